@@ -1,0 +1,87 @@
+"""What can go wrong, and what the user can do about it.
+
+`WorkbenchError` marks what a user can put right: the command line prints its message and exits
+with 2. Everything else is a defect of the workbench and propagates with its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class WorkbenchError(Exception):
+    """Something the user can put right; the message says what, where, and how."""
+
+
+class ParameterError(WorkbenchError, ValueError):
+    """A parameter that does not exist, or whose value is out of range or of the wrong type."""
+
+
+class UnknownNameError(WorkbenchError, LookupError):
+    """A name that no registry entry has; the message lists those that exist.
+
+    Args:
+        kind: What was looked up, for example "method".
+        name: The name that was not found.
+        known: The names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" Hint: did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}; expected one of {names}.{hint}")
+
+
+class MissingDependencyError(WorkbenchError, ImportError):
+    """A package or a model that an asked-for feature needs is not installed."""
+
+
+class MissingInputError(WorkbenchError):
+    """A method or an export needs something that the log does not have."""
+
+
+class ArtefactError(WorkbenchError):
+    """A file of a workspace or an export is damaged, unfinished, or not what its manifest says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One broken rule of a log.
+
+    Args:
+        column: The column (or columns) that the rule is about.
+        rule: What is wrong, in a few words.
+        count: How many places break it.
+        places: The first three places, such as "row 3" or "results.jsonl:12".
+        hint: What to do about it.
+    """
+
+    column: str
+    rule: str
+    count: int = 1
+    places: Sequence[str] = ()
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.column}: {self.rule}"
+        if self.places:
+            more = f" and {self.count - len(self.places)} more" * (self.count > len(self.places))
+            text += f", at {', '.join(self.places)}{more}"
+        return f"{text}. Hint: {self.hint}" if self.hint else text
+
+
+class LogError(WorkbenchError, ValueError):
+    """A log that breaks the rules of the step log; carries every problem, not only the first.
+
+    Args:
+        subject: What was read, for example "a step log of 7 rows".
+        problems: All that is wrong with it.
+    """
+
+    def __init__(self, subject: str, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n- {problem}" for problem in self.problems)
+        super().__init__(f"{len(self.problems)} problem(s) in {subject}:{lines}")

@@ -1,0 +1,560 @@
+"""The step log: one table, one row a step, and the rules that it keeps.
+
+`STEP_LOG` is the whole definition as data: readers write these columns, `validate` checks them,
+the README prints them. A log that breaks a rule is refused with every problem at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import LogError, ParameterError, Problem
+
+ROW = "__row"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the step log.
+
+    Args:
+        name: Its name; a trailing `*` stands for any ending.
+        dtype: Its polars type; other types are cast where nothing is lost.
+        meaning: What it holds.
+        required: Whether a log without it is refused.
+        default: What fills missing values and a missing column; None leaves them.
+        aliases: Other names in use; the first one present is renamed.
+        negated: Other names whose truth is the opposite of this column's.
+        bookkeeping: Whether it says where a row came from rather than what happened; two rows
+            that differ only there are copies of one step.
+        per_trajectory: Whether it holds one value a trajectory.
+    """
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    required: bool = False
+    default: object = None
+    aliases: tuple[str, ...] = ()
+    negated: tuple[str, ...] = ()
+    bookkeeping: bool = False
+    per_trajectory: bool = False
+
+    def matches(self, name: str) -> bool:
+        """Whether a column of this name is this column."""
+        return name.startswith(self.name[:-1]) if self.name.endswith("*") else name == self.name
+
+
+_TEXT, _BOOL, _REAL = pl.String(), pl.Boolean(), pl.Float64()
+_IDS = pl.List(pl.Int32)
+
+STEP_LOG: tuple[Column, ...] = (
+    Column(
+        name="group_id",
+        dtype=_TEXT,
+        required=True,
+        aliases=("uid",),
+        meaning="Trajectories of the same task under the same policy version.",
+    ),
+    Column(
+        name="trajectory_id",
+        dtype=_TEXT,
+        required=True,
+        aliases=("traj_uid",),
+        meaning="One rollout of the agent; unique in a log.",
+    ),
+    Column(
+        name="step_index",
+        dtype=pl.Int32(),
+        required=True,
+        aliases=("env_step",),
+        meaning="0-based, contiguous; one decision of the policy.",
+    ),
+    Column(
+        name="observation",
+        dtype=_TEXT,
+        required=True,
+        aliases=("anchor_obs",),
+        meaning="What was new to the policy at this step, before acting.",
+    ),
+    Column(
+        name="action",
+        dtype=_TEXT,
+        required=True,
+        meaning="Assistant text plus canonical JSON of its tool calls.",
+    ),
+    Column(
+        name="reward",
+        dtype=_REAL,
+        required=True,
+        aliases=("rewards",),
+        meaning=(
+            "Per step; outcome-only logs have the outcome on the last step and 0 before. "
+            "Null means not logged and excludes the trajectory."
+        ),
+    ),
+    Column(name="reward_source", dtype=_TEXT, meaning="terminal, dense or derived."),
+    Column(
+        name="reward_scale",
+        dtype=_REAL,
+        meaning="What one success is worth (10 in verl-agent); positive.",
+        per_trajectory=True,
+    ),
+    Column(
+        name="success",
+        dtype=_BOOL,
+        meaning="Whether the trajectory solved its task; null where unknown.",
+        per_trajectory=True,
+    ),
+    Column(name="task", dtype=_TEXT, meaning="The task in words."),
+    Column(name="run_id", dtype=_TEXT, meaning="The training or evaluation run."),
+    Column(name="train_step", dtype=pl.Int64(), meaning="Optimiser step of the run."),
+    Column(name="policy_version", dtype=pl.Int64(), meaning="Version of the weights that acted."),
+    Column(name="model", dtype=_TEXT, meaning="The model that acted."),
+    Column(name="tokenizer", dtype=_TEXT, meaning="The tokenizer of the token columns."),
+    Column(name="done", dtype=_BOOL, meaning="Whether the environment ended here."),
+    Column(
+        name="truncated",
+        dtype=_BOOL,
+        meaning="Whether a limit cut the trajectory here; not a failure by itself.",
+    ),
+    Column(name="finish_reason", dtype=_TEXT, meaning="Why generation or the episode stopped."),
+    Column(
+        name="valid_action",
+        dtype=_BOOL,
+        default=True,
+        aliases=("action_valid", "is_action_valid"),
+        meaning="Whether the environment could parse the action.",
+    ),
+    Column(
+        name="gradient_mask",
+        dtype=_BOOL,
+        default=True,
+        negated=("masked",),
+        meaning="Whether the step takes part in the loss.",
+    ),
+    Column(
+        name="in_group_statistics",
+        dtype=_BOOL,
+        default=True,
+        meaning="Whether the trajectory counts in its group's statistics.",
+        per_trajectory=True,
+    ),
+    Column(
+        name="copies",
+        dtype=pl.Int32(),
+        default=1,
+        aliases=("source_copies",),
+        bookkeeping=True,
+        meaning="How many identical rows this one stands for; only dialects weight by it.",
+    ),
+    Column(
+        name="source_row",
+        dtype=pl.Int64(),
+        bookkeeping=True,
+        meaning="Row position in the source; only order-dependent dialects read it.",
+    ),
+    Column(name="next_observation", dtype=_TEXT, meaning="What the environment answered."),
+    Column(
+        name="response_tokens",
+        dtype=pl.Int32(),
+        aliases=("n_tokens",),
+        meaning="Number of tokens that the policy wrote.",
+    ),
+    Column(
+        name="episode_reward",
+        dtype=_REAL,
+        aliases=("episode_rewards", "episode_return"),
+        meaning="Sum of the trajectory's rewards, kept as a check.",
+        per_trajectory=True,
+    ),
+    Column(name="turn_reward", dtype=_REAL, meaning="Reward of the turn, for MT-GRPO."),
+    Column(name="greedy_reward", dtype=_REAL, meaning="Reward of a greedy rollout, for ReMax."),
+    Column(name="aux_reward_*", dtype=_REAL, meaning="Further rewards by name, for GDPO."),
+    Column(name="agent_id", dtype=_TEXT, meaning="Which agent acted."),
+    Column(name="role", dtype=_TEXT, meaning="The agent's role."),
+    Column(name="round", dtype=pl.Int32(), meaning="Round of a multi-agent exchange."),
+    Column(name="node_id", dtype=_TEXT, meaning="Node of a rollout tree."),
+    Column(name="parent_id", dtype=_TEXT, meaning="The node's parent; null at the root."),
+    Column(name="tree_id", dtype=_TEXT, meaning="The rollout tree."),
+    Column(name="replay_returns", dtype=pl.List(pl.Float64), meaning="Returns of replays."),
+    Column(name="state_key", dtype=_TEXT, meaning="Equal keys mean equal states, if logged."),
+    Column(
+        name="logged_advantage",
+        dtype=_REAL,
+        aliases=("source_token_advantage",),
+        meaning="The advantage that the trainer itself used.",
+    ),
+    Column(
+        name="logged_token_advantage",
+        dtype=pl.List(pl.Float32),
+        meaning="The same, a token.",
+    ),
+    Column(name="messages", dtype=_TEXT, meaning="The whole prompt as a JSON list of messages."),
+    Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt."),
+    Column(name="response_ids", dtype=_IDS, meaning="Token ids after the prompt."),
+    Column(
+        name="response_mask",
+        dtype=pl.List(pl.Int8),
+        meaning="1 where the policy sampled the token of response_ids.",
+    ),
+    Column(
+        name="response_logprobs",
+        dtype=pl.List(pl.Float32),
+        meaning="Log-probability of each token of response_ids when it was sampled.",
+    ),
+    Column(name="source_file", dtype=_TEXT, bookkeeping=True, meaning="File of the row."),
+    Column(
+        name="source_line", dtype=pl.Int64(), bookkeeping=True, meaning="Line in that file, from 1."
+    ),
+    Column(
+        name="excluded",
+        dtype=_TEXT,
+        bookkeeping=True,
+        meaning="Why the trajectory is not scored; null where it is.",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """What `validate` made of a frame.
+
+    Args:
+        log: The step log: `STEP_LOG`'s columns first, in its order, others kept behind them;
+            sorted by (group_id, trajectory_id, step_index).
+        quarantined: Rows of the trajectories that were set aside, with a column `problem`.
+        problems: The problems of those rows.
+        notices: What was done or seen that is no error, one sentence each.
+        renamed: Canonical name -> the name it had.
+    """
+
+    log: pl.DataFrame
+    quarantined: pl.DataFrame
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Gives columns their canonical names: first as told, then by the aliases of `STEP_LOG`.
+
+    Args:
+        frame: Any frame.
+        columns: Canonical name -> name in the frame.
+
+    Returns:
+        The frame, and canonical name -> old name for all that were renamed. A canonical column
+        that is in the frame already is never overwritten by an alias.
+
+    Raises:
+        ParameterError: The mapping names a column that the frame does not have.
+    """
+    missing = {old for old in columns.values() if old not in frame.columns}
+    if missing:
+        raise ParameterError(
+            f"the column mapping names {sorted(missing)}, which the file does not have; "
+            f"found {frame.columns}"
+        )
+    displaced = [new for new, old in columns.items() if new in frame.columns and new != old]
+    frame = frame.drop(displaced)
+    frame = frame.rename({old: new for new, old in columns.items()})
+    renamed = {new: old for new, old in columns.items() if new != old}
+    for column in STEP_LOG:
+        if column.name in frame.columns:
+            continue
+        for alias in (*column.aliases, *column.negated):
+            if alias in frame.columns:
+                frame = frame.rename({alias: column.name})
+                if alias in column.negated:
+                    frame = frame.with_columns(~pl.col(column.name).cast(pl.Boolean))
+                renamed[column.name] = alias
+                break
+    return frame, renamed
+
+
+def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
+    """Checks a frame against the step log and brings it into canonical form.
+
+    Types are cast where nothing is lost, defaults filled in, identical rows of one step collapsed
+    into `copies`, rows sorted. A trajectory with a null or non-finite reward keeps its rows and
+    gets its reason in `excluded`; it enters no statistic and no batch.
+
+    Args:
+        frame: One row a step, columns under canonical names or their aliases.
+        quarantine: Set trajectories that break a rule aside instead of refusing the log.
+
+    Raises:
+        LogError: A rule is broken (every problem is listed), or nothing is left.
+    """
+    subject = f"a step log of {frame.height} rows"
+    frame, renamed = rename(frame, {})
+    if frame.is_empty():
+        hint = "the file has a header but no data" if frame.columns else ""
+        raise LogError(subject, [Problem(column="rows", rule="there are none", hint=hint)])
+    if "source_row" not in frame.columns:
+        frame = frame.with_row_index("source_row")
+    frame = frame.with_row_index(ROW)
+
+    check = _Check(frame)
+    check.columns_present()
+    check.types()
+    if check.fatal:
+        check.rows_rules()
+        raise LogError(subject, check.problems)
+    check.fill_defaults()
+    check.rows_rules()
+    if check.problems and not quarantine:
+        raise LogError(subject, check.problems)
+    good, bad = check.split()
+    if good.is_empty():
+        raise LogError(subject, check.problems)
+    log, notices = _collapse(good)
+    log, more = _exclude(log)
+    return Validated(
+        log=_arrange(log),
+        quarantined=bad.drop(ROW),
+        problems=tuple(check.problems),
+        notices=(*notices, *more, *_episode_reward_notice(log)),
+        renamed=renamed,
+    )
+
+
+def known(name: str) -> Column | None:
+    """The entry of `STEP_LOG` for a column name, or None for a column that is merely kept."""
+    return next((column for column in STEP_LOG if column.matches(name)), None)
+
+
+class _Check:
+    """Collects problems of one frame, each with the rows that have it."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        self.problems: list[Problem] = []
+        self.fatal = False
+        self._bad: list[pl.DataFrame] = []
+
+    def columns_present(self) -> None:
+        missing = [c.name for c in STEP_LOG if c.required and c.name not in self.frame.columns]
+        if missing:
+            self.fatal = True
+            found = [name for name in self.frame.columns if name not in (ROW, "source_row")]
+            hint = "name them with --map: a JSON file with " '{"columns": {"reward": "score", …}}'
+            rule = f"missing columns {missing}; found {found}"
+            self.problems.append(Problem(column="columns", rule=rule, hint=hint))
+
+    def types(self) -> None:
+        for name in self.frame.columns:
+            column = known(name)
+            if column is None or self.frame.schema[name] == column.dtype:
+                continue
+            self._cast(name, column)
+
+    def _cast(self, name: str, column: Column) -> None:
+        before = self.frame[name]
+        try:
+            after = before.cast(column.dtype, strict=False)
+            lost = after.is_null() & before.is_not_null()
+            if column.dtype.is_integer() and before.dtype.is_float():
+                lost |= before.is_finite() & (before != before.floor())
+        except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
+            self.fatal = True
+            rule = f"is {before.dtype}, expected {column.dtype}"
+            self.problems.append(Problem(column=name, rule=rule, count=before.len()))
+            self.frame = self.frame.drop(name)
+            return
+        self._add(self.frame.filter(lost), name, f"is not a valid {column.dtype}")
+        self.frame = self.frame.with_columns(after.alias(name))
+
+    def fill_defaults(self) -> None:
+        for column in STEP_LOG:
+            if column.default is None:
+                continue
+            value = pl.lit(column.default, dtype=column.dtype)
+            filled = (
+                pl.col(column.name).fill_null(value)
+                if column.name in self.frame.columns
+                else value.alias(column.name)
+            )
+            self.frame = self.frame.with_columns(filled)
+
+    def rows_rules(self) -> None:
+        has = set(self.frame.columns)
+        for column in STEP_LOG:
+            if column.required and column.name != "reward" and column.name in has:
+                self._where(column.name, pl.col(column.name).is_null(), "is null")
+        for name in {"group_id", "trajectory_id"} & has:
+            self._where(name, pl.col(name) == "", "is empty")
+        if "copies" in has:
+            self._where("copies", pl.col("copies") < 1, "must be at least 1")
+        if "reward_scale" in has:
+            bad = (pl.col("reward_scale") <= 0) | ~pl.col("reward_scale").is_finite()
+            self._where("reward_scale", bad, "must be positive and finite")
+        self._token_lengths(has)
+        if {"group_id", "trajectory_id", "step_index"} <= has:
+            self._trajectory_rules(has)
+
+    def _token_lengths(self, has: set[str]) -> None:
+        for name in ("response_mask", "response_logprobs", "logged_token_advantage"):
+            if {name, "response_ids"} <= has:
+                bad = pl.col(name).list.len() != pl.col("response_ids").list.len()
+                self._where(name, bad, "has another length than response_ids")
+
+    def _trajectory_rules(self, has: set[str]) -> None:
+        one = pl.col("trajectory_id")
+        two_groups = pl.col("group_id").n_unique().over(one) > 1
+        self._where(
+            "trajectory_id",
+            two_groups,
+            "is in more than one group",
+            "trajectory ids must be unique in a log; prefix them with the group",
+        )
+        step = pl.col("step_index")
+        self._where(
+            "step_index",
+            step.min().over(one) != 0,
+            "does not begin with 0",
+            "step_index is 0-based",
+        )
+        gap = step.max().over(one) - step.min().over(one) + 1 != step.n_unique().over(one)
+        self._where("step_index", gap, "has gaps", "steps of a trajectory must be contiguous")
+        for column in STEP_LOG:
+            if column.per_trajectory and column.name in has:
+                differs = pl.col(column.name).drop_nulls().n_unique().over(one) > 1
+                self._where(column.name, differs, "differs within a trajectory")
+        self._conflicts()
+
+    def _conflicts(self) -> None:
+        step = ["trajectory_id", "step_index"]
+        repeated = self.frame.filter(pl.struct(step).is_duplicated())
+        content = _content_columns(repeated)
+        distinct = repeated.unique(subset=content, maintain_order=True)
+        conflicting = distinct.filter(pl.struct(step).is_duplicated()).select(step).unique()
+        self._add(
+            repeated.join(conflicting, on=step, how="semi").sort(ROW),
+            "step_index",
+            "appears twice in a trajectory with different content",
+            "identical rows are collapsed; different ones need their own trajectory_id",
+        )
+
+    def _where(self, column: str, bad: pl.Expr, rule: str, hint: str = "") -> None:
+        self._add(self.frame.filter(bad.fill_null(value=False)), column, rule, hint)
+
+    def _add(self, rows: pl.DataFrame, column: str, rule: str, hint: str = "") -> None:
+        if rows.is_empty():
+            return
+        problem = Problem(
+            column=column, rule=rule, count=rows.height, places=_places(rows.head(3)), hint=hint
+        )
+        self.problems.append(problem)
+        self._bad.append(rows.select(ROW, pl.lit(f"{column}: {rule}").alias("problem")))
+
+    def split(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows of whole trajectories, and those set aside with their first problem."""
+        if not self._bad:
+            return self.frame, self.frame.clear()
+        bad = pl.concat(self._bad).unique(subset=ROW, keep="first")
+        marked = self.frame.join(bad, on=ROW, how="left", maintain_order="left")
+        reason = pl.col("problem").drop_nulls().first().over("trajectory_id")
+        nameless = pl.col("trajectory_id").is_null()
+        marked = marked.with_columns(pl.when(nameless).then("problem").otherwise(reason))
+        return (
+            marked.filter(pl.col("problem").is_null()).drop("problem"),
+            marked.filter(pl.col("problem").is_not_null()),
+        )
+
+
+def _places(rows: pl.DataFrame) -> list[str]:
+    """Where rows stand: file and line if the log says so, else the row counted from 0."""
+    places = []
+    for row in rows.iter_rows(named=True):
+        file, line = row.get("source_file"), row.get("source_line")
+        if file is not None and line is not None:
+            places.append(f"{file}:{line}")
+        else:
+            places.append(f"row {row[ROW]}")
+    return places
+
+
+def _content_columns(frame: pl.DataFrame) -> list[str]:
+    """The known columns that say what happened; copies of a step agree on all of them."""
+    entries = {name: known(name) for name in frame.columns}
+    return [name for name, column in entries.items() if column and not column.bookkeeping]
+
+
+def _collapse(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Identical rows of one step become one row with their count in `copies`."""
+    step = ["trajectory_id", "step_index"]
+    copies = frame.group_by(step).agg(pl.col("copies").sum().cast(pl.Int32))
+    if copies.height == frame.height:
+        return frame, []
+    first = frame.sort("source_row").unique(subset=step, keep="first", maintain_order=True)
+    log = first.drop("copies").join(copies, on=step, how="left")
+    return log, [f"{frame.height - log.height} repeated rows were collapsed into `copies`"]
+
+
+def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Marks whole trajectories whose reward cannot be used, with the reason."""
+    if "excluded" not in log.columns:
+        log = log.with_columns(pl.lit(None, dtype=pl.String).alias("excluded"))
+    step = pl.col("step_index").cast(pl.String)
+    reason = (
+        pl.when(pl.col("excluded").is_not_null())
+        .then(pl.col("excluded"))
+        .when(pl.col("reward").is_null())
+        .then(pl.lit("reward is null at step ") + step)
+        .when(~pl.col("reward").is_finite())
+        .then(pl.lit("reward is not finite at step ") + step)
+    )
+    first = reason.sort_by("step_index").drop_nulls().first().over("trajectory_id")
+    log = log.with_columns(first.alias("excluded"))
+    count = log.filter(pl.col("excluded").is_not_null())["trajectory_id"].n_unique()
+    total = log["trajectory_id"].n_unique()
+    if not count:
+        return log, []
+    return log, [f"{count} of {total} trajectories are excluded from scoring (column `excluded`)"]
+
+
+def _episode_reward_notice(log: pl.DataFrame) -> list[str]:
+    """Says where the logged episode reward is not the sum of the rewards."""
+    if "episode_reward" not in log.columns:
+        return []
+    sums = log.filter(pl.col("excluded").is_null()).group_by("trajectory_id", maintain_order=True)
+    sums_frame = sums.agg(pl.col("reward").sum(), pl.col("episode_reward").drop_nulls().first())
+    tolerance = 1e-6 * pl.col("episode_reward").abs().clip(lower_bound=1.0)
+    off = sums_frame.filter((pl.col("reward") - pl.col("episode_reward")).abs() > tolerance)
+    if off.is_empty():
+        return []
+    first = off.row(0, named=True)
+    return [
+        f"episode_reward is not the sum of the rewards in {off.height} trajectories, first "
+        f"{first['trajectory_id']!r} ({first['episode_reward']:g} against {first['reward']:g}); "
+        "the sum is used"
+    ]
+
+
+def _arrange(log: pl.DataFrame) -> pl.DataFrame:
+    """Canonical order of columns and rows."""
+    names = [name for name in log.columns if name != ROW]
+    ordered = [name for column in STEP_LOG for name in names if column.matches(name)]
+    others = [name for name in names if name not in ordered]
+    return log.select(*ordered, *others).sort("group_id", "trajectory_id", "step_index")
+
+
+def column_table() -> Sequence[Mapping[str, Any]]:
+    """`STEP_LOG` as rows for documents: name, type, required, default, aliases, meaning."""
+    return [
+        {
+            "column": column.name,
+            "type": str(column.dtype),
+            "required": column.required,
+            "default": column.default,
+            "aliases": (*column.aliases, *(f"not {name}" for name in column.negated)),
+            "meaning": column.meaning,
+        }
+        for column in STEP_LOG
+    ]
