@@ -1,0 +1,1 @@
+"""Offline trajectory analysis and credit assignment for LLM agents trained with RL."""

@@ -1,223 +1,22 @@
-"""The step log: one table, one row a step, and the rules that it keeps.
+"""The rules of the step log: one table, one row a step.
 
-`STEP_LOG` is the whole definition as data: readers write these columns, `validate` checks them,
-the README prints them. A log that breaks a rule is refused with every problem at once.
+The columns are in `columns.STEP_LOG`. A log that breaks a rule is refused with every problem at
+once, or its broken trajectories are set aside where the user asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
+from workbench.columns import STEP_LOG, Column, known
 from workbench.errors import LogError, ParameterError, Problem
 
+__all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
+
 ROW = "__row"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of the step log.
-
-    Args:
-        name: Its name; a trailing `*` stands for any ending.
-        dtype: Its polars type; other types are cast where nothing is lost.
-        meaning: What it holds.
-        required: Whether a log without it is refused.
-        default: What fills missing values and a missing column; None leaves them.
-        aliases: Other names in use; the first one present is renamed.
-        negated: Other names whose truth is the opposite of this column's.
-        bookkeeping: Whether it says where a row came from rather than what happened; two rows
-            that differ only there are copies of one step.
-        per_trajectory: Whether it holds one value a trajectory.
-    """
-
-    name: str
-    dtype: pl.DataType
-    meaning: str
-    required: bool = False
-    default: object = None
-    aliases: tuple[str, ...] = ()
-    negated: tuple[str, ...] = ()
-    bookkeeping: bool = False
-    per_trajectory: bool = False
-
-    def matches(self, name: str) -> bool:
-        """Whether a column of this name is this column."""
-        return name.startswith(self.name[:-1]) if self.name.endswith("*") else name == self.name
-
-
-_TEXT, _BOOL, _REAL = pl.String(), pl.Boolean(), pl.Float64()
-_IDS = pl.List(pl.Int32)
-
-STEP_LOG: tuple[Column, ...] = (
-    Column(
-        name="group_id",
-        dtype=_TEXT,
-        required=True,
-        aliases=("uid",),
-        meaning="Trajectories of the same task under the same policy version.",
-    ),
-    Column(
-        name="trajectory_id",
-        dtype=_TEXT,
-        required=True,
-        aliases=("traj_uid",),
-        meaning="One rollout of the agent; unique in a log.",
-    ),
-    Column(
-        name="step_index",
-        dtype=pl.Int32(),
-        required=True,
-        aliases=("env_step",),
-        meaning="0-based, contiguous; one decision of the policy.",
-    ),
-    Column(
-        name="observation",
-        dtype=_TEXT,
-        required=True,
-        aliases=("anchor_obs",),
-        meaning="What was new to the policy at this step, before acting.",
-    ),
-    Column(
-        name="action",
-        dtype=_TEXT,
-        required=True,
-        meaning="Assistant text plus canonical JSON of its tool calls.",
-    ),
-    Column(
-        name="reward",
-        dtype=_REAL,
-        required=True,
-        aliases=("rewards",),
-        meaning=(
-            "Per step; outcome-only logs have the outcome on the last step and 0 before. "
-            "Null means not logged and excludes the trajectory."
-        ),
-    ),
-    Column(name="reward_source", dtype=_TEXT, meaning="terminal, dense or derived."),
-    Column(
-        name="reward_scale",
-        dtype=_REAL,
-        meaning="What one success is worth (10 in verl-agent); positive.",
-        per_trajectory=True,
-    ),
-    Column(
-        name="success",
-        dtype=_BOOL,
-        meaning="Whether the trajectory solved its task; null where unknown.",
-        per_trajectory=True,
-    ),
-    Column(name="task", dtype=_TEXT, meaning="The task in words."),
-    Column(name="run_id", dtype=_TEXT, meaning="The training or evaluation run."),
-    Column(name="train_step", dtype=pl.Int64(), meaning="Optimiser step of the run."),
-    Column(name="policy_version", dtype=pl.Int64(), meaning="Version of the weights that acted."),
-    Column(name="model", dtype=_TEXT, meaning="The model that acted."),
-    Column(name="tokenizer", dtype=_TEXT, meaning="The tokenizer of the token columns."),
-    Column(name="done", dtype=_BOOL, meaning="Whether the environment ended here."),
-    Column(
-        name="truncated",
-        dtype=_BOOL,
-        meaning="Whether a limit cut the trajectory here; not a failure by itself.",
-    ),
-    Column(name="finish_reason", dtype=_TEXT, meaning="Why generation or the episode stopped."),
-    Column(
-        name="valid_action",
-        dtype=_BOOL,
-        default=True,
-        aliases=("action_valid", "is_action_valid"),
-        meaning="Whether the environment could parse the action.",
-    ),
-    Column(
-        name="gradient_mask",
-        dtype=_BOOL,
-        default=True,
-        negated=("masked",),
-        meaning="Whether the step takes part in the loss.",
-    ),
-    Column(
-        name="in_group_statistics",
-        dtype=_BOOL,
-        default=True,
-        meaning="Whether the trajectory counts in its group's statistics.",
-        per_trajectory=True,
-    ),
-    Column(
-        name="copies",
-        dtype=pl.Int32(),
-        default=1,
-        aliases=("source_copies",),
-        bookkeeping=True,
-        meaning="How many identical rows this one stands for; only dialects weight by it.",
-    ),
-    Column(
-        name="source_row",
-        dtype=pl.Int64(),
-        bookkeeping=True,
-        meaning="Row position in the source; only order-dependent dialects read it.",
-    ),
-    Column(name="next_observation", dtype=_TEXT, meaning="What the environment answered."),
-    Column(
-        name="response_tokens",
-        dtype=pl.Int32(),
-        aliases=("n_tokens",),
-        meaning="Number of tokens that the policy wrote.",
-    ),
-    Column(
-        name="episode_reward",
-        dtype=_REAL,
-        aliases=("episode_rewards", "episode_return"),
-        meaning="Sum of the trajectory's rewards, kept as a check.",
-        per_trajectory=True,
-    ),
-    Column(name="turn_reward", dtype=_REAL, meaning="Reward of the turn, for MT-GRPO."),
-    Column(name="greedy_reward", dtype=_REAL, meaning="Reward of a greedy rollout, for ReMax."),
-    Column(name="aux_reward_*", dtype=_REAL, meaning="Further rewards by name, for GDPO."),
-    Column(name="agent_id", dtype=_TEXT, meaning="Which agent acted."),
-    Column(name="role", dtype=_TEXT, meaning="The agent's role."),
-    Column(name="round", dtype=pl.Int32(), meaning="Round of a multi-agent exchange."),
-    Column(name="node_id", dtype=_TEXT, meaning="Node of a rollout tree."),
-    Column(name="parent_id", dtype=_TEXT, meaning="The node's parent; null at the root."),
-    Column(name="tree_id", dtype=_TEXT, meaning="The rollout tree."),
-    Column(name="replay_returns", dtype=pl.List(pl.Float64), meaning="Returns of replays."),
-    Column(name="state_key", dtype=_TEXT, meaning="Equal keys mean equal states, if logged."),
-    Column(
-        name="logged_advantage",
-        dtype=_REAL,
-        aliases=("source_token_advantage",),
-        meaning="The advantage that the trainer itself used.",
-    ),
-    Column(
-        name="logged_token_advantage",
-        dtype=pl.List(pl.Float32),
-        meaning="The same, a token.",
-    ),
-    Column(name="messages", dtype=_TEXT, meaning="The whole prompt as a JSON list of messages."),
-    Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt."),
-    Column(name="response_ids", dtype=_IDS, meaning="Token ids after the prompt."),
-    Column(
-        name="response_mask",
-        dtype=pl.List(pl.Int8),
-        meaning="1 where the policy sampled the token of response_ids.",
-    ),
-    Column(
-        name="response_logprobs",
-        dtype=pl.List(pl.Float32),
-        meaning="Log-probability of each token of response_ids when it was sampled.",
-    ),
-    Column(name="source_file", dtype=_TEXT, bookkeeping=True, meaning="File of the row."),
-    Column(
-        name="source_line", dtype=pl.Int64(), bookkeeping=True, meaning="Line in that file, from 1."
-    ),
-    Column(
-        name="excluded",
-        dtype=_TEXT,
-        bookkeeping=True,
-        meaning="Why the trajectory is not scored; null where it is.",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,11 +123,6 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
     )
 
 
-def known(name: str) -> Column | None:
-    """The entry of `STEP_LOG` for a column name, or None for a column that is merely kept."""
-    return next((column for column in STEP_LOG if column.matches(name)), None)
-
-
 class _Check:
     """Collects problems of one frame, each with the rows that have it."""
 
@@ -406,7 +200,7 @@ class _Check:
 
     def _trajectory_rules(self, has: set[str]) -> None:
         one = pl.col("trajectory_id")
-        two_groups = pl.col("group_id").n_unique().over(one) > 1
+        two_groups = pl.col("group_id").drop_nulls().n_unique().over(one) > 1
         self._where(
             "trajectory_id",
             two_groups,
@@ -461,7 +255,8 @@ class _Check:
         marked = self.frame.join(bad, on=ROW, how="left", maintain_order="left")
         reason = pl.col("problem").drop_nulls().first().over("trajectory_id")
         nameless = pl.col("trajectory_id").is_null()
-        marked = marked.with_columns(pl.when(nameless).then("problem").otherwise(reason))
+        own = pl.col("problem")
+        marked = marked.with_columns(pl.when(nameless).then(own).otherwise(own.fill_null(reason)))
         return (
             marked.filter(pl.col("problem").is_null()).drop("problem"),
             marked.filter(pl.col("problem").is_not_null()),
@@ -543,18 +338,3 @@ def _arrange(log: pl.DataFrame) -> pl.DataFrame:
     ordered = [name for column in STEP_LOG for name in names if column.matches(name)]
     others = [name for name in names if name not in ordered]
     return log.select(*ordered, *others).sort("group_id", "trajectory_id", "step_index")
-
-
-def column_table() -> Sequence[Mapping[str, Any]]:
-    """`STEP_LOG` as rows for documents: name, type, required, default, aliases, meaning."""
-    return [
-        {
-            "column": column.name,
-            "type": str(column.dtype),
-            "required": column.required,
-            "default": column.default,
-            "aliases": (*column.aliases, *(f"not {name}" for name in column.negated)),
-            "meaning": column.meaning,
-        }
-        for column in STEP_LOG
-    ]

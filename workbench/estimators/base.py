@@ -1,0 +1,323 @@
+"""What a method is: hyper-parameters as fields, a credit as the result, a registry entry as name.
+
+A method is a frozen keyword-only dataclass that derives from `Estimator`, declares each
+hyper-parameter with `parameter`, returns its terms from `terms`, and is registered with
+`estimator`. The command line, the documents, the contract tests and the app read the registry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
+
+import polars as pl
+
+from workbench.errors import ParameterError, UnknownNameError
+from workbench.estimators.credit import Credit, Term
+from workbench.space import Space
+from workbench.steps import Real, Steps
+
+TRAITS: Mapping[str, str] = {
+    "steps-population": "group statistics over step rows, so long trajectories weigh more",
+    "counts-copies": "a row that the trainer duplicated counts as often as it occurs",
+    "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
+    "couples-groups": "the credit of a group depends on the other groups of the log",
+    "row-order": "depends on the order of the rows in the source",
+}
+"""What a method or dialect does that a right one does not; the contract tests prove each."""
+
+
+def parameter(
+    default: Any,
+    help: str,  # noqa: A002  the word that every command line uses
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    minimum_exclusive: bool = False,
+) -> Any:
+    """A hyper-parameter: a dataclass field with its default, its range and one line of meaning."""
+    metadata = {"help": help}
+    limits = {"min": minimum, "max": maximum, "min_exclusive": minimum_exclusive or None}
+    metadata.update({name: limit for name, limit in limits.items() if limit is not None})
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """How a dialect reproduces one column of numbers from an original implementation.
+
+    Args:
+        params: Fields to set beyond the dialect's own.
+        term: The term that is the column; None for the whole advantage.
+        output: The diagnostic that is the column, in place of a term.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    term: str | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """Field values under which a method gives the numbers of one code base.
+
+    Args:
+        name: The code base.
+        fields: The values.
+        source: Where its code is.
+        traits: Keys of `TRAITS` that hold under these values.
+        golden: Golden column -> how it is reproduced.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    source: str
+    traits: Sequence[str] = ()
+    golden: Mapping[str, Golden] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A registry entry.
+
+    Args:
+        name: What users type.
+        summary: One line: what the advantage of a step is.
+        source: Paper or code.
+        estimator: The class.
+        needs: What it asks of the space: "similarity", "keys".
+        traits: Keys of `TRAITS` that hold at the defaults.
+        dialects: Its dialects by name.
+    """
+
+    name: str
+    summary: str
+    source: str
+    estimator: type[Estimator]
+    needs: Sequence[str]
+    traits: Sequence[str]
+    dialects: Mapping[str, Dialect]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as JSON-able data: fields with type, default and range, dialects, golden."""
+        return {
+            "summary": self.summary,
+            "source": self.source,
+            "needs": list(self.needs),
+            "traits": list(self.traits),
+            "fields": {name: spec.to_dict() for name, spec in fields(self.estimator).items()},
+            "dialects": {
+                dialect.name: {
+                    "source": dialect.source,
+                    "fields": dict(dialect.fields),
+                    "traits": list(dialect.traits),
+                    "golden": {
+                        column: {"params": dict(golden.params)}
+                        | ({"output": golden.output} if golden.output else {"term": golden.term})
+                        for column, golden in dialect.golden.items()
+                    },
+                }
+                for dialect in self.dialects.values()
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSpec:
+    """A hyper-parameter as the registry knows it."""
+
+    name: str
+    type: type
+    optional: bool
+    choices: Sequence[str]
+    default: Any
+    metadata: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: type, default, range or choices, help."""
+        result: dict[str, Any] = {"type": self.type.__name__, "default": self.default}
+        if self.optional:
+            result["optional"] = True
+        if self.choices:
+            result["choices"] = list(self.choices)
+        return result | dict(self.metadata)
+
+    def checked(self, value: Any) -> Any:
+        """The value in the field's type.
+
+        Raises:
+            ParameterError: Wrong type or out of range; the message names the range.
+        """
+        if value is None and self.optional:
+            return None
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
+            raise ParameterError(f"{self.name} must be {self._expected()}, got {value!r}")
+        if self.choices and value not in self.choices:
+            raise ParameterError(f"{self.name} must be one of {list(self.choices)}, got {value!r}")
+        if self.type in (int, float) and not self._in_range(value):
+            raise ParameterError(f"{self.name} must be in {self._range()}, got {value!r}")
+        return value
+
+    def _expected(self) -> str:
+        name = f"one of {list(self.choices)}" if self.choices else f"a {self.type.__name__}"
+        return f"{name} or null" if self.optional else name
+
+    def _in_range(self, value: float) -> bool:
+        low = self.metadata.get("min", float("-inf"))
+        high = self.metadata.get("max", float("inf"))
+        above = low < value if self.metadata.get("min_exclusive") else low <= value
+        return above and value <= high and abs(value) != float("inf")
+
+    def _range(self) -> str:
+        bracket = "(" if self.metadata.get("min_exclusive") or "min" not in self.metadata else "["
+        low = self.metadata.get("min", "-inf")
+        high = f"{self.metadata['max']}]" if "max" in self.metadata else "inf)"
+        return f"{bracket}{low}, {high}"
+
+
+def fields(estimator: type[Estimator]) -> dict[str, FieldSpec]:
+    """The hyper-parameters of a method, by name, in declaration order."""
+    hints = typing.get_type_hints(estimator)
+    specs = {}
+    for entry in dataclasses.fields(estimator):
+        hint, optional, choices = hints[entry.name], False, ()
+        if get_origin(hint) in (typing.Union, types.UnionType):
+            optional = True
+            hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        if get_origin(hint) is typing.Literal:
+            choices, hint = get_args(hint), str
+        specs[entry.name] = FieldSpec(
+            name=entry.name,
+            type=hint,
+            optional=optional,
+            choices=choices,
+            default=entry.default,
+            metadata=entry.metadata,
+        )
+    return specs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimator(ABC):
+    """A credit-assignment method; its fields are its hyper-parameters.
+
+    Raises:
+        ParameterError: A field is of the wrong type or out of range; all such fields are named.
+    """
+
+    method: ClassVar[Method]
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for spec in fields(type(self)).values():
+            try:
+                object.__setattr__(self, spec.name, spec.checked(getattr(self, spec.name)))
+            except ParameterError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ParameterError("; ".join(wrong))
+
+    @abstractmethod
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
+        """The named terms whose values sum to the advantage."""
+
+    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:  # noqa: ARG002
+        """Diagnostics by name, one number a step. Each (S,) float64."""
+        return {}
+
+    def notes(self, steps: Steps) -> Sequence[str]:  # noqa: ARG002
+        """What a reader of this credit on this log should know, one sentence each."""
+        return ()
+
+    def __call__(self, steps: Steps, space: Space) -> Credit:
+        """The credit of every scored step."""
+        return Credit(
+            steps=steps,
+            terms=self.terms(steps, space),
+            outputs=self.outputs(steps, space),
+            notes=tuple(self.notes(steps)),
+        )
+
+
+_METHODS: dict[str, Method] = {}
+EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
+
+
+def estimator(
+    name: str,
+    *,
+    summary: str,
+    source: str,
+    needs: Sequence[str] = (),
+    traits: Sequence[str] = (),
+    dialects: Sequence[Dialect] = (),
+) -> Callable[[EstimatorClass], EstimatorClass]:
+    """Registers a method under a name; see `Method` for the arguments."""
+
+    def register(cls: EstimatorClass) -> EstimatorClass:
+        cls.method = _METHODS[name] = Method(
+            name=name,
+            summary=summary,
+            source=source,
+            estimator=cls,
+            needs=needs,
+            traits=traits,
+            dialects={dialect.name: dialect for dialect in dialects},
+        )
+        return cls
+
+    return register
+
+
+def methods() -> Mapping[str, Method]:
+    """All registered methods by name, sorted."""
+    return dict(sorted(_METHODS.items()))
+
+
+def create(name: str, params: Mapping[str, Any] | None = None) -> Estimator:
+    """A method with its hyper-parameters set.
+
+    Args:
+        name: "method" or "method:dialect".
+        params: Fields that differ from the method's or the dialect's values.
+
+    Raises:
+        UnknownNameError: No such method or dialect.
+        ParameterError: No such field, or a value that it cannot have.
+    """
+    method_name, _, dialect_name = name.partition(":")
+    if method_name not in _METHODS:
+        raise UnknownNameError("method", method_name, _METHODS)
+    method = _METHODS[method_name]
+    values: dict[str, Any] = {}
+    if dialect_name:
+        if dialect_name not in method.dialects:
+            raise UnknownNameError(f"dialect of {method_name}", dialect_name, method.dialects)
+        values.update(method.dialects[dialect_name].fields)
+    known = fields(method.estimator)
+    for field_name in params or {}:
+        if field_name not in known:
+            raise ParameterError(str(UnknownNameError(f"field of {name}", field_name, known)))
+    return method.estimator(**{**values, **(params or {})})
+
+
+def methods_table() -> pl.DataFrame:
+    """The registry as a table for documents: method, advantage, needs, dialects, source."""
+    rows = [
+        {
+            "method": method.name,
+            "advantage of a step": method.summary,
+            "needs": ", ".join(method.needs) or "–",
+            "dialects": ", ".join(method.dialects) or "–",
+            "source": method.source,
+        }
+        for method in methods().values()
+    ]
+    return pl.DataFrame(rows)

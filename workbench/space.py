@@ -1,0 +1,119 @@
+"""What a method may ask about the states of a log, computed when first asked and then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from workbench.embed import DEFAULT_EMBEDDER, Embedder, Progress, StateText, VectorCache, resolve
+from workbench.keys import exact_key
+from workbench.proximity import NeighbourIndex, Similarity, States
+from workbench.returns import segment_sum
+from workbench.steps import Index, Steps
+
+IndexStore = Callable[[str, Callable[[], NeighbourIndex]], NeighbourIndex]
+"""Gives the index of a key, from a store or, where that has none, from the function."""
+
+
+class Space:
+    """Lazy access to vectors, similarities and keys of one log.
+
+    A second method or another temperature on the same space costs no second embedding and no
+    second similarity.
+
+    Args:
+        steps: The scored steps.
+        embedder: A name that `embed.resolve` knows, a model id, a path, or an embedder.
+        state_text: What text of a step stands for its state.
+        cache: Where vectors are kept between runs; None keeps none.
+        index_store: Where neighbour indices are kept between runs; None keeps none.
+        progress: Called with (done, total) while texts are encoded.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        *,
+        embedder: str | Embedder = DEFAULT_EMBEDDER,
+        state_text: StateText | None = None,
+        cache: VectorCache | None = None,
+        index_store: IndexStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.steps = steps
+        self.state_text = state_text or StateText()
+        self._named = embedder
+        self._cache = cache
+        self._index_store = index_store
+        self._progress = progress
+        self._similarities: dict[str, Similarity] = {}
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the space."""
+        if isinstance(self._named, str):
+            return resolve(self._named, self._cache)
+        return self._named
+
+    @cached_property
+    def anchor(self) -> Index:
+        """Anchor group of each step by exact text. (S,) int64."""
+        return exact_key(self.steps)
+
+    def similarity(self, embedder: str | None = None) -> Similarity:
+        """Similarities between the distinct states of each group.
+
+        Args:
+            embedder: A method that brings its own representation names it here; it then sees the
+                bare observations. None takes the space's embedder and state text.
+        """
+        name = embedder or ""
+        if name not in self._similarities:
+            own = resolve(embedder, self._cache) if embedder else self.embedder
+            text = StateText() if embedder else self.state_text
+            states = group_states(self.steps, text)
+            vectors = own.encode(states.text, self._counts(own, states), states.start, self._progress)
+            self._similarities[name] = Similarity(states, vectors)
+        return self._similarities[name]
+
+    def _counts(self, embedder: Embedder, states: States) -> Index:
+        weight = self.steps.copies if embedder.counts_copies else np.ones(len(self.steps))
+        return segment_sum(weight, states.state, len(states.text)).astype(np.int64)
+
+    @cached_property
+    def log_states(self) -> States:
+        """The distinct state texts of the whole log, as one segment."""
+        texts = self.state_text.texts(self.steps.log).gather(self.steps.row)
+        distinct = texts.unique(maintain_order=True)
+        state = distinct.to_frame("text").with_row_index("state")
+        joined = texts.to_frame("text").join(state, on="text", maintain_order="left")
+        start = np.array([0, len(distinct)], dtype=np.int64)
+        return States(joined["state"].to_numpy().astype(np.int64), start, distinct.to_list())
+
+    @cached_property
+    def neighbours(self) -> NeighbourIndex:
+        """The index over `log_states`."""
+        states = self.log_states
+
+        def build() -> NeighbourIndex:
+            counts = self._counts(self.embedder, states)
+            vectors = self.embedder.encode(states.text, counts, states.start, self._progress)
+            return NeighbourIndex(vectors)
+
+        if self._index_store is None:
+            return build()
+        return self._index_store(f"{self.embedder.key}-{self.state_text.key}", build)
+
+
+def group_states(steps: Steps, state_text: StateText) -> States:
+    """The distinct state texts of every group, in the order in which a group first meets them."""
+    texts = state_text.texts(steps.log).gather(steps.row).alias("text")
+    keys = pl.DataFrame([pl.Series("group", steps.group), texts])
+    distinct = keys.unique(maintain_order=True).with_row_index("state")
+    joined = keys.join(distinct, on=["group", "text"], maintain_order="left")
+    start = np.searchsorted(distinct["group"].to_numpy(), np.arange(steps.groups + 1))
+    state = joined["state"].to_numpy().astype(np.int64)
+    return States(state, start.astype(np.int64), distinct["text"].to_list())
