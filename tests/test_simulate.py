@@ -44,6 +44,15 @@ def tiny_model() -> Model:
     )
 
 
+def perform(task: Task, state: int, text: str) -> tuple[str, int]:
+    """Do what a text says, without a slip; gives what is read then and the next state."""
+    pairs = task.model.pairs_of(state)
+    names = [task.actions[action] for action in task.model.action[pairs]]
+    pair = pairs.start + names.index(text)
+    feedback = task.narrator.feedback(pair, 0, np.random.default_rng(0))
+    return feedback, int(task.model.next_state[pair, 0])
+
+
 TINY_POLICY = np.array([0.5, 0.5, 1.0])
 
 
@@ -218,6 +227,52 @@ def test_a_perfect_policy_takes_a_shortest_way() -> None:
         np.testing.assert_allclose(group["true_advantage"], 0.0, atol=1e-12)
 
 
+def test_a_success_on_the_last_possible_step_is_not_truncated() -> None:
+    dials = {**PLAIN, "skill": 1.0, "skill_spread": 0.0}
+    shortest = simulate(Household(**dials), tasks=1, rollouts=1, seed=0).height
+    log = simulate(Household(**dials, horizon=shortest), tasks=1, rollouts=1, seed=0)
+    assert log.row(-1, named=True)["success"]
+    assert not log.row(-1, named=True)["truncated"]
+
+
+def test_a_treatment_shows_and_its_opposite_undoes_it() -> None:
+    world = Household(**PLAIN, skill=1.0, skill_spread=0.0)
+    log = simulate(world, tasks=3, rollouts=1, seed=0)
+    task = drawn_task(world, 2)
+    heating = log.filter(pl.col("action").str.starts_with("heat ")).row(0, named=True)
+    thing = heating["action"].split()[1]
+    state = heating["latent_state"]
+    read = []
+    for text in (
+        "inventory",
+        f"heat {thing} 1 with microwave 1",
+        "inventory",
+        "go to fridge 1",
+        f"cool {thing} 1 with fridge 1",
+        "inventory",
+    ):
+        feedback, state = perform(task, state, text)
+        read.append(feedback)
+    assert read[0] == f"You are carrying: a {thing} 1."
+    assert read[2] == f"You are carrying: a hot {thing} 1."
+    assert read[5] == read[0]
+
+
+def test_only_the_target_can_be_treated_as_asked() -> None:
+    task = drawn_task(Household(**PLAIN), 1)
+    target = task.text.split()[3]
+    assert task.text.startswith("put a clean ")
+    state = np.repeat(np.arange(task.model.states), np.diff(task.model.offsets))
+    others = [
+        number
+        for number, text in enumerate(task.actions)
+        if text.startswith("clean ") and not text.startswith(f"clean {target} ")
+    ]
+    about_others = np.isin(task.model.action, others)
+    assert about_others.any()
+    assert (task.model.next_state[about_others, 0] == state[about_others]).all()
+
+
 def test_each_goal_asks_for_what_it_says() -> None:
     world = Household(**PLAIN, skill=1.0, skill_spread=0.0)
     log = simulate(world, tasks=5, rollouts=1, seed=0)
@@ -260,6 +315,9 @@ def test_what_is_behind_a_door_is_seen_and_taken_only_when_it_is_open() -> None:
     assert closed.height > 0
     assert closed.select(openings.str.contains("open ").all()).item()
     assert not closed.select(openings.str.contains("take |put ").any()).item()
+    looked = closed.filter(pl.col("action") == "look")
+    assert looked.height > 0
+    assert looked["next_observation"].str.contains("is closed").all()
     opened = log.filter(pl.col("action").str.starts_with("open "))
     assert opened["next_observation"].str.contains("you see").all()
 

@@ -64,7 +64,7 @@ class Comparison:
         }
 
 
-def compare(credits: Mapping[str, pl.DataFrame], *, top: int = 20) -> Comparison:  # noqa: A002
+def compare(credits: Mapping[str, pl.DataFrame], *, top: int = 20) -> Comparison:
     """Compares credits of the same log pair by pair, over all steps and by group.
 
     - spearman: Pearson correlation of the ranks, ties averaged. By group the ranks are those
@@ -107,7 +107,7 @@ def _value(k: int) -> str:
     return f"value_{k}"
 
 
-def _aligned(credits: Mapping[str, pl.DataFrame]) -> pl.DataFrame:  # noqa: A002
+def _aligned(credits: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """The steps in the log's order with one column of advantages a credit.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is in a step log, before anything is scored: one pass of counts that decide what is possible.
+"""What is in a step log, before anything is scored: the counts that decide what is possible.
 
 A group in which every trajectory has the same reward teaches a group-relative method nothing; a
 state that occurs once in its group has no peer; a log without token ids cannot become a
@@ -266,7 +266,7 @@ def _token_ids(log: pl.DataFrame) -> float:
     if not {"prompt_ids", "response_ids"} <= set(log.columns):
         return 0.0
     both = log["prompt_ids"].is_not_null() & log["response_ids"].is_not_null()
-    return both.sum() / log.height
+    return float(both.sum()) / log.height
 
 
 def _numbers(values: pl.Series, *names: str) -> dict[str, float]:
@@ -284,8 +284,8 @@ def _mean(values: pl.Series) -> float | None:
     return None if mean is None else float(mean)  # type: ignore[arg-type]
 
 
-def _share(value: float | None) -> str:
-    return "not known" if value is None else f"{100 * value:.1f} %"
+def _share(value: float | None, of: str = "") -> str:
+    return "not known" if value is None else f"{100 * value:.1f} %{of}"
 
 
 def _report(known_facts: Facts) -> list[tuple[str, str]]:
@@ -293,36 +293,33 @@ def _report(known_facts: Facts) -> list[tuple[str, str]]:
     f = known_facts
     reasons = "; ".join(f"{reason}: {count}" for reason, count in f.excluded.items())
     sizes = ", ".join(f"{n} × {size}" for size, n in list(f.rollouts_per_group.items())[:8])
-    more = len(f.rollouts_per_group) - 8
     dead = [(kind, n) for kind, n in f.group_kinds.items() if n and kind != "live"]
     depths = ", ".join(f"{d}: {100 * r:.0f} %" for d, r in f.singleton_rate_by_depth.items())
-    names = ", ".join(f.other_columns[:8]) + ", …" * (len(f.other_columns) > 8)
-    lengths, texts, tokens, reward = f.lengths, f.observations, f.response_tokens, f.reward
-    origin = f" (from the {f.success['source']})" if f.success["source"] else ""
+    length = "min {minimum}, median {median:g}, mean {mean:.1f}, max {maximum}"
+    tokens = "median {median:g}, mean {mean:.1f}, max {maximum}, total {total:,}"
+    text = "median {median:g}, max {maximum} characters, " + _share(f.observations["empty"])
+    origin = f" (by {f.success['source']})" if f.success["source"] else ""
     return [
         ("steps", f"{f.rows:,}"),
         ("trajectories", f"{f.trajectories:,}"),
         ("excluded", f"{sum(f.excluded.values()):,} ({reasons})" if reasons else "none"),
         ("groups", f"{f.groups:,}"),
-        ("groups × rollouts", sizes + f", {more} more sizes" * (more > 0)),
+        ("groups × rollouts", sizes + ", …" * (len(f.rollouts_per_group) > 8)),
         ("success", _share(f.success["rate"]) + origin),
         ("mixed outcomes", f"{f.mixed_outcome_groups:,} groups"),
-        ("reward", _reward_text(reward)),
+        ("reward", _reward_text(f.reward)),
         ("live groups", f"{f.group_kinds['live']:,}"),
         *((f"dead: {kind}", f"{n:,} ({GROUP_KINDS[kind]})") for kind, n in dead),
-        ("steps a trajectory", "min {minimum}, median {median:g}, mean {mean:.1f}, "
-         "max {maximum}".format(**lengths)),
-        ("singleton states", f"{_share(f.singleton_rate)} of the steps"),
+        ("steps a trajectory", length.format(**f.lengths)),
+        ("singleton states", _share(f.singleton_rate, " of the steps")),
         ("  by step", depths),
-        ("mixed policies", f"{_share(f.mixed_policy_groups)} of the groups"),
-        ("observation", "median {median:g}, max {maximum} characters".format(**texts)
-         + f", {_share(texts['empty'])} empty"),
-        ("response tokens", "median {median:g}, mean {mean:.1f}, max {maximum}, total "
-         "{total:,}".format(**tokens) if tokens else "not logged"),
-        ("token ids", f"{_share(f.token_ids)} of the steps"),
-        ("truncated", f"{_share(f.truncated)} of the trajectories"),
+        ("mixed policies", _share(f.mixed_policy_groups, " of the groups")),
+        ("observation", text.format(**f.observations) + " empty"),
+        ("response tokens", tokens.format(**f.response_tokens) if f.response_tokens else ""),
+        ("token ids", _share(f.token_ids, " of the steps")),
+        ("truncated", _share(f.truncated, " of the trajectories")),
         ("copies", f"{f.copies['extra']:,} in {f.copies['rows']:,} rows"),
-        ("other columns", names),
+        ("other columns", ", ".join(f.other_columns[:8]) + ", …" * (len(f.other_columns) > 8)),
     ]
 
 

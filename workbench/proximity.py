@@ -186,9 +186,9 @@ def _part(group: _Group, peers: Peers) -> Index:
 
 
 def _soft_mean(logit: Real, count: Real, total: Real) -> tuple[Real, Truth]:
-    """Σ_b e^{l_b} total_b / Σ_b e^{l_b} count_b along rows, over states with a count. (r,), (r,)"""
+    """Σ_b e^{l_b} total_b / Σ_b e^{l_b} count_b along rows, over states with a count. (r,), (r,)."""
     logit = np.where(count > 0, logit, -np.inf)
-    found: Truth = np.isfinite(logit).any(axis=1)
+    found = np.asarray(np.isfinite(logit).any(axis=1))
     logit[~found] = 0.0
     logit -= logit.max(axis=1, keepdims=True)
     np.exp(logit, out=logit)

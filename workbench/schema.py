@@ -137,7 +137,7 @@ class _Check:
         if missing:
             self.fatal = True
             found = [name for name in self.frame.columns if name not in (ROW, "source_row")]
-            hint = "name them with --map: a JSON file with " '{"columns": {"reward": "score", …}}'
+            hint = 'name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
             rule = f"missing columns {missing}; found {found}"
             self.problems.append(Problem(column="columns", rule=rule, hint=hint))
 

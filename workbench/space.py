@@ -75,7 +75,9 @@ class Space:
             own = resolve(embedder, self._cache) if embedder else self.embedder
             text = StateText() if embedder else self.state_text
             states = group_states(self.steps, text)
-            vectors = own.encode(states.text, self._counts(own, states), states.start, self._progress)
+            vectors = own.encode(
+                states.text, self._counts(own, states), states.start, self._progress
+            )
             self._similarities[name] = Similarity(states, vectors)
         return self._similarities[name]
 
@@ -106,6 +108,38 @@ class Space:
         if self._index_store is None:
             return build()
         return self._index_store(f"{self.embedder.key}-{self.state_text.key}", build)
+
+    def nearest(self, step: int, count: int) -> pl.DataFrame:
+        """The states nearest to a step's anywhere in the log, its own first.
+
+        Returns:
+            One row a state: similarity (cosine), the first step that is in it (group_id,
+            trajectory_id, step_index), how many steps and groups are, their mean episode reward,
+            and its text.
+        """
+        states, steps = self.log_states, self.steps
+        found, similarity = self.neighbours.nearest(int(states.state[step]), count)
+        members = pl.DataFrame(
+            {
+                "state": states.state,
+                "group": steps.group,
+                "reward": steps.episode_reward[steps.trajectory],
+            }
+        ).with_row_index("step")
+        of_state = members.group_by("state").agg(
+            pl.col("step").min().alias("first"),
+            pl.len().alias("steps"),
+            pl.col("group").n_unique().alias("groups"),
+            pl.col("reward").mean().alias("mean_episode_reward"),
+        )
+        rows = pl.DataFrame({"state": found, "similarity": similarity}).join(
+            of_state, on="state", maintain_order="left"
+        )
+        ids = steps.log.select("group_id", "trajectory_id", "step_index")
+        where = ids[steps.row[rows["first"].to_numpy()]]
+        text = pl.Series("text", [states.text[state] for state in found])
+        counts = rows.select("steps", "groups", "mean_episode_reward")
+        return rows.select("similarity").hstack(where).hstack(counts).with_columns(text)
 
 
 def group_states(steps: Steps, state_text: StateText) -> States:

@@ -34,14 +34,14 @@ TRAITS: Mapping[str, str] = {
 
 def parameter(
     default: Any,
-    help: str,  # noqa: A002  the word that every command line uses
+    help: str,
     *,
     minimum: float | None = None,
     maximum: float | None = None,
     minimum_exclusive: bool = False,
 ) -> Any:
     """A hyper-parameter: a dataclass field with its default, its range and one line of meaning."""
-    metadata = {"help": help}
+    metadata: dict[str, Any] = {"help": help}
     limits = {"min": minimum, "max": maximum, "min_exclusive": minimum_exclusive or None}
     metadata.update({name: limit for name, limit in limits.items() if limit is not None})
     return field(default=default, metadata=metadata)
@@ -161,7 +161,7 @@ class FieldSpec:
             raise ParameterError(f"{self.name} must be {self._expected()}, got {value!r}")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} must be one of {list(self.choices)}, got {value!r}")
-        if self.type in (int, float) and not self._in_range(value):
+        if isinstance(value, int | float) and not self._in_range(value):
             raise ParameterError(f"{self.name} must be in {self._range()}, got {value!r}")
         return value
 
@@ -228,11 +228,11 @@ class Estimator(ABC):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The named terms whose values sum to the advantage."""
 
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:  # noqa: ARG002
+    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """Diagnostics by name, one number a step. Each (S,) float64."""
         return {}
 
-    def notes(self, steps: Steps) -> Sequence[str]:  # noqa: ARG002
+    def notes(self, steps: Steps) -> Sequence[str]:
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
 

@@ -172,9 +172,7 @@ class Credit:
     def _peers(self, name: str, term: Term, step: int) -> pl.DataFrame:
         peers = term.peers(step)
         of_trajectory = peers.step is None
-        first = (
-            self.steps.trajectory_start[:-1][peers.trajectory] if of_trajectory else peers.step
-        )
+        first = self.steps.trajectory_start[:-1][peers.trajectory] if of_trajectory else peers.step
         ids = self.steps.log.select("group_id", "trajectory_id", "step_index")
         frame = ids[self.steps.row[first]].with_columns(
             term=pl.lit(name),
@@ -186,5 +184,5 @@ class Credit:
         )
         if of_trajectory:
             frame = frame.with_columns(step_index=pl.lit(None, dtype=pl.Int32))
-        frame = frame.select(PEERS_SCHEMA)
-        return frame.sort("weight", descending=True, maintain_order=True)
+        ordered = frame.sort("weight", descending=True, maintain_order=True)
+        return ordered.select(*PEERS_SCHEMA)

@@ -81,7 +81,7 @@ class GRPO(GroupMethod):
     eps: float = parameter(1e-6, "added to the deviation", minimum=0.0)
     ddof: int = parameter(1, "n − ddof is the denominator of the variance", minimum=0, maximum=1)
 
-    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:  # noqa: ARG002
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps)
         return {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import expit
 
 from workbench.errors import MissingInputError
 from workbench.estimators.anchor import anchor_term
@@ -56,7 +56,7 @@ def _golden() -> dict[str, Golden]:
             name="reference",
             source="GithubX-F/ProxMO-RL proxmo/core_proxmo.py",
             fields={
-                "beta": 0.05 / (float(expit(1.0)) - 0.5),
+                "beta": 0.05 / (1.0 / (1.0 + math.exp(-1.0)) - 0.5),
                 "episode_norm": "mean",
                 "psc": "on",
                 "psc_rate": "mean_score",
@@ -114,7 +114,9 @@ class ProxMO(StepMethod):
     peers: Literal["all", "other_steps", "other_trajectories", "same_step", "same_state"] = (
         parameter("all", "which steps of the group make a step's baseline")
     )
-    psc: Literal["auto", "on", "off"] = parameter("auto", "whether success weights the episode term")
+    psc: Literal["auto", "on", "off"] = parameter(
+        "auto", "whether success weights the episode term"
+    )
     alpha: float = parameter(4.0, "α, how sharply w depends on the success rate", minimum=0.0)
     beta: float = parameter(0.1, "β, how far w goes from 1", minimum=0.0)
     psc_rate: Literal["success", "mean_score"] = parameter(
@@ -165,7 +167,7 @@ class ProxMO(StepMethod):
         )
         return {"episode": weighted, "step": self._step_term(steps, space, scale)}
 
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:  # noqa: ARG002
+    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """`success_rate`: p of the step's group, NaN where success is not defined."""
         rate, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
         return {"success_rate": np.where(defined, rate, np.nan)}
@@ -219,7 +221,7 @@ class ProxMO(StepMethod):
         group, groups = steps.trajectory_group, steps.groups
 
         def everywhere(truth: Truth) -> Truth:
-            return np.bincount(group, weights=~truth, minlength=groups) == 0
+            return np.asarray(np.bincount(group, weights=~truth, minlength=groups) == 0)
 
         reward = steps.episode_reward / self._scale(steps)
         logged = steps.of_trajectory("success")
@@ -300,4 +302,4 @@ def success_weight(rate: Real, success: Truth, alpha: float, beta: float) -> Rea
         array([1.0231, 0.9769])
     """
     distance = np.where(success, (1.0 - rate) ** alpha, -(rate**alpha))
-    return np.asarray(1.0 + beta * (expit(distance) - 0.5))
+    return np.asarray(1.0 + beta * (1.0 / (1.0 + np.exp(-distance)) - 0.5))

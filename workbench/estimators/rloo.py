@@ -65,7 +65,7 @@ class RLOO(GroupMethod):
     Source: Ahmadian et al., arXiv 2402.14740.
     """
 
-    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:  # noqa: ARG002
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps)
         group = steps.group

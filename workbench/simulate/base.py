@@ -190,9 +190,7 @@ def simulate(world: World, *, tasks: int, rollouts: int, seed: int) -> pl.DataFr
         group = {"run_id": run_id, "group_id": f"{run_id}/task-{number:02d}", "task": task.text}
         for rollout in range(rollouts):
             trajectory = f"{group['group_id']}/rollout-{rollout}"
-            moves = _stream(seed, number, 1 + rollout, 0)
-            words = _stream(seed, number, 1 + rollout, 1)
-            steps = _rollout(task, value, world.gamma, moves, words)
+            steps = _rollout(task, value, world.gamma, (seed, number, 1 + rollout))
             rows += [{**group, "trajectory_id": trajectory, **step} for step in steps]
     constants = {"reward_source": "terminal", "policy_version": 0, "valid_action": True}
     frame = pl.DataFrame(rows, schema={k: v for k, v in SCHEMA.items() if k not in constants})
@@ -208,13 +206,10 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
 
 
 def _rollout(
-    task: Task,
-    value: FloatArray,
-    gamma: float,
-    moves: np.random.Generator,
-    words: np.random.Generator,
+    task: Task, value: FloatArray, gamma: float, key: tuple[int, ...]
 ) -> list[dict[str, object]]:
     """One episode of the writing policy, a dictionary a step."""
+    moves, words = _stream(*key, 0), _stream(*key, 1)
     model, horizon = task.model, len(value) - 1
     policy = np.broadcast_to(task.policy, (horizon, len(model.action)))
     state, observation = task.start, task.narrator.opening(words)

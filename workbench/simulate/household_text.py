@@ -35,7 +35,7 @@ LEXICON = Lexicon(
             "You walk over to {place}.",
             "You are now at {place}.",
             "You step up to {place}.",
-            "{place} is right in front of you now.",
+            "Now {place} is right in front of you.",
         ),
         "facing": (
             "You are facing the {place}.",

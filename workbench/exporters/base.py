@@ -1,0 +1,121 @@
+"""What an export target is: a name, and a function from a scored log to a folder.
+
+Example of a module of this package that adds a target:
+
+    @exporter("my-trainer", description="What it is and who reads it.")
+    def export(log, credit, provenance, directory, *, overwrite=False) -> Manifest:
+        rows = steps.join_credit(log, credit)
+        ...
+        return folder.write_export(directory, write, check, overwrite=overwrite)
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import polars as pl
+
+from workbench.errors import ParameterError, UnknownNameError
+from workbench.exporters.manifest import Manifest
+
+
+class Export(Protocol):
+    """Writes one batch; further options are keyword-only, each with a default."""
+
+    def __call__(
+        self,
+        log: pl.DataFrame,
+        credit: pl.DataFrame,
+        provenance: Mapping[str, Any],
+        directory: Path,
+        **options: Any,
+    ) -> Manifest:
+        """Writes the folder and returns its manifest.
+
+        Args:
+            log: A validated step log.
+            credit: The credit of the same steps.
+            provenance: How the credit was made: "method" and "log", as in its file.
+            directory: The folder to make.
+            **options: The target's own.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter:
+    """A registry entry.
+
+    Args:
+        name: What users type.
+        description: One line: what it writes and who reads it.
+        export: The function.
+    """
+
+    name: str
+    description: str
+    export: Export
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The target's options with their defaults."""
+        parameters = inspect.signature(self.export).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    def __call__(
+        self,
+        log: pl.DataFrame,
+        credit: pl.DataFrame,
+        provenance: Mapping[str, Any],
+        directory: Path,
+        **options: Any,
+    ) -> Manifest:
+        """Writes one batch.
+
+        Raises:
+            ParameterError: An option that the target does not have.
+        """
+        unknown = sorted(set(options) - set(self.options))
+        if unknown:
+            raise ParameterError(str(UnknownNameError("export option", unknown[0], self.options)))
+        return self.export(log, credit, provenance, directory, **options)
+
+
+_EXPORTERS: dict[str, Exporter] = {}
+
+ExportFunction = TypeVar("ExportFunction", bound=Callable[..., Manifest])
+
+
+def exporter(name: str, *, description: str) -> Callable[[ExportFunction], ExportFunction]:
+    """Registers a function as the target of this name."""
+
+    def register(export: ExportFunction) -> ExportFunction:
+        _EXPORTERS[name] = Exporter(name=name, description=description, export=export)
+        return export
+
+    return register
+
+
+def targets() -> Mapping[str, Exporter]:
+    """All targets by name, sorted."""
+    package = importlib.import_module("workbench.exporters")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_EXPORTERS.items()))
+
+
+def get(name: str) -> Exporter:
+    """The target of this name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    known = targets()
+    if name not in known:
+        raise UnknownNameError("export target", name, known)
+    return known[name]

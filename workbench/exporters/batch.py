@@ -1,0 +1,216 @@
+"""The weighted batch as a Parquet file: its columns, and the rules it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.errors import ArtefactError
+from workbench.exporters.folder import read_manifest
+from workbench.exporters.lists import flat, lengths
+from workbench.exporters.manifest import Manifest
+
+FORMAT = "workbench-weighted-batch"
+VERSION = 1
+FILE = "weighted_batch.parquet"
+
+_IDS = [("group_id", pa.string()), ("trajectory_id", pa.string())]
+_SCALARS = [("reward", pa.float32()), ("weight", pa.float32())]
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+
+TOKEN_SCHEMA = pa.schema(
+    [
+        *_IDS,
+        ("input_ids", pa.list_(pa.int32())),
+        ("loss_mask", pa.list_(pa.int8())),
+        ("step_ids", pa.list_(pa.int16())),
+        ("old_logprobs", pa.list_(pa.float32())),
+        ("advantages", pa.list_(pa.float32())),
+        *_SCALARS,
+    ]
+)
+"""One row a sequence. step_ids is -1 where the policy did not sample the token; loss_mask is 1
+where it is trained; old_logprobs is null where they were not logged."""
+
+TEXT_SCHEMA = pa.schema(
+    [
+        *_IDS,
+        ("messages", pa.list_(_MESSAGE)),
+        ("step_advantages", pa.list_(pa.float32())),
+        ("step_mask", pa.list_(pa.int8())),
+        *_SCALARS,
+    ]
+)
+"""One row a conversation; step_advantages and step_mask have one entry an assistant message."""
+
+
+def write_batch(rows: pl.DataFrame, path: Path, *, token_level: bool) -> None:
+    """Writes the rows; the same rows give the same bytes."""
+    schema = TOKEN_SCHEMA if token_level else TEXT_SCHEMA
+    table = rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+    pq.write_table(table.cast(schema), path, compression="zstd")
+
+
+def read_batch(directory: Path) -> pl.DataFrame:
+    """The rows of an export, after checking digests and every rule of the format.
+
+    Raises:
+        ArtefactError: A file is damaged or missing, or a rule is broken, with file and row.
+    """
+    return check_batch(directory, read_manifest(directory))
+
+
+def check_batch(directory: Path, manifest: Manifest) -> pl.DataFrame:
+    """The rows of an export whose digests are known to be right.
+
+    Raises:
+        ArtefactError: A rule is broken, with file and row.
+    """
+    path = Path(directory) / FILE
+    if manifest.format != FORMAT or manifest.version != VERSION:
+        raise ArtefactError(
+            f"{directory} is {manifest.format!r} version {manifest.version}, "
+            f"expected {FORMAT!r} version {VERSION}"
+        )
+    try:
+        schema = pq.read_schema(path)
+        rows = pl.read_parquet(path)
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        raise ArtefactError(f"{path} cannot be read: {error}") from error
+    expected = TOKEN_SCHEMA if manifest.token_level else TEXT_SCHEMA
+    if not schema.equals(expected):
+        raise ArtefactError(f"{path} has columns {_types(schema)}, expected {_types(expected)}")
+    _check_scalars(rows, path)
+    found = _check_tokens(rows, path) if manifest.token_level else _check_text(rows, path)
+    _check_counts(rows, found, manifest, path)
+    return rows
+
+
+def _types(schema: pa.Schema) -> dict[str, str]:
+    return {entry.name: str(entry.type) for entry in schema}
+
+
+def _refuse(rows: pl.DataFrame, bad: pl.Series | np.ndarray, rule: str, path: Path) -> None:
+    """Raises for the first row that breaks a rule."""
+    broken = np.flatnonzero(np.asarray(bad))
+    if broken.size:
+        row = int(broken[0])
+        raise ArtefactError(
+            f"{path}: {rule} in {broken.size} rows, first row {row} "
+            f"(trajectory {rows['trajectory_id'][row]!r})"
+        )
+
+
+def _check_scalars(rows: pl.DataFrame, path: Path) -> None:
+    for name in set(rows.columns) - {"old_logprobs"}:
+        _refuse(rows, rows[name].is_null(), f"{name} is null", path)
+    for name in ("reward", "weight"):
+        _refuse(rows, ~rows[name].is_finite(), f"{name} is not finite", path)
+
+
+def _check_lengths(rows: pl.DataFrame, path: Path, reference: str, *names: str) -> None:
+    for name in names:
+        other = rows[name].list.len() != rows[reference].list.len()
+        _refuse(
+            rows, other.fill_null(value=False), f"{name} and {reference} differ in length", path
+        )
+
+
+def _row_has(rows: pl.DataFrame, reference: str, bad: pl.Series) -> np.ndarray:
+    """Which rows hold an element for which `bad` is true."""
+    size = lengths(rows[reference])
+    row = np.repeat(np.arange(rows.height), size)
+    return np.bincount(row, weights=bad.to_numpy().astype(np.float64), minlength=rows.height) > 0
+
+
+def _check_masked(rows: pl.DataFrame, path: Path, mask_name: str, value_name: str) -> pl.Series:
+    """Rules of a mask and the advantages under it; returns the flat mask."""
+    mask, values = flat(rows[mask_name]), flat(rows[value_name])
+    for name, column in ((mask_name, mask), (value_name, values)):
+        _refuse(rows, _row_has(rows, name, column.is_null()), f"a null in {name}", path)
+    rules = (
+        (~mask.is_in([0, 1]), f"{mask_name} is neither 0 nor 1"),
+        (~values.is_finite(), f"{value_name} is not finite"),
+        ((mask == 0) & (values != 0), f"{value_name} is not 0 where {mask_name} is 0"),
+    )
+    for bad, rule in rules:
+        _refuse(rows, _row_has(rows, mask_name, bad), rule, path)
+    return mask
+
+
+def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
+    """Rules of a token-level batch; returns what was counted."""
+    names = ("loss_mask", "step_ids", "old_logprobs", "advantages")
+    _check_lengths(rows, path, "input_ids", *names)
+    mask = _check_masked(rows, path, "loss_mask", "advantages")
+    steps, ids = flat(rows["step_ids"]), flat(rows["input_ids"])
+    logged = rows.filter(pl.col("old_logprobs").is_not_null())
+    logprobs, logged_mask = flat(logged["old_logprobs"]), flat(logged["loss_mask"])
+    rules = (
+        (rows, ids.is_null(), "a null in input_ids"),
+        (rows, steps.fill_null(-2) < -1, "step_ids is null or below -1"),
+        (rows, (mask == 1) & (steps < 0), "a trained token has no step in step_ids"),
+        (
+            logged,
+            (logged_mask == 1) & ~logprobs.is_finite().fill_null(value=False),
+            "old_logprobs of a trained token is not finite",
+        ),
+    )
+    for table, bad, rule in rules:
+        _refuse(table, _row_has(table, "input_ids", bad), rule, path)
+    row = np.repeat(np.arange(rows.height, dtype=np.int64), lengths(rows["input_ids"]))
+    key = (row << 16) + steps.to_numpy().astype(np.int64)
+    key = key[steps.to_numpy() >= 0]
+    # Sorting every token is dear; a step's tokens are adjacent but for what it did not sample.
+    distinct = np.unique(key[np.append(True, key[1:] != key[:-1])]) if key.size else key
+    return {
+        "tokens": ids.len(),
+        "trained_tokens": int(mask.to_numpy().sum(dtype=np.int64)),
+        "steps_with_tokens": distinct.size,
+    }
+
+
+def _check_text(rows: pl.DataFrame, path: Path) -> dict[str, int]:
+    """Rules of a text-only batch; returns what was counted."""
+    messages = flat(rows["messages"]).struct.unnest()
+    for name in ("role", "content"):
+        bad = _row_has(rows, "messages", messages[name].is_null())
+        _refuse(rows, bad, f"a message without {name}", path)
+    row = np.repeat(np.arange(rows.height), lengths(rows["messages"]))
+    reply = (messages["role"] == "assistant").to_numpy()
+    replies = np.bincount(row[reply], minlength=rows.height)
+    differ = replies != lengths(rows["step_advantages"])
+    _refuse(rows, differ, "step_advantages and assistant messages differ in number", path)
+    _check_lengths(rows, path, "step_advantages", "step_mask")
+    mask = _check_masked(rows, path, "step_mask", "step_advantages")
+    return {"messages": messages.height, "trained_steps": int(mask.sum()), "replies": mask.len()}
+
+
+def _check_counts(
+    rows: pl.DataFrame, found: Mapping[str, int], manifest: Manifest, path: Path
+) -> None:
+    """What the manifest counts is what the file holds, and nothing went missing on the way."""
+    manifest.require_balance()
+    expected = dict(manifest.counts)
+    actual = {
+        "rows": rows.height,
+        "groups": rows["group_id"].n_unique(),
+        "trajectories": rows["trajectory_id"].n_unique(),
+    }
+    if manifest.token_level:
+        actual |= {name: found[name] for name in ("tokens", "trained_tokens")}
+        actual["steps"] = found["steps_with_tokens"] + expected.get("steps_without_tokens", 0)
+    else:
+        actual |= {name: found[name] for name in ("messages", "trained_steps")}
+        actual["steps"] = rows.height if manifest.unit == "step" else found["replies"]
+    for name, value in actual.items():
+        if expected.get(name) != value:
+            raise ArtefactError(
+                f"{path} holds {value} {name.replace('_', ' ')}, but manifest.json says "
+                f"{expected.get(name)}"
+            )

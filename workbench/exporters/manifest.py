@@ -1,0 +1,120 @@
+"""What an export says about itself, and the same as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.errors import ArtefactError
+
+TURN_OFF: Mapping[str, str] = {
+    "verl": (
+        "feed the advantages through an identity estimator (algorithm.adv_estimator); "
+        "algorithm.use_kl_in_reward=False"
+    ),
+    "TRL": "set the advantages themselves; scale_rewards acts on those that TRL computes",
+    "rLLM": "rllm.algorithm.use_precomputed_advantage=true",
+    "slime": "leave --normalize-advantages away",
+    "NeMo-RL": "grpo.normalize_rewards=false, grpo.use_leave_one_out_baseline=false",
+    "OpenRLHF": (
+        "--no_advantage_std_norm leaves the mean removed again; bypass its normalisation of "
+        "advantages in the experience maker"
+    ),
+}
+"""What must not normalise these advantages a second time, by trainer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The record of one export. All values are JSON-able.
+
+    Args:
+        format: What the folder holds, such as "workbench-weighted-batch".
+        version: Version of that format.
+        package_version: Version of the workbench that wrote it.
+        source: sha256 and rows of the log.
+        method: name, dialect and fields of the method that made the credit.
+        conventions: Those of its fields that say which deviation and which epsilon.
+        policy: models, versions, train_steps, and max_staleness (train_step - policy_version).
+        tokenizer: The tokenizer of the token ids; null where not logged.
+        unit: What a row is: "trajectory", "step", or "mixed" where some trajectories had to be
+            written step by step.
+        token_level: Whether rows hold token ids; otherwise they hold messages.
+        advantage_scope: To what an advantage belongs.
+        weight: How `weight` was made, and what it multiplies.
+        options: The options of the export.
+        input: groups, trajectories and steps of the log.
+        counts: What the rows hold.
+        dropped: Reason -> trajectories and steps left out. With those in `counts` they sum to
+            `input`.
+        checks: Name -> whether it holds; null where it does not apply.
+        turn_off: Trainer -> what would normalise the advantages again.
+        files: Name -> sha256 and bytes.
+    """
+
+    format: str
+    version: int
+    package_version: str
+    source: Mapping[str, Any]
+    method: Mapping[str, Any]
+    conventions: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    tokenizer: str | None
+    unit: str
+    token_level: bool
+    advantage_scope: str
+    weight: Mapping[str, str]
+    options: Mapping[str, Any]
+    input: Mapping[str, int]
+    counts: Mapping[str, int]
+    dropped: Mapping[str, Mapping[str, int]]
+    checks: Mapping[str, bool | None]
+    turn_off: Mapping[str, str] = field(default_factory=lambda: dict(TURN_OFF))
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The manifest as a JSON document; equal manifests give equal text."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, name: str = "manifest.json") -> Manifest:
+        """Reads what `to_json` wrote.
+
+        Args:
+            text: The document.
+            name: What to call it in an error.
+
+        Raises:
+            ArtefactError: It is not JSON, or its entries are not those of a manifest.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ArtefactError(f"{name} is not JSON: {error}") from error
+        names = [entry.name for entry in dataclasses.fields(cls)]
+        found: Sequence[str] = list(values) if isinstance(values, dict) else []
+        missing = [entry for entry in names if entry not in found]
+        extra = [entry for entry in found if entry not in names]
+        if missing or extra:
+            raise ArtefactError(
+                f"{name} is not the manifest of an export: missing entries {missing}, "
+                f"unknown entries {extra}"
+            )
+        return cls(**values)
+
+    def require_balance(self) -> None:
+        """Checks that what was kept and what was dropped sum to what came in.
+
+        Raises:
+            ArtefactError: They do not.
+        """
+        for unit in ("trajectories", "steps"):
+            dropped = sum(entry[unit] for entry in self.dropped.values())
+            if self.counts[unit] + dropped != self.input[unit]:
+                raise ArtefactError(
+                    f"manifest.json: {self.counts[unit]} {unit} kept and {dropped} dropped, "
+                    f"but {self.input[unit]} in the log"
+                )

@@ -1,0 +1,22 @@
+"""Log files in, step rows out: one module a format, found by the content of the files."""
+
+from workbench.readers.base import Findings, Format, Part, Reader, formats, reader
+from workbench.readers.importing import Imported, RawLog, import_log, read
+from workbench.readers.mapping import load_mapping, save_mapping
+from workbench.readers.report import ImportReport
+
+__all__ = [
+    "Findings",
+    "Format",
+    "ImportReport",
+    "Imported",
+    "Part",
+    "RawLog",
+    "Reader",
+    "formats",
+    "import_log",
+    "load_mapping",
+    "read",
+    "reader",
+    "save_mapping",
+]

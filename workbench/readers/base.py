@@ -1,0 +1,201 @@
+"""What a reader is, and the registry of those that exist.
+
+A reader is a class with `sniff` and `read` that is registered with `reader`. Adding one is adding
+one module to this package: the registry imports every module that lies here, and the command line,
+the documents and the app read the registry.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import polars as pl
+
+from workbench.errors import Problem, UnknownNameError
+
+HEAD_BYTES = 65_536
+"""How much of a file `sniff` sees without opening it."""
+
+
+class Findings:
+    """Collects what a reader has to say about its files, equal findings counted together."""
+
+    def __init__(self) -> None:
+        self._problems: dict[tuple[str, str, str], _Tally] = {}
+        self._dropped: dict[tuple[str, str, str], _Tally] = {}
+        self._notices: dict[tuple[str, str, str], _Tally] = {}
+
+    def problem(self, column: str, rule: str, place: str = "", hint: str = "") -> None:
+        """Something broken: the files are refused, or read without it where the user asks."""
+        self._problems.setdefault((column, rule, hint), _Tally()).add(place)
+
+    def drop(self, column: str, rule: str, place: str = "", hint: str = "") -> None:
+        """Something sound that the step log has no row for; it is left out and stated."""
+        self._dropped.setdefault((column, rule, hint), _Tally()).add(place)
+
+    def notice(self, text: str, place: str = "") -> None:
+        """Something done or seen that is no error."""
+        self._notices.setdefault(("", text, ""), _Tally()).add(place)
+
+    def include(self, other: Findings) -> None:
+        """Adds the findings of one file to these."""
+        for tallies, problems in (
+            (self._problems, other.problems),
+            (self._dropped, other.dropped),
+            (self._notices, other.notices),
+        ):
+            for problem in problems:
+                key = (problem.column, problem.rule, problem.hint)
+                tallies.setdefault(key, _Tally()).add(*problem.places, count=problem.count)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is broken."""
+        return _problems(self._problems)
+
+    @property
+    def dropped(self) -> tuple[Problem, ...]:
+        """What was left out."""
+        return _problems(self._dropped)
+
+    @property
+    def notices(self) -> tuple[Problem, ...]:
+        """What else there is to know; `column` is empty."""
+        return _problems(self._notices)
+
+
+class _Tally:
+    """How often something was found, and the first three places."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.places: list[str] = []
+
+    def add(self, *places: str, count: int = 1) -> None:
+        self.count += count
+        self.places += [place for place in places if place][: 3 - len(self.places)]
+
+
+def _problems(tallies: Mapping[tuple[str, str, str], _Tally]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(column=column, rule=rule, hint=hint, count=tally.count, places=tally.places)
+        for (column, rule, hint), tally in tallies.items()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a reader took out of one file.
+
+    Args:
+        frame: Step rows in the order of the file, under canonical names or their aliases.
+        findings: What is wrong with the file, what was left out, what else there is to know.
+        renamed: Canonical name -> the name it had in the file.
+        numbered: The file does not name its trajectories: `trajectory_id` is null, a record (one
+            `source_line`) is one trajectory, and whoever joins the files numbers them.
+    """
+
+    frame: pl.DataFrame
+    findings: Findings
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    numbered: bool = False
+
+
+class Reader(Protocol):
+    """Turns one file of a format into step rows."""
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether the file is of this format, by its content and never by its name.
+
+        Args:
+            path: The file, for formats whose mark is not at the beginning (a Parquet schema).
+            head: Its first `HEAD_BYTES` bytes.
+        """
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The step rows of a file and all that is wrong with it.
+
+        Broken records become problems of the part; the rest is read all the same, and the caller
+        decides whether to refuse. `source_file` and `source_row` are filled in by the caller.
+
+        Args:
+            path: The file.
+            columns: Canonical name -> name in the file, as the user mapped them.
+
+        Raises:
+            ParameterError: `columns` names what the file does not have.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A registry entry.
+
+    Args:
+        name: What users type.
+        description: What it is, in a few words.
+        reader: What reads it.
+        generic: Whether it takes files that a more specific format may claim as well; it is asked
+            only where no other one recognises the file.
+    """
+
+    name: str
+    description: str
+    reader: Reader
+    generic: bool = False
+
+
+READERS: dict[str, Format] = {}
+ReaderClass = TypeVar("ReaderClass", bound=Callable[[], Reader])
+
+
+def reader(
+    name: str, *, description: str, generic: bool = False
+) -> Callable[[ReaderClass], ReaderClass]:
+    """Registers a reader class under the name of its format."""
+
+    def register(cls: ReaderClass) -> ReaderClass:
+        if name in READERS:
+            raise ValueError(f"two readers are called {name!r}")
+        READERS[name] = Format(
+            name=name, description=description, reader=cls(), generic=generic
+        )
+        return cls
+
+    return register
+
+
+@functools.cache
+def _import_readers() -> None:
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+
+
+def formats() -> Mapping[str, Format]:
+    """Every format that can be read, by name."""
+    _import_readers()
+    return dict(sorted(READERS.items()))
+
+
+def format_named(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        UnknownNameError: There is none; the message lists those that exist.
+    """
+    found = formats()
+    if name not in found:
+        raise UnknownNameError("format", name, found)
+    return found[name]
+
+
+def matching(path: Path, head: bytes) -> Iterable[Format]:
+    """The formats that recognise a file; generic ones only where no specific one does."""
+    found = [entry for entry in formats().values() if entry.reader.sniff(path, head)]
+    return [entry for entry in found if not entry.generic] or found

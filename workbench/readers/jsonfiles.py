@@ -1,0 +1,157 @@
+"""JSON as logs hold it: one record a line or one array, possibly damaged.
+
+Records are yielded one by one; what cannot be read becomes a problem with its place, and reading
+goes on behind it where the format allows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPACE = re.compile(r"[ \t\n\r]*")
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]:,]', re.DOTALL)
+_NOT_UTF8 = "is not UTF-8"
+_UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
+
+Record = dict[str, Any]
+
+
+def json_lines(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+    """The records of a JSONL file with their lines, counted from 1; blank lines are passed over."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            place = f"{path}:{number}"
+            line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
+            if not line.strip():
+                continue
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                findings.problem("line", _NOT_UTF8, f"{place} (byte {error.start})", _UTF8_HINT)
+                continue
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                findings.problem("line", "is not JSON", f"{place} ({_reason(error, text)})")
+                continue
+            record = checked_record(value, text, findings, place)
+            if record is not None:
+                yield number, record
+
+
+def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+    """The records of a file that is one JSON array, counted from 1.
+
+    Records before a damage are yielded; behind it nothing can be told apart.
+    """
+    try:
+        text = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+        return
+    at = _skip(text, 0)
+    if text[at : at + 1] != "[":
+        findings.problem("file", "is not a JSON array", str(path))
+        return
+    decoder, number = json.JSONDecoder(), 0
+    at = _skip(text, at + 1)
+    while text[at : at + 1] != "]":
+        number += 1
+        place, start = f"{path} record {number}", at
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            reason = _reason(error, text)
+            findings.problem("file", "is not JSON from here on", f"{place} ({reason})")
+            return
+        record = checked_record(value, text[start:at], findings, place)
+        if record is not None:
+            yield number, record
+        at = _skip(text, at)
+        if text[at : at + 1] == ",":
+            at = _skip(text, at + 1)
+        elif text[at : at + 1] != "]":
+            findings.problem("file", "the array is cut off or damaged here", f"behind {place}")
+            return
+    if text[_skip(text, at + 1) :]:
+        findings.problem("file", "has text behind its JSON array", str(path))
+
+
+def checked_record(value: Any, text: str, findings: Findings, place: str) -> Record | None:
+    r"""A decoded value if it is an object, its lone surrogates (`"\ud83d"`) replaced.
+
+    Half a surrogate pair is what a string cut in the middle of an emoji leaves behind. It cannot
+    be written as UTF-8, so it becomes U+FFFD, with a notice.
+    """
+    if not isinstance(value, dict):
+        findings.problem("record", f"is a {type(value).__name__}, expected a JSON object", place)
+        return None
+    if r"\ud" not in text.lower():
+        return value
+    try:
+        mended = _mended(value)
+    except RecursionError:
+        findings.problem("record", "is nested too deeply", place)
+        return None
+    if mended != value:
+        findings.notice("halves of surrogate pairs became U+FFFD", place)
+    return dict(mended)
+
+
+def leading_keys(head: bytes) -> frozenset[str]:
+    """The top-level keys of the first record as far as the head of a file shows them.
+
+    The record is the object that the head begins with, or the first one of an array.
+    """
+    text = head.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", errors="replace").lstrip()
+    if not text.startswith(("{", "[")):
+        return frozenset()
+    record_depth = 2 if text.startswith("[") else 1
+    keys, depth, previous = set(), 0, ""
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token == '"':
+            break
+        if token in "{[":
+            depth += 1
+        elif token in "}]":
+            depth -= 1
+            if depth < record_depth:
+                break
+        elif token == ":" and depth == record_depth:
+            keys.add(previous[1:-1])
+        previous = token
+    return frozenset(keys)
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _reason(error: Exception, text: str) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error).split(";")[0]
+    if error.pos >= len(text.rstrip()):
+        return "cut off"
+    place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
+    return f"{error.msg}, {place}"
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return value

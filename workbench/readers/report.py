@@ -1,0 +1,144 @@
+"""What an import did: counted, for the terminal and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import Problem
+from workbench.schema import Validated
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """What was read, what is in the log, and what is not and why.
+
+    Args:
+        format: Name of the format.
+        files: The files that were read.
+        rows_read: Step rows that the reader found.
+        rows: Step rows of the log.
+        groups: Groups of the log.
+        trajectories: Trajectories of the log, excluded ones among them.
+        rollouts: Rollouts a group -> how many groups have that many.
+        singleton_groups: Share of the groups that have one rollout.
+        excluded: Reason -> trajectories that are in the log but not scored.
+        dropped: Records that were left out, and why.
+        quarantined_rows: Rows of trajectories that were set aside.
+        quarantined: The rules that those broke.
+        missing_token_ids: Share of the rows without `response_ids`.
+        null_rewards: Rows whose reward is null.
+        nonfinite_rewards: Rows whose reward is NaN or infinite.
+        renamed: Canonical name -> the name it had.
+        notices: What was done or seen that is no error.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    rows_read: int
+    rows: int
+    groups: int
+    trajectories: int
+    rollouts: Mapping[int, int]
+    singleton_groups: float
+    excluded: Mapping[str, int]
+    dropped: tuple[Problem, ...]
+    quarantined_rows: int
+    quarantined: tuple[Problem, ...]
+    missing_token_ids: float
+    null_rewards: int
+    nonfinite_rewards: int
+    renamed: Mapping[str, str]
+    notices: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-able data."""
+        data = dataclasses.asdict(self)
+        data["rollouts"] = {str(size): count for size, count in self.rollouts.items()}
+        return data | {"files": list(self.files), "notices": list(self.notices)}
+
+    def lines(self) -> list[str]:
+        """The report as lines of text."""
+        files = ", ".join(self.files[:3]) + f" and {len(self.files) - 3} more" * (
+            len(self.files) > 3
+        )
+        sizes = ", ".join(f"{count} of {size}" for size, count in self.rollouts.items())
+        lines = [
+            f"format            {self.format}",
+            f"files             {len(self.files)}: {files}",
+            f"rows              {self.rows} in the log, {self.rows_read} read",
+            f"groups            {self.groups} ({self.singleton_groups:.1%} have one rollout)",
+            f"trajectories      {self.trajectories}",
+            f"rollouts a group  {sizes}",
+            f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite",
+            f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
+        ]
+        if self.renamed:
+            names = ", ".join(f"{new} from {old}" for new, old in self.renamed.items())
+            lines.append(f"renamed           {names}")
+        lines += [f"excluded          {n} trajectories: {why}" for why, n in self.excluded.items()]
+        lines += [f"dropped           {p.count} records: {p}" for p in self.dropped]
+        if self.quarantined_rows:
+            lines.append(f"quarantined       {self.quarantined_rows} rows")
+            lines += [f"                  {problem}" for problem in self.quarantined]
+        return lines + [f"note              {notice}" for notice in self.notices]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def import_report(
+    validated: Validated,
+    *,
+    format: str,  # noqa: A002  the word of the command line
+    files: Sequence[str],
+    rows_read: int,
+    dropped: Sequence[Problem],
+    notices: Sequence[str],
+    renamed: Mapping[str, str],
+) -> ImportReport:
+    """Counts what is in a validated log and joins it with what its reader said."""
+    log = validated.log
+    rollouts = log.group_by("group_id").agg(pl.col("trajectory_id").n_unique())["trajectory_id"]
+    sizes = rollouts.value_counts().sort("trajectory_id")
+    return ImportReport(
+        format=format,
+        files=tuple(files),
+        rows_read=rows_read,
+        rows=log.height,
+        groups=rollouts.len(),
+        trajectories=log["trajectory_id"].n_unique(),
+        rollouts=dict(sizes.iter_rows()),
+        singleton_groups=(rollouts == 1).sum() / rollouts.len(),
+        excluded=_excluded(log),
+        dropped=tuple(dropped),
+        quarantined_rows=validated.quarantined.height,
+        quarantined=validated.problems,
+        missing_token_ids=_missing_token_ids(log),
+        null_rewards=log["reward"].null_count(),
+        nonfinite_rewards=int((~log["reward"].drop_nulls().is_finite()).sum()),
+        renamed={**renamed, **validated.renamed},
+        notices=(*notices, *validated.notices),
+    )
+
+
+def _excluded(log: pl.DataFrame) -> dict[str, int]:
+    """Trajectories a reason; at which step it holds is left away."""
+    reasons = (
+        log.filter(pl.col("excluded").is_not_null())
+        .unique("trajectory_id")
+        .select(pl.col("excluded").str.replace(r" at step \d+$", ""))["excluded"]
+        .value_counts()
+        .sort("excluded")
+    )
+    return dict(reasons.iter_rows())
+
+
+def _missing_token_ids(log: pl.DataFrame) -> float:
+    if "response_ids" not in log.columns:
+        return 1.0
+    return log["response_ids"].null_count() / log.height

@@ -1,0 +1,79 @@
+"""tau-bench results: one JSON array of `{task_id, trial, reward, info, traj}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ParameterError
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_array, leading_keys
+from workbench.readers.messages import turns
+from workbench.readers.rows import StepRows, identity, number
+
+_SOLVED_WITHIN = 1e-6
+
+
+@reader("tau-bench", description="tau-bench results JSON")
+class TauBench:
+    """Groups are tasks, trajectories trials, steps assistant messages.
+
+    The reward is the outcome, on the last step. A trial is a success where its reward is 1
+    within 1e-6, which is tau-bench's own rule. `task` is the brief of the simulated user, which
+    the agent never sees. `source_line` counts the records of the array from 1. A trial without
+    an assistant message, such as one that ended in an exception, is left out and stated.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:  # noqa: ARG002  the head is enough
+        """An array whose first record has a `traj`."""
+        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and "traj" in leading_keys(
+            head
+        )
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all trials; the format has fixed names, so `columns` must be empty."""
+        if columns:
+            raise ParameterError(
+                f"tau-bench results have fixed names; the mapping of {sorted(columns)} has no use"
+            )
+        findings, rows = Findings(), StepRows()
+        for line, record in json_array(path, findings):
+            _add(rows, record, line, findings, f"{path} record {line}")
+        return Part(frame=rows.frame(), findings=findings)
+
+
+def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
+    values: dict[str, Any] = {}
+    for name, convert in (
+        ("task_id", identity),
+        ("trial", identity),
+        ("reward", number),
+        ("traj", turns),
+    ):
+        try:
+            values[name] = convert(record.get(name))
+        except ValueError as error:
+            findings.problem(name, str(error), place)
+            return
+        if values[name] is None and name != "reward":
+            findings.problem(name, "is missing or null", place)
+            return
+    if not values["traj"]:
+        findings.drop("traj", "has no assistant message, so no step", place)
+        return
+    group, reward = f"task-{values['task_id']}", values["reward"]
+    info = record.get("info")
+    task = info.get("task") if isinstance(info, dict) else None
+    instruction = task.get("instruction") if isinstance(task, dict) else None
+    rows.add(
+        values["traj"],
+        line=line,
+        outcome=reward,
+        fields={
+            "group_id": group,
+            "trajectory_id": f"{group}/{values['trial']}",
+            "success": None if reward is None else abs(reward - 1) <= _SOLVED_WITHIN,
+            "task": instruction if isinstance(instruction, str) else None,
+        },
+    )
