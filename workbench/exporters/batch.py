@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from workbench.errors import ArtefactError
 from workbench.exporters.folder import read_manifest
-from workbench.exporters.lists import flat, lengths
+from workbench.exporters.lists import flat, lengths, row_has
 from workbench.exporters.manifest import Manifest
 
 FORMAT = "workbench-weighted-batch"
@@ -121,25 +121,18 @@ def _check_lengths(rows: pl.DataFrame, path: Path, reference: str, *names: str) 
         )
 
 
-def _row_has(rows: pl.DataFrame, reference: str, bad: pl.Series) -> np.ndarray:
-    """Which rows hold an element for which `bad` is true."""
-    size = lengths(rows[reference])
-    row = np.repeat(np.arange(rows.height), size)
-    return np.bincount(row, weights=bad.to_numpy().astype(np.float64), minlength=rows.height) > 0
-
-
 def _check_masked(rows: pl.DataFrame, path: Path, mask_name: str, value_name: str) -> pl.Series:
     """Rules of a mask and the advantages under it; returns the flat mask."""
     mask, values = flat(rows[mask_name]), flat(rows[value_name])
     for name, column in ((mask_name, mask), (value_name, values)):
-        _refuse(rows, _row_has(rows, name, column.is_null()), f"a null in {name}", path)
+        _refuse(rows, row_has(rows[name], column.is_null()), f"a null in {name}", path)
     rules = (
         (~mask.is_in([0, 1]), f"{mask_name} is neither 0 nor 1"),
         (~values.is_finite(), f"{value_name} is not finite"),
         ((mask == 0) & (values != 0), f"{value_name} is not 0 where {mask_name} is 0"),
     )
     for bad, rule in rules:
-        _refuse(rows, _row_has(rows, mask_name, bad), rule, path)
+        _refuse(rows, row_has(rows[mask_name], bad), rule, path)
     return mask
 
 
@@ -162,7 +155,7 @@ def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
         ),
     )
     for table, bad, rule in rules:
-        _refuse(table, _row_has(table, "input_ids", bad), rule, path)
+        _refuse(table, row_has(table["input_ids"], bad), rule, path)
     row = np.repeat(np.arange(rows.height, dtype=np.int64), lengths(rows["input_ids"]))
     key = (row << 16) + steps.to_numpy().astype(np.int64)
     key = key[steps.to_numpy() >= 0]
@@ -179,7 +172,7 @@ def _check_text(rows: pl.DataFrame, path: Path) -> dict[str, int]:
     """Rules of a text-only batch; returns what was counted."""
     messages = flat(rows["messages"]).struct.unnest()
     for name in ("role", "content"):
-        bad = _row_has(rows, "messages", messages[name].is_null())
+        bad = row_has(rows["messages"], messages[name].is_null())
         _refuse(rows, bad, f"a message without {name}", path)
     row = np.repeat(np.arange(rows.height), lengths(rows["messages"]))
     reply = (messages["role"] == "assistant").to_numpy()

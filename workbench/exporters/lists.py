@@ -24,6 +24,15 @@ def lengths(lists: pl.Series) -> Ints:
     return lists.list.len().fill_null(0).to_numpy().astype(np.int64)
 
 
+def row_has(lists: pl.Series, bad: pl.Series) -> pl.Series:
+    """Which rows hold an element for which `bad`, aligned with `flat(lists)`, is true."""
+    found = np.zeros(lists.len(), dtype=bool)
+    where = np.flatnonzero(bad.to_numpy())
+    if where.size:
+        found[np.searchsorted(np.cumsum(lengths(lists)), where, side="right")] = True
+    return pl.Series(found)
+
+
 def nested(values: Array | pl.Series, lengths: Ints, name: str) -> pl.Series:
     """The inverse of `flat`.
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.exporters.lists import flat, lengths, nested
+from workbench.exporters.lists import flat, lengths, nested, row_has
 from workbench.exporters.selection import places
 
 _MAX_STEP = np.iinfo(np.int16).max
@@ -101,17 +101,15 @@ def _checked(steps: pl.DataFrame) -> pl.DataFrame:
         other = pl.col(name).list.len() != count
         _refuse(steps, other, f"{name} has another length than response_ids")
     for name in ("prompt_ids", "response_ids", "response_mask"):
-        _refuse(steps, pl.col(name).list.eval(pl.element().is_null()).list.any(), f"null in {name}")
-    other = ~pl.element().is_in([0, 1])
-    _refuse(
-        steps,
-        pl.col("response_mask").list.eval(other).list.any(),
-        "response_mask has values other than 0 and 1",
-    )
+        elements = flat(steps[name])
+        _refuse(steps, row_has(steps[name], elements.is_null()), f"null in {name}")
+    other = ~flat(steps["response_mask"]).is_in([0, 1])
+    bad = row_has(steps["response_mask"], other)
+    _refuse(steps, bad, "response_mask has values other than 0 and 1")
     return steps
 
 
-def _refuse(steps: pl.DataFrame, bad: pl.Expr, rule: str) -> None:
+def _refuse(steps: pl.DataFrame, bad: pl.Expr | pl.Series, rule: str) -> None:
     rows = steps.filter(bad.fill_null(value=False))
     if not rows.is_empty():
         raise ParameterError(f"{rule} in {rows.height} steps: {places(rows)}")
@@ -170,11 +168,11 @@ def _logprobs(
     values[is_response] = flat(filled).fill_null(float("nan")).to_numpy()
     bad = trained & ~np.isfinite(values)
     if bad.any():
-        size = (steps["context"].list.len() + steps["response_ids"].list.len()).to_numpy()
-        step = np.unique(np.repeat(np.arange(steps.height), size)[bad])
+        size = lengths(steps["context"]) + lengths(steps["response_ids"])
+        rows = steps[np.unique(np.repeat(np.arange(steps.height), size)[bad])]
         raise ParameterError(
-            f"response_logprobs of trained tokens are not finite in {step.size} steps: "
-            f"{places(steps[step])}"
+            f"response_logprobs of trained tokens are not finite in {rows.height} steps: "
+            f"{places(rows)}"
         )
     values[~sampled | ~np.isfinite(values)] = 0.0
     lists = nested(values, row_size, "old_logprobs")

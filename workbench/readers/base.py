@@ -163,9 +163,7 @@ def reader(
     def register(cls: ReaderClass) -> ReaderClass:
         if name in READERS:
             raise ValueError(f"two readers are called {name!r}")
-        READERS[name] = Format(
-            name=name, description=description, reader=cls(), generic=generic
-        )
+        READERS[name] = Format(name=name, description=description, reader=cls(), generic=generic)
         return cls
 
     return register

@@ -38,9 +38,7 @@ _OF_TRAJECTORY = frozenset(
 """Columns of the step log that mean the same said once of a whole trajectory."""
 
 _OF_LAST_STEP = frozenset({"done", "truncated", "finish_reason"})
-_MADE_HERE = frozenset(
-    {"step_index", "observation", "action", "next_observation", "reward_source", "source_line"}
-)
+_GUESSED = frozenset(key for keys in _GUESSES.values() for key in keys)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,21 @@ class _Conversation:
     line: int
     turns: Sequence[Turn]
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Keys:
+    """Which key holds what.
+
+    Args:
+        told: Column -> key, as mapped or guessed.
+        kept: Column -> key, for all others.
+        found: Every key that has a value in some record.
+    """
+
+    told: Mapping[str, str]
+    kept: Mapping[str, str]
+    found: Sequence[str]
 
 
 @reader("chat", description="OpenAI-style chat JSONL, one trajectory a line", generic=True)
@@ -63,7 +76,7 @@ class Chat:
     assistant message is left out and stated.
     """
 
-    def sniff(self, path: Path, head: bytes) -> bool:  # noqa: ARG002  the head is enough
+    def sniff(self, path: Path, head: bytes) -> bool:
         """Lines of objects that have `messages`; a damaged line does not hide the others."""
         for line in head.splitlines():
             if line.lstrip().startswith(b"["):
@@ -74,28 +87,22 @@ class Chat:
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all records, read line by line."""
-        useless = sorted(_MADE_HERE & set(columns))
-        if useless:
-            raise ParameterError(f"{useless} cannot be mapped: they are made from the messages")
-        findings = Findings()
+        of_records = {"messages", *_GUESSES} | _OF_TRAJECTORY | _OF_LAST_STEP
+        if useless := [
+            name for name in columns if getattr(known(name), "name", "") not in of_records
+        ]:
+            raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
+        findings, rows = Findings(), StepRows()
         conversations = list(_conversations(path, columns, findings))
-        present = {
-            key
-            for conversation in conversations
-            for key, value in conversation.fields.items()
-            if value is not None
-        }
-        _check_mapping(columns, present, conversations)
-        keys = _keys(columns, present, findings, path)
-        rows = StepRows()
+        keys = _keys(columns, conversations)
+        _notices(keys, findings, path)
         for conversation in conversations:
-            _add(rows, conversation, keys, present, findings, f"{path}:{conversation.line}")
-        renamed = {name: key for name, key in keys.items() if name != key}
+            _add(rows, conversation, keys, findings, f"{path}:{conversation.line}")
         return Part(
             frame=rows.frame(),
             findings=findings,
-            renamed=renamed,
-            numbered="trajectory_id" not in keys,
+            renamed={name: key for name, key in keys.told.items() if name != key},
+            numbered="trajectory_id" not in keys.told,
         )
 
 
@@ -103,6 +110,7 @@ def _conversations(
     path: Path, columns: Mapping[str, str], findings: Findings
 ) -> Iterable[_Conversation]:
     messages_key = columns.get("messages", "messages")
+    mapped = set(columns.values()) - {messages_key}
     nested: set[str] = set()
     for line, record in json_lines(path, findings):
         place = f"{path}:{line}"
@@ -118,12 +126,13 @@ def _conversations(
             findings.drop("messages", "hold no assistant message, so no step", place)
             continue
         fields = {key: value for key, value in record.items() if key != messages_key}
-        fields |= {key: _lookup(record, key) for key in columns.values() if key != messages_key}
-        nested |= {key for key, value in fields.items() if isinstance(value, list | dict)}
-        scalars = {key: value for key, value in fields.items() if key not in nested}
-        yield _Conversation(line=line, turns=steps, fields=scalars)
+        large = {key for key, value in fields.items() if isinstance(value, list | dict)} - _GUESSED
+        nested |= large - mapped
+        kept = {key: value for key, value in fields.items() if key not in large}
+        kept |= {key: _lookup(record, key) for key in mapped}
+        yield _Conversation(line=line, turns=steps, fields=kept)
     if nested:
-        findings.notice(f"keys that hold lists or objects were not kept: {sorted(nested)}")
+        findings.notice(f"lists and objects of records were not kept: {sorted(nested)}", str(path))
 
 
 def _lookup(record: Record, key: str) -> Any:
@@ -136,73 +145,62 @@ def _lookup(record: Record, key: str) -> Any:
     return value
 
 
-def _check_mapping(
-    columns: Mapping[str, str], present: set[str], conversations: Sequence[_Conversation]
-) -> None:
-    absent = sorted({key for name, key in columns.items() if name != "messages"} - present)
+def _keys(columns: Mapping[str, str], conversations: Sequence[_Conversation]) -> _Keys:
+    """What each key holds: as mapped, else the first guess that any record has a value for."""
+    found = {
+        key for item in conversations for key, value in item.fields.items() if value is not None
+    }
+    told = {name: key for name, key in columns.items() if name != "messages"}
+    absent = sorted(set(told.values()) - found)
     if absent and conversations:
         raise ParameterError(
             f"the column mapping names {absent}, for which no record has a value; "
-            f"found {sorted(present)}"
+            f"found {sorted(found)}"
         )
-
-
-def _keys(
-    columns: Mapping[str, str], present: set[str], findings: Findings, path: Path
-) -> dict[str, str]:
-    """Column -> the key that holds it: as mapped, else the first guess that has a value."""
-    keys = {name: key for name, key in columns.items() if name != "messages"}
-    taken = set(keys.values())
     for name, guesses in _GUESSES.items():
-        found = [guess for guess in guesses if guess in present and guess not in taken]
-        if name not in keys and found:
-            keys[name] = found[0]
-            taken |= {found[0]} - {"success"}
-    if "reward" not in keys:
+        taken = {key for other, key in told.items() if {name, other} != {"reward", "success"}}
+        candidates = [key for key in guesses if key in found and key not in taken]
+        if name not in told and candidates:
+            told[name] = candidates[0]
+    rest = sorted(found - set(told.values()))
+    kept = {key if _same_meaning(key) else f"record_{key}": key for key in rest}
+    return _Keys(told=told, kept=kept, found=sorted(found))
+
+
+def _same_meaning(key: str) -> bool:
+    """Whether a trajectory's value may stand in a column of this name."""
+    entry = known(key)
+    if entry is None:
+        aliases = {alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)}
+        return key in _OF_TRAJECTORY or not (key in aliases or key.startswith("__"))
+    return entry.name in _OF_TRAJECTORY | _OF_LAST_STEP
+
+
+def _notices(keys: _Keys, findings: Findings, path: Path) -> None:
+    if "reward" not in keys.told:
         looked = list(_GUESSES["reward"])
         findings.notice(f"no record has a value for any of {looked}: rewards are null", str(path))
-    return keys
+    if "trajectory_id" not in keys.told:
+        text = "trajectories have no id and are numbered in their group, in the order of the lines"
+        findings.notice(text, str(path))
 
 
 def _add(
-    rows: StepRows,
-    conversation: _Conversation,
-    keys: Mapping[str, str],
-    present: set[str],
-    findings: Findings,
-    place: str,
+    rows: StepRows, conversation: _Conversation, keys: _Keys, findings: Findings, place: str
 ) -> None:
     """Adds a conversation to the rows, or its problem to the findings."""
     fields = conversation.fields
-    if "group_id" not in keys:
-        rule = f"no record has any of {list(_GUESSES['group_id'])}; found {sorted(present)}"
-        hint = 'name its key with --map: a JSON file with {"columns": {"group_id": "…"}}'
-        findings.problem("group_id", rule, place, hint)
+    values = _values(fields, keys, findings, place)
+    if values is None:
         return
-    values: dict[str, Any] = {}
-    for name, convert in (
-        ("group_id", identity),
-        ("trajectory_id", identity),
-        ("reward", number),
-        ("success", truth),
-    ):
-        key = keys.get(name, name)
-        try:
-            values[name] = convert(fields.get(key)) if name in keys else None
-        except ValueError as error:
-            findings.problem(name, f"{key!r} {error}", place)
-            return
-    for name in {"group_id", "trajectory_id"} & set(keys):
-        if values[name] is None:
-            findings.problem(name, f"the record has no value for {keys[name]!r}", place)
-            return
-    logged = fields.get(keys.get("trajectory_id", ""))
+    logged = fields.get(keys.told.get("trajectory_id", ""))
     if logged is not None and not isinstance(logged, str):
         values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
     outcome = values.pop("reward")
-    if isinstance(fields.get(keys.get("reward", "")), bool) and "success" not in keys:
+    if isinstance(fields.get(keys.told.get("reward", "")), bool) and "success" not in keys.told:
         values["success"] = bool(outcome)
-    others = {name: fields.get(key) for name, key in _others(keys, present).items()}
+    mapped = {name: key for name, key in keys.told.items() if name not in _GUESSES}
+    others = {name: fields.get(key) for name, key in (mapped | dict(keys.kept)).items()}
     last = {name: others.pop(name) for name in _OF_LAST_STEP & set(others)}
     rows.add(
         conversation.turns,
@@ -213,19 +211,25 @@ def _add(
     )
 
 
-def _others(keys: Mapping[str, str], present: set[str]) -> dict[str, str]:
-    """Column -> key for all that is merely kept."""
-    told = ("group_id", "trajectory_id", "reward", "success")
-    others = {name: key for name, key in keys.items() if name not in told}
-    for key in sorted(present - set(keys.values())):
-        others[key if _same_meaning(key) else f"record_{key}"] = key
-    return others
-
-
-def _same_meaning(key: str) -> bool:
-    """Whether a trajectory's value may stand in a column of this name."""
-    entry = known(key)
-    if entry is None:
-        names = {alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)}
-        return key in _OF_TRAJECTORY or key not in names
-    return entry.name in _OF_TRAJECTORY | _OF_LAST_STEP
+def _values(
+    fields: Mapping[str, Any], keys: _Keys, findings: Findings, place: str
+) -> dict[str, Any] | None:
+    """Group, trajectory, reward and success of a record; None where one has a problem."""
+    if "group_id" not in keys.told:
+        rule = f"no record has any of {list(_GUESSES['group_id'])}; found {keys.found}"
+        hint = 'name its key with --map: a JSON file with {"columns": {"group_id": "…"}}'
+        findings.problem("group_id", rule, place, hint)
+        return None
+    values: dict[str, Any] = dict.fromkeys(_GUESSES)
+    converters = {"reward": number, "success": truth}
+    for name in [name for name in _GUESSES if name in keys.told]:
+        key = keys.told[name]
+        try:
+            values[name] = converters.get(name, identity)(fields.get(key))
+        except ValueError as error:
+            findings.problem(name, f"{key!r} {error}", place)
+            return None
+        if values[name] is None and name not in converters:
+            findings.problem(name, f"the record has no value for {key!r}", place)
+            return None
+    return values

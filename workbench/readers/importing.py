@@ -109,15 +109,19 @@ def read(
     """
     columns = mapped_columns(mapping)
     findings = Findings()
-    chosen, files = identify(expand(paths, findings), format, findings)
-    parts = [_part(chosen, path, columns, findings) for path in files] if chosen else []
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    subject = ", ".join(map(str, given[:3])) + f" and {len(given) - 3} more" * (len(given) > 3)
+    if not given:
+        findings.problem("files", "none were given")
+    chosen, files = identify(expand(given, findings), format, findings)
+    if chosen is None:
+        raise LogError(subject, findings.problems)
+    parts = [_part(chosen, path, columns, findings) for path in files]
     frame = _joined(parts, files, findings)
-    nothing_left = chosen is None or not frame.columns or (frame.is_empty() and findings.dropped)
-    if nothing_left or (findings.problems and not skip_bad):
-        subject = ", ".join(str(path) for path in list(paths)[:3]) or "no file at all"
-        problems = [*findings.problems, *(findings.dropped if nothing_left else ())]
-        none = Problem(column="files", rule="none were given")
-        raise LogError(subject, problems or [none])
+    if findings.problems and (not skip_bad or frame.is_empty()):
+        raise LogError(subject, findings.problems)
+    if frame.is_empty() and findings.dropped:
+        raise LogError(subject, findings.dropped)
     return RawLog(
         frame=frame,
         format=chosen.name,
@@ -154,7 +158,12 @@ def _joined(parts: Sequence[Part], files: Sequence[Path], findings: Findings) ->
     except pl.exceptions.PolarsError:
         _report_types(frames, findings)
         return pl.DataFrame()
-    frame = _with_source_row(frame)
+    if "source_row" in frame.columns and frame["source_row"].is_duplicated().any():
+        findings.notice("source_row was not unique over the files and is numbered anew")
+        frame = frame.drop("source_row")
+    if "source_row" not in frame.columns:
+        rows = pl.int_range(pl.len(), dtype=pl.Int64)
+        frame = frame.with_columns(rows.alias("source_row"))
     return _with_numbers(frame) if any(part.numbered for part in parts) else frame
 
 
@@ -165,15 +174,8 @@ def _report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:
             types.setdefault(name, set()).add(str(dtype))
     for name, found in types.items():
         if len(found) > 1:
-            findings.problem(name, f"has types in different files that do not go together: {sorted(found)}")
-
-
-def _with_source_row(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows numbered over all files, unless they carry such a number that tells them apart."""
-    if "source_row" in frame.columns and not frame["source_row"].is_duplicated().any():
-        return frame
-    rows = pl.int_range(pl.len(), dtype=pl.Int64).alias("source_row")
-    return frame.with_columns(rows)
+            rule = f"has types in different files that do not go together: {sorted(found)}"
+            findings.problem(name, rule)
 
 
 def _with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
@@ -181,9 +183,11 @@ def _with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     first = pl.col("source_row").min().over("source_file", "source_line")
     rank = pl.col("__record").rank("dense").over("group_id") - 1
     numbered = pl.format("{}#{}", "group_id", rank)
-    return frame.with_columns(first.alias("__record")).with_columns(
-        pl.coalesce("trajectory_id", numbered).alias("trajectory_id")
-    ).drop("__record")
+    return (
+        frame.with_columns(first.alias("__record"))
+        .with_columns(pl.coalesce("trajectory_id", numbered).alias("trajectory_id"))
+        .drop("__record")
+    )
 
 
 def _sentence(notice: Problem) -> str:

@@ -13,6 +13,7 @@ from workbench.readers.messages import canonical_json
 from workbench.schema import rename
 
 _MAGIC = b"PAR1"
+_CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
 
 
 @reader("parquet", description="step log as Parquet, one row a step", generic=True)
@@ -24,7 +25,7 @@ class Parquet:
     JSON.
     """
 
-    def sniff(self, path: Path, head: bytes) -> bool:  # noqa: ARG002  the head is enough
+    def sniff(self, path: Path, head: bytes) -> bool:
         """A file that begins as Parquet does."""
         return head.startswith(_MAGIC)
 
@@ -38,7 +39,7 @@ class Parquet:
             rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
             findings.problem("file", rule, str(path), hint)
             return Part(frame=pl.DataFrame(), findings=findings)
-        frame, renamed = rename(frame, columns)
+        frame, renamed = rename(frame.with_columns(_CATEGORIES.cast(pl.String)), columns)
         if not {"source_file", "source_line"} & set(frame.columns):
             frame = frame.with_columns(pl.int_range(1, pl.len() + 1).alias("source_line"))
         return Part(frame=_json_messages(frame), findings=findings, renamed=renamed)

@@ -113,7 +113,7 @@ def import_report(
         groups=rollouts.len(),
         trajectories=log["trajectory_id"].n_unique(),
         rollouts=dict(sizes.iter_rows()),
-        singleton_groups=(rollouts == 1).sum() / rollouts.len(),
+        singleton_groups=int((rollouts == 1).sum()) / rollouts.len(),
         excluded=_excluded(log),
         dropped=tuple(dropped),
         quarantined_rows=validated.quarantined.height,

@@ -83,12 +83,12 @@ class StepRows:
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
-    """JSON scalars as a column: one type if they share one, else each as JSON text."""
+    """JSON values as a column: scalars of one type as they are, others as JSON text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         kinds = {float}
     large = any(isinstance(value, int) and not -_INT64 <= value < _INT64 for value in values)
-    if large or len(kinds) > 1:
+    if large or len(kinds) > 1 or kinds & {list, dict}:
         texts = [
             value if value is None or isinstance(value, str) else canonical_json(value)
             for value in values

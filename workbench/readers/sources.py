@@ -51,15 +51,23 @@ def _files(given: Path, findings: Findings) -> Iterable[Source]:
     if given.is_dir():
         yield from _files_of_folder(given, findings)
     elif given.exists():
-        yield Source(path=given)
+        yield from _file(given, findings)
     elif glob.has_magic(str(given)):
-        matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207  Path cannot take an absolute pattern
+        matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207  it takes absolute patterns
         if not matches:
             findings.problem("files", "no file matches the pattern", str(given))
         for match in map(Path, matches):
-            yield from _files_of_folder(match, findings) if match.is_dir() else [Source(path=match)]
+            find = _files_of_folder if match.is_dir() else _file
+            yield from find(match, findings)
     else:
         findings.problem("files", "does not exist", str(given))
+
+
+def _file(path: Path, findings: Findings) -> Iterable[Source]:
+    if path.is_file():
+        return [Source(path=path)]
+    findings.problem("files", "is no regular file; write it to disk first", str(path))
+    return []
 
 
 def _files_of_folder(folder: Path, findings: Findings) -> Iterable[Source]:

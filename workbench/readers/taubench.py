@@ -25,11 +25,10 @@ class TauBench:
     an assistant message, such as one that ended in an exception, is left out and stated.
     """
 
-    def sniff(self, path: Path, head: bytes) -> bool:  # noqa: ARG002  the head is enough
+    def sniff(self, path: Path, head: bytes) -> bool:
         """An array whose first record has a `traj`."""
-        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and "traj" in leading_keys(
-            head
-        )
+        is_array = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        return is_array and "traj" in leading_keys(head)
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trials; the format has fixed names, so `columns` must be empty."""

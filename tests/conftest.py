@@ -1,0 +1,25 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("WORKBENCH_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real rollouts, which are read but not part of the repository.
+
+    Where it is missing the test is skipped with the reason; with CI=true that is a failure, so
+    that no test is lost there unnoticed.
+    """
+    if not (SHARED / "data").is_dir():
+        reason = f"real rollouts are not at {SHARED}; set WORKBENCH_SHARED to where they are"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return SHARED
