@@ -82,7 +82,9 @@ class Space:
         return self._similarities[name]
 
     def _counts(self, embedder: Embedder, states: States) -> Index:
-        weight = self.steps.copies if embedder.counts_copies else np.ones(len(self.steps))
+        weight = self.steps.counted.astype(np.float64)
+        if embedder.counts_copies:
+            weight *= self.steps.copies
         return segment_sum(weight, states.state, len(states.text)).astype(np.int64)
 
     @cached_property

@@ -45,7 +45,7 @@ def anchor_term(
     deviation = np.where(constant, 0.0, segment_std(score, key, keys, weight))
     scale = np.full(keys, factor)
     if norm == "std":
-        scale = np.where(constant, 0.0, factor / (deviation + eps))
+        scale = np.where(constant, 0.0, factor / np.where(constant, 1.0, deviation + eps))
     baseline = np.where(count > 0, mean, 0.0)[key]
     baseline[count[key] == 0] = score[count[key] == 0]
 

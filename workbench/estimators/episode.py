@@ -173,10 +173,9 @@ def episode_term(
     """
     group = steps.group
     deviation = scores.std(ddof)
-    divisor = deviation + eps if norm == "std" else np.ones_like(deviation)
-    baseline, scale = scores.mean, 1.0 / divisor
+    baseline, scale = scores.mean, np.ones_like(deviation)
     if norm == "std":
-        scale = np.where(scores.constant, 0.0, scale)
+        scale = np.where(scores.constant, 0.0, 1.0 / np.where(scores.constant, 1.0, deviation + eps))
     if method.group_of_one == "raw":
         raw = 1.0 / (1.0 + eps) if norm == "std" else 1.0
         baseline, scale = np.where(scores.lone, 0.0, baseline), np.where(scores.lone, raw, scale)

@@ -262,7 +262,8 @@ class ProxMO(StepMethod):
             factor[:] = 0.0
         if self.step_norm == "std":
             deviation = segment_std(score, group, groups, weight)[group]
-            factor = np.where(constant, 0.0, factor / (deviation + self.eps))
+            divisor = np.where(constant, 1.0, deviation + self.eps)
+            factor = np.where(constant, 0.0, factor / divisor)
 
         def facts(step: int) -> dict[str, Any]:
             members, share, _ = peer_weights(similarity, steps, weight, step, **how)

@@ -103,8 +103,8 @@ def _checked(steps: pl.DataFrame) -> pl.DataFrame:
     for name in ("prompt_ids", "response_ids", "response_mask"):
         elements = flat(steps[name])
         _refuse(steps, row_has(steps[name], elements.is_null()), f"null in {name}")
-    other = ~flat(steps["response_mask"]).is_in([0, 1])
-    bad = row_has(steps["response_mask"], other)
+    not_a_mask = ~flat(steps["response_mask"]).is_in([0, 1])
+    bad = row_has(steps["response_mask"], not_a_mask)
     _refuse(steps, bad, "response_mask has values other than 0 and 1")
     return steps
 

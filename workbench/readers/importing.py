@@ -53,7 +53,7 @@ class Imported:
 def import_log(
     paths: Sequence[str | Path],
     *,
-    format: str | None = None,  # noqa: A002  the word of the command line
+    format: str | None = None,
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
     skip_bad: bool = False,
@@ -89,7 +89,7 @@ def import_log(
 def read(
     paths: Sequence[str | Path],
     *,
-    format: str | None = None,  # noqa: A002  the word of the command line
+    format: str | None = None,
     mapping: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
 ) -> RawLog:
@@ -164,7 +164,8 @@ def _joined(parts: Sequence[Part], files: Sequence[Path], findings: Findings) ->
     if "source_row" not in frame.columns:
         rows = pl.int_range(pl.len(), dtype=pl.Int64)
         frame = frame.with_columns(rows.alias("source_row"))
-    return _with_numbers(frame) if any(part.numbered for part in parts) else frame
+    numbered = any(part.numbered for part in parts) and not frame.is_empty()
+    return _with_numbers(frame) if numbered else frame
 
 
 def _report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:

@@ -66,7 +66,9 @@ class ImportReport:
         files = ", ".join(self.files[:3]) + f" and {len(self.files) - 3} more" * (
             len(self.files) > 3
         )
-        sizes = ", ".join(f"{count} of {size}" for size, count in self.rollouts.items())
+        sizes = ", ".join(
+            f"{size} in {count} group{'s' * (count != 1)}" for size, count in self.rollouts.items()
+        )
         lines = [
             f"format            {self.format}",
             f"files             {len(self.files)}: {files}",
@@ -94,7 +96,7 @@ class ImportReport:
 def import_report(
     validated: Validated,
     *,
-    format: str,  # noqa: A002  the word of the command line
+    format: str,
     files: Sequence[str],
     rows_read: int,
     dropped: Sequence[Problem],

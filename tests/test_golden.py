@@ -1,0 +1,128 @@
+"""Dialects reproduce the numbers of the original implementations.
+
+`golden/` holds inputs and outputs of the original functions, one table a case. Three cases are
+about a defect; what is done instead is tested here:
+
+- i1: the originals read the order of the rows as the order of the steps; we read step_index, so a
+  shuffled log gives what the sorted one gives.
+- n2: rows of n1 in reverse; the originals' similarity clusters depend on it, exact keys do not.
+- p: one NaN reward spreads to the group or the batch; we exclude its trajectory.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from workbench.estimators import create, methods
+from workbench.schema import validate
+from workbench.space import Space
+from workbench.steps import Steps
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES: dict[str, Any] = json.loads((GOLDEN / "cases.json").read_text())
+IDS = ["group_id", "trajectory_id", "step_index"]
+# Float32 rounding noise over 1e-6 in the originals; ours must be exactly 0 there.
+NOISE = {"gigpo_std", "gigpo_std__step", "proxmo_std_psc", "proxmo_std_psc__step"}
+WANTED = ("grpo_steps_", "grpo_traj_", "rloo_", "gigpo_mean", "gigpo_std", "proxmo_", "psa_")
+
+COLUMNS = {
+    column: (f"{method.name}:{dialect.name}", golden)
+    for method in methods().values()
+    for dialect in method.dialects.values()
+    for column, golden in dialect.golden.items()
+}
+
+
+def table(case: str) -> pl.DataFrame:
+    frame = pl.read_parquet(GOLDEN / f"{case}.parquet")
+    return frame.with_columns(pl.col("group_id", "trajectory_id").cast(pl.String))
+
+
+def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
+    """Our number for a golden column at every step of a frame, as column `ours`."""
+    name, golden = COLUMNS[column]
+    penalty = CASES[case]["options"].get("invalid_coef", 0.0)
+    inputs = frame.select(*IDS, "observation", "reward", "action_valid", action=pl.lit(""))
+    steps = Steps.from_log(validate(inputs).log)
+    method = create(name, {"invalid_penalty": penalty} | dict(golden.params))
+    credit = method(steps, Space(steps, embedder="tfidf")).table()
+    ours = golden.output or (f"term_{golden.term}" if golden.term else "advantage")
+    return credit.select(*IDS, pl.col(ours).alias("ours"))
+
+
+def differences(frame: pl.DataFrame, column: str, credit: pl.DataFrame) -> pl.DataFrame:
+    """Rows where ours is further from the original's than the golden tolerance."""
+    joined = frame.join(credit, on=IDS, how="left")
+    scale = pl.col("step_return").abs() + pl.col("episode_return").abs()
+    tolerance = 2e-5 + 2e-5 * pl.max_horizontal(pl.col(column).abs(), scale)
+    near = (pl.col(column) - pl.col("ours")).abs() <= tolerance
+    return joined.filter(~near.fill_null(value=False))
+
+
+def test_every_wanted_golden_column_has_a_dialect():
+    inputs_end = table("a_typical").columns.index("step_score_row") + 1
+    outputs = table("a_typical").columns[inputs_end:]
+    wanted = {name for name in outputs if name.startswith(WANTED)}
+    assert len(wanted) == 32
+    assert wanted - set(COLUMNS) == set()
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case not in ("i1_shuffled", "p_nan_reward")]
+)
+def test_dialects_agree_with_the_originals(case: str):
+    frame = table(case)
+    noisy = CASES[case]["options"].get("float_noise", False)
+    for column in COLUMNS:
+        if not (noisy and column in NOISE):
+            wrong = differences(frame, column, credit_of(frame, column, case))
+            assert wrong.is_empty(), f"{column}: {wrong.select(*IDS, column, 'ours')}"
+
+
+def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero():
+    # Every step return of an anchor group of case s is the same number up to float32 rounding.
+    frame = table("s_constant_returns_noise")
+    for column in ("gigpo_std__step", "proxmo_std_psc__step"):
+        ours = credit_of(frame, column, "s_constant_returns_noise")["ours"]
+        assert (ours == 0.0).all()
+        assert frame[column].abs().max() > 1e-3
+
+
+def test_a_shuffled_log_gives_the_credit_of_the_sorted_one():
+    shuffled, ordered = table("i1_shuffled"), table("i0_sorted")
+    for column in COLUMNS:
+        ours = credit_of(shuffled, column, "i1_shuffled")
+        assert ours.equals(credit_of(ordered, column, "i0_sorted"))
+        assert differences(ordered, column, ours).is_empty()
+
+
+def test_the_original_gets_shuffled_rows_wrong():
+    frame = table("i1_shuffled").join(
+        table("i0_sorted").select(*IDS, pl.col("gigpo_mean").alias("ordered")), on=IDS
+    )
+    assert (frame["gigpo_mean"] - frame["ordered"]).abs().max() > 0.5
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_nan_reward_excludes_its_trajectory_and_nothing_else(column: str):
+    frame = table("p_nan_reward")
+    broken = frame.filter(~pl.col("reward").is_finite())["trajectory_id"].unique()
+    credit = credit_of(frame, column, "p_nan_reward")
+    of_broken = pl.col("trajectory_id").is_in(broken.implode())
+    assert credit.filter(of_broken)["ours"].is_null().all()
+    assert credit.filter(~of_broken)["ours"].is_finite().all()
+    alone = credit_of(frame.filter(~of_broken), column, "p_nan_reward")
+    np.testing.assert_array_equal(credit.filter(~of_broken)["ours"], alone["ours"])
+
+
+def test_the_comparison_can_fail():
+    # A formula that is off by one part in a thousand must not pass.
+    frame = table("a_typical")
+    credit = credit_of(frame, "proxmo_soft", "a_typical").with_columns(pl.col("ours") * 1.001)
+    assert not differences(frame, "proxmo_soft", credit).is_empty()

@@ -1,0 +1,101 @@
+"""Imports point one way, and starting up is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "workbench"
+
+# A module may use only what stands above it.
+LAYERS = [
+    "errors",
+    "columns",
+    "schema",
+    "store",
+    "readers",
+    "steps",
+    "returns",
+    "state_text",
+    "vector_cache",
+    "tfidf",
+    "embed",
+    "proximity",
+    "keys",
+    "space",
+    "estimators",
+    "compare",
+    "facts",
+    "exporters",
+    "simulate",
+    "pipeline",
+    "terminal",
+    "cli",
+]
+HEAVY = {"torch", "faiss", "sentence_transformers", "streamlit", "sklearn", "transformers"}
+
+
+def imported(path: Path, *, typing_too: bool = True) -> set[str]:
+    """Names of the package's own modules (or packages) that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            if node.module == "workbench":
+                names = [f"workbench.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("workbench.")}
+    return found
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        assert own in LAYERS, f"{own} has no place in the layers"
+        allowed = set(LAYERS[: LAYERS.index(own)]) | {own}
+        wrong += [f"{path.name} imports {name}" for name in imported(path) - allowed]
+    assert not wrong
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    for path in PACKAGE.rglob("*.py"):
+        assert path.stem not in {"utils", "common", "core", "config", "helpers", "misc"}
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules in memory after running some code in a fresh interpreter."""
+    script = f"import sys\n{code}\nprint(*sorted({{n.split('.')[0] for n in sys.modules}}))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def run_cli(*arguments: str) -> str:
+    return (
+        f"sys.argv = ['workbench', *{list(arguments)!r}]\n"
+        "from workbench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code"
+    )
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not loaded_after("import workbench") & (HEAVY | {"polars", "numpy"})
+
+
+def test_help_loads_neither_numpy_nor_polars():
+    assert not loaded_after(run_cli("--help")) & (HEAVY | {"polars", "numpy"})
+
+
+def test_validate_and_score_grpo_load_no_model_library(tmp_path: Path):
+    log = str(PACKAGE.parent / "data" / "household.parquet")
+    assert not loaded_after(run_cli("validate", log)) & HEAVY
+    credit = str(tmp_path / "credit.parquet")
+    assert not loaded_after(run_cli("score", log, "-m", "grpo", "-o", credit)) & HEAVY
