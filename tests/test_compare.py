@@ -1,6 +1,8 @@
 import itertools
 import json
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +17,7 @@ from workbench.errors import ParameterError
 STEP = ["group_id", "trajectory_id", "step_index"]
 
 
-def credit(advantages, groups=None):
+def credit(advantages: Sequence[float | None], groups: Sequence[str] | None = None) -> pl.DataFrame:
     """One trajectory of one step for each advantage; all in group "g" unless told otherwise."""
     count = len(advantages)
     return pl.DataFrame(
@@ -30,11 +32,11 @@ def credit(advantages, groups=None):
     )
 
 
-def pair(left, right, **options):
+def pair(left: Sequence[float], right: Sequence[float], **options: Any) -> dict[str, Any]:
     return compare({"a": credit(left), "b": credit(right)}, **options).pairs.row(0, named=True)
 
 
-def test_by_hand():
+def test_by_hand() -> None:
     # Ranks of a: 1, 2, 3, 4. Ranks of b: 2, 1, 3, 4. Spearman 1 - 6·(1+1)/(4·15) = 0.8.
     # Signs: only the first step has a < 0 < b.
     row = pair([-1.0, 0.5, 1.0, 2.0], [0.2, 0.1, 1.0, 3.0])
@@ -46,30 +48,30 @@ def test_by_hand():
     assert row["left_std"] == pytest.approx(np.std([-1.0, 0.5, 1.0, 2.0], ddof=1))
 
 
-def test_ties_are_averaged():
+def test_ties_are_averaged() -> None:
     left, right = [1.0, 1.0, 2.0, 3.0, 3.0], [5.0, 4.0, 4.0, 1.0, 2.0]
     assert pair(left, right)["spearman"] == pytest.approx(stats.spearmanr(left, right).statistic)
 
 
-def test_rounding_errors_break_no_tie():
+def test_rounding_errors_break_no_tie() -> None:
     # 0.1 + 0.2 is 0.30000000000000004: the same advantage as 0.3.
     row = pair([0.1 + 0.2, 0.3, 1.0], [2.0, 2.0, 5.0])
     assert row["spearman"] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("constant", [[0.0, 0.0, 0.0], [2.5, 2.5, 2.5], [1e-17, 0.0, -1e-17]])
-def test_a_constant_side_has_no_correlation(constant):
+def test_a_constant_side_has_no_correlation(constant: Sequence[float]) -> None:
     row = pair(constant, [1.0, 2.0, 3.0])
     assert row["spearman"] is None
     assert row["pearson"] is None
 
 
-def test_a_single_step_has_no_correlation_and_no_deviation():
+def test_a_single_step_has_no_correlation_and_no_deviation() -> None:
     row = pair([1.0], [2.0])
     assert (row["spearman"], row["pearson"], row["left_std"]) == (None, None, None)
 
 
-def test_zeros_are_no_sign_flips_and_are_counted_apart():
+def test_zeros_are_no_sign_flips_and_are_counted_apart() -> None:
     row = pair([0.0, 1e-13, 1.0, -1.0, 0.0], [1.0, -1.0, 0.0, 1.0, 0.0])
     assert row["sign_flips"] == 1
     assert row["zero_left_only"] == 2
@@ -77,7 +79,7 @@ def test_zeros_are_no_sign_flips_and_are_counted_apart():
     assert row["zero_both"] == 1
 
 
-def test_steps_that_one_credit_does_not_score_are_left_out_of_every_pair():
+def test_steps_that_one_credit_does_not_score_are_left_out_of_every_pair() -> None:
     three = compare(
         {"a": credit([1.0, 2.0, 3.0]), "b": credit([1.0, None, 3.0]), "c": credit([1.0, 2.0, 3.0])}
     )
@@ -88,7 +90,7 @@ def test_steps_that_one_credit_does_not_score_are_left_out_of_every_pair():
     assert three.pairs.select("left", "right").rows() == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
-def test_nothing_in_common_gives_nulls():
+def test_nothing_in_common_gives_nulls() -> None:
     nothing = compare({"a": credit([None, 1.0]), "b": credit([1.0, None])})
     row = nothing.pairs.row(0, named=True)
     assert nothing.compared == 0
@@ -97,7 +99,7 @@ def test_nothing_in_common_gives_nulls():
     assert nothing.groups.is_empty()
 
 
-def test_groups_are_ranked_within_themselves():
+def test_groups_are_ranked_within_themselves() -> None:
     groups = ["g", "g", "g", "h", "h", "h"]
     left, right = [1.0, 2.0, 3.0, 10.0, 20.0, 30.0], [1.0, 2.0, 3.0, 3.0, 2.0, 1.0]
     found = compare({"a": credit(left, groups), "b": credit(right, groups)}).groups
@@ -106,8 +108,8 @@ def test_groups_are_ranked_within_themselves():
     assert found["steps"].to_list() == [3, 3]
 
 
-def test_largest_disagreements_are_by_standardised_difference():
-    # a: mean 0, std sqrt(2/3)·… The last step is the largest of a and the smallest of b.
+def test_largest_disagreements_are_by_standardised_difference() -> None:
+    # The last step is the largest of a and the smallest of b.
     table = compare(
         {"a": credit([0.0, 0.0, 0.0, 9.0]), "b": credit([10.0, 10.0, 10.0, 0.0])}, top=2
     ).disagreements
@@ -118,19 +120,19 @@ def test_largest_disagreements_are_by_standardised_difference():
     assert table["difference"][0] == -9.0
 
 
-def test_equal_disagreements_keep_the_order_of_the_log():
+def test_equal_disagreements_keep_the_order_of_the_log() -> None:
     table = compare({"a": credit([0.0] * 6), "b": credit([1.0, -1.0] * 3)}, top=4).disagreements
     assert table["trajectory_id"].to_list() == ["t000", "t001", "t002", "t003"]
 
 
-def test_row_order_is_irrelevant():
+def test_row_order_is_irrelevant() -> None:
     a, b = credit([1.0, -2.0, 3.0, 0.5]), credit([0.3, 2.0, -1.0, 0.0])
     straight = compare({"a": a, "b": b}).to_dict()
-    assert compare({"a": a.reverse(), "b": b.sample(fraction=1.0, seed=1, shuffle=True)})
-    assert compare({"a": a.reverse(), "b": b}).to_dict() == straight
+    shuffled = b.sample(fraction=1.0, seed=1, shuffle=True)
+    assert compare({"a": a.reverse(), "b": shuffled}).to_dict() == straight
 
 
-def test_other_steps_are_refused_and_named():
+def test_other_steps_are_refused_and_named() -> None:
     a, b = credit([1.0, 2.0, 3.0, 4.0, 5.0]), credit([1.0])
     with pytest.raises(ParameterError) as caught:
         compare({"grpo": a, "gigpo": b})
@@ -150,17 +152,19 @@ def test_other_steps_are_refused_and_named():
         ({"a": credit([1.0]), "b": pl.concat([credit([1.0])] * 2)}, "'b' has 1 steps twice"),
     ],
 )
-def test_what_is_no_pair_of_credits_is_refused(credits_, message):
+def test_what_is_no_pair_of_credits_is_refused(
+    credits_: dict[str, pl.DataFrame], message: str
+) -> None:
     with pytest.raises(ParameterError, match=message):
         compare(credits_)
 
 
-def test_a_negative_top_is_refused():
+def test_a_negative_top_is_refused() -> None:
     with pytest.raises(ParameterError, match="top must be"):
         compare({"a": credit([1.0]), "b": credit([1.0])}, top=-1)
 
 
-def test_the_dictionary_is_json_without_nan():
+def test_the_dictionary_is_json_without_nan() -> None:
     found = compare({"a": credit([1.0, 1.0]), "b": credit([1.0, 2.0])})
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["names"] == ["a", "b"]
 
@@ -169,7 +173,7 @@ VALUES = st.integers(-3, 3).map(float)
 
 
 @given(st.lists(st.tuples(st.sampled_from("gh"), VALUES, VALUES), min_size=1, max_size=12))
-def test_agrees_with_brute_force(rows):
+def test_agrees_with_brute_force(rows: list[tuple[str, float, float]]) -> None:
     groups, left, right = (list(column) for column in zip(*rows, strict=True))
     found = compare({"a": credit(left, groups), "b": credit(right, groups)})
     # Rows of one group together, as the canonical order has them.
@@ -186,14 +190,14 @@ def test_agrees_with_brute_force(rows):
 
 
 @given(st.lists(VALUES, min_size=2, max_size=8), st.floats(0.5, 4.0))
-def test_a_positive_scale_changes_no_rank_and_no_sign(values, scale):
+def test_a_positive_scale_changes_no_rank_and_no_sign(values: list[float], scale: float) -> None:
     row = pair(values, [scale * value for value in values])
     assert row["sign_flips"] == 0
     expected = None if len(set(values)) == 1 else pytest.approx(1.0)
     assert row["spearman"] == expected
 
 
-def test_every_pair_is_there_once():
+def test_every_pair_is_there_once() -> None:
     names = ["d", "a", "c", "b"]
     found = compare({name: credit([1.0, 2.0]) for name in names})
     assert found.pairs.select("left", "right").rows() == list(itertools.combinations(names, 2))

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -7,7 +9,9 @@ from workbench.facts import GROUP_KINDS, facts
 from workbench.schema import validate
 
 
-def log(trajectories, **columns):
+def log(
+    trajectories: list[tuple[str, list[float | None], dict[str, Any]]], **columns: Any
+) -> pl.DataFrame:
     """A log of trajectories (group, rewards of its steps, further columns of each step)."""
     rows = [
         {
@@ -35,16 +39,18 @@ def log(trajectories, **columns):
         ("webshop_react", 0.175, 145, 0.320, 500, 8773),
     ],
 )
-def test_known_answers_of_real_logs(shared, name, success, mixed, singleton, groups, steps):
+def test_known_answers_of_real_logs(  # noqa: PLR0917  one argument a column of the table
+    shared: Path, name: str, success: float, mixed: int, singleton: float, groups: int, steps: int
+) -> None:
     found = facts(validate(pl.read_parquet(shared / "data" / f"{name}.parquet")).log)
-    assert found.success["rate"] == pytest.approx(success, abs=5e-4)
+    assert found.success["rate"] == pytest.approx(success, abs=5.1e-4)  # 0.4375 is .438
     assert found.mixed_outcome_groups == mixed
     assert found.singleton_rate == pytest.approx(singleton, abs=5e-4)
     assert (found.groups, found.rows) == (groups, steps)
     assert sum(found.group_kinds.values()) == groups
 
 
-def test_groups_that_mix_policies_in_real_logs(shared):
+def test_groups_that_mix_policies_in_real_logs(shared: Path) -> None:
     mint = facts(validate(pl.read_parquet(shared / "data" / "alfworld_mint.parquet")).log)
     taubench = facts(
         validate(pl.read_parquet(shared / "data" / "taubench_airline_gpt4o.parquet")).log
@@ -54,7 +60,7 @@ def test_groups_that_mix_policies_in_real_logs(shared):
     assert mint.rollouts_per_group == {51: 134}
 
 
-def test_every_kind_of_group():
+def test_every_kind_of_group() -> None:
     found = facts(
         log(
             [
@@ -86,25 +92,25 @@ def test_every_kind_of_group():
     assert found.excluded == {"reward is null": 1}
 
 
-def test_equal_rewards_that_are_neither_success_nor_failure():
+def test_equal_rewards_that_are_neither_success_nor_failure() -> None:
     found = facts(log([("g", [0.5], {}), ("g", [0.25, 0.25], {})]))
     assert found.group_kinds["constant_reward"] == 1
     assert found.success == {"rate": None, "known": 0, "source": None}
 
 
-def test_success_wins_over_the_reward():
+def test_success_wins_over_the_reward() -> None:
     rows = [("g", [0.5], {"success": False}), ("g", [0.5], {"success": False})]
     found = facts(log(rows))
     assert found.group_kinds["all_fail"] == 1
     assert found.success == {"rate": 0.0, "known": 2, "source": "success"}
 
 
-def test_the_reward_scale_is_one_success():
+def test_the_reward_scale_is_one_success() -> None:
     found = facts(log([("g", [10.0], {"reward_scale": 10.0}), ("g", [0.0], {})]))
     assert found.success["rate"] == 0.5
 
 
-def test_a_trajectory_outside_the_group_statistics_makes_no_group_live():
+def test_a_trajectory_outside_the_group_statistics_makes_no_group_live() -> None:
     found = facts(
         log(
             [
@@ -120,18 +126,18 @@ def test_a_trajectory_outside_the_group_statistics_makes_no_group_live():
 @pytest.mark.parametrize(
     ("rewards", "kind"), [([0.0, 1.0], "terminal"), ([0.5, 0.5], "dense"), ([0.0, 0.0], "terminal")]
 )
-def test_reward_kind(rewards, kind):
+def test_reward_kind(rewards: list[float], kind: str) -> None:
     assert facts(log([("g", rewards, {})])).reward["kind"] == kind
 
 
-def test_lengths_and_rollouts():
+def test_lengths_and_rollouts() -> None:
     rows = [("g", [0.0], {}), ("g", [0.0] * 3, {}), ("h", [0.0] * 5, {})]
     found = facts(log(rows))
     assert found.lengths == {"minimum": 1, "median": 3.0, "mean": 3.0, "maximum": 5}
     assert found.rollouts_per_group == {1: 1, 2: 1}
 
 
-def test_singletons_by_depth():
+def test_singletons_by_depth() -> None:
     # Group g: "state 0" twice, "state 1" … "state 21" once each, so 22 steps + 1, 21 singletons.
     found = facts(log([("g", [0.0] * 22, {}), ("g", [0.0], {})]))
     assert found.singleton_rate == pytest.approx(21 / 23)
@@ -140,7 +146,7 @@ def test_singletons_by_depth():
     assert list(found.singleton_rate_by_depth) == ["0", "1", "2", "3", "4", "5-9", "10-19", "20+"]
 
 
-def test_what_else_is_in_a_log():
+def test_what_else_is_in_a_log() -> None:
     rows = [
         ("g", [0.0, 0.0], {"truncated": True, "response_tokens": 7, "mood": "good", "copies": 3}),
         ("g", [1.0], {"truncated": False, "response_tokens": 3, "prompt_ids": [1]}),
@@ -158,18 +164,18 @@ def test_what_else_is_in_a_log():
     assert found.token_ids == pytest.approx(1 / 3)
 
 
-def test_policies():
+def test_policies() -> None:
     mixed = facts(log([("g", [0.0], {"policy_version": 1}), ("g", [0.0], {"policy_version": 2})]))
     assert mixed.mixed_policy_groups == 1.0
     assert facts(log([("g", [0.0], {})])).mixed_policy_groups is None
 
 
-def test_empty_observations():
+def test_empty_observations() -> None:
     bare = log([("g", [0.0, 0.0], {})]).with_columns(observation=pl.Series(["", "äö"]))
     assert facts(bare).observations == {"median": 1.0, "maximum": 2, "empty": 0.5}
 
 
-def test_a_log_in_which_nothing_is_scored():
+def test_a_log_in_which_nothing_is_scored() -> None:
     found = facts(log([("g", [None], {}), ("h", [None], {})]))
     assert found.singleton_rate is None
     assert found.success["rate"] is None
@@ -178,7 +184,7 @@ def test_a_log_in_which_nothing_is_scored():
     assert found.lines()
 
 
-def test_the_dictionary_is_json_and_the_report_short():
+def test_the_dictionary_is_json_and_the_report_short() -> None:
     found = facts(
         log(
             [
@@ -192,3 +198,8 @@ def test_the_dictionary_is_json_and_the_report_short():
     # 19 lines and at most one for each kind of dead group.
     assert len(found.lines()) <= 20
     assert 19 + len(GROUP_KINDS) - 1 <= 25
+
+
+def test_response_tokens_that_are_nowhere_known():
+    found = facts(log([("g", [0.0], {"response_tokens": None})]))
+    assert found.response_tokens is None

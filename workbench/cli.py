@@ -19,6 +19,7 @@ from workbench.errors import ParameterError, WorkbenchError
 if TYPE_CHECKING:
     import polars as pl
 
+    from workbench.readers import Imported
     from workbench.space import Space
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     "per-step advantages compared, weighted batches out.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # plain help starts twice as fast
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -86,9 +88,9 @@ def import_files(
     """Read rollout logs of any known format into one step log, and report what was found."""
     from workbench.store import atomic_file
 
-    log = _read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    imported = _read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True)
     with atomic_file(output) as temporary:
-        log.write_parquet(temporary, compression="zstd")
+        imported.validated.log.write_parquet(temporary, compression="zstd")
     print(f"wrote {output}\nnext: workbench run {output} -o work/")
 
 
@@ -111,7 +113,7 @@ def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson 
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
     from workbench.facts import facts as facts_of
 
-    found = facts_of(_read([log], format, mapping))
+    found = facts_of(_read([log], format, mapping).validated.log)
     print(_json(found.to_dict()) if as_json else "\n".join(found.lines()))
 
 
@@ -134,9 +136,11 @@ def score(
     from workbench.store import write_credit
 
     made = create(method, _params(params))
-    with _space(log, format, mapping, embedder, state, last_actions, cache) as space:
+    imported = _read([log], format, mapping)
+    with _space(imported, embedder, state, last_actions, cache) as space:
         credit = made(space.steps, space)
-        made_by = provenance(method, made, space, source_digest([log]), credit.notes)
+        log_sha256 = source_digest(imported.report.files)
+        made_by = provenance(method, made, space, log_sha256, credit.notes)
     write_credit(output, credit.table(), made_by)
     for note in credit.notes:
         print(f"note: {note}", file=sys.stderr)
@@ -163,7 +167,8 @@ def explain(
     from workbench.terminal import number, table
 
     made = create(method, _params(params))
-    with _space(log, format, mapping, embedder, state, last_actions, cache) as space:
+    imported = _read([log], format, mapping)
+    with _space(imported, embedder, state, last_actions, cache) as space:
         explanation = made(space.steps, space).explain(space.steps.find(*_step(step)))
     if as_json:
         print(_json(explanation.to_dict()))
@@ -194,7 +199,8 @@ def neighbours(
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.terminal import table
 
-    with _space(log, format, mapping, embedder, state, last_actions, cache) as space:
+    imported = _read([log], format, mapping)
+    with _space(imported, embedder, state, last_actions, cache) as space:
         rows = space.nearest(space.steps.find(*_step(step)), count)
     print(_json(rows.to_dicts()) if as_json else table(rows.to_dicts()))
 
@@ -212,7 +218,7 @@ def methods(as_json: AsJson = False) -> None:
         print(f"{name}: {method.summary}\n  {method.source}")
         fields = method.to_dict()["fields"].items()
         rows = [{"field": f"  {key}", **_field_row(spec)} for key, spec in fields]
-        print(table(rows))
+        print(table(rows, width=120))
         for dialect in method.dialects.values():
             values = ", ".join(f"{key}={value}" for key, value in dialect.fields.items())
             print(f"  {name}:{dialect.name}  {values}")
@@ -223,10 +229,10 @@ def methods(as_json: AsJson = False) -> None:
 def formats() -> None:
     """List the formats that are read and the targets that are written."""
     from workbench.exporters import targets
-    from workbench.readers import readers
+    from workbench.readers import formats as read_formats
     from workbench.terminal import table
 
-    rows = [{"read": name, "what": entry.description} for name, entry in readers().items()]
+    rows = [{"read": name, "what": entry.description} for name, entry in read_formats().items()]
     print(table(rows), end="\n\n")
     print(table([{"write": name, "what": to.description} for name, to in targets().items()]))
 
@@ -273,10 +279,13 @@ def export_batch(
 
     target = get(to)
     table, made_by = read_credit(credit)
-    frame = _read([log], format, mapping)
-    manifest = target(frame, table, made_by, directory, **_params(params)).to_dict()
-    for part in ("counts", "dropped", "checks"):
-        print(f"{part}: " + ", ".join(f"{k} {number(v)}" for k, v in manifest[part].items()))
+    frame = _read([log], format, mapping).validated.log
+    manifest = target(frame, table, made_by, directory, **_params(params))
+    for part in ("counts", "checks"):
+        entries = getattr(manifest, part).items()
+        print(f"{part}: " + ", ".join(f"{name} {number(value)}" for name, value in entries))
+    for reason, lost in manifest.dropped.items():
+        print(f"dropped: {reason}, {lost['trajectories']} trajectories, {lost['steps']} steps")
     print(f"wrote {directory}")
 
 
@@ -308,6 +317,7 @@ def run(
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench import pipeline
+    from workbench.embed import DEFAULT_EMBEDDER
     from workbench.terminal import progress, run_summary
 
     chosen = methods or list(pipeline.DEFAULT_METHODS)
@@ -317,7 +327,7 @@ def run(
             directory,
             methods=chosen,
             params=_method_params(params, chosen),
-            embedder=embedder or pipeline.DEFAULT_EMBEDDER,
+            embedder=embedder or DEFAULT_EMBEDDER,
             state_text=_state_text(state, last_actions),
             target=to,
             export_method=export_method,
@@ -375,8 +385,8 @@ def _read(
     *,
     skip_bad: bool = False,
     report: bool = False,
-) -> pl.DataFrame:
-    """The validated log; what was set aside is written to the quarantine file."""
+) -> Imported:
+    """Reads and validates a log; what was set aside is written to the quarantine file."""
     from workbench.readers import import_log
     from workbench.store import atomic_file
 
@@ -394,19 +404,17 @@ def _read(
     if report:
         print(imported.report)
         if quarantine is not None:
-            count = aside["trajectory_id"].n_unique() if aside.height else 0
-            print(f"{count} trajectories set aside in {quarantine}" if count else "none set aside")
+            count = aside["trajectory_id"].n_unique()
+            print(f"{count} trajectories set aside" + f" in {quarantine}" * bool(count))
     else:
         for notice in imported.validated.notices:
             print(f"note: {notice}", file=sys.stderr)
-    return imported.validated.log
+    return imported
 
 
 @contextmanager
 def _space(
-    log: str,
-    format: str | None,
-    mapping: Path | None,
+    imported: Imported,
     embedder: str | None,
     template: str | None,
     last_actions: int,
@@ -419,7 +427,7 @@ def _space(
     from workbench.steps import Steps
     from workbench.terminal import progress
 
-    steps = Steps.from_log(_read([log], format, mapping))
+    steps = Steps.from_log(imported.validated.log)
     with progress() as report:
         yield Space(
             steps,

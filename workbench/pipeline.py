@@ -12,12 +12,12 @@ from typing import Any
 import polars as pl
 
 from workbench.compare import Comparison, compare
-from workbench.embed import DEFAULT_EMBEDDER, Embedder, StateText, VectorCache, resolve
+from workbench.embed import DEFAULT_EMBEDDER, StateText, VectorCache, resolve
 from workbench.estimators import Estimator, create
-from workbench.exporters import export
+from workbench.exporters import get
 from workbench.facts import Facts, facts
 from workbench.proximity import NeighbourIndex
-from workbench.readers import expand, import_log
+from workbench.readers import import_log, source_files
 from workbench.space import Space
 from workbench.steps import Steps
 from workbench.store import (
@@ -47,9 +47,9 @@ def user_cache() -> Path:
     return Path(base).expanduser() / "trajectory-workbench" / "embeddings"
 
 
-def source_digest(sources: Sequence[str | Path]) -> str:
+def source_digest(files: Sequence[str | Path]) -> str:
     """SHA-256 of one file's bytes; for several files, of the list of their digests."""
-    digests = [file_digest(path) for path in expand(sources)]
+    digests = [file_digest(Path(file)) for file in files]
     return digests[0] if len(digests) == 1 else digest(digests)
 
 
@@ -224,7 +224,7 @@ class _Stations:
             text = json.dumps(imported.report.to_dict(), indent=1, ensure_ascii=False)
             (folder / REPORT_FILE).write_text(text, encoding="utf-8")
 
-        files = [[str(path), file_digest(path)] for path in expand(sources)]
+        files = [[str(path), file_digest(path)] for path in source_files(sources)]
         return self._artefact("log", "", {"files": files, **reading}, build)
 
     def space(self, steps: Steps, embedder: str, state_text: StateText | None) -> Space:
@@ -272,9 +272,6 @@ class _Stations:
         name = f"{target}-{digest(made_by)[:16]}"
         folder = self._workspace.root / "exports" / name
         if not folder.exists():
-            export(log, table, made_by, folder, target=target)
+            get(target)(log, table, made_by, folder)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder
-
-
-__all__ = ["DEFAULT_METHODS", "Embedder", "RunResult", "provenance", "run", "source_digest"]

@@ -238,11 +238,17 @@ class NeighbourIndex:
         self._index.add(np.ascontiguousarray(dense, dtype=np.float32))
 
     def nearest(self, state: int, count: int) -> tuple[Index, Real]:
-        """The `count` states nearest to a state, itself first, by cosine. (K,) int64, (K,)."""
+        """The `count` states nearest to a state, itself first, by cosine. (K,) int64, (K,).
+
+        A state comes first even where another has the same vector, or its own is 0.
+        """
         query = self._index.reconstruct(state)[None]
-        similarity, found = self._index.search(query, min(count, self._index.ntotal))
-        order = np.lexsort((found[0], -similarity[0]))
-        return found[0][order].astype(np.int64), similarity[0][order].astype(np.float64)
+        near, at = self._index.search(query, min(count, self._index.ntotal))
+        similarity, found = near[0], at[0]
+        if state not in found:
+            found[-1], similarity[-1] = state, query[0] @ query[0]
+        order = np.lexsort((found, -similarity, found != state))
+        return found[order].astype(np.int64), similarity[order].astype(np.float64)
 
     def save(self, path: Path) -> None:
         """Writes the index in FAISS's own format."""

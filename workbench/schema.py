@@ -26,7 +26,8 @@ class Validated:
     Args:
         log: The step log: `STEP_LOG`'s columns first, in its order, others kept behind them;
             sorted by (group_id, trajectory_id, step_index).
-        quarantined: Rows of the trajectories that were set aside, with a column `problem`.
+        quarantined: Rows of the trajectories that were set aside, values as they were given, with
+            a column `problem`.
         problems: The problems of those rows.
         notices: What was done or seen that is no error, one sentence each.
         renamed: Canonical name -> the name it had.
@@ -59,7 +60,8 @@ def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFram
             f"the column mapping names {sorted(missing)}, which the file does not have; "
             f"found {frame.columns}"
         )
-    displaced = [new for new, old in columns.items() if new in frame.columns and new != old]
+    kept = columns.values()
+    displaced = [new for new in columns if new in frame.columns and new not in kept]
     frame = frame.drop(displaced)
     frame = frame.rename({old: new for new, old in columns.items()})
     renamed = {new: old for new, old in columns.items() if new != old}
@@ -70,7 +72,7 @@ def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFram
             if alias in frame.columns:
                 frame = frame.rename({alias: column.name})
                 if alias in column.negated:
-                    frame = frame.with_columns(~pl.col(column.name).cast(pl.Boolean))
+                    frame = frame.with_columns(_opposite(frame[column.name]).alias(column.name))
                 renamed[column.name] = alias
                 break
     return frame, renamed
@@ -114,9 +116,12 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         raise LogError(subject, check.problems)
     log, notices = _collapse(good)
     log, more = _exclude(log)
+    log = _arrange(log)
     return Validated(
-        log=_arrange(log),
-        quarantined=bad.drop(ROW),
+        log=log,
+        quarantined=frame.drop("problem", strict=False)
+        .join(bad, on=ROW, maintain_order="left")
+        .drop(ROW),
         problems=tuple(check.problems),
         notices=(*notices, *more, *_episode_reward_notice(log)),
         renamed=renamed,
@@ -151,10 +156,7 @@ class _Check:
     def _cast(self, name: str, column: Column) -> None:
         before = self.frame[name]
         try:
-            after = before.cast(column.dtype, strict=False)
-            lost = after.is_null() & before.is_not_null()
-            if column.dtype.is_integer() and before.dtype.is_float():
-                lost |= before.is_finite() & (before != before.floor())
+            after, lost = _cast(before, column.dtype)
         except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
             self.fatal = True
             rule = f"is {before.dtype}, expected {column.dtype}"
@@ -214,7 +216,8 @@ class _Check:
             "does not begin with 0",
             "step_index is 0-based",
         )
-        gap = step.max().over(one) - step.min().over(one) + 1 != step.n_unique().over(one)
+        count = step.drop_nulls().n_unique().over(one)
+        gap = step.max().over(one) - step.min().over(one) + 1 != count
         self._where("step_index", gap, "has gaps", "steps of a trajectory must be contiguous")
         for column in STEP_LOG:
             if column.per_trajectory and column.name in has:
@@ -248,19 +251,43 @@ class _Check:
         self._bad.append(rows.select(ROW, pl.lit(f"{column}: {rule}").alias("problem")))
 
     def split(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The rows of whole trajectories, and those set aside with their first problem."""
-        if not self._bad:
-            return self.frame, self.frame.clear()
-        bad = pl.concat(self._bad).unique(subset=ROW, keep="first")
-        marked = self.frame.join(bad, on=ROW, how="left", maintain_order="left")
+        """The rows of whole trajectories; numbers of those set aside and their first problem."""
+        none = self.frame.select(ROW, pl.lit("").alias("problem")).clear()
+        bad = pl.concat([none, *self._bad]).unique(subset=ROW, keep="first")
+        rows = self.frame.select(ROW, "trajectory_id")
+        marked = rows.join(bad, on=ROW, how="left", maintain_order="left")
         reason = pl.col("problem").drop_nulls().first().over("trajectory_id")
         nameless = pl.col("trajectory_id").is_null()
         own = pl.col("problem")
         marked = marked.with_columns(pl.when(nameless).then(own).otherwise(own.fill_null(reason)))
         return (
-            marked.filter(pl.col("problem").is_null()).drop("problem"),
-            marked.filter(pl.col("problem").is_not_null()),
+            self.frame.filter(marked["problem"].is_null()),
+            marked.filter(pl.col("problem").is_not_null()).select(ROW, "problem"),
         )
+
+
+def _opposite(values: pl.Series) -> pl.Series:
+    """The opposite of truth values, be they 0 and 1; other types are left for the cast to refuse."""
+    if values.dtype == pl.Boolean:
+        return ~values
+    return 1.0 - values.cast(pl.Float64) if values.dtype.is_numeric() else values
+
+
+def _cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """A column as another type, and where that loses the value.
+
+    Text is read as numbers; among numbers, truth values and lists a value is lost where the way
+    back gives another one, such as 1.5 as an integer or 2 as a truth value. Reals of 32 bits are
+    rounded.
+    """
+    if before.dtype == pl.Struct:
+        raise pl.exceptions.InvalidOperationError(f"{before.dtype} is no {dtype}")
+    after = before.cast(dtype, strict=False)
+    lost = after.is_null() & before.is_not_null()
+    rounded = dtype == pl.List(pl.Float32)
+    if before.dtype.is_numeric() or (before.dtype.is_nested() and not rounded):
+        lost |= after.cast(before.dtype, strict=False).ne_missing(before)
+    return after, lost
 
 
 def _places(rows: pl.DataFrame) -> list[str]:
@@ -284,7 +311,7 @@ def _content_columns(frame: pl.DataFrame) -> list[str]:
 def _collapse(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Identical rows of one step become one row with their count in `copies`."""
     step = ["trajectory_id", "step_index"]
-    copies = frame.group_by(step).agg(pl.col("copies").sum().cast(pl.Int32))
+    copies = frame.group_by(step).agg(pl.col("copies").cast(pl.Int64).sum().cast(pl.Int32))
     if copies.height == frame.height:
         return frame, []
     first = frame.sort("source_row").unique(subset=step, keep="first", maintain_order=True)

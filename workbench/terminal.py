@@ -10,35 +10,39 @@ if TYPE_CHECKING:
     from workbench.pipeline import Report, RunResult
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+def table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, *, width: int = 60
+) -> str:
     """Rows as aligned text, numbers to the right.
 
     Args:
         rows: All with the same keys.
         columns: Which keys, in which order; all by default.
+        width: Longer cells are cut with ….
     """
     if not rows:
         return "(none)"
     names = list(columns or rows[0])
-    cells = [names, *([number(row[name]) for name in names] for row in rows)]
+    filled = ([shortened(number(row[name]), width) for name in names] for row in rows)
+    cells = [names, *filled]
     widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
     right = [all(isinstance(row[name], int | float | None) for row in rows) for name in names]
     lines = []
     for line in cells:
         padded = (
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(line, widths, right, strict=True)
+            cell.rjust(wide) if to_right else cell.ljust(wide)
+            for cell, wide, to_right in zip(line, widths, right, strict=True)
         )
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
 def number(value: Any) -> str:
-    """A value as a cell: four significant digits, – for null, one line of text."""
+    """A value as a cell: four significant digits, – for null."""
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, float):
-        return shortened(str(value), 60)
+        return str(value)
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

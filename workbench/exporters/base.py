@@ -4,9 +4,9 @@ Example of a module of this package that adds a target:
 
     @exporter("my-trainer", description="What it is and who reads it.")
     def export(log, credit, provenance, directory, *, overwrite=False) -> Manifest:
-        rows = steps.join_credit(log, credit)
+        selection = select(log, credit, drop_zero_groups=False)
         ...
-        return folder.write_export(directory, write, check, overwrite=overwrite)
+        return write_export(directory, write, check, overwrite=overwrite)
 """
 
 from __future__ import annotations

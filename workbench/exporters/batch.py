@@ -142,20 +142,14 @@ def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
     _check_lengths(rows, path, "input_ids", *names)
     mask = _check_masked(rows, path, "loss_mask", "advantages")
     steps, ids = flat(rows["step_ids"]), flat(rows["input_ids"])
-    logged = rows.filter(pl.col("old_logprobs").is_not_null())
-    logprobs, logged_mask = flat(logged["old_logprobs"]), flat(logged["loss_mask"])
     rules = (
-        (rows, ids.is_null(), "a null in input_ids"),
-        (rows, steps.fill_null(-2) < -1, "step_ids is null or below -1"),
-        (rows, (mask == 1) & (steps < 0), "a trained token has no step in step_ids"),
-        (
-            logged,
-            (logged_mask == 1) & ~logprobs.is_finite().fill_null(value=False),
-            "old_logprobs of a trained token is not finite",
-        ),
+        (ids.is_null(), "a null in input_ids"),
+        (steps.fill_null(-2) < -1, "step_ids is null or below -1"),
+        ((mask == 1) & (steps < 0), "a trained token has no step in step_ids"),
     )
-    for table, bad, rule in rules:
-        _refuse(table, row_has(table["input_ids"], bad), rule, path)
+    for bad, rule in rules:
+        _refuse(rows, row_has(rows["input_ids"], bad), rule, path)
+    _check_logprobs(rows, path)
     row = np.repeat(np.arange(rows.height, dtype=np.int64), lengths(rows["input_ids"]))
     key = (row << 16) + steps.to_numpy().astype(np.int64)
     key = key[steps.to_numpy() >= 0]
@@ -166,6 +160,15 @@ def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
         "trained_tokens": int(mask.to_numpy().sum(dtype=np.int64)),
         "steps_with_tokens": distinct.size,
     }
+
+
+def _check_logprobs(rows: pl.DataFrame, path: Path) -> None:
+    numbered = rows.with_row_index("number").filter(pl.col("old_logprobs").is_not_null())
+    trained = flat(numbered["loss_mask"]) == 1
+    bad = trained & ~flat(numbered["old_logprobs"]).is_finite().fill_null(value=False)
+    where = numbered["number"].filter(row_has(numbered["old_logprobs"], bad))
+    broken = pl.int_range(rows.height, eager=True).is_in(where.to_list())
+    _refuse(rows, broken, "old_logprobs of a trained token is not finite", path)
 
 
 def _check_text(rows: pl.DataFrame, path: Path) -> dict[str, int]:

@@ -103,7 +103,22 @@ class Manifest:
                 f"{name} is not the manifest of an export: missing entries {missing}, "
                 f"unknown entries {extra}"
             )
-        return cls(**values)
+        manifest = cls(**values)
+        manifest._require_counts(name)
+        return manifest
+
+    def _require_counts(self, name: str) -> None:
+        """Checks that what is counted is numbers, so that readers need not."""
+        for entry in (self.dropped, self.files):
+            if not isinstance(entry, dict):
+                raise ArtefactError(f"{name}: {entry!r} is not a table")
+        for table in (self.input, self.counts, *self.dropped.values()):
+            numbers = isinstance(table, dict) and all(type(n) is int for n in table.values())
+            if not numbers or not {"trajectories", "steps"} <= set(table):
+                raise ArtefactError(f"{name}: {table!r} does not count trajectories and steps")
+        for file in self.files.values():
+            if not isinstance(file, dict) or set(file) != {"sha256", "bytes"}:
+                raise ArtefactError(f"{name}: {file!r} is not a digest and a size")
 
     def require_balance(self) -> None:
         """Checks that what was kept and what was dropped sum to what came in.

@@ -1,7 +1,7 @@
 """Log files in, step rows out: one module a format, found by the content of the files."""
 
 from workbench.readers.base import Findings, Format, Part, Reader, formats, reader
-from workbench.readers.importing import Imported, RawLog, import_log, read
+from workbench.readers.importing import Imported, RawLog, import_log, read, source_files
 from workbench.readers.mapping import load_mapping, save_mapping
 from workbench.readers.report import ImportReport
 
@@ -19,4 +19,5 @@ __all__ = [
     "read",
     "reader",
     "save_mapping",
+    "source_files",
 ]

@@ -133,6 +133,19 @@ def read(
     )
 
 
+def source_files(paths: Sequence[str | Path]) -> list[Path]:
+    """The files that names, folders and glob patterns mean, in the order in which they are read.
+
+    Raises:
+        LogError: A name or pattern means no file.
+    """
+    findings = Findings()
+    sources = expand(paths, findings)
+    if findings.problems:
+        raise LogError(", ".join(map(str, paths)), findings.problems)
+    return [source.path for source in sources]
+
+
 def _part(chosen: Format, path: Path, columns: Mapping[str, str], findings: Findings) -> Part:
     try:
         part = chosen.reader.read(path, columns)

@@ -141,7 +141,7 @@ def _reason(error: Exception, text: str) -> str:
         return "nested too deeply"
     if not isinstance(error, json.JSONDecodeError):
         return str(error).split(";")[0]
-    if error.pos >= len(text.rstrip()):
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return "cut off"
     place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
     return f"{error.msg}, {place}"
