@@ -252,7 +252,9 @@ def test_proxmo_psc_off_leaves_the_episode_term_alone():
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(["red", "blue", "red blue"]), min_size=3, max_size=8), st.data())
-def test_self_included_is_one_minus_self_weight_times_self_left_out(texts: list[str], data: st.DataObject):
+def test_self_included_is_one_minus_self_weight_times_self_left_out(
+    texts: list[str], data: st.DataObject
+):
     rewards = data.draw(st.lists(st.floats(0, 1), min_size=len(texts), max_size=len(texts)))
     frame = log({f"t{k}": [pair] for k, pair in enumerate(zip(texts, rewards, strict=True))})
     included = credit(frame, "proxmo", temperature=0.3)

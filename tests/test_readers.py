@@ -28,7 +28,7 @@ from workbench.readers import (
 )
 from workbench.readers.base import READERS
 from workbench.readers.jsonfiles import leading_keys
-from workbench.readers.messages import action_text, content_text, turns
+from workbench.readers.messages import MessageError, action_text, content_text, turns
 from workbench.schema import validate
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -200,6 +200,16 @@ def test_a_new_reader_is_one_class_and_goes_before_the_generic_ones(
     assert read([quiet]).format == "chat"
 
 
+def test_a_file_that_two_formats_claim_asks_for_one_of_them(monkeypatch: pytest.MonkeyPatch):
+    formats()
+    monkeypatch.setattr("workbench.readers.base.READERS", READERS | {})
+    for name in ("first", "second"):
+        reader(name, description=name)(type(READERS["parquet"].reader))
+    with pytest.raises(LogError, match=r"several formats fit.*\['first', 'second'\]"):
+        read([PARQUET])
+    assert read([PARQUET], format="second").frame.height == 9
+
+
 def test_two_readers_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two readers are called 'chat'"):
         reader("chat", description="")(type(READERS["chat"].reader))
@@ -252,6 +262,8 @@ def test_a_folder_and_a_pattern_give_the_same_log_as_the_files(tmp_path: Path):
     assert_frame_equal(read([tmp_path]).frame, named.frame)
     assert_frame_equal(read([str(tmp_path / "**/*.jsonl")]).frame, named.frame)
     assert_frame_equal(read([tmp_path, tmp_path / "b.jsonl"]).frame, named.frame)
+    assert read([str(tmp_path / "de*")]).frame.height == 5
+    assert read(str(tmp_path / "deep/a.jsonl")).frame.height == 5
     assert named.frame["source_row"].to_list() == list(range(9))
 
 
@@ -458,6 +470,25 @@ def test_nameless_trajectories_are_numbered_over_all_files(tmp_path: Path):
     assert any("numbered in their group" in notice for notice in raw.notices)
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"task_id": True}, "group_id: 'task_id' is neither text nor a whole number"),
+        ({"task_id": 1.5}, "group_id: 'task_id' is neither text nor a whole number"),
+        ({"success": 0.5}, "success: 'success' is neither true nor false"),
+    ],
+)
+def test_values_of_a_wrong_kind_are_problems(tmp_path: Path, fields: dict[str, Any], says: str):
+    with pytest.raises(LogError) as caught:
+        read([write_lines(tmp_path / "log", [record(**fields)])])
+    assert says in str(caught.value)
+
+
+def test_whole_numbers_are_one_id_however_they_are_written(tmp_path: Path):
+    path = write_lines(tmp_path / "log", [record(task_id=value) for value in (3, 3.0, "3")])
+    assert read([path]).frame["group_id"].to_list() == ["3"] * 3
+
+
 def test_user_keys_are_kept_and_never_shadow_a_step_column(tmp_path: Path):
     keys = {"model": "m", "seed": 7, "action": "mine", "done": True, "tools": [1], "mixed": "x"}
     other = record(mixed=1, seed=2**70)
@@ -518,6 +549,24 @@ def test_tool_calls_have_one_canonical_form(call: dict[str, Any]):
     expected = 'text\n{"arguments": {"a": 2, "b": 1}, "name": "f"}'
     assert action_text(assistant("text", tool_calls=[call])) == expected
     assert action_text(assistant("text", tool_calls=json.dumps([call]))) == expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ([assistant([3])], "a content part that is neither text nor an object"),
+        ([assistant("", tool_calls=5)], "tool_calls that are not a list"),
+        ([assistant("", tool_calls=[None])], "a tool call without a name"),
+    ],
+)
+def test_a_malformed_message_says_what_is_wrong(messages: list[Any], says: str):
+    with pytest.raises(MessageError, match=says):
+        turns(messages)
+
+
+def test_content_that_is_data_becomes_json():
+    assert content_text({"b": 1, "a": 2}) == '{"a": 2, "b": 1}'
+    assert content_text(["x", {"type": "text", "text": "y"}]) == "x\ny"
 
 
 def test_odd_arguments_stay_as_they_are():

@@ -140,9 +140,9 @@ def score(
     with _space(imported, embedder, state, last_actions, cache) as space:
         credit = made(space.steps, space)
         log_sha256 = source_digest(imported.report.files)
-        made_by = provenance(method, made, space, log_sha256, credit.notes)
+        made_by = provenance(method, made, space, log_sha256, credit)
     write_credit(output, credit.table(), made_by)
-    for note in credit.notes:
+    for note in made_by["notes"]:
         print(f"note: {note}", file=sys.stderr)
     print(f"wrote {output}: {len(space.steps)} of {space.steps.log.height} steps scored")
 

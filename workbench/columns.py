@@ -190,7 +190,14 @@ STEP_LOG: tuple[Column, ...] = (
         dtype=pl.List(pl.Float32),
         meaning="The same, a token.",
     ),
-    Column(name="messages", dtype=_TEXT, meaning="The whole prompt as a JSON list of messages."),
+    Column(
+        name="messages",
+        dtype=_TEXT,
+        meaning=(
+            "JSON list of messages: those new at this step and the action; or the whole prompt, which "
+            "does not end with an assistant message."
+        ),
+    ),
     Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt."),
     Column(name="response_ids", dtype=_IDS, meaning="Token ids after the prompt."),
     Column(

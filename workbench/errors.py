@@ -33,6 +33,10 @@ class UnknownNameError(WorkbenchError, LookupError):
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Hint: did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}; expected one of {names}.{hint}")
+        self._made_of = (kind, name, names)
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        return type(self), self._made_of
 
 
 class MissingDependencyError(WorkbenchError, ImportError):
@@ -85,3 +89,7 @@ class LogError(WorkbenchError, ValueError):
         self.problems = tuple(problems)
         lines = "".join(f"\n- {problem}" for problem in self.problems)
         super().__init__(f"{len(self.problems)} problem(s) in {subject}:{lines}")
+        self._subject = subject
+
+    def __reduce__(self) -> tuple[type[LogError], tuple[str, tuple[Problem, ...]]]:
+        return type(self), (self._subject, self.problems)

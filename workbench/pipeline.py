@@ -13,8 +13,8 @@ import polars as pl
 
 from workbench.compare import Comparison, compare
 from workbench.embed import DEFAULT_EMBEDDER, StateText, VectorCache, resolve
-from workbench.estimators import Estimator, create
-from workbench.exporters import get
+from workbench.estimators import Credit, Estimator, create
+from workbench.exporters import get, read_manifest
 from workbench.facts import Facts, facts
 from workbench.proximity import NeighbourIndex
 from workbench.readers import import_log, source_files
@@ -54,7 +54,7 @@ def source_digest(files: Sequence[str | Path]) -> str:
 
 
 def provenance(
-    name: str, method: Estimator, space: Space, log_sha256: str, notes: Sequence[str] = ()
+    name: str, method: Estimator, space: Space, log_sha256: str, credit: Credit | None = None
 ) -> dict[str, Any]:
     """What a credit is made of: method, fields, log, representation; kept with the credit.
 
@@ -63,10 +63,10 @@ def provenance(
         method: The method with its fields.
         space: Where it ran.
         log_sha256: Digest of the log.
-        notes: The credit's notes.
+        credit: What it gave, if it ran already: adds what a reader should know.
     """
     _, _, dialect = name.partition(":")
-    made_by = {
+    made_by: dict[str, Any] = {
         "version": package_version(),
         "method": {
             "name": method.method.name,
@@ -80,7 +80,7 @@ def provenance(
         },
         "embedder": None,
         "state_text": None,
-        "notes": list(notes),
+        "notes": list(credit.notes) if credit else [],
     }
     if "similarity" in method.method.needs:
         own = getattr(method, "embedder", None)
@@ -88,6 +88,8 @@ def provenance(
         text = StateText() if own else space.state_text
         made_by["embedder"] = {"name": embedder.name, "key": embedder.key}
         made_by["state_text"] = vars(text)
+        if credit and not own:
+            made_by["notes"] += space.notes
     return made_by
 
 
@@ -258,7 +260,7 @@ class _Stations:
 
         def build(folder: Path) -> None:
             credit = method(space.steps, space)
-            made_by = provenance(name, method, space, log_sha256, credit.notes)
+            made_by = provenance(name, method, space, log_sha256, credit)
             write_credit(folder / CREDIT_FILE, credit.table(), made_by)
 
         label = name.replace(":", "-")
@@ -271,7 +273,9 @@ class _Stations:
         self._report("export", 0, 0)
         name = f"{target}-{digest(made_by)[:16]}"
         folder = self._workspace.root / "exports" / name
-        if not folder.exists():
+        if folder.exists():
+            read_manifest(folder)
+        else:
             get(target)(log, table, made_by, folder)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder

@@ -183,8 +183,9 @@ class _Check:
         for column in STEP_LOG:
             if column.required and column.name != "reward" and column.name in has:
                 self._where(column.name, pl.col(column.name).is_null(), "is null")
-        for name in {"group_id", "trajectory_id"} & has:
-            self._where(name, pl.col(name) == "", "is empty")
+        for name in ("group_id", "trajectory_id"):
+            if name in has:
+                self._where(name, pl.col(name) == "", "is empty")
         if "copies" in has:
             self._where("copies", pl.col("copies") < 1, "must be at least 1")
         if "reward_scale" in has:
@@ -202,7 +203,8 @@ class _Check:
 
     def _trajectory_rules(self, has: set[str]) -> None:
         one = pl.col("trajectory_id")
-        two_groups = pl.col("group_id").drop_nulls().n_unique().over(one) > 1
+        named = one.is_not_null()
+        two_groups = named & (pl.col("group_id").drop_nulls().n_unique().over(one) > 1)
         self._where(
             "trajectory_id",
             two_groups,
@@ -212,17 +214,19 @@ class _Check:
         step = pl.col("step_index")
         self._where(
             "step_index",
-            step.min().over(one) != 0,
+            named & (step.min().over(one) != 0),
             "does not begin with 0",
             "step_index is 0-based",
         )
         count = step.drop_nulls().n_unique().over(one)
         gap = step.max().over(one) - step.min().over(one) + 1 != count
-        self._where("step_index", gap, "has gaps", "steps of a trajectory must be contiguous")
+        self._where(
+            "step_index", named & gap, "has gaps", "steps of a trajectory must be contiguous"
+        )
         for column in STEP_LOG:
             if column.per_trajectory and column.name in has:
                 differs = pl.col(column.name).drop_nulls().n_unique().over(one) > 1
-                self._where(column.name, differs, "differs within a trajectory")
+                self._where(column.name, named & differs, "differs within a trajectory")
         self._conflicts()
 
     def _conflicts(self) -> None:

@@ -81,6 +81,12 @@ class Space:
             self._similarities[name] = Similarity(states, vectors)
         return self._similarities[name]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of these vectors should know; empty before they were asked for."""
+        report = getattr(self.embedder, "windows_report", None)
+        return (str(report),) if report is not None and report.longer else ()
+
     def _counts(self, embedder: Embedder, states: States) -> Index:
         weight = self.steps.counted.astype(np.float64)
         if embedder.counts_copies:

@@ -81,7 +81,7 @@ class TfidfEmbedder:
         Returns:
             (U, V) float64; V is 1 where no text has a word.
         """
-        from scipy.sparse import csr_array  # noqa: PLC0415 - heavy
+        from scipy.sparse import csr_array
 
         check_segments(texts, counts, starts)
         terms = self._term_counts(texts)
@@ -98,8 +98,8 @@ class TfidfEmbedder:
 
     def _term_counts(self, texts: Sequence[str]) -> csr_array | None:
         """How often each text holds each word, words in alphabetical order; None without any."""
-        from scipy.sparse import csr_array  # noqa: PLC0415 - heavy
-        from sklearn.feature_extraction.text import CountVectorizer  # noqa: PLC0415 - heavy
+        from scipy.sparse import csr_array
+        from sklearn.feature_extraction.text import CountVectorizer
 
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         word = re.compile(self.token_pattern)
@@ -161,9 +161,7 @@ def _most_frequent(terms: csr_array, counts: NDArray[np.int64], limit: int) -> N
     return kept
 
 
-def _weigh(
-    terms: csr_array, counts: NDArray[np.int64], segment: NDArray[np.int64]
-) -> csr_array:
+def _weigh(terms: csr_array, counts: NDArray[np.int64], segment: NDArray[np.int64]) -> csr_array:
     """Multiply by the idf of each row's segment and divide rows by their length.
 
     Args:
@@ -174,7 +172,7 @@ def _weigh(
     Returns:
         (U, V) float64.
     """
-    from scipy.sparse import csr_array  # noqa: PLC0415 - heavy
+    from scipy.sparse import csr_array
 
     texts, words = terms.shape
     row = np.repeat(np.arange(texts), np.diff(terms.indptr))

@@ -1,0 +1,355 @@
+"""The command line as a user types it: names, columns, exit codes and messages are a contract."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from workbench import cli
+
+ROOT = Path(__file__).parents[1]
+LOG = str(ROOT / "data" / "household.parquet")
+Result = tuple[int, str, str]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs `workbench ARGUMENTS…` in a fresh folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def workbench(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        else:
+            code = 0
+        captured = capsys.readouterr()
+        return int(code or 0), captured.out, captured.err
+
+    return workbench
+
+
+def small(path: Path, **columns: object) -> Path:
+    """Two groups of two trajectories of one or two steps."""
+    rows = [
+        ("g", "a", 0, "red door", "open", 0.0),
+        ("g", "a", 1, "blue room", "take", 1.0),
+        ("g", "b", 0, "red door", "wait", 0.0),
+        ("h", "c", 0, "red door", "open", 1.0),
+        ("h", "d", 0, "a wall", "wait", 0.0),
+    ]
+    names = ["group_id", "trajectory_id", "step_index", "observation", "action", "reward"]
+    frame = pl.DataFrame(rows, schema=names, orient="row")
+    frame.with_columns(**columns).write_parquet(path)
+    return path
+
+
+def refused(result: Result, *words: str) -> None:
+    """Exit code 2, one message on standard error with these words, no traceback."""
+    code, out, err = result
+    assert code == 2, (code, out, err)
+    assert err.count("error: ") == 1, err
+    assert any(line.startswith("error: ") for line in err.splitlines())
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_score_writes_the_columns_of_the_contract(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 1.0, 0.0, None, 0.0]))
+    code, _, _ = run(
+        "score",
+        log,
+        "-m",
+        "proxmo",
+        "-p",
+        "temperature=0.5",
+        "--embedder",
+        "tfidf",
+        "--cache",
+        tmp_path / "vectors",
+        "-o",
+        "credit.parquet",
+    )
+    assert code == 0
+    credit = pl.read_parquet("credit.parquet")
+    assert credit.columns == [
+        "group_id",
+        "trajectory_id",
+        "step_index",
+        "advantage",
+        "term_episode",
+        "term_step",
+        "success_rate",
+        "excluded",
+    ]
+    assert credit.select("group_id", "trajectory_id", "step_index").rows() == [
+        ("g", "a", 0),
+        ("g", "a", 1),
+        ("g", "b", 0),
+        ("h", "c", 0),
+        ("h", "d", 0),
+    ]
+    assert credit["advantage"].is_null().to_list() == [False, False, False, True, False]
+    assert credit["excluded"][3] == "reward is null at step 0"
+    made_by = json.loads(pl.read_parquet_metadata("credit.parquet")["workbench"])
+    assert made_by["method"]["name"] == "proxmo"
+    assert made_by["method"]["fields"]["temperature"] == 0.5
+    assert made_by["embedder"]["name"] == "tfidf"
+    assert len(made_by["log"]["sha256"]) == 64
+
+
+def test_values_after_p_are_json_where_they_parse(run: Run):
+    code, _, _ = run(
+        "score", LOG, "-m", "grpo", "-p", "norm=mean", "-p", "ddof=0", "-o", "c.parquet"
+    )
+    assert code == 0
+    refused(run("score", LOG, "-m", "grpo", "-p", "ddof=zero", "-o", "c.parquet"), "ddof must be")
+    refused(run("score", LOG, "-m", "grpo", "-p", "ddof", "-o", "c.parquet"), "FIELD=VALUE")
+
+
+def test_explain_says_what_an_advantage_is_made_of(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("explain", log, "-m", "gigpo", "--step", "a:0", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["trajectory_id"], found["step_index"]) == ("a", 0)
+    assert sum(found["terms"].values()) == pytest.approx(found["advantage"])
+    assert sum(part["value"] for part in found["parts"]) == pytest.approx(found["advantage"])
+    members = [peer["trajectory_id"] for peer in found["peers"] if peer["term"] == "step"]
+    assert members == ["a", "b"]
+    code, out, _ = run("explain", log, "-m", "gigpo", "--step", "a:0")
+    assert code == 0
+    assert "episode" in out
+    assert "anchor_group_size 2" in out
+
+
+def test_neighbours_cross_groups(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run(
+        "neighbours", log, "--step", "a:0", "-k", "2", "--embedder", "tfidf", "--json"
+    )
+    assert code == 0
+    nearest = json.loads(out)
+    assert nearest[0]["text"] == "red door"
+    assert nearest[0]["similarity"] == pytest.approx(1.0)
+    assert (nearest[0]["steps"], nearest[0]["groups"]) == (3, 2)
+
+
+def test_facts_and_methods_are_json(run: Run):
+    code, out, _ = run("facts", LOG, "--json")
+    assert code == 0
+    assert json.loads(out)["groups"] == 20
+    code, out, _ = run("methods", "--json")
+    assert code == 0
+    assert set(json.loads(out)) >= {"grpo", "rloo", "gigpo", "proxmo"}
+    for command in (("facts", LOG), ("methods",), ("formats",)):
+        assert run(*command)[0] == 0
+
+
+def test_compare_and_export(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    for method in ("grpo", "gigpo"):
+        run("score", log, "-m", method, "-o", f"{method}.parquet")
+    code, out, _ = run("compare", "grpo.parquet", "gigpo.parquet", "--json")
+    assert code == 0
+    assert json.loads(out)["names"] == ["grpo", "gigpo"]
+    code, out, _ = run(
+        "export", log, "--credit", "gigpo.parquet", "--to", "weighted-batch", "-o", "b"
+    )
+    assert code == 0
+    assert (tmp_path / "b" / "manifest.json").is_file()
+    refused(
+        run("export", log, "--credit", "gigpo.parquet", "--to", "weighted-batch", "-o", "b"),
+        "overwrite",
+    )
+    refused(run("export", log, "--credit", "gigpo.parquet", "--to", "verk", "-o", "c"), "verk")
+
+
+def test_compare_names_files_where_one_method_comes_twice(run: Run):
+    for temperature in (0.1, 0.2):
+        run(
+            "score",
+            LOG,
+            "-m",
+            "proxmo",
+            "-p",
+            f"temperature={temperature}",
+            "--embedder",
+            "tfidf",
+            "-o",
+            f"{temperature}.parquet",
+        )
+    code, out, _ = run("compare", "0.1.parquet", "0.2.parquet", "--json")
+    assert code == 0
+    assert json.loads(out)["names"] == ["proxmo (0.1.parquet)", "proxmo (0.2.parquet)"]
+
+
+def test_import_reports_and_writes_a_log(run: Run, tmp_path: Path):
+    chat = ROOT / "tests" / "samples" / "openai_chat.jsonl"
+    code, out, _ = run("import", chat, "-o", "log.parquet")
+    assert code == 0
+    assert "rollouts a group  4 in 1 group" in out
+    assert pl.read_parquet(tmp_path / "log.parquet").height == 9
+
+
+def test_quarantine_sets_aside_and_says_how_many(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
+    refused(run("validate", log), "step_index: has gaps", "log.parquet:1", "log.parquet:2")
+    code, out, _ = run("validate", log, "--quarantine", "bad.parquet")
+    assert code == 0
+    assert "1 trajectories set aside in bad.parquet" in out
+    assert pl.read_parquet("bad.parquet")["trajectory_id"].to_list() == ["a", "a"]
+
+
+def test_simulate_makes_the_bundled_log(run: Run):
+    code, _, _ = run(
+        "simulate",
+        "household",
+        "--tasks",
+        "2",
+        "--rollouts",
+        "8",
+        "--seed",
+        "0",
+        "-o",
+        "two.parquet",
+    )
+    assert code == 0
+    two, bundled = pl.read_parquet("two.parquet"), pl.read_parquet(LOG)
+    first = bundled.filter(pl.col("group_id").is_in(two["group_id"].unique().implode()))
+    assert two.equals(first)
+    refused(run("simulate", "household", "-p", "slips=2", "-o", "x.parquet"), "slips must be in")
+    refused(run("simulate", "castle", "-o", "x.parquet"), "castle", "household")
+
+
+BAD_LOGS = {
+    "not Parquet": (b"hello", "x.parquet"),
+    "empty file": (b"", "x.parquet"),
+    "truncated": (b"PAR1" + b"\0" * 20, "x.parquet"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LOGS)
+def test_a_file_that_is_no_log_is_refused_by_name(run: Run, tmp_path: Path, name: str):
+    content, file = BAD_LOGS[name]
+    (tmp_path / file).write_bytes(content)
+    for command in (("validate", file), ("facts", file), ("run", file, "-o", "work")):
+        refused(run(*command), file)
+
+
+def test_a_file_that_is_not_there_is_refused(run: Run):
+    refused(run("validate", "nowhere.parquet"), "nowhere.parquet", "does not exist")
+    refused(run("compare", "a.parquet", "b.parquet"), "a.parquet")
+    refused(run("run", "nowhere.parquet", "-o", "work"), "nowhere.parquet")
+
+
+def test_a_place_that_cannot_be_written_is_refused(run: Run, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    refused(run("score", LOG, "-m", "grpo", "-o", "file/credit.parquet"), "file")
+
+
+def test_names_that_do_not_exist_are_answered_with_those_that_do(run: Run):
+    refused(run("score", LOG, "-m", "gpro", "-o", "c.parquet"), "did you mean 'grpo'")
+    refused(run("score", LOG, "-m", "grpo:verk", "-o", "c.parquet"), "verl-agent")
+    refused(run("explain", LOG, "-m", "grpo", "--step", "nobody:0"), "nobody", "it has")
+    refused(run("explain", LOG, "-m", "grpo", "--step", "a"), "TRAJECTORY:INDEX")
+    refused(run("validate", LOG, "--format", "parquett"), "parquet")
+
+
+def test_psc_on_without_a_notion_of_success_says_what_to_do(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 0.7, 0.1, 0.3, 0.2]))
+    arguments = (
+        "score",
+        log,
+        "-m",
+        "proxmo",
+        "-p",
+        "psc=on",
+        "--embedder",
+        "tfidf",
+        "-o",
+        "c.parquet",
+    )
+    refused(run(*arguments), "success_threshold")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"observation": pl.lit("")},
+        {"observation": pl.lit("word")},
+        {"reward": pl.lit(0.0)},
+        {"reward": pl.lit(1.0)},
+        {"reward": pl.Series([0.0, float("inf"), 0.0, 1.0, 0.0])},
+        {"observation": pl.lit("a b " * 250_000)},
+    ],
+    ids=["empty text", "one word", "all fail", "constant", "infinite", "1 MB observations"],
+)
+def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, object]):
+    log = small(tmp_path / "log.parquet", **columns)
+    code, out, err = run("run", log, "-o", "work", "--embedder", "tfidf")
+    assert code == 0, err
+    credits = sorted(Path("work/credit").glob("*/credit.parquet"))
+    assert len(credits) == 3
+    for path in credits:
+        credit = pl.read_parquet(path)
+        assert credit.height == 5
+        scored = credit.filter(pl.col("excluded").is_null())["advantage"]
+        assert scored.is_finite().all()
+        assert credit.filter(pl.col("excluded").is_not_null())["advantage"].is_null().all()
+        if str(columns.get("reward")) == str(pl.lit(0.0)):
+            assert (credit["term_episode"].drop_nulls() == 0.0).all()
+    assert "next: workbench compare" in out
+
+
+def test_one_trajectory_of_one_step_goes_all_the_way(run: Run, tmp_path: Path):
+    log = tmp_path / "one.parquet"
+    pl.read_parquet(small(tmp_path / "log.parquet")).filter(
+        pl.col("trajectory_id") == "c"
+    ).write_parquet(log)
+    code, _, err = run("run", log, "-o", "work", "--embedder", "tfidf")
+    assert code == 0, err
+    for path in Path("work/credit").glob("*/credit.parquet"):
+        assert pl.read_parquet(path)["advantage"].to_list() == [0.0]
+
+
+def test_a_log_without_any_usable_reward_is_refused_with_the_reason(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.lit(None, dtype=pl.Float64))
+    refused(run("run", log, "-o", "work", "--embedder", "tfidf"), "every trajectory is excluded")
+    assert run("validate", log)[0] == 0
+
+
+def test_a_failing_command_leaves_no_file_under_the_final_name(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.lit(None, dtype=pl.Float64))
+    refused(run("score", log, "-m", "grpo", "-o", "credit.parquet"))
+    assert not Path("credit.parquet").exists()
+
+
+def test_the_installed_command_starts():
+    command = Path(sys.executable).parent / "workbench"
+    result = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    for name in (
+        "import",
+        "validate",
+        "facts",
+        "score",
+        "explain",
+        "neighbours",
+        "methods",
+        "compare",
+        "export",
+        "run",
+        "simulate",
+    ):
+        assert f"  {name} " in result.stdout

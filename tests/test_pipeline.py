@@ -1,0 +1,140 @@
+"""A run makes everything once, in order, and never half."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from workbench import pipeline
+from workbench.embed import SentenceEmbedder
+from workbench.errors import ArtefactError, ParameterError
+from workbench.exporters import read_batch, read_manifest
+from workbench.pipeline import run
+from workbench.simulate import Household, simulate
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("log") / "small.parquet"
+    simulate(Household(), tasks=2, rollouts=4, seed=1).write_parquet(path)
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_main_job_with_a_real_model(log: Path, tmp_path: Path):
+    stages = []
+    result = run([log], tmp_path / "work", report=lambda stage, done, total: stages.append(stage))
+    first = list(dict.fromkeys(stages))
+    assert first == [
+        "read",
+        "index",
+        "embed",
+        "score grpo",
+        "score gigpo",
+        "score proxmo",
+        "compare",
+        "export",
+    ]
+    kinds = {path.parts[0] for path in map(Path, files(tmp_path / "work"))}
+    assert kinds == {"log", "embeddings", "index", "credit", "exports"}
+    assert set(result.credits) == {"grpo", "gigpo", "proxmo"}
+    manifest = read_manifest(result.exported)
+    assert manifest.method["name"] == "proxmo"
+    batch = read_batch(result.exported)
+    assert batch.height == 8
+    # Every step's advantage of the credit is in the batch.
+    credit = pl.read_parquet(result.credits["proxmo"])
+    advantages = credit.sort("group_id", "trajectory_id", "step_index")["advantage"]
+    exported = batch.sort("group_id", "trajectory_id")["step_advantages"].explode()
+    assert exported.to_list() == pytest.approx(advantages.to_list(), abs=1e-6)
+
+
+def test_a_second_run_does_no_work_twice(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = run([log], tmp_path)
+    before = files(tmp_path)
+
+    def forbidden(*arguments: object, **more: object) -> None:
+        raise AssertionError("work was done twice")
+
+    monkeypatch.setattr(pipeline, "import_log", forbidden)
+    monkeypatch.setattr(pipeline, "write_credit", forbidden)
+    monkeypatch.setattr(pipeline, "get", forbidden)
+    monkeypatch.setattr(SentenceEmbedder, "encode", forbidden)
+    second = run([log], tmp_path)
+    assert second.built == ()
+    assert len(first.built) == 6
+    assert files(tmp_path) == before
+
+
+def test_two_workspaces_hold_the_same_bytes(log: Path, tmp_path: Path):
+    for name in ("one", "two"):
+        run([log], tmp_path / name, embedder="tfidf")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_a_changed_parameter_makes_one_credit_and_one_batch(log: Path, tmp_path: Path):
+    run([log], tmp_path, embedder="tfidf")
+    second = run([log], tmp_path, embedder="tfidf", params={"proxmo": {"temperature": 0.2}})
+    assert [path.parts[0] for path in second.built] == ["credit", "exports"]
+
+
+def test_an_interrupted_run_leaves_nothing_half_and_goes_on(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write = pipeline.write_credit
+
+    def interrupted(path: Path, *arguments: object) -> None:
+        path.write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "write_credit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run([log], tmp_path, embedder="tfidf")
+    assert not list((tmp_path / "credit").iterdir())
+    monkeypatch.setattr(pipeline, "write_credit", write)
+    second = run([log], tmp_path, embedder="tfidf")
+    assert "log" not in {path.parts[0] for path in second.built}
+    run([log], tmp_path / "undisturbed", embedder="tfidf")
+    undisturbed = files(tmp_path / "undisturbed")
+    disturbed = {k: v for k, v in files(tmp_path).items() if not k.startswith("undisturbed")}
+    assert disturbed == undisturbed
+
+
+@pytest.mark.parametrize("kind", ["log", "index", "credit", "exports"])
+def test_a_damaged_artefact_is_named_and_not_used(log: Path, tmp_path: Path, kind: str):
+    run([log], tmp_path, embedder="tfidf")
+    largest = max((tmp_path / kind).rglob("*.*"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(bytes(content))
+    with pytest.raises(ArtefactError, match=largest.name):
+        run([log], tmp_path, embedder="tfidf")
+    assert largest.read_bytes() == bytes(content)
+
+
+def test_a_method_is_refused_before_any_work(log: Path, tmp_path: Path):
+    with pytest.raises(ParameterError, match="temperature"):
+        run([log], tmp_path / "work", params={"proxmo": {"temperature": -1}})
+    assert not (tmp_path / "work").exists()
+
+
+def test_methods_without_similarity_need_no_embedder(log: Path, tmp_path: Path):
+    run([log], tmp_path, methods=["grpo", "gigpo"], embedder="no-such-model")
+    assert not (tmp_path / "embeddings").exists()
+
+
+def test_the_manifest_leads_back_to_log_and_method(log: Path, tmp_path: Path):
+    result = run([log], tmp_path, embedder="tfidf")
+    manifest = read_manifest(result.exported)
+    log_file = next((tmp_path / "log").glob("*/log.parquet"))
+    assert manifest.source["sha256"] == pipeline.file_digest(log_file)
+    credit = json.loads(pl.read_parquet_metadata(result.credits["proxmo"])["workbench"])
+    assert manifest.method["fields"] == credit["method"]["fields"]

