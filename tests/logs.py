@@ -102,13 +102,14 @@ def described_logs(
     *,
     max_groups: int = 3,
     max_rollouts: int = 4,
+    min_length: int = 1,
     max_length: int = 4,
     texts: str = "abcd",
     rewards: st.SearchStrategy[float] = QUARTERS,
 ) -> st.SearchStrategy[Described]:
     """Descriptions of small logs, for `rows`, `log` or `steps`."""
     step = st.tuples(st.sampled_from(texts), st.sampled_from(["go", "stay"]), rewards)
-    trajectory = st.lists(step, min_size=1, max_size=max_length)
+    trajectory = st.lists(step, min_size=min_length, max_size=max_length)
     group = st.lists(trajectory, min_size=1, max_size=max_rollouts)
 
     def named(groups: list[list[list[tuple[str, str, float]]]]) -> Described:

@@ -310,7 +310,7 @@ def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, ob
         assert credit.filter(pl.col("excluded").is_not_null())["advantage"].is_null().all()
         if str(columns.get("reward")) == str(pl.lit(0.0)):
             assert (credit["term_episode"].drop_nulls() == 0.0).all()
-    assert "next: workbench compare" in out
+    assert "next: workbench explain" in out
 
 
 def test_one_trajectory_of_one_step_goes_all_the_way(run: Run, tmp_path: Path):

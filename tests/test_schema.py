@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def ipc_bytes(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def test_smallest_log_gets_defaults_and_canonical_columns():
+def test_smallest_log_gets_defaults_and_canonical_columns() -> None:
     result = validate(rows({"g": {"t": [("door", "open", 1.0)]}}))
     assert result.log.to_dicts() == [
         {
@@ -72,7 +73,7 @@ def test_smallest_log_gets_defaults_and_canonical_columns():
     assert result.quarantined.height == 0
 
 
-def test_every_known_column_has_its_declared_type():
+def test_every_known_column_has_its_declared_type() -> None:
     result = log(
         TWO, train_step=pl.Series([1, 1, 1, 1], dtype=pl.UInt8), prompt_ids=[[1], [], [2], [3]]
     )
@@ -82,7 +83,7 @@ def test_every_known_column_has_its_declared_type():
         assert dtype == column.dtype, name
 
 
-def test_columns_are_in_the_order_of_the_step_log_and_unknown_ones_last():
+def test_columns_are_in_the_order_of_the_step_log_and_unknown_ones_last() -> None:
     frame = rows(TWO, zebra=1, aux_reward_b=0.5, task="t", aux_reward_a=0.25, apple=[1, 2, 3, 4])
     names = validate(frame.select(sorted(frame.columns, reverse=True))).log.columns
     in_order = [c.name for c in STEP_LOG if c.name in names]
@@ -90,14 +91,14 @@ def test_columns_are_in_the_order_of_the_step_log_and_unknown_ones_last():
     assert names[-2:] == ["zebra", "apple"]
 
 
-def test_unknown_columns_keep_their_values_and_type():
+def test_unknown_columns_keep_their_values_and_type() -> None:
     result = log(TWO, note=["a", None, "c", "d"], nested=[[1], [2, 3], [], None])
     assert result["note"].to_list() == ["a", None, "c", "d"]
     assert result["nested"].to_list() == [[1], [2, 3], [], None]
     assert result.schema["nested"] == pl.List(pl.Int64)
 
 
-def test_rows_are_sorted_by_group_trajectory_and_step():
+def test_rows_are_sorted_by_group_trajectory_and_step() -> None:
     groups: Described = {
         "b": {"z": [("s", "a", 0.0)] * 12, "y": [("s", "a", 0.0)]},
         "a": {"t10": [("s", "a", 0.0)], "t2": [("s", "a", 0.0)]},
@@ -109,19 +110,19 @@ def test_rows_are_sorted_by_group_trajectory_and_step():
     assert result["source_row"].to_list() == [1, 0, 2, *range(14, 2, -1)]
 
 
-def test_source_row_is_the_row_position_unless_the_log_has_one():
+def test_source_row_is_the_row_position_unless_the_log_has_one() -> None:
     assert validate(rows(TWO).reverse()).log["source_row"].to_list() == [3, 2, 1, 0]
     assert log(TWO, source_row=[40, 30, 20, 10])["source_row"].to_list() == [40, 30, 20, 10]
 
 
 @settings(deadline=None, max_examples=50)
 @given(described_logs())
-def test_a_validated_log_validates_to_the_same_bytes(described):
+def test_a_validated_log_validates_to_the_same_bytes(described: Described) -> None:
     once = log(described)
     assert ipc_bytes(validate(once).log) == ipc_bytes(once)
 
 
-def test_idempotence_holds_with_copies_exclusions_tokens_and_unknown_columns():
+def test_idempotence_holds_with_copies_exclusions_tokens_and_unknown_columns() -> None:
     frame = rows(
         TWO, reward=[0.0, None, 0.0, 1.0], masked=[0, 1, 0, 0], prompt_ids=[[1]] * 4, x="x"
     )
@@ -137,7 +138,7 @@ def test_idempotence_holds_with_copies_exclusions_tokens_and_unknown_columns():
 
 @settings(deadline=None, max_examples=50)
 @given(described_logs(), st.randoms(use_true_random=False))
-def test_row_order_changes_nothing_but_source_row(described, random):
+def test_row_order_changes_nothing_but_source_row(described: Described, random: Random) -> None:
     frame = rows(described)
     order = list(range(frame.height))
     random.shuffle(order)
@@ -150,7 +151,9 @@ def test_row_order_changes_nothing_but_source_row(described, random):
 
 @settings(deadline=None, max_examples=50)
 @given(described_logs(), st.randoms(use_true_random=False))
-def test_row_order_changes_neither_copies_nor_notices_nor_exclusions(described, random):
+def test_row_order_changes_neither_copies_nor_notices_nor_exclusions(
+    described: Described, random: Random
+) -> None:
     frame = rows(described, episode_reward=99.0)
     frame = frame.with_columns(
         reward=pl.when(pl.int_range(pl.len()) % 5 == 3).then(None).otherwise("reward")
@@ -164,12 +167,12 @@ def test_row_order_changes_neither_copies_nor_notices_nor_exclusions(described, 
     assert straight.log["copies"].sum() == frame.height
 
 
-def test_a_megabyte_observation_survives():
+def test_a_megabyte_observation_survives() -> None:
     text = "ä" * 500_000  # two bytes each
     assert log({"g": {"t": [(text, "go", 1.0)]}})["observation"].to_list() == [text]
 
 
-def test_aliases_take_their_canonical_names():
+def test_aliases_take_their_canonical_names() -> None:
     frame = rows(TWO).rename(
         {
             "group_id": "uid",
@@ -190,7 +193,7 @@ def test_aliases_take_their_canonical_names():
     }
 
 
-def test_every_alias_of_the_step_log_leads_to_its_column():
+def test_every_alias_of_the_step_log_leads_to_its_column() -> None:
     values = {pl.Boolean(): True, pl.Int32(): 0, pl.Float64(): 0.5, pl.String(): "t0"}
     for column in STEP_LOG:
         for alias in column.aliases:
@@ -206,7 +209,7 @@ def test_every_alias_of_the_step_log_leads_to_its_column():
             assert alias not in result.log.columns
 
 
-def test_the_first_alias_present_is_taken_and_the_other_is_kept():
+def test_the_first_alias_present_is_taken_and_the_other_is_kept() -> None:
     frame = rows(TWO, action_valid=[True, True, False, True], is_action_valid=False)
     result = validate(frame)
     assert result.log["valid_action"].to_list() == [True, True, False, True]
@@ -214,7 +217,7 @@ def test_the_first_alias_present_is_taken_and_the_other_is_kept():
     assert result.renamed == {"valid_action": "action_valid"}
 
 
-def test_an_alias_never_overwrites_the_canonical_column():
+def test_an_alias_never_overwrites_the_canonical_column() -> None:
     result = validate(rows(TWO, uid="other"))
     assert result.log["group_id"].to_list() == ["g"] * 4
     assert result.log["uid"].to_list() == ["other"] * 4
@@ -224,7 +227,7 @@ def test_an_alias_never_overwrites_the_canonical_column():
 @pytest.mark.parametrize(
     "masked", [[True, False, None, False], [1, 0, None, 0], [1.0, 0.0, None, 0.0]]
 )
-def test_masked_means_the_opposite_of_gradient_mask(masked):
+def test_masked_means_the_opposite_of_gradient_mask(masked: list[Any]) -> None:
     result = validate(rows(TWO, masked=masked))
     # Where nothing is said the default holds: the step takes part.
     assert result.log["gradient_mask"].to_list() == [False, True, True, True]
@@ -232,14 +235,14 @@ def test_masked_means_the_opposite_of_gradient_mask(masked):
     assert "masked" not in result.log.columns
 
 
-def test_masked_of_another_type_is_a_problem_and_not_a_crash():
+def test_masked_of_another_type_is_a_problem_and_not_a_crash() -> None:
     assert problems_of(rows(TWO, masked="no")) == ["gradient_mask: is String, expected Boolean"]
     assert problems_of(rows(TWO, masked=[0.5, 1.0, 2.0, 0.0])) == [
         "gradient_mask: is not a valid Boolean, at row 0, row 2"
     ]
 
 
-def test_rename_does_first_what_it_is_told():
+def test_rename_does_first_what_it_is_told() -> None:
     frame = rows(TWO, score=[1.0, 2.0, 3.0, 4.0])
     renamed, names = rename(frame, {"reward": "score"})
     assert renamed["reward"].to_list() == [1.0, 2.0, 3.0, 4.0]
@@ -247,20 +250,20 @@ def test_rename_does_first_what_it_is_told():
     assert names == {"reward": "score"}
 
 
-def test_rename_can_swap_two_columns():
+def test_rename_can_swap_two_columns() -> None:
     renamed, names = rename(rows(TWO), {"observation": "action", "action": "observation"})
     assert renamed["observation"].to_list() == rows(TWO)["action"].to_list()
     assert renamed["action"].to_list() == rows(TWO)["observation"].to_list()
     assert names == {"observation": "action", "action": "observation"}
 
 
-def test_rename_to_its_own_name_is_no_renaming():
+def test_rename_to_its_own_name_is_no_renaming() -> None:
     renamed, names = rename(rows(TWO), {"reward": "reward"})
     assert_frame_equal(renamed, rows(TWO))
     assert names == {}
 
 
-def test_rename_refuses_columns_that_are_not_there():
+def test_rename_refuses_columns_that_are_not_there() -> None:
     with pytest.raises(ParameterError, match=r"names \['a', 'z'\], which the file does not have"):
         rename(rows(TWO), {"reward": "z", "task": "a", "action": "action"})
 
@@ -269,8 +272,16 @@ def test_rename_refuses_columns_that_are_not_there():
     ("column", "values", "expected"),
     [
         ("group_id", [7, 7, 7, 7], ["7"] * 4),
-        ("trajectory_id", pl.Series(["a", "a", "b", "b"], dtype=pl.Categorical), ["a", "a", "b", "b"]),
-        ("trajectory_id", pl.Series(["a", "a", "b", "b"], dtype=pl.Enum(["b", "a"])), ["a", "a", "b", "b"]),
+        (
+            "trajectory_id",
+            pl.Series(["a", "a", "b", "b"], dtype=pl.Categorical),
+            ["a", "a", "b", "b"],
+        ),
+        (
+            "trajectory_id",
+            pl.Series(["a", "a", "b", "b"], dtype=pl.Enum(["b", "a"])),
+            ["a", "a", "b", "b"],
+        ),
         ("step_index", pl.Series([0, 1, 0, 1], dtype=pl.Int64), [0, 1, 0, 1]),
         ("step_index", pl.Series([0, 1, 0, 1], dtype=pl.UInt64), [0, 1, 0, 1]),
         ("step_index", [0.0, 1.0, 0.0, 1.0], [0, 1, 0, 1]),
@@ -278,15 +289,23 @@ def test_rename_refuses_columns_that_are_not_there():
         ("reward", [True, False, True, True], [1.0, 0.0, 1.0, 1.0]),
         ("reward", [1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0]),
         ("reward", ["1", "0.5", "-2", "1e3"], [1.0, 0.5, -2.0, 1000.0]),
-        ("reward", pl.Series([0.5, 0.1, 1.0, 0.0], dtype=pl.Float32), [0.5, float(np.float32(0.1)), 1.0, 0.0]),
+        (
+            "reward",
+            pl.Series([0.5, 0.1, 1.0, 0.0], dtype=pl.Float32),
+            [0.5, float(np.float32(0.1)), 1.0, 0.0],
+        ),
         ("success", [1, 1, 0, 0], [True, True, False, False]),
         ("success", [1.0, 1.0, None, None], [True, True, None, None]),
         ("prompt_ids", [[1], None, [], [2, None]], [[1], None, [], [2, None]]),
         ("prompt_ids", [[], [], [], []], [[], [], [], []]),
-        ("response_logprobs", [[-0.5], [0.1], [], None], [[-0.5], [float(np.float32(0.1))], [], None]),
+        (
+            "response_logprobs",
+            [[-0.5], [0.1], [], None],
+            [[-0.5], [float(np.float32(0.1))], [], None],
+        ),
     ],
-)  # fmt: skip
-def test_casts_that_lose_nothing(column, values, expected):
+)
+def test_casts_that_lose_nothing(column: str, values: Any, expected: Any) -> None:
     result = log(TWO, **{column: values})
     entry = known(column)
     assert entry is not None
@@ -312,7 +331,7 @@ def test_casts_that_lose_nothing(column, values, expected):
         ("prompt_ids", [["1"], ["x"], [], None], "is not a valid List(Int32), at row 1"),
     ],
 )
-def test_casts_that_lose_something_are_refused(column, values, problem):
+def test_casts_that_lose_something_are_refused(column: str, values: Any, problem: str) -> None:
     found = problems_of(rows(TWO, **{column: values}))
     assert found[0] == f"{column}: {problem}"
     # The lost value is null from there on, which is a broken rule of its own for a required column.
@@ -331,14 +350,14 @@ def test_casts_that_lose_something_are_refused(column, values, problem):
         ("prompt_ids", [1, 2, 3, 4], "is Int64, expected List(Int32)"),
     ],
 )
-def test_types_of_no_kin_are_refused_as_a_whole(column, values, problem):
+def test_types_of_no_kin_are_refused_as_a_whole(column: str, values: Any, problem: str) -> None:
     assert problems_of(rows(TWO, **{column: values})) == [f"{column}: {problem}"]
     # Nothing of such a log can be kept, so setting trajectories aside does not help.
     with pytest.raises(LogError):
         validate(rows(TWO, **{column: values}), quarantine=True)
 
 
-def test_missing_columns_are_named_with_those_found():
+def test_missing_columns_are_named_with_those_found() -> None:
     found = problems_of(rows(TWO).drop("reward", "action"))
     assert found == [
         "columns: missing columns ['action', 'reward']; found "
@@ -347,7 +366,7 @@ def test_missing_columns_are_named_with_those_found():
     ]
 
 
-def test_missing_columns_do_not_hide_broken_rows():
+def test_missing_columns_do_not_hide_broken_rows() -> None:
     found = problems_of(
         rows(TWO, step_index=[0, 2, 0, 1], group_id=["g", "", "g", "g"]).drop("action")
     )
@@ -364,7 +383,10 @@ def test_missing_columns_do_not_hide_broken_rows():
     [
         ({"group_id": ["g", None, "g", "g"]}, ["group_id: is null, at row 1"]),
         ({"trajectory_id": ["t0", "t0", "t1", None]}, ["trajectory_id: is null, at row 3"]),
-        ({"trajectory_id": [None] * 4}, ["trajectory_id: is null, at row 0, row 1, row 2 and 1 more"]),
+        (
+            {"trajectory_id": [None] * 4},
+            ["trajectory_id: is null, at row 0, row 1, row 2 and 1 more"],
+        ),
         ({"step_index": [0, None, 0, 1]}, ["step_index: is null, at row 1"]),
         ({"observation": ["door", None, None, "door"]}, ["observation: is null, at row 1, row 2"]),
         ({"action": [None] * 4}, ["action: is null, at row 0, row 1, row 2 and 1 more"]),
@@ -415,18 +437,18 @@ def test_missing_columns_do_not_hide_broken_rows():
             ["logged_token_advantage: has another length than response_ids, at row 3"],
         ),
     ],
-)  # fmt: skip
-def test_each_broken_rule_is_one_problem(columns, expected):
+)
+def test_each_broken_rule_is_one_problem(columns: dict[str, Any], expected: Any) -> None:
     assert problems_of(rows(TWO, **columns)) == expected
 
 
 @pytest.mark.parametrize("column", [c.name for c in STEP_LOG if c.per_trajectory])
-def test_null_beside_a_value_is_no_difference_within_a_trajectory(column):
+def test_null_beside_a_value_is_no_difference_within_a_trajectory(column: str) -> None:
     value = {"success": True, "in_group_statistics": True}.get(column, 1.0)
     assert log(TWO, **{column: [value, None, None, value]}).height == 4
 
 
-def test_all_problems_are_reported_at_once():
+def test_all_problems_are_reported_at_once() -> None:
     frame = rows(
         TWO,
         group_id=["g", "h", "", "g"],
@@ -449,7 +471,7 @@ def test_all_problems_are_reported_at_once():
     ]
 
 
-def test_the_message_lists_every_problem_and_what_was_read():
+def test_the_message_lists_every_problem_and_what_was_read() -> None:
     frame = rows(TWO, group_id="", copies=0)
     with pytest.raises(LogError) as caught:
         validate(frame)
@@ -461,7 +483,7 @@ def test_the_message_lists_every_problem_and_what_was_read():
     assert [(p.column, p.count) for p in caught.value.problems] == [("group_id", 4), ("copies", 4)]
 
 
-def test_places_are_files_and_lines_where_the_log_has_them():
+def test_places_are_files_and_lines_where_the_log_has_them() -> None:
     frame = rows(
         TWO,
         observation=None,
@@ -473,7 +495,7 @@ def test_places_are_files_and_lines_where_the_log_has_them():
     assert problems_of(frame) == [f"observation: is null, at {places}"]
 
 
-def test_places_are_those_of_the_input_whatever_its_order():
+def test_places_are_those_of_the_input_whatever_its_order() -> None:
     frame = rows(TWO, copies=[1, 1, 0, 1]).reverse()
     assert problems_of(frame) == ["copies: must be at least 1, at row 1"]
 
@@ -485,11 +507,11 @@ def test_places_are_those_of_the_input_whatever_its_order():
         (pl.DataFrame(), "rows: there are none"),
     ],
 )
-def test_an_empty_frame_is_refused(frame, problem):
+def test_an_empty_frame_is_refused(frame: pl.DataFrame, problem: str) -> None:
     assert problems_of(frame) == [problem]
 
 
-def test_identical_rows_become_one_with_their_count():
+def test_identical_rows_become_one_with_their_count() -> None:
     frame = rows(TWO)
     result = validate(pl.concat([frame, frame[:1], frame[:2]]))
     # t0 step 0 is there 3 times, t0 step 1 twice, the steps of t1 once.
@@ -499,14 +521,14 @@ def test_identical_rows_become_one_with_their_count():
     assert_frame_equal(result.log.drop("copies"), log(TWO).drop("copies"))
 
 
-def test_copies_of_copies_add_up():
+def test_copies_of_copies_add_up() -> None:
     frame = rows(TWO, source_copies=[2, 3, None, 1])
     result = validate(pl.concat([frame, frame]))
     assert result.log["copies"].to_list() == [4, 6, 2, 2]
     assert result.renamed == {"copies": "source_copies"}
 
 
-def test_the_first_copy_in_the_source_is_kept():
+def test_the_first_copy_in_the_source_is_kept() -> None:
     frame = rows(TWO, source_line=[10, 20, 30, 40], source_file="a", note=["w", "x", "y", "z"])
     again = frame.with_columns(source_line=pl.col("source_line") + 100, note=pl.lit("later"))
     result = validate(pl.concat([frame, again])).log
@@ -514,7 +536,7 @@ def test_the_first_copy_in_the_source_is_kept():
     assert result["note"].to_list() == ["w", "x", "y", "z"]
 
 
-def test_rows_that_differ_only_in_where_they_stood_are_copies():
+def test_rows_that_differ_only_in_where_they_stood_are_copies() -> None:
     bookkeeping = {column.name for column in STEP_LOG if column.bookkeeping}
     assert bookkeeping == {"copies", "source_row", "source_file", "source_line", "excluded"}
     one = rows(TWO, source_file="a", source_line=[1, 2, 3, 4], copies=1)
@@ -536,7 +558,7 @@ def test_rows_that_differ_only_in_where_they_stood_are_copies():
         ("aux_reward_style", 1.0),
     ],
 )
-def test_rows_of_one_step_that_differ_in_content_are_refused(column, value):
+def test_rows_of_one_step_that_differ_in_content_are_refused(column: str, value: Any) -> None:
     frame = rows(TWO, task="t", logged_advantage=0.0, response_ids=[[1]] * 4, aux_reward_style=0.0)
     frame = frame.with_columns(gradient_mask=pl.lit(value=True))
     changed = frame[1:2].with_columns(pl.Series(column, [value], dtype=frame.schema[column]))
@@ -545,7 +567,7 @@ def test_rows_of_one_step_that_differ_in_content_are_refused(column, value):
     assert found == [CONFLICT.format("row 1, row 4, row 5")]
 
 
-def test_nan_rewards_are_equal_content():
+def test_nan_rewards_are_equal_content() -> None:
     frame = rows(TWO, reward=[0.0, float("nan"), 0.0, 1.0])
     assert validate(pl.concat([frame, frame])).log["copies"].to_list() == [2, 2, 2, 2]
 
@@ -559,7 +581,9 @@ def test_nan_rewards_are_equal_content():
         (float("-inf"), "reward is not finite at step 1"),
     ],
 )
-def test_a_trajectory_with_an_unusable_reward_is_excluded_and_keeps_its_rows(reward, reason):
+def test_a_trajectory_with_an_unusable_reward_is_excluded_and_keeps_its_rows(
+    reward: float | None, reason: str
+) -> None:
     result = validate(rows(TWO, reward=[0.0, reward, 0.0, 1.0]))
     assert result.log["excluded"].to_list() == [reason, reason, None, None]
     assert result.log["reward"][0] == 0.0
@@ -567,7 +591,7 @@ def test_a_trajectory_with_an_unusable_reward_is_excluded_and_keeps_its_rows(rew
     assert result.notices == ("1 of 2 trajectories are excluded from scoring (column `excluded`)",)
 
 
-def test_the_reason_is_that_of_the_first_bad_step_whatever_the_order_of_rows():
+def test_the_reason_is_that_of_the_first_bad_step_whatever_the_order_of_rows() -> None:
     frame = rows({"g": {"t": [("a", "x", None), ("b", "x", float("nan")), ("c", "x", None)]}})
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
         assert validate(frame[order]).log["excluded"].unique().to_list() == [
@@ -575,19 +599,19 @@ def test_the_reason_is_that_of_the_first_bad_step_whatever_the_order_of_rows():
         ]
 
 
-def test_a_reason_that_the_log_gives_holds_for_the_whole_trajectory():
+def test_a_reason_that_the_log_gives_holds_for_the_whole_trajectory() -> None:
     result = log(TWO, excluded=[None, "environment crashed", None, None])
     assert result["excluded"].to_list() == ["environment crashed"] * 2 + [None, None]
 
 
-def test_a_log_without_any_reward_is_valid_and_wholly_excluded():
+def test_a_log_without_any_reward_is_valid_and_wholly_excluded() -> None:
     result = validate(rows(TWO, reward=pl.Series([None] * 4, dtype=pl.Null)))
     assert result.log["excluded"].to_list() == ["reward is null at step 0"] * 4
     assert result.log.schema["reward"] == pl.Float64
     assert result.notices[0].startswith("2 of 2 trajectories are excluded")
 
 
-def test_an_episode_reward_that_is_not_the_sum_is_noticed():
+def test_an_episode_reward_that_is_not_the_sum_is_noticed() -> None:
     result = validate(rows(TWO, episode_reward=[1.0, 1.0, 10.0, 10.0]))
     assert result.notices == (
         "episode_reward is not the sum of the rewards in 1 trajectories, first 't1' "
@@ -595,7 +619,7 @@ def test_an_episode_reward_that_is_not_the_sum_is_noticed():
     )
 
 
-def test_an_episode_reward_is_allowed_to_differ_by_rounding_alone():
+def test_an_episode_reward_is_allowed_to_differ_by_rounding_alone() -> None:
     rewards = [0.1, 0.2, 1e9, 1e9]
     # 0.1 + 0.2 is 0.30000000000000004; 1e-6 of 2e9 is 2000.
     assert (
@@ -614,13 +638,13 @@ def test_an_episode_reward_is_allowed_to_differ_by_rounding_alone():
     )
 
 
-def test_the_episode_reward_of_an_excluded_trajectory_is_not_compared():
+def test_the_episode_reward_of_an_excluded_trajectory_is_not_compared() -> None:
     result = validate(rows(TWO, reward=[None, 0.0, 0.0, 1.0], episode_reward=[5.0, 5.0, 1.0, 1.0]))
     assert len(result.notices) == 1
     assert "excluded" in result.notices[0]
 
 
-def test_quarantine_sets_only_broken_trajectories_aside():
+def test_quarantine_sets_only_broken_trajectories_aside() -> None:
     frame = rows(TWO, observation=["door", None, "door", "door"])
     result = validate(frame, quarantine=True)
     assert result.log["trajectory_id"].to_list() == ["t1", "t1"]
@@ -631,7 +655,7 @@ def test_quarantine_sets_only_broken_trajectories_aside():
     assert [str(problem) for problem in result.problems] == ["observation: is null, at row 1"]
 
 
-def test_quarantine_of_a_sound_log_sets_nothing_aside():
+def test_quarantine_of_a_sound_log_sets_nothing_aside() -> None:
     result = validate(rows(TWO), quarantine=True)
     assert_frame_equal(result.log, log(TWO))
     assert result.quarantined.height == 0
@@ -639,7 +663,7 @@ def test_quarantine_of_a_sound_log_sets_nothing_aside():
     assert result.problems == ()
 
 
-def test_quarantine_keeps_values_as_they_were_given():
+def test_quarantine_keeps_values_as_they_were_given() -> None:
     frame = rows(TWO, step_index=["0", "second", "0", "1"])
     result = validate(frame, quarantine=True)
     assert result.quarantined["step_index"].to_list() == ["0", "second"]
@@ -647,7 +671,7 @@ def test_quarantine_keeps_values_as_they_were_given():
     assert result.quarantined["problem"].to_list() == ["step_index: is not a valid Int32"] * 2
 
 
-def test_what_was_set_aside_can_be_mended_and_read_again():
+def test_what_was_set_aside_can_be_mended_and_read_again() -> None:
     frame = rows(TWO, step_index=["0", "second", "0", "1"])
     aside = validate(frame, quarantine=True).quarantined
     mended = aside.with_columns(step_index=pl.Series(["0", "1"]))
@@ -656,7 +680,7 @@ def test_what_was_set_aside_can_be_mended_and_read_again():
     assert again.log["step_index"].to_list() == [0, 1]
 
 
-def test_a_column_called_problem_of_the_log_decides_nothing():
+def test_a_column_called_problem_of_the_log_decides_nothing() -> None:
     frame = rows(TWO, problem="What is 2 + 2?", observation=["door", None, "door", "door"])
     result = validate(frame, quarantine=True)
     assert result.log["trajectory_id"].to_list() == ["t1", "t1"]
@@ -664,13 +688,13 @@ def test_a_column_called_problem_of_the_log_decides_nothing():
     assert result.quarantined["problem"].to_list() == ["observation: is null"] * 2
 
 
-def test_rows_without_a_trajectory_are_set_aside_one_by_one():
+def test_rows_without_a_trajectory_are_set_aside_one_by_one() -> None:
     result = validate(rows(TWO, trajectory_id=["t0", "t0", None, None]), quarantine=True)
     assert result.log["trajectory_id"].to_list() == ["t0", "t0"]
     assert result.quarantined["problem"].to_list() == ["trajectory_id: is null"] * 2
 
 
-def test_both_groups_of_an_ambiguous_trajectory_are_set_aside():
+def test_both_groups_of_an_ambiguous_trajectory_are_set_aside() -> None:
     groups: Described = {
         "g": {"t": [("a", "x", 0.0)]},
         "h": {"t": [("a", "x", 0.0)], "u": [("a", "x", 1.0)]},
@@ -680,7 +704,7 @@ def test_both_groups_of_an_ambiguous_trajectory_are_set_aside():
     assert result.quarantined["group_id"].to_list() == ["g", "h"]
 
 
-def test_quarantine_that_leaves_nothing_refuses_the_log():
+def test_quarantine_that_leaves_nothing_refuses_the_log() -> None:
     with pytest.raises(LogError) as caught:
         validate(rows(TWO, action=None), quarantine=True)
     assert [str(problem) for problem in caught.value.problems] == [
@@ -690,7 +714,9 @@ def test_quarantine_that_leaves_nothing_refuses_the_log():
 
 @settings(deadline=None, max_examples=60)
 @given(described_logs(), st.data())
-def test_quarantine_loses_no_row_and_no_sound_trajectory(described, data):
+def test_quarantine_loses_no_row_and_no_sound_trajectory(
+    described: Described, data: st.DataObject
+) -> None:
     frame = rows(described).with_row_index("source_row")
     harm = data.draw(st.lists(st.integers(0, frame.height - 1), max_size=3))
     column = data.draw(st.sampled_from(["observation", "step_index", "group_id", "action"]))
@@ -722,19 +748,19 @@ def test_quarantine_loses_no_row_and_no_sound_trajectory(described, data):
     )
 
 
-def test_names_and_aliases_of_the_step_log_are_unique():
+def test_names_and_aliases_of_the_step_log_are_unique() -> None:
     names = [name for c in STEP_LOG for name in (c.name, *c.aliases, *c.negated)]
     assert len(names) == len(set(names))
 
 
-def test_known_tells_columns_from_others():
+def test_known_tells_columns_from_others() -> None:
     for column in STEP_LOG:
         assert known(column.name.replace("*", "anything")) is column
     assert known("zebra") is None
     assert known("rewards") is None  # an alias is not the column
 
 
-def test_the_table_for_documents_has_a_row_for_every_column():
+def test_the_table_for_documents_has_a_row_for_every_column() -> None:
     table = column_table()
     assert [row["column"] for row in table] == [column.name for column in STEP_LOG]
     by_name = {row["column"]: row for row in table}
@@ -763,11 +789,11 @@ def test_the_table_for_documents_has_a_row_for_every_column():
         ),
     ],
 )
-def test_a_problem_reads_as_one_line(problem, text):
+def test_a_problem_reads_as_one_line(problem: Problem, text: str) -> None:
     assert str(problem) == text
 
 
-def test_an_unknown_name_lists_what_exists_and_guesses():
+def test_an_unknown_name_lists_what_exists_and_guesses() -> None:
     error = UnknownNameError("method", "gipgo", ["grpo", "gigpo"])
     assert str(error) == (
         "unknown method 'gipgo'; expected one of ['gigpo', 'grpo']. Hint: did you mean 'gigpo'?"
@@ -785,14 +811,14 @@ def test_an_unknown_name_lists_what_exists_and_guesses():
         ParameterError("gamma must be in [0, 1], got 1.5"),
     ],
 )
-def test_errors_travel_between_processes(error):
+def test_errors_travel_between_processes(error: WorkbenchError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert isinstance(copy, WorkbenchError)
 
 
-def test_random_logs_are_the_same_for_the_same_seed_and_validate_to_themselves():
+def test_random_logs_are_the_same_for_the_same_seed_and_validate_to_themselves() -> None:
     drawn = [random_log(np.random.default_rng(4), dense=True, texts=3) for _ in range(2)]
     assert_frame_equal(*drawn)
     assert validate(drawn[0]).notices == ()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -17,7 +19,7 @@ THREE: Described = {
 }
 
 
-def test_arrays_of_a_small_log():
+def test_arrays_of_a_small_log() -> None:
     found = steps(THREE)
     assert found.row.tolist() == [0, 1, 2, 3, 4, 5]
     assert found.group.tolist() == [0, 0, 0, 1, 1, 1]
@@ -30,7 +32,7 @@ def test_arrays_of_a_small_log():
     assert found.trajectory_group.tolist() == [0, 0, 1]
 
 
-def test_arrays_have_the_declared_types():
+def test_arrays_have_the_declared_types() -> None:
     found = steps(THREE)
     for name in ("row", "group", "trajectory", "step_index", "group_start", "trajectory_start"):
         assert getattr(found, name).dtype == np.int64, name
@@ -40,19 +42,19 @@ def test_arrays_have_the_declared_types():
         assert getattr(found, name).dtype == np.bool_, name
 
 
-def test_episode_rewards_are_undiscounted_sums():
+def test_episode_rewards_are_undiscounted_sums() -> None:
     # 1 + 2, 4, and 8 + 16 - 32.
     assert steps(THREE).episode_reward.tolist() == [3.0, 4.0, -8.0]
 
 
-def test_one_step_is_a_log():
+def test_one_step_is_a_log() -> None:
     found = steps({"g": {"t": [("s", "x", 0.5)]}})
     assert (len(found), found.trajectories, found.groups) == (1, 1, 1)
     assert found.group_start.tolist() == [0, 1]
     assert found.episode_reward.tolist() == [0.5]
 
 
-def test_excluded_trajectories_are_not_among_the_steps():
+def test_excluded_trajectories_are_not_among_the_steps() -> None:
     found = steps(THREE, reward=[1.0, None, 4.0, 8.0, 16.0, -32.0], note=list("abcdef"))
     # t0 is gone as a whole: the groups are still two, the trajectories are numbered from 0.
     assert found.row.tolist() == [2, 3, 4, 5]
@@ -65,14 +67,14 @@ def test_excluded_trajectories_are_not_among_the_steps():
     assert found.log.height == 6
 
 
-def test_a_group_without_a_scored_trajectory_has_no_number():
+def test_a_group_without_a_scored_trajectory_has_no_number() -> None:
     found = steps(THREE, reward=[1.0, None, float("nan"), 8.0, 16.0, -32.0])
     assert found.groups == 1
     assert found.group.tolist() == [0, 0, 0]
     assert found.identity(0) == {"group_id": "b", "trajectory_id": "t2", "step_index": 0}
 
 
-def test_a_log_of_which_nothing_can_be_scored_is_refused():
+def test_a_log_of_which_nothing_can_be_scored_is_refused() -> None:
     frame = log(THREE, reward=[None, 0.0, float("inf"), 0.0, None, 0.0])
     with pytest.raises(LogError) as caught:
         Steps.from_log(frame)
@@ -85,7 +87,7 @@ def test_a_log_of_which_nothing_can_be_scored_is_refused():
 
 @settings(deadline=None, max_examples=60)
 @given(described_logs())
-def test_arrays_are_aligned_with_the_log(described):
+def test_arrays_are_aligned_with_the_log(described: Described) -> None:
     frame = rows(described, note=list(range(rows(described).height)))
     # Every fifth row has no reward, so trajectories are missing here and there.
     frame = frame.with_columns(reward=pl.when(pl.col("note") % 5 != 4).then("reward"))
@@ -109,7 +111,7 @@ def test_arrays_are_aligned_with_the_log(described):
     assert found.episode_reward.tolist() == sums["reward"].to_list()
 
 
-def test_flags_and_counts_are_aligned():
+def test_flags_and_counts_are_aligned() -> None:
     found = steps(
         THREE,
         reward=[1.0, None, 4.0, 8.0, 16.0, -32.0],
@@ -132,21 +134,21 @@ def test_flags_and_counts_are_aligned():
         ("zebra", pl.Null),
     ],
 )
-def test_a_column_that_the_log_does_not_have_is_null_and_of_its_type(name, dtype):
+def test_a_column_that_the_log_does_not_have_is_null_and_of_its_type(name: str, dtype: Any) -> None:
     found = steps(THREE).column(name)
     assert found.name == name
     assert found.dtype == dtype
     assert found.to_list() == [None] * 6
 
 
-def test_a_trajectory_has_its_first_value_that_is_not_null():
+def test_a_trajectory_has_its_first_value_that_is_not_null() -> None:
     found = steps(THREE, success=[None, True, None, False, None, None])
     assert found.of_trajectory("success").to_list() == [True, None, False]
     assert steps(THREE).of_trajectory("success").to_list() == [None, None, None]
     assert steps(THREE).of_trajectory("success").dtype == pl.Boolean
 
 
-def test_a_step_is_found_by_its_ids():
+def test_a_step_is_found_by_its_ids() -> None:
     found = steps(THREE, reward=[1.0, None, 4.0, 8.0, 16.0, -32.0])
     assert found.find("t1", 0) == 0
     assert found.find("t2", 2) == 3
@@ -162,7 +164,9 @@ def test_a_step_is_found_by_its_ids():
         ("t0", 0, "trajectory 't0' is excluded: reward is null at step 1"),
     ],
 )
-def test_a_step_that_is_not_there_is_refused_with_what_is(trajectory_id, step_index, message):
+def test_a_step_that_is_not_there_is_refused_with_what_is(
+    trajectory_id: str, step_index: int, message: str
+) -> None:
     found = steps(THREE, reward=[1.0, None, 4.0, 8.0, 16.0, -32.0])
     with pytest.raises(ParameterError) as caught:
         found.find(trajectory_id, step_index)

@@ -318,7 +318,7 @@ def run(
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench import pipeline
     from workbench.embed import DEFAULT_EMBEDDER
-    from workbench.terminal import progress, run_summary
+    from workbench.terminal import next_command, progress, run_summary
 
     chosen = methods or list(pipeline.DEFAULT_METHODS)
     with progress() as report:
@@ -338,8 +338,7 @@ def run(
             report=report,
         )
     print(run_summary(result))
-    credits = " ".join(str(path) for path in result.credits.values())
-    print(f"next: workbench compare {credits}")
+    print(f"next: {next_command(result)}")
 
 
 @app.command()

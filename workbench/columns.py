@@ -194,8 +194,8 @@ STEP_LOG: tuple[Column, ...] = (
         name="messages",
         dtype=_TEXT,
         meaning=(
-            "JSON list of messages: those new at this step and the action; or the whole prompt, which "
-            "does not end with an assistant message."
+            "JSON list of messages: those new at this step and the action; or the whole "
+            "prompt, which does not end with an assistant message."
         ),
     ),
     Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt."),

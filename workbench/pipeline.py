@@ -12,7 +12,14 @@ from typing import Any
 import polars as pl
 
 from workbench.compare import Comparison, compare
-from workbench.embed import DEFAULT_EMBEDDER, StateText, VectorCache, resolve
+from workbench.embed import (
+    DEFAULT_EMBEDDER,
+    Embedder,
+    Progress,
+    StateText,
+    VectorCache,
+    resolve,
+)
 from workbench.estimators import Credit, Estimator, create
 from workbench.exporters import get, read_manifest
 from workbench.facts import Facts, facts
@@ -51,6 +58,57 @@ def source_digest(files: Sequence[str | Path]) -> str:
     """SHA-256 of one file's bytes; for several files, of the list of their digests."""
     digests = [file_digest(Path(file)) for file in files]
     return digests[0] if len(digests) == 1 else digest(digests)
+
+
+def open_log(
+    sources: str | Path | Sequence[str | Path],
+    *,
+    embedder: str | Embedder = DEFAULT_EMBEDDER,
+    state_text: StateText | None = None,
+    cache: str | Path | None = None,
+    format: str | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Space:
+    """Reads and validates a log and opens it for scoring.
+
+    Args:
+        sources: Files, folders or globs of one format.
+        embedder: Representation for methods that need similarities.
+        state_text: What text of a step stands for its state.
+        cache: Folder for vectors; the user's cache by default.
+        format: Reader; recognised by content where None.
+        mapping: Column mapping.
+        progress: Called with (done, total) while texts are encoded.
+
+    Raises:
+        LogError: The log breaks a rule; every problem is listed.
+    """
+    given = [sources] if isinstance(sources, str | Path) else sources
+    log = import_log(given, format=format, mapping=mapping).validated.log
+    return Space(
+        Steps.from_log(log),
+        embedder=embedder,
+        state_text=state_text,
+        cache=VectorCache(Path(cache) if cache else user_cache()),
+        progress=progress,
+    )
+
+
+def score(space: Space, method: str, **params: Any) -> Credit:
+    """The credit of every step of a log.
+
+    Args:
+        space: From `open_log`; a second method on it costs no second embedding.
+        method: "method" or "method:dialect".
+        **params: Fields of the method that differ from its values.
+
+    Raises:
+        UnknownNameError: No such method or dialect.
+        ParameterError: No such field, or a value that it cannot have.
+        MissingInputError: The method needs what the log lacks.
+    """
+    return create(method, params)(space.steps, space)
 
 
 def provenance(
@@ -99,6 +157,7 @@ class RunResult:
 
     Args:
         workspace: The folder.
+        log: The step log in it.
         report: The import report, as data.
         facts: The facts of the log.
         credits: Method -> its credit file.
@@ -110,6 +169,7 @@ class RunResult:
     """
 
     workspace: Path
+    log: Path
     report: Mapping[str, Any]
     facts: Facts
     credits: Mapping[str, Path]
@@ -182,6 +242,7 @@ def run(
     exported = stations.export(log, *tables[chosen], target)
     return RunResult(
         workspace=Path(directory),
+        log=log_folder / LOG_FILE,
         report=json.loads((log_folder / REPORT_FILE).read_text(encoding="utf-8")),
         facts=facts(log),
         credits=credits,

@@ -186,7 +186,7 @@ def _part(group: _Group, peers: Peers) -> Index:
 
 
 def _soft_mean(logit: Real, count: Real, total: Real) -> tuple[Real, Truth]:
-    """Σ_b e^{l_b} total_b / Σ_b e^{l_b} count_b along rows, over states with a count. (r,), (r,)."""
+    """Σ_b e^{l_b} total_b / Σ_b e^{l_b} count_b by row, over states with a count. (r,) each."""
     logit = np.where(count > 0, logit, -np.inf)
     found = np.asarray(np.isfinite(logit).any(axis=1))
     logit[~found] = 0.0
@@ -244,11 +244,11 @@ class NeighbourIndex:
         """
         query = self._index.reconstruct(state)[None]
         near, at = self._index.search(query, min(count, self._index.ntotal))
-        similarity, found = near[0], at[0]
-        if state not in found:
-            found[-1], similarity[-1] = state, query[0] @ query[0]
-        order = np.lexsort((found, -similarity, found != state))
-        return found[order].astype(np.int64), similarity[order].astype(np.float64)
+        order = np.lexsort((at[0], -near[0]))
+        others = order[at[0][order] != state][: len(order) - 1]
+        found = np.concatenate([[state], at[0][others]])
+        similarity = np.concatenate([query[0] @ query.T, near[0][others]])
+        return found.astype(np.int64), similarity.astype(np.float64)
 
     def save(self, path: Path) -> None:
         """Writes the index in FAISS's own format."""

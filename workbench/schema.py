@@ -271,7 +271,7 @@ class _Check:
 
 
 def _opposite(values: pl.Series) -> pl.Series:
-    """The opposite of truth values, be they 0 and 1; other types are left for the cast to refuse."""
+    """The opposite of truth values or of 0 and 1; other types are left for the cast to refuse."""
     if values.dtype == pl.Boolean:
         return ~values
     return 1.0 - values.cast(pl.Float64) if values.dtype.is_numeric() else values

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.facts import Facts
     from workbench.pipeline import Report, RunResult
 
 
@@ -97,7 +99,7 @@ def progress() -> Iterator[Report]:
 
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
-    blocks = [*result.facts.lines(), ""]
+    blocks = [*_in_short(result.facts), ""]
     comparison = result.comparison
     if comparison is not None:
         columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero")
@@ -110,6 +112,49 @@ def run_summary(result: RunResult) -> str:
     reused = "everything was there already" if not made else f"{made} artefacts made"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
     return "\n".join(blocks)
+
+
+def _in_short(facts: Facts) -> list[str]:
+    """The facts that decide what a group method can do, in two lines."""
+    sizes = list(facts.rollouts_per_group)
+    size = f"{sizes[0]}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
+    rate = facts.success["rate"]
+    success = f", success {rate:.1%}" if rate is not None else ""
+    excluded = sum(facts.excluded.values())
+    left_out = f", {excluded} of them excluded" if excluded else ""
+    kinds = facts.group_kinds
+    dead = ", ".join(
+        f"{count} {kind.replace('_', ' ')}"
+        for kind, count in kinds.items()
+        if kind != "live" and count
+    )
+    alone = facts.singleton_rate
+    states = f"; {alone:.1%} of the states occur once in their group" if alone is not None else ""
+    return [
+        f"{facts.rows:,} steps, {facts.trajectories:,} trajectories{left_out}, "
+        f"{facts.groups:,} groups of {size}{success}",
+        f"{kinds.get('live', 0)} groups have something to compare"
+        + (f", {dead} have not" if dead else "")
+        + states,
+    ]
+
+
+def next_command(result: RunResult) -> str:
+    """Explains the step on which the first and the last method differ most."""
+    log = result.log
+    method, cache = list(result.credits)[-1], result.workspace / "embeddings"
+    step = "TRAJECTORY:INDEX"
+    if result.comparison is not None:
+        differences = result.comparison.disagreements
+        first, last = result.comparison.names[0], result.comparison.names[-1]
+        of_pair = differences.filter(
+            (differences["left"] == first) & (differences["right"] == last)
+        )
+        if of_pair.height:
+            row = of_pair.row(0, named=True)
+            step = f"{row['trajectory_id']}:{row['step_index']}"
+    parts = ["workbench", "explain", str(log), "-m", method, "--step", step, "--cache", str(cache)]
+    return shlex.join(parts)
 
 
 def _files(result: RunResult) -> list[str]:

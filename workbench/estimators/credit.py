@@ -174,7 +174,7 @@ class Credit:
         of_trajectory = peers.step is None
         first = self.steps.trajectory_start[:-1][peers.trajectory] if of_trajectory else peers.step
         ids = self.steps.log.select("group_id", "trajectory_id", "step_index")
-        frame = ids[self.steps.row[first]].with_columns(
+        frame: pl.DataFrame = ids[self.steps.row[first]].with_columns(
             term=pl.lit(name),
             weight=pl.Series(peers.weight, dtype=pl.Float64),
             similarity=pl.Series(peers.similarity, dtype=pl.Float64)
@@ -184,5 +184,5 @@ class Credit:
         )
         if of_trajectory:
             frame = frame.with_columns(step_index=pl.lit(None, dtype=pl.Int32))
-        ordered = frame.sort("weight", descending=True, maintain_order=True)
-        return ordered.select(*PEERS_SCHEMA)
+        frame = frame.select(list(PEERS_SCHEMA))
+        return frame.sort("weight", descending=True, maintain_order=True)

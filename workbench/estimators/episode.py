@@ -175,9 +175,8 @@ def episode_term(
     deviation = scores.std(ddof)
     baseline, scale = scores.mean, np.ones_like(deviation)
     if norm == "std":
-        scale = np.where(
-            scores.constant, 0.0, 1.0 / np.where(scores.constant, 1.0, deviation + eps)
-        )
+        divisor = np.where(scores.constant, 1.0, deviation + eps)
+        scale = np.where(scores.constant, 0.0, 1.0 / divisor)
     if method.group_of_one == "raw":
         raw = 1.0 / (1.0 + eps) if norm == "std" else 1.0
         baseline, scale = np.where(scores.lone, 0.0, baseline), np.where(scores.lone, raw, scale)
