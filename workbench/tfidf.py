@@ -145,11 +145,11 @@ def check_segments(
 
     Args:
         texts: (U,).
-        counts: (U,) int64, each 1 or more.
+        counts: (U,) int64, not negative; 0 where no step of a text is in the group statistics.
         starts: (G+1,) int64, from 0 to U, not falling.
     """
-    if len(counts) != len(texts) or (len(counts) and int(np.min(counts)) < 1):
-        raise ParameterError(f"counts must be {len(texts)} numbers of 1 or more")
+    if len(counts) != len(texts) or (len(counts) and int(np.min(counts)) < 0):
+        raise ParameterError(f"counts must be {len(texts)} numbers, none negative")
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != len(texts) or np.any(np.diff(starts) < 0):
         raise ParameterError(f"starts must rise from 0 to {len(texts)}")
 

@@ -62,12 +62,11 @@ class VectorCache:
         entries: dict[bytes, Entry] = {}
         for path in sorted((self.directory / key).glob("*.npy")):
             shard = _read_shard(path)
-            windows = shard["windows"].tolist()
-            # Viewed as integers because NumPy strips trailing zero bytes from byte strings.
-            hashes = np.ascontiguousarray(shard["hash"]).tobytes()
-            vectors = np.ascontiguousarray(shard["vector"])
-            for row, (vector, count) in enumerate(zip(vectors, windows, strict=True)):
-                entries[hashes[32 * row : 32 * row + 32]] = Entry(vector, count)
+            # Kept as integers because NumPy strips trailing zero bytes from byte strings.
+            joined = shard["hash"].tobytes()
+            hashes = (joined[at : at + 32] for at in range(0, len(joined), 32))
+            stored = map(Entry, shard["vector"], shard["windows"].tolist())
+            entries.update(zip(hashes, stored, strict=True))
         return entries
 
     def append(self, key: str, entries: Mapping[bytes, Entry]) -> None:
