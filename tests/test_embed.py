@@ -429,7 +429,7 @@ def test_an_unknown_model_fails_at_once_without_a_network(monkeypatch, name):
 
 def test_counts_and_starts_must_fit_the_texts():
     embedder = resolve("tfidf")
-    for counts, starts in [([1], [0, 2]), ([1, 0], [0, 2]), ([1, 1], [0, 1]), ([1, 1], [1, 2])]:
+    for counts, starts in [([1], [0, 2]), ([1, -1], [0, 2]), ([1, 1], [0, 1]), ([1, 1], [1, 2])]:
         with pytest.raises(ParameterError, match="must"):
             embedder.encode(["a", "b"], np.array(counts), np.array(starts))
 
