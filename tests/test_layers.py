@@ -33,6 +33,7 @@ LAYERS = [
     "facts",
     "exporters",
     "simulate",
+    "artefacts",
     "pipeline",
     "terminal",
     "cli",

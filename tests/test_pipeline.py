@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from workbench import pipeline
+from workbench import artefacts, pipeline
 from workbench.embed import SentenceEmbedder
 from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters import read_batch, read_manifest
@@ -64,9 +64,9 @@ def test_a_second_run_does_no_work_twice(
     def forbidden(*arguments: object, **more: object) -> None:
         raise AssertionError("work was done twice")
 
-    monkeypatch.setattr(pipeline, "import_log", forbidden)
-    monkeypatch.setattr(pipeline, "write_credit", forbidden)
-    monkeypatch.setattr(pipeline, "get", forbidden)
+    monkeypatch.setattr(artefacts, "import_log", forbidden)
+    monkeypatch.setattr(artefacts, "write_credit", forbidden)
+    monkeypatch.setattr(artefacts, "get", forbidden)
     monkeypatch.setattr(SentenceEmbedder, "encode", forbidden)
     second = run([log], tmp_path)
     assert second.built == ()
@@ -89,17 +89,17 @@ def test_a_changed_parameter_makes_one_credit_and_one_batch(log: Path, tmp_path:
 def test_an_interrupted_run_leaves_nothing_half_and_goes_on(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    write = pipeline.write_credit
+    write = artefacts.write_credit
 
     def interrupted(path: Path, *arguments: object) -> None:
         path.write_bytes(b"half a file")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "write_credit", interrupted)
+    monkeypatch.setattr(artefacts, "write_credit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run([log], tmp_path, embedder="tfidf")
     assert not list((tmp_path / "credit").iterdir())
-    monkeypatch.setattr(pipeline, "write_credit", write)
+    monkeypatch.setattr(artefacts, "write_credit", write)
     second = run([log], tmp_path, embedder="tfidf")
     assert "log" not in {path.parts[0] for path in second.built}
     run([log], tmp_path / "undisturbed", embedder="tfidf")

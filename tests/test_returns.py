@@ -107,6 +107,8 @@ def test_deviation_is_zero_where_too_few_values_count() -> None:
     # Segment 0 has one value: n - 1 = 0. Segment 1 has weights 1 and 0: likewise.
     assert segment_std(value, segment, 2, np.array([1.0, 1.0, 0.0])).tolist() == [0.0, 0.0]
     assert segment_std(value, segment, 2, np.zeros(3), ddof=0).tolist() == [0.0, 0.0]
+    # Segment 1 differs, but with n - 2 in the denominator its two values are too few.
+    assert segment_std(value, segment, 2, ddof=2).tolist() == [0.0, 0.0]
 
 
 def test_mean_is_zero_where_nothing_counts() -> None:

@@ -471,6 +471,12 @@ def test_all_problems_are_reported_at_once() -> None:
     ]
 
 
+def test_trajectories_numbered_anew_in_each_group_are_ambiguous() -> None:
+    groups: Described = {"g": {"0": [("a", "x", 0.0)]}, "h": {"0": [("a", "x", 0.0)]}}
+    places = "row 0, row 1"
+    assert problems_of(rows(groups)) == [TWO_GROUPS.format(places), CONFLICT.format(places)]
+
+
 def test_the_message_lists_every_problem_and_what_was_read() -> None:
     frame = rows(TWO, group_id="", copies=0)
     with pytest.raises(LogError) as caught:
@@ -636,6 +642,13 @@ def test_an_episode_reward_is_allowed_to_differ_by_rounding_alone() -> None:
         len(validate(rows(TWO, reward=rewards, episode_reward=[0.301, None, None, None])).notices)
         == 1
     )
+
+
+def test_a_tiny_episode_reward_is_compared_to_within_a_millionth() -> None:
+    rewards = [0.0, 0.0, 0.0, 0.0]
+    assert validate(rows(TWO, reward=rewards, episode_reward=[9e-7, 9e-7, 0.0, 0.0])).notices == ()
+    found = validate(rows(TWO, reward=rewards, episode_reward=[2e-6, 2e-6, 0.0, 0.0])).notices
+    assert "in 1 trajectories" in found[0]
 
 
 def test_the_episode_reward_of_an_excluded_trajectory_is_not_compared() -> None:

@@ -131,8 +131,9 @@ def score(
     mapping: Map = None,
 ) -> None:
     """Score every step under one method and write the credit."""
+    from workbench.artefacts import provenance
     from workbench.estimators import create
-    from workbench.pipeline import provenance, source_digest
+    from workbench.pipeline import source_digest
     from workbench.store import write_credit
 
     made = create(method, _params(params))

@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
+from workbench.artefacts import Artefacts, Report
 from workbench.compare import Comparison, compare
-from workbench.embed import (
-    DEFAULT_EMBEDDER,
-    Embedder,
-    Progress,
-    StateText,
-    VectorCache,
-    resolve,
-)
-from workbench.estimators import Credit, Estimator, create
-from workbench.exporters import get, read_manifest
+from workbench.embed import DEFAULT_EMBEDDER, Embedder, Progress, StateText, VectorCache
+from workbench.errors import ParameterError
+from workbench.estimators import Credit, create
 from workbench.facts import Facts, facts
-from workbench.proximity import NeighbourIndex
-from workbench.readers import import_log, source_files
+from workbench.readers import import_log
 from workbench.space import Space
 from workbench.steps import Steps
-from workbench.store import (
-    Workspace,
-    digest,
-    file_digest,
-    package_version,
-    read_credit,
-    write_credit,
-)
+from workbench.store import digest, file_digest, read_credit
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
-LOG_FILE, REPORT_FILE, CREDIT_FILE, INDEX_FILE = (
-    "log.parquet",
-    "report.json",
-    "credit.parquet",
-    "index.faiss",
-)
-
-Report = Callable[[str, int, int], None]
-"""Told (stage, done, total) while a run is under way; total 0 where it is not known."""
 
 
 def user_cache() -> Path:
@@ -109,46 +83,6 @@ def score(space: Space, method: str, **params: Any) -> Credit:
         MissingInputError: The method needs what the log lacks.
     """
     return create(method, params)(space.steps, space)
-
-
-def provenance(
-    name: str, method: Estimator, space: Space, log_sha256: str, credit: Credit | None = None
-) -> dict[str, Any]:
-    """What a credit is made of: method, fields, log, representation; kept with the credit.
-
-    Args:
-        name: "method" or "method:dialect", as asked for.
-        method: The method with its fields.
-        space: Where it ran.
-        log_sha256: Digest of the log.
-        credit: What it gave, if it ran already: adds what a reader should know.
-    """
-    _, _, dialect = name.partition(":")
-    made_by: dict[str, Any] = {
-        "version": package_version(),
-        "method": {
-            "name": method.method.name,
-            "dialect": dialect or None,
-            "fields": dict(vars(method)),
-        },
-        "log": {
-            "sha256": log_sha256,
-            "rows": space.steps.log.height,
-            "scored": len(space.steps),
-        },
-        "embedder": None,
-        "state_text": None,
-        "notes": list(credit.notes) if credit else [],
-    }
-    if "similarity" in method.method.needs:
-        own = getattr(method, "embedder", None)
-        embedder = resolve(own) if own else space.embedder
-        text = StateText() if own else space.state_text
-        made_by["embedder"] = {"name": embedder.name, "key": embedder.key}
-        made_by["state_text"] = vars(text)
-        if credit and not own:
-            made_by["notes"] += space.notes
-    return made_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,32 +153,29 @@ def run(
     Raises:
         WorkbenchError: The first stage that the user can put right.
     """
-    made = [(name, create(name, (params or {}).get(name))) for name in methods]
+    made = {name: create(name, (params or {}).get(name)) for name in methods}
     chosen = export_method or methods[-1]
-    stations = _Stations(Workspace(Path(directory)), report)
-    reading = {
-        "format": format,
-        "mapping": mapping,
-        "quarantine": quarantine,
-        "skip_bad": skip_bad,
-    }
-    log_folder = stations.log(sources, reading)
-    log = pl.read_parquet(log_folder / LOG_FILE)
-    log_sha256 = file_digest(log_folder / LOG_FILE)
-    steps = Steps.from_log(log)
-    space = stations.space(steps, embedder, state_text)
-    if any("similarity" in method.method.needs for _, method in made):
+    if chosen not in made:
+        raise ParameterError(f"{chosen!r} cannot be exported, it is not scored: {list(made)}")
+    artefacts = Artefacts(directory, report)
+    log = artefacts.log(
+        sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+    )
+    space = artefacts.space(Steps.from_log(log.frame), embedder, state_text)
+    if any("similarity" in method.method.needs for method in made.values()):
         report("index", 0, 0)
         _ = space.neighbours
-    credits = {name: stations.credit(name, method, space, log_sha256) for name, method in made}
+    credits = {
+        name: artefacts.credit(name, method, space, log.sha256) for name, method in made.items()
+    }
     tables = {name: read_credit(path) for name, path in credits.items()}
     report("compare", 0, 0)
-    exported = stations.export(log, *tables[chosen], target)
+    exported = artefacts.export(log.frame, *tables[chosen], target)
     return RunResult(
         workspace=Path(directory),
-        log=log_folder / LOG_FILE,
-        report=json.loads((log_folder / REPORT_FILE).read_text(encoding="utf-8")),
-        facts=facts(log),
+        log=log.path,
+        report=log.report,
+        facts=facts(log.frame),
         credits=credits,
         notes={name: made_by["notes"] for name, (_, made_by) in tables.items()},
         comparison=compare({name: table for name, (table, _) in tables.items()})
@@ -252,91 +183,5 @@ def run(
         else None,
         exported=exported,
         export_method=chosen,
-        built=tuple(stations.built),
+        built=tuple(artefacts.built),
     )
-
-
-class _Stations:
-    """The stages of a run; each makes its artefact or finds it."""
-
-    def __init__(self, workspace: Workspace, report: Report) -> None:
-        self._workspace = workspace
-        self._report = report
-        self.built: list[Path] = []
-
-    def _artefact(
-        self, kind: str, label: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
-    ) -> Path:
-        folder, new = self._workspace.artefact(kind, label, inputs, build)
-        if new:
-            self.built.append(folder.relative_to(self._workspace.root))
-        return folder
-
-    def log(self, sources: Sequence[str | Path], reading: Mapping[str, Any]) -> Path:
-        """The folder of the step log."""
-        self._report("read", 0, 0)
-
-        def build(folder: Path) -> None:
-            imported = import_log(sources, **reading)
-            validated = imported.validated
-            validated.log.write_parquet(folder / LOG_FILE, compression="zstd")
-            if validated.quarantined.height:
-                validated.quarantined.write_parquet(
-                    folder / "quarantined.parquet", compression="zstd"
-                )
-            text = json.dumps(imported.report.to_dict(), indent=1, ensure_ascii=False)
-            (folder / REPORT_FILE).write_text(text, encoding="utf-8")
-
-        files = [[str(path), file_digest(path)] for path in source_files(sources)]
-        return self._artefact("log", "", {"files": files, **reading}, build)
-
-    def space(self, steps: Steps, embedder: str, state_text: StateText | None) -> Space:
-        """The space of a log, its vectors and index kept in the workspace."""
-        cache = VectorCache(self._workspace.root / "embeddings")
-
-        def index_store(key: str, build: Callable[[], NeighbourIndex]) -> NeighbourIndex:
-            texts = digest(list(space.log_states.text))
-            folder = self._artefact(
-                "index",
-                "",
-                {"vectors": key, "texts": texts},
-                lambda folder: build().save(folder / INDEX_FILE),
-            )
-            return NeighbourIndex.load(folder / INDEX_FILE)
-
-        space = Space(
-            steps,
-            embedder=embedder,
-            state_text=state_text,
-            cache=cache,
-            index_store=index_store,
-            progress=lambda done, total: self._report("embed", done, total),
-        )
-        return space
-
-    def credit(self, name: str, method: Estimator, space: Space, log_sha256: str) -> Path:
-        """The file of a method's credit."""
-        self._report(f"score {name}", 0, 0)
-        inputs = provenance(name, method, space, log_sha256)
-
-        def build(folder: Path) -> None:
-            credit = method(space.steps, space)
-            made_by = provenance(name, method, space, log_sha256, credit)
-            write_credit(folder / CREDIT_FILE, credit.table(), made_by)
-
-        label = name.replace(":", "-")
-        return self._artefact("credit", label, inputs, build) / CREDIT_FILE
-
-    def export(
-        self, log: pl.DataFrame, table: pl.DataFrame, made_by: Mapping[str, Any], target: str
-    ) -> Path:
-        """The folder of the weighted batch."""
-        self._report("export", 0, 0)
-        name = f"{target}-{digest(made_by)[:16]}"
-        folder = self._workspace.root / "exports" / name
-        if folder.exists():
-            read_manifest(folder)
-        else:
-            get(target)(log, table, made_by, folder)
-            self.built.append(folder.relative_to(self._workspace.root))
-        return folder

@@ -63,12 +63,15 @@ class Space:
         """Anchor group of each step by exact text. (S,) int64."""
         return exact_key(self.steps)
 
-    def similarity(self, embedder: str | None = None) -> Similarity:
+    def similarity(
+        self, embedder: str | None = None, *, progress: Progress | None = None
+    ) -> Similarity:
         """Similarities between the distinct states of each group.
 
         Args:
             embedder: A method that brings its own representation names it here; it then sees the
                 bare observations. None takes the space's embedder and state text.
+            progress: In place of the space's own.
         """
         name = embedder or ""
         if name not in self._similarities:

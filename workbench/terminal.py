@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.artefacts import Report
     from workbench.facts import Facts
-    from workbench.pipeline import Report, RunResult
+    from workbench.pipeline import RunResult
 
 
 def table(
