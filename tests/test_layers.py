@@ -35,8 +35,10 @@ LAYERS = [
     "simulate",
     "artefacts",
     "pipeline",
+    "plots",
     "terminal",
     "cli",
+    "ui",
 ]
 HEAVY = {"torch", "faiss", "sentence_transformers", "streamlit", "sklearn", "transformers"}
 

@@ -22,10 +22,15 @@ from workbench.store import digest, file_digest, read_credit
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 
 
+def user_folder() -> Path:
+    """Where things are kept that have no workspace, unless the user says otherwise."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "trajectory-workbench"
+
+
 def user_cache() -> Path:
     """Where vectors are kept outside a workspace unless the user says otherwise."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "trajectory-workbench" / "embeddings"
+    return user_folder() / "embeddings"
 
 
 def source_digest(files: Sequence[str | Path]) -> str:

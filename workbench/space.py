@@ -71,18 +71,22 @@ class Space:
         Args:
             embedder: A method that brings its own representation names it here; it then sees the
                 bare observations. None takes the space's embedder and state text.
-            progress: In place of the space's own.
+            progress: Called with (done, total) in place of the space's own.
         """
         name = embedder or ""
         if name not in self._similarities:
             own = resolve(embedder, self._cache) if embedder else self.embedder
             text = StateText() if embedder else self.state_text
             states = group_states(self.steps, text)
-            vectors = own.encode(
-                states.text, self._counts(own, states), states.start, self._progress
-            )
+            counts = self._counts(own, states)
+            vectors = own.encode(states.text, counts, states.start, progress or self._progress)
             self._similarities[name] = Similarity(states, vectors)
         return self._similarities[name]
+
+    @property
+    def has_similarity(self) -> bool:
+        """Whether the similarities of the space's own embedder are there already."""
+        return "" in self._similarities
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,0 +1,53 @@
+"""The app: `workbench app`, or `streamlit run app.py -- [LOG…]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+from workbench.pipeline import user_folder
+from workbench.ui import frame
+from workbench.ui.pages import export, log, methods, rollout, temperature
+
+BUNDLED = Path(__file__).parent / "data" / "household.parquet"
+
+
+def arguments() -> argparse.Namespace:
+    """What stands behind `--` on the command line of streamlit."""
+    parser = argparse.ArgumentParser(prog="app.py")
+    parser.add_argument("logs", nargs="*", default=[str(BUNDLED)])
+    parser.add_argument("--embedder")
+    parser.add_argument("--allow-path-input", action="store_true")
+    parser.add_argument("--home", type=Path, default=user_folder() / "app")
+    return parser.parse_args(sys.argv[1:])
+
+
+def main() -> None:
+    """The frame of every page, then the page."""
+    st.set_page_config(
+        page_title="Trajectory workbench", page_icon=":material/timeline:", layout="wide"
+    )
+    given = arguments()
+    pages = [
+        st.Page(log.page, title="Log", icon=":material/dataset:", url_path="log", default=True),
+        st.Page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
+        st.Page(
+            temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"
+        ),
+        st.Page(
+            methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"
+        ),
+        st.Page(export.page, title="Export", icon=":material/output:", url_path="export"),
+    ]
+    frame.set_pages(pages, allow_paths=given.allow_path_input)
+    frame.open_view(given.home, tuple(given.logs), given.embedder)
+    chosen = st.navigation(pages)
+    frame.sidebar()
+    frame.show_messages()
+    chosen.run()
+
+
+main()

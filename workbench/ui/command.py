@@ -1,0 +1,52 @@
+"""The command that reproduces a view."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from workbench.ui import state
+from workbench.ui.library import LogEntry
+
+
+def popover(*commands: str) -> None:
+    """A button that shows commands, each with a button to copy it."""
+    with st.popover("Command", icon=":material/terminal:", help="The command line for this view"):
+        for command in commands:
+            st.code(command, language="bash", wrap_lines=True)
+
+
+def workbench(*parts: str) -> str:
+    """One command line, quoted for a shell."""
+    return shlex.join(["workbench", *parts])
+
+
+def score(entry: LogEntry, method: str, output: str) -> str:
+    """The command that scores a log as the view does."""
+    view = state.current()
+    where = embedder(entry, method)
+    return workbench(
+        "score", entry.source, "-m", method, *params(view.params(method)), *where, "-o", output
+    )
+
+
+def params(fields: Mapping[str, Any]) -> Sequence[str]:
+    """Fields as `-p` options."""
+    return [part for name, value in fields.items() for part in ("-p", f"{name}={_json(value)}")]
+
+
+def embedder(entry: LogEntry, method: str) -> Sequence[str]:
+    """The options that give a method the vectors that the view has."""
+    from workbench.ui.cache import needs_vectors
+
+    if not needs_vectors(method):
+        return []
+    return ["--embedder", state.current().embedder, "--cache", str(entry.workspace / "embeddings")]
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,108 @@
+"""The logs that the app can show: those given when it was started, and those uploaded to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.artefacts import LOG_FILE, Artefacts, StoredLog
+from workbench.errors import ParameterError
+from workbench.store import MANIFEST, atomic_file
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """A log that can be opened.
+
+    Args:
+        id: First 16 digits of the digest of its file; what the URL names it by.
+        name: What people call it: the name of its file.
+        folder: Where its step log and import report are.
+        workspace: Where its vectors and indices are kept.
+        source: What a command line names to read it.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    workspace: Path
+    source: str
+
+
+class Library:
+    """Logs by id; a log that was uploaded once is found again by its id after a restart.
+
+    Args:
+        root: Workspace of the app, for logs that have none.
+        sources: Logs of the command line: files, folders or globs of logs, or workspaces.
+
+    Raises:
+        LogError: A log of the command line is refused.
+    """
+
+    def __init__(self, root: Path, sources: Sequence[str]) -> None:
+        self._root = root
+        self._entries: dict[str, LogEntry] = {}
+        for source in sources:
+            for entry in self._opened(source):
+                self._entries[entry.id] = entry
+        self.given = tuple(self._entries)
+
+    def _opened(self, source: str) -> list[LogEntry]:
+        folder = Path(source)
+        if (folder / "log").is_dir():
+            logs = sorted(path.parent for path in (folder / "log").glob(f"*/{LOG_FILE}"))
+            if not logs:
+                raise ParameterError(f"{folder} is a workspace without a log")
+            return [self._entry(StoredLog(log), folder, str(log / LOG_FILE)) for log in logs]
+        return [self.add([source])]
+
+    def _entry(self, log: StoredLog, workspace: Path, source: str) -> LogEntry:
+        files = log.report["files"]
+        name = Path(files[0]).name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+        return LogEntry(log.sha256[:16], name, log.folder, workspace, source)
+
+    def add(
+        self,
+        sources: Sequence[str],
+        *,
+        format: str | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        quarantine: bool = False,
+        skip_bad: bool = False,
+    ) -> LogEntry:
+        """Imports files as one log; for the arguments see `readers.import_log`.
+
+        Raises:
+            LogError: The files are refused; every problem is listed.
+        """
+        log = Artefacts(self._root).log(
+            sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+        )
+        entry = self._entry(log, self._root, " ".join(sources))
+        self._entries[entry.id] = entry
+        return entry
+
+    def keep_upload(self, name: str, content: bytes) -> str:
+        """Writes an uploaded file under its own name; returns its path.
+
+        The folder is named by the content, so the same file twice is one file.
+        """
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        path = self._root / "uploads" / digest / Path(name).name
+        if not path.exists():
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(content)
+        return str(path)
+
+    def find(self, log_id: str) -> LogEntry | None:
+        """The entry of an id; one that was uploaded before a restart is looked up on disk."""
+        if log_id not in self._entries:
+            for manifest in self._root.glob(f"log/*/{MANIFEST}"):
+                log = StoredLog(manifest.parent)
+                if log.sha256.startswith(log_id) and len(log_id) == 16:
+                    self._entries[log_id] = self._entry(log, self._root, str(log.path))
+        return self._entries.get(log_id)

@@ -1,0 +1,10 @@
+"""Placeholder of the log page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def page() -> None:
+    """The page."""
+    st.title("log")

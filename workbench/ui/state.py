@@ -1,0 +1,180 @@
+"""Every name of the session state and of the URL, and the one view that both restore.
+
+A `View` is all that a link has to carry: which log, which methods, which step, which settings. It
+lives in the session, is read from the URL when a session begins and written back after each
+change. Pages read `current()` and change it with `update()`; nothing else touches
+`st.query_params`, and no other file spells a key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import streamlit as st
+
+from workbench.errors import UnknownNameError
+from workbench.estimators import create
+
+DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
+PROXMO_FIELDS = ("temperature", "peers", "gamma", "step_weight", "alpha", "beta")
+
+# Keys of st.session_state. Widgets: "w_<page>_<what>".
+VIEW = "view"
+UPLOADED = "uploaded_logs"
+LIBRARY, ENTRY, PAGES, ALLOW_PATHS = "library", "entry", "pages", "allow_paths"
+MESSAGES = "messages"
+LOG_PICKER = "w_frame_log"
+EMBEDDER_PICKER = "w_frame_embedder"
+UPLOAD = "w_log_upload"
+UPLOAD_FORMAT = "w_log_format"
+MAPPING = "w_log_map_{column}"
+GROUP_TABLE = "w_log_groups"
+METHODS_PICKER = "w_methods_{page}"
+GROUP_PICKER = "w_rollout_group"
+TRAJECTORY_PICKER = "w_rollout_trajectory"
+STRIP = "w_rollout_strip"
+PEERS_TABLE = "w_rollout_peers"
+NEIGHBOURS = "w_rollout_neighbours"
+TEMPERATURE = "w_tune_temperature"
+TUNE_FIELD = "w_tune_{field}"
+PAIR = "w_methods_pair"
+DISAGREEMENTS = "w_methods_disagreements"
+EXPORT = "w_export_{option}"
+
+# Keys of the URL.
+URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
+URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a link restores.
+
+    Args:
+        log: Id of the log; empty for the first one.
+        embedder: Representation for proximity.
+        methods: Methods shown beside each other.
+        step: The step looked at, as (trajectory id, step index); None for the log's first.
+        proxmo: Applied fields of ProxMO that differ from its defaults.
+        temperature: τ under the slider, not applied yet; None where it is the applied one.
+        pin: τ that changes are counted against; None for the applied one.
+    """
+
+    log: str = ""
+    embedder: str = "tfidf"
+    methods: tuple[str, ...] = DEFAULT_METHODS
+    step: tuple[str, int] | None = None
+    proxmo: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+    pin: float | None = None
+
+    def params(self, method: str) -> dict[str, Any]:
+        """Fields that the view sets for a method; only plain `proxmo` is tuned here."""
+        return dict(self.proxmo) if method == "proxmo" else {}
+
+    def to_url(self) -> dict[str, str]:
+        """The query parameters of this view; what is at its default is left out."""
+        default = View()
+        entries = {
+            URL_LOG: self.log,
+            URL_EMBEDDER: self.embedder if self.embedder != default.embedder else "",
+            URL_METHODS: ",".join(self.methods) if self.methods != default.methods else "",
+            URL_STEP: f"{self.step[0]}:{self.step[1]}" if self.step else "",
+            URL_PROXMO: json.dumps(self.proxmo, sort_keys=True) if self.proxmo else "",
+            URL_TEMPERATURE: f"{self.temperature:.6g}" if self.temperature else "",
+            URL_PIN: f"{self.pin:.6g}" if self.pin else "",
+        }
+        return {key: value for key, value in entries.items() if value}
+
+    @classmethod
+    def from_url(cls, query: Mapping[str, str]) -> tuple[View, list[str]]:
+        """The view of query parameters, and what in them could not be used."""
+        wrong: list[str] = []
+        values: dict[str, Any] = {}
+        readers = {
+            URL_LOG: ("log", str),
+            URL_EMBEDDER: ("embedder", str),
+            URL_METHODS: ("methods", _methods),
+            URL_STEP: ("step", _step),
+            URL_PROXMO: ("proxmo", _proxmo),
+            URL_TEMPERATURE: ("temperature", _temperature),
+            URL_PIN: ("pin", _temperature),
+        }
+        for key, (name, read) in readers.items():
+            if query.get(key):
+                try:
+                    values[name] = read(query[key])
+                except (ValueError, UnknownNameError) as error:
+                    wrong.append(f"{key}={query[key]!r} in the address is left out: {error}")
+        return cls(**values), wrong
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    for name in names:
+        create(name)
+    return names or DEFAULT_METHODS
+
+
+def _step(text: str) -> tuple[str, int]:
+    trajectory, colon, index = text.rpartition(":")
+    if not colon or not index.isdecimal():
+        raise ValueError("expected TRAJECTORY:INDEX")
+    return trajectory, int(index)
+
+
+def _proxmo(text: str) -> dict[str, Any]:
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or set(fields) - set(PROXMO_FIELDS):
+        raise ValueError(f"expected a JSON object with fields of {list(PROXMO_FIELDS)}")
+    create("proxmo", fields)
+    return fields
+
+
+def _temperature(text: str) -> float:
+    value = float(text)
+    create("proxmo", {"temperature": value})
+    return value
+
+
+def begin() -> None:
+    """Restores the view of a new session from its URL."""
+    if VIEW in st.session_state:
+        return
+    view, wrong = View.from_url(st.query_params.to_dict())
+    st.session_state[VIEW] = view
+    for message in wrong:
+        tell("warning", message)
+
+
+def current() -> View:
+    """The view of this session."""
+    view: View = st.session_state[VIEW]
+    return view
+
+
+def update(**changes: Any) -> None:
+    """Changes the view and the URL; for callbacks and for code before the widgets it concerns."""
+    st.session_state[VIEW] = dataclasses.replace(current(), **changes)
+    write_url()
+
+
+def write_url() -> None:
+    """Makes the URL that of the view, if it is not already."""
+    wanted = current().to_url()
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def tell(kind: Literal["success", "info", "warning", "error"], text: str) -> None:
+    """Shows a message at the top of the next run; it is shown once."""
+    st.session_state.setdefault(MESSAGES, []).append((kind, text))
+
+
+def messages() -> list[tuple[str, str]]:
+    """Takes the messages that wait to be shown."""
+    return st.session_state.pop(MESSAGES, [])

@@ -1,0 +1,31 @@
+"""Text of a log, shown as text: never as HTML, Markdown, LaTeX or an icon directive."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+LONG = 1200  # characters from which on a text is folded
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@^=])")
+
+
+def show(text: str, *, height: int | None = None) -> None:
+    """A log's text in full, in a box of its own that scrolls where it is long."""
+    if not text:
+        st.caption("(empty)")
+        return
+    box = height or (240 if len(text) > LONG else None)
+    st.code(text, language=None, wrap_lines=True, height=box or "content")
+
+
+def escaped(text: str) -> str:
+    """A log's text for a place that reads Markdown, such as a label or a caption: one line."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def shortened(text: str, width: int = 80) -> str:
+    """One line of a text, cut with … where it is longer; plain text, for tables and titles."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"
