@@ -27,20 +27,15 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """The frame of every page, then the page."""
-    st.set_page_config(
-        page_title="Trajectory workbench", page_icon=":material/timeline:", layout="wide"
-    )
+    st.set_page_config("Trajectory workbench", ":material/timeline:", layout="wide")
     given = arguments()
+    page = st.Page
     pages = [
-        st.Page(log.page, title="Log", icon=":material/dataset:", url_path="log", default=True),
-        st.Page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
-        st.Page(
-            temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"
-        ),
-        st.Page(
-            methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"
-        ),
-        st.Page(export.page, title="Export", icon=":material/output:", url_path="export"),
+        page(log.page, title="Log", icon=":material/dataset:", url_path="log", default=True),
+        page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
+        page(temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"),
+        page(methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"),
+        page(export.page, title="Export", icon=":material/output:", url_path="export"),
     ]
     frame.set_pages(pages, allow_paths=given.allow_path_input)
     frame.open_view(given.home, tuple(given.logs), given.embedder)

@@ -363,6 +363,42 @@ def simulate(
     print(f"wrote {output}: {tasks} groups of {rollouts}, {log.height} steps")
 
 
+@app.command("app")
+def start_app(
+    logs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORK|LOG…]", help="Workspaces or logs. [default: bundled log]"),
+    ] = None,
+    embedder: EmbedderName = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allow_path_input: Annotated[
+        bool,
+        typer.Option("--allow-path-input", help="Let users of the app open files of this machine."),
+    ] = False,
+    headless: Annotated[
+        bool | None,
+        typer.Option("--headless/--browser", help="Open no browser. [default: if no display]"),
+    ] = None,
+) -> None:
+    """Start the app in a browser, on this machine only unless an address is given."""
+    import subprocess
+
+    from workbench.terminal import app_command
+
+    command = app_command(
+        logs or [],
+        embedder=embedder,
+        port=port,
+        address=address,
+        allow_path_input=allow_path_input,
+        headless=headless,
+    )
+    if address != "127.0.0.1":
+        print(f"note: everyone who can reach {address} can read these logs", file=sys.stderr)
+    sys.exit(subprocess.call(command))
+
+
 def main() -> None:
     """Runs the command line; what the user can put right exits with 2 and one message."""
     try:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from workbench.errors import MissingDependencyError, ParameterError
 
 if TYPE_CHECKING:
     from workbench.artefacts import Report
@@ -156,6 +162,44 @@ def next_command(result: RunResult) -> str:
             step = f"{row['trajectory_id']}:{row['step_index']}"
     parts = ["workbench", "explain", str(log), "-m", method, "--step", step, "--cache", str(cache)]
     return shlex.join(parts)
+
+
+def app_command(
+    logs: Sequence[str],
+    *,
+    embedder: str | None,
+    port: int,
+    address: str,
+    allow_path_input: bool,
+    headless: bool | None,
+) -> list[str]:
+    """The command that starts the app; without a display it opens no browser.
+
+    Raises:
+        MissingDependencyError: The package was installed without `app.py`.
+        ParameterError: A log is not there.
+    """
+    script = Path(__file__).parents[1] / "app.py"
+    if not script.is_file():
+        raise MissingDependencyError(
+            f"{script} is not there. Hint: the app runs from a clone, installed with pip install -e"
+        )
+    missing = [log for log in logs if not glob.glob(log)]  # noqa: PTH207  it takes absolute patterns
+    if missing:
+        raise ParameterError(f"{missing[0]} does not exist")
+    if headless is None:
+        seen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+        headless = sys.platform.startswith("linux") and not seen
+    server = {
+        "server.port": port,
+        "server.address": address,
+        "server.headless": str(headless).lower(),
+    }
+    options = [part for name, value in server.items() for part in (f"--{name}", str(value))]
+    own = ["--embedder", embedder] if embedder else []
+    own += ["--allow-path-input"] if allow_path_input else []
+    own += [str(Path(log).resolve()) for log in logs]
+    return [sys.executable, "-m", "streamlit", "run", str(script), *options, "--", *own]
 
 
 def _files(result: RunResult) -> list[str]:

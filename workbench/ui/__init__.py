@@ -1,3 +1,1 @@
-"""The app: pages that show what the functions of the package return; with app.py the only ones
-that import streamlit.
-"""
+"""The app: pages over the functions of the package. Only it and app.py import streamlit."""

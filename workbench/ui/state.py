@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,7 +95,7 @@ class View:
         """The view of query parameters, and what in them could not be used."""
         wrong: list[str] = []
         values: dict[str, Any] = {}
-        readers = {
+        readers: dict[str, tuple[str, Callable[[str], Any]]] = {
             URL_LOG: ("log", str),
             URL_EMBEDDER: ("embedder", str),
             URL_METHODS: ("methods", _methods),
@@ -177,4 +177,5 @@ def tell(kind: Literal["success", "info", "warning", "error"], text: str) -> Non
 
 def messages() -> list[tuple[str, str]]:
     """Takes the messages that wait to be shown."""
-    return st.session_state.pop(MESSAGES, [])
+    waiting: list[tuple[str, str]] = st.session_state.pop(MESSAGES, [])
+    return waiting
