@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "workbench"
 LAYERS = [
     "errors",
     "columns",
+    "rules",
     "schema",
     "store",
     "readers",

@@ -317,14 +317,14 @@ def test_casts_that_lose_nothing(column: str, values: Any, expected: Any) -> Non
     ("column", "values", "problem"),
     [
         ("step_index", [0.0, 1.5, 0.0, 1.0], "is not a valid Int32, at row 1"),
-        ("step_index", [0.0, float("nan"), 0.0, 1.0], "is not a valid Int32, at row 1"),
+        ("step_index", [0.0, float("nan"), 0.0, 1.0], "is null, at row 1"),
         ("step_index", ["0", "one", "0", "1"], "is not a valid Int32, at row 1"),
         ("step_index", [0, 2**31, 0, 1], "is not a valid Int32, at row 1"),
         ("reward", ["0", "won", "0", ""], "is not a valid Float64, at row 1, row 3"),
         ("reward", [0, 2**60 + 1, 0, 0], "is not a valid Float64, at row 1"),
         ("train_step", [1.0, 1.0, 1.5, float("inf")], "is not a valid Int64, at row 2, row 3"),
         ("done", [0, 2, 1, -1], "is not a valid Boolean, at row 1, row 3"),
-        ("done", [0.0, 0.5, 1.0, float("nan")], "is not a valid Boolean, at row 1, row 3"),
+        ("done", [0.0, 0.5, 1.0, float("nan")], "is not a valid Boolean, at row 1"),
         ("prompt_ids", [[1.5], [2.0], [], None], "is not a valid List(Int32), at row 0"),
         ("prompt_ids", [[1], [2**31], [], None], "is not a valid List(Int32), at row 1"),
         ("response_mask", [[1], [0], [300], [1]], "is not a valid List(Int8), at row 2"),
@@ -839,3 +839,42 @@ def test_random_logs_are_the_same_for_the_same_seed_and_validate_to_themselves()
     assert drawn[0]["trajectory_id"].n_unique() == 12
     result: Any = validate(drawn[0])
     assert isinstance(result, Validated)
+
+
+def test_nan_is_a_missing_integer_or_truth_value_as_pandas_writes_them():
+    result = log(TWO, train_step=[3.0, float("nan"), 3.0, 3.0], done=[0.0, 1.0, float("nan"), 1.0])
+    assert result["train_step"].to_list() == [3, None, 3, 3]
+    assert result["done"].to_list() == [False, True, None, True]
+
+
+def test_a_truth_value_is_no_reason_for_exclusion():
+    found = problems_of(rows(TWO, excluded=[False, False, True, True]))
+    assert found == ["excluded: is Boolean, expected String"]
+
+
+def test_a_reason_for_exclusion_of_the_log_itself_is_kept():
+    result = log(TWO, excluded=["", None, "timeout", None])
+    assert result["excluded"].to_list() == [None, None, "timeout", "timeout"]
+
+
+def test_a_mended_reward_ends_the_exclusion():
+    broken = log(TWO, reward=[0.0, None, 0.0, 1.0])
+    assert broken["excluded"][0] is not None
+    mended = validate(broken.with_columns(reward=pl.lit(1.0))).log
+    assert mended["excluded"].is_null().all()
+
+
+def test_a_missing_mark_takes_that_of_its_trajectory():
+    result = log(TWO, in_group_statistics=[None, False, None, None])
+    assert result["in_group_statistics"].to_list() == [False, False, True, True]
+
+
+def test_one_column_cannot_have_two_names():
+    with pytest.raises(ParameterError, match=r"gives \['s'\] more than one name"):
+        rename(rows(TWO).rename({"reward": "s"}), {"reward": "s", "turn_reward": "s"})
+
+
+def test_the_name_that_validation_uses_is_refused():
+    assert problems_of(rows(TWO, __row=1))[0].startswith(
+        "__row: is a name that the workbench needs"
+    )

@@ -95,7 +95,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     files = {
         file.relative_to(folder).as_posix(): file_digest(file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name != MANIFEST
     }
     text = json.dumps({**content, "files": files}, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -146,7 +146,7 @@ def read_credit(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     try:
         metadata = pl.read_parquet_metadata(path)
         table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ArtefactError(f"{path} cannot be read as a credit file: {error}") from error
     if METADATA_KEY not in metadata or "advantage" not in table.columns:
         raise ArtefactError(f"{path} is no credit file. Hint: `workbench score LOG -m METHOD -o …`")
