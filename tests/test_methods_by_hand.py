@@ -228,6 +228,14 @@ def test_proxmo_divides_rewards_by_what_one_success_is_worth():
     assert advantage(ten, "proxmo", reward_scale=10) == pytest.approx(advantage(FOUR, "proxmo"))
 
 
+def test_proxmo_says_where_rewards_want_a_scale():
+    ten = FOUR.with_columns(pl.col("reward") * 10, success=pl.col("trajectory_id") == "a")
+    assert "set reward_scale=10" in credit(ten, "proxmo").notes[0]
+    assert credit(ten, "proxmo", reward_scale=10).notes == ()
+    assert credit(ten.with_columns(reward_scale=pl.lit(10.0)), "proxmo").notes == ()
+    assert credit(FOUR, "proxmo").notes == ()
+
+
 def test_proxmo_auto_leaves_the_weight_at_one_where_success_is_not_defined_and_says_so():
     graded = FOUR.with_columns(pl.col("reward") * 0.7)
     found = credit(graded, "proxmo")

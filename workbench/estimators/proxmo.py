@@ -173,17 +173,33 @@ class ProxMO(StepMethod):
         return {"success_rate": np.where(defined, rate, np.nan)}
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """Says where `psc="auto"` left the weight at 1."""
-        if self.psc != "auto":
-            return ()
-        _, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
-        left_out = len(np.unique(steps.group[~defined]))
-        if not left_out:
-            return ()
-        return (
-            f"success is not defined in {left_out} of {steps.groups} groups, so their episode "
-            "terms carry no success weight (psc=auto); set success_threshold to define it",
-        )
+        """Says where `psc="auto"` left the weight at 1, and where rewards want a scale."""
+        notes = []
+        if self.psc == "auto":
+            _, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
+            left_out = len(np.unique(steps.group[~defined]))
+            if left_out:
+                notes.append(
+                    f"success is not defined in {left_out} of {steps.groups} groups, so their "
+                    "episode terms carry no success weight (psc=auto); set success_threshold to "
+                    "define it"
+                )
+        worth = self._worth_of_success(steps)
+        if worth is not None and self.reward_scale is None:
+            notes.append(
+                f"a success pays {worth:g}, so the step term is {worth:g} times that of a reward of 1; "
+                f"set reward_scale={worth:g}"
+            )
+        return notes
+
+    def _worth_of_success(self, steps: Steps) -> float | None:
+        """What every success pays where that is not 1 and failures pay 0; None elsewhere."""
+        success = steps.of_trajectory("success").fill_null(value=False).to_numpy()
+        reward = steps.episode_reward / self._scale(steps)
+        paid = np.unique(reward[success])
+        if len(paid) != 1 or paid[0] in (0.0, 1.0) or np.any(reward[~success] != 0.0):
+            return None
+        return float(paid[0])
 
     def _scale(self, steps: Steps) -> Real:
         """What one success is worth in each trajectory. (N,) float64."""
