@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from workbench import cli
+from workbench.embed import SentenceEmbedder
 
 ROOT = Path(__file__).parents[1]
 LOG = str(ROOT / "data" / "household.parquet")
@@ -285,18 +287,18 @@ def test_psc_on_without_a_notion_of_success_says_what_to_do(run: Run, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "columns",
+    ("columns", "zero"),
     [
-        {"observation": pl.lit("")},
-        {"observation": pl.lit("word")},
-        {"reward": pl.lit(0.0)},
-        {"reward": pl.lit(1.0)},
-        {"reward": pl.Series([0.0, float("inf"), 0.0, 1.0, 0.0])},
-        {"observation": pl.lit("a b " * 250_000)},
+        ({"observation": pl.lit("")}, False),
+        ({"observation": pl.lit("word")}, False),
+        ({"reward": pl.lit(0.0)}, True),
+        ({"reward": pl.lit(1.0)}, False),
+        ({"reward": pl.Series([0.0, float("inf"), 0.0, 1.0, 0.0])}, False),
+        ({"observation": pl.lit("a b " * 250_000)}, False),
     ],
     ids=["empty text", "one word", "all fail", "constant", "infinite", "1 MB observations"],
 )
-def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, object]):
+def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, object], zero: bool):
     log = small(tmp_path / "log.parquet", **columns)
     code, out, err = run("run", log, "-o", "work", "--embedder", "tfidf")
     assert code == 0, err
@@ -308,8 +310,8 @@ def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, ob
         scored = credit.filter(pl.col("excluded").is_null())["advantage"]
         assert scored.is_finite().all()
         assert credit.filter(pl.col("excluded").is_not_null())["advantage"].is_null().all()
-        if str(columns.get("reward")) == str(pl.lit(0.0)):
-            assert (credit["term_episode"].drop_nulls() == 0.0).all()
+        if zero:
+            assert (credit["advantage"] == 0.0).all()
     assert "next: workbench explain" in out
 
 
@@ -334,6 +336,98 @@ def test_a_failing_command_leaves_no_file_under_the_final_name(run: Run, tmp_pat
     log = small(tmp_path / "log.parquet", reward=pl.lit(None, dtype=pl.Float64))
     refused(run("score", log, "-m", "grpo", "-o", "credit.parquet"))
     assert not Path("credit.parquet").exists()
+
+
+def test_originals_are_never_written_over(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
+    before = log.read_bytes()
+    refused(run("validate", log, "--quarantine", log), "would destroy it")
+    refused(run("import", log, "-o", log), "would destroy it")
+    refused(run("score", log, "-m", "grpo", "-o", "log.parquet"), "would destroy it")
+    refused(run("score", LOG, "-m", "grpo", "-o", "."), "is a folder")
+    assert log.read_bytes() == before
+
+
+def test_cached_vectors_are_used_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = small(tmp_path / "log.parquet")
+    arguments = ("score", log, "-m", "proxmo", "--cache", "vectors", "-o", "c.parquet")
+    assert run(*arguments)[0] == 0
+    first = Path("c.parquet").read_bytes()
+    assert list(Path("vectors").rglob("*.npy"))
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(SentenceEmbedder, "_encode", forbidden)
+    assert run(*arguments)[0] == 0
+    assert Path("c.parquet").read_bytes() == first
+
+
+def test_the_next_command_explains_the_credit_that_was_made(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run(
+        "run",
+        log,
+        "-o",
+        "w [1]",
+        "--embedder",
+        "tfidf",
+        "-p",
+        "proxmo.temperature=0.5",
+        "--state",
+        "{observation} {actions}",
+        "--last-actions",
+        "1",
+    )
+    assert code == 0
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: workbench "))
+    code, out, _ = run(*command, "--json")
+    assert code == 0
+    found = json.loads(out)
+    credit = pl.read_parquet(next(Path("w [1]/credit").glob("proxmo-*/credit.parquet")), glob=False)
+    row = credit.row(
+        by_predicate=(pl.col("trajectory_id") == found["trajectory_id"])
+        & (pl.col("step_index") == found["step_index"]),
+        named=True,
+    )
+    assert found["advantage"] == row["advantage"]
+    code, out, _ = run("run", log, "-o", "one", "-m", "grpo")
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: workbench "))
+    assert run(*command)[0] == 0
+
+
+def test_a_batch_of_another_log_is_said(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    changed = small(tmp_path / "changed.parquet", action=pl.lit("other"))
+    code, _, err = run("export", changed, "--credit", "c.parquet", "-o", "batch")
+    assert code == 0
+    assert "was made from another file" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("simulate", "-p", "nope=1", "-o", "x"), ("nope", "horizon")),
+        (
+            ("score", LOG, "-m", "proxmo", "-p", f"temperature={'[' * 100_000}", "-o", "x"),
+            ("temp",),
+        ),
+        (("score", LOG, "-m", "proxmo", "--state", "", "-o", "x"), ("template",)),
+        (("compare", "a.parquet", "a.parquet"), ("given twice",)),
+        (("run", LOG, "-o", "w", "-m", "grpo", "--export-method", "rloo"), ("rloo", "not scored")),
+    ],
+    ids=["dial", "nested", "empty template", "twice", "export method"],
+)
+def test_odd_arguments_are_refused(run: Run, arguments: tuple[str, ...], words: tuple[str, ...]):
+    refused(run(*arguments), *words)
+
+
+def test_signs_that_a_terminal_would_obey_are_not_printed(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", observation=pl.lit("\x1b[31mred"))
+    code, out, _ = run("neighbours", log, "--step", "a:0", "--embedder", "tfidf")
+    assert code == 0
+    assert "\x1b" not in out
 
 
 def test_the_installed_command_starts():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from workbench.compare import compare
+from workbench.compare import compare, sign_table, why_unranked
 from workbench.errors import ParameterError
 
 STEP = ["group_id", "trajectory_id", "step_index"]
@@ -201,3 +201,36 @@ def test_every_pair_is_there_once() -> None:
     names = ["d", "a", "c", "b"]
     found = compare({name: credit([1.0, 2.0]) for name in names})
     assert found.pairs.select("left", "right").rows() == list(itertools.combinations(names, 2))
+
+
+def test_signs_are_counted_by_both_sides() -> None:
+    left = np.array([1.0, 1.0, 0.0, 1e-15, -2.0, -2.0])
+    right = np.array([0.5, -0.5, 0.0, 3.0, -1.0, 0.0])
+    # Rows + 0 − of left, columns + 0 − of right.
+    assert sign_table(left, right).tolist() == [[1, 0, 1], [1, 1, 0], [0, 1, 1]]
+
+
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=12))
+def test_the_sign_table_agrees_with_the_comparison(rows: list[tuple[float, float]]) -> None:
+    left, right = (list(column) for column in zip(*rows, strict=True))
+    table, row = sign_table(np.array(left), np.array(right)), pair(left, right)
+    assert table.sum() == row["steps"]
+    assert table[0, 2] + table[2, 0] == row["sign_flips"]
+    assert table[1, 0] + table[1, 2] == row["zero_left_only"]
+    assert table[1, 1] == row["zero_both"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "reason"),
+    [
+        ([1.0, 2.0], [2.0, 1.0], ""),
+        ([1.0], [2.0], "fewer than two steps"),
+        ([1.0, 1.0], [2.0, 1.0], "a gives all its steps the same credit"),
+        ([1.0, 2.0], [0.0, 0.0], "b gives all its steps the same credit"),
+        ([1.0, 1.0], [0.0, 0.0], "each gives all its steps the same credit"),
+    ],
+)
+def test_why_nothing_is_ranked_is_said(left: list[float], right: list[float], reason: str) -> None:
+    found = compare({"a": credit(left), "b": credit(right)})
+    assert why_unranked(found.pairs).to_list() == [reason]
+    assert why_unranked(found.groups).to_list() == [reason]

@@ -97,9 +97,10 @@ def test_a_template_adds_the_task_and_previous_actions_of_the_same_trajectory():
     ]
 
 
-def test_a_template_without_placeholders_still_gives_a_text_a_row():
-    assert StateText(template="x").texts(LOG).to_list() == ["x"] * 4
-    assert StateText(template="").texts(LOG).to_list() == [""] * 4
+def test_a_template_without_placeholders_is_refused():
+    for template in ("", "x", "{{observation}}"):
+        with pytest.raises(ParameterError, match="names no column"):
+            StateText(template=template)
 
 
 @pytest.mark.parametrize("template", ["{reward}", "{}", "{observation!r}", "{observation:>9}"])

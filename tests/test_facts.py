@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from workbench.facts import GROUP_KINDS, facts
+from workbench.facts import GROUP_KINDS, facts, group_table, length_histogram
 from workbench.schema import validate
 
 
@@ -203,3 +203,70 @@ def test_the_dictionary_is_json_and_the_report_short() -> None:
 def test_response_tokens_that_are_nowhere_known():
     found = facts(log([("g", [0.0], {"response_tokens": None})]))
     assert found.response_tokens is None
+
+
+def test_a_table_of_groups():
+    given = log(
+        [
+            ("a", [0.0, 1.0], {"task": "find"}),
+            ("a", [0.0], {"task": "find"}),
+            ("b", [None, 1.0], {"task": None}),
+            ("b", [0.0] * 4, {"task": None}),
+        ]
+    )
+    assert group_table(given).to_dicts() == [
+        {
+            "group_id": "a",
+            "task": "find",
+            "first_trajectory": "t0",
+            "rollouts": 2,
+            "scored": 2,
+            "success_rate": 0.5,
+            "mean_length": 1.5,
+            "kind": "live",
+        },
+        {
+            "group_id": "b",
+            "task": None,
+            "first_trajectory": "t2",
+            "rollouts": 2,
+            "scored": 1,
+            "success_rate": 0.0,
+            "mean_length": 3.0,
+            "kind": "one_rollout",
+        },
+    ]
+    assert group_table(given.drop("task"))["task"].to_list() == [None, None]
+
+
+def test_groups_of_the_table_are_those_that_the_facts_count(shared: Path):
+    real = validate(pl.read_parquet(shared / "data" / "webshop_grpo_dev.parquet")).log
+    kinds = dict(group_table(real)["kind"].value_counts().iter_rows())
+    assert kinds == {kind: n for kind, n in facts(real).group_kinds.items() if n}
+
+
+def test_lengths_by_outcome():
+    given = log([("g", [1.0], {}), ("g", [0.0], {}), ("h", [0.0] * 3, {}), ("h", [None] * 3, {})])
+    assert length_histogram(given).rows() == [(1, 1, 1, 1, 0), (2, 2, 0, 0, 0), (3, 3, 0, 1, 1)]
+    # Lengths 1 to 3 in at most two bins: 1 to 2 and 3 to 4.
+    assert length_histogram(given, most=2).rows() == [(1, 2, 1, 1, 0), (3, 4, 0, 1, 1)]
+
+
+def test_the_main_facts_in_a_sentence():
+    rows = [("g", [0.0, 1.0], {}), ("g", [0.0], {}), ("h", [1.0], {}), ("h", [1.0], {})]
+    assert facts(log(rows)).sentence() == (
+        "5 steps in 4 trajectories: 2 groups × 2 rollouts. 75.0 % succeed. "
+        "1 of the groups is live, 1 dead."
+    )
+    uneven = [("g", [0.5], {}), ("h", [0.25], {}), ("h", [None], {})]
+    assert facts(log(uneven)).sentence() == (
+        "3 steps in 3 trajectories: 2 groups of 1 to 2 rollouts. Success is not known. "
+        "0 of the groups are live, 2 dead. 1 trajectory not scored."
+    )
+    assert facts(log([("g", [1.0], {})])).sentence().startswith("1 step in 1 trajectory: 1 group ")
+
+
+def test_details_leave_out_what_the_sentence_says():
+    labels = [label for label, _ in facts(log([("g", [1.0], {"response_tokens": 4})])).details()]
+    assert "response tokens" in labels
+    assert "success" not in labels

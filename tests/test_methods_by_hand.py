@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import MissingInputError
+from workbench.errors import MissingInputError, ParameterError
 from workbench.estimators import create
-from workbench.estimators.proxmo import success_weight
+from workbench.estimators.success import success_weight
 from workbench.schema import validate
 from workbench.space import Space
 from workbench.steps import Steps
@@ -226,6 +226,47 @@ def test_proxmo_divides_rewards_by_what_one_success_is_worth():
     scaled = ten.with_columns(reward_scale=pl.lit(10.0))
     assert advantage(scaled, "proxmo") == pytest.approx(advantage(FOUR, "proxmo"))
     assert advantage(ten, "proxmo", reward_scale=10) == pytest.approx(advantage(FOUR, "proxmo"))
+
+
+def test_outside_the_statistics_equal_returns_are_not_divided_by_eps():
+    # Of three equal texts the two that count have equal returns, so there is no deviation.
+    frame = log({"a": [("red", 0.0)], "b": [("red", 0.0)], "c": [("red", 1.0)]})
+    frame = frame.with_columns(in_group_statistics=pl.col("trajectory_id") != "c")
+    for peers in ("all", "other_steps", "other_trajectories", "same_step", "same_state"):
+        assert term(frame, "proxmo", "step", step_norm="std", peers=peers) == [0.0, 0.0, 0.0]
+    # Without the division c is one above the others.
+    assert term(frame, "proxmo", "step") == pytest.approx([0.0, 0.0, 1.0])
+
+
+def test_an_anchor_group_outside_the_statistics_has_a_step_term_of_zero():
+    frame = log({"a": [("red", 1.0)], "b": [("blue", 0.0)]})
+    frame = frame.with_columns(in_group_statistics=pl.col("trajectory_id") != "a")
+    assert term(frame, "gigpo", "step", norm="mean") == [0.0, 0.0]
+
+
+def test_n_peers_of_equal_text_are_n_effective_peers():
+    frame = log({f"t{k}": [("red", float(k))] for k in range(5)})
+    facts = credit(frame, "proxmo").explain(0).facts["step"]
+    assert facts["effective_peers"] == pytest.approx(5)
+    assert facts["self_weight"] == pytest.approx(0.2)
+
+
+def test_leaving_out_a_first_row_says_what_its_own_penalty_adds():
+    # a's rows score 1 and 1 - .1; b scores 0. At a's second row the sum still holds the first's 1.
+    frame = log({"a": [("x", 0.0), ("y", 1.0)], "b": [("x", 0.0)]})
+    frame = frame.with_columns(valid_action=pl.Series([True, False, True]))
+    explained = credit(frame, "rloo:verl-agent-first-row", invalid_penalty=0.1).explain(1)
+    facts = explained.facts["episode"]
+    peers = (explained.peers["weight"] * explained.peers["value"]).sum()
+    assert facts["baseline"] == pytest.approx(0.1)
+    assert peers + facts["own_first_row_share"] == pytest.approx(facts["baseline"])
+
+
+def test_rewards_that_would_overflow_are_refused_or_excluded():
+    assert validate(FOUR.with_columns(reward=pl.lit(1e308))).log["excluded"].is_not_null().all()
+    assert validate(FOUR.with_columns(reward=pl.lit(1e90))).log["excluded"].is_null().all()
+    with pytest.raises(ParameterError, match="advantages are not finite"):
+        credit(FOUR, "proxmo", reward_scale=1e-320)
 
 
 def test_proxmo_says_where_rewards_want_a_scale():

@@ -120,6 +120,24 @@ def test_a_damaged_artefact_is_named_and_not_used(log: Path, tmp_path: Path, kin
     assert largest.read_bytes() == bytes(content)
 
 
+def test_two_logs_in_one_workspace_have_their_own_indices(log: Path, tmp_path: Path):
+    # Equal texts that count differently have other TF-IDF vectors.
+    frame = pl.read_parquet(log)
+    first = frame["trajectory_id"][0]
+    other = tmp_path / "other.parquet"
+    frame.with_columns(in_group_statistics=pl.col("trajectory_id") != first).write_parquet(other)
+    run([log], tmp_path / "work", embedder="tfidf")
+    second = run([other], tmp_path / "work", embedder="tfidf")
+    assert "index" in {path.parts[0] for path in second.built}
+
+
+def test_a_run_without_methods_or_with_fields_for_none_is_refused(log: Path, tmp_path: Path):
+    with pytest.raises(ParameterError, match="at least one method"):
+        run([log], tmp_path, methods=[])
+    with pytest.raises(ParameterError, match="proxmo"):
+        run([log], tmp_path, methods=["grpo"], params={"proxmo": {"temperature": 0.2}})
+
+
 def test_a_method_is_refused_before_any_work(log: Path, tmp_path: Path):
     with pytest.raises(ParameterError, match="temperature"):
         run([log], tmp_path / "work", params={"proxmo": {"temperature": -1}})

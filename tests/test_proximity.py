@@ -15,15 +15,14 @@ from scipy.sparse import csr_array
 from workbench import proximity
 from workbench.errors import ArtefactError
 from workbench.keys import exact_key
+from workbench.neighbours import NeighbourIndex
 from workbench.proximity import (
-    NeighbourIndex,
     Peers,
-    Similarity,
-    States,
     peer_weights,
     proximity_baseline,
 )
 from workbench.returns import segment_mean
+from workbench.similarity import Similarity, States
 from workbench.steps import Index, Real, Steps
 
 PEERS: Sequence[Peers] = get_args(Peers)
@@ -411,7 +410,7 @@ def test_blocks_beyond_the_budget_are_computed_again(monkeypatch: pytest.MonkeyP
     found = Steps.from_log(random_log(np.random.default_rng(6)))
     similarity = random_similarity(found, np.random.default_rng(7))
     size = len(np.unique(similarity.states.state[found.group == 0]))
-    monkeypatch.setattr(proximity, "BLOCK_CACHE", size**2)
+    monkeypatch.setattr("workbench.similarity.BLOCK_CACHE", size**2)
     assert similarity.block(0) is similarity.block(0)
     assert similarity.block(1) is not similarity.block(1)
     np.testing.assert_array_equal(similarity.block(1), similarity.block(1))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import io
 import pickle
 from random import Random
@@ -878,3 +879,18 @@ def test_the_name_that_validation_uses_is_refused():
     assert problems_of(rows(TWO, __row=1))[0].startswith(
         "__row: is a name that the workbench needs"
     )
+
+
+def test_groups_are_not_joined_across_train_steps():
+    found = problems_of(rows(TWO, train_step=[1, 1, 2, 2]))
+    assert found[0].startswith("group_id: spans several values of train_step")
+
+
+def test_a_date_is_no_number():
+    day = pl.Series([dt.date(2026, 1, 1)] * 4)
+    assert problems_of(rows(TWO, reward=day))[0].startswith("reward: is Date, expected Float64")
+
+
+def test_a_reason_in_the_words_of_ours_is_kept_where_it_is_another():
+    result = log(TWO, excluded=["reward is hacked, see review", None, None, None])
+    assert result["excluded"].to_list() == ["reward is hacked, see review"] * 2 + [None] * 2

@@ -14,11 +14,18 @@ import polars as pl
 from workbench.embed import Embedder, StateText, VectorCache, resolve
 from workbench.estimators import Credit, Estimator
 from workbench.exporters import get, read_manifest
-from workbench.proximity import NeighbourIndex
+from workbench.neighbours import NeighbourIndex
 from workbench.readers import import_log, source_files
 from workbench.space import Space
 from workbench.steps import Steps
-from workbench.store import Workspace, digest, file_digest, package_version, write_credit
+from workbench.store import (
+    MANIFEST,
+    Workspace,
+    digest,
+    file_digest,
+    package_version,
+    write_credit,
+)
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
 CREDIT_FILE, INDEX_FILE = "credit.parquet", "index.faiss"
@@ -45,12 +52,19 @@ class StoredLog:
     @cached_property
     def frame(self) -> pl.DataFrame:
         """The step log, validated."""
-        return pl.read_parquet(self.path)
+        return pl.read_parquet(self.path, glob=False)
 
     @cached_property
     def sha256(self) -> str:
         """Digest of the log's file."""
         return file_digest(self.path)
+
+    @cached_property
+    def source_sha256(self) -> str:
+        """Digest of what it was imported from: of the one file, or of the list of digests."""
+        manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        digests = [file[1] for file in manifest["inputs"]["files"]]
+        return digests[0] if len(digests) == 1 else digest(digests)
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -88,13 +102,13 @@ def provenance(
         "state_text": None,
         "notes": list(credit.notes) if credit else [],
     }
-    if "similarity" in method.method.needs:
+    if "similarity" in method.needs():
         own = getattr(method, "embedder", None)
-        embedder = resolve(own) if own else space.embedder
-        text = StateText() if own else space.state_text
+        embedder = space.embedder if own is None else resolve(own)
+        text = space.state_text if own is None else StateText()
         made_by["embedder"] = {"name": embedder.name, "key": embedder.key}
         made_by["state_text"] = vars(text)
-        if credit and not own:
+        if credit and own is None:
             made_by["notes"] += space.notes
     return made_by
 
@@ -167,7 +181,7 @@ class Artefacts:
         cache = VectorCache(self._workspace.root / "embeddings")
 
         def index_store(key: str, build: Callable[[], NeighbourIndex]) -> NeighbourIndex:
-            texts = digest(list(space.log_states.text))
+            texts = digest([list(space.log_states.text), space.log_counts.tolist()])
             folder = self._artefact(
                 "index",
                 "",

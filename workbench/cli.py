@@ -5,6 +5,7 @@ Handlers import what they need, so that `workbench --help` and light commands st
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.errors import ParameterError, WorkbenchError
+from workbench.errors import ParameterError, UnknownNameError, WorkbenchError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +66,10 @@ Template = Annotated[
     ),
 ]
 LastActions = Annotated[
-    int, typer.Option("--last-actions", help="How many previous actions {actions} holds.")
+    int,
+    typer.Option(
+        "--last-actions", min=0, max=100, help="How many previous actions {actions} holds."
+    ),
 ]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder for vectors. [default: the user's cache]")
@@ -88,6 +92,7 @@ def import_files(
     """Read rollout logs of any known format into one step log, and report what was found."""
     from workbench.store import atomic_file
 
+    _require_other(output, files)
     imported = _read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True)
     with atomic_file(output) as temporary:
         imported.validated.log.write_parquet(temporary, compression="zstd")
@@ -137,6 +142,7 @@ def score(
     from workbench.store import write_credit
 
     made = create(method, _params(params))
+    _require_other(output, [log])
     imported = _read([log], format, mapping)
     with _space(imported, embedder, state, last_actions, cache) as space:
         credit = made(space.steps, space)
@@ -275,12 +281,17 @@ def export_batch(
 ) -> None:
     """Write a weighted batch for a trainer, with a manifest."""
     from workbench.exporters import get
+    from workbench.pipeline import source_digest
     from workbench.store import read_credit
     from workbench.terminal import number
 
     target = get(to)
     table, made_by = read_credit(credit)
-    frame = _read([log], format, mapping).validated.log
+    imported = _read([log], format, mapping)
+    found = source_digest(imported.report.files)
+    if found != made_by["log"]["sha256"]:
+        print(f"note: {credit} was made from another file than {log}", file=sys.stderr)
+    frame = imported.validated.log
     manifest = target(frame, table, made_by, directory, **_params(params))
     for part in ("counts", "checks"):
         entries = getattr(manifest, part).items()
@@ -356,7 +367,12 @@ def simulate(
     from workbench.simulate import simulate as simulate_world
     from workbench.store import atomic_file
 
-    made = find_world(world)(**_params(params))
+    kind, dials = find_world(world), _params(params)
+    known = list(inspect.signature(kind).parameters)
+    for name in dials:
+        if name not in known:
+            raise ParameterError(str(UnknownNameError(f"dial of {world}", name, known)))
+    made = kind(**dials)
     log = simulate_world(made, tasks=tasks, rollouts=rollouts, seed=seed)
     with atomic_file(output) as temporary:
         log.write_parquet(temporary, compression="zstd")
@@ -426,6 +442,7 @@ def _read(
     from workbench.readers import import_log
     from workbench.store import atomic_file
 
+    _require_other(quarantine, files)
     imported = import_log(
         files,
         format=format,
@@ -474,10 +491,21 @@ def _space(
         )
 
 
+def _require_other(output: Path | None, files: Sequence[str]) -> None:
+    """Refuses to write over a file that is read: originals are never touched."""
+    from workbench.readers import source_files
+
+    if output is not None and output.exists():
+        sources = {path.resolve() for path in source_files(files)}
+        if output.resolve() in sources:
+            raise ParameterError(f"{output} is read; writing there would destroy it")
+
+
 def _state_text(template: str | None, last_actions: int) -> Any:
     from workbench.embed import StateText
 
-    return StateText(template=template or "{observation}", last_actions=last_actions)
+    chosen = "{observation}" if template is None else template
+    return StateText(template=chosen, last_actions=last_actions)
 
 
 def _mapping(path: Path | None) -> Any:
@@ -495,7 +523,7 @@ def _params(pairs: Sequence[str] | None) -> dict[str, Any]:
             raise ParameterError(f"-p takes FIELD=VALUE, got {pair!r}")
         try:
             values[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[name] = text
     return values
 
@@ -524,6 +552,8 @@ def _named(paths: Sequence[Path]) -> dict[str, pl.DataFrame]:
     """Credit tables by method, or by file where a method comes twice."""
     from workbench.store import read_credit
 
+    if len(set(paths)) < len(paths):
+        raise ParameterError(f"a credit is given twice: {[str(path) for path in paths]}")
     tables = []
     for path in paths:
         table, made_by = read_credit(path)

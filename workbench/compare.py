@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from workbench.errors import ParameterError
 
@@ -101,6 +103,37 @@ def compare(credits: Mapping[str, pl.DataFrame], *, top: int = 20) -> Comparison
         groups=pl.concat(_by_group(ranked, names, pair) for pair in pairs),
         disagreements=pl.concat(_disagreements(scored, names, pair, top) for pair in pairs),
     )
+
+
+def sign_table(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Steps by the sign of both advantages, (S,) each: left by row, right by column, (3, 3).
+
+    Rows and columns stand in the order +, 0, −.
+
+    Example:
+        >>> sign_table(np.array([1.0, 1.0, 0.0]), np.array([2.0, -1.0, -1.0])).tolist()
+        [[1, 0, 1], [0, 0, 1], [0, 0, 0]]
+    """
+    row, column = (np.where(np.abs(v) <= TOLERANCE, 1, 1 - np.sign(v)) for v in (left, right))
+    return np.bincount((3 * row + column).astype(np.int64), minlength=9).reshape(3, 3)
+
+
+def why_unranked(table: pl.DataFrame) -> pl.Series:
+    """Why rows of `pairs` or `groups` have no rank correlation, in words; empty where they have."""
+    left, right = (pl.col(f"{side}_std").fill_null(0) <= TOLERANCE for side in ("left", "right"))
+    gives = " gives all its steps the same credit"
+    reason = (
+        pl.when(pl.col("spearman").is_not_null())
+        .then(pl.lit(""))
+        .when(pl.col("steps") < 2)
+        .then(pl.lit("fewer than two steps"))
+        .when(left & right)
+        .then(pl.lit("each" + gives))
+        .when(left)
+        .then(pl.col("left") + gives)
+        .otherwise(pl.col("right") + gives)
+    )
+    return table.select(reason.alias("why_unranked")).to_series()
 
 
 def _value(k: int) -> str:

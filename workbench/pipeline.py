@@ -104,6 +104,9 @@ class RunResult:
         comparison: The methods compared; None for one method.
         exported: Folder of the weighted batch.
         export_method: Whose credit it carries.
+        params: Method -> fields that differ from its values.
+        embedder: Representation that was used.
+        state_text: What text of a step stood for its state.
         built: Artefacts made now, as paths below the workspace; what was there is not in it.
     """
 
@@ -116,6 +119,9 @@ class RunResult:
     comparison: Comparison | None
     exported: Path
     export_method: str
+    params: Mapping[str, Mapping[str, Any]]
+    embedder: str
+    state_text: StateText
     built: tuple[Path, ...]
 
 
@@ -158,6 +164,11 @@ def run(
     Raises:
         WorkbenchError: The first stage that the user can put right.
     """
+    if not methods:
+        raise ParameterError("run needs at least one method")
+    unused = sorted(set(params or {}) - set(methods))
+    if unused:
+        raise ParameterError(f"fields are set for {unused}, which are not scored: {list(methods)}")
     made = {name: create(name, (params or {}).get(name)) for name in methods}
     chosen = export_method or methods[-1]
     if chosen not in made:
@@ -167,7 +178,7 @@ def run(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
     )
     space = artefacts.space(Steps.from_log(log.frame), embedder, state_text)
-    if any("similarity" in method.method.needs for method in made.values()):
+    if any("similarity" in method.needs() for method in made.values()):
         report("index", 0, 0)
         _ = space.neighbours
     credits = {
@@ -188,5 +199,8 @@ def run(
         else None,
         exported=exported,
         export_method=chosen,
+        params=params or {},
+        embedder=embedder,
+        state_text=space.state_text,
         built=tuple(artefacts.built),
     )

@@ -1,78 +1,27 @@
-"""How near steps are to each other: similarity blocks inside groups, an index across them.
+"""How near the steps of a group are to each other, and what is expected of a step from its peers.
 
-Inside a group the proximity baseline is a kernel regression, exact and block-diagonal: only
+The proximity baseline is a kernel regression inside a group, exact and block-diagonal: only
 similarities of distinct states of one group are ever formed, with counts in place of repetitions.
-FAISS serves what crosses groups: the nearest steps anywhere in the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from workbench.errors import ArtefactError
 from workbench.returns import segment_sum
+from workbench.similarity import Similarity
 from workbench.steps import Index, Real, Steps, Truth
 
 Peers = Literal["all", "other_steps", "other_trajectories", "same_step"]
 
-BLOCK_CACHE = 64_000_000  # float64 similarities kept for the next temperature: 512 MB
 CHUNK = 4_000_000  # entries of one array of weights in flight: 32 MB
-
-
-@dataclass(frozen=True)
-class States:
-    """The distinct state texts of every group; U of them, those of a group adjacent.
-
-    Args:
-        state: State of each step. (S,) int64
-        start: First state of each group, and U at the end. (G + 1,) int64
-        text: The texts. (U,)
-    """
-
-    state: Index
-    start: Index
-    text: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Cosine similarities between the distinct states of each group, computed block by block.
-
-    Args:
-        states: The states.
-        vectors: Their vectors, of length 1 or 0. (U, D) float64, dense or sparse
-    """
-
-    states: States
-    vectors: Real | csr_array
-    _blocks: dict[int, Real] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether no state has a vector other than 0, so that no similarity says anything."""
-        return not abs(self.vectors).max() > 0.0
-
-    def block(self, group: int) -> Real:
-        """Similarities of the n distinct states of a group. (n, n) float64.
-
-        Blocks are kept while they fit into `BLOCK_CACHE`, so another temperature costs none.
-        """
-        if group in self._blocks:
-            return self._blocks[group]
-        first, last = self.states.start[group], self.states.start[group + 1]
-        vectors = self.vectors[first:last]
-        product = vectors @ vectors.T
-        block: Real = product.toarray() if isinstance(product, csr_array) else product
-        if sum(kept.size for kept in self._blocks.values()) + block.size <= BLOCK_CACHE:
-            self._blocks[group] = block
-        return block
 
 
 @dataclass(frozen=True)
@@ -131,51 +80,168 @@ def proximity_baseline(
     Returns:
         The baseline (S,) float64, 0 for a step without peers, and whether a step has peers (S,).
     """
-    baseline = np.zeros(len(steps))
+    baselines, has_peers = proximity_baselines(
+        similarity, steps, value, weight, temperatures=(temperature,), peers=peers
+    )
+    return baselines[0], has_peers
+
+
+def proximity_baselines(
+    similarity: Similarity,
+    steps: Steps,
+    value: Real,
+    weight: Real,
+    *,
+    temperatures: Sequence[float],
+    peers: Peers,
+) -> tuple[Real, Truth]:
+    """`proximity_baseline` at K temperatures; one that is half another costs no exponential.
+
+    Returns:
+        Baselines (K, S) float64, and whether a step has peers (S,).
+    """
+    baseline = np.zeros((len(temperatures), len(steps)))
     has_peers = np.zeros(len(steps), dtype=bool)
     with threadpool_limits(limits=1, user_api="blas"):
         for number in range(steps.groups):
             group = _group(similarity, steps, number)
             here = group.steps
-            for rows, mean, found in _group_baseline(
-                group, value[here], weight[here], temperature, peers
-            ):
-                at = np.arange(here.start, here.stop)[rows]
-                baseline[at], has_peers[at] = mean, found
+            for rows in _rows(group, weight[here], peers):
+                count, total = rows.count, rows.sums(weight[here] * value[here])
+                at = here.start + rows.members
+                has_peers[at] = rows.found[rows.row]
+                for k, near in _exponentials(rows.gap, temperatures):
+                    mean = _row_sum(near, total) / np.where(rows.found, _row_sum(near, count), 1.0)
+                    baseline[k, at] = mean[rows.row]
     return baseline, has_peers
 
 
-def _group_baseline(
-    group: _Group, value: Real, weight: Real, temperature: float, peers: Peers
-) -> Iterator[tuple[Index, Real, Truth]]:
-    """Baselines of a group's steps in chunks: which steps, their means, whether they have peers.
+@dataclass(frozen=True, kw_only=True)
+class PeerStatistics:
+    """What the weights of every step's peers look like, at K temperatures; 0 without peers.
 
-    Steps that share a state and what is left out (or, for `same_step`, kept) share a row.
+    Args:
+        own_step: Weight of the step itself among its peers. (K, S) float64
+        own_trajectory: Weight of the steps of its trajectory, itself included. (K, S) float64
+        effective: 1 / Σ w², the number of equally weighted peers that average as much. (K, S)
     """
+
+    own_step: Real
+    own_trajectory: Real
+    effective: Real
+
+
+def peer_statistics(
+    similarity: Similarity,
+    steps: Steps,
+    weight: Real,
+    *,
+    temperatures: Sequence[float],
+    peers: Peers,
+) -> PeerStatistics:
+    """Statistics of the weights of `peer_weights`; arguments as for `proximity_baselines`."""
+    own, trajectory, effective = np.zeros((3, len(temperatures), len(steps)))
+    with threadpool_limits(limits=1, user_api="blas"):
+        for number in range(steps.groups):
+            group = _group(similarity, steps, number)
+            here = group.steps
+            for rows in _rows(group, weight[here], peers, by_trajectory=True):
+                members, row = rows.members, rows.row
+                of_trajectory, square = rows.own_sums(weight[here]), rows.sums(weight[here] ** 2)
+                self_is_peer = weight[here][members] * (peers in ("all", "same_step"))
+                at = here.start + members
+                for k, near in _exponentials(rows.gap, temperatures):
+                    sum_ = np.where(rows.found, _row_sum(near, rows.count), 1.0)
+                    itself = near[row, group.state[members]]
+                    own[k, at] = self_is_peer * itself / sum_[row]
+                    trajectory[k, at] = (_row_sum(near, of_trajectory) / sum_)[row]
+                    squares = np.where(rows.found, _row_sum(near * near, square), 1.0)
+                    effective[k, at] = (rows.found * sum_**2 / squares)[row]
+    return PeerStatistics(own_step=own, own_trajectory=trajectory, effective=effective)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A chunk of a group's softmaxes: steps with the same state and the same peers share a row.
+
+    Args:
+        group: The group.
+        peers: Which steps are peers.
+        members: Steps of the group that are in this chunk, and the row of each. (c,), (c,)
+        row: See `members`.
+        part: What of the group the peers of a row leave out, or are. (r,) int64
+        trajectory: Trajectory of a row, if rows are of one. (r,) int64
+        count: Weight of a row's peers in each state. (r, n) float64
+        gap: Similarity less the largest among the row's peers; -inf where no peer is. (r, n)
+        found: Whether a row has peers. (r,) bool
+    """
+
+    group: _Group
+    peers: Peers
+    members: Index
+    row: Index
+    part: Index
+    trajectory: Index
+    count: Real
+    gap: Real
+    found: Truth
+
+    def sums(self, amount: Real) -> Real:
+        """Sum of the peers' amounts (m,) in each state. (r, n); exactly 0 where no peer is."""
+        return _peer_sums(self.group, amount, self.part, self.peers) * (self.count > 0)
+
+    def own_sums(self, amount: Real) -> Real:
+        """The same for peers that are in the row's own trajectory."""
+        group = self.group
+        part = _part(group, self.peers)
+        both = group.trajectory * (part.max() + 1) + part
+        wanted = self.trajectory * (part.max() + 1) + self.part
+        same_part = _sums_by(group, amount, both)[wanted].toarray()
+        if self.peers in ("all", "same_step"):
+            return np.asarray(same_part)
+        of_trajectory = _sums_by(group, amount, group.trajectory)[self.trajectory].toarray()
+        return np.asarray(of_trajectory - same_part)
+
+
+def _rows(
+    group: _Group, weight: Real, peers: Peers, *, by_trajectory: bool = False
+) -> Iterator[_Rows]:
+    """The rows of a group in chunks; `by_trajectory` keeps those of two trajectories apart."""
     part = _part(group, peers)
-    pair, row = np.unique(part * group.states + group.state, return_inverse=True)
-    state, part_of_row = pair % group.states, pair // group.states
-    shape = (int(part.max()) + 1, group.states)
-    named = weight if peers != "all" else np.zeros_like(weight)
-    part_count = csr_array((named, (part, group.state)), shape=shape)
-    part_total = csr_array((named * value, (part, group.state)), shape=shape)
-    count = segment_sum(weight, group.state, group.states)
-    total = segment_sum(weight * value, group.state, group.states)
+    trajectory = group.trajectory if by_trajectory else np.zeros_like(part)
+    parts = int(part.max()) + 1
+    key = (trajectory * parts + part) * group.states + group.state
+    distinct, row = np.unique(key, return_inverse=True)
     chunk = max(1, CHUNK // group.states)
-    for first in range(0, len(state), chunk):
-        rows = slice(first, first + chunk)
-        kept_count = part_count[part_of_row[rows]].toarray()
-        kept_total = part_total[part_of_row[rows]].toarray()
-        if peers != "same_step":
-            kept_count, kept_total = count - kept_count, total - kept_total
-        logit = group.similarity[state[rows]] / temperature
-        mean, found = _soft_mean(logit, kept_count, kept_total)
+    for first in range(0, len(distinct), chunk):
+        rest, state = np.divmod(distinct[first : first + chunk], group.states)
+        of_trajectory, of_part = np.divmod(rest, parts)
+        count = _peer_sums(group, weight, of_part, peers)
+        near = np.where(count > 0, group.similarity[state], -np.inf)
+        found = np.asarray((count > 0).any(axis=1))
+        near[~found] = 0.0
+        near -= near.max(axis=1, keepdims=True)
         members = np.flatnonzero((row >= first) & (row < first + chunk))
-        yield members, mean[row[members] - first], found[row[members] - first]
+        yield _Rows(
+            group, peers, members, row[members] - first, of_part, of_trajectory, count, near, found
+        )
+
+
+def _peer_sums(group: _Group, amount: Real, part: Index, peers: Peers) -> Real:
+    """Sum of the amounts of each row's peers in each state, from the row's part. (r, n)."""
+    of_part = _sums_by(group, amount, _part(group, peers))[part].toarray()
+    if peers in ("all", "same_step"):
+        return np.asarray(of_part)
+    return np.asarray(segment_sum(amount, group.state, group.states) - of_part)
+
+
+def _sums_by(group: _Group, amount: Real, part: Index) -> csr_array:
+    """Sum of amounts by part of the group and by state. (parts, n)."""
+    return csr_array((amount, (part, group.state)), shape=(int(part.max()) + 1, group.states))
 
 
 def _part(group: _Group, peers: Peers) -> Index:
-    """What of the group a step's peers leave out, or for `same_step` are. (m,) int64."""
+    """What of the group a step's peers leave out, or for `all` and `same_step` are. (m,) int64."""
     if peers == "other_steps":
         return np.arange(len(group.state))
     if peers == "other_trajectories":
@@ -185,15 +251,40 @@ def _part(group: _Group, peers: Peers) -> Index:
     return np.zeros_like(group.state)
 
 
-def _soft_mean(logit: Real, count: Real, total: Real) -> tuple[Real, Truth]:
-    """Σ_b e^{l_b} total_b / Σ_b e^{l_b} count_b by row, over states with a count. (r,) each."""
-    logit = np.where(count > 0, logit, -np.inf)
-    found = np.asarray(np.isfinite(logit).any(axis=1))
-    logit[~found] = 0.0
-    logit -= logit.max(axis=1, keepdims=True)
-    np.exp(logit, out=logit)
-    mean = (logit * total).sum(axis=1) / np.where(found, (logit * count).sum(axis=1), 1.0)
-    return np.where(found, mean, 0.0), found
+def _exponentials(gap: Real, temperatures: Sequence[float]) -> Iterator[tuple[int, Real]]:
+    """e^{gap / τ} for each temperature, as (its place, (r, n)); to be used before the next.
+
+    e^{gap / (τ/2)} is the square of e^{gap / τ}. As the largest gap of a row is 0, what underflows
+    is nothing beside it; a rounding error doubles with each square and stays below 1e-12 after ten.
+    """
+    for first, *others in octaves(temperatures):
+        near = np.exp(gap / temperatures[first])
+        yield first, near
+        for k in others:
+            np.multiply(near, near, out=near)
+            yield k, near
+
+
+def octaves(temperatures: Sequence[float]) -> list[list[int]]:
+    """Places of the temperatures in chains in which each is half the one before."""
+    return _octaves(tuple(temperatures))
+
+
+@lru_cache(maxsize=8)
+def _octaves(temperatures: tuple[float, ...]) -> list[list[int]]:
+    chains: list[list[int]] = []
+    for k in sorted(range(len(temperatures)), key=lambda k: -temperatures[k]):
+        half = [c for c in chains if temperatures[c[-1]] == 2.0 * temperatures[k]]
+        if half:
+            half[0].append(k)
+        else:
+            chains.append([k])
+    return chains
+
+
+def _row_sum(left: Real, right: Real) -> Real:
+    """Σ_b left_ab · right_ab. (r,)."""
+    return np.asarray(np.einsum("ab,ab->a", left, right))
 
 
 def peer_weights(
@@ -221,53 +312,3 @@ def peer_weights(
         return at, near, near
     share = weight[group.steps][at] * np.exp((near - near.max()) / temperature)
     return at + group.steps.start, share / share.sum(), near
-
-
-class NeighbourIndex:
-    """Exact nearest neighbours among the distinct states of a whole log, by FAISS.
-
-    Args:
-        vectors: One row a state, of length 1 or 0. (U, D)
-    """
-
-    def __init__(self, vectors: Real | csr_array) -> None:
-        import faiss
-
-        dense = vectors.toarray() if isinstance(vectors, csr_array) else vectors
-        self._index: Any = faiss.IndexFlatIP(dense.shape[1])
-        self._index.add(np.ascontiguousarray(dense, dtype=np.float32))
-
-    def nearest(self, state: int, count: int) -> tuple[Index, Real]:
-        """The `count` states nearest to a state, itself first, by cosine. (K,) int64, (K,).
-
-        A state comes first even where another has the same vector, or its own is 0.
-        """
-        query = self._index.reconstruct(state)[None]
-        near, at = self._index.search(query, min(count, self._index.ntotal))
-        order = np.lexsort((at[0], -near[0]))
-        others = order[at[0][order] != state][: len(order) - 1]
-        found = np.concatenate([[state], at[0][others]])
-        similarity = np.concatenate([query[0] @ query.T, near[0][others]])
-        return found.astype(np.int64), similarity.astype(np.float64)
-
-    def save(self, path: Path) -> None:
-        """Writes the index in FAISS's own format."""
-        import faiss
-
-        faiss.write_index(self._index, str(path))
-
-    @classmethod
-    def load(cls, path: Path) -> NeighbourIndex:
-        """Reads what `save` wrote.
-
-        Raises:
-            ArtefactError: FAISS cannot read the file.
-        """
-        import faiss
-
-        index = cls.__new__(cls)
-        try:
-            index._index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise ArtefactError(f"{path} is not a FAISS index: {error}") from error
-        return index

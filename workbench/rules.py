@@ -98,6 +98,13 @@ class Checks:
             "is in more than one group",
             "trajectory ids must be unique in a log; prefix them with the group",
         )
+        if "train_step" in has:
+            self._where(
+                "group_id",
+                pl.col("train_step").drop_nulls().n_unique().over("group_id") > 1,
+                "spans several values of train_step",
+                "put the train_step into group_id; leave the column out to join them on purpose",
+            )
         step = pl.col("step_index")
         self._where(
             "step_index",
@@ -164,7 +171,9 @@ def _cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     back gives another one, such as 1.5 as an integer or 2 as a truth value. Reals of 32 bits are
     rounded. NaN is how pandas writes a missing integer or truth value.
     """
-    if before.dtype == pl.Struct or (before.dtype == pl.Boolean and dtype == pl.String):
+    truth_as_text = before.dtype == pl.Boolean and dtype == pl.String
+    time_as_number = before.dtype.is_temporal() and dtype != pl.String
+    if before.dtype == pl.Struct or truth_as_text or time_as_number:
         raise pl.exceptions.InvalidOperationError(f"{before.dtype} is no {dtype}")
     if before.dtype.is_float() and (dtype.is_integer() or dtype == pl.Boolean):
         before = before.fill_nan(None)

@@ -39,6 +39,10 @@ class Validated:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
+TOO_LARGE = 1e100
+"""Sum of a trajectory's |rewards| from which on squares of it would overflow."""
+
+
 def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
     """Gives columns their canonical names: first as told, then by the aliases of `STEP_LOG`.
 
@@ -143,7 +147,8 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
 def _collapse(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Identical rows of one step become one row with their count in `copies`."""
     step = ["trajectory_id", "step_index"]
-    copies = frame.group_by(step).agg(pl.col("copies").cast(pl.Int64).sum().cast(pl.Int32))
+    total = pl.col("copies").cast(pl.Int64).sum().clip(upper_bound=2**31 - 1)
+    copies = frame.group_by(step).agg(total.cast(pl.Int32))
     if copies.height == frame.height:
         return frame, []
     first = frame.sort("source_row").unique(subset=step, keep="first", maintain_order=True)
@@ -157,7 +162,9 @@ def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         log = log.with_columns(pl.lit(None, dtype=pl.String).alias("excluded"))
     step, logged = pl.col("step_index").cast(pl.String), pl.col("excluded")
     # A reason of our own is found again if it still holds: the reward may have been mended.
-    foreign = (logged != "") & ~logged.str.starts_with("reward is ")
+    own = r"^reward is (null|not finite) at step \d+$|^reward is too large$"
+    foreign = (logged != "") & ~logged.str.contains(own)
+    usable = pl.col("reward").is_finite().all().over("trajectory_id")
     reason = (
         pl.when(foreign)
         .then(logged)
@@ -165,6 +172,8 @@ def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         .then(pl.lit("reward is null at step ") + step)
         .when(~pl.col("reward").is_finite())
         .then(pl.lit("reward is not finite at step ") + step)
+        .when(usable & (pl.col("reward").abs().sum().over("trajectory_id") > TOO_LARGE))
+        .then(pl.lit("reward is too large"))
     )
     first = reason.sort_by("step_index").drop_nulls().first().over("trajectory_id")
     log = log.with_columns(first.alias("excluded"))

@@ -10,8 +10,9 @@ import polars as pl
 
 from workbench.embed import DEFAULT_EMBEDDER, Embedder, Progress, StateText, VectorCache, resolve
 from workbench.keys import exact_key
-from workbench.proximity import NeighbourIndex, Similarity, States
+from workbench.neighbours import NeighbourIndex
 from workbench.returns import segment_sum
+from workbench.similarity import Similarity, States
 from workbench.steps import Index, Steps
 
 IndexStore = Callable[[str, Callable[[], NeighbourIndex]], NeighbourIndex]
@@ -73,10 +74,10 @@ class Space:
                 bare observations. None takes the space's embedder and state text.
             progress: Called with (done, total) in place of the space's own.
         """
-        name = embedder or ""
+        name = "" if embedder is None else embedder
         if name not in self._similarities:
-            own = resolve(embedder, self._cache) if embedder else self.embedder
-            text = StateText() if embedder else self.state_text
+            own = self.embedder if embedder is None else resolve(embedder, self._cache)
+            text = self.state_text if embedder is None else StateText()
             states = group_states(self.steps, text)
             counts = self._counts(own, states)
             vectors = own.encode(states.text, counts, states.start, progress or self._progress)
@@ -110,14 +111,20 @@ class Space:
         start = np.array([0, len(distinct)], dtype=np.int64)
         return States(joined["state"].to_numpy().astype(np.int64), start, distinct.to_list())
 
+    @property
+    def log_counts(self) -> Index:
+        """How many steps each state of `log_states` counts for the embedder. (U,) int64."""
+        return self._counts(self.embedder, self.log_states)
+
     @cached_property
     def neighbours(self) -> NeighbourIndex:
         """The index over `log_states`."""
         states = self.log_states
 
         def build() -> NeighbourIndex:
-            counts = self._counts(self.embedder, states)
-            vectors = self.embedder.encode(states.text, counts, states.start, self._progress)
+            vectors = self.embedder.encode(
+                states.text, self.log_counts, states.start, self._progress
+            )
             return NeighbourIndex(vectors)
 
         if self._index_store is None:

@@ -52,6 +52,11 @@ class StateText:
             parts = list(string.Formatter().parse(self.template))
         except ValueError as error:
             raise ParameterError(f"template {self.template!r}: {error}") from error
+        if all(name is None for _, name, _, _ in parts):
+            raise ParameterError(
+                f"template {self.template!r} names no column, so all states would be the same; "
+                f"expected some of {[f'{{{name}}}' for name in PLACEHOLDERS]}"
+            )
         unknown = sorted({name for _, name, _, _ in parts if name is not None} - {*PLACEHOLDERS})
         if unknown or any(spec or conversion for _, _, spec, conversion in parts):
             raise ParameterError(

@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, ParameterError
 
 PACKAGE = "trajectory-workbench"
 MANIFEST = "manifest.json"
@@ -50,7 +50,13 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` and renames it when the block ends without an error."""
+    """Gives a temporary path beside `path` and renames it when the block ends without an error.
+
+    Raises:
+        ParameterError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise ParameterError(f"{path} is a folder. Hint: name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -95,7 +101,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     files = {
         file.relative_to(folder).as_posix(): file_digest(file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != MANIFEST
+        if file.is_file() and file != folder / MANIFEST
     }
     text = json.dumps({**content, "files": files}, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -145,7 +151,7 @@ def read_credit(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     """
     try:
         metadata = pl.read_parquet_metadata(path)
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ArtefactError(f"{path} cannot be read as a credit file: {error}") from error
     if METADATA_KEY not in metadata or "advantage" not in table.columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shlex
 import sys
@@ -56,8 +57,8 @@ def number(value: Any) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """The text on one line, cut with … where it is longer."""
-    line = " ".join(text.split())
+    """The text on one line, cut with … where it is longer; · for what a terminal would obey."""
+    line = "".join(sign if sign.isprintable() else "·" for sign in " ".join(text.split()))
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
@@ -147,21 +148,39 @@ def _in_short(facts: Facts) -> list[str]:
 
 
 def next_command(result: RunResult) -> str:
-    """Explains the step on which the first and the last method differ most."""
-    log = result.log
-    method, cache = list(result.credits)[-1], result.workspace / "embeddings"
-    step = "TRAJECTORY:INDEX"
-    if result.comparison is not None:
-        differences = result.comparison.disagreements
-        first, last = result.comparison.names[0], result.comparison.names[-1]
-        of_pair = differences.filter(
-            (differences["left"] == first) & (differences["right"] == last)
-        )
-        if of_pair.height:
-            row = of_pair.row(0, named=True)
-            step = f"{row['trajectory_id']}:{row['step_index']}"
-    parts = ["workbench", "explain", str(log), "-m", method, "--step", step, "--cache", str(cache)]
+    """Explains the step on which the first and the last method differ most, as it was scored."""
+    method = result.export_method
+    parts = ["workbench", "explain", str(result.log), "-m", method, "--step", _telling_step(result)]
+    for field, value in result.params.get(method, {}).items():
+        parts += ["-p", f"{field}={value if isinstance(value, str) else json.dumps(value)}"]
+    text = result.state_text
+    if text.template != "{observation}":
+        parts += ["--state", text.template, "--last-actions", str(text.last_actions)]
+    parts += ["--embedder", result.embedder, "--cache", str(result.workspace / "embeddings")]
     return shlex.join(parts)
+
+
+def _telling_step(result: RunResult) -> str:
+    """The step of the largest disagreement, or of one method's largest credit."""
+    import polars as pl
+
+    from workbench.store import read_credit
+
+    if result.comparison is not None:
+        names = result.comparison.names
+        differences = result.comparison.disagreements
+        pair = (differences["left"] == names[0]) & (differences["right"] == names[-1])
+        rows = differences.filter(pair)
+    else:
+        credit, _ = read_credit(result.credits[result.export_method])
+        size = pl.col("advantage").abs()
+        rows = credit.sort(size, descending=True, nulls_last=True, maintain_order=True)
+    row = rows.row(0, named=True)
+    return f"{row['trajectory_id']}:{row['step_index']}"
+
+
+def _matches(pattern: str) -> bool:
+    return bool(glob.glob(pattern))  # noqa: PTH207  it takes absolute patterns
 
 
 def app_command(
@@ -184,7 +203,7 @@ def app_command(
         raise MissingDependencyError(
             f"{script} is not there. Hint: the app runs from a clone, installed with pip install -e"
         )
-    missing = [log for log in logs if not glob.glob(log)]  # noqa: PTH207  it takes absolute patterns
+    missing = [log for log in logs if not Path(log).exists() and not _matches(log)]
     if missing:
         raise ParameterError(f"{missing[0]} does not exist")
     if headless is None:

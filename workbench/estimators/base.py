@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
+import numpy as np
 import polars as pl
 
 from workbench.errors import ParameterError, UnknownNameError
@@ -228,6 +229,10 @@ class Estimator(ABC):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The named terms whose values sum to the advantage."""
 
+    def needs(self) -> Sequence[str]:
+        """What these fields ask of the space: "similarity", "keys"."""
+        return self.method.needs
+
     def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """Diagnostics by name, one number a step. Each (S,) float64."""
         return {}
@@ -237,13 +242,27 @@ class Estimator(ABC):
         return ()
 
     def __call__(self, steps: Steps, space: Space) -> Credit:
-        """The credit of every scored step."""
-        return Credit(
-            steps=steps,
-            terms=self.terms(steps, space),
-            outputs=self.outputs(steps, space),
-            notes=tuple(self.notes(steps)),
-        )
+        """The credit of every scored step.
+
+        Raises:
+            MissingInputError: The log lacks what the method needs.
+            ParameterError: An advantage would not be finite.
+        """
+        # What overflows is refused below, with its step named.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            credit = Credit(
+                steps=steps,
+                terms=self.terms(steps, space),
+                outputs=self.outputs(steps, space),
+                notes=tuple(self.notes(steps)),
+            )
+            wrong = np.flatnonzero(~np.isfinite(credit.advantage))
+        if len(wrong):
+            raise ParameterError(
+                f"{len(wrong)} advantages are not finite, first at {steps.identity(wrong[0])}: "
+                f"rewards or fields are too large for {self}"
+            )
+        return credit
 
 
 _METHODS: dict[str, Method] = {}

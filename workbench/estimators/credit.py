@@ -35,7 +35,8 @@ class Term:
         factor: What the difference is multiplied with; 0 where a rule switches it off. (S,)
         peers: Whose values make the baseline of a step: a frame with `PEERS_SCHEMA`'s columns but
             `term`, `group_id` and `trajectory_id`, and with `step` (S-number) or `trajectory`
-            (N-number); Σ weight · value is the baseline.
+            (N-number); Σ weight · value is the baseline, but for a step without peers, whose
+            baseline is its own score.
         facts: The numbers behind a step's score, baseline and factor, by name.
     """
 
@@ -82,7 +83,8 @@ class Explanation:
         parts: Score and baseline of each term, scaled; they sum to it too.
         facts: Term -> the numbers behind it.
         peers: The members of each term's baseline, heaviest first; Σ weight · value is the
-            baseline. Columns `PEERS_SCHEMA`; step_index is null where a whole trajectory is meant.
+            baseline, as in `Term`. Columns `PEERS_SCHEMA`; step_index is null where a whole
+            trajectory is meant.
     """
 
     step: Mapping[str, Any]

@@ -194,10 +194,9 @@ def episode_term(
         }
 
     def peers(step: int) -> Peers:
-        members = scores.peers(steps, step)
-        if baseline[group[step]] == 0.0 and scores.lone[group[step]]:
+        if method.group_of_one == "raw" and scores.lone[group[step]]:
             return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
-        return members
+        return scores.peers(steps, step)
 
     return Term(
         score=scores.score,

@@ -15,6 +15,12 @@ from workbench.estimators.base import Dialect, Golden, estimator, parameter
 from workbench.estimators.credit import Peers, Term
 from workbench.estimators.episode import EpisodeScores, episode_scores, episode_term
 from workbench.estimators.gigpo import StepMethod
+from workbench.estimators.success import (
+    success_rate,
+    success_weight,
+    trajectory_success,
+    worth_of_success,
+)
 from workbench.proximity import peer_weights, proximity_baseline
 from workbench.returns import segment_constant, segment_mean, segment_std
 from workbench.space import Space
@@ -92,7 +98,8 @@ class ProxMO(StepMethod):
     step term of exactly 0, as does a step without peers; a group of one has an episode term of 0.
     A state text without a token has similarity 0 to every text under `tfidf`.
 
-    **Conventions**: episode statistics over trajectories, ddof 1, eps 1e-6; peers all steps of the
+    **Conventions**: episode statistics over trajectories, ddof 1, eps 1e-6; the invalid penalty is
+    in units of one success; peers all steps of the
     group at any time, self included, because that is what bears the name. A step's own trajectory
     says nothing independent about it: `peers="other_trajectories"` leaves it out. `same_state`
     takes only steps with the very same observation, equally weighted (GiGPO's step term).
@@ -184,22 +191,17 @@ class ProxMO(StepMethod):
                     "episode terms carry no success weight (psc=auto); set success_threshold to "
                     "define it"
                 )
-        worth = self._worth_of_success(steps)
-        if worth is not None and self.reward_scale is None:
+        worth = worth_of_success(steps)
+        if worth is not None and np.any(self._scale(steps) != worth):
             notes.append(
-                f"a success pays {worth:g}, so the step term is {worth:g} times that of a reward of 1; "
-                f"set reward_scale={worth:g}"
+                f"a success pays {worth:g} here, and rewards are not scaled by that; "
+                f"set reward_scale={worth:g} for credit in units of one success"
             )
         return notes
 
-    def _worth_of_success(self, steps: Steps) -> float | None:
-        """What every success pays where that is not 1 and failures pay 0; None elsewhere."""
-        success = steps.of_trajectory("success").fill_null(value=False).to_numpy()
-        reward = steps.episode_reward / self._scale(steps)
-        paid = np.unique(reward[success])
-        if len(paid) != 1 or paid[0] in (0.0, 1.0) or np.any(reward[~success] != 0.0):
-            return None
-        return float(paid[0])
+    def needs(self) -> Sequence[str]:
+        """Similarities, unless peers are the steps in the very same state."""
+        return ("keys",) if self.peers == "same_state" else ("similarity",)
 
     def _scale(self, steps: Steps) -> Real:
         """What one success is worth in each trajectory. (N,) float64."""
@@ -218,7 +220,8 @@ class ProxMO(StepMethod):
             rate = np.where(scores.lone, 0.0, np.clip(scores.mean, 0.0, 1.0))
             defined = np.full(len(steps), self.psc != "off")
             return rate[steps.group], scores.score > 0.5, defined
-        success, defined = self._trajectory_success(steps)
+        reward = steps.episode_reward / self._scale(steps)
+        success, defined = trajectory_success(steps, reward, self.success_threshold)
         if self.psc == "on" and not defined.all():
             where = steps.identity(int(steps.group_start[int(np.argmin(defined))]))["group_id"]
             raise MissingInputError(
@@ -226,31 +229,9 @@ class ProxMO(StepMethod):
                 "`success` column nor rewards of 0 and 1. Hint: -p success_threshold=0.5, or "
                 "-p psc=off"
             )
-        counted = steps.counted[steps.trajectory_start[:-1]].astype(np.float64)
-        group = steps.trajectory_group
-        rate = segment_mean(success.astype(np.float64), group, steps.groups, counted)
         defined &= self.psc != "off"
+        rate = success_rate(steps, success)
         return rate[steps.group], success[steps.trajectory], defined[steps.group]
-
-    def _trajectory_success(self, steps: Steps) -> tuple[Truth, Truth]:
-        """Success of each trajectory (N,), and whether it is defined for each group (G,)."""
-        group, groups = steps.trajectory_group, steps.groups
-
-        def everywhere(truth: Truth) -> Truth:
-            return np.asarray(np.bincount(group, weights=~truth, minlength=groups) == 0)
-
-        reward = steps.episode_reward / self._scale(steps)
-        logged = steps.of_trajectory("success")
-        has_logged = everywhere(logged.is_not_null().to_numpy())
-        binary = everywhere(np.isclose(reward, 0.0) | np.isclose(reward, 1.0))
-        threshold = 0.5 if self.success_threshold is None else self.success_threshold
-        success = np.where(
-            has_logged[group],
-            logged.fill_null(value=False).to_numpy(),
-            reward >= np.where(binary[group], 0.5, threshold),
-        )
-        defined: Truth = has_logged | binary | (self.success_threshold is not None)
-        return success.astype(bool), defined
 
     def _step_term(self, steps: Steps, space: Space, scale: Real) -> Term:
         score = self.step_score(steps, scale[steps.trajectory])
@@ -278,8 +259,9 @@ class ProxMO(StepMethod):
             factor[:] = 0.0
         if self.step_norm == "std":
             deviation = segment_std(score, group, groups, weight)[group]
-            divisor = np.where(constant, 1.0, deviation + self.eps)
-            factor = np.where(constant, 0.0, factor / divisor)
+            level = segment_constant(score, group, groups, weight > 0)[group]
+            divisor = np.where(level, 1.0, deviation + self.eps)
+            factor = np.where(level, 0.0, factor / divisor)
 
         def facts(step: int) -> dict[str, Any]:
             members, share, _ = peer_weights(similarity, steps, weight, step, **how)
@@ -296,27 +278,3 @@ class ProxMO(StepMethod):
             return Peers(step=members, weight=share, value=score[members], similarity=near)
 
         return Term(score=score, baseline=baseline, factor=factor, peers=peers, facts=facts)
-
-
-def success_weight(rate: Real, success: Truth, alpha: float, beta: float) -> Real:
-    """The weight that ProxMO gives an episode term.
-
-        w = 1 + β(σ((1−p)^α) − ½) on success        w = 1 + β(σ(−p^α) − ½) on failure
-
-    Success on a hard task weighs more than 1, failure on an easy one less than 1.
-
-    Args:
-        rate: p, success rate of the group, in [0, 1]. (S,) float64
-        success: Whether the trajectory succeeded. (S,) bool
-        alpha: α ≥ 0.
-        beta: β ≥ 0.
-
-    Returns:
-        (S,) float64.
-
-    Example:
-        >>> success_weight(np.array([0.0, 1.0]), np.array([True, False]), 4.0, 0.1).round(4)
-        array([1.0231, 0.9769])
-    """
-    distance = np.where(success, (1.0 - rate) ** alpha, -(rate**alpha))
-    return np.asarray(1.0 + beta * (1.0 / (1.0 + np.exp(-distance)) - 0.5))

@@ -60,7 +60,8 @@ class RLOO(GroupMethod):
 
     **Differs from** verl's loop form, which passes the raw reward of a group of one, and from
     verl-agent, which leaves out one step row only: the trajectory's other rows, with the same
-    reward, stay in the baseline (dialects).
+    reward, stay in the baseline (dialects). In `verl-agent-first-row` the baseline is that of the
+    peers shown plus the fact `own_first_row_share`.
 
     Source: Ahmadian et al., arXiv 2402.14740.
     """
@@ -80,7 +81,12 @@ class RLOO(GroupMethod):
             baseline[others <= 0] = 0.0
 
         def facts(step: int) -> dict[str, Any]:
-            return {"others": float(others[step]), "population": self.population}
+            found: dict[str, Any] = {"others": float(others[step]), "population": self.population}
+            if self.population == "first_row":
+                # The originals leave out a step's own score where its first row's is in the sum.
+                own = scores.value[steps.trajectory[step]] - scores.own[step]
+                found["own_first_row_share"] = float(own / max(others[step], 1.0))
+            return found
 
         def peers(step: int) -> Peers:
             return scores.peers(steps, step, leave_out=bool(scores.own_weight[step]))

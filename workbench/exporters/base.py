@@ -15,7 +15,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -55,11 +55,13 @@ class Exporter:
         name: What users type.
         description: One line: what it writes and who reads it.
         export: The function.
+        choices: Option -> the values it can have, each with what it means.
     """
 
     name: str
     description: str
     export: Export
+    choices: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -91,11 +93,18 @@ _EXPORTERS: dict[str, Exporter] = {}
 ExportFunction = TypeVar("ExportFunction", bound=Callable[..., Manifest])
 
 
-def exporter(name: str, *, description: str) -> Callable[[ExportFunction], ExportFunction]:
-    """Registers a function as the target of this name."""
+def exporter(
+    name: str,
+    *,
+    description: str,
+    choices: Mapping[str, Mapping[Any, str]] | None = None,
+) -> Callable[[ExportFunction], ExportFunction]:
+    """Registers a function as the target of this name; see `Exporter` for the arguments."""
 
     def register(export: ExportFunction) -> ExportFunction:
-        _EXPORTERS[name] = Exporter(name=name, description=description, export=export)
+        _EXPORTERS[name] = Exporter(
+            name=name, description=description, export=export, choices=choices or {}
+        )
         return export
 
     return register

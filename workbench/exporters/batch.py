@@ -79,7 +79,7 @@ def check_batch(directory: Path, manifest: Manifest) -> pl.DataFrame:
         )
     try:
         schema = pq.read_schema(path)
-        rows = pl.read_parquet(path)
+        rows = pl.read_parquet(path, glob=False)
     except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise ArtefactError(f"{path} cannot be read: {error}") from error
     expected = TOKEN_SCHEMA if manifest.token_level else TEXT_SCHEMA

@@ -19,7 +19,10 @@ from workbench.exporters.manifest import Manifest
 from workbench.exporters.selection import Selection, counts, places, select
 from workbench.exporters.tokens import token_rows
 
-UNITS = ("trajectory", "step")
+UNITS: Mapping[str, str] = {
+    "trajectory": "one row a trajectory",
+    "step": "one row a step, with all that led to it",
+}
 WEIGHTS: Mapping[str, str] = {
     "none": "1 everywhere",
     "inverse_length": "1 / number of trained steps of the trajectory, 0 where there is none",
@@ -32,6 +35,14 @@ WEIGHTS: Mapping[str, str] = {
         "Parquet with one row a trajectory or step and its advantages, and a manifest; loads "
         "with Hugging Face datasets."
     ),
+    choices={
+        "unit": {None: "trajectories, and steps where prompts do not follow on", **UNITS},
+        "weight": WEIGHTS,
+        "drop_zero_groups": {
+            False: "keep every group",
+            True: "leave out groups in which no trained step has an advantage",
+        },
+    },
 )
 def export(
     log: pl.DataFrame,

@@ -11,15 +11,29 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
-from workbench.artefacts import Artefacts, StoredLog
+from workbench.artefacts import Artefacts, StoredLog, provenance
 from workbench.compare import Comparison, compare
 from workbench.embed import Progress
 from workbench.estimators import Credit, create, methods
-from workbench.facts import Facts, facts
+from workbench.estimators.proxmo import ProxMO
+from workbench.exporters import get
+from workbench.exporters.archive import Archive, archive
+from workbench.facts import Facts, facts, group_table, length_histogram
+from workbench.held_out import HeldOut, held_out
+from workbench.rollouts import Rollouts
 from workbench.space import Space
 from workbench.steps import Steps
+from workbench.tuning import (
+    Sweep,
+    Trial,
+    overrides,
+    similarity_spread,
+    sweep,
+    swept,
+)
 from workbench.ui.library import Library, LogEntry
 
 
@@ -39,6 +53,24 @@ def stored(log_id: str, _entry: LogEntry) -> StoredLog:
 def log_facts(log_id: str, _entry: LogEntry) -> Facts:
     """What is in a log."""
     return facts(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def rollouts(log_id: str, _entry: LogEntry) -> Rollouts:
+    """A log's trajectories in its order."""
+    return Rollouts.from_log(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def log_groups(log_id: str, _entry: LogEntry) -> pl.DataFrame:
+    """A log's groups."""
+    return group_table(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def log_lengths(log_id: str, _entry: LogEntry) -> pl.DataFrame:
+    """How long a log's trajectories are."""
+    return length_histogram(stored(log_id, _entry).frame)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -103,3 +135,81 @@ def comparison(
         return compare({name: found.table() for name, found in credits.items()}, top=50)
 
     return _comparison(key, make)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Building the batch …")
+def _batch(key: str, _make: Callable[[], Archive]) -> Archive:
+    return _make()
+
+
+def batch(
+    log_id: str,
+    embedder: str,
+    scored: tuple[str, Mapping[str, Any]],
+    export: tuple[str, Mapping[str, Any]],
+    entry: LogEntry,
+) -> Archive:
+    """The batch of a log: a method with the fields set, for a target with its options."""
+    (method, params), (to, options) = scored, export
+    key = json.dumps([log_id, embedder, method, params, to, options], sort_keys=True)
+
+    def make() -> Archive:
+        log = stored(log_id, entry)
+        table, made_by = credit_table(log_id, embedder, method, params, entry)
+        return archive(get(to), log.frame, table, made_by, **options)
+
+    return _batch(key, make)
+
+
+def credit_table(
+    log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """A credit as `workbench score` writes it into a file, and what it is made of."""
+    found = credit(log_id, embedder, method, params, entry)
+    log, where = stored(log_id, entry), space(log_id, embedder, entry)
+    sha256 = log.sha256 if entry.source == str(log.path) else log.source_sha256
+    return found.table(), provenance(method, create(method, params), where, sha256, found)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Trying other temperatures …")
+def _sweep(
+    log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
+) -> Sweep:
+    params = json.loads(fields)
+    found = credit(log_id, embedder, "proxmo", params, _entry)
+    where = space(log_id, embedder, _entry)
+    return sweep(ProxMO(**params), found, where, temperatures)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _trial(
+    log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
+) -> Trial:
+    params = json.loads(fields)
+    weighting = {"gamma", "peers"} & set(params)  # the other fields change no baseline
+    of_baseline = json.dumps({name: params[name] for name in sorted(weighting)})
+    found = credit(log_id, embedder, "proxmo", params, _entry)
+    return Trial(found, _sweep(log_id, embedder, of_baseline, temperatures, _entry))
+
+
+def trial(
+    log_id: str, embedder: str, params: Mapping[str, Any], temperature: float, entry: LogEntry
+) -> Trial:
+    """ProxMO's credit of a log with the temperature left open, but open to this one."""
+    others = {name: value for name, value in params.items() if name != "temperature"}
+    key = json.dumps(others, sort_keys=True)
+    temperatures = swept(temperature, len(steps(log_id, entry)))
+    return _trial(log_id, embedder, key, temperatures, entry)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Holding out one rollout after the other …")
+def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -> HeldOut:
+    """How well ProxMO's baseline predicts the returns of rollouts it has not seen, by τ."""
+    found = credit(log_id, embedder, "proxmo", overrides({"gamma": gamma}), _entry)
+    return held_out(ProxMO(gamma=gamma), found, space(log_id, embedder, _entry))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def spread(log_id: str, embedder: str, _entry: LogEntry) -> float | None:
+    """How far similarities inside a group of a log differ."""
+    return similarity_spread(space(log_id, embedder, _entry).similarity())

@@ -18,8 +18,10 @@ import streamlit as st
 
 from workbench.errors import UnknownNameError
 from workbench.estimators import create
+from workbench.exporters import get
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
+DEFAULT_TARGET = "weighted-batch"
 PROXMO_FIELDS = ("temperature", "peers", "gamma", "step_weight", "alpha", "beta")
 
 # Keys of st.session_state. Widgets: "w_<page>_<what>".
@@ -29,25 +31,40 @@ LIBRARY, ENTRY, PAGES, ALLOW_PATHS = "library", "entry", "pages", "allow_paths"
 MESSAGES = "messages"
 LOG_PICKER = "w_frame_log"
 EMBEDDER_PICKER = "w_frame_embedder"
-UPLOAD = "w_log_upload"
+ADDED, REFUSED = "added_logs", "refused_log"
+UPLOAD = "w_log_upload_{number}"
+PATH_INPUT = "w_log_path_{number}"
 UPLOAD_FORMAT = "w_log_format"
-MAPPING = "w_log_map_{column}"
+SKIP_BAD, QUARANTINE = "w_log_skip_bad", "w_log_quarantine"
+IMPORT, IMPORT_MAPPED, DISCARD = "w_log_import", "w_log_import_mapped", "w_log_discard"
+MAPPING = "w_log_map_{files}_{column}"
 GROUP_TABLE = "w_log_groups"
 METHODS_PICKER = "w_methods_{page}"
 GROUP_PICKER = "w_rollout_group"
 TRAJECTORY_PICKER = "w_rollout_trajectory"
 STRIP = "w_rollout_strip"
-PEERS_TABLE = "w_rollout_peers"
+# Tables of a step carry its row, so that a selection never outlives the step it was made for.
+PEERS_TABLE = "w_rollout_peers_{term}_{row}"
 NEIGHBOURS = "w_rollout_neighbours"
+NEIGHBOURS_TABLE = "w_rollout_neighbours_{row}"
+MOVE = "w_rollout_move_{what}_{by}"
+OPEN_STEP = "w_rollout_open_{index}"
+TRANSCRIPT_PAGE = "w_rollout_page_{page}_of_{pages}"
+WHOLE_TEXT = "w_rollout_whole_{what}_{row}"
+EXPLAINED = "w_rollout_explained"
+OWN_SCALE = "w_rollout_own_scale"
 TEMPERATURE = "w_tune_temperature"
 TUNE_FIELD = "w_tune_{field}"
+DRAFT = "tune_draft"
 PAIR = "w_methods_pair"
+SCATTER = "w_methods_scatter"
 DISAGREEMENTS = "w_methods_disagreements"
 EXPORT = "w_export_{option}"
 
 # Keys of the URL.
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
 URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
+URL_PAIR, URL_EXPORT = "pair", "export"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +79,8 @@ class View:
         proxmo: Applied fields of ProxMO that differ from its defaults.
         temperature: τ under the slider, not applied yet; None where it is the applied one.
         pin: τ that changes are counted against; None for the applied one.
+        pair: The two methods that are set against each other; None for the first two.
+        export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
     """
 
     log: str = ""
@@ -71,6 +90,8 @@ class View:
     proxmo: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     pin: float | None = None
+    pair: tuple[str, str] | None = None
+    export: Mapping[str, Any] = field(default_factory=dict)
 
     def params(self, method: str) -> dict[str, Any]:
         """Fields that the view sets for a method; only plain `proxmo` is tuned here."""
@@ -87,6 +108,8 @@ class View:
             URL_PROXMO: json.dumps(self.proxmo, sort_keys=True) if self.proxmo else "",
             URL_TEMPERATURE: f"{self.temperature:.6g}" if self.temperature else "",
             URL_PIN: f"{self.pin:.6g}" if self.pin else "",
+            URL_PAIR: ",".join(self.pair) if self.pair else "",
+            URL_EXPORT: json.dumps(self.export, sort_keys=True) if self.export else "",
         }
         return {key: value for key, value in entries.items() if value}
 
@@ -103,6 +126,8 @@ class View:
             URL_PROXMO: ("proxmo", _proxmo),
             URL_TEMPERATURE: ("temperature", _temperature),
             URL_PIN: ("pin", _temperature),
+            URL_PAIR: ("pair", _pair),
+            URL_EXPORT: ("export", _export),
         }
         for key, (name, read) in readers.items():
             if query.get(key):
@@ -133,6 +158,25 @@ def _proxmo(text: str) -> dict[str, Any]:
         raise ValueError(f"expected a JSON object with fields of {list(PROXMO_FIELDS)}")
     create("proxmo", fields)
     return fields
+
+
+def _pair(text: str) -> tuple[str, str]:
+    names = _methods(text)
+    if len(names) != 2:
+        raise ValueError("expected two methods")
+    return names[0], names[1]
+
+
+def _export(text: str) -> dict[str, Any]:
+    chosen = json.loads(text)
+    if not isinstance(chosen, dict) or set(chosen) - {"method", "to", "options"}:
+        raise ValueError("expected a JSON object with method, to and options")
+    create(str(chosen.get("method", DEFAULT_METHODS[0])))
+    known = get(str(chosen.get("to", DEFAULT_TARGET))).options
+    options = chosen.get("options", {})
+    if not isinstance(options, dict) or set(options) - set(known):
+        raise ValueError(f"expected options of {list(known)}")
+    return chosen
 
 
 def _temperature(text: str) -> float:

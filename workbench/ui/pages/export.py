@@ -1,10 +1,298 @@
-"""Placeholder of the export page."""
+"""Give me the batch: a method, a target, its options; what is in the file, and the file."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
 import streamlit as st
+
+from workbench.errors import WorkbenchError
+from workbench.estimators.variants import variants
+from workbench.exporters import Exporter, targets
+from workbench.exporters.archive import FOLDER, Archive
+from workbench.exporters.findings import balance, findings
+from workbench.exporters.worth import Worth
+from workbench.ui import cache, command, frame, state
+from workbench.ui.text import escaped, shortened
+
+TOP_GROUPS = 10
+_VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "– n/a"}
+_AUTOMATIC = "automatic"
+_OF_THE_PLACE = "overwrite"  # an option of where to write, not of what
 
 
 def page() -> None:
     """The page."""
-    st.title("export")
+    heading = st.columns([5, 1], vertical_alignment="bottom")
+    heading[0].title("Export")
+    method, target, options = _pickers()
+    _ = frame.credits(method)
+    with heading[1]:
+        command.popover(_commands(method, target, options))
+    batch = _batch(method, target, options)
+    if batch is None:
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _checks(batch)
+    with right:
+        _download(batch, method, target)
+        _balance(batch)
+    if batch.worth:
+        _worth(batch.worth)
+    _turn_off(batch)
+    _manifest(batch)
+    if frame.allow_paths():
+        _write(method, target, options)
+
+
+def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
+    """Method, target and its options, as the view has them."""
+    view, known = state.current(), targets()
+    method = view.export.get("method", view.methods[-1])
+    target = known[view.export.get("to", state.DEFAULT_TARGET)]
+    own = {name: default for name, default in target.options.items() if name != _OF_THE_PLACE}
+    places = st.columns(2 + len(own), vertical_alignment="bottom")
+    _picker(places[0], "Method", "method", variants(), method)
+    _picker(places[1], "For", "to", list(known), target.name)
+    chosen = {}
+    for place, (name, default) in zip(places[2:], own.items(), strict=True):
+        given = view.export.get("options", {}).get(name, default)
+        chosen[name] = _option(place, target, name, given, default)
+    applied = ", ".join(f"{name} {value}" for name, value in view.params(method).items())
+    fields = f"{method} with {applied}" if applied else f"{method} as it is by default"
+    st.caption(f"{escaped(fields)}. {escaped(target.description)}")
+    return method, target, chosen
+
+
+def _picker(place: Any, label: str, part: str, values: list[str], value: str) -> None:
+    key = state.EXPORT.format(option=part)
+    st.session_state[key] = value
+    place.selectbox(
+        label,
+        values,
+        key=key,
+        on_change=lambda: _choose({part: st.session_state[key]}),
+    )
+
+
+def _choose(changes: Mapping[str, Any]) -> None:
+    """Takes a choice into the view; another target has other options."""
+    kept = dict(state.current().export)
+    if "to" in changes:
+        kept.pop("options", None)
+    state.update(export={**kept, **changes})
+
+
+def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -> Any:
+    """A widget for one option; one that no widget fits keeps its default."""
+    key, choices = state.EXPORT.format(option=f"option_{name}"), target.choices.get(name, {})
+    label = name.replace("_", " ").capitalize()
+
+    def take(value: Any) -> None:
+        others = dict(state.current().export.get("options", {}))
+        _choose({"options": {**others, name: value}})
+
+    if isinstance(default, bool):
+        given = st.session_state[key] = given if isinstance(given, bool) else default
+        place.checkbox(
+            label,
+            key=key,
+            help=choices.get(True),
+            on_change=lambda: take(st.session_state[key]),
+        )
+        return given
+    if not choices:
+        return default
+    # A select box takes None for nothing chosen, so a choice is known by its name there.
+    names = {value: _AUTOMATIC if value is None else str(value) for value in choices}
+    values = {text: value for value, text in names.items()}
+    given = given if _among(given, choices) else default
+    st.session_state[key] = names[given]
+    place.selectbox(
+        label,
+        list(values),
+        key=key,
+        help="; ".join(f"{names[value]}: {meaning}" for value, meaning in choices.items()),
+        on_change=lambda: take(values[st.session_state[key]]),
+    )
+    return given
+
+
+def _among(value: Any, choices: Mapping[Any, str]) -> bool:
+    """Whether a value, which may be anything that a URL holds, is a choice."""
+    return any(type(value) is type(choice) and value == choice for choice in choices)
+
+
+def _set_options(target: Exporter, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that differ from the target's defaults."""
+    defaults = target.options
+    return {name: value for name, value in options.items() if value != defaults[name]}
+
+
+def _commands(method: str, target: Exporter, options: Mapping[str, Any]) -> str:
+    entry = frame.entry()
+    file = f"{method.replace(':', '-')}.parquet"
+    export = command.workbench(
+        "export",
+        entry.source,
+        "--credit",
+        file,
+        "--to",
+        target.name,
+        *command.params(_set_options(target, options)),
+        "-o",
+        f"{FOLDER}/",
+    )
+    return f"{command.score(entry, method, file)} &&\n{export}"
+
+
+def _batch(method: str, target: Exporter, options: Mapping[str, Any]) -> Archive | None:
+    view, entry = state.current(), frame.entry()
+    scored, to = (method, view.params(method)), (target.name, options)
+    try:
+        return cache.batch(entry.id, view.embedder, scored, to, entry)
+    except WorkbenchError as error:
+        st.error("There is no batch to give.")
+        st.code(str(error), language=None, wrap_lines=True)
+        return None
+
+
+def _checks(batch: Archive) -> None:
+    st.subheader("Is the batch sound?")
+    found = findings(batch.manifest)
+    st.table(
+        [
+            {
+                "check": finding.check,
+                "": _VERDICTS[finding.verdict],
+                "what was found": escaped(finding.says),
+            }
+            for finding in found
+        ],
+        border="horizontal",
+        hide_index=True,
+        hide_header=True,
+        alt="The checks of the batch, made before it is given out.",
+    )
+
+
+def _download(batch: Archive, method: str, target: Exporter) -> None:
+    st.subheader("How large is it?")
+    counts, size = batch.manifest.counts, sum(batch.sizes.values())
+    tokens = f", {counts['tokens']:,} tokens" if "tokens" in counts else ""
+    st.markdown(f"**{_bytes(size)}**: {counts.get('rows', 0):,} rows{tokens}.")
+    stem = Path(frame.entry().name).stem
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{stem}-{method}-{target.name}").strip("-.")
+    st.download_button(
+        "Download batch (.zip)",
+        lambda: batch.content,
+        file_name=f"{name}.zip",
+        mime="application/zip",
+        key=state.EXPORT.format(option="download"),
+        on_click="ignore",
+        type="primary",
+        icon=":material/download:",
+        help=f"{', '.join(batch.sizes)} in a folder {FOLDER}/",
+    )
+
+
+def _bytes(size: int) -> str:
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
+
+
+def _balance(batch: Archive) -> None:
+    st.subheader("What is in it?")
+    st.dataframe(
+        balance(batch.manifest),
+        hide_index=True,
+        column_config={
+            "what": st.column_config.TextColumn("", width=130),
+            "trajectories": st.column_config.NumberColumn(format="localized", width=85),
+            "steps": st.column_config.NumberColumn(format="localized", width=75),
+        },
+        alt="Trajectories and steps of the log, of what is left out and of the batch.",
+    )
+
+
+def _worth(worth: Worth) -> None:
+    st.subheader("What is the batch worth?")
+    trained = f"{worth.steps:,} trained steps" + (
+        f" of {worth.tokens:,} tokens" if worth.tokens is not None else ""
+    )
+    if worth.positive_share is None:
+        st.markdown(f"Nothing: none of the {trained} has an advantage to learn from.")
+        return
+    st.markdown(
+        f"{worth.pulling:,} of {trained} pull at the policy, as much as "
+        f"**{worth.effective_steps:,.0f}** of equal weight would. "
+        f"{worth.positive_share:.0%} of the weight pushes actions up (▲), "
+        f"{1 - worth.positive_share:.0%} down (▼)."
+    )
+    top = worth.groups.head(TOP_GROUPS)
+    rest = f" of {worth.groups.height:,} groups" if worth.groups.height > top.height else ""
+    st.caption(f"Where the weight lies, |advantage| by group: the first {top.height:,}{rest}.")
+    st.dataframe(
+        top.select(
+            pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
+            "trajectories",
+            "steps",
+            (100 * pl.col("share")).alias("share of the weight"),
+        ),
+        hide_index=True,
+        column_config={
+            "share of the weight": st.column_config.ProgressColumn(
+                format="%.1f %%", min_value=0, max_value=100 * (top["share"].to_list() or [1.0])[0]
+            )
+        },
+        alt="Groups with the largest share of the gradient's weight.",
+    )
+
+
+def _turn_off(batch: Archive) -> None:
+    st.subheader("What must your trainer not do again?")
+    st.caption("These advantages are final. A trainer that normalises them again undoes them.")
+    advice = batch.manifest.turn_off
+    st.table(
+        [
+            {"trainer": trainer, "what to switch off": escaped(setting)}
+            for trainer, setting in advice.items()
+        ],
+        border="horizontal",
+        hide_index=True,
+        hide_header=True,
+        alt="For each trainer what would normalise the advantages a second time.",
+    )
+
+
+def _manifest(batch: Archive) -> None:
+    with st.expander("manifest.json: what the batch says of itself"):
+        st.code(batch.manifest_text, language="json", height=400)
+
+
+def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
+    st.subheader("Or shall it be written on this machine?")
+    place = st.text_input("Folder", key=state.EXPORT.format(option="folder"))
+    overwrite = _OF_THE_PLACE in target.options and st.checkbox(
+        "Replace a finished export that is there", key=state.EXPORT.format(option="overwrite")
+    )
+    if not st.button("Write", disabled=not place, key=state.EXPORT.format(option="write")):
+        return
+    view, entry = state.current(), frame.entry()
+    table, made_by = cache.credit_table(entry.id, view.embedder, method, view.params(method), entry)
+    log = cache.stored(entry.id, entry).frame
+    place_options = {_OF_THE_PLACE: True} if overwrite else {}
+    folder = Path(place).expanduser()
+    try:
+        target(log, table, made_by, folder, **options, **place_options)
+    except (WorkbenchError, OSError) as error:
+        st.error("Nothing was written.")
+        st.code(str(error), language=None, wrap_lines=True)
+    else:
+        st.success(f"Written to {escaped(str(folder.resolve()))}")

@@ -1,10 +1,215 @@
-"""Placeholder of the log page."""
+"""What is in a log: its import report, its facts, its groups."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
 import streamlit as st
+
+from workbench.artefacts import StoredLog
+from workbench.errors import Problem
+from workbench.facts import GROUP_KINDS, Facts
+from workbench.plots import log as plots
+from workbench.store import MANIFEST
+from workbench.ui import cache, command, frame, state, upload
+from workbench.ui.text import escaped, shortened, show
+
+_CHART = {"displayModeBar": False}
+_MANY_FILES, _MANY_SIZES = 12, 8
+_ORIGINS = {
+    "success": "Success is what the log says.",
+    "episode reward": "The log does not name success; a full episode reward counts as one.",
+    None: "Success is not known.",
+}
 
 
 def page() -> None:
     """The page."""
-    st.title("log")
+    entry = frame.entry()
+    stored = cache.stored(entry.id, entry)
+    facts = cache.log_facts(entry.id, entry)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
+    ):
+        st.title(escaped(shortened(entry.name, 60)), anchor=False, width="content")
+        command.popover(*_commands(stored))
+    st.markdown(escaped(facts.sentence()))
+    upload.area()
+    _import_report(stored.report)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _kinds(facts)
+    with right:
+        _lengths(facts)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _recurrence(facts)
+    with right:
+        _details(facts)
+    _groups()
+
+
+def _commands(stored: StoredLog) -> list[str]:
+    """How to import these files the same way, and to have them checked and counted."""
+    inputs = json.loads((stored.folder / MANIFEST).read_text(encoding="utf-8"))["inputs"]
+    files = [path for path, _ in inputs["files"]]
+    if len(files) > _MANY_FILES:
+        files = [frame.entry().source]
+    options = [
+        *(["--format", inputs["format"]] if inputs["format"] else []),
+        *(["--map", "mapping.json"] if inputs["mapping"] else []),
+        *(["--quarantine", "set-aside.parquet"] if inputs["quarantine"] else []),
+        *(["--skip-bad"] if inputs["skip_bad"] else []),
+    ]
+    log = files[0] if len(files) == 1 and not options else "log.parquet"
+    mapping = json.dumps(inputs["mapping"], indent=2, ensure_ascii=False)
+    return [
+        *([f"cat > mapping.json <<'END'\n{mapping}\nEND"] if inputs["mapping"] else []),
+        command.workbench("import", *files, *options, "-o", "log.parquet"),
+        command.workbench("validate", log),
+        command.workbench("facts", log),
+    ]
+
+
+def _import_report(report: Mapping[str, Any]) -> None:
+    """What became of what was read; open where something was left out."""
+    dropped = sum(problem["count"] for problem in report["dropped"])
+    set_aside = report["quarantined_rows"]
+    excluded = sum(report["excluded"].values())
+    label = [f"{report['rows']:,} of {report['rows_read']:,} rows are in the log"]
+    label += [f"{dropped:,} records left out"] * bool(dropped)
+    label += [f"{set_aside:,} rows set aside"] * bool(set_aside)
+    label += [f"{excluded:,} trajectories not scored"] * bool(excluded)
+    with st.expander(
+        f"Import report: {', '.join(label)}",
+        expanded=bool(dropped or set_aside),
+        icon=":material/receipt_long:",
+    ):
+        show("\n".join(_report_lines(report)))
+        if len(report["rollouts"]) > 1:
+            st.markdown("**How many rollouts has a group?**")
+            sizes = {int(size): count for size, count in report["rollouts"].items()}
+            st.plotly_chart(
+                plots.rollouts(sizes),
+                config=_CHART,
+                alt=f"Groups by number of rollouts, from {min(sizes)} to {max(sizes)} rollouts.",
+            )
+
+
+def _report_lines(report: Mapping[str, Any]) -> list[str]:
+    """The report as text, with the files' names in place of their paths."""
+    files = report["files"]
+    sizes = [
+        f"{size} in {count:,} {'group' if count == 1 else 'groups'}"
+        for size, count in list(report["rollouts"].items())[:_MANY_SIZES]
+    ]
+    lines = [
+        ("format", report["format"]),
+        ("files", ", ".join(files[:_MANY_FILES]) + ", …" * (len(files) > _MANY_FILES)),
+        ("rows", f"{report['rows_read']:,} read, {report['rows']:,} in the log"),
+        ("groups", f"{report['groups']:,} with {report['trajectories']:,} trajectories"),
+        ("rollouts a group", ", ".join(sizes) + ", …" * (len(report["rollouts"]) > _MANY_SIZES)),
+        *(("not scored", f"{n:,} × {why}") for why, n in report["excluded"].items()),
+        *(("left out", _problem(problem)) for problem in report["dropped"]),
+        *(("set aside", _problem(problem)) for problem in report["quarantined"]),
+        *(("renamed", f"{old} became {new}") for new, old in report["renamed"].items()),
+        *(("note", notice) for notice in report["notices"]),
+    ]
+    return [upload.named_shortly(f"{label:<18}{text}", files) for label, text in lines]
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    times = f"{problem['count']:,} × " if problem["count"] > 1 else ""
+    return times + str(Problem(**problem))
+
+
+def _kinds(facts: Facts) -> None:
+    st.subheader("What can a group method learn from?", anchor=False)
+    counts = facts.group_kinds
+    described = [
+        f"{plots.KIND_LABELS[kind]}: {meaning}"
+        for kind, meaning in GROUP_KINDS.items()
+        if counts[kind] or kind == "live"
+    ]
+    numbers = ", ".join(f"{plots.KIND_LABELS[kind]} {n}" for kind, n in counts.items() if n)
+    st.plotly_chart(
+        plots.group_kinds(counts), config=_CHART, alt=f"Groups by what they can teach: {numbers}."
+    )
+    st.caption(". ".join(described) + ".")
+
+
+def _lengths(facts: Facts) -> None:
+    st.subheader("How long are trajectories, and which succeed?", anchor=False)
+    entry, length = frame.entry(), facts.lengths
+    text = (
+        f"From {length['minimum']} to {length['maximum']} steps, "
+        f"median {length['median']:g}, mean {length['mean']:.1f}."
+    )
+    figure = plots.lengths(cache.log_lengths(entry.id, entry))
+    st.plotly_chart(figure, config=_CHART, alt=f"Lengths of trajectories by outcome. {text}")
+    st.caption(f"{text} {_ORIGINS[facts.success['source']]}")
+
+
+def _recurrence(facts: Facts) -> None:
+    st.subheader("How often does a state come back?", anchor=False)
+    if facts.singleton_rate is None:
+        st.caption("No step of this log is scored, so no state counts.")
+        return
+    text = (
+        f"{100 * facts.singleton_rate:.1f} % of the steps are in a state that is nowhere else in "
+        "their group: no step with the same observation to compare them with."
+    )
+    rates = facts.singleton_rate_by_depth
+    st.plotly_chart(
+        plots.recurrence(rates), config=_CHART, alt=f"Steps without a twin by depth. {text}"
+    )
+    st.caption(text)
+
+
+def _details(facts: Facts) -> None:
+    st.subheader("What else is in the log?", anchor=False)
+    st.text("\n".join(f"{label.capitalize()}: {text}" for label, text in facts.details()))
+
+
+def _groups() -> None:
+    st.subheader("Which groups are there?", anchor=False)
+    entry = frame.entry()
+    groups = cache.log_groups(entry.id, entry)
+    st.caption("Tick a group to read its first trajectory. A click on a heading sorts.")
+    chosen = st.dataframe(
+        _shown(groups),
+        hide_index=True,
+        column_config={
+            "success": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+            "steps a rollout": st.column_config.NumberColumn(format="%.1f"),
+        },
+        on_select="rerun",
+        selection_mode="single-row",
+        key=state.GROUP_TABLE,
+        alt="One row a group: rollouts, success, mean length and what it can teach.",
+    )
+    rows = chosen["selection"]["rows"]
+    if rows:
+        state.update(step=(groups["first_trajectory"][rows[0]], 0))
+        frame.go_to("rollout")
+
+
+def _shown(groups: pl.DataFrame) -> pl.DataFrame:
+    def short(column: str, width: int) -> pl.Series:
+        texts = [None if text is None else shortened(text, width) for text in groups[column]]
+        return pl.Series(column, texts, dtype=pl.String)
+
+    tasks = {"task": short("task", 80)} if groups["task"].is_not_null().any() else {}
+    columns = {
+        "group": short("group_id", 48),
+        **tasks,
+        "kind": groups["kind"].replace_strict(plots.KIND_LABELS, return_dtype=pl.String),
+        "success": groups["success_rate"].round(3),
+        "steps a rollout": groups["mean_length"],
+        "rollouts": groups["rollouts"],
+        **({"scored": groups["scored"]} if (groups["scored"] < groups["rollouts"]).any() else {}),
+    }
+    return pl.DataFrame([series.alias(name) for name, series in columns.items()])

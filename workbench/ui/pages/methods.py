@@ -1,10 +1,294 @@
-"""Placeholder of the methods page."""
+"""Which method? Two or more methods on the log of the view, set against each other."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
 import streamlit as st
+
+from workbench.compare import Comparison, sign_table, why_unranked
+from workbench.errors import WorkbenchError
+from workbench.estimators import Credit, methods
+from workbench.estimators.variants import differences, variants
+from workbench.plots import methods as plots
+from workbench.steps import Steps
+from workbench.ui import cache, command, frame, state
+from workbench.ui.text import escaped, shortened
+
+Pair = tuple[str, str]
+
+LISTED = 20  # disagreements in the table
 
 
 def page() -> None:
     """The page."""
-    st.title("methods")
+    heading = st.columns([5, 1], vertical_alignment="bottom")
+    heading[0].title("Methods")
+    chosen, pair = _pickers()
+    if pair is None:
+        st.info("Pick two or more methods to set them against each other.")
+        return
+    credits = frame.credits(*chosen)
+    with heading[1]:
+        command.popover(*_commands(pair))
+    if len(credits) < 2:
+        st.info("Fewer than two of these methods can score this log: pick others.")
+        return
+    if not set(pair) <= set(credits):
+        pair = tuple(credits)[:2]  # type: ignore[assignment]
+    comparison = _comparison(tuple(credits))
+    if comparison is None:
+        return
+    rows = comparison.pairs.filter(left=pair[0], right=pair[1])
+    largest = comparison.disagreements.filter(left=pair[0], right=pair[1]).head(LISTED)
+    _excluded(comparison)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _scatter(pair, credits, rows, largest)
+    with right:
+        _matrix(comparison)
+        _signs(pair, credits, rows)
+    _disagreements(pair, largest)
+    _groups(pair, comparison)
+    _fields(pair)
+
+
+def _pickers() -> tuple[tuple[str, ...], Pair | None]:
+    """The methods of the view, and the two of them that are looked at."""
+    view = state.current()
+    key = state.METHODS_PICKER.format(page="methods")
+    left, right = st.columns([3, 2], gap="large")
+    st.session_state[key] = list(view.methods)
+    left.multiselect("Methods and dialects", variants(), key=key, on_change=_choose_methods)
+    pairs = {" and ".join(two): two for two in itertools.combinations(view.methods, 2)}
+    if not pairs:
+        return view.methods, None
+    pair = view.pair if view.pair in pairs.values() else next(iter(pairs.values()))
+    if len(pairs) > 1:
+        st.session_state[state.PAIR] = " and ".join(pair)
+        right.selectbox(
+            "Two at a time",
+            list(pairs),
+            key=state.PAIR,
+            on_change=lambda: state.update(pair=pairs[st.session_state[state.PAIR]]),
+        )
+    return view.methods, pair
+
+
+def _choose_methods() -> None:
+    """Takes the picked methods into the view; the first one stays when all are cleared."""
+    chosen = tuple(st.session_state[state.METHODS_PICKER.format(page="methods")])
+    state.update(methods=chosen or state.current().methods[:1])
+
+
+def _commands(pair: Pair) -> list[str]:
+    entry = frame.entry()
+    files = [f"{name.replace(':', '-')}.parquet" for name in pair]
+    scored = [command.score(entry, name, file) for name, file in zip(pair, files, strict=True)]
+    return [*scored, command.workbench("compare", *files, "--top", str(LISTED), "--groups")]
+
+
+def _comparison(chosen: tuple[str, ...]) -> Comparison | None:
+    view, entry = state.current(), frame.entry()
+    fields = {name: view.params(name) for name in chosen}
+    try:
+        return cache.comparison(entry.id, view.embedder, fields, entry)
+    except WorkbenchError as error:
+        st.error(escaped(str(error)))
+        return None
+
+
+def _excluded(comparison: Comparison) -> None:
+    if comparison.compared < comparison.steps:
+        out = comparison.steps - comparison.compared
+        st.caption(
+            f"{comparison.compared:,} of {comparison.steps:,} steps are compared; {out:,} are of "
+            "trajectories that no method scores."
+        )
+
+
+def _scatter(
+    pair: Pair, credits: Mapping[str, Credit], rows: pl.DataFrame, largest: pl.DataFrame
+) -> None:
+    st.subheader(
+        "Do they rank the steps alike?",
+        help="Spearman's rank correlation: +1 is the same order, 0 none, −1 the reverse.",
+    )
+    st.markdown(_rank_in_words(pair, rows))
+    one, other = (credits[name] for name in pair)
+    marked = _numbers(one.steps, largest)
+    figure = plots.scatter(one.advantage, other.advantage, pair, marked)
+    alt = f"Credit of each step under {pair[0]} against its credit under {pair[1]}."
+    event = st.plotly_chart(
+        figure,
+        key=state.SCATTER,
+        on_select="rerun",
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=alt,
+    )
+    many = len(one.steps) > plots.MOST_POINTS
+    what = "a marked step" if many else "a point"
+    st.caption(f"Click {what} to read it in its rollout. On the dotted line both say the same.")
+    for point in event["selection"]["points"]:
+        if "customdata" in point and "z" not in point:
+            step = one.steps.identity(int(np.ravel(point["customdata"])[0]))
+            _open(str(step["trajectory_id"]), int(step["step_index"]))
+
+
+def _numbers(steps: Steps, rows: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Numbers of the steps that rows name."""
+    ids = rows.select("trajectory_id", "step_index").iter_rows()
+    return np.array([steps.find(trajectory, index) for trajectory, index in ids], dtype=np.int64)
+
+
+def _rank_in_words(pair: Pair, rows: pl.DataFrame) -> str:
+    row = rows.row(0, named=True)
+    if row["spearman"] is None:
+        return f"There is nothing to rank: {escaped(why_unranked(rows)[0])}."
+    return f"Rank correlation **{row['spearman']:+.2f}** over {row['steps']:,} steps."
+
+
+def _matrix(comparison: Comparison) -> None:
+    if len(comparison.names) < 3:
+        return
+    st.subheader("Which methods agree?")
+    st.plotly_chart(
+        plots.rank_matrix(comparison.names, comparison.pairs),
+        config={"displayModeBar": False},
+        alt="Rank correlation of the credits of every two methods.",
+    )
+
+
+def _signs(pair: Pair, credits: Mapping[str, Credit], rows: pl.DataFrame) -> None:
+    st.subheader("Do the signs differ?")
+    row = rows.row(0, named=True)
+    st.markdown(
+        f"**{row['sign_flips']:,}** of {row['steps']:,} steps ({row['sign_flip_share'] or 0:.2%}) "
+        "get opposite signs."
+    )
+    counts = sign_table(credits[pair[0]].advantage, credits[pair[1]].advantage)
+    st.caption(f"Steps by {escaped(pair[0])} (rows) and by {escaped(pair[1])} (columns).")
+    table: dict[str, list[Any]] = {"": ["▲ above 0", "= 0", "▼ below 0"]}
+    table |= {sign: counts[:, k].tolist() for k, sign in enumerate(("▲", "=", "▼"))}
+    st.dataframe(
+        pl.DataFrame(table),
+        hide_index=True,
+        column_config={
+            name: st.column_config.NumberColumn(name, format="localized") for name in [*table][1:]
+        },
+        alt=f"Steps by the sign of {pair[0]} and the sign of {pair[1]}.",
+    )
+
+
+def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
+    st.subheader("Where do they disagree most?")
+    if not largest["standardised_difference"].abs().max():
+        st.caption("Nowhere: in standard deviations, both give every step the same credit.")
+        return
+    st.caption(
+        "Each credit in its own standard deviations, then the difference. "
+        "Choose a row to read that step in its rollout."
+    )
+    table = largest.select(
+        pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
+        pl.col("trajectory_id").map_elements(shortened, pl.String).alias("trajectory"),
+        pl.col("step_index").alias("step"),
+        pl.col("left_advantage").alias(pair[0]),
+        pl.col("right_advantage").alias(pair[1]),
+        pl.col("standardised_difference").alias("difference in σ"),
+    )
+    event = st.dataframe(
+        table,
+        key=state.DISAGREEMENTS,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height=320,
+        column_config={
+            "group": st.column_config.TextColumn(width=170),
+            "trajectory": st.column_config.TextColumn(width=220),
+            "step": st.column_config.NumberColumn(width=60),
+            **_signed([*pair, "difference in σ"]),
+        },
+        alt=f"The {table.height} steps on which {pair[0]} and {pair[1]} disagree most.",
+    )
+    for row in event["selection"]["rows"]:
+        step = largest.row(row, named=True)
+        _open(step["trajectory_id"], step["step_index"])
+
+
+def _signed(columns: Sequence[str]) -> dict[str, Any]:
+    return {name: st.column_config.NumberColumn(name, format="%+.3f") for name in columns}
+
+
+def _open(trajectory: str, step: int) -> None:
+    state.update(step=(trajectory, step))
+    frame.go_to("rollout")
+
+
+def _groups(pair: Pair, comparison: Comparison) -> None:
+    rows = comparison.groups.filter(left=pair[0], right=pair[1])
+    st.subheader("In which groups do they rank the steps alike?")
+    ranked = rows["spearman"].drop_nulls()
+    silent = rows.height - ranked.len()
+    if silent:
+        reasons = why_unranked(rows.filter(pl.col("spearman").is_null())).value_counts(sort=True)
+        why = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.iter_rows())
+        st.caption(f"{silent:,} of {rows.height:,} groups have nothing to rank: {escaped(why)}.")
+    left, right = st.columns([1, 2], gap="medium")
+    if ranked.len():
+        left.plotly_chart(
+            plots.group_ranks(rows["spearman"]),
+            config={"displayModeBar": False},
+            alt=f"Groups by rank correlation of {pair[0]} and {pair[1]}.",
+        )
+    else:
+        left.markdown("In no group is there anything to rank.")
+    table = rows.select(
+        pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
+        "steps",
+        pl.col("spearman").alias("rank correlation"),
+        (100 * pl.col("sign_flip_share")).alias("opposite, %"),
+        why_unranked(rows).alias("nothing to rank"),
+    ).sort("rank correlation", nulls_last=True)
+    right.dataframe(
+        table if silent else table.drop("nothing to rank"),
+        hide_index=True,
+        height=260,
+        placeholder="–",
+        column_config={
+            "group": st.column_config.TextColumn(width=150),
+            **_signed(["rank correlation"]),
+            "opposite, %": st.column_config.NumberColumn(format="%.1f"),
+        },
+        alt="Every group with its rank correlation and its share of opposite signs.",
+    )
+
+
+def _fields(pair: Pair) -> None:
+    view = state.current()
+    st.subheader("What is different in them?")
+    names = [name.partition(":")[0] for name in pair]
+    for name in dict.fromkeys(names):
+        st.markdown(f"**{escaped(name)}**: {escaped(methods()[name].summary)}")
+    found = differences(*pair, view.params(pair[0]), view.params(pair[1]))
+    if not found:
+        st.caption("All their fields have the same values.")
+        return
+    st.dataframe(
+        pl.DataFrame(
+            {
+                "field": [difference.field for difference in found],
+                pair[0]: [difference.left for difference in found],
+                pair[1]: [difference.right for difference in found],
+                "meaning": [difference.meaning for difference in found],
+            }
+        ),
+        hide_index=True,
+        alt=f"Fields in which {pair[0]} and {pair[1]} differ.",
+    )

@@ -1,9 +1,4 @@
-"""What is in a step log, before anything is scored: the counts that decide what is possible.
-
-A group in which every trajectory has the same reward teaches a group-relative method nothing; a
-state that occurs once in its group has no peer; a log without token ids cannot become a
-token-level batch. `facts` says how many of each there are.
-"""
+"""The facts of a log: counts and shares."""
 
 from __future__ import annotations
 
@@ -15,20 +10,10 @@ from typing import Any
 import polars as pl
 
 from workbench.columns import known
+from workbench.facts.report import labelled, sentence, the_rest
+from workbench.facts.trajectories import count_kinds, trajectory_table
 
-_TOLERANCE = 1e-12
 _DEPTHS = (("0", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5-9", 5), ("10-19", 10), ("20+", 20))
-
-GROUP_KINDS: Mapping[str, str] = {
-    "live": "episode rewards differ",
-    "penalty_only": "equal rewards, but the number of invalid actions differs",
-    "all_fail": "every trajectory failed",
-    "all_pass": "every trajectory succeeded",
-    "constant_reward": "equal rewards that are neither failure nor success",
-    "one_rollout": "a single scored trajectory, so nothing to compare it with",
-    "unscored": "no trajectory with a usable reward",
-}
-"""What a group can teach a method that compares trajectories; all but "live" are dead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +73,15 @@ class Facts:
 
     def lines(self) -> list[str]:
         """The facts for a reader, at most 25 lines."""
-        return [f"{label:<22}{text}" for label, text in _report(self) if text]
+        return [f"{label:<22}{text}" for label, text in labelled(self) if text]
+
+    def details(self) -> list[tuple[str, str]]:
+        """Label and text of those that neither the sentence nor a figure of the app tells."""
+        return the_rest(self)
+
+    def sentence(self) -> str:
+        """The main ones in words."""
+        return sentence(self)
 
 
 def facts(log: pl.DataFrame) -> Facts:
@@ -99,9 +92,9 @@ def facts(log: pl.DataFrame) -> Facts:
     Only scored trajectories (null in `excluded`) enter shares of outcomes and of states.
     """
     scored = log.filter(pl.col("excluded").is_null())
-    trajectories, source = _trajectories(log)
+    trajectories, source = trajectory_table(log)
     counted = trajectories.filter(pl.col("excluded").is_null())
-    kinds = _group_kinds(trajectories)
+    kinds = count_kinds(trajectories)
     sizes = trajectories.group_by("group_id").len()["len"].value_counts().sort("len")
     singleton = _singletons(scored)
     known_success = counted["success"].drop_nulls()
@@ -129,70 +122,6 @@ def facts(log: pl.DataFrame) -> Facts:
         truncated=_mean(trajectories["truncated"].drop_nulls()),
         other_columns=tuple(name for name in log.columns if known(name) is None),
     )
-
-
-def _trajectories(log: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
-    """One row a trajectory, with its success, and where that comes from."""
-
-    def optional(name: str, dtype: pl.DataType) -> pl.Expr:
-        return pl.col(name) if name in log.columns else pl.lit(None, dtype=dtype).alias(name)
-
-    rows = log.select(
-        "group_id",
-        "trajectory_id",
-        "excluded",
-        "reward",
-        "valid_action",
-        "in_group_statistics",
-        optional("success", pl.Boolean()),
-        optional("reward_scale", pl.Float64()),
-        optional("truncated", pl.Boolean()),
-    )
-    table = rows.group_by("trajectory_id", maintain_order=True).agg(
-        pl.col("group_id", "excluded", "in_group_statistics").first(),
-        pl.col("success", "reward_scale").drop_nulls().first(),
-        pl.col("reward").sum().alias("episode_reward"),
-        (~pl.col("valid_action")).sum().alias("invalid_actions"),
-        pl.when(pl.col("truncated").is_not_null().any()).then(pl.col("truncated").any()),
-        pl.len().alias("length"),
-    )
-    if table["success"].is_not_null().any():
-        return table, "success"
-    unit = pl.col("episode_reward") / pl.col("reward_scale").fill_null(1.0)
-    fails, succeeds = unit.abs() <= _TOLERANCE, (unit - 1).abs() <= _TOLERANCE
-    counted = table.filter(pl.col("excluded").is_null())
-    if counted.is_empty() or not counted.select((fails | succeeds).all()).item():
-        return table, None
-    outcome = pl.when(pl.col("excluded").is_null()).then(succeeds)
-    return table.with_columns(outcome.alias("success")), "episode reward"
-
-
-def _group_kinds(trajectories: pl.DataFrame) -> dict[str, int]:
-    """Groups by what they can teach; trajectories outside the group statistics do not count."""
-    counts = pl.col("excluded").is_null() & pl.col("in_group_statistics")
-    reward = pl.col("episode_reward").filter(counts)
-    success = pl.col("success").filter(counts)
-    invalid = pl.col("invalid_actions").filter(counts)
-    spread = reward.max() - reward.min()
-    failed = pl.coalesce(~success, reward.abs() <= _TOLERANCE)
-    kind = (
-        pl.when(counts.sum() == 0)
-        .then(pl.lit("unscored"))
-        .when(spread > _TOLERANCE * reward.abs().max().clip(lower_bound=1.0))
-        .then(pl.lit("live"))
-        .when(counts.sum() == 1)
-        .then(pl.lit("one_rollout"))
-        .when(invalid.n_unique() > 1)
-        .then(pl.lit("penalty_only"))
-        .when(failed.all())
-        .then(pl.lit("all_fail"))
-        .when(success.fill_null(value=False).all())
-        .then(pl.lit("all_pass"))
-        .otherwise(pl.lit("constant_reward"))
-    )
-    groups = trajectories.group_by("group_id").agg(kind.alias("kind"))
-    found = dict(groups["kind"].value_counts().iter_rows())
-    return {name: found.get(name, 0) for name in GROUP_KINDS}
 
 
 def _excluded(trajectories: pl.DataFrame) -> dict[str, int]:
@@ -282,51 +211,3 @@ def _numbers(values: pl.Series, *names: str) -> dict[str, float]:
 def _mean(values: pl.Series) -> float | None:
     mean = values.mean()
     return None if mean is None else float(mean)  # type: ignore[arg-type]
-
-
-def _share(value: float | None, of: str = "") -> str:
-    return "not known" if value is None else f"{100 * value:.1f} %{of}"
-
-
-def _report(known_facts: Facts) -> list[tuple[str, str]]:
-    """Label and text of each line of the report; an empty text is left out."""
-    f = known_facts
-    reasons = "; ".join(f"{reason}: {count}" for reason, count in f.excluded.items())
-    sizes = ", ".join(f"{n} × {size}" for size, n in list(f.rollouts_per_group.items())[:8])
-    dead = [(kind, n) for kind, n in f.group_kinds.items() if n and kind != "live"]
-    depths = ", ".join(f"{d}: {100 * r:.0f} %" for d, r in f.singleton_rate_by_depth.items())
-    length = "min {minimum}, median {median:g}, mean {mean:.1f}, max {maximum}"
-    tokens = "median {median:g}, mean {mean:.1f}, max {maximum}, total {total:,}"
-    text = "median {median:g}, max {maximum} characters, " + _share(f.observations["empty"])
-    origin = f" (by {f.success['source']})" if f.success["source"] else ""
-    return [
-        ("steps", f"{f.rows:,}"),
-        ("trajectories", f"{f.trajectories:,}"),
-        ("excluded", f"{sum(f.excluded.values()):,} ({reasons})" if reasons else "none"),
-        ("groups", f"{f.groups:,}"),
-        ("groups × rollouts", sizes + ", …" * (len(f.rollouts_per_group) > 8)),
-        ("success", _share(f.success["rate"]) + origin),
-        ("mixed outcomes", f"{f.mixed_outcome_groups:,} groups"),
-        ("reward", _reward_text(f.reward)),
-        ("live groups", f"{f.group_kinds['live']:,}"),
-        *((f"dead: {kind}", f"{n:,} ({GROUP_KINDS[kind]})") for kind, n in dead),
-        ("steps a trajectory", length.format(**f.lengths)),
-        ("singleton states", _share(f.singleton_rate, " of the steps")),
-        ("  by step", depths),
-        ("mixed policies", _share(f.mixed_policy_groups, " of the groups")),
-        ("observation", text.format(**f.observations) + " empty"),
-        ("response tokens", tokens.format(**f.response_tokens) if f.response_tokens else ""),
-        ("token ids", _share(f.token_ids, " of the steps")),
-        ("truncated", _share(f.truncated, " of the trajectories")),
-        ("copies", f"{f.copies['extra']:,} in {f.copies['rows']:,} rows"),
-        ("other columns", ", ".join(f.other_columns[:8]) + ", …" * (len(f.other_columns) > 8)),
-    ]
-
-
-def _reward_text(reward: Mapping[str, Any]) -> str:
-    if reward["kind"] is None:
-        return "not known"
-    return (
-        f"{reward['kind']}, {reward['distinct_episode']:,} different episode rewards "
-        f"from {reward['minimum']:g} to {reward['maximum']:g}"
-    )

@@ -1,0 +1,159 @@
+"""A log as rollouts: places, lanes, terms in words, peers."""
+
+from __future__ import annotations
+
+import logs
+import numpy as np
+import pytest
+
+from workbench.errors import ParameterError
+from workbench.estimators import Credit, create
+from workbench.rollouts import (
+    Rollouts,
+    fact_rows,
+    lanes,
+    number,
+    outcome,
+    own_name,
+    peer_rows,
+    scored_number,
+    sentence,
+)
+from workbench.space import Space
+from workbench.steps import Steps
+
+LOG = logs.log(
+    {
+        "g0": {
+            "g0/a": [("s", "go", 0.0), ("t", "go", 1.0)],
+            "g0/b": [("s", "go", 0.0), ("u", "go", None)],
+            "g0/c": [("s", "stay", 0.0)],
+        },
+        "g1": {"other": [("s", "go", 1.0), ("s", "go", 0.0), ("v", "go", 0.0)]},
+    }
+)
+ROLLOUTS = Rollouts.from_log(LOG)
+
+
+def credit(method: str, frame=LOG) -> Credit:
+    space = Space(Steps.from_log(frame), embedder="tfidf")
+    return create(method)(space.steps, space)
+
+
+def test_rollouts_know_where_they_begin():
+    assert ROLLOUTS.table["start"].to_list() == [0, 2, 4, 5]
+    assert ROLLOUTS.groups == {"g0": range(3), "g1": range(3, 4)}
+    assert ROLLOUTS.place(("other", 2)).log_row == 7
+    assert ROLLOUTS.place(None).step == ("g0/a", 0)
+
+
+def test_a_step_that_is_not_there_is_named():
+    with pytest.raises(ParameterError, match="no trajectory 'nowhere'"):
+        ROLLOUTS.place(("nowhere", 0))
+    with pytest.raises(ParameterError, match="has steps 0 to 1, not 2"):
+        ROLLOUTS.place(("g0/a", 2))
+
+
+def test_steps_end_with_their_rollout_and_rollouts_go_on_into_the_next_group():
+    first, last = ROLLOUTS.place(("g0/a", 0)), ROLLOUTS.place(("g0/c", 0))
+    assert first.beside("step", -1) is None
+    assert first.beside("step", 1) == ("g0/a", 1)
+    assert ROLLOUTS.place(("g0/a", 1)).beside("step", 1) is None
+    assert last.beside("rollout", 1) == ("other", 0)
+    assert first.beside("rollout", -1) is None
+    assert ROLLOUTS.place(("other", 1)).beside("rollout", 1) is None
+
+
+def test_groups_lead_to_their_first_rollout():
+    assert ROLLOUTS.place(("g0/b", 1)).beside("group", 1) == ("other", 0)
+    assert ROLLOUTS.place(("other", 2)).beside("group", -1) == ("g0/a", 0)
+    assert ROLLOUTS.place(("other", 2)).beside("group", 1) is None
+    assert ROLLOUTS.place(("g0/a", 0)).beside("group", -1) is None
+
+
+def test_lanes_skip_what_is_excluded():
+    # g0/b has a null reward, so scored steps are numbered past it.
+    grpo = credit("grpo")
+    place = ROLLOUTS.place(("other", 1))
+    assert scored_number(grpo, place) == 4
+    assert np.array_equal(lanes({"grpo": grpo}, place), grpo.advantage[None, 3:6])
+    assert lanes({}, place).shape == (0, 3)
+
+
+def test_names_and_marks():
+    assert own_name("g0/a", "g0") == "a"
+    assert own_name("other", "g1") == "other"
+    assert own_name("g0", "g0") == "g0"
+    assert [outcome(value) for value in (True, False, None)] == ["✓", "✗", "?"]
+    assert (number(0.53123), number(12345.0)) == ("0.531", "12,345")
+
+
+def test_terms_in_words():
+    # Rewards 1 and 0: mean 0.5, deviation 0.707, factor 1.414.
+    grpo = credit("grpo").explain(0)
+    assert (
+        sentence("episode", grpo.facts["episode"])
+        == "reward 1 against the group's mean 0.5, over the deviation 0.707"
+    )
+    rloo = credit("rloo").explain(0)
+    assert (
+        sentence("episode", rloo.facts["episode"])
+        == "reward 1 against the 0 of the only other rollout"
+    )
+    gigpo = credit("gigpo").explain(0)
+    assert "the 2 steps with this observation, over the deviation" in sentence(
+        "step", gigpo.facts["step"]
+    )
+    # PSC: 1 + 0.1 · (σ(0.5⁴) − 0.5) = 1.0016.
+    proxmo = credit("proxmo").explain(0)
+    assert "weighted 1.002 for a success rate of 0.5" in sentence(
+        "episode", proxmo.facts["episode"]
+    )
+    assert "effective peers" in sentence("step", proxmo.facts["step"])
+
+
+def test_what_has_no_one_to_compare_with_says_so():
+    only = credit("grpo").explain(3)
+    assert (
+        sentence("episode", only.facts["episode"])
+        == "0, because it is the only rollout of its group"
+    )
+    raw = credit("grpo:verl").explain(3)
+    assert (
+        sentence("episode", raw.facts["episode"])
+        == "reward 1 as it is, because it is the only rollout of its group"
+    )
+    alone = credit("gigpo").explain(1)
+    assert (
+        sentence("step", alone.facts["step"])
+        == "0, because no other step of the group has this observation"
+    )
+    dead = logs.log({"g": {"a": [("s", "go", 1.0)], "b": [("s", "go", 1.0)]}})
+    equal = credit("grpo", dead).explain(0)
+    assert sentence("episode", equal.facts["episode"]).endswith("switched off: all are equal")
+
+
+def test_facts_of_all_terms_in_one_table():
+    rows = fact_rows(credit("gigpo").explain(0).facts)
+    assert rows.columns == ["fact", "episode", "step"]
+    found = {row["fact"]: row for row in rows.to_dicts()}
+    assert found["all equal"]["episode"] == "no"
+    assert found["steps with this observation"] == {
+        "fact": "steps with this observation",
+        "episode": "",
+        "step": "2",
+    }
+
+
+def test_peers_lead_to_steps():
+    found = credit("proxmo").explain(0)
+    episode = peer_rows(found, "episode")
+    assert episode.rows["step"].to_list() == [None, None]
+    assert episode.targets == (("g0/a", 0), ("g0/c", 0))
+    assert episode.rows["rollout"].to_list() == ["a (own)", "c"]
+    step = peer_rows(found, "step", top=2)
+    assert step.count == 3
+    assert step.rows["rollout"][0] == "a (this)"
+    assert step.rows["weight"].sum() + step.rest == pytest.approx(1.0)
+    # The table counts steps from 1; targets are step indices.
+    assert [index + 1 for _, index in step.targets] == step.rows["step"].to_list()

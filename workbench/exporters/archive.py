@@ -1,0 +1,90 @@
+"""A batch as one file: an export folder in a ZIP archive whose bytes depend on nothing else."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.exporters.base import Exporter
+from workbench.exporters.batch import FILE, FORMAT
+from workbench.exporters.folder import MANIFEST
+from workbench.exporters.manifest import Manifest
+from workbench.exporters.worth import Worth, worth
+
+FOLDER = "batch"
+"""What the folder in the archive is called."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that ZIP knows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A finished batch that has not been given a place yet.
+
+    Args:
+        manifest: Its manifest as written.
+        manifest_text: The same as the file has it.
+        sizes: File -> bytes.
+        content: The archive.
+        worth: What it is worth; None for a target that is no weighted batch.
+    """
+
+    manifest: Manifest
+    manifest_text: str
+    sizes: Mapping[str, int]
+    content: bytes
+    worth: Worth | None
+
+
+def archive(
+    target: Exporter,
+    log: pl.DataFrame,
+    credit: pl.DataFrame,
+    provenance: Mapping[str, Any],
+    **options: Any,
+) -> Archive:
+    """Exports into a folder that is gone afterwards, and packs what stood there.
+
+    Args:
+        target: Who writes.
+        log: A validated step log.
+        credit: The credit of the same steps.
+        provenance: How the credit was made.
+        **options: The target's own.
+
+    Raises:
+        WorkbenchError: What the target refuses.
+    """
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / FOLDER
+        manifest = target(log, credit, provenance, folder, **options)
+        is_batch = manifest.format == FORMAT
+        return Archive(
+            manifest=manifest,
+            manifest_text=(folder / MANIFEST).read_text(encoding="utf-8"),
+            sizes={path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+            content=zipped(folder),
+            worth=worth(pl.read_parquet(folder / FILE, glob=False)) if is_batch else None,
+        )
+
+
+def zipped(folder: Path) -> bytes:
+    """A folder of files as an archive; the same files give the same bytes.
+
+    Files are stored, not compressed: what is large in a batch is compressed already, and the
+    bytes would depend on the compressor's version.
+    """
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(f"{folder.name}/{path.name}", _EPOCH)
+            entry.external_attr = 0o644 << 16
+            packed.writestr(entry, path.read_bytes())
+    return memory.getvalue()

@@ -1,0 +1,148 @@
+"""What a manifest says about a batch, in words that somebody who is about to train can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from workbench.exporters.manifest import Manifest
+
+Verdict = Literal["holds", "look", "n/a"]
+
+_LOST = {
+    "excluded_trajectories": "no usable reward",
+    "nonfinite_advantage": "advantage not finite",
+    "no_token_ids": "no token ids",
+    "zero_advantage_groups": "zero groups",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the table of checks.
+
+    Args:
+        check: What was looked at.
+        verdict: "holds", "look" where somebody should know before training, or "n/a".
+        says: What was found, one sentence.
+    """
+
+    check: str
+    verdict: Verdict
+    says: str
+
+
+def findings(manifest: Manifest) -> list[Finding]:
+    """The checks of a batch, those that every batch passes first."""
+    return [*_of_rows(manifest), _zero_groups(manifest), _left_out(manifest), _staleness(manifest)]
+
+
+def balance(manifest: Manifest) -> pl.DataFrame:
+    """What came in, what was left out and why, and what is in the batch.
+
+    Returns:
+        Columns what, trajectories, steps: the log, one row a reason that took something away,
+        the batch. The first row is the sum of all others.
+    """
+    rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]
+    rows += [
+        _counted(f"− {_LOST.get(reason, reason.replace('_', ' '))}", lost)
+        for reason, lost in manifest.dropped.items()
+        if lost["steps"]
+    ]
+    rows.append(_counted("in the batch", manifest.counts))
+    return pl.DataFrame(rows, schema=["what", "trajectories", "steps"], orient="row")
+
+
+def _counted(what: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
+    return what, counts["trajectories"], counts["steps"]
+
+
+def _of_rows(manifest: Manifest) -> list[Finding]:
+    checks, unit = manifest.checks, "token" if manifest.token_level else "reply"
+    masked = manifest.counts.get("masked_steps", 0)
+    return [
+        _simple(
+            "Alignment",
+            checks.get("lengths_equal"),
+            f"every {unit} has its own mask and advantage",
+            "lists of a row differ in length",
+        ),
+        _simple(
+            "Masks",
+            checks.get("masked_advantages_zero"),
+            f"{masked:,} steps are not trained, their advantage is 0"
+            if masked
+            else "none is needed",
+            "an advantage stands where nothing is trained",
+        ),
+        _prefix(manifest),
+        _logprobs(manifest),
+    ]
+
+
+def _simple(check: str, holds: bool | None, good: str, bad: str) -> Finding:
+    return Finding(check=check, verdict="holds" if holds else "look", says=good if holds else bad)
+
+
+def _prefix(manifest: Manifest) -> Finding:
+    check, holds = "Prefixes", manifest.checks.get("prefix_property")
+    if holds is None:
+        says = "the log has no token ids: rows are messages, which your trainer tokenises"
+        return Finding(check=check, verdict="n/a", says=says)
+    apart = manifest.counts.get("trajectories_as_steps", 0)
+    bad = "some prompts do not begin with the sequence of the step before" + (
+        f": {apart:,} trajectories are written step by step" if apart else ""
+    )
+    return _simple(check, holds, "each prompt begins with the sequence of the step before", bad)
+
+
+def _logprobs(manifest: Manifest) -> Finding:
+    check, holds = "Logprobs", manifest.checks.get("logprobs_present")
+    if not manifest.token_level:
+        says = "a batch of messages has none; your trainer computes the old ones"
+        return Finding(check=check, verdict="n/a", says=says)
+    bad = "not logged for every row: your trainer must compute the old ones"
+    return _simple(check, holds, "every trained token has the one it was sampled with", bad)
+
+
+def _zero_groups(manifest: Manifest) -> Finding:
+    check, count = "Zero groups", manifest.counts.get("zero_advantage_groups", 0)
+    lost = manifest.dropped.get("zero_advantage_groups", {}).get("groups", 0)
+    if count:
+        says = f"{_groups(count)} cost compute and pull at nothing; they can be left out"
+        return Finding(check=check, verdict="look", says=says)
+    says = f"none is left, {_groups(lost)} left out" if lost else "there is none"
+    return Finding(check=check, verdict="holds", says=says)
+
+
+def _groups(count: int) -> str:
+    return f"{count:,} group" + "s" * (count != 1)
+
+
+def _left_out(manifest: Manifest) -> Finding:
+    check = "Left out"
+    lost = {
+        reason: entry["trajectories"]
+        for reason, entry in manifest.dropped.items()
+        if entry["trajectories"]
+    }
+    if not lost:
+        return Finding(check=check, verdict="holds", says="none: the whole log is in the batch")
+    reasons = ", ".join(f"{count:,} ({_LOST.get(name, name)})" for name, count in lost.items())
+    total = manifest.input["trajectories"]
+    return Finding(check=check, verdict="look", says=f"of {total:,}: {reasons}")
+
+
+def _staleness(manifest: Manifest) -> Finding:
+    check, behind = "Staleness", manifest.policy.get("max_staleness")
+    if behind is None:
+        says = "the log does not say both train_step and policy_version"
+        return Finding(check=check, verdict="n/a", says=says)
+    if behind > 0:
+        says = f"the oldest policy was {behind:,} train steps behind"
+        return Finding(check=check, verdict="look", says=says)
+    return Finding(check=check, verdict="holds", says="every step is of the policy being trained")

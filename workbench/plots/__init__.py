@@ -1,0 +1,1 @@
+"""Figures of the app: frames and arrays in, plotly figures out. Pure; no Streamlit here."""

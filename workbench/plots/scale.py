@@ -1,0 +1,54 @@
+"""Scales that all figures share: what is below 0 is purple and ▼, what is above is orange and ▲."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+DIVERGING: list[list[float | str]] = [
+    [0.0, "#3f1a73"],
+    [0.125, "#5e3c99"],
+    [0.25, "#8073ac"],
+    [0.375, "#b2abd2"],
+    [0.5, "#eeeef0"],
+    [0.625, "#fdc97f"],
+    [0.75, "#f0963c"],
+    [0.875, "#c9650d"],
+    [1.0, "#7f3b08"],
+]
+"""PuOr: told apart by every kind of colour vision, light in the middle."""
+
+BELOW, ABOVE = "#8073ac", "#e08214"
+"""One colour for a negative and one for a positive number; both stand on light and on dark."""
+
+_ZERO = 1e-12
+
+
+def symmetric_range(values: ArrayLike) -> tuple[float, float]:
+    """Limits around 0 that hold all finite values; (-1, 1) where all of them are 0 or none is."""
+    numbers = np.asarray(values, dtype=np.float64)
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    largest = float(finite.max()) if finite.size else 0.0
+    return (-largest, largest) if largest > _ZERO else (-1.0, 1.0)
+
+
+def sign_symbol(value: float) -> str:
+    """▲ above 0, ▼ below, = at 0 (within 1e-12), and nothing for a number that is not known."""
+    if not np.isfinite(value):
+        return ""
+    if abs(value) <= _ZERO:
+        return "="
+    return "▲" if value > 0 else "▼"
+
+
+def signed_number(value: float) -> str:
+    """A number behind the symbol of its sign, three significant digits.
+
+    Example:
+        >>> signed_number(0.25), signed_number(-1.5), signed_number(-0.0)
+        ('▲ +0.25', '▼ −1.5', '= 0')
+    """
+    symbol = sign_symbol(value)
+    if symbol in {"", "="}:
+        return "= 0" if symbol else "–"
+    return f"{symbol} {value:+.3g}".replace("-", "−")

@@ -1,0 +1,72 @@
+"""Which names a file has, for someone who has to say which of them mean what."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.columns import STEP_LOG
+from workbench.readers.base import HEAD_BYTES, Findings, format_named, matching
+from workbench.readers.jsonfiles import json_lines
+
+_ALIKE = 0.75
+_DEEPEST = 3  # keys of objects in objects; a mapping reaches any depth, a list of names need not
+
+
+def names_in(path: str | Path) -> tuple[str, ...]:
+    """The columns of a Parquet file, or the keys of the first readable record of a JSONL file.
+
+    Keys of objects are given as a mapping names them, such as `info.score`. A file of another
+    kind, or a damaged one, has no names.
+    """
+    try:
+        # Opened here, since polars would read brackets in a path as a pattern.
+        with Path(path).open("rb") as file:
+            return tuple(pl.read_parquet_schema(file))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        _, record = next(json_lines(Path(path), Findings()), (0, {}))
+    except OSError:
+        return ()
+    return tuple(_keys(record))
+
+
+def _keys(record: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterable[str]:
+    for key, value in record.items():
+        yield before + key
+        if isinstance(value, dict) and depth < _DEEPEST:
+            yield from _keys(value, f"{before}{key}.", depth + 1)
+
+
+def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
+    """Column of the step log -> the name that most likely means it; each name at most once.
+
+    A name counts where it is the column's, one of its aliases, or spelled much like either.
+    """
+    entries: dict[str, Any] = {column.name: column for column in STEP_LOG}
+    found: dict[str, str] = {}
+    for alike in (1.0, _ALIKE):
+        for column in columns:
+            free = [name for name in names if name not in found.values()]
+            spelled = {name.rpartition(".")[2].lower(): name for name in reversed(free)}
+            for known in (column, *entries[column].aliases):
+                close = difflib.get_close_matches(known, spelled, n=1, cutoff=alike)
+                if close and column not in found:
+                    found[column] = spelled[close[0]]
+    return found
+
+
+def mapped_format(path: str | Path, given: str | None) -> str | None:
+    """The format whose names a mapping of this file replaces; None where it has fixed ones.
+
+    JSON lines that no reader recognises are read as chat once their keys are mapped.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    found = [format_named(given)] if given else list(matching(Path(path), head))
+    if not found:
+        return "chat" if names_in(path) else None
+    return found[0].name if found[0].generic else None

@@ -1,0 +1,61 @@
+"""Cosine similarities of the states inside each group, kept block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from scipy.sparse import csr_array
+
+from workbench.steps import Index, Real
+
+BLOCK_CACHE = 64_000_000  # float64 similarities kept for the next temperature: 512 MB
+
+
+@dataclass(frozen=True)
+class States:
+    """The distinct state texts of every group; U of them, those of a group adjacent.
+
+    Args:
+        state: State of each step. (S,) int64
+        start: First state of each group, and U at the end. (G + 1,) int64
+        text: The texts. (U,)
+    """
+
+    state: Index
+    start: Index
+    text: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Cosine similarities between the distinct states of each group, computed block by block.
+
+    Args:
+        states: The states.
+        vectors: Their vectors, of length 1 or 0. (U, D) float64, dense or sparse
+    """
+
+    states: States
+    vectors: Real | csr_array
+    _blocks: dict[int, Real] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no state has a vector other than 0, so that no similarity says anything."""
+        return not abs(self.vectors).max() > 0.0
+
+    def block(self, group: int) -> Real:
+        """Similarities of the n distinct states of a group. (n, n) float64.
+
+        Blocks are kept while they fit into `BLOCK_CACHE`, so another temperature costs none.
+        """
+        if group in self._blocks:
+            return self._blocks[group]
+        first, last = self.states.start[group], self.states.start[group + 1]
+        vectors = self.vectors[first:last]
+        product = vectors @ vectors.T
+        block: Real = product.toarray() if isinstance(product, csr_array) else product
+        if sum(kept.size for kept in self._blocks.values()) + block.size <= BLOCK_CACHE:
+            self._blocks[group] = block
+        return block

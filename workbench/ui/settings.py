@@ -1,0 +1,87 @@
+"""ProxMO's fields: as every page has them, and as the temperature page tries them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from workbench.estimators.base import fields
+from workbench.estimators.proxmo import ProxMO
+from workbench.tuning import overrides
+from workbench.ui import state
+
+SPECS = fields(ProxMO)
+_SYMBOLS = {
+    "temperature": "τ",
+    "gamma": "γ",
+    "step_weight": "ω",
+    "alpha": "α",
+    "beta": "β",
+    "peers": "peers",
+}
+
+
+def default(name: str) -> Any:
+    """What a field is where nobody sets it."""
+    return SPECS[name].default
+
+
+def applied() -> dict[str, Any]:
+    """The fields as every page has them."""
+    return {name: default(name) for name in state.PROXMO_FIELDS} | dict(state.current().proxmo)
+
+
+def tried() -> dict[str, Any]:
+    """The fields as they are tried: τ is the view's, the others are kept in the session."""
+    now = applied()
+    now.update(st.session_state.get(state.DRAFT, {}))
+    now["temperature"] = state.current().temperature or now["temperature"]
+    return now
+
+
+def pinned() -> float:
+    """The τ that changes are counted against."""
+    return float(state.current().pin or applied()["temperature"])
+
+
+def move_to(temperature: float) -> None:
+    """Tries a τ."""
+    state.update(temperature=None if temperature == applied()["temperature"] else temperature)
+
+
+def pin() -> None:
+    """Counts changes against the τ that is tried."""
+    state.update(pin=tried()["temperature"])
+
+
+def draft(name: str) -> None:
+    """Tries what the widget of a field says."""
+    value = st.session_state[state.TUNE_FIELD.format(field=name)]
+    st.session_state[state.DRAFT] = st.session_state.get(state.DRAFT, {}) | {name: value}
+
+
+def apply() -> None:
+    """Gives every page what is tried."""
+    now = tried()
+    state.update(proxmo=overrides(now), temperature=None)
+    st.session_state.pop(state.DRAFT, None)
+    state.tell("success", f"Every page and the export now have {said(now)}.")
+
+
+def reset() -> None:
+    """Gives every page ProxMO's defaults."""
+    state.update(proxmo={}, temperature=None, pin=None)
+    st.session_state.pop(state.DRAFT, None)
+    state.tell("info", "ProxMO is at its defaults again, on every page.")
+
+
+def said(values: Mapping[str, Any]) -> str:
+    """Fields in one line."""
+    return ", ".join(f"{_SYMBOLS[name]} {number(value)}" for name, value in values.items())
+
+
+def number(value: Any) -> str:
+    """A field's value as people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("_", " ")

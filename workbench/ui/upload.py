@@ -1,0 +1,251 @@
+"""Adding a log: files or a path, what was wrong with them, and which name means which column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import streamlit as st
+
+from workbench.columns import STEP_LOG, known
+from workbench.errors import LogError, WorkbenchError
+from workbench.readers import formats, source_files
+from workbench.readers.names import guessed, mapped_format, names_in
+from workbench.store import digest
+from workbench.ui import frame, state
+from workbench.ui.library import LogEntry
+from workbench.ui.text import show
+
+_REQUIRED = tuple(column.name for column in STEP_LOG if column.required)
+_MORE = ("success", "task", "copies", "valid_action", "response_tokens", "logged_advantage")
+_CHAT_REQUIRED = ("messages", "group_id", "trajectory_id", "reward")
+_CHAT_MORE = ("success", "task", "copies", "model", "truncated")
+_FILES_ASKED = 20  # of a folder, until one of them says its names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What someone asked to be added.
+
+    Args:
+        paths: Files, folders or patterns.
+        format: Name of the format; None to recognise it.
+        quarantine: Set broken trajectories aside.
+        skip_bad: Leave out unreadable lines.
+    """
+
+    paths: tuple[str, ...]
+    format: str | None
+    quarantine: bool
+    skip_bad: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """What could not be added, and why.
+
+    Args:
+        given: What was asked for.
+        problems: All that is wrong, in words.
+        names: What the first file calls its columns or keys, where naming them may help.
+        format: The format that such a mapping is for.
+        partly: Whether the rest may be imported without what is broken.
+    """
+
+    given: Given
+    problems: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    format: str | None = None
+    partly: bool = False
+
+
+def area() -> None:
+    """The place where a log is added; it stays open while there is something to put right."""
+    refused: Refused | None = st.session_state.get(state.REFUSED)
+    with st.expander("Add a log", expanded=refused is not None, icon=":material/add:"):
+        given = _asked()
+        if given:
+            _add(given)
+        if refused:
+            _show_problems(refused)
+            if refused.names:
+                _mapping_form(refused)
+
+
+def named_shortly(text: str, paths: Sequence[str]) -> str:
+    """A text about files with their names in place of their paths, unless two share a name."""
+    names = {path: PurePosixPath(path).name for path in paths}
+    if len(set(names.values())) == len(names):
+        for path in sorted(names, key=len, reverse=True):
+            text = text.replace(path, names[path])
+    return text
+
+
+def _asked() -> Given | None:
+    """The controls; what they say when the button is pressed."""
+    number = st.session_state.get(state.ADDED, 0)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        files = st.file_uploader(
+            "Files of one format become one log",
+            accept_multiple_files=True,
+            key=state.UPLOAD.format(number=number),
+            help=f"At most {st.get_option('server.maxUploadSize'):,} MB a file. They are kept on "
+            "the machine that runs this app and sent nowhere else.",
+        )
+        path = ""
+        if frame.allow_paths():
+            path = st.text_input(
+                "Or a file, folder or pattern on the machine that runs this app",
+                key=state.PATH_INPUT.format(number=number),
+                placeholder="runs/2024-05-01/*.jsonl",
+            )
+    with right:
+        known_formats = formats()
+        format = st.selectbox(
+            "Format",
+            ["", *known_formats],
+            format_func=lambda name: (
+                f"{name}: {known_formats[name].description}" if name else "Recognised by content"
+            ),
+            key=state.UPLOAD_FORMAT,
+        )
+        skip_bad = st.checkbox("Leave out unreadable lines", key=state.SKIP_BAD)
+        quarantine = st.checkbox("Set broken trajectories aside", key=state.QUARANTINE)
+        pressed = st.button("Import", type="primary", key=state.IMPORT)
+    if not pressed:
+        return None
+    paths = [frame.library().keep_upload(_file_name(file.name), file.getvalue()) for file in files]
+    if path.strip():
+        paths.append(path.strip())
+    if not paths:
+        st.warning("There is nothing to import yet: choose a file first.")
+        return None
+    return Given(
+        paths=tuple(paths), format=format or None, quarantine=quarantine, skip_bad=skip_bad
+    )
+
+
+def _file_name(name: str) -> str:
+    """The last part of a name that a browser sent; never one that means a folder."""
+    last = PureWindowsPath(name).name.replace("\0", "")
+    return "upload" if last in {"", ".", ".."} else last
+
+
+def _add(given: Given, mapping: dict[str, Any] | None = None, format: str | None = None) -> None:
+    """Imports and shows the new log, or keeps what is wrong; either way the page runs anew."""
+    try:
+        with st.spinner("Reading …"):
+            entry = frame.library().add(
+                given.paths,
+                format=format or given.format,
+                mapping=mapping,
+                quarantine=given.quarantine,
+                skip_bad=given.skip_bad,
+            )
+    except (WorkbenchError, OSError) as error:  # an OSError: a path that cannot even be asked for
+        st.session_state[state.REFUSED] = _refused(given, error, mapped=mapping is not None)
+    else:
+        _show_added(entry)
+    st.rerun()
+
+
+def _show_added(entry: LogEntry) -> None:
+    st.session_state.pop(state.REFUSED, None)
+    st.session_state[state.ADDED] = st.session_state.get(state.ADDED, 0) + 1
+    uploaded = st.session_state.get(state.UPLOADED, ())
+    if entry.id not in (*uploaded, *frame.library().given):
+        st.session_state[state.UPLOADED] = (*uploaded, entry.id)
+    frame.choose_log(entry.id)
+    state.tell("success", f"{entry.name} is imported and shown here.")
+
+
+def _refused(given: Given, error: Exception, *, mapped: bool) -> Refused:
+    problems = error.problems if isinstance(error, LogError) else ()
+    texts = [str(problem) for problem in problems] or [str(error)]
+    names, format = _names(given)
+    about = {problem.column for problem in problems}
+    of_chat = "messages" not in names or about & set(_CHAT_REQUIRED[1:])
+    of_steps = "columns" in about or any(map(known, about))
+    naming = mapped or (of_chat if format == "chat" else of_steps)
+    return Refused(
+        given=given,
+        problems=tuple(named_shortly(text, given.paths) for text in texts),
+        names=names if naming else (),
+        format=format,
+        partly=bool(about) and not about & {"columns", "format", "files", "group_id"},
+    )
+
+
+def _names(given: Given) -> tuple[tuple[str, ...], str | None]:
+    """The names of the first file that says any, and the format that a mapping is for."""
+    try:
+        for path in source_files(given.paths)[:_FILES_ASKED]:
+            format = mapped_format(path, given.format)
+            names = names_in(path)
+            if format and names:
+                return names, format
+    except (WorkbenchError, OSError):
+        pass  # what is wrong with the files is shown already
+    return (), None
+
+
+def _show_problems(refused: Refused) -> None:
+    count = len(refused.problems)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.error(f"Not imported: {count} {'problem' if count == 1 else 'problems'}.")
+        st.button(
+            "Discard",
+            key=state.DISCARD,
+            on_click=lambda: st.session_state.pop(state.REFUSED, None),
+        )
+    show("\n".join(refused.problems))
+    if refused.partly:
+        st.caption(
+            "To import the rest, tick “Leave out unreadable lines” for what cannot be read, or "
+            "“Set broken trajectories aside” for what breaks a rule, and import again."
+        )
+
+
+def _mapping_form(refused: Refused) -> None:
+    """One picker a column of the step log, filled with what is likely meant."""
+    chat = refused.format == "chat"
+    required, more = (_CHAT_REQUIRED, _CHAT_MORE) if chat else (_REQUIRED, _MORE)
+    likely = guessed(refused.names, (*required, *more))
+    st.markdown("**Which name of the file means what?**")
+    st.caption(
+        "What is left open here is looked for under the usual names."
+        if chat
+        else f"{', '.join(f'`{name}`' for name in required)} are needed; the others are not."
+    )
+    chosen = {}
+    columns = (*required, *more)
+    for start in range(0, len(columns), 3):
+        for column, place in zip(columns[start : start + 3], st.columns(3), strict=False):
+            name = _picker(refused, column, likely.get(column, ""), place)
+            if name:
+                chosen[column] = name
+    mapping = {"columns": chosen}
+    left, right, _ = st.columns([2, 2, 3], vertical_alignment="center")
+    if left.button("Import with this mapping", type="primary", key=state.IMPORT_MAPPED):
+        _add(refused.given, mapping, refused.format)
+    with right.popover("Mapping as a file", icon=":material/data_object:"):
+        st.caption("Save this as `mapping.json`; `--map mapping.json` reads it.")
+        st.code(json.dumps(mapping, indent=2, ensure_ascii=False), language="json")
+
+
+def _picker(refused: Refused, column: str, likely: str, place: Any) -> str:
+    entry = known(column)
+    options = ["", *refused.names]
+    chosen: str = place.selectbox(
+        f"`{column}`",
+        options,
+        index=options.index(likely),
+        format_func=lambda name: name or "–",
+        help=entry.meaning if entry else None,
+        key=state.MAPPING.format(files=digest(list(refused.given.paths))[:8], column=column),
+    )
+    return chosen
