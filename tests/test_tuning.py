@@ -80,7 +80,7 @@ def held(found: Steps, embedder: Any, temperatures: Sequence[float], **fields: A
 
 
 def test_stops_are_eighths_of_an_octave_and_short():
-    assert STOPS == tuple(sorted(STOPS))
+    assert tuple(sorted(STOPS)) == STOPS
     assert 0.1 in STOPS
     assert 0.01 < STOPS[0] < 0.011
     assert 9.0 < STOPS[-1] < 10.0

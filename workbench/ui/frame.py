@@ -15,6 +15,9 @@ from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
 
+STYLE = ".stMainBlockContainer { padding-top: 2.5rem; padding-bottom: 3rem; }"
+"""Streamlit leaves a hand's breadth above every page."""
+
 EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
 
 
@@ -122,9 +125,9 @@ def credits(*methods: str) -> dict[str, Credit]:
     """
     found = {}
     for method in methods:
-        if cache.needs_vectors(method):
-            require_vectors()
         try:
+            if cache.needs_vectors(method):
+                require_vectors()
             found[method] = credit(method)
         except WorkbenchError as error:
             st.error(f"{escaped(method)} cannot score this log: {escaped(str(error))}")

@@ -82,7 +82,9 @@ class Library:
         log = Artefacts(self._root).log(
             sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
         )
-        entry = self._entry(log, self._root, " ".join(sources))
+        # With options, or of several files, the log itself is what a plain command line can name.
+        plain = len(sources) == 1 and not (format or mapping or quarantine or skip_bad)
+        entry = self._entry(log, self._root, sources[0] if plain else str(log.path))
         self._entries[entry.id] = entry
         return entry
 
@@ -92,7 +94,8 @@ class Library:
         The folder is named by the content, so the same file twice is one file.
         """
         digest = hashlib.sha256(content).hexdigest()[:16]
-        path = self._root / "uploads" / digest / Path(name).name
+        own_name = Path(name).name
+        path = self._root / "uploads" / digest / ("upload" if own_name in {"", ".."} else own_name)
         if not path.exists():
             with atomic_file(path) as temporary:
                 temporary.write_bytes(content)

@@ -8,9 +8,9 @@ import streamlit as st
 
 LONG = 1200  # characters from which on a text is folded
 
-# Streamlit makes icons and emoji of these after the Markdown is read, escaped or not; an invisible
-# word joiner behind the colon keeps them text.
-_SHORTCODE = re.compile(r":(?=[\w+/-]+:)")
+# Streamlit makes icons, arrows, dashes and links of these after the Markdown is read, escaped or
+# not; an invisible word joiner between two signs keeps them text.
+_TYPESET = re.compile(r"([:@<>=~-])(?=\S)|(?<=www)(\.)(?=\S)")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@^=])")
 
 
@@ -25,7 +25,7 @@ def show(text: str, *, height: int | None = None) -> None:
 
 def escaped(text: str) -> str:
     """A log's text for a place that reads Markdown, such as a label or a caption: one line."""
-    line = _SHORTCODE.sub(":\u2060", " ".join(text.split()))
+    line = _TYPESET.sub("\\g<0>\u2060", " ".join(text.split()))
     return _MARKDOWN.sub(r"\\\1", line)
 
 

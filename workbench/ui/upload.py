@@ -104,15 +104,7 @@ def _asked() -> Given | None:
                 placeholder="runs/2024-05-01/*.jsonl",
             )
     with right:
-        known_formats = formats()
-        format = st.selectbox(
-            "Format",
-            ["", *known_formats],
-            format_func=lambda name: (
-                f"{name}: {known_formats[name].description}" if name else "Recognised by content"
-            ),
-            key=state.UPLOAD_FORMAT,
-        )
+        format = _format()
         skip_bad = st.checkbox("Leave out unreadable lines", key=state.SKIP_BAD)
         quarantine = st.checkbox("Set broken trajectories aside", key=state.QUARANTINE)
         pressed = st.button("Import", type="primary", key=state.IMPORT)
@@ -124,9 +116,20 @@ def _asked() -> Given | None:
     if not paths:
         st.warning("There is nothing to import yet: choose a file first.")
         return None
-    return Given(
-        paths=tuple(paths), format=format or None, quarantine=quarantine, skip_bad=skip_bad
+    return Given(paths=tuple(paths), format=format, quarantine=quarantine, skip_bad=skip_bad)
+
+
+def _format() -> str | None:
+    known_formats = formats()
+    name = st.selectbox(
+        "Format",
+        ["", *known_formats],
+        format_func=lambda name: (
+            f"{name}: {known_formats[name].description}" if name else "Recognised by content"
+        ),
+        key=state.UPLOAD_FORMAT,
     )
+    return name or None
 
 
 def _file_name(name: str) -> str:

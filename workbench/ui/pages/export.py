@@ -20,7 +20,7 @@ from workbench.ui import cache, command, frame, state
 from workbench.ui.text import escaped, shortened
 
 TOP_GROUPS = 10
-_VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "– n/a"}
+_VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
 _AUTOMATIC = "automatic"
 _OF_THE_PLACE = "overwrite"  # an option of where to write, not of what
 
@@ -169,8 +169,7 @@ def _checks(batch: Archive) -> None:
         [
             {
                 "check": finding.check,
-                "": _VERDICTS[finding.verdict],
-                "what was found": escaped(finding.says),
+                "what was found": escaped(f"{_VERDICTS[finding.verdict]}: {finding.says}"),
             }
             for finding in found
         ],

@@ -183,6 +183,8 @@ def _groups() -> None:
         _shown(groups),
         hide_index=True,
         column_config={
+            "group": st.column_config.TextColumn(width=205),
+            "task": st.column_config.TextColumn(width=190),
             "success": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
             "steps a rollout": st.column_config.NumberColumn(format="%.1f"),
         },

@@ -67,7 +67,8 @@ def _pickers() -> tuple[tuple[str, ...], Pair | None]:
     pairs = {" and ".join(two): two for two in itertools.combinations(view.methods, 2)}
     if not pairs:
         return view.methods, None
-    pair = view.pair if view.pair in pairs.values() else next(iter(pairs.values()))
+    known = list(pairs.values())
+    pair = view.pair if view.pair and view.pair in known else known[0]
     if len(pairs) > 1:
         st.session_state[state.PAIR] = " and ".join(pair)
         right.selectbox(
