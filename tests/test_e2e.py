@@ -79,6 +79,12 @@ def go(page: Page, name: str) -> None:
     settled(page)
 
 
+def says(page: Page, text: str) -> None:
+    """Waits until a page shows a text."""
+    shown = "text => (document.body?.innerText ?? '').replace(/\\s+/g, ' ').includes(text)"
+    page.wait_for_function(shown, arg=text)
+
+
 def query(page: Page) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
 
@@ -89,18 +95,18 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
         # Upload.
         page.get_by_text("Add a log").click()
         page.locator("input[type=file]").set_input_files(str(chat))
-        page.get_by_text("openai_chat.jsonl").first.wait_for()
+        says(page, "openai_chat.jsonl")
         settled(page)
         page.get_by_role("button", name="Import", exact=True).click()
-        page.wait_for_function("() => document.body.innerText.includes('4 rollouts')")
+        says(page, "4 rollouts")
         settled(page)
         uploaded = query(page)["log"]
 
         # Read.
         go(page, "Rollout")
         assert query(page)["log"] == uploaded
-        page.get_by_text("step 1 of 2").wait_for()
-        page.get_by_text("Find the key. You see a drawer and a shelf.").first.wait_for()
+        says(page, "step 1 of 2")
+        says(page, "Find the key. You see a drawer and a shelf.")
 
         # Move τ and apply it.
         go(page, "Temperature")
@@ -118,7 +124,7 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
 
         # Compare.
         go(page, "Methods")
-        page.get_by_text("Where do they disagree most?").wait_for()
+        says(page, "Where do they disagree most?")
 
         # Export.
         go(page, "Export")
@@ -141,23 +147,22 @@ def test_a_link_restores_the_view(address: str, chrome: Browser):
     step = "household-s0/task-18/rollout-1:12"
     link = f"{address}/rollout?methods=grpo,rloo&step={step}"
     with opened(chrome, link) as page:
-        page.get_by_text("step 13 of").wait_for()
+        says(page, "step 13 of")
         before = page.inner_text("body")
         page.reload()
-        settled(page)
-        page.get_by_text("step 13 of").wait_for()
-        assert page.inner_text("body") == before
+        says(page, "step 13 of")
+        page.wait_for_function("text => document.body.innerText === text", arg=before)
         assert query(page)["methods"] == "grpo,rloo"
 
 
 def test_keys_move_through_steps_and_rollouts(address: str, chrome: Browser):
     with opened(chrome, f"{address}/rollout") as page:
-        page.get_by_text("step 1 of").wait_for()
-        page.locator("h1").click()
+        says(page, "step 1 of")
+        page.wait_for_timeout(1000)  # the browser registers shortcuts after it has drawn them
         page.keyboard.press("j")
-        page.get_by_text("step 2 of").wait_for()
+        says(page, "step 2 of")
         page.keyboard.press("k")
-        page.get_by_text("step 1 of").wait_for()
+        says(page, "step 1 of")
         page.keyboard.press("Shift+J")
         page.wait_for_function("() => decodeURIComponent(location.search).includes('rollout-1:0')")
 
@@ -182,7 +187,7 @@ def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name:
     with opened(chrome, address) as page:
         page.get_by_role("combobox", name="Log").first.click()
         page.get_by_text("hostile.parquet").last.click()
-        page.wait_for_function("() => document.body.innerText.includes('hostile.parquet')")
+        says(page, "hostile.parquet")
         settled(page)
         if name != "log":
             go(page, name.capitalize())
@@ -199,13 +204,10 @@ def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser
         first.get_by_text("Add a log").click()
         sample = ROOT / "tests" / "samples" / "tau_bench.json"
         first.locator("input[type=file]").set_input_files(str(sample))
-        first.get_by_text("tau_bench.json").first.wait_for()
+        says(first, "tau_bench.json")
         settled(first)
         first.get_by_role("button", name="Import", exact=True).click()
-        first.wait_for_function(
-            "() => document.querySelector('h1').innerText.includes('tau_bench')"
-            " || document.body.innerText.includes('4 rollouts')"
-        )
+        says(first, "4 rollouts")
         second.reload()
         settled(second)
         second.get_by_role("combobox", name="Log").first.click()

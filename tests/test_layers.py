@@ -27,6 +27,7 @@ LAYERS = [
     "sentence",
     "embed",
     "similarity",
+    "octaves",
     "proximity",
     "neighbours",
     "keys",

@@ -14,9 +14,9 @@ from logs import Described, described_logs, random_log, rows, steps
 
 from workbench.estimators.proxmo import ProxMO
 from workbench.held_out import HeldOut, held_out
+from workbench.octaves import octaves
 from workbench.proximity import (
     Peers,
-    octaves,
     peer_statistics,
     peer_weights,
     proximity_baseline,

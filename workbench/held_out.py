@@ -10,7 +10,8 @@ import numpy as np
 
 from workbench.estimators import Credit
 from workbench.estimators.proxmo import ProxMO
-from workbench.proximity import octaves, proximity_baselines
+from workbench.octaves import octaves
+from workbench.proximity import proximity_baselines
 from workbench.returns import segment_constant, segment_mean, segment_sum
 from workbench.space import Space
 from workbench.steps import Real, Steps, Truth

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from workbench.octaves import exponentials
 from workbench.returns import segment_sum
 from workbench.similarity import Similarity
 from workbench.steps import Index, Real, Steps, Truth
@@ -110,7 +110,7 @@ def proximity_baselines(
                 count, total = rows.count, rows.sums(weight[here] * value[here])
                 at = here.start + rows.members
                 has_peers[at] = rows.found[rows.row]
-                for k, near in _exponentials(rows.gap, temperatures):
+                for k, near in exponentials(rows.gap, temperatures):
                     mean = _row_sum(near, total) / np.where(rows.found, _row_sum(near, count), 1.0)
                     baseline[k, at] = mean[rows.row]
     return baseline, has_peers
@@ -150,7 +150,7 @@ def peer_statistics(
                 of_trajectory, square = rows.own_sums(weight[here]), rows.sums(weight[here] ** 2)
                 self_is_peer = weight[here][members] * (peers in ("all", "same_step"))
                 at = here.start + members
-                for k, near in _exponentials(rows.gap, temperatures):
+                for k, near in exponentials(rows.gap, temperatures):
                     sum_ = np.where(rows.found, _row_sum(near, rows.count), 1.0)
                     itself = near[row, group.state[members]]
                     own[k, at] = self_is_peer * itself / sum_[row]
@@ -249,37 +249,6 @@ def _part(group: _Group, peers: Peers) -> Index:
     if peers == "same_step":
         return group.step_index
     return np.zeros_like(group.state)
-
-
-def _exponentials(gap: Real, temperatures: Sequence[float]) -> Iterator[tuple[int, Real]]:
-    """e^{gap / τ} for each temperature, as (its place, (r, n)); to be used before the next.
-
-    e^{gap / (τ/2)} is the square of e^{gap / τ}. As the largest gap of a row is 0, what underflows
-    is nothing beside it; a rounding error doubles with each square and stays below 1e-12 after ten.
-    """
-    for first, *others in octaves(temperatures):
-        near = np.exp(gap / temperatures[first])
-        yield first, near
-        for k in others:
-            np.multiply(near, near, out=near)
-            yield k, near
-
-
-def octaves(temperatures: Sequence[float]) -> list[list[int]]:
-    """Places of the temperatures in chains in which each is half the one before."""
-    return _octaves(tuple(temperatures))
-
-
-@lru_cache(maxsize=8)
-def _octaves(temperatures: tuple[float, ...]) -> list[list[int]]:
-    chains: list[list[int]] = []
-    for k in sorted(range(len(temperatures)), key=lambda k: -temperatures[k]):
-        half = [c for c in chains if temperatures[c[-1]] == 2.0 * temperatures[k]]
-        if half:
-            half[0].append(k)
-        else:
-            chains.append([k])
-    return chains
 
 
 def _row_sum(left: Real, right: Real) -> Real:

@@ -18,13 +18,12 @@ from workbench.compare import TOLERANCE, sign_table
 from workbench.estimators import Credit
 from workbench.estimators.base import fields
 from workbench.estimators.proxmo import ProxMO
-from workbench.proximity import Peers, octaves, peer_statistics, proximity_baselines
+from workbench.octaves import octaves
+from workbench.proximity import Peers, peer_statistics, proximity_baselines
 from workbench.returns import segment_constant, segment_mean
 from workbench.similarity import Similarity
 from workbench.space import Space
 from workbench.steps import Index, Real, Steps
-
-DESIGN = "For a fixed embedding a new τ costs no new similarity."
 
 SWEEP_LIMIT = 32_000_000  # numbers of a sweep that is kept: 256 MB
 BINS = 61  # odd, so that 0 is in the middle of a bin

@@ -62,12 +62,22 @@ def draft(name: str) -> None:
     st.session_state[state.DRAFT] = st.session_state.get(state.DRAFT, {}) | {name: value}
 
 
+def show(key: str, value: Any) -> None:
+    """Makes a widget that comes next show a value.
+
+    One that shows it already is left alone: writing to it would take back what was moved meanwhile.
+    """
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+
 def apply() -> None:
     """Gives every page what is tried."""
     now = tried()
+    changed = {"temperature": now["temperature"]} | overrides(now)
     state.update(proxmo=overrides(now), temperature=None)
     st.session_state.pop(state.DRAFT, None)
-    state.tell("success", f"Every page and the export now have {said(now)}.")
+    state.tell("success", f"Every page and the export now have {said(changed)}.")
 
 
 def reset() -> None:

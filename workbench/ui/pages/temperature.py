@@ -141,7 +141,7 @@ def _slider(temperature: float, best: float | None) -> None:
         st.button(
             "Pin this τ", on_click=settings.pin, help="Changes are counted against the pinned τ."
         )
-    st.session_state[state.TEMPERATURE] = temperature
+    settings.show(state.TEMPERATURE, temperature)
     place.select_slider(
         "τ, how fast the weight of a peer falls with its distance",
         sorted({*STOPS, temperature}),
@@ -232,7 +232,7 @@ def _settings() -> None:
         for name, column in zip(_FIELDS, [*st.columns(2), *st.columns(2)], strict=True):
             _field(name, tried, column)
         key = state.TUNE_FIELD.format(field="peers")
-        st.session_state[key] = tried["peers"]
+        settings.show(key, tried["peers"])
         st.selectbox(
             "Which steps are peers",
             list(_PEERS),
@@ -248,7 +248,7 @@ def _settings() -> None:
 
 def _field(name: str, tried: Mapping[str, Any], column: Any) -> None:
     key = state.TUNE_FIELD.format(field=name)
-    st.session_state[key] = float(tried[name])
+    settings.show(key, float(tried[name]))
     limits, (label, increment) = settings.SPECS[name].metadata, _FIELDS[name]
     column.number_input(
         label,

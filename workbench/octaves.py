@@ -1,0 +1,41 @@
+"""Temperatures in octaves: halving τ squares an exponential, so a grid of them costs few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from workbench.steps import Real
+
+
+def exponentials(gap: Real, temperatures: Sequence[float]) -> Iterator[tuple[int, Real]]:
+    """e^{gap / τ} for each temperature, as (its place, (r, n)); to be used before the next.
+
+    e^{gap / (τ/2)} is the square of e^{gap / τ}. As the largest gap of a row is 0, what underflows
+    is nothing beside it; a rounding error doubles with each square and stays below 1e-12 after ten.
+    """
+    for first, *others in octaves(temperatures):
+        near = np.exp(gap / temperatures[first])
+        yield first, near
+        for k in others:
+            np.multiply(near, near, out=near)
+            yield k, near
+
+
+def octaves(temperatures: Sequence[float]) -> list[list[int]]:
+    """Places of the temperatures in chains in which each is half the one before."""
+    return _octaves(tuple(temperatures))
+
+
+@lru_cache(maxsize=8)
+def _octaves(temperatures: tuple[float, ...]) -> list[list[int]]:
+    chains: list[list[int]] = []
+    for k in sorted(range(len(temperatures)), key=lambda k: -temperatures[k]):
+        half = [c for c in chains if temperatures[c[-1]] == 2.0 * temperatures[k]]
+        if half:
+            half[0].append(k)
+        else:
+            chains.append([k])
+    return chains
