@@ -353,7 +353,7 @@ def test_a_log_is_shown_as_text(app: OpenApp):
     only_text(test)
 
     test = upload(app(), ("**bold** $x$ :red[a].parquet", parquet(frame)))
-    assert test.title[0].value == r"\*\*bold\*\* \$x\$ \:red\[a\]\.parquet"
+    assert test.title[0].value == "\\*\\*bold\\*\\* \\$x\\$ \\:\u2060red\\[a\\]\\.parquet"
     only_text(test)
 
 

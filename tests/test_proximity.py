@@ -515,5 +515,5 @@ def test_a_damaged_index_is_named(tmp_path: Path, damage: str) -> None:
         path.unlink()
     else:
         path.write_bytes(contents[damage])
-    with pytest.raises(ArtefactError, match=r"index\.faiss is not a FAISS index"):
+    with pytest.raises(ArtefactError, match=r"index\.faiss is not an index of neighbours"):
         NeighbourIndex.load(path)

@@ -127,7 +127,7 @@ def test_the_first_screen_has_the_two_commands_in_one_line_each():
 def test_every_command_of_the_readme_runs_and_the_main_job_prints_what_it_says(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    ran = commands()
+    ran = [command for command in commands() if command[1] != "app"]
     assert len(ran) >= 12
     for arguments in ran:
         monkeypatch.setattr(sys, "argv", arguments)

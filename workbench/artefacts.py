@@ -44,6 +44,19 @@ class StoredLog:
 
     folder: Path
 
+    @classmethod
+    def at(cls, path: str | Path) -> StoredLog | None:
+        """The stored log that a path is the file of; None for any other file."""
+        given = Path(path).resolve()
+        folder = given.parent
+        known = given.name == LOG_FILE and folder.parent.name == "log"
+        return cls(folder) if known and (folder / MANIFEST).is_file() else None
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace that it is in."""
+        return self.folder.parents[1]
+
     @property
     def path(self) -> Path:
         """The step log."""

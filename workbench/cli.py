@@ -72,7 +72,10 @@ LastActions = Annotated[
     ),
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for vectors. [default: the user's cache]")
+    Path | None,
+    typer.Option(
+        "--cache", help="Folder for vectors. [default: the log's workspace, or the user's cache]"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write.")]
@@ -473,7 +476,8 @@ def _space(
     last_actions: int,
     cache: Path | None,
 ) -> Iterator[Space]:
-    """The space of a log while a progress bar is shown."""
+    """The space of a log while a progress bar is shown; a workspace's log has its vectors there."""
+    from workbench.artefacts import Artefacts, StoredLog
     from workbench.embed import DEFAULT_EMBEDDER, VectorCache
     from workbench.pipeline import user_cache
     from workbench.space import Space
@@ -481,11 +485,17 @@ def _space(
     from workbench.terminal import progress
 
     steps = Steps.from_log(imported.validated.log)
+    files = imported.report.files
+    stored = StoredLog.at(files[0]) if len(files) == 1 and cache is None else None
     with progress() as report:
+        chosen, text = embedder or DEFAULT_EMBEDDER, _state_text(template, last_actions)
+        if stored is not None:
+            yield Artefacts(stored.workspace, report).space(steps, chosen, text)
+            return
         yield Space(
             steps,
-            embedder=embedder or DEFAULT_EMBEDDER,
-            state_text=_state_text(template, last_actions),
+            embedder=chosen,
+            state_text=text,
             cache=VectorCache(cache or user_cache()),
             progress=lambda done, total: report("embed", done, total),
         )

@@ -32,11 +32,15 @@ class _Group:
     state: Index
     trajectory: Index
     step_index: Index
-    similarity: Real
+    number: int
+    similarity: Similarity
 
     @property
     def states(self) -> int:
-        return len(self.similarity)
+        return self.similarity.size(self.number)
+
+    def near(self, states: Index) -> Real:
+        return self.similarity.rows(self.number, states)
 
 
 def _group(similarity: Similarity, steps: Steps, group: int) -> _Group:
@@ -47,7 +51,8 @@ def _group(similarity: Similarity, steps: Steps, group: int) -> _Group:
         state=similarity.states.state[here] - similarity.states.start[group],
         trajectory=trajectory - trajectory[0],
         step_index=steps.step_index[here],
-        similarity=similarity.block(group),
+        number=group,
+        similarity=similarity,
     )
 
 
@@ -196,11 +201,10 @@ class _Rows:
         part = _part(group, self.peers)
         both = group.trajectory * (part.max() + 1) + part
         wanted = self.trajectory * (part.max() + 1) + self.part
-        same_part = _sums_by(group, amount, both)[wanted].toarray()
+        same_part = _sums_by(group, amount, both, wanted)
         if self.peers in ("all", "same_step"):
-            return np.asarray(same_part)
-        of_trajectory = _sums_by(group, amount, group.trajectory)[self.trajectory].toarray()
-        return np.asarray(of_trajectory - same_part)
+            return same_part
+        return _sums_by(group, amount, group.trajectory, self.trajectory) - same_part
 
 
 def _rows(
@@ -217,7 +221,7 @@ def _rows(
         rest, state = np.divmod(distinct[first : first + chunk], group.states)
         of_trajectory, of_part = np.divmod(rest, parts)
         count = _peer_sums(group, weight, of_part, peers)
-        near = np.where(count > 0, group.similarity[state], -np.inf)
+        near = np.where(count > 0, group.near(state), -np.inf)
         found = np.asarray((count > 0).any(axis=1))
         near[~found] = 0.0
         near -= near.max(axis=1, keepdims=True)
@@ -229,15 +233,20 @@ def _rows(
 
 def _peer_sums(group: _Group, amount: Real, part: Index, peers: Peers) -> Real:
     """Sum of the amounts of each row's peers in each state, from the row's part. (r, n)."""
-    of_part = _sums_by(group, amount, _part(group, peers))[part].toarray()
+    of_part = _sums_by(group, amount, _part(group, peers), part)
     if peers in ("all", "same_step"):
-        return np.asarray(of_part)
-    return np.asarray(segment_sum(amount, group.state, group.states) - of_part)
+        return of_part
+    return segment_sum(amount, group.state, group.states) - of_part
 
 
-def _sums_by(group: _Group, amount: Real, part: Index) -> csr_array:
-    """Sum of amounts by part of the group and by state. (parts, n)."""
-    return csr_array((amount, (part, group.state)), shape=(int(part.max()) + 1, group.states))
+def _sums_by(group: _Group, amount: Real, part: Index, wanted: Index) -> Real:
+    """Sum of amounts by part of the group and by state, for the parts wanted. (r, n)."""
+    shape = (int(part.max()) + 1, group.states)
+    if shape[0] * shape[1] > CHUNK:
+        sparse = csr_array((amount, (part, group.state)), shape=shape)
+        return np.asarray(sparse[wanted].toarray())
+    flat = segment_sum(amount, part * group.states + group.state, shape[0] * shape[1])
+    return flat.reshape(shape)[wanted]
 
 
 def _part(group: _Group, peers: Peers) -> Index:
@@ -276,7 +285,7 @@ def peer_weights(
     same = part == part[local]
     among = same if peers == "same_step" else (~same if peers != "all" else np.ones_like(same))
     at = np.flatnonzero(among & (weight[group.steps] > 0))
-    near = group.similarity[group.state[local], group.state[at]]
+    near = group.near(group.state[local : local + 1])[0][group.state[at]]
     if not len(at):
         return at, near, near
     share = weight[group.steps][at] * np.exp((near - near.max()) / temperature)

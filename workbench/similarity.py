@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from workbench.steps import Index, Real
@@ -39,11 +40,16 @@ class Similarity:
     states: States
     vectors: Real | csr_array
     _blocks: dict[int, Real] = field(default_factory=dict, repr=False, compare=False)
+    _kept: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
 
     @property
     def is_zero(self) -> bool:
         """Whether no state has a vector other than 0, so that no similarity says anything."""
         return not abs(self.vectors).max() > 0.0
+
+    def size(self, group: int) -> int:
+        """n, the number of distinct states of a group."""
+        return int(self.states.start[group + 1] - self.states.start[group])
 
     def block(self, group: int) -> Real:
         """Similarities of the n distinct states of a group. (n, n) float64.
@@ -52,10 +58,25 @@ class Similarity:
         """
         if group in self._blocks:
             return self._blocks[group]
-        first, last = self.states.start[group], self.states.start[group + 1]
-        vectors = self.vectors[first:last]
-        product = vectors @ vectors.T
-        block: Real = product.toarray() if isinstance(product, csr_array) else product
-        if sum(kept.size for kept in self._blocks.values()) + block.size <= BLOCK_CACHE:
+        block = self._product(group, np.arange(self.size(group)))
+        if self._fits(group):
             self._blocks[group] = block
+            self._kept[0] += block.size
         return block
+
+    def rows(self, group: int, states: Index) -> Real:
+        """The rows of a block for some states, numbered from 0. (r, n) float64.
+
+        A block that would not be kept is never formed as a whole.
+        """
+        if group in self._blocks or self._fits(group):
+            return self.block(group)[states]
+        return self._product(group, states)
+
+    def _fits(self, group: int) -> bool:
+        return self._kept[0] + self.size(group) ** 2 <= BLOCK_CACHE
+
+    def _product(self, group: int, states: Index) -> Real:
+        first, last = self.states.start[group], self.states.start[group + 1]
+        product = self.vectors[first + states] @ self.vectors[first:last].T
+        return product.toarray() if isinstance(product, csr_array) else np.asarray(product)

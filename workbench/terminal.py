@@ -149,6 +149,8 @@ def _in_short(facts: Facts) -> list[str]:
 
 def next_command(result: RunResult) -> str:
     """Explains the step on which the first and the last method differ most, as it was scored."""
+    from workbench.embed import DEFAULT_EMBEDDER
+
     method = result.export_method
     parts = ["workbench", "explain", str(result.log), "-m", method, "--step", _telling_step(result)]
     for field, value in result.params.get(method, {}).items():
@@ -156,7 +158,8 @@ def next_command(result: RunResult) -> str:
     text = result.state_text
     if text.template != "{observation}":
         parts += ["--state", text.template, "--last-actions", str(text.last_actions)]
-    parts += ["--embedder", result.embedder, "--cache", str(result.workspace / "embeddings")]
+    if result.embedder != DEFAULT_EMBEDDER:
+        parts += ["--embedder", result.embedder]
     return shlex.join(parts)
 
 
