@@ -28,6 +28,10 @@ from browser import browser, opened, served, settled  # noqa: E402
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+VALUE = """() => {
+    const slider = document.querySelector('[role=slider], input[type=range]');
+    return slider && (slider.getAttribute('aria-valuetext') ?? slider.value);
+}"""
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 STOPPED = (
     "() => document.querySelector('[data-testid=\"stApp\"]')"
@@ -69,14 +73,10 @@ def moves(page: Page, count: int) -> float:
     slider.focus()
     spent = []
     for number in range(count + 3):
-        before = slider.get_attribute("aria-valuenow")
+        before = page.evaluate(VALUE)
         began = time.perf_counter()
         slider.press("ArrowRight" if number % 2 else "ArrowLeft")
-        page.wait_for_function(
-            "before => document.querySelector('[role=slider]')"
-            ".getAttribute('aria-valuenow') !== before",
-            arg=before,
-        )
+        page.wait_for_function(f"before => ({VALUE})() !== before", arg=before)
         page.wait_for_timeout(30)  # the message to the server leaves after the slider has moved
         page.wait_for_function(STOPPED)
         page.evaluate(DRAWN)
