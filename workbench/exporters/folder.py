@@ -7,7 +7,6 @@ leaves at most a hidden folder `.<name>.….partial` beside the place.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,8 +14,7 @@ from pathlib import Path
 
 from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.manifest import Manifest
-
-MANIFEST = "manifest.json"
+from workbench.store import MANIFEST, file_digest
 
 
 def write_export(
@@ -123,9 +121,7 @@ def _manifest(directory: Path) -> Manifest:
 
 
 def _entry(path: Path) -> dict[str, str | int]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
+    return {"sha256": file_digest(path), "bytes": path.stat().st_size}
 
 
 def _put_in_place(new: Path, directory: Path, old: Path) -> None:

@@ -1,0 +1,9 @@
+"""The command line: each command is a few lines over a function of the package.
+
+Handlers import what they need, so that `workbench --help` and light commands start at once.
+"""
+
+from workbench.cli import credit, logs, work
+from workbench.cli.root import app, main
+
+__all__ = ["app", "credit", "logs", "main", "work"]

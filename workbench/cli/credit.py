@@ -1,0 +1,175 @@
+"""Commands about credit: score, explain, neighbours, methods, compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.inputs import (
+    named_credits,
+    open_space,
+    read,
+    require_other,
+)
+from workbench.cli.options import (
+    AsJson,
+    Cache,
+    EmbedderName,
+    Format,
+    LastActions,
+    Log,
+    Map,
+    MethodName,
+    Output,
+    Params,
+    StepName,
+    Template,
+    as_json_text,
+    field_values,
+    step_name,
+)
+from workbench.cli.root import app
+
+
+@app.command()
+def score(
+    log: Log,
+    method: MethodName,
+    output: Output,
+    params: Params = None,
+    embedder: EmbedderName = None,
+    state: Template = None,
+    last_actions: LastActions = 0,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+) -> None:
+    """Score every step under one method and write the credit."""
+    from workbench.artefacts import provenance
+    from workbench.estimators import create
+    from workbench.pipeline import source_digest
+    from workbench.store import write_credit
+
+    made = create(method, field_values(params))
+    require_other(output, [log])
+    imported = read([log], format, mapping)
+    with open_space(imported, embedder, state, last_actions, cache) as space:
+        credit = made(space.steps, space)
+        log_sha256 = source_digest(imported.report.files)
+        made_by = provenance(method, made, space, log_sha256, credit)
+    write_credit(output, credit.table(), made_by)
+    for note in made_by["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"wrote {output}: {len(space.steps)} of {space.steps.log.height} steps scored")
+
+
+@app.command()
+def explain(
+    log: Log,
+    method: MethodName,
+    step: StepName,
+    as_json: AsJson = False,
+    params: Params = None,
+    embedder: EmbedderName = None,
+    state: Template = None,
+    last_actions: LastActions = 0,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+    top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
+) -> None:
+    """Say what the advantage of one step is made of."""
+    from workbench.estimators import create
+    from workbench.terminal import number, table
+
+    made = create(method, field_values(params))
+    imported = read([log], format, mapping)
+    with open_space(imported, embedder, state, last_actions, cache) as space:
+        explanation = made(space.steps, space).explain(space.steps.find(*step_name(step)))
+    if as_json:
+        print(as_json_text(explanation.to_dict()))
+        return
+    print(f"{method} gives {step} the advantage {number(explanation.advantage)}")
+    print(table([vars(part) for part in explanation.parts]))
+    for term, found in explanation.facts.items():
+        print(f"\n{term}: " + ", ".join(f"{name} {number(fact)}" for name, fact in found.items()))
+        peers = explanation.peers.filter(explanation.peers["term"] == term)
+        print(table(peers.drop("term", "group_id").head(top).to_dicts()))
+        if peers.height > top:
+            print(f"… and {peers.height - top} more")
+
+
+@app.command()
+def neighbours(
+    log: Log,
+    step: StepName,
+    count: Annotated[int, typer.Option("-k", min=1, help="How many states.")] = 10,
+    as_json: AsJson = False,
+    embedder: EmbedderName = None,
+    state: Template = None,
+    last_actions: LastActions = 0,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+) -> None:
+    """Find the nearest states anywhere in a log, in any group."""
+    from workbench.terminal import table
+
+    imported = read([log], format, mapping)
+    with open_space(imported, embedder, state, last_actions, cache) as space:
+        rows = space.nearest(space.steps.find(*step_name(step)), count)
+    print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the methods with their fields, dialects and sources."""
+    from workbench.estimators import methods as registered
+    from workbench.terminal import table
+
+    if as_json:
+        print(as_json_text({name: method.to_dict() for name, method in registered().items()}))
+        return
+    for name, method in registered().items():
+        print(f"{name}: {method.summary}\n  {method.source}")
+        fields = method.to_dict()["fields"].items()
+        rows = [{"field": f"  {key}", **_field_row(spec)} for key, spec in fields]
+        print(table(rows, width=120))
+        for dialect in method.dialects.values():
+            values = ", ".join(f"{key}={value}" for key, value in dialect.fields.items())
+            print(f"  {name}:{dialect.name}  {values}")
+        print()
+
+
+def _field_row(spec: dict[str, Any]) -> dict[str, str]:
+    kind = "|".join(spec["choices"]) if "choices" in spec else spec["type"]
+    return {"default": json.dumps(spec["default"]), "type": kind, "meaning": spec["help"]}
+
+
+@app.command()
+def compare(
+    credits: Annotated[list[Path], typer.Argument(metavar="CREDIT…", help="Credit files.")],
+    top: Annotated[int, typer.Option(help="How many disagreements of each pair.")] = 10,
+    groups: Annotated[bool, typer.Option("--groups", help="Also print every group.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
+    from workbench.compare import compare as compare_credits
+    from workbench.terminal import table
+
+    comparison = compare_credits(named_credits(credits), top=top)
+    if as_json:
+        print(as_json_text(comparison.to_dict()))
+        return
+    print(f"{comparison.compared} of {comparison.steps} steps are scored by all")
+    print(table(comparison.credits.to_dicts()), end="\n\n")
+    wanted = ("left", "right", "spearman", "pearson", "sign_flips", "sign_flip_share")
+    print(table(comparison.pairs.to_dicts(), wanted), end="\n\n")
+    if groups:
+        print(table(comparison.groups.to_dicts(), ("group_id", "steps", *wanted)), end="\n\n")
+    print("largest disagreements, in standard deviations of each credit")
+    print(table(comparison.disagreements.to_dicts()))

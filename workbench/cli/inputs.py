@@ -1,0 +1,130 @@
+"""What commands read: logs, column mappings, credits, and the space of a log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import ParameterError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from workbench.readers import Imported
+    from workbench.space import Space
+
+
+def read(
+    files: Sequence[str],
+    format: str | None,
+    mapping: Path | None,
+    quarantine: Path | None = None,
+    *,
+    skip_bad: bool = False,
+    report: bool = False,
+) -> Imported:
+    """Reads and validates a log; what was set aside is written to the quarantine file."""
+    from workbench.readers import import_log
+    from workbench.store import atomic_file
+
+    require_other(quarantine, files)
+    imported = import_log(
+        files,
+        format=format,
+        mapping=read_mapping(mapping),
+        quarantine=quarantine is not None,
+        skip_bad=skip_bad,
+    )
+    aside = imported.validated.quarantined
+    if quarantine is not None and aside.height:
+        with atomic_file(quarantine) as temporary:
+            aside.write_parquet(temporary, compression="zstd")
+    if report:
+        print(imported.report)
+        if quarantine is not None:
+            count = aside["trajectory_id"].n_unique()
+            print(f"{count} trajectories set aside" + f" in {quarantine}" * bool(count))
+    else:
+        for notice in imported.validated.notices:
+            print(f"note: {notice}", file=sys.stderr)
+    return imported
+
+
+@contextmanager
+def open_space(
+    imported: Imported,
+    embedder: str | None,
+    template: str | None,
+    last_actions: int,
+    cache: Path | None,
+) -> Iterator[Space]:
+    """The space of a log while a progress bar is shown; a workspace's log has its vectors there."""
+    from workbench.artefacts import Artefacts, StoredLog
+    from workbench.embed import DEFAULT_EMBEDDER, VectorCache
+    from workbench.pipeline import user_cache
+    from workbench.space import Space
+    from workbench.steps import Steps
+    from workbench.terminal import progress
+
+    steps = Steps.from_log(imported.validated.log)
+    files = imported.report.files
+    stored = StoredLog.at(files[0]) if len(files) == 1 and cache is None else None
+    with progress() as report:
+        chosen, text = embedder or DEFAULT_EMBEDDER, state_text(template, last_actions)
+        if stored is not None:
+            yield Artefacts(stored.workspace, report).space(steps, chosen, text)
+            return
+        yield Space(
+            steps,
+            embedder=chosen,
+            state_text=text,
+            cache=VectorCache(cache or user_cache()),
+            progress=lambda done, total: report("embed", done, total),
+        )
+
+
+def require_other(output: Path | None, files: Sequence[str]) -> None:
+    """Refuses to write over a file that is read: originals are never touched."""
+    from workbench.readers import source_files
+
+    if output is not None and output.exists():
+        sources = {path.resolve() for path in source_files(files)}
+        if output.resolve() in sources:
+            raise ParameterError(f"{output} is read; writing there would destroy it")
+
+
+def state_text(template: str | None, last_actions: int) -> Any:
+    """The state text that the options ask for."""
+    from workbench.embed import StateText
+
+    chosen = "{observation}" if template is None else template
+    return StateText(template=chosen, last_actions=last_actions)
+
+
+def read_mapping(path: Path | None) -> Any:
+    """The column mapping of a file; None for none."""
+    from workbench.readers import load_mapping
+
+    return None if path is None else load_mapping(path)
+
+
+def named_credits(paths: Sequence[Path]) -> dict[str, pl.DataFrame]:
+    """Credit tables by method, or by file where a method comes twice."""
+    from workbench.store import read_credit
+
+    if len(set(paths)) < len(paths):
+        raise ParameterError(f"a credit is given twice: {[str(path) for path in paths]}")
+    tables = []
+    for path in paths:
+        table, made_by = read_credit(path)
+        method = made_by["method"]
+        name = ":".join(filter(None, (method["name"], method["dialect"])))
+        tables.append((name, path, table))
+    names = [name for name, _, _ in tables]
+    return {
+        name if names.count(name) == 1 else f"{name} ({path})": table
+        for name, path, table in tables
+    }

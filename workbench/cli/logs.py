@@ -1,0 +1,109 @@
+"""Commands about logs: import, validate, facts, formats, simulate."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.inputs import (
+    read,
+    require_other,
+)
+from workbench.cli.options import (
+    AsJson,
+    Format,
+    Log,
+    Map,
+    Output,
+    Params,
+    SkipBad,
+    as_json_text,
+    field_values,
+)
+from workbench.cli.root import app
+from workbench.errors import ParameterError, UnknownNameError
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files, folders, globs.")],
+    output: Output,
+    format: Format = None,
+    mapping: Annotated[Path | None, typer.Option("--map", help="JSON column mapping.")] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(help="Write broken trajectories here and go on.")
+    ] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Read rollout logs of any known format into one step log, and report what was found."""
+    from workbench.store import atomic_file
+
+    require_other(output, files)
+    imported = read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    with atomic_file(output) as temporary:
+        imported.validated.log.write_parquet(temporary, compression="zstd")
+    print(f"wrote {output}\nnext: workbench run {output} -o work/")
+
+
+@app.command()
+def validate(
+    log: Log,
+    format: Format = None,
+    mapping: Map = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(help="Write broken trajectories here and go on.")
+    ] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Check a log against the rules of the step log: all problems at once."""
+    read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
+
+
+@app.command()
+def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson = False) -> None:
+    """Say what is in a log: groups, success, dead groups, lengths, singletons."""
+    from workbench.facts import facts as facts_of
+
+    found = facts_of(read([log], format, mapping).validated.log)
+    print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
+
+
+@app.command()
+def formats() -> None:
+    """List the formats that are read and the targets that are written."""
+    from workbench.exporters import targets
+    from workbench.readers import formats as read_formats
+    from workbench.terminal import table
+
+    rows = [{"read": name, "what": entry.description} for name, entry in read_formats().items()]
+    print(table(rows), end="\n\n")
+    print(table([{"write": name, "what": to.description} for name, to in targets().items()]))
+
+
+@app.command()
+def simulate(
+    output: Output,
+    world: Annotated[str, typer.Argument(metavar="WORLD", help="The world.")] = "household",
+    tasks: Annotated[int, typer.Option(min=1, help="Groups.")] = 20,
+    rollouts: Annotated[int, typer.Option(min=1, help="Trajectories of each group.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    params: Params = None,
+) -> None:
+    """Write a log of a small world whose true advantages are known exactly."""
+    from workbench.simulate import find_world
+    from workbench.simulate import simulate as simulate_world
+    from workbench.store import atomic_file
+
+    kind, dials = find_world(world), field_values(params)
+    known = list(inspect.signature(kind).parameters)
+    for name in dials:
+        if name not in known:
+            raise ParameterError(str(UnknownNameError(f"dial of {world}", name, known)))
+    made = kind(**dials)
+    log = simulate_world(made, tasks=tasks, rollouts=rollouts, seed=seed)
+    with atomic_file(output) as temporary:
+        log.write_parquet(temporary, compression="zstd")
+    print(f"wrote {output}: {tasks} groups of {rollouts}, {log.height} steps")

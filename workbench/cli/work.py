@@ -1,0 +1,148 @@
+"""Commands that put it to work: run, export, app."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.inputs import (
+    read,
+    read_mapping,
+    state_text,
+)
+from workbench.cli.options import (
+    EmbedderName,
+    Format,
+    LastActions,
+    Log,
+    Map,
+    Params,
+    SkipBad,
+    Template,
+    field_values,
+    method_field_values,
+)
+from workbench.cli.root import app
+
+
+@app.command()
+def run(
+    files: Annotated[list[str], typer.Argument(metavar="LOG…", help="Files, folders, globs.")],
+    directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="The workspace.")],
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("-m", help="Method; repeat for several. [default: grpo, gigpo, proxmo]"),
+    ] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="METHOD.FIELD=VALUE", help="Set a field of a method."),
+    ] = None,
+    embedder: EmbedderName = None,
+    state: Template = None,
+    last_actions: LastActions = 0,
+    to: Annotated[str, typer.Option(help="Export target.")] = "weighted-batch",
+    export_method: Annotated[
+        str | None, typer.Option(help="Whose credit is exported. [default: the last method]")
+    ] = None,
+    format: Format = None,
+    mapping: Map = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
+    ] = False,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Go the whole way: read, validate, embed, index, score, compare, export."""
+    from workbench import pipeline
+    from workbench.embed import DEFAULT_EMBEDDER
+    from workbench.terminal import next_command, progress, run_summary
+
+    chosen = methods or list(pipeline.DEFAULT_METHODS)
+    with progress() as report:
+        result = pipeline.run(
+            files,
+            directory,
+            methods=chosen,
+            params=method_field_values(params, chosen),
+            embedder=embedder or DEFAULT_EMBEDDER,
+            state_text=state_text(state, last_actions),
+            target=to,
+            export_method=export_method,
+            format=format,
+            mapping=read_mapping(mapping),
+            quarantine=quarantine,
+            skip_bad=skip_bad,
+            report=report,
+        )
+    print(run_summary(result))
+    print(f"next: {next_command(result)}")
+
+
+@app.command("export")
+def export_batch(
+    log: Log,
+    credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
+    directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder to make.")],
+    to: Annotated[str, typer.Option(help="Target; see `workbench formats`.")] = "weighted-batch",
+    params: Params = None,
+    format: Format = None,
+    mapping: Map = None,
+) -> None:
+    """Write a weighted batch for a trainer, with a manifest."""
+    from workbench.exporters import get
+    from workbench.pipeline import source_digest
+    from workbench.store import read_credit
+    from workbench.terminal import number
+
+    target = get(to)
+    table, made_by = read_credit(credit)
+    imported = read([log], format, mapping)
+    found = source_digest(imported.report.files)
+    if found != made_by["log"]["sha256"]:
+        print(f"note: {credit} was made from another file than {log}", file=sys.stderr)
+    frame = imported.validated.log
+    manifest = target(frame, table, made_by, directory, **field_values(params))
+    for part in ("counts", "checks"):
+        entries = getattr(manifest, part).items()
+        print(f"{part}: " + ", ".join(f"{name} {number(value)}" for name, value in entries))
+    for reason, lost in manifest.dropped.items():
+        print(f"dropped: {reason}, {lost['trajectories']} trajectories, {lost['steps']} steps")
+    print(f"wrote {directory}")
+
+
+@app.command("app")
+def start_app(
+    logs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORK|LOG…]", help="Workspaces or logs. [default: bundled log]"),
+    ] = None,
+    embedder: EmbedderName = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allow_path_input: Annotated[
+        bool,
+        typer.Option("--allow-path-input", help="Let users of the app open files of this machine."),
+    ] = False,
+    headless: Annotated[
+        bool | None,
+        typer.Option("--headless/--browser", help="Open no browser. [default: if no display]"),
+    ] = None,
+) -> None:
+    """Start the app in a browser, on this machine only unless an address is given."""
+    import subprocess
+
+    from workbench.terminal import app_command
+
+    command = app_command(
+        logs or [],
+        embedder=embedder,
+        port=port,
+        address=address,
+        allow_path_input=allow_path_input,
+        headless=headless,
+    )
+    if address != "127.0.0.1":
+        print(f"note: everyone who can reach {address} can read these logs", file=sys.stderr)
+    sys.exit(subprocess.call(command))
