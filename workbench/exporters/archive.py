@@ -14,9 +14,9 @@ import polars as pl
 
 from workbench.exporters.base import Exporter
 from workbench.exporters.batch import FILE, FORMAT
-from workbench.exporters.folder import MANIFEST
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.worth import Worth, worth
+from workbench.store import MANIFEST
 
 FOLDER = "batch"
 """What the folder in the archive is called."""
