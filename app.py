@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """The frame of every page, then the page."""
-    st.set_page_config("Trajectory workbench", ":material/timeline:", layout="wide")
+    st.set_page_config("Trajectory workbench", frame.ICON, layout="wide")
     st.html(f"<style>{frame.STYLE}</style>")
     given = arguments()
     page = st.Page

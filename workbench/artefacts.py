@@ -184,7 +184,7 @@ class Artefacts:
             text = json.dumps(imported.report.to_dict(), indent=1, ensure_ascii=False)
             (folder / REPORT_FILE).write_text(text, encoding="utf-8")
 
-        files = [[str(path), file_digest(path)] for path in source_files(sources)]
+        files = [[path.name, file_digest(path)] for path in source_files(sources)]
         return StoredLog(self._artefact("log", "", {"files": files, **reading}, build))
 
     def space(

@@ -139,7 +139,7 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         .join(bad, on=ROW, maintain_order="left")
         .drop(ROW),
         problems=tuple(check.problems),
-        notices=(*notices, *more, *_episode_reward_notice(log)),
+        notices=(*notices, *more, *_episode_reward_notice(log), *_copied_outcome_notice(log)),
         renamed=renamed,
     )
 
@@ -199,6 +199,24 @@ def _episode_reward_notice(log: pl.DataFrame) -> list[str]:
         f"episode_reward is not the sum of the rewards in {off.height} trajectories, first "
         f"{first['trajectory_id']!r} ({first['episode_reward']:g} against {first['reward']:g}); "
         "the sum is used"
+    ]
+
+
+def _copied_outcome_notice(log: pl.DataFrame) -> list[str]:
+    """Says where rewards look like an outcome that was written onto every step."""
+    scored = log.filter(pl.col("excluded").is_null()).group_by("trajectory_id")
+    reward = pl.col("reward")
+    of_trajectory = scored.agg(
+        (pl.len() > 1).alias("long"),
+        (reward.n_unique() == 1).alias("same"),
+        (reward.first() != 0).alias("paid"),
+    ).filter("long")
+    suspect = of_trajectory.filter(pl.col("same") & pl.col("paid")).height
+    if not suspect or not of_trajectory["same"].all():
+        return []
+    return [
+        f"every step of a trajectory has the same reward, {suspect} times not 0: if that is the "
+        "outcome copied onto each step, it counts once a step; put it on the last step, 0 before"
     ]
 
 

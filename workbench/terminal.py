@@ -124,27 +124,14 @@ def run_summary(result: RunResult) -> str:
 
 def _in_short(facts: Facts) -> list[str]:
     """The facts that decide what a group method can do, in two lines."""
-    sizes = list(facts.rollouts_per_group)
-    size = f"{sizes[0]}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
-    rate = facts.success["rate"]
-    success = f", success {rate:.1%}" if rate is not None else ""
-    excluded = sum(facts.excluded.values())
-    left_out = f", {excluded} of them excluded" if excluded else ""
-    kinds = facts.group_kinds
     dead = ", ".join(
         f"{count} {kind.replace('_', ' ')}"
-        for kind, count in kinds.items()
+        for kind, count in facts.group_kinds.items()
         if kind != "live" and count
     )
     alone = facts.singleton_rate
-    states = f"; {alone:.1%} of the states occur once in their group" if alone is not None else ""
-    return [
-        f"{facts.rows:,} steps, {facts.trajectories:,} trajectories{left_out}, "
-        f"{facts.groups:,} groups of {size}{success}",
-        f"{kinds.get('live', 0)} groups have something to compare"
-        + (f", {dead} have not" if dead else "")
-        + states,
-    ]
+    share = "" if alone is None else f"{alone:.1%} of the states occur once in their group. "
+    return [facts.sentence(), share + (f"Dead groups: {dead}." if dead else "")]
 
 
 def next_command(result: RunResult) -> str:

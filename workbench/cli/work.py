@@ -38,7 +38,11 @@ def run(
     ] = None,
     params: Annotated[
         list[str] | None,
-        typer.Option("-p", metavar="METHOD.FIELD=VALUE", help="Set a field of a method."),
+        typer.Option(
+            "-p",
+            metavar="METHOD.FIELD=VALUE",
+            help="Set a field of a method, such as proxmo.temperature=0.05.",
+        ),
     ] = None,
     embedder: EmbedderName = None,
     state: Template = None,
@@ -118,7 +122,10 @@ def start_app(
         list[str] | None,
         typer.Argument(metavar="[WORK|LOG…]", help="Workspaces or logs. [default: bundled log]"),
     ] = None,
-    embedder: EmbedderName = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option("--embedder", help="As elsewhere. [default: tfidf, which is instant]"),
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     allow_path_input: Annotated[

@@ -80,11 +80,16 @@ class Exporter:
         """Writes one batch.
 
         Raises:
-            ParameterError: An option that the target does not have.
+            ParameterError: An option that the target does not have, or of the wrong type.
         """
         unknown = sorted(set(options) - set(self.options))
         if unknown:
             raise ParameterError(str(UnknownNameError("export option", unknown[0], self.options)))
+        for name, value in options.items():
+            kind = bool if isinstance(self.options[name], bool) else str | None
+            if not isinstance(value, kind):
+                wanted = "true or false" if kind is bool else "text or null"
+                raise ParameterError(f"{name} must be {wanted}, got {value!r}")
         return self.export(log, credit, provenance, directory, **options)
 
 

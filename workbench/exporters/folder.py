@@ -87,7 +87,7 @@ def require_place(directory: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise ParameterError(
-            f"{directory} holds a finished export. Hint: overwrite it, or name another folder"
+            f"{directory} holds a finished export. Hint: -p overwrite=true, or another folder"
         )
 
 

@@ -37,6 +37,7 @@ class Manifest:
         package_version: Version of the workbench that wrote it.
         source: sha256 and rows of the log.
         method: name, dialect and fields of the method that made the credit.
+        representation: Embedder and state text that proximity was measured with; null where none.
         conventions: Those of its fields that say which deviation and which epsilon.
         policy: models, versions, train_steps, and max_staleness (train_step - policy_version).
         tokenizer: The tokenizer of the token ids; null where not logged.
@@ -60,6 +61,7 @@ class Manifest:
     package_version: str
     source: Mapping[str, Any]
     method: Mapping[str, Any]
+    representation: Mapping[str, Any]
     conventions: Mapping[str, Any]
     policy: Mapping[str, Any]
     tokenizer: str | None

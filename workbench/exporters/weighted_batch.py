@@ -91,6 +91,7 @@ def export(
         version=VERSION,
         package_version=version("trajectory-workbench"),
         source=dict(provenance.get("log", {})),
+        representation={name: provenance.get(name) for name in ("embedder", "state_text")},
         policy=_policy(steps),
         token_level=selection.token_level,
         weight={"name": weight, "value": WEIGHTS[weight], "multiplies": "the loss of each token"},

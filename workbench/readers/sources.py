@@ -48,7 +48,13 @@ def expand(paths: Iterable[str | Path], findings: Findings) -> list[Source]:
 
 
 def _files(given: Path, findings: Findings) -> Iterable[Source]:
-    if given.is_dir():
+    logs = sorted(given.glob("log/*/log.parquet"))
+    if len(logs) > 1:
+        rule = "is a workspace of several logs; name one of them"
+        findings.problem("files", rule, str(given), f"such as {logs[0]}")
+    elif logs:
+        yield Source(path=logs[0])
+    elif given.is_dir():
         yield from _files_of_folder(given, findings)
     elif given.exists():
         yield from _file(given, findings)

@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
+from PIL import Image
 
 from workbench.embed import DEFAULT_EMBEDDER
 from workbench.errors import WorkbenchError
@@ -17,6 +19,12 @@ from workbench.ui.text import escaped
 
 STYLE = ".stMainBlockContainer { padding-top: 2.5rem; padding-bottom: 3rem; }"
 """Streamlit leaves a hand's breadth above every page."""
+
+_BARS = np.full((16, 16, 3), 250, dtype=np.uint8)
+_BARS[2:8, 3:7] = (224, 130, 20)
+_BARS[8:14, 9:13] = (94, 60, 153)
+ICON = Image.fromarray(_BARS)
+"""A bar above a line and one below; drawn here because named icons come from the network."""
 
 EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
 
@@ -146,6 +154,10 @@ def require_vectors() -> None:
     """Sees to it that the log's states have vectors: shows progress, can be stopped, goes on."""
     view, here = state.current(), entry()
     if cache.has_vectors(here.id, view.embedder, here):
+        return
+    if view.embedder == "tfidf":
+        with st.spinner("Reading the states of this log …"):
+            cache.vectors(here.id, view.embedder, here, lambda done, total: None)
         return
     place = st.empty()
     with place.container(border=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,15 @@ def page() -> None:
         _write(method, target, options)
 
 
+def _default_method(methods: Sequence[str]) -> str:
+    """ProxMO, whose settings are tuned here, where it is among the methods; else the last one."""
+    return "proxmo" if "proxmo" in methods else methods[-1]
+
+
 def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
     """Method, target and its options, as the view has them."""
     view, known = state.current(), targets()
-    method = view.export.get("method", view.methods[-1])
+    method = view.export.get("method", _default_method(view.methods))
     target = known[view.export.get("to", state.DEFAULT_TARGET)]
     own = {name: default for name, default in target.options.items() if name != _OF_THE_PLACE}
     places = st.columns(2 + len(own), vertical_alignment="bottom")
