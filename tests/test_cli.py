@@ -338,6 +338,34 @@ def test_a_failing_command_leaves_no_file_under_the_final_name(run: Run, tmp_pat
     assert not Path("credit.parquet").exists()
 
 
+def test_a_workspace_is_its_log(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    assert run("run", log, "-o", "work", "--embedder", "tfidf")[0] == 0
+    code, out, _ = run("facts", "work", "--json")
+    assert code == 0
+    assert json.loads(out)["rows"] == 5
+    other = small(tmp_path / "other.parquet", action=pl.lit("wait"))
+    assert run("run", other, "-o", "work", "--embedder", "tfidf")[0] == 0
+    refused(run("facts", "work"), "workspace of several logs")
+
+
+def test_export_options_have_types(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    export = ("export", log, "--credit", "c.parquet", "-o", "batch")
+    refused(run(*export, "-p", "overwrite=no"), "overwrite must be true or false")
+    refused(run(*export, "-p", "weight=[1]"), "weight must be text")
+    assert run(*export)[0] == 0
+    refused(run(*export), "overwrite=true")
+    assert run(*export, "-p", "overwrite=true")[0] == 0
+
+
+def test_an_outcome_on_every_step_is_noticed(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([1.0, 1.0, 0.0, 1.0, 0.0]))
+    assert "outcome copied onto each step" in run("validate", log)[1]
+    assert "outcome copied" not in run("validate", small(tmp_path / "log.parquet"))[1]
+
+
 def test_originals_are_never_written_over(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
     before = log.read_bytes()

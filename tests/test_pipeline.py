@@ -74,6 +74,14 @@ def test_a_second_run_does_no_work_twice(
     assert files(tmp_path) == before
 
 
+def test_another_spelling_of_a_path_is_the_same_log(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run([log], tmp_path, embedder="tfidf")
+    monkeypatch.chdir(log.parent)
+    assert run([log.name], tmp_path, embedder="tfidf").built == ()
+
+
 def test_two_workspaces_hold_the_same_bytes(log: Path, tmp_path: Path):
     for name in ("one", "two"):
         run([log], tmp_path / name, embedder="tfidf")

@@ -55,7 +55,7 @@ def page() -> None:
 def _commands(stored: StoredLog) -> list[str]:
     """How to import these files the same way, and to have them checked and counted."""
     inputs = json.loads((stored.folder / MANIFEST).read_text(encoding="utf-8"))["inputs"]
-    files = [path for path, _ in inputs["files"]]
+    files = list(stored.report["files"])
     if len(files) > _MANY_FILES:
         files = [frame.entry().source]
     options = [
