@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import OpenApp
 
+from workbench import model_files
+
 PAGES = ["log", "rollout", "temperature", "methods", "export"]
 
 
@@ -45,3 +47,23 @@ def test_a_log_that_is_refused_stops_with_its_problems(app: OpenApp, tmp_path):
     assert "cannot be opened" in test.error[0].value
     assert "missing columns" in test.code[0].value
     assert not test.exception
+
+
+@pytest.mark.parametrize("page", ["rollout", "temperature", "methods", "export"])
+def test_without_embeddings_a_page_says_what_is_missing_and_offers_tfidf(
+    app: OpenApp, page: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model_files, "_hub_answers", lambda: False)
+    test = app(page=page, query={"embedder": "no/such-model"})
+    assert not test.exception
+    assert "such" in test.error[0].value
+    (offered,) = [button for button in test.button if button.label == "Use TF-IDF"]
+    offered.click().run()
+    assert not test.error
+    assert "embedder" not in test.query_params
+
+
+def test_the_log_page_needs_no_embeddings(app: OpenApp):
+    test = app(query={"embedder": "no/such-model"})
+    assert not test.error
+    assert "3,732 steps" in " ".join(text.value for text in (*test.markdown, *test.text))
