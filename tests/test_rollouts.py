@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logs
 import numpy as np
+import polars as pl
 import pytest
 
 from workbench.errors import ParameterError
@@ -19,6 +20,7 @@ from workbench.rollouts import (
     scored_number,
     sentence,
 )
+from workbench.schema import validate
 from workbench.space import Space
 from workbench.steps import Steps
 
@@ -157,3 +159,19 @@ def test_peers_lead_to_steps():
     assert step.rows["weight"].sum() + step.rest == pytest.approx(1.0)
     # The table counts steps from 1; targets are step indices.
     assert [index + 1 for _, index in step.targets] == step.rows["step"].to_list()
+
+
+def test_reading_begins_where_rewards_differ():
+    rows = [
+        ("g", "a", 0, "x", "act", 1.0),
+        ("g", "b", 0, "x", "act", 1.0),
+        ("h", "c", 0, "x", "act", 0.0),
+        ("h", "d", 0, "x", "act", None),
+        ("i", "e", 0, "x", "act", 0.0),
+        ("i", "f", 0, "x", "act", 1.0),
+    ]
+    names = ["group_id", "trajectory_id", "step_index", "observation", "action", "reward"]
+    log = validate(pl.DataFrame(rows, schema=names, orient="row")).log
+    assert Rollouts.from_log(log).place(None).step == ("e", 0)
+    same = log.filter(pl.col("group_id") == "g")
+    assert Rollouts.from_log(same).place(None).step == ("a", 0)

@@ -82,13 +82,21 @@ class Rollouts:
             for group, length, end in zip(runs["value"], runs["len"], ends, strict=True)
         }
 
+    def _telling(self) -> str:
+        """The first trajectory of a group whose rewards differ, so that it has credit."""
+        scored = pl.when(pl.col("excluded").is_null()).then(pl.col("episode_reward"))
+        several = scored.n_unique().over("group_id") - scored.is_null().any().over("group_id") > 1
+        live = self.table.filter(several)
+        first: str = (self.table if live.is_empty() else live)["trajectory_id"][0]
+        return first
+
     def place(self, step: StepId | None) -> Place:
-        """Where a step stands; the log's first where it is None.
+        """Where a step stands; where it is None, the first of the first group that is telling.
 
         Raises:
             ParameterError: The log has no such step.
         """
-        trajectory_id, index = step or (self.table["trajectory_id"][0], 0)
+        trajectory_id, index = step or (self._telling(), 0)
         if trajectory_id not in self.row:
             raise ParameterError(f"no trajectory {trajectory_id!r} in this log")
         row = self.row[trajectory_id]
