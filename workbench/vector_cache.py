@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import secrets
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.errors import ArtefactError
+from workbench.store import atomic_file
 
 
 class Entry(NamedTuple):
@@ -87,14 +86,8 @@ class VectorCache:
         stream = io.BytesIO()
         np.save(stream, shard, allow_pickle=False)
         content = stream.getvalue()
-        folder = self.directory / key
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{secrets.token_hex(8)}.tmp"
-        try:
+        with atomic_file(self.directory / key / f"{_name(content)}.npy") as temporary:
             temporary.write_bytes(content)
-            os.replace(temporary, folder / f"{_name(content)}.npy")  # noqa: PTH105 - atomic
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _shard_type(width: int) -> np.dtype[np.void]:
