@@ -175,6 +175,16 @@ def leading_keys(head: bytes) -> frozenset[str]:
     return frozenset(keys)
 
 
+def lookup(record: Record, key: str) -> Any:
+    """The value of a key; a dotted one reaches into objects unless the record has it as it is."""
+    if key in record:
+        return record[key]
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
 def _skip(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at

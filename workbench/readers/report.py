@@ -29,6 +29,7 @@ class ImportReport:
         excluded: Reason -> trajectories that are in the log but not scored.
         dropped: Records that were left out, and why.
         quarantined_rows: Rows of trajectories that were set aside.
+        quarantined_trajectories: How many those are.
         quarantined: The rules that those broke.
         missing_token_ids: Share of the rows without `response_ids`.
         null_rewards: Rows whose reward is null.
@@ -48,6 +49,7 @@ class ImportReport:
     excluded: Mapping[str, int]
     dropped: tuple[Problem, ...]
     quarantined_rows: int
+    quarantined_trajectories: int
     quarantined: tuple[Problem, ...]
     missing_token_ids: float
     null_rewards: int
@@ -119,6 +121,7 @@ def import_report(
         excluded=_excluded(log),
         dropped=tuple(dropped),
         quarantined_rows=validated.quarantined.height,
+        quarantined_trajectories=_trajectories(validated.quarantined),
         quarantined=validated.problems,
         missing_token_ids=_missing_token_ids(log),
         null_rewards=log["reward"].null_count(),
@@ -138,6 +141,10 @@ def _excluded(log: pl.DataFrame) -> dict[str, int]:
         .sort("excluded")
     )
     return dict(reasons.iter_rows())
+
+
+def _trajectories(rows: pl.DataFrame) -> int:
+    return rows["trajectory_id"].n_unique() if "trajectory_id" in rows.columns else 0
 
 
 def _missing_token_ids(log: pl.DataFrame) -> float:

@@ -108,13 +108,15 @@ class StepRows:
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
-    """JSON values as a column: a step's own columns and known lists have the type of the step log.
-
-    Of the others, scalars of one type stay as they are, and everything else becomes JSON text.
-    """
+    """A column; a step's own ones and known lists have the type of the step log."""
     entry = known(name)
     if entry and (name in _STEP_COLUMNS or isinstance(entry.dtype, pl.List)):
         return pl.Series(name, values, dtype=entry.dtype)
+    return inferred(name, values)
+
+
+def inferred(name: str, values: Sequence[Any]) -> pl.Series:
+    """JSON values as a column: scalars of one type as they are, others as JSON text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         kinds = {float}
