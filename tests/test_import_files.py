@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ def _problems(read: Callable[[], object]) -> tuple[Problem, ...]:
 @settings(max_examples=60)
 @given(st.lists(_values, min_size=1, max_size=6))
 def test_what_is_refused_or_set_aside_is_the_same_on_disk(values: list[dict[str, Any]]):
-    with staging_folder(Path.cwd() / "unused.parquet") as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         path = write_lines(folder / "in.jsonl", [step(**value) for value in values])
         quarantine, output = folder / "aside.parquet", folder / "out.parquet"
         refused = _problems(lambda: import_log([path], quarantine=True))

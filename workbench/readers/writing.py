@@ -49,6 +49,7 @@ class _File:
     """A file that is staged."""
 
     name: str
+    narrow: Sequence[pl.DataFrame]
     parts: Sequence[Staged]
     findings: Findings
     renamed: Mapping[str, str]
@@ -74,17 +75,24 @@ class _Import:
         """Stages a file, in the place of what was staged of it before."""
         findings, numbered = Findings(), False
         renamed: dict[str, str] = {}
+        narrow: list[pl.DataFrame] = []
         parts: list[Staged] = []
         for part in parts_of(chosen, source, self._columns, findings):
             renamed |= part.renamed
             numbered |= part.numbered
             staged = self._staging.add(part.frame, findings)
             if staged is not None:
-                parts.append(staged)
-                renamed |= staged.renamed
+                narrow.append(staged[0])
+                parts.append(staged[1])
+                renamed |= staged[1].renamed
             progress(part.done)
         file = _File(
-            name=source.name, parts=parts, findings=findings, renamed=renamed, numbered=numbered
+            name=source.name,
+            narrow=narrow,
+            parts=parts,
+            findings=findings,
+            renamed=renamed,
+            numbered=numbered,
         )
         self.drop(source.name)
         self.files[source.name] = file
@@ -96,8 +104,13 @@ class _Import:
         for part in self.files.pop(name, _NOTHING).parts:
             part.path.unlink()
 
-    def write(self, subject: str, *, skip_bad: bool) -> ImportReport:
+    def write(self, subject: str, *, skip_bad: bool, last: bool) -> ImportReport:
         """Checks the log of all staged files and writes it.
+
+        Args:
+            subject: The files in words.
+            skip_bad: Go on without broken files and records.
+            last: Nothing is written after this, so memory may be given back before.
 
         Raises:
             LogError: A file or a rule is broken; nothing is written.
@@ -107,7 +120,7 @@ class _Import:
         for file in self.files.values():
             findings.include(file.findings)
         parts = [part for file in self.files.values() for part in file.parts]
-        narrow = joined([part.narrow for part in parts], findings)
+        narrow = joined([rows for file in self.files.values() for rows in file.narrow], findings)
         if parts:
             report_types_of(parts, findings)
         if findings.problems and (not skip_bad or narrow.is_empty()):
@@ -129,10 +142,13 @@ class _Import:
             notices=tuple(sentence(notice) for notice in findings.notices),
             renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
         )
-        del narrow
-        if self._quarantine is not None and validated.quarantined.height:
-            self._write(self._quarantine, validated.quarantined, parts)
-        self._write(self._output, validated.log, parts)
+        log, aside = validated.log, validated.quarantined
+        del narrow, validated
+        if last:
+            self.files.clear()
+        if self._quarantine is not None and aside.height:
+            self._write(self._quarantine, aside, parts)
+        self._write(self._output, log, parts)
         return report
 
     def _write(self, path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> None:
@@ -140,7 +156,7 @@ class _Import:
             write_staged(temporary, rows, parts, self._folder)
 
 
-_NOTHING = _File(name="", parts=(), findings=Findings(), renamed={}, numbered=False)
+_NOTHING = _File(name="", narrow=(), parts=(), findings=Findings(), renamed={}, numbered=False)
 
 
 def import_to(
@@ -184,7 +200,7 @@ def import_to(
                     progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
 
             work.take(chosen, source, tell)
-        return work.write(subject_of(paths), skip_bad=skip_bad)
+        return work.write(subject_of(paths), skip_bad=skip_bad, last=True)
 
 
 @contextmanager
@@ -283,7 +299,7 @@ class Watch:
         if not taken:
             return Look(taken=(), left=left)
         try:
-            report = self._work.write(subject_of(self._paths), skip_bad=self._skip_bad)
+            report = self._work.write(subject_of(self._paths), skip_bad=self._skip_bad, last=False)
         except LogError as error:
             return Look(taken=tuple(taken), left=left, refused=str(error))
         return Look(taken=tuple(taken), left=left, report=report)
