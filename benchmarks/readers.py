@@ -2,8 +2,8 @@
 
 `python benchmarks/readers.py [GIGABYTES] [FORMAT]` writes a file of that size (5 by default) in one
 of three formats, imports it in a process of its own, and reports. `chat` has a conversation of
-about 16 turns of about 1.5 KB a line, in random words, so that it compresses as text does; `steps`
-and `parquet` have the same as one row a step. The file and the log are removed again.
+about 16 turns of about 1.5 KB a line, in texts of random words; `steps` and `parquet` have the same
+as one row a step. The file and the log are removed again.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ def conversations() -> Iterator[dict[str, Any]]:
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = ["".join(drawn.choice(letters, drawn.integers(2, 9))) for _ in range(20_000)]
 
-    def text(count: int) -> str:
-        return " ".join(words[at] for at in drawn.integers(0, len(words), count))
+    def texts(count: int) -> list[str]:
+        chosen = drawn.integers(0, len(words), (5_000, count))
+        return [" ".join(words[at] for at in row) for row in chosen]
 
+    observations, actions = texts(200), texts(40)
     number = 0
     while True:
-        turns = int(drawn.integers(8, 25))
-        messages = [{"role": "system", "content": text(150)}]
-        for _ in range(turns):
-            messages.append({"role": "user", "content": text(200)})
-            messages.append({"role": "assistant", "content": text(40)})
+        messages = [{"role": "system", "content": observations[0]}]
+        for observation, action in drawn.integers(0, 5_000, (drawn.integers(8, 25), 2)):
+            messages.append({"role": "user", "content": observations[observation]})
+            messages.append({"role": "assistant", "content": actions[action]})
         yield {
             "messages": messages,
             "task_id": f"task-{number // ROLLOUTS}",
