@@ -349,6 +349,26 @@ def test_a_circle_of_continuations_is_an_error_that_names_the_place(tmp_path: Pa
     assert f"refer to each other in a circle, at {main}" in problems_of(main)
 
 
+def test_files_that_only_refer_to_each_other_are_an_error_that_names_them(tmp_path: Path):
+    write(tmp_path / "b/result.json", result("b"))
+    write(tmp_path / "b/agent/trajectory.json", atif(told("go"), said("fine")))
+    for name, other in (("a", "b"), ("b", "a")):
+        document = atif(told("x"), said("y"), continued_trajectory_ref=f"{other}.json")
+        write(tmp_path / f"a/agent/{name}.json", document)
+    text = problems_of(tmp_path)
+    assert "in a circle, and none of them begins" in text
+    assert f"{tmp_path}/a/agent/a.json, {tmp_path}/a/agent/b.json" in text
+
+
+def test_what_the_simulated_user_did_is_left_out_and_said(tmp_path: Path):
+    write(tmp_path / "a/result.json", result("a"))
+    write(tmp_path / "a/agent/trajectory.json", atif(told("go"), said("mine")))
+    write(tmp_path / "a/user-agent/trajectory.json", atif(told("go"), said("theirs")))
+    imported = import_log([tmp_path])
+    assert imported.validated.log["action"].to_list() == ["mine"]
+    assert "is the simulated user's" in str(imported.report)
+
+
 def test_trials_without_a_trajectory_or_a_verdict_are_stated(tmp_path: Path):
     error = {"exception_type": "AgentTimeoutError"}
     write(tmp_path / "a/result.json", result("a", exception_info=error, verifier_result=None))

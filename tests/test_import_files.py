@@ -22,7 +22,8 @@ from polars.testing import assert_frame_equal
 
 from workbench.errors import LogError, MissingDependencyError, ParameterError, Problem
 from workbench.readers import import_log, import_to, read, source_files
-from workbench.readers.writing import Watch, staging_folder
+from workbench.readers.watching import Watch
+from workbench.readers.writing import staging_folder
 
 SAMPLES = Path(__file__).parent / "samples"
 CHAT = SAMPLES / "openai_chat.jsonl"

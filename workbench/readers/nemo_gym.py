@@ -17,6 +17,7 @@ from workbench.readers.rows import (
     identity,
     number,
     numbers,
+    ones,
     token_ids,
 )
 
@@ -162,7 +163,7 @@ def _step_columns(tokens: Sequence[Record]) -> dict[str, list[Any]]:
     return {
         "prompt_ids": [value["prompt_token_ids"] for value in values],
         "response_ids": ids,
-        "response_mask": [None if call is None else [1] * len(call) for call in ids],
+        "response_mask": [ones(call) for call in ids],
         "response_logprobs": [value["generation_log_probs"] for value in values],
         "response_tokens": [None if call is None else len(call) for call in ids],
     }

@@ -202,6 +202,11 @@ def token_ids(value: Any) -> list[int] | None:
     raise ValueError("is not a list of token ids")
 
 
+def ones(ids: Sequence[int] | None) -> list[int] | None:
+    """The mask of a response that the policy wrote as a whole."""
+    return None if ids is None else [1] * len(ids)
+
+
 def numbers(value: Any) -> list[float] | None:
     """A JSON list of numbers as floats, null as None; NaN and infinity stay.
 
