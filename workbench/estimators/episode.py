@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.estimators.base import Estimator, parameter
+from workbench.estimators.base import Estimator
 from workbench.estimators.credit import Peers, Term
+from workbench.parameters import parameter
 from workbench.returns import segment_constant, segment_mean, segment_std, segment_sum
 from workbench.steps import Index, Real, Steps, Truth
 

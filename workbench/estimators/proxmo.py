@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.errors import MissingInputError
 from workbench.estimators.anchor import anchor_term
-from workbench.estimators.base import Dialect, Golden, estimator, parameter
+from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Peers, Term
 from workbench.estimators.episode import EpisodeScores, episode_scores, episode_term
 from workbench.estimators.gigpo import StepMethod
@@ -21,6 +21,7 @@ from workbench.estimators.success import (
     trajectory_success,
     worth_of_success,
 )
+from workbench.parameters import parameter
 from workbench.proximity import peer_weights, proximity_baseline
 from workbench.returns import segment_constant, segment_mean, segment_std
 from workbench.space import Space
@@ -239,7 +240,7 @@ class ProxMO(StepMethod):
         if self.peers == "same_state":
             norm: Literal["std", "mean"] = "std" if self.step_norm == "std" else "mean"
             return anchor_term(
-                space.anchor, score, weight, norm=norm, eps=self.eps, factor=self.step_weight
+                space.state_key(), score, weight, norm=norm, eps=self.eps, factor=self.step_weight
             )
         return self._proximity_term(steps, space, score, weight)
 
