@@ -155,12 +155,10 @@ class ProxMO(StepMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
         scale = self._scale(steps)
-        scores = episode_scores(self, steps, scale)
+        scores = self._scores(steps)
         rate, success, defined = self._success(steps, scores)
         weight = np.where(defined, success_weight(rate, success, self.alpha, self.beta), 1.0)
-        episode = episode_term(
-            self, steps, scores, norm=self.episode_norm, eps=self.eps, factor=weight
-        )
+        episode = episode_term(self, scores, norm=self.episode_norm, eps=self.eps, factor=weight)
 
         def facts(step: int) -> dict[str, Any]:
             of_psc = {"success_rate": float(rate[step]) if defined[step] else None}
@@ -177,14 +175,14 @@ class ProxMO(StepMethod):
 
     def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """`success_rate`: p of the step's group, NaN where success is not defined."""
-        rate, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
+        rate, _, defined = self._success(steps, self._scores(steps))
         return {"success_rate": np.where(defined, rate, np.nan)}
 
     def notes(self, steps: Steps) -> Sequence[str]:
         """Says where `psc="auto"` left the weight at 1, and where rewards want a scale."""
         notes = []
         if self.psc == "auto":
-            _, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
+            _, _, defined = self._success(steps, self._scores(steps))
             left_out = len(np.unique(steps.group[~defined]))
             if left_out:
                 notes.append(
@@ -209,6 +207,9 @@ class ProxMO(StepMethod):
         if self.reward_scale is not None:
             return np.full(steps.trajectories, self.reward_scale)
         return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
+
+    def _scores(self, steps: Steps) -> EpisodeScores:
+        return episode_scores(self, steps, steps.episode_reward / self._scale(steps))
 
     def _success(self, steps: Steps, scores: EpisodeScores) -> tuple[Real, Truth, Truth]:
         """Success rate of each step's group, success of its trajectory, whether they are defined.
