@@ -7,11 +7,15 @@ about a defect; what is done instead is tested here:
   shuffled log gives what the sorted one gives.
 - n2: rows of n1 in reverse; the originals' similarity clusters depend on it, exact keys do not.
 - p: one NaN reward spreads to the group or the batch; we exclude its trajectory.
+
+Where an original gave no number, or one that comes of a defect, `LACKS`, `NAN_ALONE`,
+`NAN_SPREADS` and `NAN_COUNTED` say what we give instead.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +47,32 @@ NOISE = {
     "roll_gigpo_std",
     "roll_gigpo_std__step",
 }
-WANTED = ("grpo_steps_", "grpo_traj_", "rloo_", "gigpo_mean", "gigpo_std", "proxmo_", "psa_")
+# Outcome methods, step methods.
+WANTED = (
+    *("grpo_", "rloo_", "rfpp_", "passk_", "opo_", "gpg_", "remax_", "gdpo_", "skyrl_", "rllm_"),
+    *("nemo_", "trl_", "openrlhf_", "swift_", "areal_", "ragen_"),
+    *("gigpo_mean", "gigpo_std", "proxmo_", "psa_"),
+)
+# Case -> the columns that it lacks. Pass@k refused a group of one; the others reshape a batch into
+# groups of one size, which case s does not have.
+LACKS = {
+    "d_group_of_one": ("passk_",),
+    "s_constant_returns_noise": ("trl_", "openrlhf_", "swift_", "areal_"),
+}
+# NaN for a group of one in the original; ours is 0.
+NAN_ALONE = {"openrlhf_group_norm", "openrlhf_rloo"}
+# In case p the original gives no number outside the group of the NaN either: statistics over the
+# whole log, or 0 · NaN. Ours is what the log gives without the trajectory.
+NAN_SPREADS = re.compile(r"(rfpp|rllm_rfpp|gdpo|psa)_|proxmo_soft(?!.*__episode)")
+# In case p the original counts the NaN into a number that all groups share. Ours does not.
+NAN_COUNTED = {
+    "gpg_traj": "among the trajectories and among the rewards other than 0",
+    "swift_rfpp_batch": "as a reward of 0 in the deviation",
+    "trl_gdpo": "as a z of 0 in the deviation",
+}
+# Of the order of rows: the tables' greedy reward is that of the group's first row; Pass@k over
+# first rows gives credit to the first row alone.
+ROW_ORDER = {"remax_traj", "passk_dedup_std"}
 
 COLUMNS = {
     column: (f"{method.name}:{dialect.name}", golden)
@@ -67,6 +96,7 @@ def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
         action=pl.lit(""),
         source_row="row",
         aux_reward_second="aux_reward",
+        greedy_reward=pl.col("episode_return").sort_by("row").first().over("group_id"),
     )
     steps = Steps.from_log(validate(inputs).log)
     params = dict(golden.params)
@@ -91,7 +121,7 @@ def test_every_wanted_golden_column_has_a_dialect():
     inputs_end = table("a_typical").columns.index("step_score_row") + 1
     outputs = table("a_typical").columns[inputs_end:]
     wanted = {name for name in outputs if name.startswith(WANTED)}
-    assert len(wanted) == 32
+    assert len(wanted) == 69
     assert wanted - set(COLUMNS) == set()
 
 
@@ -101,10 +131,34 @@ def test_every_wanted_golden_column_has_a_dialect():
 def test_dialects_agree_with_the_originals(case: str):
     frame = table(case)
     noisy = CASES[case]["options"].get("float_noise", False)
-    for column in COLUMNS:
-        if not (noisy and column in NOISE):
-            wrong = differences(frame, column, credit_of(frame, column, case))
-            assert wrong.is_empty(), f"{column}: {wrong.select(*IDS, column, 'ours')}"
+    compared = set(COLUMNS) & set(frame.columns) - (NOISE if noisy else set())
+    lacking = {name for name in COLUMNS if name.startswith(LACKS.get(case, ("nothing",)))}
+    assert set(COLUMNS) - set(frame.columns) == lacking
+    for column in compared - (NAN_ALONE if case == "d_group_of_one" else set()):
+        wrong = differences(frame, column, credit_of(frame, column, case))
+        assert wrong.is_empty(), f"{column}: {wrong.select(*IDS, column, 'ours')}"
+
+
+@pytest.mark.parametrize("column", [*NAN_ALONE, *filter(re.compile("passk_").match, COLUMNS)])
+def test_where_the_originals_have_no_number_for_a_group_of_one_ours_is_zero(column: str):
+    frame = table("d_group_of_one")
+    raised = CASES["d_group_of_one"]["original_raised"]
+    assert column in raised or frame[column].is_nan().all()
+    assert (credit_of(frame, column, "d_group_of_one")["ours"] == 0.0).all()
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_the_group_without_the_nan_agrees_unless_the_nan_is_in_a_number_that_groups_share(
+    column: str,
+):
+    frame = table("p_nan_reward")
+    has_nan = (~pl.col("reward").is_finite()).any().over("group_id")
+    credit = credit_of(frame, column, "p_nan_reward")
+    whole = frame.filter(~has_nan)
+    spreads = NAN_SPREADS.match(column) is not None
+    assert whole[column].is_nan().all() == spreads
+    agrees = differences(whole, column, credit).is_empty()
+    assert agrees == (not spreads and column not in NAN_COUNTED)
 
 
 def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero():
@@ -120,8 +174,11 @@ def test_a_shuffled_log_gives_the_credit_of_the_sorted_one():
     shuffled, ordered = table("i1_shuffled"), table("i0_sorted")
     for column in COLUMNS:
         ours = credit_of(shuffled, column, "i1_shuffled")
-        assert ours.equals(credit_of(ordered, column, "i0_sorted"))
-        assert differences(ordered, column, ours).is_empty()
+        if column in ROW_ORDER:
+            assert differences(shuffled, column, ours).is_empty()
+        else:
+            assert ours.equals(credit_of(ordered, column, "i0_sorted"))
+            assert differences(ordered, column, ours).is_empty()
 
 
 def test_the_original_gets_shuffled_rows_wrong():
