@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -50,6 +50,10 @@ class Term:
     def value(self) -> Real:
         """The summand. (S,) float64."""
         return self.factor * (self.score - self.baseline)
+
+    def with_facts(self, **more: Any) -> Term:
+        """The same term with further facts, which are those of every step."""
+        return replace(self, facts=lambda step: {**self.facts(step), **more})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,7 @@ class EpisodeScores:
             it is taken out with, and how often that counts. (S,), (S,), (S,)
         size, mean: Number of values and mean of each group. (G,), (G,)
         constant: Whether a group's values are all equal. (G,) bool
-        lone: Whether a group has at most one value. (G,) bool
+        lone: Whether a group has at most one value, or none that counts. (G,) bool
     """
 
     score: Real
@@ -311,8 +311,9 @@ def episode_term(
     scale = np.ones_like(statistics.mean)
     if norm == "std":
         scale = 1.0 / np.where(equal, 1.0, statistics.std + eps)
-    elif norm == "batch":
-        scale = scale / (_batch_std(scores, ddof) + eps or 1.0)
+    batch_std = _batch_std(scores, ddof) if norm == "batch" else None
+    if batch_std is not None:
+        scale = scale / (batch_std + eps or 1.0)
     if not leave_one_out and norm != "mean":
         scale[equal] = 0.0
     baseline, alone = statistics.mean.copy(), statistics.alone
@@ -327,8 +328,8 @@ def episode_term(
             "population": method.population,
             "all_equal": bool(scores.constant[here[step]]),
         }
-        if norm == "batch":
-            found["batch_std"] = _batch_std(scores, ddof)
+        if batch_std is not None:
+            found["batch_std"] = batch_std
         if not leave_one_out:
             return found | {
                 "group_mean": float(scores.mean[here[step]]),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Term
@@ -63,11 +63,7 @@ class GPG(GroupMethod):
         scores = episode_scores(self, steps)
         alpha = self._alpha(scores)
         episode = episode_term(self, scores, norm="mean", factor=alpha / self.f_norm)
-
-        def facts(step: int) -> dict[str, Any]:
-            return {**episode.facts(step), "alpha": alpha}
-
-        return {"episode": replace(episode, facts=facts)}
+        return {"episode": episode.with_facts(alpha=alpha)}
 
     def _alpha(self, scores: EpisodeScores) -> float:
         if self.alive == "nonzero_rewards":

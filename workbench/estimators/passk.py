@@ -90,6 +90,7 @@ class PassK(OutcomeMethod):
 
         def facts(step: int) -> dict[str, Any]:
             return {
+                "compared_with": "the best other reward",
                 "best": bool(best[step]),
                 "group_std": float(statistics.std[step]),
                 "group_size": float(statistics.size[step]),

@@ -80,15 +80,14 @@ class ReinforcePlusPlus(Whitened):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The reward, and the mean of all that is taken off."""
         scores = episode_scores(self, steps)
-        one = np.ones(len(steps))
-        bare = Term(
+        reward = Term(
             score=scores.score,
             baseline=np.zeros(len(steps)),
-            factor=one,
+            factor=np.ones(len(steps)),
             peers=no_peers,
-            facts=lambda step: {},
+            facts=lambda step: {"compared_with": "nothing"},
         )
-        return self.whitened(steps, {"reward": (scores, bare)})
+        return self.whitened(steps, {"reward": (scores, reward)})
 
 
 @estimator(

@@ -55,6 +55,6 @@ class ReMax(Estimator):
             baseline=greedy[steps.trajectory],
             factor=np.ones(len(steps)),
             peers=no_peers,
-            facts=lambda step: {},
+            facts=lambda step: {"compared_with": "the greedy rollout's reward"},
         )
         return {"greedy": term}

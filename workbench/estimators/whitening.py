@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -83,11 +83,8 @@ class Whitened(OutcomeMethod, ABC):
             divisor = float(np.hypot(deviation, np.sqrt(self.batch_eps)))
         scale = 0.0 if constant else 1.0 / divisor
 
-        def facts(of: Callable[[int], Mapping[str, Any]]) -> Callable[[int], Mapping[str, Any]]:
-            return lambda step: {**of(step), "batch_std": deviation}
-
         found = {
-            name: replace(term, factor=scale * term.factor, facts=facts(term.facts))
+            name: replace(term, factor=scale * term.factor).with_facts(batch_std=deviation)
             for name, (_, term) in terms.items()
         }
         if not self.recentre:
@@ -103,6 +100,9 @@ class Whitened(OutcomeMethod, ABC):
             baseline=np.full(len(steps), mean),
             factor=np.full(len(steps), scale),
             peers=peers,
-            facts=facts(lambda step: {}),
+            facts=lambda step: {
+                "compared_with": "the mean of the whole log",
+                "batch_std": deviation,
+            },
         )
         return {**found, "batch": batch}
