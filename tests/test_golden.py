@@ -61,6 +61,7 @@ LACKS = {
 }
 # NaN for a group of one in the original; ours is 0.
 NAN_ALONE = {"openrlhf_group_norm", "openrlhf_rloo"}
+PASSK = {"passk_traj_std", "passk_traj_nostd", "passk_steps_std", "passk_dedup_std"}
 # In case p the original gives no number outside the group of the NaN either: statistics over the
 # whole log, or 0 · NaN. Ours is what the log gives without the trajectory.
 NAN_SPREADS = re.compile(r"(rfpp|rllm_rfpp|gdpo|psa)_|proxmo_soft(?!.*__episode)")
