@@ -71,6 +71,10 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
     log = log.with_columns(
         action=pl.Series([f"act {other.integers(3)}" for _ in rows]),
         response_tokens=pl.Series(other.integers(1, 40, len(rows)), dtype=pl.Int32),
+        next_observation=pl.col("observation")
+        .shift(-1)
+        .over("trajectory_id")
+        .fill_null(pl.when(pl.col("reward") > 0).then(pl.lit("success")).otherwise(pl.lit("end"))),
     )
     aux = log["trajectory_id"].rank("dense") * 7 % 5 / 4
     return log.with_columns(
@@ -80,7 +84,7 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
 
 def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
     """The first steps of the rollouts, with the same rewards in every column of rewards."""
-    first = log.filter(pl.col("step_index") == 0)
+    first = log.filter(pl.col("step_index") == 0).with_columns(next_observation=pl.lit("end"))
     columns = ("reward", "greedy_reward", "aux_reward_style")
     return first.with_columns(pl.lit(reward).alias(column) for column in columns)
 
@@ -216,6 +220,7 @@ def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
             "trajectory_id": ["t", "u", "v"],
             "step_index": [0, 0, 0],
             "observation": ["a mug"] * 3,
+            "next_observation": ["success", "end", "success"],
             "action": ["take"] * 3,
             "reward": [1.0, 0.0, 1.0],
             "response_tokens": [2, 3, 4],
@@ -254,6 +259,7 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
             "trajectory_id": ["a", "b", "b", "b"],
             "step_index": [0, 0, 1, 2],
             "observation": list("wxyz"),
+            "next_observation": ["success", *"yze"],
             "action": ["act"] * 4,
             "reward": [1.0, 0.0, 0.0, 0.0],
             "response_tokens": [1] * 4,

@@ -73,6 +73,24 @@ class Statistics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaledMethod(GroupMethod, ABC):
+    """A group method that computes in units of one success."""
+
+    reward_scale: float | None = parameter(
+        None,
+        "what one success is worth; null takes the log's column, or 1",
+        minimum=0.0,
+        minimum_exclusive=True,
+    )
+
+    def worth(self, steps: Steps) -> Real:
+        """What one success is worth in each trajectory. (N,) float64."""
+        if self.reward_scale is not None:
+            return np.full(steps.trajectories, self.reward_scale)
+        return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpisodeScores:
     """Scores of steps and the population of each group that they are compared with.
 
@@ -82,7 +100,6 @@ class EpisodeScores:
             value may count as often as it has tokens. (P,)
         member: Trajectory (or step) of each population value. (P,) int64
         of_trajectories: Whether `member` counts trajectories rather than steps.
-        step_group: Group of each step. (S,) int64
         own, own_index, own_weight: The value that stands for each step, the population value that
             it is taken out with, and how often that counts. (S,), (S,), (S,)
         size, mean: Number of values and mean of each group. (G,), (G,)
@@ -96,7 +113,6 @@ class EpisodeScores:
     weight: Real
     member: Index
     of_trajectories: bool
-    step_group: Index
     own: Real
     own_index: Index
     own_weight: Real
@@ -105,9 +121,9 @@ class EpisodeScores:
     constant: Truth
     lone: Truth
 
-    def of_group(self, ddof: int) -> Statistics:
+    def of_group(self, steps: Steps, ddof: int) -> Statistics:
         """Each step's group, itself included."""
-        here, groups = self.step_group, len(self.mean)
+        here, groups = steps.group, len(self.mean)
         deviation = segment_std(self.value, self.group, groups, self.weight, ddof)
         return Statistics(
             size=self.size[here],
@@ -117,13 +133,13 @@ class EpisodeScores:
             alone=self.lone[here],
         )
 
-    def of_others(self, ddof: int) -> Statistics:
+    def of_others(self, steps: Steps, ddof: int) -> Statistics:
         """Each step's group without the value that stands for the step.
 
         With d the value's distance from the mean of n values and S the sum of squared distances:
         the others' mean lies d/(n − 1) below, their squares sum to S − d² − d²/(n − 1).
         """
-        here, groups = self.step_group, len(self.mean)
+        here, groups = steps.group, len(self.mean)
         count = segment_sum(self.weight, self.group, groups)[here]
         rest = count - self.own_weight
         some = np.maximum(rest, 1.0)
@@ -133,7 +149,7 @@ class EpisodeScores:
         squares = segment_sum(spread, self.group, groups)[here] - distance**2 * (1.0 + 1.0 / some)
         variance = np.maximum(squares, 0.0) / np.maximum(rest - ddof, 1.0)
         alone = rest <= 0
-        low, high = self.value[self.lowest_other()], self.value[self.highest_other()]
+        low, high = self.value[self.lowest_other(steps)], self.value[self.highest_other(steps)]
         constant = (high - low <= EQUAL * np.maximum(np.abs(low), np.abs(high))) | alone
         return Statistics(
             size=rest,
@@ -149,18 +165,18 @@ class EpisodeScores:
         itself: Truth = self.own == self.value[self.own_index]
         return itself
 
-    def highest_other(self) -> Index:
+    def highest_other(self, steps: Steps) -> Index:
         """Population value that is the greatest of a step's group without its own. (S,) int64.
 
         Where there is no other it is the step's own.
         """
-        return self._greatest_other(self.value)
+        return self._greatest_other(steps, self.value)
 
-    def lowest_other(self) -> Index:
+    def lowest_other(self, steps: Steps) -> Index:
         """Population value that is the least of a step's group without its own. (S,) int64."""
-        return self._greatest_other(-self.value)
+        return self._greatest_other(steps, -self.value)
 
-    def _greatest_other(self, value: Real) -> Index:
+    def _greatest_other(self, steps: Steps, value: Real) -> Index:
         counted = np.flatnonzero(self.weight > 0)
         order = counted[np.lexsort((value[counted], self.group[counted]))]
         end = np.searchsorted(self.group[order], np.arange(len(self.mean)), side="right")
@@ -170,14 +186,14 @@ class EpisodeScores:
         second = np.full(len(size), -1)
         second[size > 1] = order[end[size > 1] - 2]
         second = np.where((first >= 0) & (self.weight[first] > 1), first, second)
-        here = self.step_group
+        here = steps.group
         is_first = (first[here] == self.own_index) & (self.own_weight > 0)
         found = np.where(is_first, second[here], first[here])
         return np.where(found < 0, self.own_index, found)
 
-    def peers(self, step: int, *, leave_out: bool = False) -> Peers:
+    def peers(self, steps: Steps, step: int, *, leave_out: bool = False) -> Peers:
         """The population of a step's group, each member with its share of the mean."""
-        weight = np.where(self.group == self.step_group[step], self.weight, 0.0)
+        weight = np.where(self.group == steps.group[step], self.weight, 0.0)
         if leave_out:
             weight[self.own_index[step]] -= self.own_weight[step]
         kept = weight > 0
@@ -204,8 +220,9 @@ def no_peers(step: int) -> Peers:
 def episode_scores(
     method: OutcomeMethod,
     steps: Steps,
-    reward: Real | None = None,
+    scale: Real | float = 1.0,
     *,
+    reward: Real | None = None,
     weigh_by_tokens: bool = False,
 ) -> EpisodeScores:
     """The scores and populations that a method's conventions define.
@@ -216,6 +233,7 @@ def episode_scores(
     Args:
         method: Whose conventions.
         steps: The steps.
+        scale: Divides the rewards: one number, or one a trajectory. (N,)
         reward: Of each trajectory; the sum of its rewards where not given. (N,)
         weigh_by_tokens: Whether a value counts as often as it has response tokens.
 
@@ -224,7 +242,7 @@ def episode_scores(
     """
     first = steps.trajectory_start[:-1]
     counted = steps.counted.astype(np.float64)
-    reward = steps.episode_reward if reward is None else reward
+    reward = (steps.episode_reward if reward is None else reward) / scale
     reward = _levelled(reward, steps.trajectory_group, steps.groups, steps.counted[first])
     score = reward[steps.trajectory] - method.invalid_penalty * steps.invalid_action
     group, weight, own, own_index = steps.trajectory_group, counted[first], score, steps.trajectory
@@ -254,7 +272,6 @@ def episode_scores(
         weight=weight,
         member=member,
         of_trajectories=method.population == "trajectories",
-        step_group=steps.group,
         own=own,
         own_index=own_index,
         own_weight=counted,
@@ -279,6 +296,7 @@ def _first_source_row(steps: Steps) -> Index:
 
 def episode_term(
     method: GroupMethod,
+    steps: Steps,
     scores: EpisodeScores,
     *,
     norm: Norm,
@@ -298,6 +316,7 @@ def episode_term(
 
     Args:
         method: Whose conventions.
+        steps: The steps.
         scores: From `episode_scores`.
         norm: "std" and "batch" divide by a deviation.
         eps: Added to the deviation.
@@ -305,8 +324,7 @@ def episode_term(
         leave_one_out: Whether a step's own value is left out of its statistics.
         factor: w, one number or one a step. (S,)
     """
-    statistics = scores.of_others(ddof) if leave_one_out else scores.of_group(ddof)
-    here = scores.step_group
+    statistics = scores.of_others(steps, ddof) if leave_one_out else scores.of_group(steps, ddof)
     equal = statistics.constant
     scale = np.ones_like(statistics.mean)
     if norm == "std":
@@ -326,13 +344,13 @@ def episode_term(
     def facts(step: int) -> dict[str, Any]:
         found: dict[str, Any] = {
             "population": method.population,
-            "all_equal": bool(scores.constant[here[step]]),
+            "all_equal": bool(scores.constant[steps.group[step]]),
         }
         if batch_std is not None:
             found["batch_std"] = batch_std
         if not leave_one_out:
             return found | {
-                "group_mean": float(scores.mean[here[step]]),
+                "group_mean": float(scores.mean[steps.group[step]]),
                 "group_std": float(statistics.std[step]),
                 "group_size": float(statistics.size[step]),
             }
@@ -348,7 +366,7 @@ def episode_term(
     def peers(step: int) -> Peers:
         if method.group_of_one == "raw" and alone[step]:
             return no_peers(step)
-        return scores.peers(step, leave_out=leave_one_out)
+        return scores.peers(steps, step, leave_out=leave_one_out)
 
     return Term(
         score=scores.score, baseline=baseline, factor=factor * scale, peers=peers, facts=facts

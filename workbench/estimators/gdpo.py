@@ -115,8 +115,8 @@ class GDPO(GroupMethod, Whitened):
             own = name == "reward"
             conventions = self if own else replace(self, invalid_penalty=0.0)
             reward = None if own else of_trajectory(steps, name)
-            scores = episode_scores(conventions, steps, reward)
-            term = episode_term(self, scores, norm="std", eps=self.eps, factor=weight)
+            scores = episode_scores(conventions, steps, reward=reward)
+            term = episode_term(self, steps, scores, norm="std", eps=self.eps, factor=weight)
             terms["episode" if own else name] = (scores, term)
         return self.whitened(steps, terms)
 

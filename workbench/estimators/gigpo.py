@@ -96,7 +96,7 @@ class GiGPO(StepMethod):
         """The episode term and the step term."""
         scores = episode_scores(self, steps)
         return {
-            "episode": episode_term(self, scores, norm=self.norm, eps=self.eps),
+            "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
             "step": anchor_term(
                 space.state_key(),
                 self.step_score(steps),

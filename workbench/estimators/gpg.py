@@ -62,7 +62,7 @@ class GPG(GroupMethod):
         """The episode term alone."""
         scores = episode_scores(self, steps)
         alpha = self._alpha(scores)
-        episode = episode_term(self, scores, norm="mean", factor=alpha / self.f_norm)
+        episode = episode_term(self, steps, scores, norm="mean", factor=alpha / self.f_norm)
         return {"episode": episode.with_facts(alpha=alpha)}
 
     def _alpha(self, scores: EpisodeScores) -> float:

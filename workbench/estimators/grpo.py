@@ -178,6 +178,7 @@ class GRPO(GroupMethod):
         scores = episode_scores(self, steps)
         episode = episode_term(
             self,
+            steps,
             scores,
             norm=self.norm,
             eps=self.eps,

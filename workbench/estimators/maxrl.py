@@ -64,4 +64,6 @@ class MaxRL(GroupMethod):
         scale = np.where(divides, 1.0 / np.where(divides, divisor, 1.0), 0.0)
         if self.group_of_one == "raw":
             scale[scores.lone] = 1.0
-        return {"episode": episode_term(self, scores, norm="mean", factor=scale[scores.step_group])}
+        return {
+            "episode": episode_term(self, steps, scores, norm="mean", factor=scale[steps.group])
+        }

@@ -49,5 +49,5 @@ class OPO(GroupMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps, weigh_by_tokens=True)
-        episode = episode_term(self, scores, norm="mean")
+        episode = episode_term(self, steps, scores, norm="mean")
         return {"episode": episode.with_facts(compared_with="the group's mean over tokens")}

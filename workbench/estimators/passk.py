@@ -76,13 +76,13 @@ class PassK(OutcomeMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps)
-        second = scores.highest_other()
+        second = scores.highest_other(steps)
         best_other = scores.value[second]
         size = np.maximum(np.abs(scores.own), np.abs(best_other))
         best = scores.own - best_other > EQUAL * size
         if self.population == "first_row":
             best &= scores.member[scores.own_index] == np.arange(len(steps))
-        statistics = scores.of_group(1)
+        statistics = scores.of_group(steps, 1)
         divisor = np.ones(len(steps))
         if self.norm == "std":
             divisor[best] = statistics.std[best] + self.eps

@@ -169,5 +169,5 @@ class ReinforcePlusPlusBaseline(GroupMethod, Whitened):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term, and the mean of all where it is taken off."""
         scores = episode_scores(self, steps)
-        episode = episode_term(self, scores, norm="mean")
+        episode = episode_term(self, steps, scores, norm="mean")
         return self.whitened(steps, {"episode": (scores, episode)})

@@ -118,4 +118,4 @@ class RLOO(GroupMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps)
-        return {"episode": episode_term(self, scores, norm="mean", leave_one_out=True)}
+        return {"episode": episode_term(self, steps, scores, norm="mean", leave_one_out=True)}
