@@ -267,6 +267,7 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
     )
     found = credit(log, name).explain(0).facts["episode"]
     assert found.get("others", found.get("group_size", 0) - 1) == 3
+    assert found.get("group_mean", 0.25) == 0.25
 
 
 @pytest.mark.parametrize("name", having("counts-copies"))

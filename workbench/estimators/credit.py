@@ -67,6 +67,11 @@ class Peers:
     similarity: Any = None
 
 
+def no_peers(step: int) -> Peers:
+    """What a term shows that is compared with nothing in the log."""
+    return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One addend of an explained advantage."""

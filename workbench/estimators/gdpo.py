@@ -11,7 +11,7 @@ from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Term
 from workbench.estimators.episode import GroupMethod, episode_scores, episode_term
 from workbench.estimators.inputs import of_trajectory
-from workbench.estimators.whitening import Whitened
+from workbench.estimators.whitening import OVER_TOKENS, Whitened
 from workbench.parameters import parameter
 from workbench.space import Space
 from workbench.steps import Steps
@@ -51,13 +51,7 @@ def parse_weights(text: str) -> dict[str, float]:
         Dialect(
             name="verl",
             source="verl-project/verl verl/trainer/ppo/core_algos.py",
-            fields={
-                "group_of_one": "raw",
-                "batch_weight": "tokens",
-                "recentre": True,
-                "batch_eps": 1e-8,
-                "batch_eps_on": "variance",
-            },
+            fields={**OVER_TOKENS, "group_of_one": "raw"},
             traits=("couples-groups", "tokens-population", "raw-group-of-one"),
             golden={"gdpo_traj": Golden(params={"invalid_penalty": 0.0})},
         ),

@@ -8,7 +8,8 @@ from typing import Literal
 
 from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Term
-from workbench.estimators.episode import EpisodeScores, GroupMethod, episode_scores, episode_term
+from workbench.estimators.episode import GroupMethod, episode_scores, episode_term
+from workbench.estimators.scores import EpisodeScores
 from workbench.parameters import parameter
 from workbench.space import Space
 from workbench.steps import Steps

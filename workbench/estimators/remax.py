@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.estimators.base import Dialect, Estimator, Golden, estimator
-from workbench.estimators.credit import Term
-from workbench.estimators.episode import no_peers
+from workbench.estimators.credit import Term, no_peers
 from workbench.estimators.inputs import of_trajectory
 from workbench.space import Space
 from workbench.steps import Steps

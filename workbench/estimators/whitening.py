@@ -5,16 +5,25 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from workbench.estimators.credit import Peers, Term
-from workbench.estimators.episode import EpisodeScores, OutcomeMethod
+from workbench.estimators.episode import OutcomeMethod
 from workbench.estimators.inputs import response_tokens
+from workbench.estimators.scores import EpisodeScores
 from workbench.parameters import parameter
 from workbench.returns import segment_constant, segment_mean, segment_std
 from workbench.steps import Steps
+
+OVER_TOKENS: Mapping[str, Any] = {
+    "batch_weight": "tokens",
+    "recentre": True,
+    "batch_eps": 1e-8,
+    "batch_eps_on": "variance",
+}
+"""How verl whitens, as fields of `Whitened`."""
 
 
 @dataclass(frozen=True, kw_only=True)
