@@ -509,6 +509,16 @@ def test_a_damaged_entry_of_an_archive_is_named_and_the_others_are_read(tmp_path
     assert import_log([copy], skip_bad=True).report.trajectories == 3
 
 
+def test_the_archive_of_a_run_that_was_killed_is_read_by_its_journal(tmp_path: Path):
+    path = tmp_path / "log.eval"
+    start = {"version": 2, "eval": {"task": "t", "model": "m"}}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_journal/start.json", json.dumps(start))
+        archive.writestr("samples/a_epoch_1.json", json.dumps(sample(scores={"x": {"value": 1}})))
+    log = log_of(path)
+    assert log.select("group_id", "reward").row(0) == ("t/m/a", 1.0)
+
+
 def test_an_archive_of_something_else_is_no_log(tmp_path: Path):
     path = tmp_path / "x.eval"
     with zipfile.ZipFile(path, "w") as archive:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -468,3 +471,28 @@ def test_files_of_another_format_are_left_and_said(tmp_path: Path, watch: Watch)
 def test_an_address_cannot_be_watched(tmp_path: Path):
     with pytest.raises(ParameterError, match="cannot be watched"):
         Watch(tmp_path / "log.parquet", ["s3://bucket"], interval=1.0, folder=tmp_path)
+
+
+def test_the_command_line_watches_until_it_is_interrupted(tmp_path: Path):
+    path = write_lines(tmp_path / "run/a.jsonl", [record(trajectory_id="a")])
+    (tmp_path / "run/half.jsonl").write_text('{"messages": [')
+    output = tmp_path / "log.parquet"
+    code = "from workbench.cli import main; main()"
+    command = ["import", str(path.parent), "-o", str(output), "--watch", "0.2"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while "are new" not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended after {said!r}"
+            said += line
+        process.send_signal(signal.SIGINT)
+        said += process.stdout.read()
+    assert process.returncode == 0
+    assert f"wrote {output}: 1 files are new, 1 rows in all" in said
+    assert "half.jsonl" in said
+    assert "1 files are not in the log" in said
+    assert pl.read_parquet(output).height == 1
+    assert {item.name for item in tmp_path.iterdir()} == {"run", "log.parquet"}

@@ -74,7 +74,7 @@ class Watch:
         if addresses := [str(path) for path in paths if is_remote(path)]:
             raise ParameterError(f"{addresses} cannot be watched; watch a folder of this machine")
         self._paths = list(paths)
-        self._output = output.resolve()
+        self._own = {path.resolve() for path in (output, quarantine) if path is not None}
         self._interval = interval
         self._folder = folder
         self._format = format
@@ -90,7 +90,7 @@ class Watch:
         taken = []
         for source in expand(self._paths, Findings(), self._folder):
             name, stamp = source.name, _stamp_of(source.path)
-            if stamp is None or source.path.resolve() == self._output:
+            if stamp is None or source.path.resolve() in self._own:
                 continue
             settled = self._seen.get(name) == stamp or self._has_rested(stamp)
             self._seen[name] = stamp
