@@ -1,42 +1,83 @@
-"""How well a proximity baseline predicts the returns of rollouts that it has not seen."""
+"""How well a method's baseline predicts the returns of rollouts that it has not seen."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import polars as pl
 
-from workbench.estimators import Credit
-from workbench.estimators.proxmo import ProxMO
-from workbench.octaves import octaves
-from workbench.proximity import proximity_baselines
+from workbench.errors import MissingInputError, ParameterError
+from workbench.estimators import Credit, Estimator, create, methods
+from workbench.estimators.credit import Term
+from workbench.resampling import drawn_spaces
 from workbench.returns import segment_constant, segment_mean, segment_sum
 from workbench.space import Space
-from workbench.steps import Real, Steps, Truth
-from workbench.tuning import STOPS
+from workbench.steps import Index, Real, Steps, Truth
 
 FEWEST_ROLLOUTS = 3  # of a group, for one to be held out and two to be averaged
 
 
+@runtime_checkable
+class Tunable(Protocol):
+    """A method with a field that held-out rollouts can choose; a method has it by declaring this.
+
+    Attributes:
+        tunable: The field.
+        tunable_symbol: What it is called in a formula.
+    """
+
+    tunable: ClassVar[str]
+    tunable_symbol: ClassVar[str]
+
+    def candidates(self, space: Space) -> Sequence[float]:
+        """Values to try, ascending."""
+
+
+@runtime_checkable
+class PredictsAtOnce(Protocol):
+    """A tunable method that needs no scoring anew for each value and each rollout held out."""
+
+    def held_out_baselines(
+        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
+    ) -> Iterator[tuple[int, Real]]:
+        """What the other trajectories of a group say of each step's score, for each value.
+
+        Yields:
+            Place of a value, and the baseline under it (S,) float64, to be used before the next.
+        """
+
+
+def tunable_methods() -> list[str]:
+    """Names of the methods that can be tuned."""
+    return [name for name in methods() if isinstance(create(name), Tunable)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """How well the other rollouts of a group predict the return of a step, by temperature.
+    """How well the other rollouts of a group predict the return of a step, by a field's value.
 
     Args:
-        temperatures: The temperatures, coldest first. (K,)
+        field: The field.
+        symbol: What it is called in a formula.
+        values: Its values, ascending. (K,)
         error: Mean squared error over the steps; NaN where there are none. (K,) float64
         plain: The same for the plain mean of the other rollouts' steps, the limit of τ → ∞.
         steps: Steps that were predicted.
         groups: Groups that they are of.
         few: Groups left out for having fewer than three scored rollouts.
         equal: Groups left out because all returns are equal: any mean predicts them.
-        tied: Coldest and hottest of the temperatures around the best one whose excess error is
-            within one standard error over groups; None for fewer than two groups.
+        tied: Least and largest of the values around the best one whose excess error is within one
+            standard error over groups; None for fewer than two groups.
     """
 
-    temperatures: tuple[float, ...]
+    field: str
+    symbol: str
+    values: tuple[float, ...]
     error: Real
     plain: float
     steps: int
@@ -47,10 +88,15 @@ class HeldOut:
 
     @property
     def best(self) -> float | None:
-        """The temperature of the least error; None where no temperature is better than another."""
+        """The value of the least error; None where no value is better than another."""
         if not self.steps or np.ptp(self.error) <= 1e-9 * self.plain:
             return None
-        return self.temperatures[int(np.argmin(self.error))]
+        return self.values[int(np.argmin(self.error))]
+
+    @property
+    def recommended(self) -> float | None:
+        """The best value, if it predicts better than the plain mean; else None."""
+        return self.best if self.steps and float(self.error.min()) < self.plain else None
 
     @property
     def reason(self) -> str:
@@ -61,73 +107,208 @@ class HeldOut:
                 f"rollouts, in {self.equal:,} all returns are equal."
             )
         if self.best is None:
-            return "Every τ predicts alike: no two states of a group are nearer than any others."
+            return (
+                f"Every {self.symbol} predicts alike: no two states of a group are nearer than any "
+                "others."
+            )
         least = float(self.error.min())
         if least >= self.plain:
             return (
-                f"No τ predicts better than the plain mean of the other rollouts (squared error "
-                f"{self.plain:.3g}): how near two states are says nothing about returns here."
+                f"No {self.symbol} predicts better than the plain mean of the other rollouts "
+                f"(squared error {self.plain:.3g}): how near two states are says nothing about "
+                "returns here."
             )
         gain = f"{100 * (1 - least / self.plain):.2g} % below their plain mean"
-        text = f"τ {self.best:.4g} predicts returns best: squared error {least:.3g}, {gain}."
+        best = f"{self.symbol} {self.best:.4g}"
+        text = f"{best} predicts returns best: squared error {least:.3g}, {gain}."
         if self.tied is None:
             return text
         low, high = self.tied
-        return f"{text} From τ {low:.4g} to {high:.4g} it is within one standard error."
+        return f"{text} From {self.symbol} {low:.4g} to {high:.4g} it is within one standard error."
+
+    def curve(self) -> pl.DataFrame:
+        """One row a value: value, squared_error, plain_error, gain (share of the plain error)."""
+        return pl.DataFrame(
+            {
+                "value": self.values,
+                "squared_error": self.error,
+                "plain_error": np.full(len(self.values), self.plain),
+                "gain": 1.0 - self.error / self.plain if self.steps else self.error,
+            }
+        )
 
 
 def held_out(
-    method: ProxMO, credit: Credit, space: Space, temperatures: Sequence[float] = STOPS
+    method: Any, credit: Credit, space: Space, values: Sequence[float] | None = None
 ) -> HeldOut:
-    """Leave-one-trajectory-out error of the proximity baseline at K temperatures.
+    """Leave-one-trajectory-out error of a method's baseline at K values of its tunable field.
 
         mean_i (G_i − B_i)²        B_i from the steps of the group's other trajectories
 
     Whatever peers the method has, a step's own trajectory says nothing independent about it, and
     leaving out no more than the step itself picks a far too cold or far too hot τ. Over groups with
-    at least three scored rollouts; one whose returns are all equal has error 0 at every τ, says
+    at least three scored rollouts; one whose returns are all equal has error 0 at every value, says
     nothing, and is left out so that it does not water down the others. Steps that count in no
     group statistics are neither predicted nor averaged.
 
     Args:
-        method: Gives the weights of the steps.
+        method: `Tunable`.
         credit: Its credit; the returns are taken from it.
         space: The space that it was scored in.
-        temperatures: τ > 0, coldest first. (K,)
+        values: Values of the field, ascending; its candidates by default. (K,)
+
+    Raises:
+        ParameterError: The method declares no field to be tuned.
+        MissingInputError: Its fields leave it without a step term.
     """
+    if not isinstance(method, Tunable):
+        name = method.method.name
+        raise ParameterError(
+            f"{name} has no field that held-out rollouts can choose; these have: "
+            f"{tunable_methods()}"
+        )
+    if "step" not in credit.terms:
+        raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
+    tried = tuple(method.candidates(space) if values is None else values)
     steps, score = credit.steps, credit.terms["step"].score
-    weight = method.peer_weight(steps)
+    weight = _weight(method, steps)
     group, groups = steps.group, steps.groups
     enough, equal = _usable(steps, score, weight)
     chosen = (enough & ~equal)[group] & (weight > 0)
-    centred = score - segment_mean(score, group, groups, weight)[group]
+    centred = _centred(steps, score, weight)
     plain = (centred - _mean_of_others(steps, centred, weight))[chosen] ** 2
-    sums = np.zeros((len(temperatures), groups))
-    similarity = space.similarity(method.embedder)
-    for chain in octaves(temperatures) if chosen.any() else []:
-        baselines, _ = proximity_baselines(
-            similarity,
-            steps,
-            centred,
-            weight,
-            temperatures=[temperatures[k] for k in chain],
-            peers="other_trajectories",
-        )
-        for k, baseline in zip(chain, baselines, strict=True):
+    sums = np.zeros((len(tried), groups))
+    if chosen.any():
+        for k, baseline in _baselines(method, credit, space, weight, tried):
             squares = (centred - baseline)[chosen] ** 2
             sums[k] = segment_sum(squares, group[chosen], groups)
     count = int(chosen.sum())
-    error = sums.sum(axis=1) / count if count else np.full(len(temperatures), np.nan)
     return HeldOut(
-        temperatures=tuple(temperatures),
-        error=error,
+        field=method.tunable,
+        symbol=method.tunable_symbol,
+        values=tried,
+        error=sums.sum(axis=1) / count if count else np.full(len(tried), np.nan),
         plain=float(plain.mean()) if count else math.nan,
         steps=count,
         groups=len(np.unique(group[chosen])),
         few=int((~enough).sum()),
         equal=int((enough & equal).sum()),
-        tied=_tied(tuple(temperatures), sums[:, enough & ~equal]),
+        tied=_tied(tried, sums[:, enough & ~equal]),
     )
+
+
+def _baselines(
+    method: Any, credit: Credit, space: Space, weight: Real, values: Sequence[float]
+) -> Iterator[tuple[int, Real]]:
+    """Baselines of the centred scores from other trajectories, for each value."""
+    steps, score = credit.steps, credit.terms["step"].score
+    centred = _centred(steps, score, weight)
+    if isinstance(method, PredictsAtOnce):
+        yield from method.held_out_baselines(steps, space, centred, weight, values)
+        return
+    for k, value in enumerate(values):
+        variant = dataclasses.replace(method, **{method.tunable: value})
+        yield k, predicted(variant, credit, space).baseline - (score - centred)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The scores of a term's steps and what the other rollouts of their groups make of them.
+
+    Args:
+        score: What is predicted: a step's return, or its trajectory's reward. (S,) float64
+        baseline: The method's prediction; the plain mean for a step without peers. (S,) float64
+        plain: Plain mean of the scores of the group's other trajectories. (S,) float64
+        chosen: Steps of groups with at least three rollouts whose scores differ, of the
+            trajectories that were held out; elsewhere the rest is 0. (S,) bool
+    """
+
+    score: Real
+    baseline: Real
+    plain: Real
+    chosen: Truth
+
+
+def predicting_term(credit: Credit) -> str | None:
+    """The term that compares a return with a baseline: the step term, else the episode term."""
+    return next((name for name in ("step", "episode") if name in credit.terms), None)
+
+
+def predicted(
+    method: Estimator, credit: Credit, space: Space, trajectories: Index | None = None
+) -> Prediction:
+    """What a method's baseline says of a trajectory that counts in none of its statistics.
+
+    Every trajectory is scored in its group without counting there, so that it has a baseline but
+    no part in it: what `held_out` does at once for proximity baselines, for any method.
+
+    Args:
+        method: The method.
+        credit: Its credit in the space, with a step or an episode term.
+        space: The space.
+        trajectories: Which are held out; all by default. (H,) int64
+    """
+    steps, name = space.steps, predicting_term(credit)
+    assert name is not None
+    term = credit.terms[name]
+    weight = _weight(method, steps)
+    if name == "episode":
+        # The mean of an episode term is over trajectories, so the plain mean it must beat is too.
+        length = np.diff(steps.trajectory_start)[steps.trajectory]
+        weight = (weight > 0) / length
+    enough, equal = _usable(steps, term.score, weight)
+    chosen = (enough & ~equal)[steps.group] & (weight > 0)
+    if trajectories is not None:
+        chosen &= np.isin(steps.trajectory, trajectories)
+    plain = _mean_of_others(steps, term.score, weight)
+    baseline = np.zeros(len(steps))
+    held = np.unique(steps.trajectory[chosen])
+    if len(held):
+        first, last = _trajectory_range(steps)
+        size = (last - first)[steps.trajectory_group[held]]
+        drawn = np.repeat(np.arange(len(held)), size)
+        start = first[steps.trajectory_group[held]] - (np.cumsum(size) - size)
+        member = np.arange(len(drawn)) + start[drawn]
+        outsider = member == held[drawn]
+        for draws, here, around in drawn_spaces(space, member, drawn, outsider):
+            found = method(here, around).terms[name]
+            own = np.flatnonzero(outsider[draws][here.trajectory])
+            alone = _without_peers(found, own)
+            value = np.where(alone, plain[here.origin[own]], found.baseline[own])
+            baseline[here.origin[own]] = value
+    return Prediction(
+        score=np.where(chosen, term.score, 0.0),
+        baseline=np.where(chosen, baseline, 0.0),
+        plain=np.where(chosen, plain, 0.0),
+        chosen=chosen,
+    )
+
+
+def _trajectory_range(steps: Steps) -> tuple[Index, Index]:
+    """First trajectory of each group, and the one after its last. (G,), (G,)."""
+    edges = np.searchsorted(steps.trajectory_group, np.arange(steps.groups + 1))
+    return edges[:-1], edges[1:]
+
+
+def _without_peers(term: Term, steps: Index) -> Truth:
+    """Whether each of some steps has no peers; its baseline is then its own score. (H,) bool."""
+    alone = np.asarray(term.baseline[steps] == term.score[steps])
+    for place in np.flatnonzero(alone):
+        alone[place] = len(term.peers(int(steps[place])).weight) == 0
+    return alone
+
+
+def _centred(steps: Steps, score: Real, weight: Real) -> Real:
+    """Scores less their group's mean, so that no rounding shows where they are equal. (S,)."""
+    mean = segment_mean(score, steps.group, steps.groups, weight)
+    return np.asarray(score - mean[steps.group])
+
+
+def _weight(method: Any, steps: Steps) -> Real:
+    """How often each step counts as a peer. (S,) float64."""
+    if hasattr(method, "peer_weight"):
+        return np.asarray(method.peer_weight(steps))
+    return steps.counted.astype(np.float64)
 
 
 def _usable(steps: Steps, score: Real, weight: Real) -> tuple[Truth, Truth]:
@@ -150,8 +331,8 @@ def _mean_of_others(steps: Steps, value: Real, weight: Real) -> Real:
     return np.where(count > 0, others(weight * value) / np.where(count > 0, count, 1.0), 0.0)
 
 
-def _tied(temperatures: tuple[float, ...], sums: Real) -> tuple[float, float] | None:
-    """Temperatures around the best whose excess is within a standard error; sums are (K, G')."""
+def _tied(values: tuple[float, ...], sums: Real) -> tuple[float, float] | None:
+    """Values around the best whose excess is within a standard error; sums are (K, G')."""
     groups = sums.shape[1]
     if groups < 2:
         return None
@@ -161,5 +342,5 @@ def _tied(temperatures: tuple[float, ...], sums: Real) -> tuple[float, float] | 
     apart = excess.sum(axis=1) > standard_error
     colder, hotter = np.flatnonzero(apart[:best]), np.flatnonzero(apart[best:])
     first = int(colder[-1]) + 1 if len(colder) else 0
-    last = best + int(hotter[0]) - 1 if len(hotter) else len(temperatures) - 1
-    return temperatures[first], temperatures[last]
+    last = best + int(hotter[0]) - 1 if len(hotter) else len(values) - 1
+    return values[first], values[last]
