@@ -19,7 +19,7 @@ TWO: Described = {
 }
 
 
-def advantage(name: str, of: Steps, **params: object) -> Real:
+def advantage(name: str, of: Steps, /, **params: object) -> Real:
     return create(name, params)(of, Space(of, embedder="tfidf")).advantage
 
 

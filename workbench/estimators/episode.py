@@ -39,6 +39,24 @@ class GroupMethod(Estimator, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaledMethod(GroupMethod, ABC):
+    """A group method that computes in units of one success."""
+
+    reward_scale: float | None = parameter(
+        None,
+        "what one success is worth; null takes the log's column, or 1",
+        minimum=0.0,
+        minimum_exclusive=True,
+    )
+
+    def worth(self, steps: Steps) -> Real:
+        """What one success is worth in each trajectory. (N,) float64."""
+        if self.reward_scale is not None:
+            return np.full(steps.trajectories, self.reward_scale)
+        return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpisodeScores:
     """Scores of steps and the population of each group that they are compared with.
 
