@@ -221,12 +221,16 @@ class Prediction:
         plain: Plain mean of the scores of the group's other trajectories. (S,) float64
         chosen: Steps of groups with at least three rollouts whose scores differ, of the
             trajectories that were held out; elsewhere the rest is 0. (S,) bool
+        is_outcome: Whether the scores are those of the trajectories themselves. A score that is
+            made of other rollouts, such as a backed-up value, changes when it is held out, and
+            cannot say how well it was predicted.
     """
 
     score: Real
     baseline: Real
     plain: Real
     chosen: Truth
+    is_outcome: bool
 
 
 def predicting_term(credit: Credit) -> str | None:
@@ -261,7 +265,7 @@ def predicted(
     if trajectories is not None:
         chosen &= np.isin(steps.trajectory, trajectories)
     plain = _mean_of_others(steps, term.score, weight)
-    baseline = np.zeros(len(steps))
+    baseline, is_outcome = np.zeros(len(steps)), True
     held = np.unique(steps.trajectory[chosen])
     if len(held):
         first, last = _trajectory_range(steps)
@@ -276,11 +280,13 @@ def predicted(
             alone = _without_peers(found, own)
             value = np.where(alone, plain[here.origin[own]], found.baseline[own])
             baseline[here.origin[own]] = value
+            is_outcome &= np.allclose(found.score[own], term.score[here.origin[own]])
     return Prediction(
         score=np.where(chosen, term.score, 0.0),
         baseline=np.where(chosen, baseline, 0.0),
         plain=np.where(chosen, plain, 0.0),
         chosen=chosen,
+        is_outcome=is_outcome,
     )
 
 

@@ -117,7 +117,10 @@ def labels(subject: Subject, column: str | None) -> Iterator[Reading]:
     else:
         value, note = spearman(advantage, values), "rank correlation"
     yield Reading(
-        measure="label_agreement", value=value, count=int(known.sum()), where=name, note=note
+        measure="label_agreement",
+        value=value,
+        count=int(known.sum()),
+        note=f"with {name}: {note}",
     )
     if subject.steps.log.schema[name] == pl.Boolean:
         return
@@ -127,7 +130,7 @@ def labels(subject: Subject, column: str | None) -> Iterator[Reading]:
         measure="label_sign_agreement",
         value=float(same.mean()) if len(same) else None,
         count=len(same),
-        where=name,
+        note=f"with {name}",
     )
 
 

@@ -17,7 +17,6 @@ from workbench.audit.result import Audit, frame_of
 from workbench.audit.spread import placebos, spread
 from workbench.audit.stability import (
     DRAWS,
-    Sample,
     bootstrap,
     held_out_gain,
     leave_one_out,
@@ -29,7 +28,6 @@ from workbench.audit.statistics import Reading
 from workbench.audit.subject import AuditedLog, Subject, audited
 from workbench.errors import ParameterError
 from workbench.estimators import create
-from workbench.held_out import predicting_term
 from workbench.space import Space
 from workbench.steps import Real
 
@@ -93,12 +91,15 @@ def audit(
     for number, subject in enumerate(subjects):
         progress(f"audit {subject.name}", number, len(subjects))
         found = [*_of_table(subject, label, seed)]
-        if subject.method is not None:
-            of_method, frame, gain = _of_method(subject, sample)
-            found += of_method
-            intervals.append(frame)
-            if gain is not None:
-                gains[subject.name] = gain
+        if subject.drawable:
+            drawn = bootstrap(subject, sample)
+            found += uncertainty(subject, sample, drawn)
+            found += [leave_one_out(subject, sample), split_half(subject, sample)]
+            intervals.append(drawn.frame(subject))
+            held = held_out_gain(subject, sample)
+            if held is not None:
+                found.append(held[0])
+                gains[subject.name] = held[1]
         readings += [(subject.name, reading) for reading in found]
         if subject.name not in controls:
             findings += credit_findings(subject, found)
@@ -108,7 +109,7 @@ def audit(
         controls=tuple(controls),
         frame=frame_of(readings),
         findings=tuple(findings),
-        left_out=_left_out(subjects),
+        left_out=_left_out(subjects, gains),
         intervals=pl.concat(intervals) if intervals else pl.DataFrame(),
         sampling={
             "seed": seed,
@@ -150,22 +151,6 @@ def _of_table(subject: Subject, label: str | None, seed: int) -> list[Reading]:
     ]
 
 
-def _of_method(subject: Subject, sample: Sample) -> tuple[list[Reading], pl.DataFrame, Real | None]:
-    """What needs the method: readings, intervals a step, and each group's held-out gain."""
-    assert subject.credit is not None
-    drawn = bootstrap(subject, sample)
-    readings = [
-        *uncertainty(subject, sample, drawn),
-        leave_one_out(subject, sample),
-        split_half(subject, sample),
-    ]
-    gain = None
-    if predicting_term(subject.credit) is not None:
-        reading, gain = held_out_gain(subject, sample)
-        readings.append(reading)
-    return readings, drawn.frame(subject), gain
-
-
 def _power(
     subjects: Sequence[Subject], gains: Mapping[str, Real], label: str | None
 ) -> list[tuple[str | None, Reading]]:
@@ -178,7 +163,7 @@ def _power(
     return list(power(scores, statistic))
 
 
-def _left_out(subjects: Sequence[Subject]) -> pl.DataFrame:
+def _left_out(subjects: Sequence[Subject], gains: Mapping[str, Real]) -> pl.DataFrame:
     rows = [
         {"credit": subject.name, "measures": _OF_METHOD, "reason": subject.unknown}
         for subject in subjects
@@ -187,10 +172,21 @@ def _left_out(subjects: Sequence[Subject]) -> pl.DataFrame:
     rows += [
         {
             "credit": subject.name,
-            "measures": "held-out error",
-            "reason": "it has no step or episode term, so no baseline that predicts a return",
+            "measures": "resampling, held-out error",
+            "reason": "its credit of a group depends on the other groups, so none can be drawn "
+            "alone",
         }
         for subject in subjects
-        if subject.credit is not None and predicting_term(subject.credit) is None
+        if subject.method is not None and not subject.drawable
+    ]
+    rows += [
+        {
+            "credit": subject.name,
+            "measures": "held-out error",
+            "reason": "none of its terms compares an outcome of the step's own trajectory with a "
+            "baseline, or nothing can be held out",
+        }
+        for subject in subjects
+        if subject.drawable and subject.name not in gains
     ]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

@@ -87,8 +87,9 @@ def _giant_state(seen: Readings) -> Found | None:
     return (
         f"One text is the state of {held.value:.0%} of the later steps of {held.where}: "
         f"{held.note}. A comparison inside it mixes situations.",
-        "Put the last action into the state text (--state '{actions}{observation}' "
-        "--last-actions 1) or log a state_key.",
+        "Log a state_key that tells them apart; for similarities put the last action into the "
+        "state "
+        "text (--last-actions 1 --state '{actions} {observation}').",
         {"giant_state": held.value},
     )
 
@@ -235,7 +236,7 @@ def _follows_length(subject: Subject, seen: Readings) -> Found | None:
 
 def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
     gain = seen.get("held_out_gain")
-    if gain is None or gain.value is None or gain.value > -0.01:
+    if gain is None or gain.value is None or gain.value > -0.01 or (gain.high or 0.0) > 0.0:
         return None
     return (
         f"On rollouts held out the baseline predicts returns worse than the plain mean of the "

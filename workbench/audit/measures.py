@@ -98,8 +98,8 @@ _ALL = (
         kind="share",
         meaning="Largest share of a group's later steps (after each first) that one exact state "
         "holds.",
-        action="If the text is feedback rather than state, add the last actions: "
-        "--last-actions 1 --state '{actions}{observation}'.",
+        action="If the text is feedback rather than state: a state_key of the log, or a state text "
+        "with the last actions.",
         places="group",
         listed=True,
     ),
@@ -393,7 +393,6 @@ _ALL = (
         "probability "
         "that a yes has more credit than a no.",
         action="The nearest thing to truth on a real log: prefer the credit with the higher one.",
-        places="column",
     ),
     Measure(
         name="label_sign_agreement",
@@ -401,7 +400,6 @@ _ALL = (
         kind="share",
         meaning="Steps with the sign of a column of numbers, where neither is 0.",
         action="A weak measure: one return a step is noisy. Read label_agreement first.",
-        places="column",
     ),
     Measure(
         name="groups_needed",
@@ -412,7 +410,6 @@ _ALL = (
         "80 % probability: ((1.96 + 0.84) · deviation / mean)² of the difference a group.",
         action="With fewer groups than that, report a tie.",
         places="the other credit",
-        listed=True,
     ),
 )
 

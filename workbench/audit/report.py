@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench.audit.measures import GROUPS, MEASURES
@@ -95,6 +96,9 @@ def _section(audit: Audit, rows: Sequence[Row]) -> Iterator[str]:
                 yield row["measure"]
             above = row["measure"]
             yield from _line(row)
+    if rows[0]["group"] == "power":
+        statistics = sorted({row["note"].partition(":")[0] for row in rows})
+        yield f"by {' and '.join(statistics)}, paired by group, controls included"
 
 
 def _line(row: Row) -> list[str]:
@@ -110,7 +114,7 @@ def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
     for row in rows:
         key = (row["measure"], row["where"])
         cells.setdefault(key, {})[row["credit"]] = _cell(row)
-    heads = [_cut(credit or _LOG, _CELL - 1) for credit in credits]
+    heads = _heads([credit or _LOG for credit in credits])
     yield " " * _LABEL + "".join(head.rjust(_CELL) for head in heads)
     above = ""
     for (measure, where), found in sorted(cells.items(), key=_by_measure):
@@ -120,6 +124,15 @@ def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
         label = f"  {where}" if where else measure
         values = "".join(found.get(credit, "").rjust(_CELL) for credit in credits)
         yield f"{_cut(label, _LABEL - 1):<{_LABEL}}{values}".rstrip()
+
+
+def _heads(names: Sequence[str]) -> list[str]:
+    """Names that fit above a column; the file of a credit where its method comes twice."""
+    heads = [_cut(name, _CELL - 1) for name in names]
+    files = [Path(name.rpartition("(")[2].removesuffix(")")).stem[1 - _CELL :] for name in names]
+    return [
+        file if heads.count(head) > 1 else head for head, file in zip(heads, files, strict=True)
+    ]
 
 
 def _by_measure(entry: tuple[tuple[str, str], Any]) -> tuple[int, bool]:

@@ -271,29 +271,31 @@ def split_half(subject: Subject, sample: Sample) -> Reading:
     )
 
 
-def held_out_gain(subject: Subject, sample: Sample) -> tuple[Reading, Real | None]:
+def held_out_gain(subject: Subject, sample: Sample) -> tuple[Reading, Real] | None:
     """How much better a baseline predicts a rollout held out than the plain mean of the others.
 
         1 − Σ (G − B)² / Σ (G − mean of the others)²
 
     Returns:
-        The reading, and each group's share of it, whose mean over the sampled groups it is; NaN
-        for the others. (G,)
+        The reading, and each group's share of it, whose mean over the sampled groups it is, NaN
+        for the others, (G,). None where no term compares an outcome with a baseline, and where
+        nothing can be held out.
     """
     assert subject.method is not None
     assert subject.credit is not None
     steps, rng = subject.steps, np.random.default_rng(sample.seed)
     name = predicting_term(subject.credit)
-    assert name is not None
+    if name is None:
+        return None
     held = [_some(_members(steps, int(group)), sample, rng) for group in sample.groups]
     trajectories = np.concatenate(held or [np.zeros(0, int)])
     found = predicted(subject.method, subject.credit, subject.space, trajectories)
     plain, error = _squares(steps, found)
+    if not found.is_outcome or not plain.any():
+        return None
     note = _joined(f"of the {name} term's score", sample.note)
     count = int(found.chosen.sum())
     reading = ratio("held_out_gain", plain - error, plain, count=count, note=note)
-    if reading.value is None:
-        return reading, None
     by_group = np.full(steps.groups, np.nan)
     at = sample.groups
     by_group[at] = (plain - error)[at] / plain[at].mean()

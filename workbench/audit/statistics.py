@@ -8,11 +8,17 @@ import numpy as np
 import polars as pl
 from scipy.special import stdtrit
 
+from workbench.audit.measures import MEASURES
 from workbench.compare import TOLERANCE
 from workbench.returns import segment_mean, segment_sum
 from workbench.steps import Index, Real, Truth
 
 _DECIMALS = 12  # ranks are of rounded numbers, so that rounding errors of a sum break no tie
+_RANGE = {
+    "share": (0.0, 1.0),
+    "correlation": (-1.0, 1.0),
+    "number": (float("-inf"), float("inf")),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,8 @@ def ratio(
 
         v = Σ n / Σ d        se² = G/(G−1) · Σ (n_g − v d_g)² / (Σ d)²        v ± t_{G−1} · se
 
-    the linearised variance of a ratio; only groups with d > 0 count.
+    the linearised variance of a ratio, cut to what the measure can be; only groups with d > 0
+    count.
 
     Args:
         measure: Key of `MEASURES`.
@@ -72,7 +79,9 @@ def ratio(
     if groups > 1:
         square = groups / (groups - 1) * float(((n - value * d) ** 2).sum())
         reach = float(stdtrit(groups - 1, 0.975)) * float(np.sqrt(square)) / total
-        low, high = value - reach, value + reach
+        reach = 0.0 if reach <= TOLERANCE else reach
+        least, most = _RANGE[MEASURES[measure].kind]
+        low, high = max(value - reach, least), min(value + reach, most)
     count = round(total) if count is None else count
     return Reading(measure=measure, value=value, low=low, high=high, count=count, note=note)
 

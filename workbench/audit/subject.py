@@ -128,6 +128,11 @@ class Subject:
         """Standard deviation of the credit over all steps (ddof 0)."""
         return float(self.advantage.std())
 
+    @property
+    def drawable(self) -> bool:
+        """Whether groups can be drawn anew and scored again without the rest of the log."""
+        return self.method is not None and "couples-groups" not in self.method.method.traits
+
     def term(self, name: str) -> Real | None:
         """A term of the credit, if the table has it. (S,) float64."""
         column = f"term_{name}"
