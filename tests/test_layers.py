@@ -36,6 +36,7 @@ LAYERS = [
     "resampling",
     "estimators",
     "compare",
+    "prediction",
     "tuning",
     "held_out",
     "facts",

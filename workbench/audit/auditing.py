@@ -14,18 +14,12 @@ from workbench.audit.findings import Finding, credit_findings, log_findings
 from workbench.audit.population import credit_population, log_population
 from workbench.audit.power import power
 from workbench.audit.result import Audit, frame_of
+from workbench.audit.sample import DRAWS, sample_of
 from workbench.audit.spread import placebos, spread
-from workbench.audit.stability import (
-    DRAWS,
-    bootstrap,
-    held_out_gain,
-    leave_one_out,
-    sample_of,
-    split_half,
-    uncertainty,
-)
+from workbench.audit.stability import held_out_gain, leave_one_out, split_half
 from workbench.audit.statistics import Reading
 from workbench.audit.subject import AuditedLog, Subject, audited
+from workbench.audit.uncertainty import bootstrap, uncertainty
 from workbench.errors import ParameterError
 from workbench.estimators import create
 from workbench.space import Space

@@ -10,7 +10,7 @@ from workbench.audit.statistics import Reading, ratio, share
 from workbench.audit.subject import AuditedLog, Subject
 from workbench.compare import TOLERANCE
 from workbench.estimators import Term
-from workbench.held_out import predicting_term
+from workbench.prediction import predicting_term
 from workbench.returns import segment_sum
 from workbench.steps import Index, Real, Steps, Truth
 

@@ -205,7 +205,7 @@ _ALL = (
         group="spread",
         kind="share",
         meaning="Steps of failed trajectories with positive credit.",
-        action="Read some with `workbench explain`: are they good steps, or early ones?",
+        action="Read some with `workbench explain` to see whether they are good or only early.",
     ),
     Measure(
         name="sign_disagreement",
