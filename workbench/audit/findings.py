@@ -218,20 +218,19 @@ def _unstable_signs(subject: Subject, seen: Readings) -> Found | None:
 
 
 def _follows_length(subject: Subject, seen: Readings) -> Found | None:
-    for measure in ("action_length", "observation_length"):
-        found = seen.get(measure)
-        if found is None or found.value is None or found.shuffled is None:
-            continue
-        low, high = found.shuffled
-        if abs(found.value) > 0.3 and not low <= found.value <= high:
-            what = measure.replace("_", " ")
-            return (
-                f"Inside trajectories the credit follows the {what} (rank correlation "
-                f"{found.value:.2f}; shuffled {low:.2f} to {high:.2f}).",
-                "Read steps with `workbench explain`; check the state text and the keys.",
-                {measure: found.value},
-            )
-    return None
+    found = seen.get("action_length")
+    if found is None or found.value is None or found.shuffled is None:
+        return None
+    low, high = found.shuffled
+    if abs(found.value) <= 0.3 or low <= found.value <= high:
+        return None
+    return (
+        f"Inside trajectories the credit follows the length of the action (rank correlation "
+        f"{found.value:.2f}; shuffled {low:.2f} to {high:.2f}).",
+        "Read steps with `workbench explain`; a policy trained on it may learn to write longer or "
+        "shorter.",
+        {"action_length": found.value},
+    )
 
 
 def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
