@@ -535,7 +535,7 @@ def test_each_credit_is_audited_with_the_representation_that_made_it(run: Run, t
     run(*proxmo, *state, "-o", "history.parquet")
     code, out, _ = run("audit", log, "--credit", "bare.parquet", "--credit", "history.parquet")
     assert code == 0
-    assert "Left out for proxmo" not in out
+    assert "gives other numbers" not in out
     # Two credits of one method are told apart by their files.
     assert any(line.split()[:2] == ["bare", "history"] for line in out.splitlines())
 

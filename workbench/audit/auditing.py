@@ -82,6 +82,7 @@ def audit(
     findings: list[Finding] = list(log_findings(of_log))
     intervals: list[pl.DataFrame] = []
     gains: dict[str, Real] = {}
+    not_held: dict[str, str] = {}
     for number, subject in enumerate(subjects):
         progress(f"audit {subject.name}", number, len(subjects))
         found = [*_of_table(subject, label, seed)]
@@ -91,7 +92,9 @@ def audit(
             found += [leave_one_out(subject, sample), split_half(subject, sample)]
             intervals.append(drawn.frame(subject))
             held = held_out_gain(subject, sample)
-            if held is not None:
+            if isinstance(held, str):
+                not_held[subject.name] = held
+            else:
                 found.append(held[0])
                 gains[subject.name] = held[1]
         readings += [(subject.name, reading) for reading in found]
@@ -103,7 +106,7 @@ def audit(
         controls=tuple(controls),
         frame=frame_of(readings),
         findings=tuple(findings),
-        left_out=_left_out(subjects, gains),
+        left_out=_left_out(subjects, not_held),
         intervals=pl.concat(intervals) if intervals else pl.DataFrame(),
         sampling={
             "seed": seed,
@@ -157,7 +160,7 @@ def _power(
     return list(power(scores, statistic))
 
 
-def _left_out(subjects: Sequence[Subject], gains: Mapping[str, Real]) -> pl.DataFrame:
+def _left_out(subjects: Sequence[Subject], not_held: Mapping[str, str]) -> pl.DataFrame:
     rows = [
         {"credit": subject.name, "measures": _OF_METHOD, "reason": subject.unknown}
         for subject in subjects
@@ -174,13 +177,7 @@ def _left_out(subjects: Sequence[Subject], gains: Mapping[str, Real]) -> pl.Data
         if subject.method is not None and not subject.drawable
     ]
     rows += [
-        {
-            "credit": subject.name,
-            "measures": "held-out error",
-            "reason": "none of its terms compares an outcome of the step's own trajectory with a "
-            "baseline, or nothing can be held out",
-        }
-        for subject in subjects
-        if subject.drawable and subject.name not in gains
+        {"credit": name, "measures": "held-out error", "reason": reason}
+        for name, reason in not_held.items()
     ]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

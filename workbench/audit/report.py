@@ -127,11 +127,12 @@ def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
 
 
 def _heads(names: Sequence[str]) -> list[str]:
-    """Names that fit above a column; the file of a credit where its method comes twice."""
-    heads = [_cut(name, _CELL - 1) for name in names]
-    files = [Path(name.rpartition("(")[2].removesuffix(")")).stem[1 - _CELL :] for name in names]
+    """Names that fit above a column: the file of a credit where its method comes twice."""
+    methods = [name.partition(" (")[0] for name in names]
+    files = [Path(name.rpartition("(")[2].removesuffix(")")).stem for name in names]
     return [
-        file if heads.count(head) > 1 else head for head, file in zip(heads, files, strict=True)
+        _cut(file if methods.count(method) > 1 else name, _CELL - 1)
+        for name, method, file in zip(names, methods, files, strict=True)
     ]
 
 

@@ -121,28 +121,29 @@ def split_half(subject: Subject, sample: Sample) -> Reading:
     )
 
 
-def held_out_gain(subject: Subject, sample: Sample) -> tuple[Reading, Real] | None:
+def held_out_gain(subject: Subject, sample: Sample) -> tuple[Reading, Real] | str:
     """How much better a baseline predicts a rollout held out than the plain mean of the others.
 
         1 − Σ (G − B)² / Σ (G − mean of the others)²
 
     Returns:
         The reading, and each group's share of it, whose mean over the sampled groups it is, NaN
-        for the others, (G,). None where no term compares an outcome with a baseline, and where
-        nothing can be held out.
+        for the others, (G,). Where nothing can be held out, why.
     """
     assert subject.method is not None
     assert subject.credit is not None
     steps, rng = subject.steps, np.random.default_rng(sample.seed)
     name = predicting_term(subject.credit)
     if name is None:
-        return None
+        return "it has no step or episode term, which compare a return with a baseline"
     held = [sample.some(members_of(steps, int(group)), rng) for group in sample.groups]
     trajectories = np.concatenate(held or [np.zeros(0, int)])
     found = predicted(subject.method, subject.credit, subject.space, trajectories)
     plain, error = _squares(steps, found)
-    if not found.is_outcome or not plain.any():
-        return None
+    if not found.is_outcome:
+        return f"the score of its {name} term is made of other rollouts, so it is no outcome"
+    if not plain.any():
+        return "no group has three scored rollouts whose outcomes differ"
     note = joined(f"of the {name} term's score", sample.note)
     count = int(found.chosen.sum())
     reading = ratio("held_out_gain", plain - error, plain, count=count, note=note)
