@@ -251,7 +251,7 @@ def test_signs_that_hang_on_the_other_rollouts_are_found():
     assert "unstable-signs" not in found(described, "grpo")
 
 
-def test_a_step_term_that_drowns_the_outcome_is_found():
+def test_a_step_term_in_unscaled_rewards_is_found():
     described, success = clean()
     tenfold = {
         group: {
@@ -260,9 +260,9 @@ def test_a_step_term_that_drowns_the_outcome_is_found():
         }
         for group, members in described.items()
     }
-    assert "drowned-episode-term" in found(tenfold, "proxmo", success=success)
+    assert "unscaled-step-term" in found(tenfold, "proxmo", success=success)
     scaled = {"reward_scale": 100.0}
-    assert "drowned-episode-term" not in found(tenfold, "proxmo", scaled, success=success)
+    assert "unscaled-step-term" not in found(tenfold, "proxmo", scaled, success=success)
 
 
 def test_dead_groups_are_found_and_findings_come_first():

@@ -198,7 +198,7 @@ def _credit_of_equals(subject: Subject, seen: Readings) -> Found | None:
     return (
         f"{total:.2g} of the episode credit is in groups with nothing to compare ({where}): "
         "amplified "
-        "rounding noise, or the raw reward of a group of one.",
+        "rounding noise, the raw reward of a group of one, or time.",
         "Test max − min before dividing; -p group_of_one=zero.",
         {"dead_credit": total},
     )
@@ -246,13 +246,15 @@ def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
     )
 
 
-def _drowned_episode_term(subject: Subject, seen: Readings) -> Found | None:
+def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
     share = seen.value("step_share")
-    if share is None or share <= 0.75:
+    reward = subject.log.facts.reward
+    span = reward["maximum"] - reward["minimum"]
+    if share is None or share <= 0.75 or span <= 1.5:
         return None
     return (
-        f"The step term's deviation is {share:.0%} of both: the outcome of the trajectory hardly "
-        "counts.",
+        f"Rewards span {span:g} and the step term is in their unit: its deviation is {share:.0%} of "
+        "both terms', so the outcome of the trajectory hardly counts.",
         "Set -p reward_scale to what one success pays, or a smaller step_weight.",
         {"step_share": share},
     )
@@ -272,7 +274,7 @@ _OF_CREDIT: dict[str, Callable[[Subject, Readings], Found | None]] = {
     "penalty-only-credit": _penalty_only,
     "credit-of-equals": _credit_of_equals,
     "worse-than-the-mean": _worse_than_the_mean,
-    "drowned-episode-term": _drowned_episode_term,
+    "unscaled-step-term": _unscaled_step_term,
     "follows-length": _follows_length,
     "unstable-signs": _unstable_signs,
 }
