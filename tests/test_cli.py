@@ -517,6 +517,7 @@ def test_audit_gives_all_as_json(run: Run):
     credits = scored(run, LOG, "gigpo")
     code, out, _ = run("audit", LOG, *credits, "--json", "--no-controls", "--draws", 20)
     assert code == 0
+    assert "NaN" not in out
     found = json.loads(out)
     assert (found["credits"], found["controls"]) == (["gigpo"], [])
     assert found["sampling"]["seed"] == 0

@@ -13,7 +13,7 @@ from workbench.audit.coverage import credit_coverage, log_coverage
 from workbench.audit.findings import Finding, credit_findings, log_findings
 from workbench.audit.population import credit_population, log_population
 from workbench.audit.power import power
-from workbench.audit.result import Audit, frame_of
+from workbench.audit.result import INTERVALS, Audit, frame_of
 from workbench.audit.sample import DRAWS, sample_of
 from workbench.audit.spread import placebos, spread
 from workbench.audit.stability import held_out_gain, leave_one_out, split_half
@@ -49,8 +49,7 @@ def audit(
 
     Log-wide coverage is of exact states. What needs a credit's method (resampling, held-out error,
     peers, dialects) is left out, with the reason, where the method is not known or does not give
-    the same credit here. The trainer's own advantage is audited as one more
-    credit, `logged`.
+    the same credit here. The trainer's own advantage is audited as one more credit, `logged`.
 
     Args:
         space: The log.
@@ -107,7 +106,7 @@ def audit(
         frame=frame_of(readings),
         findings=tuple(findings),
         left_out=_left_out(subjects, not_held),
-        intervals=pl.concat(intervals) if intervals else pl.DataFrame(),
+        intervals=pl.concat([pl.DataFrame(schema=INTERVALS), *intervals]),
         sampling={
             "seed": seed,
             "draws": sample.draws,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.audit.coverage import BY_SIMILARITY
@@ -27,11 +27,11 @@ class Finding:
     credit: str | None
     text: str
     action: str
-    evidence: dict[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return dict(vars(self))
+        return {**vars(self), "evidence": dict(self.evidence)}
 
 
 @dataclass(frozen=True)
@@ -253,8 +253,8 @@ def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
     if share is None or share <= 0.75 or span <= 1.5:
         return None
     return (
-        f"Rewards span {span:g} and the step term is in their unit: its deviation is {share:.0%} of "
-        "both terms', so the outcome of the trajectory hardly counts.",
+        f"Rewards span {span:g} and the step term is in their unit: its deviation is {share:.0%} "
+        "of both terms', so the outcome of the trajectory hardly counts.",
         "Set -p reward_scale to what one success pays, or a smaller step_weight.",
         {"step_share": share},
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from workbench.audit.measures import GROUPS, MEASURES
@@ -25,7 +24,7 @@ def report(audit: Audit) -> str:
         rows = audit.frame.filter(audit.frame["group"] == group).to_dicts()
         if rows:
             lines += ["", f"{group.upper()}: {meaning}", *_section(audit, rows)]
-    return "\n".join([*lines, "", *_footnotes(audit)])
+    return _printable("\n".join([*lines, "", *_footnotes(audit)]))
 
 
 def explained(audit: Audit) -> str:
@@ -43,7 +42,12 @@ def explained(audit: Audit) -> str:
         ]
         for row in audit.frame.filter(audit.frame["measure"] == name).to_dicts():
             lines.append(_full(row))
-    return "\n".join(lines[1:])
+    return _printable("\n".join(lines[1:]))
+
+
+def _printable(text: str) -> str:
+    """The text with · for what a terminal would obey, such as in ids and observations."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "·" for sign in text)
 
 
 def _wrapped(text: str, head: str = "  ") -> list[str]:
@@ -114,7 +118,7 @@ def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
     for row in rows:
         key = (row["measure"], row["where"])
         cells.setdefault(key, {})[row["credit"]] = _cell(row)
-    heads = _heads([credit or _LOG for credit in credits])
+    heads = [_cut(credit or _LOG, _CELL - 1) for credit in credits]
     yield " " * _LABEL + "".join(head.rjust(_CELL) for head in heads)
     above = ""
     for (measure, where), found in sorted(cells.items(), key=_by_measure):
@@ -124,16 +128,6 @@ def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
         label = f"  {where}" if where else measure
         values = "".join(found.get(credit, "").rjust(_CELL) for credit in credits)
         yield f"{_cut(label, _LABEL - 1):<{_LABEL}}{values}".rstrip()
-
-
-def _heads(names: Sequence[str]) -> list[str]:
-    """Names that fit above a column: the file of a credit where its method comes twice."""
-    methods = [name.partition(" (")[0] for name in names]
-    files = [Path(name.rpartition("(")[2].removesuffix(")")).stem for name in names]
-    return [
-        _cut(file if methods.count(method) > 1 else name, _CELL - 1)
-        for name, method, file in zip(names, methods, files, strict=True)
-    ]
 
 
 def _by_measure(entry: tuple[tuple[str, str], Any]) -> tuple[int, bool]:

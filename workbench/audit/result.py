@@ -12,6 +12,17 @@ from workbench.audit.findings import Finding
 from workbench.audit.measures import GROUPS, MEASURES
 from workbench.audit.statistics import Reading
 
+INTERVALS = {
+    "credit": pl.String,
+    "group_id": pl.String,
+    "trajectory_id": pl.String,
+    "step_index": pl.Int32,
+    "advantage": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "sign_flips": pl.Float64,
+    "draws": pl.Int64,
+}
 SCHEMA = {
     "credit": pl.String,
     "group": pl.String,
@@ -39,8 +50,8 @@ class Audit:
             the number over shuffles of the credit inside each trajectory.
         findings: Defects first found first.
         left_out: One row a credit and reason: credit, measures, reason.
-        intervals: One row a credit and step that was bootstrapped: credit, group_id,
-            trajectory_id, step_index, advantage, low, high (5 and 95 %), sign_flips, draws.
+        intervals: One row a credit and step that was bootstrapped: `INTERVALS`'s columns; low and
+            high are the 5 % and 95 % quantile, sign_flips a share of the draws.
         sampling: What was drawn, and the seed.
         title: The log in a sentence.
     """

@@ -41,9 +41,15 @@ class Sample:
             return ""
         return f"{len(self.groups):,} groups drawn of {self.eligible:,}"
 
-    def some(self, members: Index, rng: np.random.Generator) -> Index:
-        """The rollouts of a group that are dropped or held out, as many as the bound allows."""
-        most = max(1, REDO_STEPS // max(self.steps, 1))
+    def some(self, members: Index, rng: np.random.Generator, *, times: int = 1) -> Index:
+        """The rollouts of a group that are dropped or held out, as many as the bound allows.
+
+        Args:
+            members: Trajectories.
+            rng: Draws some of them, where they are too many.
+            times: How often the group is scored for each of them.
+        """
+        most = max(1, REDO_STEPS // max(self.steps * times, 1))
         few = len(members) <= most
         return members if few else np.sort(rng.choice(members, most, replace=False))
 

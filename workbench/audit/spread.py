@@ -69,29 +69,35 @@ def placebos(subject: Subject, rng: np.random.Generator) -> Iterator[Reading]:
     steps, log = subject.steps, subject.log
     trajectory, trajectories = steps.trajectory, steps.trajectories
     last = steps.trajectory_start[1:][trajectory] - 1
-    to_go = (last - np.arange(len(steps))).astype(np.float64)
-    ranks = segment_ranks(subject.advantage, trajectory)
-    orders = [np.lexsort((rng.random(len(steps)), trajectory)) for _ in range(SHUFFLES)]
-
-    def measured(measure: str, value: Real, among: Truth, note: str = "") -> Reading:
-        other = segment_ranks(value, trajectory)
-
-        def correlation(own: Real) -> Real:
-            found = segment_correlation(own, other, trajectory, trajectories)
-            return np.where(among, found, np.nan)
-
-        how = (steps.trajectory_group, steps.groups)
-        reading = mean_of_segments(measure, correlation(ranks), *how, note=note)
-        if reading.value is None:
-            return reading
-        shuffled = [float(np.nanmean(correlation(ranks[order]))) for order in orders]
-        return dataclasses.replace(reading, shuffled=(min(shuffled), max(shuffled)))
-
-    note = log.success_note
-    yield measured("time_in_winners", to_go, np.asarray(log.success == 1.0), note)
-    index = steps.step_index.astype(np.float64)
-    yield measured("position", index, np.asarray(log.success == 0.0), note)
+    won, lost = np.asarray(log.success == 1.0), np.asarray(log.success == 0.0)
     everyone = np.ones(trajectories, dtype=bool)
-    for name in ("action", "observation"):
-        length = steps.column(name).str.len_chars().cast(pl.Float64).to_numpy()
-        yield measured(f"{name}_length", length, everyone)
+    what: dict[str, tuple[Real, Truth]] = {
+        "time_in_winners": ((last - np.arange(len(steps))).astype(np.float64), won),
+        "position": (steps.step_index.astype(np.float64), lost),
+        "action_length": (_length(steps.column("action")), everyone),
+        "observation_length": (_length(steps.column("observation")), everyone),
+    }
+    others = {measure: segment_ranks(value, trajectory) for measure, (value, _) in what.items()}
+
+    def correlation(ranks: Real, measure: str) -> Real:
+        found = segment_correlation(ranks, others[measure], trajectory, trajectories)
+        return np.where(what[measure][1], found, np.nan)
+
+    ranks = segment_ranks(subject.advantage, trajectory)
+    shuffled: dict[str, list[float]] = {measure: [] for measure in what}
+    for _ in range(SHUFFLES):
+        order = np.lexsort((rng.random(len(steps)), trajectory))
+        for measure, means in shuffled.items():
+            found = correlation(ranks[order], measure)
+            if np.isfinite(found).any():
+                means.append(float(np.nanmean(found)))
+    for measure, means in shuffled.items():
+        note = log.success_note if measure in {"time_in_winners", "position"} else ""
+        how = (steps.trajectory_group, steps.groups)
+        reading = mean_of_segments(measure, correlation(ranks, measure), *how, note=note)
+        limits = (min(means), max(means)) if means else None
+        yield dataclasses.replace(reading, shuffled=limits)
+
+
+def _length(texts: pl.Series) -> Real:
+    return texts.str.len_chars().cast(pl.Float64).to_numpy()

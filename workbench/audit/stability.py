@@ -93,7 +93,8 @@ def split_half(subject: Subject, sample: Sample) -> Reading:
         members = members_of(steps, int(group))
         size = (len(members) - 1) // 2
         for _ in range(SPLITS):
-            for own in sample.some(members, rng):
+            # Two halves and the rollout itself are about one group.
+            for own in sample.some(members, rng, times=SPLITS):
                 others = rng.permutation(members[members != own])
                 for number in range(2):
                     half = others[number * size : (number + 1) * size]

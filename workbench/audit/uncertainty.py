@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from workbench.audit.sample import Sample, joined, members_of
+from workbench.audit.sample import Sample, joined
 from workbench.audit.statistics import Reading, ratio
 from workbench.audit.subject import Subject
 from workbench.compare import TOLERANCE
@@ -55,31 +55,35 @@ def bootstrap(subject: Subject, sample: Sample) -> Bootstrap:
     """
     assert subject.method is not None
     steps, rng = subject.steps, np.random.default_rng(sample.seed)
-    members = np.concatenate([members_of(steps, g) for g in sample.groups] or [np.zeros(0, int)])
+    members = np.flatnonzero(np.isin(steps.trajectory_group, sample.groups))
     slot = np.searchsorted(sample.groups, steps.trajectory_group[members])
     count = np.bincount(slot, minlength=len(sample.groups))
     first = (np.cumsum(count) - count)[slot]
-    place = (rng.random((sample.draws, len(members))) * count[slot]).astype(np.int64)
-    pick = members[first + place]
-    number = np.arange(sample.draws)[:, None]
-    occurs = np.zeros((sample.draws, steps.trajectories), dtype=np.int64)
-    np.add.at(occurs, (np.broadcast_to(number, pick.shape), pick), 1)
-    once = np.take_along_axis(occurs, pick, axis=1) == 1
-    group = number * len(sample.groups) + slot
-    values = np.full((sample.draws, len(steps)), np.nan)
-    for part, here, space in drawn_spaces(subject.space, pick.ravel(), group.ravel()):
-        read = once.ravel()[part][here.trajectory]
-        draw = (group.ravel()[part] // len(sample.groups))[here.trajectory]
+    shape = (sample.draws, len(members))
+    place = first + (rng.random(shape) * count[slot]).astype(np.int64)
+    draw = np.broadcast_to(np.arange(sample.draws)[:, None], shape)
+    occurs = np.zeros(shape, dtype=np.int64)
+    np.add.at(occurs, (draw, place), 1)
+    once = np.take_along_axis(occurs, place, axis=1).ravel() == 1
+    group = (draw * len(sample.groups) + slot).ravel()
+    chosen = np.flatnonzero(np.isin(steps.group, sample.groups))
+    values = np.full((sample.draws, len(chosen)), np.nan)
+    for part, here, space in drawn_spaces(subject.space, members[place].ravel(), group):
+        read = once[part][here.trajectory]
+        of_draw = draw.ravel()[part][here.trajectory][read]
         advantage = subject.method(here, space).advantage
-        values[draw[read], here.origin[read]] = advantage[read]
+        values[of_draw, np.searchsorted(chosen, here.origin[read])] = advantage[read]
     drawn = np.isfinite(values)
-    seen = drawn.any(axis=0)
     low, high, flips = np.full((3, len(steps)), np.nan)
+    draws = np.zeros(len(steps), dtype=np.int64)
+    draws[chosen] = drawn.sum(axis=0)
+    seen = draws[chosen] > 0
     if seen.any():
-        low[seen], high[seen] = np.nanquantile(values[:, seen], [0.05, 0.95], axis=0)
-        against = (values * np.sign(subject.advantage) < -TOLERANCE) & drawn
-        flips[seen] = against[:, seen].sum(axis=0) / drawn[:, seen].sum(axis=0)
-    return Bootstrap(low=low, high=high, flips=flips, draws=drawn.sum(axis=0))
+        at = chosen[seen]
+        low[at], high[at] = np.nanquantile(values[:, seen], [0.05, 0.95], axis=0)
+        against = (values * np.sign(subject.advantage[chosen]) < -TOLERANCE) & drawn
+        flips[at] = against[:, seen].sum(axis=0) / draws[at]
+    return Bootstrap(low=low, high=high, flips=flips, draws=draws)
 
 
 def uncertainty(subject: Subject, sample: Sample, found: Bootstrap) -> Iterator[Reading]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,7 +72,7 @@ def audit(
     from workbench.store import atomic_file
 
     require_other(output, [log, *map(str, credits)])
-    given = named_credits(credits)
+    given = _by_short_name(named_credits(credits), credits)
     imported = read([log], format, mapping)
     _note_other_logs(imported, given)
     with _spaces(imported, given, cache) as (spaces, progress):
@@ -99,12 +99,21 @@ def audit(
         print(f"wrote {output}: intervals of {found.intervals.height:,} steps of credits")
 
 
+def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
+    """Credits of one method by the stems of their files, where those tell them apart."""
+    stems = [path.stem for path in paths]
+    return {
+        stem if name.endswith(f"({path})") and stems.count(stem) == 1 else name: credit
+        for (name, credit), path, stem in zip(given.items(), paths, stems, strict=True)
+    }
+
+
 def _note_other_logs(imported: Imported, given: Mapping[str, Any]) -> None:
     from workbench.pipeline import source_digest
 
     digest = source_digest(imported.report.files)
     for name, (_, made_by) in given.items():
-        if made_by["log"]["sha256"] != digest:
+        if made_by.get("log", {}).get("sha256") != digest:
             print(f"note: {name} was made from another file than this log", file=sys.stderr)
 
 
@@ -122,8 +131,8 @@ def _spaces(
         made: dict[tuple[str | None, StateText], Space] = {}
         asked = {
             name: (
-                made_by["embedder"]["name"] if made_by["embedder"] else None,
-                StateText(**(made_by["state_text"] or {})),
+                (made_by.get("embedder") or {}).get("name"),
+                StateText(**(made_by.get("state_text") or {})),
             )
             for name, (_, made_by) in given.items()
         }
