@@ -441,3 +441,15 @@ def test_a_log_is_needed_that_is_scored():
     found = audit(space, {"c": credit(create("grpo"), space)})
     assert value(found, "dead_groups", where="one_rollout") == 1.0
     assert report(found).startswith("1 step in 1 trajectory")
+
+
+def test_a_method_that_looks_at_other_groups_is_not_drawn():
+    found_steps = Steps.from_log(random_log(np.random.default_rng(2), rollouts=4, groups=6))
+    space = Space(found_steps, embedder=AXES)
+    names = {"gpg": "gpg", "batch": "grpo:trl-batch", "rloo": "rloo"}
+    given_ = {name: credit(create(method), space) for name, method in names.items()}
+    found = audit(space, given_)
+    left_out = found.left_out.filter(pl.col("measures") == "resampling, held-out error")
+    # One says so of itself, of the other the dialect's deviation over the batch tells.
+    assert left_out["credit"].to_list() == ["gpg", "batch"]
+    assert set(found.intervals["credit"]) == {"rloo", "random", "return-to-go"}

@@ -93,23 +93,25 @@ def _section(audit: Audit, rows: Sequence[Row]) -> Iterator[str]:
     for first in range(0, len(shown), _AT_ONCE) if of_credits else ():
         part = shown[first : first + _AT_ONCE]
         yield from _table([row for row in of_credits if row["credit"] in part], part)
-    above = ""
-    for row in rows:
-        if MEASURES[row["measure"]].listed:
-            if row["measure"] != above:
-                yield row["measure"]
-            above = row["measure"]
-            yield from _line(row)
+    listed = [row for row in rows if MEASURES[row["measure"]].listed]
+    for measure in dict.fromkeys(row["measure"] for row in listed):
+        yield measure
+        yield from _lines([row for row in listed if row["measure"] == measure])
     if rows[0]["group"] == "power":
         statistics = sorted({row["note"].partition(":")[0] for row in rows})
         yield f"by {' and '.join(statistics)}, paired by group, controls included"
 
 
-def _line(row: Row) -> list[str]:
-    """A reading with place and note."""
-    value = _value(row["measure"], row["value"])
-    said = "  ".join(part for part in (row["where"], row["note"]) if part)
-    return _wrapped(said or "–", f"  {_cut(row['credit'] or _LOG, 16):<16} {value:>8}  ")
+def _lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Readings with place and note, those that say the same together."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        value = _value(row["measure"], row["value"])
+        key = (row["credit"] or _LOG, value, row["note"])
+        together.setdefault(key, []).append(row["where"])
+    for (credit, value, note), places in together.items():
+        said = "  ".join(part for part in (", ".join(places), note) if part)
+        yield from _wrapped(said or "–", f"  {_cut(credit, 16):<16} {value:>8}  ")
 
 
 def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:

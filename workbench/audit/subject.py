@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from workbench.compare import TOLERANCE
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.estimators import Credit, Estimator, create
 from workbench.facts import Facts, facts, group_table
 from workbench.facts.trajectories import trajectory_table
+from workbench.resampling import drawn_spaces
 from workbench.returns import segment_constant, segment_mean
 from workbench.space import Space
 from workbench.steps import Real, Steps, Truth
@@ -128,10 +130,26 @@ class Subject:
         """Standard deviation of the credit over all steps (ddof 0)."""
         return float(self.advantage.std())
 
-    @property
+    @cached_property
     def drawable(self) -> bool:
-        """Whether groups can be drawn anew and scored again without the rest of the log."""
-        return self.method is not None and "couples-groups" not in self.method.method.traits
+        """Whether groups can be drawn anew and scored without the rest of the log.
+
+        Methods say so of themselves; what their fields do is found by scoring every other group
+        alone, which a deviation over the whole batch, for one, does not survive.
+        """
+        if self.method is None or "couples-groups" in self.method.method.traits:
+            return False
+        steps = self.steps
+        half = np.flatnonzero(steps.trajectory_group % 2 == 0)
+        group = steps.trajectory_group[half] // 2
+        return all(
+            self._same(self.method(here, space).advantage, self.advantage[here.origin])
+            for _, here, space in drawn_spaces(self.space, half, group)
+        )
+
+    def _same(self, one: Real, other: Real) -> bool:
+        """Whether two credits are the same number but for rounding."""
+        return float(np.abs(one - other).max()) <= _SAME * max(self.deviation, TOLERANCE)
 
     def term(self, name: str) -> Real | None:
         """A term of the credit, if the table has it. (S,) float64."""
@@ -234,7 +252,7 @@ def _again(
     except WorkbenchError as error:
         return None, None, f"its method cannot score this log again: {error}"
     largest = float(np.abs(credit.advantage - subject.advantage).max())
-    if largest > _SAME * max(subject.deviation, 1e-12):
+    if largest > _SAME * max(subject.deviation, TOLERANCE):
         return (
             None,
             None,
