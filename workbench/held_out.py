@@ -129,16 +129,43 @@ class HeldOut:
         low, high = self.tied
         return f"{text} From {self.symbol} {low:.4g} to {high:.4g} it is within one standard error."
 
-    def curve(self) -> pl.DataFrame:
-        """One row a value: value, squared_error, plain_error, gain (share of the plain error)."""
-        return pl.DataFrame(
+    def curve(self, spread: float | None = None) -> pl.DataFrame:
+        """One row a value: value, in_spreads, squared_error, plain_error, gain.
+
+        Args:
+            spread: Deviation of similarities inside a group, as `tuning.similarity_spread` gives
+                it, to say a temperature in that unit; without it in_spreads is left out.
+        """
+        table = pl.DataFrame(
             {
-                "value": self.values,
-                "squared_error": self.error,
-                "plain_error": np.full(len(self.values), self.plain),
-                "gain": 1.0 - self.error / self.plain if self.steps else self.error,
+                "value": pl.Series(self.values, dtype=pl.Float64),
+                "squared_error": pl.Series(self.error).fill_nan(None),
             }
+        ).with_columns(
+            pl.lit(self.plain if self.steps else None, dtype=pl.Float64).alias("plain_error")
         )
+        gain = 1.0 - pl.col("squared_error") / pl.col("plain_error")
+        table = table.with_columns(gain.alias("gain"))
+        if spread is None:
+            return table
+        return table.insert_column(1, (table["value"] / spread).alias("in_spreads"))
+
+    def to_dict(self, spread: float | None = None) -> dict[str, Any]:
+        """The choice with its evidence, JSON-able; `spread` as for `curve`."""
+        return {
+            "field": self.field,
+            "symbol": self.symbol,
+            "recommended": self.recommended,
+            "reason": self.reason,
+            "within_one_standard_error": list(self.tied) if self.tied else None,
+            "plain_error": self.plain if self.steps else None,
+            "steps": self.steps,
+            "groups": self.groups,
+            "groups_of_fewer_than_three_rollouts": self.few,
+            "groups_of_equal_returns": self.equal,
+            "similarity_spread": spread,
+            "curve": self.curve(spread).to_dicts(),
+        }
 
 
 def held_out(

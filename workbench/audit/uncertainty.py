@@ -88,7 +88,9 @@ def bootstrap(subject: Subject, sample: Sample) -> Bootstrap:
 
 def uncertainty(subject: Subject, sample: Sample, found: Bootstrap) -> Iterator[Reading]:
     """Interval width and sign flips of a bootstrap."""
-    steps, note = subject.steps, joined(f"{sample.draws} draws a group", sample.note)
+    steps = subject.steps
+    drawn = f"{sample.draws} draws a group, each step read in about two fifths"
+    note = joined(drawn, sample.note)
     signed = (np.abs(subject.advantage) > TOLERANCE) & np.isfinite(found.flips)
     width = (found.high - found.low)[signed]
     wide = float(np.median(width)) / subject.deviation if len(width) else None

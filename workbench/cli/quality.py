@@ -29,7 +29,6 @@ from workbench.cli.root import app
 
 if TYPE_CHECKING:
     from workbench.artefacts import Report
-    from workbench.held_out import HeldOut
     from workbench.readers import Imported
     from workbench.space import Space
 
@@ -181,38 +180,11 @@ def tune(
         # A τ divides similarities, so their spread is its unit; a threshold is in cosines already.
         own = getattr(made, "embedder", None)
         spread = similarity_spread(space.similarity(own)) if found.symbol == "τ" else None
-    result = _tuned(method, getattr(made, found.field), found, spread)
+    result = {"method": method, "now": getattr(made, found.field), **found.to_dict(spread)}
     if output is not None:
-        import polars as pl
-
         with atomic_file(output) as temporary:
-            pl.DataFrame(result["curve"]).write_parquet(temporary, compression="zstd")
+            found.curve(spread).write_parquet(temporary, compression="zstd")
     print(as_json_text(result) if as_json else _tuned_text(result, log))
-
-
-def _tuned(method: str, now: float, found: HeldOut, spread: float | None) -> dict[str, Any]:
-    """The choice with its evidence, JSON-able."""
-    import polars as pl
-
-    curve = found.curve().with_columns(pl.col(pl.Float64).fill_nan(None))
-    if spread:
-        curve = curve.insert_column(1, (curve["value"] / spread).alias("in_spreads"))
-    return {
-        "method": method,
-        "field": found.field,
-        "symbol": found.symbol,
-        "now": now,
-        "recommended": found.recommended,
-        "reason": found.reason,
-        "within_one_standard_error": list(found.tied) if found.tied else None,
-        "plain_error": found.plain if found.steps else None,
-        "steps": found.steps,
-        "groups": found.groups,
-        "groups_of_fewer_than_three_rollouts": found.few,
-        "groups_of_equal_returns": found.equal,
-        "similarity_spread": spread,
-        "curve": curve.to_dicts(),
-    }
 
 
 def _tuned_text(result: Mapping[str, Any], log: str) -> str:
