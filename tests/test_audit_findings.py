@@ -276,3 +276,12 @@ def test_dead_groups_are_found_and_findings_come_first():
     lines = report(one).splitlines()
     assert lines[2] == "FINDINGS: 1"
     assert lines[3].startswith("! log · dead-groups: 67% of the groups are dead")
+
+
+def test_a_group_in_which_all_succeed_has_no_saturated_weight():
+    # Rewards differ by speed, but everyone succeeds: p is 1 because it is.
+    described = {
+        f"g{group}": {f"g{group}/t{n}": [("room", "go", 1.0 - n / 10)] for n in range(4)}
+        for group in range(3)
+    }
+    assert "saturated-success-weight" not in found(described, "proxmo", success=True)

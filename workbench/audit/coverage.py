@@ -117,8 +117,10 @@ def credit_coverage(subject: Subject, rng: np.random.Generator) -> Iterator[Read
         name = predicting_term(subject.credit)
         if name is not None:
             yield from _peers(steps, subject.credit.terms[name], rng)
-    similarity_used = subject.method is not None and "similarity" in subject.method.needs()
-    report = getattr(subject.space.embedder, "windows_report", None) if similarity_used else None
+    method = subject.method
+    if method is None or "similarity" not in method.needs() or getattr(method, "embedder", None):
+        return
+    report = getattr(subject.space.embedder, "windows_report", None)
     if report is not None:
         note = f"of {report.limit} tokens" if report.limit is not None else ""
         yield Reading(
@@ -152,7 +154,7 @@ def _peers(steps: Steps, term: Term, rng: np.random.Generator) -> Iterator[Readi
         proximity |= peers.similarity is not None
     others = (effective > 0) & (own_trajectory < 1.0 - 1e-9)
     note = "" if len(chosen) == len(steps) else f"{len(chosen):,} steps drawn of {len(steps):,}"
-    yield share_of_sample("peer_coverage", others, steps, chosen, note)
+    yield _share_of_sample("peer_coverage", others, steps, chosen, note)
     count = len(chosen)
     kernel = BY_SIMILARITY if proximity else "equal weights in a state"
     said = "; ".join(filter(None, (kernel, note)))
@@ -164,7 +166,7 @@ def _peers(steps: Steps, term: Term, rng: np.random.Generator) -> Iterator[Readi
         yield Reading(measure=measure, value=float(np.median(value)), count=count, note=said)
 
 
-def share_of_sample(measure: str, hit: Truth, steps: Steps, chosen: Index, note: str) -> Reading:
+def _share_of_sample(measure: str, hit: Truth, steps: Steps, chosen: Index, note: str) -> Reading:
     """Share of some drawn steps."""
     group = steps.group[chosen]
     hits = segment_sum(hit.astype(np.float64), group, steps.groups)

@@ -88,8 +88,7 @@ def _giant_state(seen: Readings) -> Found | None:
         f"One text is the state of {held.value:.0%} of the later steps of {held.where}: "
         f"{held.note}. A comparison inside it mixes situations.",
         "Log a state_key that tells them apart; for similarities put the last action into the "
-        "state "
-        "text (--last-actions 1 --state '{actions} {observation}').",
+        "state text (--last-actions 1 --state '{actions} {observation}').",
         {"giant_state": held.value},
     )
 
@@ -137,8 +136,7 @@ def _self_in_softmax(subject: Subject, seen: Readings) -> Found | None:
         return None
     return (
         f"Half of the steps give themselves {own.value:.2f} or more of their own baseline: the "
-        "step "
-        "term all but vanishes.",
+        "step term all but vanishes.",
         "Leave the own trajectory out (-p peers=other_trajectories), or choose τ by "
         "`workbench tune`.",
         {"self_weight": own.value},
@@ -150,8 +148,7 @@ def _saturated_psc(subject: Subject, seen: Readings) -> Found | None:
     if end is None or end < 0.5:
         return None
     return (
-        f"The success rate p is 0 or 1 in {end:.0%} of the groups whose rewards differ: the "
-        "success "
+        f"The success rate p is 0 or 1 in {end:.0%} of the groups with both outcomes: the success "
         "weight does not depend on difficulty.",
         "Log `success`, or set -p reward_scale to what one success pays (10 in verl-agent).",
         {"saturated_rate": end},
@@ -165,9 +162,8 @@ def _time_as_quality(subject: Subject, seen: Readings) -> Found | None:
     if time.value > -0.5 or time.value >= time.shuffled[0]:
         return None
     return (
-        f"Inside successes the credit falls with the steps to go (rank correlation "
-        f"{time.value:.2f}): "
-        "being near the end is credited as being good.",
+        "Inside successes the credit falls with the steps to go (rank correlation "
+        f"{time.value:.2f}): being near the end is credited as being good.",
         "Compare steps of like depth, take γ = 1, or take a method that values states.",
         {"time_in_winners": time.value},
     )
@@ -179,8 +175,7 @@ def _penalty_only(subject: Subject, seen: Readings) -> Found | None:
         return None
     return (
         f"{share:.0%} of the episode credit is in groups of equal rewards, where only the penalty "
-        "for "
-        "invalid actions differs.",
+        "for invalid actions differs.",
         "Set -p invalid_penalty=0 or drop these groups; never divide by their deviation.",
         {"dead_credit": share},
     )
@@ -197,8 +192,7 @@ def _credit_of_equals(subject: Subject, seen: Readings) -> Found | None:
     where = ", ".join(kind for kind, value in shares.items() if value > 1e-6)
     return (
         f"{total:.2g} of the episode credit is in groups with nothing to compare ({where}): "
-        "amplified "
-        "rounding noise, the raw reward of a group of one, or time.",
+        "amplified rounding noise, the raw reward of a group of one, or time.",
         "Test max − min before dividing; -p group_of_one=zero.",
         {"dead_credit": total},
     )
@@ -210,8 +204,7 @@ def _unstable_signs(subject: Subject, seen: Readings) -> Found | None:
         return None
     return (
         f"With other rollouts in its group a step's credit changes sign in {flips:.0%} of the "
-        "draws "
-        "(instability, not error).",
+        "draws (instability, not error).",
         "Do not filter or mask by the sign of single steps; more rollouts a group.",
         {"sign_flip_rate": flips},
     )
@@ -238,9 +231,8 @@ def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
     if gain is None or gain.value is None or gain.value > -0.01 or (gain.high or 0.0) > 0.0:
         return None
     return (
-        f"On rollouts held out the baseline predicts returns worse than the plain mean of the "
-        "others "
-        f"(squared error {-gain.value:.0%} larger).",
+        "On rollouts held out the baseline predicts returns worse than the plain mean of the "
+        f"others (squared error {-gain.value:.0%} larger).",
         "`workbench tune`, other keys, or fewer distinctions; the plain mean is the fallback.",
         {"held_out_gain": gain.value},
     )

@@ -88,9 +88,8 @@ _ALL = (
         group="coverage",
         kind="share",
         meaning="Steps in states that one trajectory alone was in, more than once.",
-        action="A trajectory that is compared with itself learns time, not merit: leave it out of "
-        "its "
-        "own peers.",
+        action="A trajectory that is compared with itself learns time, not merit: leave it out "
+        "of its own peers.",
     ),
     Measure(
         name="giant_state",
@@ -219,9 +218,8 @@ _ALL = (
         name="held_out_gain",
         group="consistency",
         kind="number",
-        meaning="1 − squared error of the baseline on a rollout held out / that of the plain mean "
-        "of "
-        "the others.",
+        meaning="1 − squared error of the baseline on a rollout held out / that of the plain "
+        "mean of the others.",
         action="Above 0 states predict returns; below 0 the baseline adds noise: `workbench tune`, "
         "other keys, or the plain mean.",
     ),
@@ -237,9 +235,8 @@ _ALL = (
         name="split_half",
         group="consistency",
         kind="correlation",
-        meaning="Rank correlation inside a group of a step's credit against two disjoint halves of "
-        "the "
-        "other rollouts. Reliability only.",
+        meaning="Rank correlation inside a group of a step's credit against two disjoint halves "
+        "of the other rollouts. Reliability only.",
         action="Do not choose by it: it rises as everything is merged. Low values ask for more "
         "rollouts.",
     ),
@@ -276,8 +273,7 @@ _ALL = (
         group="uncertainty",
         kind="number",
         meaning="Median width of a step's 90 % interval over bootstrapped other rollouts, in "
-        "deviations "
-        "of the credit.",
+        "deviations of the credit.",
         action="Above 1 a step's credit is mostly luck of the draw: more rollouts, or shrink it.",
     ),
     Measure(
@@ -338,7 +334,7 @@ _ALL = (
         name="saturated_rate",
         group="population",
         kind="share",
-        meaning="Groups with different rewards whose success rate p is 0 or 1 in the success "
+        meaning="Groups with successes and failures whose success rate p is 0 or 1 in the success "
         "weight.",
         action="p says nothing there: log `success`, or set reward_scale to what a success pays.",
     ),
@@ -390,8 +386,7 @@ _ALL = (
         group="agreement",
         kind="number",
         meaning="With a column of the log: rank correlation for numbers, for yes/no the "
-        "probability "
-        "that a yes has more credit than a no.",
+        "probability that a yes has more credit than a no.",
         action="The nearest thing to truth on a real log: prefer the credit with the higher one.",
     ),
     Measure(
@@ -405,9 +400,9 @@ _ALL = (
         name="groups_needed",
         group="power",
         kind="number",
-        meaning="Groups of this kind until a two-sided paired t-test (5 %) tells two credits apart "
-        "with "
-        "80 % probability: ((1.96 + 0.84) · deviation / mean)² of the difference a group.",
+        meaning="Groups of this kind until a two-sided paired t-test (5 %) tells two credits "
+        "apart with 80 % probability: ((1.96 + 0.84) · deviation / mean)² of the difference a "
+        "group.",
         action="With fewer groups than that, report a tie.",
         places="the other credit",
     ),

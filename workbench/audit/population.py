@@ -83,12 +83,17 @@ def credit_population(subject: Subject) -> Iterator[Reading]:
 
 
 def _saturated(subject: Subject) -> Reading:
-    """Groups whose success rate is at an end although their rewards differ."""
-    rate = subject.table["success_rate"].to_numpy()[subject.steps.group_start[:-1]]
-    weighed = subject.log.live & np.isfinite(rate)
+    """Groups with successes and failures whose success rate is at an end all the same."""
+    steps, log = subject.steps, subject.log
+    rate = subject.table["success_rate"].to_numpy()[steps.group_start[:-1]]
+    failed, won = (
+        np.bincount(steps.trajectory_group, log.success == outcome, steps.groups) > 0
+        for outcome in (0.0, 1.0)
+    )
     at_an_end = (rate <= TOLERANCE) | (rate >= 1.0 - TOLERANCE)
-    groups = np.arange(subject.steps.groups)
-    return share("saturated_rate", at_an_end, weighed, groups, len(groups))
+    groups = np.arange(steps.groups)
+    among = np.asarray(failed & won & np.isfinite(rate))
+    return share("saturated_rate", at_an_end, among, groups, len(groups))
 
 
 def _dialects(subject: Subject) -> Iterator[Reading]:
