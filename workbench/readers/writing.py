@@ -46,7 +46,7 @@ class TakenFile:
     """A file that is staged."""
 
     name: str
-    narrow: Sequence[pl.DataFrame]
+    narrow: list[pl.DataFrame]
     parts: Sequence[Staged]
     findings: Findings
     renamed: Mapping[str, str]
@@ -131,6 +131,9 @@ class Import:
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:
             raise LogError(subject, [missing])
+        if last:
+            for file in self.files.values():
+                file.narrow.clear()
         validated = validate(narrow, quarantine=self._quarantine is not None)
         report = import_report(
             validated,
@@ -143,8 +146,6 @@ class Import:
         )
         log, aside = validated.log, validated.quarantined
         del narrow, validated
-        if last:
-            self.files.clear()
         if self._quarantine is not None and aside.height:
             self._write(self._quarantine, aside, parts)
         self._write(self._output, log, parts)
@@ -155,7 +156,7 @@ class Import:
             write_staged(temporary, rows, parts, self._folder)
 
 
-_NOTHING = TakenFile(name="", narrow=(), parts=(), findings=Findings(), renamed={}, numbered=False)
+_NOTHING = TakenFile(name="", narrow=[], parts=(), findings=Findings(), renamed={}, numbered=False)
 
 
 def import_to(
