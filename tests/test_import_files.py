@@ -434,6 +434,30 @@ def test_a_file_that_grew_is_taken_anew_and_not_twice(tmp_path: Path, watch: Wat
     assert log_in(tmp_path)["trajectory_id"].to_list() == ["a#0", "a#1", "b#0"]
 
 
+def test_what_was_taken_stays_while_a_file_is_half_written_again(tmp_path: Path, watch: Watch):
+    path = write_lines(tmp_path / "run/a.jsonl", [record(trajectory_id="a")])
+    watch.look()
+    watch.look()
+    path.write_text(path.read_text() + '{"messages": [')
+    write_lines(tmp_path / "run/b.jsonl", [record(trajectory_id="b")])
+    watch.look()
+    found = watch.look()
+    assert (list(found.left), found.taken) == ([str(path)], (f"{tmp_path}/run/b.jsonl",))
+    assert log_in(tmp_path)["trajectory_id"].to_list() == ["a", "b"]
+
+
+def test_a_verdict_that_comes_later_is_read(tmp_path: Path, watch: Watch):
+    trial = SAMPLES / "harbor_job/find-key__0"
+    shutil.copytree(trial, tmp_path / "run/a", ignore=shutil.ignore_patterns("result.json"))
+    watch.look()
+    watch.look()
+    assert log_in(tmp_path)["reward"].to_list() == [None, None]
+    shutil.copy(trial / "result.json", tmp_path / "run/a/result.json")
+    watch.look()
+    watch.look()
+    assert log_in(tmp_path)["reward"].to_list() == [0.0, 1.0]
+
+
 def test_a_file_that_has_rested_is_taken_at_the_first_look(tmp_path: Path):
     write_lines(tmp_path / "run/a.jsonl", [record()])
     clock = Clock()

@@ -27,7 +27,11 @@ _TRIAL = re.compile(rb'"trial_name"\s*:')
 _USER = "user-agent"  # the folder of a trial that holds what the simulated user did
 
 
-@reader("atif", description="ATIF trajectories and Harbor job folders")
+@reader(
+    "atif",
+    description="ATIF trajectories and Harbor job folders",
+    companions=("result.json",),
+)
 class Atif:
     """Steps are those of the agent that a model wrote; the observation is what came before.
 

@@ -19,7 +19,7 @@ _GREETING = "Hi! How can I help you today?"
 """What the benchmark, not the policy, says first."""
 
 
-@reader("tau2", description="tau2-bench results JSON")
+@reader("tau2", description="tau2-bench results JSON", companions=("results.json",))
 class Tau2:
     """Groups are tasks, trajectories simulations, steps the agent's messages.
 

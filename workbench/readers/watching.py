@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import LogError, ParameterError
-from workbench.readers.base import Findings, format_named
+from workbench.readers.base import Findings, format_named, formats
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport
 from workbench.readers.sources import Source, expand, fitting, head_of, plain
 from workbench.readers.writing import Import
+
+_FOLDERS = 4  # from a trajectory of a trial's step up to the trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Look:
 
     Args:
         taken: Files that are in the log since this look.
-        left: Why a file is left for the next look -> its name.
+        left: Name of a file -> why it is left for the next look.
         report: Of the log as it was written; None where nothing was new.
         refused: Why the log was not written, if so; the one before stays.
     """
@@ -41,7 +43,8 @@ class Watch:
 
     A file is taken when it has not changed since the last look, or for as long as the interval,
     and can be read; until then it is left for the next one. A file that changed after it was
-    taken is taken anew. The log is written whole or not at all.
+    taken, or whose companions did (a verdict that came later), is taken anew; what was taken of it
+    before stays until then. The log is written whole or not at all.
 
     Args:
         output: The log.
@@ -90,7 +93,7 @@ class Watch:
         taken = []
         for source in expand(self._paths, Findings(), self._folder):
             name, stamp = source.name, _stamp_of(source.path)
-            if stamp is None or source.path.resolve() in self._own:
+            if not stamp or source.path.resolve() in self._own:
                 continue
             settled = self._seen.get(name) == stamp or self._has_rested(stamp)
             self._seen[name] = stamp
@@ -111,7 +114,7 @@ class Watch:
         return Look(taken=tuple(taken), left=left, report=report)
 
     def _has_rested(self, stamp: _Stamp) -> bool:
-        return stamp.changed <= self._clock() - self._interval
+        return max(changed for _, _, changed in stamp) <= self._clock() - self._interval
 
     def _take(self, source: Source) -> str:
         """Stages a file; returns why not, or nothing."""
@@ -125,27 +128,32 @@ class Watch:
                     return f"several formats fit: {names}" if names else "no reader recognises it"
                 if names[0] != (self._work.format or names[0]):
                     return f"it is of format {names[0]!r}, not {self._work.format!r}"
-                file = self._work.take(format_named(names[0]), opened, lambda done: None)
+                chosen = format_named(names[0])
+                file = self._work.stage(chosen, opened, lambda done: None)
                 if file.findings.problems and not self._skip_bad:
-                    self._work.drop(file.name)
-                    self._taken.pop(file.name, None)
+                    self._work.drop(file)
                     return str(file.findings.problems[0])
+                self._work.take(chosen, file)
         finally:
             shutil.rmtree(copies, ignore_errors=True)
         return str(findings.problems[0]) if findings.problems else ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Stamp:
-    """What tells that a file has changed: its size, and when it was written to."""
-
-    size: int
-    changed: float
+_Stamp = tuple[tuple[str, int, float], ...]
+"""Name, size and time of the last change of a file and of its companions, itself first."""
 
 
-def _stamp_of(path: Path) -> _Stamp | None:
+def _stamp_of(path: Path) -> _Stamp:
+    """What tells that a file has changed; empty if it went away between two looks."""
+    names = sorted({name for entry in formats().values() for name in entry.companions})
+    companions = [folder / name for folder in path.parents[:_FOLDERS] for name in names]
+    found = [_changed(file) for file in (path, *companions)]
+    return tuple(stamp for stamp in found if stamp is not None) if found[0] else ()
+
+
+def _changed(path: Path) -> tuple[str, int, float] | None:
     try:
         found = path.stat()
-    except OSError:  # it went away between two looks
+    except OSError:
         return None
-    return _Stamp(size=found.st_size, changed=found.st_mtime)
+    return str(path), found.st_size, found.st_mtime

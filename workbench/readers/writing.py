@@ -42,7 +42,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenFile:
+class StagedFile:
     """A file that is staged."""
 
     name: str
@@ -64,12 +64,14 @@ class Import:
         self._columns = columns
         self._quarantine = quarantine
         self._staging = Staging(folder)
-        self.files: dict[str, TakenFile] = {}
+        self.files: dict[str, StagedFile] = {}
         self.findings = Findings()
         self.format = ""
 
-    def take(self, chosen: Format, source: Source, progress: Callable[[float], None]) -> TakenFile:
-        """Stages a file, in the place of what was staged of it before."""
+    def stage(
+        self, chosen: Format, source: Source, progress: Callable[[float], None]
+    ) -> StagedFile:
+        """Stages a file, which is no part of the log until it is taken."""
         findings, numbered = Findings(), False
         renamed: dict[str, str] = {}
         narrow: list[pl.DataFrame] = []
@@ -83,7 +85,7 @@ class Import:
                 parts.append(staged[1])
                 renamed |= staged[1].renamed
             progress(part.done)
-        file = TakenFile(
+        return StagedFile(
             name=source.name,
             narrow=narrow,
             parts=parts,
@@ -91,17 +93,17 @@ class Import:
             renamed=renamed,
             numbered=numbered,
         )
-        self.drop(source.name)
-        self.files[source.name] = file
-        self.format = chosen.name
-        return file
 
-    def drop(self, name: str) -> None:
-        """Forgets a file."""
-        for part in self.files.pop(name, _NOTHING).parts:
+    def take(self, chosen: Format, file: StagedFile) -> None:
+        """Adds a staged file to the log, in the place of what was taken of it before."""
+        self.drop(self.files.pop(file.name, None))
+        self.files[file.name] = file
+        self.format = chosen.name
+
+    def drop(self, file: StagedFile | None) -> None:
+        """Removes what was staged."""
+        for part in file.parts if file else ():
             part.path.unlink()
-        if not self.files:
-            self.format = ""
 
     def write(self, subject: str, *, skip_bad: bool, last: bool) -> ImportReport:
         """Checks the log of all staged files and writes it.
@@ -156,9 +158,6 @@ class Import:
             write_staged(temporary, rows, parts, self._folder)
 
 
-_NOTHING = TakenFile(name="", narrow=[], parts=(), findings=Findings(), renamed={}, numbered=False)
-
-
 def import_to(
     output: Path,
     paths: Sequence[str | Path],
@@ -199,7 +198,7 @@ def import_to(
                 if progress is not None:
                     progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
 
-            work.take(chosen, source, tell)
+            work.take(chosen, work.stage(chosen, source, tell))
         return work.write(subject_of(paths), skip_bad=skip_bad, last=True)
 
 
