@@ -64,8 +64,9 @@ def tiny_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trajectory is a part of its own, and rows are sorted a few at a time."""
     monkeypatch.setattr("workbench.readers.rows._PART", 1)
     monkeypatch.setattr("workbench.readers.steps._PART", 1)
+    monkeypatch.setattr("workbench.readers.parquet._FIRST", 1)
     monkeypatch.setattr("workbench.readers.parquet._PART", 1)
-    monkeypatch.setattr("workbench.readers.staging._RUN", 2**12)
+    monkeypatch.setattr("workbench.readers.staging._RUN", 2**9)
 
 
 @pytest.mark.usefixtures("tiny_parts")

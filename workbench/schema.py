@@ -205,11 +205,12 @@ def _episode_reward_notice(log: pl.DataFrame) -> list[str]:
 
 def _copied_outcome_notice(log: pl.DataFrame) -> list[str]:
     """Says where rewards look like an outcome that was written onto every step."""
-    scored = log.filter(pl.col("excluded").is_null()).group_by("trajectory_id")
+    narrow = log.select("trajectory_id", "reward", "excluded")
+    scored = narrow.filter(pl.col("excluded").is_null()).group_by("trajectory_id")
     reward = pl.col("reward")
     of_trajectory = scored.agg(
         (pl.len() > 1).alias("long"),
-        (reward.n_unique() == 1).alias("same"),
+        (reward.min() == reward.max()).alias("same"),
         (reward.first() != 0).alias("paid"),
     ).filter("long")
     suspect = of_trajectory.filter(pl.col("same") & pl.col("paid")).height

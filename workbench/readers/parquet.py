@@ -13,7 +13,8 @@ from workbench.readers.messages import canonical_json
 from workbench.schema import rename
 
 _MAGIC = b"PAR1"
-_PART = 2**22  # compressed bytes; as columns some ten times as many
+_PART = 2**23  # bytes of columns
+_FIRST = 1024  # rows of the first part, whose size tells that of the next
 _CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
 
 
@@ -72,9 +73,13 @@ def parquet_frames(
         if only is not None:
             scan = scan.select(name for name in scan.collect_schema() if name in only)
         height = int(scan.select(pl.len()).collect().item())
-        rows = max(1, height * _PART // max(1, path.stat().st_size))
-        for start in range(0, max(height, 1), rows):
-            yield scan.slice(start, rows).collect()
+        start, rows = 0, _FIRST
+        while start < height or not start:
+            frame = scan.slice(start, rows).collect()
+            yield frame
+            start += max(frame.height, 1)
+            # As many as fill a part, if they are like those before; a little more each time.
+            rows = min(2 * rows, max(1, rows * _PART // max(1, int(frame.estimated_size()))))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         hint = "it is damaged, cut off or no Parquet file; write it anew"
         rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"

@@ -26,7 +26,7 @@ _KEPT = {*_STEP_COLUMNS, *(column.name for column in STEP_LOG if column.required
 _INT64 = 2**63
 Converter = Callable[[Any], Any]
 """Makes the value of a JSON one, or raises a ValueError that says what is wrong with it."""
-_PART = 2**24  # characters and list items; in memory some ten times as many bytes
+_PART = 2**22  # characters and list items; in memory some ten times as many bytes
 
 
 class StepRows:

@@ -1,8 +1,8 @@
 """Step rows that need not fit into memory: whole on disk, and in memory what rules are about.
 
-The rules of the step log ask little of the large columns: whether a text is there, whether lists
+The rules of the step log ask little of texts and lists: whether a text is there, whether lists
 have one length, whether two rows are alike. Each part of a log is therefore written to disk, and a
-narrow row stays in memory, in which `observation` is a hash of all that is large, `action` is empty
+narrow row stays in memory, in which `observation` is a hash of all of these, `action` is empty
 and lists are short. `schema.validate` checks the narrow log as it checks any other, and the
 rows that it leaves are joined with what is on disk.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from workbench.columns import STEP_LOG, known
@@ -24,20 +25,27 @@ from workbench.schema import rename
 
 _POSITION = "__position"
 _RANK = "__rank"
-_TEXTS = ("observation", "action", "next_observation", "messages", "task")
+_KEYS = ("group_id", "trajectory_id", "source_file", "excluded")
+"""The texts that rules look into."""
+
 _LARGE: Mapping[str, pl.DataType] = {
     column.name: column.dtype
     for column in STEP_LOG
-    if column.name in _TEXTS or isinstance(column.dtype, pl.List)
+    if isinstance(column.dtype, pl.List)
+    or (
+        isinstance(column.dtype, pl.String)
+        and not column.per_trajectory
+        and column.name not in _KEYS
+    )
 }
 _MATCHED = ("response_mask", "response_logprobs", "logged_token_advantage")
 """Lists that must be as long as `response_ids`."""
 
-_RUN = 2**26
+_RUN = 2**23
 """Bytes of staged rows, in memory, that are sorted at a time."""
 
-_UNPACKED = 4
-"""How many times larger staged rows are in memory than on disk, roughly."""
+_RUNS = 512
+"""Most runs, since each part may have rows of each run, in files of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +55,14 @@ class Staged:
     Args:
         rows: Positions of its rows in the log.
         path: The large columns, and those that the step log does not know.
+        size: Bytes of those, in memory.
         schema: Their types.
         renamed: Canonical name -> the name it had.
     """
 
     rows: range
     path: Path
+    size: int
     schema: Mapping[str, pl.DataType]
     renamed: Mapping[str, str]
 
@@ -86,7 +96,13 @@ class Staging:
         large = frame.select(aside)
         path = self._folder / f"part-{self._count}.arrow"
         large.write_ipc(path, compression="zstd")
-        staged = Staged(rows=rows, path=path, schema=dict(large.schema), renamed=renamed)
+        staged = Staged(
+            rows=rows,
+            path=path,
+            size=int(large.estimated_size()),
+            schema=dict(large.schema),
+            renamed=renamed,
+        )
         return _narrow(frame), staged
 
 
@@ -127,7 +143,7 @@ def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
         if name in has
     ]
     for name, dtype in _LARGE.items():
-        if name in has and name not in _TEXTS:
+        if name in has and isinstance(dtype, pl.List):
             empty, one = pl.lit([], dtype=dtype), pl.lit([0], dtype=dtype)
             length = pl.col("response_ids").list.len() if "response_ids" in has else None
             if name in _MATCHED and length is not None:
@@ -182,8 +198,7 @@ def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder
     )
     names = _ordered(name for name in empty.columns if name not in (_POSITION, _RANK))
     types = dict(empty.schema)
-    size = sum(part.path.stat().st_size for part in parts)
-    runs = max(1, -(-size * _UNPACKED // _RUN))
+    runs = min(_RUNS, max(1, -(-sum(part.size for part in parts) // _RUN)))
     writer: pq.ParquetWriter | None = None
     try:
         for run in _runs(own, parts, folder, -(-own.height // runs)):
@@ -214,10 +229,13 @@ def _runs(
     own: pl.DataFrame, parts: Sequence[Staged], folder: Path, height: int
 ) -> Iterator[pl.DataFrame]:
     """The rows in order, `height` at a time: each part is dealt out to the runs it belongs to."""
+    positions = own[_POSITION].to_numpy()
+    order = np.argsort(positions, kind="stable")
     waiting: dict[int, list[Path]] = {}
     for number, part in enumerate(parts):
-        inside = pl.col(_POSITION).is_between(part.rows.start, part.rows.stop, closed="left")
-        here = own.filter(inside)
+        ends = (part.rows.start, part.rows.stop)
+        first, last = np.searchsorted(positions, ends, sorter=order)
+        here = own[order[first:last]]
         if here.is_empty():
             continue
         whole = here.join(_read(part.path), on=_POSITION, how="left")

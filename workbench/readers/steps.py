@@ -15,7 +15,7 @@ from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.rows import checked_values, inferred, numbers, token_ids
 from workbench.schema import rename
 
-_PART = 2**24  # characters of a part's texts
+_PART = 2**22  # characters of a part's texts
 _TOLD_BY = ("trajectory_id", "step_index", "observation", "action")
 _NAMES = {column.name: (column.name, *column.aliases) for column in STEP_LOG}
 _LISTS = {

@@ -136,6 +136,8 @@ class Import:
         if last:
             for file in self.files.values():
                 file.narrow.clear()
+        # In one piece, since columns that are added would be copied together with all others.
+        narrow = narrow.rechunk()
         validated = validate(narrow, quarantine=self._quarantine is not None)
         report = import_report(
             validated,
