@@ -42,6 +42,7 @@ LAYERS = [
     "simulate",
     "artefacts",
     "pipeline",
+    "bench",
     "plots",
     "terminal",
     "cli",
