@@ -22,7 +22,7 @@ TASKS = 5
 """Tasks of one seed; the goals of the household take turns in five."""
 
 BATCHES = 4
-"""Independent batches of rollouts of the same tasks, which tell a gradient's bias from its noise."""
+"""Independent batches of rollouts of the same tasks: they tell a gradient's bias from its noise."""
 
 SEEDS = 20
 BASE = "base"

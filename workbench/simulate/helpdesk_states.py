@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workbench.simulate.model import END, FloatArray, IntArray, Model, progress_reward
+from workbench.simulate.model import END, IntArray, Model, progress_reward
 
 Mask = npt.NDArray[np.bool_]
 

@@ -13,7 +13,6 @@ from workbench.simulate.household_states import house_actions, house_model, hous
 from workbench.simulate.household_text import HouseNarrator, action_text
 from workbench.simulate.model import FloatArray, Model, steps_to_end
 
-
 STUDY = Study(
     base={
         "rooms": 1,

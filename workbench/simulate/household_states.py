@@ -171,7 +171,8 @@ def house_progress(states: HouseStates) -> FloatArray:
     placed = np.isin(targets, layout.destinations)
     held = targets == len(layout.receptacles)
     parts = np.hstack([placed + 0.5 * held, states.treated[:, None].astype(np.float64)])
-    return parts[:, : layout.targets + (layout.treatment is not None)].mean(axis=1)
+    progress: FloatArray = parts[:, : layout.targets + (layout.treatment is not None)].mean(axis=1)
+    return progress
 
 
 def _admitted(states: HouseStates, action: Action) -> Mask:
