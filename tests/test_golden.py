@@ -20,6 +20,7 @@ import polars as pl
 import pytest
 
 from workbench.estimators import create, methods
+from workbench.parameters import fields
 from workbench.schema import validate
 from workbench.space import Space
 from workbench.steps import Steps
@@ -28,7 +29,20 @@ GOLDEN = Path(__file__).parent / "golden"
 CASES: dict[str, Any] = json.loads((GOLDEN / "cases.json").read_text())
 IDS = ["group_id", "trajectory_id", "step_index"]
 # Float32 rounding noise over 1e-6 in the originals; ours must be exactly 0 there.
-NOISE = {"gigpo_std", "gigpo_std__step", "proxmo_std_psc", "proxmo_std_psc__step"}
+NOISE = {
+    "gigpo_std",
+    "gigpo_std__step",
+    "graphgpo_std",
+    "hgpo_k0_std",
+    "hgpo_k2_std",
+    "hgpo_k2_std_alpha0",
+    "hgpo_k2_std_base",
+    "hgpo_k4_std",
+    "proxmo_std_psc",
+    "proxmo_std_psc__step",
+    "roll_gigpo_std",
+    "roll_gigpo_std__step",
+}
 WANTED = ("grpo_steps_", "grpo_traj_", "rloo_", "gigpo_mean", "gigpo_std", "proxmo_", "psa_")
 
 COLUMNS = {
@@ -47,10 +61,18 @@ def table(case: str) -> pl.DataFrame:
 def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
     """Our number for a golden column at every step of a frame, as column `ours`."""
     name, golden = COLUMNS[column]
-    penalty = CASES[case]["options"].get("invalid_coef", 0.0)
-    inputs = frame.select(*IDS, "observation", "reward", "action_valid", action=pl.lit(""))
+    inputs = frame.select(
+        *IDS,
+        *("observation", "next_observation", "reward", "action_valid", "n_tokens", "tree_id"),
+        action=pl.lit(""),
+        source_row="row",
+        aux_reward_second="aux_reward",
+    )
     steps = Steps.from_log(validate(inputs).log)
-    method = create(name, {"invalid_penalty": penalty} | dict(golden.params))
+    params = dict(golden.params)
+    if "invalid_penalty" in fields(methods()[name.partition(":")[0]].estimator):
+        params = {"invalid_penalty": CASES[case]["options"].get("invalid_coef", 0.0)} | params
+    method = create(name, params)
     credit = method(steps, Space(steps, embedder="tfidf")).table()
     ours = golden.output or (f"term_{golden.term}" if golden.term else "advantage")
     return credit.select(*IDS, pl.col(ours).alias("ours"))

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.estimators.base import Estimator, parameter
+from workbench.estimators.base import Estimator
 from workbench.estimators.credit import Peers, Term
+from workbench.parameters import parameter
 from workbench.returns import segment_constant, segment_mean, segment_std, segment_sum
 from workbench.steps import Index, Real, Steps, Truth
 
@@ -35,6 +36,24 @@ class GroupMethod(Estimator, ABC):
     invalid_penalty: float = parameter(
         0.0, "taken off the score and the return of a step with an invalid action", minimum=0.0
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledMethod(GroupMethod, ABC):
+    """A group method that computes in units of one success."""
+
+    reward_scale: float | None = parameter(
+        None,
+        "what one success is worth; null takes the log's column, or 1",
+        minimum=0.0,
+        minimum_exclusive=True,
+    )
+
+    def worth(self, steps: Steps) -> Real:
+        """What one success is worth in each trajectory. (N,) float64."""
+        if self.reward_scale is not None:
+            return np.full(steps.trajectories, self.reward_scale)
+        return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
 
 
 @dataclass(frozen=True, kw_only=True)

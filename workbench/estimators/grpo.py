@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.estimators.base import Dialect, Golden, estimator, parameter
+from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Term
 from workbench.estimators.episode import GroupMethod, episode_scores, episode_term
+from workbench.parameters import parameter
 from workbench.space import Space
 from workbench.steps import Steps
 

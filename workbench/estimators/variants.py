@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.estimators.base import create, fields, methods
+from workbench.estimators.base import create, methods
+from workbench.parameters import fields
 
 
 @dataclass(frozen=True, kw_only=True)
