@@ -183,7 +183,7 @@ def measured(scene: Scene, credit: Real) -> dict[str, float]:
 
 def _facts(scene: Scene, space: Space) -> dict[str, float | int]:
     """What a reader must know of a scene to judge the numbers."""
-    steps = scene.steps
+    steps, state = scene.steps, space.state_key("exact")
     reward = steps.episode_reward
     dead = segment_constant(reward, steps.trajectory_group, steps.groups)
     ranked = ordered_groups(scene.true_advantage, steps.group_start)
@@ -191,7 +191,7 @@ def _facts(scene: Scene, space: Space) -> dict[str, float | int]:
     return {
         "steps": len(steps),
         "success": float(success.mean()),
-        "singletons": float((np.bincount(space.anchor)[space.anchor] == 1).mean()),
+        "singletons": float((np.bincount(state)[state] == 1).mean()),
         "live_groups": int((~dead).sum()),
         "ranked_groups": int(ranked.sum()),
     }

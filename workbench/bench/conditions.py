@@ -25,7 +25,7 @@ BATCHES = 4
 """Independent batches of rollouts of the same tasks: they tell a gradient's bias from its noise."""
 
 SEEDS = 20
-BASE = "base"
+BASE, GROUP = "base", "group"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,10 @@ class Condition:
     def name(self) -> str:
         """Such as "base" or "paraphrase=1.0"."""
         return self.dial if self.value is None else f"{self.dial}={self.value:g}"
+
+    def setting(self, dial: str) -> float:
+        """What a dial, or the group size, is set to here."""
+        return float(self.group if dial == GROUP else getattr(self.world, dial))
 
 
 def conditions(
@@ -87,7 +91,7 @@ def _of_family(family: str) -> list[Condition]:
 
     return [
         cell(BASE, None, GROUP_SIZE),
-        *(cell("group", size, size) for size in GROUP_SIZES),
+        *(cell(GROUP, size, size) for size in GROUP_SIZES),
         *(
             cell(dial, value, GROUP_SIZE, **{dial: value})
             for dial, values in study.sweeps.items()

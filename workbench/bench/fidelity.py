@@ -14,7 +14,7 @@ import polars as pl
 from workbench.artefacts import Report
 from workbench.bench.bounds import check_bounds
 from workbench.bench.cells import MEASURES_VERSION, ORACLES, Cell
-from workbench.bench.conditions import BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
+from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
 from workbench.bench.shards import measure
 from workbench.bench.summary import summarise
 from workbench.embed import resolve
@@ -42,6 +42,30 @@ class Fidelity:
     summary: pl.DataFrame
     reference: str
     skipped: Mapping[str, str]
+
+    def along_dials(self, family: str) -> pl.DataFrame:
+        """The summary of a family's conditions with `dial` and `value_of_dial` of each.
+
+        The base stands in every dial's rows, with the value that the dial has there.
+        """
+        of_family = pl.col("family") == family
+        cells = self.results.filter(of_family).unique("condition", maintain_order=True)
+        moved = cells.filter(pl.col("dial") != BASE).select(
+            "condition", "dial", value_of_dial="value"
+        )
+        (base,) = conditions([family], [BASE])
+        dials = moved["dial"].unique(maintain_order=True)
+        at_base = pl.DataFrame(
+            {
+                "condition": [BASE] * len(dials),
+                "dial": dials,
+                "value_of_dial": [base.setting(name) for name in dials],
+            },
+            schema=moved.schema,
+        )
+        places = pl.concat([moved, at_base])
+        rows = self.summary.filter(of_family & pl.col("condition").is_not_null())
+        return rows.join(places, on="condition", maintain_order="left")
 
 
 def fidelity(
