@@ -137,14 +137,18 @@ def _print_tables(found: Fidelity, by_condition: str | None) -> None:
 
 
 def _write_figures(found: Fidelity, directory: Path) -> list[Path]:
-    """Two pages a world beside one copy of plotly.js, which they share."""
+    """Two pages a world and the one copy of plotly.js that they share, so that none needs a net."""
     import polars as pl
+    from plotly.offline import get_plotlyjs
 
     from workbench.bench.tables import ORDER, RANKS, SIZES
     from workbench.plots.fidelity import methods, sweeps
     from workbench.store import atomic_file
 
     written = []
+    script = directory / "plotly.min.js"
+    with atomic_file(script) as temporary:
+        temporary.write_text(get_plotlyjs(), encoding="utf-8")
     for family in found.summary["family"].unique(maintain_order=True):
         rows = found.summary.filter(found.summary["family"] == family)
         whole = rows.filter(pl.col("condition").is_null())
@@ -155,7 +159,7 @@ def _write_figures(found: Fidelity, directory: Path) -> list[Path]:
         for name, figure in figures.items():
             path = directory / f"{family}-{name}.html"
             with atomic_file(path) as temporary:
-                page = figure.to_html(include_plotlyjs="cdn", div_id=path.stem)
+                page = figure.to_html(include_plotlyjs=script.name, div_id=path.stem)
                 temporary.write_text(page, encoding="utf-8")
             written.append(path)
     return written

@@ -30,7 +30,7 @@ STUDY = Study(
         "skill": (0.55, 0.85),
         "slips": (0.0, 0.2),
         "aliasing": (0.0, 0.5),
-        "milestones": (0.5,),
+        "milestones": (0.5, 0.9),
     },
 )
 

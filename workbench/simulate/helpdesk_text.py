@@ -77,7 +77,7 @@ LEXICON = Lexicon(
         "send_update": (
             "The customer was told that work is going on.",
             "An update was sent to the customer.",
-            "The customer thanks for the message.",
+            "The customer replied with thanks.",
             "Message delivered to the customer.",
             "The customer has read your update.",
         ),
@@ -111,7 +111,7 @@ LEXICON = Lexicon(
         "notes": (
             "{device}: {knowledge}, {work}.",
             "Notes on the {device}: {knowledge}; {work}.",
-            "The {device} has {knowledge} and {work}.",
+            "Noted for the {device}: {knowledge} and {work}.",
             "For the {device} the file says {knowledge}, {work}.",
             "On file for the {device}: {work}, {knowledge}.",
         ),
@@ -165,22 +165,19 @@ class TicketNarrator:
     def opening(self, rng: np.random.Generator) -> str:
         """The customer's message and the notes; never aliased."""
         devices = [issue.device for issue in self.states.issues]
-        return self._worded([("ticket", {"devices": devices}), *self._notes(self._start)], rng)
+        notes = self._notes(self.states.start())
+        return self._worded([("ticket", {"devices": devices}), *notes], rng)
 
     def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
         """What the agent reads after a call; a timeout shows as such even in an aliased state."""
         next_state = int(self.model.next_state[pair, outcome])
         call = self.calls[self.model.action[pair]]
-        result = ("timeout", {}) if outcome == 1 else self._result(pair, call)
+        result: Clause = ("timeout", {}) if outcome == 1 else self._result(pair, call)
         if next_state == END:
             return self._worded([result], rng)
         if self.aliased[next_state]:
             return self._worded([result if outcome == 1 else ("vague", {})], rng)
         return self._worded([result, *self._notes(next_state)], rng)
-
-    @property
-    def _start(self) -> int:
-        return self.states.start()
 
     def _worded(self, clauses: Sequence[Clause], rng: np.random.Generator) -> str:
         if rng.random() < self.paraphrase:

@@ -27,7 +27,7 @@ STUDY = Study(
         "skill": (0.3, 0.6),
         "slips": (0.0, 0.2),
         "aliasing": (0.0, 0.5),
-        "milestones": (0.5,),
+        "milestones": (0.5, 0.9),
     },
 )
 
