@@ -272,8 +272,12 @@ def test_a_second_run_measures_nothing_and_a_new_method_only_itself(
     assert wider.filter(pl.col("method") != "rloo").equals(first)
     # Another field of a method is another measurement; the name in the tables is not.
     measured_names.clear()
-    small(tmp_path, estimators={"grpo": create("grpo"), "mean": create("grpo", {"norm": "mean"})})
+    named = {"one": create("grpo"), "mean": create("grpo", {"norm": "mean"}), "two": create("grpo")}
+    renamed = small(tmp_path, estimators=named)
     assert measured_names == [["mean"]] * 4
+    for name in ("one", "two"):
+        same = renamed.filter(pl.col("method") == name)
+        assert same.drop("method").equals(first.filter(pl.col("method") == "grpo").drop("method"))
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
@@ -349,6 +353,8 @@ def test_a_method_that_lacks_its_input_is_listed_and_not_dropped(
         workers=1,
     )
     assert found.skipped == {"rloo": "rloo needs greedy rewards"}
+    with pytest.raises(MissingInputError, match="the reference cannot be measured here: rloo"):
+        small(tmp_path, estimators={"rloo": rloo}, names=["base"])
     assert found.results.filter(pl.col("method") == "rloo")["spearman"].to_list() == [None, None]
     assert set(found.summary["method"]) == {"grpo", *ORACLES}
 

@@ -128,20 +128,24 @@ class Cell:
             "value": self.condition.value,
             "group_size": self.condition.group,
             "seed": self.seed,
-            "embedder": self.embedder,
             **_facts(scene, space),
         }
         rows = []
         for name, method in self.methods.items():
-            row = {**here, "method": name, "key": keys[name]}
+            similar = method is not None and "similarity" in method.needs()
+            embedder = self.embedder if similar else None
+            row = {**here, "method": name, "embedder": embedder, "key": keys[name]}
             try:
-                credit = ORACLES[name](scene) if method is None else method(scene.steps, space)
+                found = measured(scene, _credit(name, method, scene, space))
             except MissingInputError as error:
                 rows.append({**row, "missing": str(error)})
-                continue
-            advantage = credit if isinstance(credit, np.ndarray) else credit.advantage
-            rows.append({**row, **measured(scene, advantage)})
+            else:
+                rows.append({**row, **found})
         return pl.DataFrame(rows, schema=SCHEMA).fill_nan(None)
+
+
+def _credit(name: str, method: Estimator | None, scene: Scene, space: Space) -> Real:
+    return ORACLES[name](scene) if method is None else method(scene.steps, space).advantage
 
 
 def measured(scene: Scene, credit: Real) -> dict[str, float]:

@@ -18,7 +18,7 @@ from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSI
 from workbench.bench.shards import measure
 from workbench.bench.summary import summarise
 from workbench.embed import resolve
-from workbench.errors import ParameterError, UnknownNameError
+from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators import Estimator, create, methods
 from workbench.store import atomic_file, package_version
 
@@ -94,12 +94,14 @@ def fidelity(
         seeds: How many, from 0 on.
         embedder: Representation for methods that need similarities.
         reference: Method of the paired differences; by default `grpo`, or the first.
-        workers: Processes; as many as there are cores by default.
+        workers: Processes, as many as there are cores by default. They start afresh, so that a
+            script which calls this has to guard its main part, or pass 1.
         report: Told about progress.
 
     Raises:
         UnknownNameError: No such world, condition, or reference.
         ParameterError: A number is out of range or a list is empty.
+        MissingInputError: The reference needs what simulated logs lack.
         ArtefactError: A file of the directory is damaged.
         BoundError: An oracle or a control does not score as it must.
     """
@@ -121,7 +123,10 @@ def fidelity(
     folder = Path(directory)
     results = measure(cells, folder / SHARDS, workers=workers or os.cpu_count() or 1, report=report)
     _write(results, folder / RESULTS_FILE)
-    skipped = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
+    lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
+    skipped = dict(lacking.select("method", "missing").iter_rows())
+    if compared in skipped:
+        raise MissingInputError(f"the reference cannot be measured here: {skipped[compared]}")
     check_bounds(results)
     report("summarise", 0, 0)
     summary = summarise(results.filter(pl.col("missing").is_null()), compared)
@@ -131,7 +136,7 @@ def fidelity(
         results=results,
         summary=summary,
         reference=compared,
-        skipped=dict(skipped.select("method", "missing").iter_rows()),
+        skipped=skipped,
     )
 
 

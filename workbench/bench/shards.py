@@ -38,16 +38,17 @@ def measure(cells: Sequence[Cell], folder: Path, *, workers: int, report: Report
         ArtefactError: A shard cannot be read.
     """
     known = _read(folder)
-    wanted = [key for cell in cells for key in cell.keys.values()]
+    named = [(key, name) for cell in cells for name, key in cell.keys.items()]
     missing = list(_unmeasured(cells, set(known["key"])))
     report("measure", len(cells) - len(missing), len(cells))
     finished = _worked(missing, folder, workers)
-    for number, rows in enumerate(finished, start=len(cells) - len(missing) + 1):
-        known = known.vstack(rows)
+    for number, found in enumerate(finished, start=len(cells) - len(missing) + 1):
+        known = known.vstack(found)
         report("measure", number, len(cells))
-    order = pl.DataFrame({"key": wanted}, schema={"key": pl.String}).with_row_index("place")
-    found = order.join(known.unique("key", keep="first", maintain_order=True), on="key", how="left")
-    return found.sort("place").select(list(SCHEMA))
+    # Rows are found by key: a shard may have been written under another name of the method.
+    wanted = pl.DataFrame(named, schema={"key": pl.String, "method": pl.String}, orient="row")
+    rows = known.unique("key", keep="first", maintain_order=True).drop("method")
+    return wanted.join(rows, on="key", how="left", maintain_order="left").select(list(SCHEMA))
 
 
 def _read(folder: Path) -> pl.DataFrame:
