@@ -23,7 +23,7 @@ from workbench.simulate import drawn_tasks, simulate, worlds
 from workbench.space import Space
 from workbench.steps import Index
 
-FAMILIES = ["helpdesk", "household"]
+FAMILIES = sorted(worlds())
 
 
 def base(family: str) -> Scene:

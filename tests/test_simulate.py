@@ -209,7 +209,7 @@ def test_rewards_for_progress_by_hand() -> None:
     assert progress_reward(solved, before, after, 0.0).tolist() == [0.0, 0.0, 1.0]
 
 
-@pytest.mark.parametrize("name", ["household", "helpdesk"])
+@pytest.mark.parametrize("name", sorted(worlds()))
 @pytest.mark.parametrize("milestones", [0.0, 0.5])
 def test_exact_values_agree_with_a_hundred_thousand_rollouts(name: str, milestones: float) -> None:
     kind = find_world(name)
