@@ -13,15 +13,13 @@ from workbench.plots.scale import ABOVE, BELOW
 
 _GREY = "#8c8c8c"
 _COLOUR = {"above": ABOVE, "below": BELOW, "unresolved": _GREY, None: "#222222"}
+_KEY = "paired difference to the reference (black): orange above, purple below, grey unresolved"
 _PALETTE = ("#222222", "#e08214", "#5e3c99", "#1b7837", "#2166ac", "#b2182b", "#8c510a", "#01665e")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def methods(summary: pl.DataFrame, measures: Sequence[str]) -> go.Figure:
-    """Value and interval of every method, one panel a measure.
-
-    Colour says how the paired difference to the reference came out: above, below, unresolved
-    (grey); the reference itself is black.
+    """Value and interval of every method, one panel a measure; the colour is the verdict.
 
     Args:
         summary: Rows of one family over all its conditions, in the columns of a fidelity summary.
@@ -60,7 +58,11 @@ def methods(summary: pl.DataFrame, measures: Sequence[str]) -> go.Figure:
             col=column,
         )
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
-    figure.update_layout(height=90 + 26 * len(order), margin={"l": 8, "r": 8, "t": 36, "b": 8})
+    figure.update_layout(
+        title={"text": _KEY, "font": {"size": 13}, "y": 0.99, "yanchor": "top"},
+        height=130 + 26 * len(order),
+        margin={"l": 8, "r": 8, "t": 70, "b": 8},
+    )
     return figure
 
 
