@@ -460,6 +460,21 @@ def test_bias_and_noise_of_a_gradient_by_hand() -> None:
     assert found["signal_to_noise"] == pytest.approx(2 / np.sqrt(8))
 
 
+def test_noise_has_no_mean_direction() -> None:
+    # <g, g'> sums to -1 of 12: no signal. To .1 of 12.1 it is one of √(.1 / 12) < .1.
+    for cross, expected in ((-0.5, 0.0), (0.05, np.sqrt(0.1 / 12.0))):
+        rows = frame(a=[0.0, 0.0]).with_columns(
+            gradient_dot=pl.lit(0.1),
+            gradient_cross=pl.lit(cross),
+            gradient_square=pl.lit(6.05),
+            true_square=pl.lit(4.0),
+        )
+        summary = summarise(rows, "a").filter(pl.col("condition").is_null())
+        found = dict(summary.select("measure", "value").iter_rows())
+        assert found["mean_gradient_cosine"] is None
+        assert found["signal_to_noise"] == pytest.approx(expected)
+
+
 def test_the_reference_must_be_measured(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown reference 'rloo'"):
         small(tmp_path, reference="rloo")

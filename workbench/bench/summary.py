@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+LEAST_SIGNAL = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,28 +41,27 @@ def _mean(value: Array) -> Array:
     return _ratio(total, count.astype(np.float64))
 
 
-def _mean_gradient_cosine(dot: Array, cross: Array, true: Array) -> Array:
-    return _ratio(dot.sum(axis=-1), _root(cross.sum(axis=-1) * true.sum(axis=-1)))
+def _mean_gradient_cosine(dot: Array, cross: Array, square: Array, true: Array) -> Array:
+    signal = cross.sum(axis=-1)
+    size = np.sqrt(np.maximum(signal, 0.0) * true.sum(axis=-1))
+    heard = signal > LEAST_SIGNAL**2 * (square.sum(axis=-1) - signal)
+    return _ratio(dot.sum(axis=-1), np.where(heard, size, 0.0))
 
 
 def _signal_to_noise(cross: Array, square: Array) -> Array:
     signal = cross.sum(axis=-1)
-    return _ratio(_root(signal), _root(square.sum(axis=-1) - signal))
+    noise = square.sum(axis=-1) - signal
+    return np.sqrt(_ratio(np.maximum(signal, 0.0), noise))
 
 
 def _ratio(top: Array, bottom: Array) -> Array:
-    # NaN where the bottom is 0 or, being the root of a negative estimate, NaN itself.
     return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
-
-
-def _root(value: Array) -> Array:
-    return np.sqrt(value, out=np.full_like(value, np.nan), where=value >= 0)
 
 
 SUMMARISED: Mapping[str, Measure] = {
     **{name: Measure(columns=(name,), of_seeds=_mean) for name in MEASURES},
     "mean_gradient_cosine": Measure(
-        columns=("gradient_dot", "gradient_cross", "true_square"),
+        columns=("gradient_dot", "gradient_cross", "gradient_square", "true_square"),
         of_seeds=_mean_gradient_cosine,
     ),
     "signal_to_noise": Measure(
@@ -73,8 +73,9 @@ SUMMARISED: Mapping[str, Measure] = {
     mean_gradient_cosine = <E g, g*> / (‖E g‖ ‖g*‖)      1 without bias in direction
     signal_to_noise      = ‖E g‖ / √(E ‖g − E g‖²)       of the gradient of one batch
 
-‖E g‖² is estimated without bias by the inner products of independent batches of the same tasks;
-where that estimate is not positive, as it may be for a credit that is noise, neither is defined.
+‖E g‖² is estimated without bias by the inner products of independent batches of the same tasks.
+A negative estimate counts as no signal; below a signal-to-noise of `LEAST_SIGNAL` the direction of
+the mean is not defined, as it is not for a credit that is noise.
 """
 
 SCHEMA: dict[str, Any] = {
