@@ -240,6 +240,25 @@ def test_tests_and_searches_trace_a_fault_and_change_no_code() -> None:
     assert "dates" not in read[3]
 
 
+def test_a_diff_shows_what_differs_from_the_last_commit() -> None:
+    task = task_of(MONEY, PAGING)
+    read, *_ = perform(task, "git diff HEAD", "git revert -n aaaaaaa", "git diff HEAD")
+    assert read[0].startswith("no changes")
+    assert read[2].splitlines() == [
+        "+++ b/src/money.py",
+        "@@ -3 +3 @@",
+        "-    return int(amount * 100)",
+        "+    return round(amount * 100)",
+        "(Open file: none)",
+        "(Changed: 1)",
+    ]
+    read, *_ = perform(task, "git revert -n ccccccc", "git diff HEAD")
+    assert read[1].splitlines()[2:4] == [
+        "-    return -(-count // size)",
+        "+    return count // size",
+    ]
+
+
 def test_a_report_goes_stale_when_code_changes_and_only_then() -> None:
     task = task_of(MONEY, PAGING)
     states = task.narrator.states  # type: ignore[attr-defined]

@@ -149,10 +149,13 @@ class CodeNarrator:
 
     def _diff(self, state: int) -> str:
         hunks = []
-        changes = zip(self.states.repository.modules, self._changed(state), strict=True)
-        for source, faulty in ((module.source, module.faulty) for module, yes in changes if yes):
-            old, new = (source.wrong, source.right) if faulty else (source.right, source.wrong)
-            hunks.append(f"+++ b/{source.path}\n@@ -3 +3 @@\n-{old}\n+{new}")
+        for module, changed in zip(
+            self.states.repository.modules, self._changed(state), strict=True
+        ):
+            if changed:
+                lines = module.source.right, module.source.wrong
+                new, old = lines if module.faulty else lines[::-1]
+                hunks.append(f"+++ b/{module.source.path}\n@@ -3 +3 @@\n-{old}\n+{new}")
         return "\n".join(hunks) or "no changes"
 
     def _about_module(self, state: int, command: Command, next_state: int) -> Clause:
