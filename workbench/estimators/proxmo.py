@@ -155,6 +155,10 @@ class ProxMO(ScaledMethod, StepMethod):
         """Temperatures to try: eighths of an octave from 0.01 to 10."""
         return STOPS
 
+    def target(self, steps: Steps) -> Real:
+        """Discounted return of each step in units of one success, less its penalty. (S,)."""
+        return self.step_score(steps, self.worth(steps)[steps.trajectory])
+
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
     ) -> Iterator[tuple[int, Real]]:
