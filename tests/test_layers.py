@@ -46,6 +46,7 @@ LAYERS = [
     "simulate",
     "artefacts",
     "pipeline",
+    "bench",
     "plots",
     "terminal",
     "cli",
