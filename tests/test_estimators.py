@@ -71,6 +71,10 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
     return log.with_columns(
         action=pl.Series([f"act {other.integers(3)}" for _ in rows]),
         response_tokens=pl.Series(other.integers(1, 40, len(rows)), dtype=pl.Int32),
+        next_observation=pl.col("observation")
+        .shift(-1)
+        .over("trajectory_id")
+        .fill_null(pl.when(pl.col("reward") > 0).then(pl.lit("success")).otherwise(pl.lit("end"))),
     )
 
 
@@ -164,7 +168,8 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
 @pytest.mark.parametrize("name", without("ignores-rewards"))
 def test_equal_returns_give_exactly_zero(name: str, reward: float):
     # One step each, so that discounting leaves the returns equal too.
-    log = frame().filter(pl.col("step_index") == 0).with_columns(reward=pl.lit(reward))
+    first = frame().filter(pl.col("step_index") == 0)
+    log = first.with_columns(reward=pl.lit(reward), next_observation=pl.lit("end"))
     params = accepted(name, success_threshold=0.5)
     assert (advantages(log, name, **params)["advantage"] == 0.0).all()
 
@@ -180,6 +185,7 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
 def test_equal_returns_up_to_rounding_give_exactly_zero(name: str):
     # 0.3 and 0.1 + 0.2 differ in the last bit; a deviation of 1e-17 must not be divided by.
     first = frame().filter(pl.col("step_index") == 0)
+    first = first.with_columns(next_observation=pl.lit("end"))
     rewards = [0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)]
     table = advantages(first.with_columns(reward=pl.Series(rewards)), name)
     assert table["advantage"].abs().max() <= 1e-15
@@ -202,6 +208,7 @@ def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
             "trajectory_id": ["t"],
             "step_index": [0],
             "observation": ["a mug"],
+            "next_observation": ["success"],
             "action": ["take"],
             "reward": [1.0],
         }
@@ -219,6 +226,7 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
             "trajectory_id": ["a", "b", "b", "b"],
             "step_index": [0, 0, 1, 2],
             "observation": list("wxyz"),
+            "next_observation": ["success", *"yze"],
             "action": ["act"] * 4,
             "reward": [1.0, 0.0, 0.0, 0.0],
         }

@@ -21,7 +21,7 @@ from workbench.estimators.credit import Term
 from workbench.estimators.episode import GroupMethod
 from workbench.keys import parse_action_key, parse_state_key
 from workbench.parameters import parameter
-from workbench.returns import segment_mean, segment_sum
+from workbench.returns import segment_constant, segment_mean, segment_sum
 from workbench.steps import Index, Real, Steps, Truth
 
 END = -1
@@ -180,9 +180,8 @@ def transitions(
     if truncated_as == "bootstrap":
         following = np.where(cut, state, following)
     if truncated_as == "exclude":
-        weight = (
-            weight * (segment_sum(cut, steps.trajectory, steps.trajectories) == 0)[steps.trajectory]
-        )
+        of_cut = np.logical_or.reduceat(cut, steps.trajectory_start[:-1])
+        weight = weight * ~of_cut[steps.trajectory]
     _, pair = np.unique(state * (int(action.max()) + 1) + action, return_inverse=True)
     return Transitions(
         state=state,
