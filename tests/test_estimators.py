@@ -140,7 +140,11 @@ def test_row_order_is_irrelevant(name: str):
 
 @pytest.mark.parametrize("name", having("row-order"))
 def test_row_order_matters_where_the_trait_says_so(name: str):
-    log = frame()
+    # Long texts that differ in a word or two: near enough for clusters that depend on the order.
+    before = (
+        "You look around the kitchen, and among all the things in it there is one that counts: "
+    )
+    log = frame().with_columns(observation=before + pl.col("observation"))
     last_first = log.reverse()
     assert not advantages(log, name, invalid_penalty=0.1).equals(
         advantages(last_first, name, invalid_penalty=0.1)

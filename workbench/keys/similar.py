@@ -101,8 +101,8 @@ class Near(Parameterised):
     )
 
     def needs(self) -> Sequence[str]:
-        """Similarities."""
-        return ("similarity",)
+        """Similarities of the embedder in use, unless the key brings its own."""
+        return ("similarity",) if self.embedder is None else ()
 
     def of(self, steps: Steps, similarity: Similarity) -> Index:
         """Labels by cluster. (S,) int64."""
