@@ -166,6 +166,9 @@ def test_ecpo_by_hand():
     z = np.array([5, 5, -10]) / math.sqrt(75)
     gate = math.tanh(3 / 4)
     assert term(of, "ecpo", "step", eps=0.0) == pytest.approx(gate * z)
+    assert credit(of, "ecpo").terms["step"].score == pytest.approx([8 / 9, 8 / 9, 1 / 3])
+    # Without a prior the means themselves.
+    assert credit(of, "ecpo", kappa=0.0).terms["step"].score == pytest.approx([1.0, 1.0, 0.0])
     # Over the two actions: ±1/sqrt(2), whatever κ.
     found = term(of, "ecpo", "step", eps=0.0, over="actions")
     assert found == pytest.approx(gate * np.array([1, 1, -1]) / math.sqrt(2))
@@ -197,8 +200,9 @@ def test_variances_between_and_within_actions_are_the_variance_of_the_state(desc
 def test_where_one_action_was_tried_or_all_are_worth_the_same_ecpo_says_nothing():
     one = one_step(("s", "u", 1.0), ("s", "u", 0.0))
     assert term(one, "ecpo", "step").tolist() == [0.0, 0.0]
-    # 0.3 and the mean of 0.1 and 0.5 differ in the last bit.
-    same = one_step(("s", "u", 0.1), ("s", "u", 0.5), ("s", "v", 0.3))
+    # 0.15 and the mean of 0.1 and 0.2 differ in the last bit.
+    same = one_step(("s", "u", 0.1), ("s", "u", 0.2), ("s", "v", 0.15))
+    assert (0.1 + 0.2) / 2 != 0.15
     assert term(same, "ecpo", "step").tolist() == [0.0, 0.0, 0.0]
     assert term(same, "ecpo-gate", "step").tolist() == [0.0, 0.0, 0.0]
 

@@ -21,6 +21,8 @@ from workbench.returns import discounted_returns, segment_constant, segment_mean
 from workbench.space import Space
 from workbench.steps import Index, Real, Steps
 
+TINY = np.finfo(np.float64).tiny  # added to a divisor so that 0 over 0 is 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActionValues:
@@ -52,7 +54,7 @@ class ActionValues:
         return np.where(count > 0, drawn / np.where(count > 0, count, 1.0), self.mean)
 
     def reliability(self, scale: float, eps: float) -> Real:
-        """How far the actions of each step's state explain its returns, in [0, 1). (S,).
+        """How far the actions of each step's state explain its returns, in [0, 1]. (S,).
 
             ρ = tanh(n_s / τ) · B_s / (B_s + W_s + eps)
 
@@ -61,9 +63,6 @@ class ActionValues:
         return (
             np.tanh(self.visits / scale) * self.between / (self.between + self.within + eps + TINY)
         )
-
-
-TINY = np.finfo(np.float64).tiny  # so that 0 of 0 is 0
 
 
 def action_values(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -105,14 +105,15 @@ class HGPO(StepMethod, StateMethod):
         terms = {}
         if self.base_group:
             scores = episode_scores(self, steps)
-            how: dict[str, Any] = {"norm": self.norm, "eps": self.eps}
-            plain = episode_term(self, steps, scores, **how)
+            plain = episode_term(self, steps, scores, norm=self.norm, eps=self.eps)
             on = difference(plain.score, plain.baseline) * plain.factor != 0.0
             if self.levels == "telling":
-                on = plain.factor != 0.0
+                on |= ~scores.constant[steps.group]
             total = total + on
-            factor = self.step_weight * on / np.where(total > 0, total, 1.0)
-            terms["episode"] = episode_term(self, steps, scores, factor=factor, **how)
+            share_of_base = on / np.where(total > 0, total, 1.0)
+            terms["episode"] = replace(
+                plain, factor=self.step_weight * share_of_base * plain.factor
+            )
         scaled = [
             part * level.scale / np.where(total > 0, total, 1.0)
             for part, level in zip(share, levels, strict=True)
@@ -170,14 +171,13 @@ def _joined(
     baseline = np.where(total > 0, means / np.where(total > 0, total, 1.0), score)
 
     def facts(step: int) -> dict[str, Any]:
-        return {
-            f"level_{number}": {
-                "share": float(part[step] / total[step]) if total[step] else 0.0,
-                "mean": float(level.mean[step]),
-                "size": float(level.count[step]),
-            }
-            for number, (part, level) in enumerate(zip(scaled, levels, strict=True), start=1)
-        }
+        found: dict[str, Any] = {}
+        for number, (part, level) in enumerate(zip(scaled, levels, strict=True), start=1):
+            share = part[step] / total[step] if total[step] else 0.0
+            found[f"share_of_{number}"] = float(share)
+            found[f"mean_of_{number}"] = float(level.mean[step])
+            found[f"size_of_{number}"] = float(level.count[step])
+        return found
 
     def peers(step: int) -> Peers:
         share = np.zeros(len(score))

@@ -8,10 +8,8 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 from threadpoolctl import threadpool_limits
 
 from workbench.keys.base import Key, KeySpace, action_key, labels, state_key
@@ -68,6 +66,9 @@ def _connected(similarity: Similarity, group: int, threshold: float) -> Index:
 
 
 def _complete(similarity: Similarity, group: int, threshold: float) -> Index:
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     size = similarity.size(group)
     if size < 2:
         return np.zeros(size, dtype=np.int64)

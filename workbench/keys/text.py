@@ -16,7 +16,7 @@ VOLATILE = "|".join(
         r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?",  # time stamps
         r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b",  # UUIDs
         r"\b0x[0-9a-fA-F]{4,}\b",  # memory addresses
-        r"\b[0-9a-f]{32,64}\b",  # digests
+        r"\b[0-9a-fA-F]{32,64}\b",  # digests
         r"/tmp/[^\s'\":,)]+",  # temporary files
         r"\bin \d+(?:\.\d+)? ?(?:ms|s|sec|seconds)\b",  # how long something took
         r"\b\d+ (?:steps?|turns?|chances?|attempts?|tokens?)\b[^.\n]{0,40}?\bleft\b",  # budgets
@@ -85,7 +85,9 @@ class Normalisation(Parameterised):
     )
 
     def normalise(self, text: pl.Series) -> pl.Series:
-        """The texts with what does not matter taken out; doing it twice changes nothing more.
+        """The texts with what does not matter taken out.
+
+        Volatile parts are looked for in the text as it is, before case and blanks are evened out.
 
         Example:
             >>> Normalisation().normalise(pl.Series(["Ran  in 0.31s", "ran in 7 ms"])).to_list()
