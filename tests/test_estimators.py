@@ -68,7 +68,7 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
             ]
     log = pl.DataFrame(rows)
     # Drawn apart, so that a further column changes nothing of those before it.
-    return log.with_columns(
+    log = log.with_columns(
         action=pl.Series([f"act {other.integers(3)}" for _ in rows]),
         response_tokens=pl.Series(other.integers(1, 40, len(rows)), dtype=pl.Int32),
         next_observation=pl.col("observation")
@@ -76,6 +76,17 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
         .over("trajectory_id")
         .fill_null(pl.when(pl.col("reward") > 0).then(pl.lit("success")).otherwise(pl.lit("end"))),
     )
+    aux = log["trajectory_id"].rank("dense") * 7 % 5 / 4
+    return log.with_columns(
+        greedy_reward=(pl.col("group_id") == "g1").cast(pl.Float64), aux_reward_style=aux
+    )
+
+
+def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
+    """The first steps of the rollouts, with the same rewards in every column of rewards."""
+    first = log.filter(pl.col("step_index") == 0).with_columns(next_observation=pl.lit("end"))
+    columns = ("reward", "greedy_reward", "aux_reward_style")
+    return first.with_columns(pl.lit(reward).alias(column) for column in columns)
 
 
 def accepted(name: str, **params: object) -> dict[str, object]:
@@ -162,7 +173,9 @@ def test_groups_are_independent(name: str):
 
 @pytest.mark.parametrize("name", having("couples-groups"))
 def test_groups_are_coupled_where_the_trait_says_so(name: str):
-    log = frame()
+    # One group is dead, which GPG makes up for.
+    alive = pl.col("group_id") != "g1"
+    log = frame().with_columns(reward=pl.col("reward") * alive)
     whole = advantages(log, name).filter(pl.col("group_id") == "g0")
     alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
     assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
@@ -172,8 +185,7 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
 @pytest.mark.parametrize("name", without("ignores-rewards"))
 def test_equal_returns_give_exactly_zero(name: str, reward: float):
     # One step each, so that discounting leaves the returns equal too.
-    first = frame().filter(pl.col("step_index") == 0)
-    log = first.with_columns(reward=pl.lit(reward), next_observation=pl.lit("end"))
+    log = paid_equally(frame(), reward)
     params = accepted(name, success_threshold=0.5)
     assert (advantages(log, name, **params)["advantage"] == 0.0).all()
 
@@ -189,9 +201,8 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
 def test_equal_returns_up_to_rounding_give_exactly_zero(name: str):
     # 0.3 and 0.1 + 0.2 differ in the last bit; a deviation of 1e-17 must not be divided by.
     first = frame().filter(pl.col("step_index") == 0)
-    first = first.with_columns(next_observation=pl.lit("end"))
-    rewards = [0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)]
-    table = advantages(first.with_columns(reward=pl.Series(rewards)), name)
+    rewards = pl.Series([0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)])
+    table = advantages(paid_equally(first, rewards), name)
     assert table["advantage"].abs().max() <= 1e-15
 
 
@@ -205,20 +216,42 @@ def test_a_group_of_one_gets_an_episode_term_of_zero(name: str):
 
 @pytest.mark.parametrize("name", having("raw-group-of-one"))
 def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
-    # One trajectory of one step, so that it is alone under any population.
+    # A trajectory of one step, so that it is alone under any population, and a group beside it, so
+    # that there is something to normalise over.
     log = pl.DataFrame(
         {
-            "group_id": ["g"],
-            "trajectory_id": ["t"],
-            "step_index": [0],
-            "observation": ["a mug"],
-            "next_observation": ["success"],
-            "action": ["take"],
-            "reward": [1.0],
+            "group_id": ["g", "h", "h"],
+            "trajectory_id": ["t", "u", "v"],
+            "step_index": [0, 0, 0],
+            "observation": ["a mug"] * 3,
+            "next_observation": ["success", "end", "success"],
+            "action": ["take"] * 3,
+            "reward": [1.0, 0.0, 1.0],
+            "response_tokens": [2, 3, 4],
+            "aux_reward_style": [0.5, 0.25, 0.0],
         }
     )
     params = accepted(name, psc="off")
-    assert credit(log, name, **params).table()["term_episode"][0] == pytest.approx(1.0, abs=1e-5)
+    found = credit(log, name, **params)
+    facts = found.explain(0).facts["episode"]
+    assert (facts["score"], facts["baseline"]) == (1.0, 0.0)
+    assert facts["factor"] > 0
+    if "couples-groups" not in traits(name):
+        assert found.advantage[0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", having("tokens-population"))
+def test_response_tokens_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    verbose = log.with_columns(response_tokens=pl.col("response_tokens") * pl.col("reward"))
+    changed = advantages(log, name)["advantage"] - advantages(verbose, name)["advantage"]
+    assert changed.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", without("tokens-population"))
+def test_response_tokens_do_not_matter(name: str):
+    log = frame()
+    assert advantages(log, name).equals(advantages(log.drop("response_tokens"), name))
 
 
 @pytest.mark.parametrize("name", having("steps-population"))
@@ -233,18 +266,21 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
             "next_observation": ["success", *"yze"],
             "action": ["act"] * 4,
             "reward": [1.0, 0.0, 0.0, 0.0],
+            "response_tokens": [1] * 4,
         }
     )
     found = credit(log, name).explain(0).facts["episode"]
-    if name.startswith("rloo"):
-        assert found["others"] == 3
-    else:
-        assert found["group_mean"] == 0.25
+    assert found.get("others", found.get("group_size", 0) - 1) == 3
+    assert found.get("group_mean", 0.25) == 0.25
 
 
 @pytest.mark.parametrize("name", having("counts-copies"))
 def test_copies_count_where_the_trait_says_so(name: str):
-    log = frame()
+    # All rewards differ, and the copied rollout is the best of its group.
+    first = frame().filter(pl.col("step_index") == 0)
+    log = first.with_columns(
+        observation=pl.lit("a mug"), reward=1.0 / pl.int_range(1, first.height + 1)
+    )
     copied = pl.concat([log, log.filter(pl.col("trajectory_id") == "g0t0")])
     assert not advantages(log, name).equals(advantages(copied, name))
 

@@ -9,11 +9,15 @@ about a defect; what is done instead is tested here:
 - l: HGPO takes a row that was duplicated for a further step of the history; we never do. Its
   trainer duplicates rows only after the advantage, so no training run has met this.
 - p: one NaN reward spreads to the group or the batch; we exclude its trajectory.
+
+Where an original gave no number, or one that comes of a defect, `LACKS`, `NAN_ALONE`,
+`NAN_SPREADS` and `NAN_COUNTED` say what we give instead.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +49,36 @@ NOISE = {
     "roll_gigpo_std",
     "roll_gigpo_std__step",
 }
+# Outcome methods, step methods.
 WANTED = (
-    "grpo_steps_",
-    "grpo_traj_",
-    "rloo_",
-    "gigpo_",
-    "hgpo_",
-    "roll_",
-    "proxmo_",
-    "psa_",
-    "graphgpo_",
-    "g2po_",
+    *("grpo_", "rloo_", "rfpp_", "passk_", "opo_", "gpg_", "remax_", "gdpo_", "skyrl_", "rllm_"),
+    *("nemo_", "trl_", "openrlhf_", "swift_", "areal_", "ragen_"),
+    *("gigpo_", "hgpo_", "roll_", "proxmo_", "psa_", "graphgpo_", "g2po_"),
 )
+# Case -> the columns that it lacks: Pass@k refused a group of one; the others of case s reshape a
+# batch into groups of one size, which it does not have. G2PO is in the one case that pays 10.
+LACKS = {
+    "d_group_of_one": ("passk_",),
+    "l_duplicated_rows": ("roll_",),
+    "p_nan_reward": ("graphgpo_",),
+    "s_constant_returns_noise": ("trl_", "openrlhf_", "swift_", "areal_"),
+}
+PAYS_TEN = "r_zero_variance_scale10"
+# NaN for a group of one in the original; ours is 0.
+NAN_ALONE = {"openrlhf_group_norm", "openrlhf_rloo"}
+PASSK = {"passk_traj_std", "passk_traj_nostd", "passk_steps_std", "passk_dedup_std"}
+# In case p the original gives no number outside the group of the NaN either: statistics over the
+# whole log, or 0 · NaN. Ours is what the log gives without the trajectory.
+NAN_SPREADS = re.compile(r"(rfpp|rllm_rfpp|gdpo|psa)_|proxmo_soft(?!.*__episode)")
+# In case p the original counts the NaN into a number that all groups share. Ours does not.
+NAN_COUNTED = {
+    "gpg_traj": "among the trajectories and among the rewards other than 0",
+    "swift_rfpp_batch": "as a reward of 0 in the deviation",
+    "trl_gdpo": "as a z of 0 in the deviation",
+}
+# Of the order of rows: the tables' greedy reward is that of the group's first row; Pass@k over
+# first rows gives credit to the first row alone.
+ROW_ORDER = {"remax_traj", "passk_dedup_std"}
 
 COLUMNS = {
     column: (f"{method.name}:{dialect.name}", golden)
@@ -66,8 +88,15 @@ COLUMNS = {
 }
 
 
+LABELS = {name for name, (_, golden) in COLUMNS.items() if golden.output == "anchor_group"}
 # With a history a duplicated row is a further step in the original: see the docstring, case l.
 ROWS_AS_STEPS = {name for name in COLUMNS if name.startswith("hgpo_") and name != "hgpo_k0_std"}
+
+
+def lacks(case: str, column: str) -> bool:
+    """Whether a case was made without a column."""
+    lacking = column.startswith(LACKS.get(case, ()))
+    return lacking or (column.startswith("g2po_") and case != PAYS_TEN)
 
 
 def table(case: str) -> pl.DataFrame:
@@ -84,6 +113,7 @@ def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
         action=pl.lit(""),
         source_row="row",
         aux_reward_second="aux_reward",
+        greedy_reward=pl.col("episode_return").sort_by("row").first().over("group_id"),
     )
     steps = Steps.from_log(validate(inputs).log)
     params = dict(golden.params)
@@ -97,26 +127,27 @@ def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
 
 def differences(frame: pl.DataFrame, column: str, credit: pl.DataFrame) -> pl.DataFrame:
     """Rows where ours is further from the original's than the golden tolerance."""
-    joined = frame.join(credit, on=IDS, how="left", maintain_order="left")
-    if column.endswith("_group"):
-        # The originals number their clusters as they meet them in the rows; what counts is which
-        # rows are together.
-        joined = joined.with_columns(pl.col("ours").rank("dense").cast(pl.Int64))
-        first = pl.col("row").min()
-        order = joined.group_by("ours").agg(first).sort("row").with_row_index("number")
-        joined = joined.join(order.select("ours", "number"), on="ours", how="left")
-        joined = joined.with_columns(ours=pl.col("number").cast(pl.Float64))
+    joined = frame.join(credit, on=IDS, how="left")
+    if column in LABELS:
+        joined = joined.with_columns(_numbered_by_row(joined, name) for name in (column, "ours"))
     scale = pl.col("step_return").abs() + pl.col("episode_return").abs()
     tolerance = 2e-5 + 2e-5 * pl.max_horizontal(pl.col(column).abs(), scale)
     near = (pl.col(column) - pl.col("ours")).abs() <= tolerance
     return joined.filter(~near.fill_null(value=False))
 
 
+def _numbered_by_row(joined: pl.DataFrame, column: str) -> pl.Series:
+    """Labels, numbered as they are first met in the rows: what counts is who is together."""
+    first = joined.drop_nulls(column).group_by(column).agg(pl.col("row").min()).sort("row")
+    numbers = np.arange(first.height, dtype=np.float64)
+    return joined[column].replace_strict(first[column], numbers, default=None)
+
+
 def test_every_wanted_golden_column_has_a_dialect():
     inputs_end = table("a_typical").columns.index("step_score_row") + 1
     outputs = table("a_typical").columns[inputs_end:]
     wanted = {name for name in outputs if name.startswith(WANTED)}
-    assert len(wanted) == 55
+    assert len(wanted) == 92
     assert wanted - set(COLUMNS) == set()
 
 
@@ -126,11 +157,35 @@ def test_every_wanted_golden_column_has_a_dialect():
 def test_dialects_agree_with_the_originals(case: str):
     frame = table(case)
     noisy = CASES[case]["options"].get("float_noise", False)
-    for column in sorted(COLUMNS.keys() & set(frame.columns)):
-        misread = case == "l_duplicated_rows" and column in ROWS_AS_STEPS
-        if not misread and not (noisy and column in NOISE):
-            wrong = differences(frame, column, credit_of(frame, column, case))
-            assert wrong.is_empty(), f"{column}: {wrong.select(*IDS, column, 'ours')}"
+    here = {column for column in COLUMNS if not lacks(case, column)}
+    assert here == COLUMNS.keys() & set(frame.columns)
+    nan_alone = NAN_ALONE if case == "d_group_of_one" else set()
+    misread = ROWS_AS_STEPS if case == "l_duplicated_rows" else set()
+    for column in sorted(here - nan_alone - misread - (NOISE if noisy else set())):
+        wrong = differences(frame, column, credit_of(frame, column, case))
+        assert wrong.is_empty(), f"{column}: {wrong.select(*IDS, column, 'ours')}"
+
+
+@pytest.mark.parametrize("column", sorted(NAN_ALONE | PASSK))
+def test_where_the_originals_have_no_number_for_a_group_of_one_ours_is_zero(column: str):
+    frame = table("d_group_of_one")
+    raised = CASES["d_group_of_one"]["original_raised"]
+    assert column in raised or frame[column].is_nan().all()
+    assert (credit_of(frame, column, "d_group_of_one")["ours"] == 0.0).all()
+
+
+@pytest.mark.parametrize("column", [name for name in COLUMNS if not lacks("p_nan_reward", name)])
+def test_the_group_without_the_nan_agrees_unless_the_nan_is_in_a_number_that_groups_share(
+    column: str,
+):
+    frame = table("p_nan_reward")
+    has_nan = (~pl.col("reward").is_finite()).any().over("group_id")
+    credit = credit_of(frame, column, "p_nan_reward")
+    whole = frame.filter(~has_nan)
+    spreads = NAN_SPREADS.match(column) is not None
+    assert whole[column].is_nan().all() == spreads
+    agrees = differences(whole, column, credit).is_empty()
+    assert agrees == (not spreads and column not in NAN_COUNTED)
 
 
 def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero():
@@ -150,8 +205,11 @@ def test_a_shuffled_log_gives_the_credit_of_the_sorted_one():
     of_rows = {column for column in columns if column.startswith("gigpo_sim")}
     for column in sorted(columns - of_rows):
         ours = credit_of(shuffled, column, "i1_shuffled")
-        assert ours.equals(credit_of(ordered, column, "i0_sorted"))
-        assert differences(ordered, column, ours).is_empty()
+        if column in ROW_ORDER:
+            assert differences(shuffled, column, ours).is_empty()
+        else:
+            assert ours.equals(credit_of(ordered, column, "i0_sorted"))
+            assert differences(ordered, column, ours).is_empty()
 
 
 @pytest.mark.parametrize("column", ["gigpo_sim80_group", "gigpo_sim95_group"])

@@ -93,6 +93,16 @@ def segment_std(
     return np.sqrt(np.where(count > 0, square, 0.0) / np.where(count > 0, count, 1.0))
 
 
+def segment_level(value: Real, segment: Index, segments: int, counted: Truth) -> Real:
+    """One of the counted values of each segment; 0 for one without. (segments,) float64.
+
+    Where a segment is constant this is its value, which a mean may miss by its last bit.
+    """
+    level = np.zeros(segments)
+    level[segment[counted]] = value[counted]
+    return level
+
+
 def segment_constant(
     value: Real, segment: Index, segments: int, counted: Truth | None = None
 ) -> Truth:

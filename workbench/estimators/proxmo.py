@@ -13,13 +13,9 @@ from workbench.errors import MissingInputError
 from workbench.estimators.anchor import anchor_term
 from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Peers, Term
-from workbench.estimators.episode import (
-    EpisodeScores,
-    ScaledMethod,
-    episode_scores,
-    episode_term,
-)
+from workbench.estimators.episode import ScaledMethod, episode_scores, episode_term
 from workbench.estimators.gigpo import StepMethod
+from workbench.estimators.scores import EpisodeScores
 from workbench.estimators.success import (
     success_rate,
     success_weight,
