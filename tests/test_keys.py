@@ -117,6 +117,7 @@ def test_two_steps_share_a_key_if_and_only_if_group_and_text_are_equal(
 
 STATE_SPECS = [*state_keys(), "normalised:numbers=true", "history:length=3,of=normalised"]
 STATE_SPECS += ["similar:threshold=0.5,linkage=complete", "history:actions=true", "tool:call=false"]
+OF_THE_TEXTS = [spec for spec in STATE_SPECS if spec != "first-fit"]  # it reads the rows' order
 ACTION_SPECS = [*action_keys(), "tool:without_call=same"]
 
 
@@ -137,13 +138,13 @@ def test_a_group_has_the_same_partition_alone_and_in_any_order_of_rows(spec: str
     alone = Steps.from_log(log.filter(pl.col("group_id") == "g1"))
     of_group = key[whole.group == 1]
     assert (of_group - of_group.min()).tolist() == states(alone, spec)
-    if spec != "first-fit":
+    if spec in OF_THE_TEXTS:
         shuffled = log.drop("source_row", "excluded").sample(fraction=1, shuffle=True, seed=3)
         assert key.tolist() == states(Steps.from_log(validate(shuffled).log), spec)
 
 
 @settings(deadline=None, max_examples=25)
-@given(described_logs(texts="abcd"), st.permutations(range(4)), st.sampled_from(STATE_SPECS))
+@given(described_logs(texts="abcd"), st.permutations(range(4)), st.sampled_from(OF_THE_TEXTS))
 def test_renaming_trajectories_changes_no_partition(
     described: Described, order: list[int], spec: str
 ) -> None:
@@ -151,8 +152,6 @@ def test_renaming_trajectories_changes_no_partition(
         group: {f"{name[:-1]}{order[int(name[-1])]}": of for name, of in trajectories.items()}
         for group, trajectories in described.items()
     }
-    if spec == "first-fit":
-        return
     one_way, other_way = steps(described), steps(renamed)
     of = {
         (group, f"{name[:-1]}{order[int(name[-1])]}"): (group, name)
@@ -350,7 +349,7 @@ def test_a_report_counts_labels_singletons_and_what_merges_or_splits() -> None:
     assert (history.labels, history.split, history.merged.height) == (4, 1, 0)
     acts = key_report(space, "text", "action")
     assert (acts.labels, acts.singleton_rate, acts.largest["texts"][0].to_list()) == (2, 0.2, ["x"])
-    json.dumps(report.to_dict())
+    assert json.loads(json.dumps(report.to_dict(1)))["merged"] == [row]
 
 
 def test_every_key_says_in_one_line_what_is_the_same() -> None:

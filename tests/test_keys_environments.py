@@ -147,6 +147,8 @@ def test_webshop_forgets_options_where_a_list_or_another_item_is_opened():
 def test_webshop_reads_pages_in_the_spelling_of_verl_agent():
     item = "'Back to Search' [SEP] '< Prev' [SEP] 'size' [SEP] 'small' [SEP] 'Buy Now'"
     results = "'Back to Search' [SEP] 'Page 1 (Total results: 50)' [SEP] 'B09QQLDJ93'"
+    start = "WebShop [SEP] Instruction: [SEP] a shoe [SEP] Search"
+    assert key("webshop", [(start, "click[red]"), (start, "x")]) == [0, 0]
     one = [("'Search'", "search[a]"), (results, "click[b09qqldj93]"), (item, "click[small]")]
     two = [*one, (item, "click[buy now]")]
     assert key("webshop", one, two) == [0, 1, 2, 0, 1, 2, 3]

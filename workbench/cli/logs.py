@@ -115,7 +115,7 @@ def keys(
     with open_space(imported, embedder, state, last_actions, cache) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:
-        print(as_json_text([report.to_dict() for report in reports]))
+        print(as_json_text([report.to_dict(top) for report in reports]))
         return
     print("\n\n".join(key_summary(report, top) for report in reports))
 

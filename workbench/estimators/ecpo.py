@@ -29,14 +29,11 @@ class ActionValues:
     """Returns by state, and by action in the state.
 
     Args:
-        state, pair: Of each step. (S,), (S,)
         visits, pair_visits: Weight of its state and of its pair. (S,), (S,)
         mean, pair_mean: Mean return in its state and of its pair. (S,), (S,)
         between, within: Variance of its state's returns between actions, and within. (S,), (S,)
     """
 
-    state: Index
-    pair: Index
     visits: Real
     pair_visits: Real
     mean: Real
@@ -81,21 +78,15 @@ def action_values(
     """
     pair = labels(steps, state, action)
     pairs, states = int(pair.max()) + 1, int(state.max()) + 1
-    visits, mean = (
-        segment_sum(weight, state, states)[state],
-        segment_mean(score, state, states, weight)[state],
-    )
+    visits = segment_sum(weight, state, states)[state]
+    mean = segment_mean(score, state, states, weight)[state]
     pair_visits = segment_sum(weight, pair, pairs)[pair]
     pair_mean = segment_mean(score, pair, pairs, weight)[pair]
     some = np.where(visits > 0, visits, 1.0)
-    one_value = segment_constant(
-        np.where(pair_visits > 0, pair_mean, mean), state, states, weight > 0
-    )[state]
+    one_value = segment_constant(pair_mean, state, states, weight > 0)[state]
     between = segment_sum(weight * (pair_mean - mean) ** 2, state, states)[state] / some
     within = segment_sum(weight * (score - pair_mean) ** 2, state, states)[state] / some
     return ActionValues(
-        state=state,
-        pair=pair,
         visits=visits,
         pair_visits=pair_visits,
         mean=mean,

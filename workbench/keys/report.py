@@ -51,10 +51,10 @@ class KeyReport:
     largest: pl.DataFrame
     merged: pl.DataFrame
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        frames = {"largest": self.largest.to_dicts(), "merged": self.merged.to_dicts()}
-        return {**vars(self), **frames}
+    def to_dict(self, top: int) -> dict[str, Any]:
+        """JSON-able, with so many of the largest and of the merged labels."""
+        frames = {"largest": self.largest, "merged": self.merged}
+        return vars(self) | {name: frame.head(top).to_dicts() for name, frame in frames.items()}
 
     def lines(self) -> list[str]:
         """The numbers for a reader."""

@@ -31,7 +31,8 @@ def clusters(similarity: Similarity, threshold: float, how: Linkage) -> Index:
     whose links all reach the threshold. `complete`: clusters are joined, nearest first, as long as
     the least similar two of their members reach it, so that all members of a cluster do.
 
-    The result depends on the texts of a group alone, not on the order in which they are met.
+    The result depends on the texts of a group alone, not on the order in which they are met. A
+    group of n states costs memory for n² similarities if `complete`, bounded memory if `connected`.
 
     Args:
         similarity: Of the states.

@@ -14,7 +14,7 @@ from workbench.steps import Index, Steps
 _CLICKED = r"click\s*\[\s*(.*?)\s*\]\s*$"
 _ITEM = r"^b[0-9a-z]{9}$"
 _RESULTS = r"page \d+ \(total results: \d+\)"
-_SEARCH = r"\[search\]|^\W*search\W*$"
+_SEARCH = r"\[search\]|(?:^|\[sep\])\W*search\W*$"
 _INSIDE = r"< prev"
 _LINKS = ("back to search", "< prev", "next >", "buy now", "description", "features", "reviews",
           "attributes")  # fmt: skip
