@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
 
 from workbench.errors import ParameterError
-from workbench.estimators import Credit, create
+from workbench.estimators import Credit, create, methods
 from workbench.estimators.ecpo import action_values
+from workbench.parameters import fields
 from workbench.space import Space
 from workbench.steps import Real, Steps
+
+
+def fields_of(name: str) -> set[str]:
+    return set(fields(methods()[name].estimator))
 
 
 def credit(of: Steps, name: str, /, **params: object) -> Credit:
@@ -156,6 +161,12 @@ def test_proxmo_with_same_state_peers_takes_any_state_key():
     same = create("proxmo", {"peers": "same_state", "state_key": "similar"})
     assert same.needs() == ("keys", "similarity")
     assert create("gigpo").needs() == ("keys",)
+
+
+@pytest.mark.parametrize("name", [name for name in methods() if "state_key" in fields_of(name)])
+def test_what_a_state_key_needs_is_needed_by_every_method_that_takes_it(name: str):
+    params = {"state_key": "similar:threshold=0.5"}
+    assert "similarity" in create(name, params).needs()
 
 
 def test_ecpo_by_hand():
