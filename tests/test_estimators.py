@@ -71,6 +71,45 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
     return log.with_columns(
         action=pl.Series([f"act {other.integers(3)}" for _ in rows]),
         response_tokens=pl.Series(other.integers(1, 40, len(rows)), dtype=pl.Int32),
+    ).hstack(forks(log, seed))
+
+
+def forks(log: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Columns of agents, trees, replays and imported numbers for a log, drawn apart from it.
+
+    Rollouts 0 and 1 of a group share a tree and their first step, and so do the others.
+    """
+    rng = np.random.default_rng(seed + 2000)
+    number = log["trajectory_id"].str.extract(r"t(\d+)").cast(pl.Int32)
+    tree = log["group_id"] + pl.Series(["/"]) + (number // 2).clip(0, 1).cast(pl.String)
+    own = log["trajectory_id"] + pl.Series([":"]) + log["step_index"].cast(pl.String)
+    return pl.DataFrame(
+        {
+            "agent_id": [f"agent {rng.integers(2)}" for _ in range(log.height)],
+            "role": [("plan", "act", "check")[step % 3] for step in log["step_index"]],
+            "round": (log["step_index"] // 3).cast(pl.Int32),
+            "tree_id": tree,
+            "node_id": tree.zip_with(log["step_index"] == 0, own),
+            "replay_returns": [
+                rng.random(rng.integers(4)).round(2).tolist() for _ in range(log.height)
+            ],
+            "turn_reward": [
+                float(rng.random()) if rng.random() < 0.3 else None for _ in range(log.height)
+            ],
+            "critic_value": rng.random(log.height),
+            "logged_advantage": rng.normal(size=log.height),
+        },
+        schema_overrides={"replay_returns": pl.List(pl.Float64), "turn_reward": pl.Float64},
+    )
+
+
+def paid(log: pl.DataFrame, reward: pl.Series) -> pl.DataFrame:
+    """The first steps of a log, every number that a method reads as a reward set to the same."""
+    return log.with_columns(
+        reward=reward,
+        turn_reward=reward,
+        critic_value=reward,
+        replay_returns=reward.to_frame("reward").select(pl.concat_list("reward"))["reward"],
     )
 
 
@@ -164,7 +203,8 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
 @pytest.mark.parametrize("name", without("ignores-rewards"))
 def test_equal_returns_give_exactly_zero(name: str, reward: float):
     # One step each, so that discounting leaves the returns equal too.
-    log = frame().filter(pl.col("step_index") == 0).with_columns(reward=pl.lit(reward))
+    first = frame().filter(pl.col("step_index") == 0)
+    log = paid(first, pl.Series([reward] * first.height))
     params = accepted(name, success_threshold=0.5)
     assert (advantages(log, name, **params)["advantage"] == 0.0).all()
 
@@ -181,7 +221,7 @@ def test_equal_returns_up_to_rounding_give_exactly_zero(name: str):
     # 0.3 and 0.1 + 0.2 differ in the last bit; a deviation of 1e-17 must not be divided by.
     first = frame().filter(pl.col("step_index") == 0)
     rewards = [0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)]
-    table = advantages(first.with_columns(reward=pl.Series(rewards)), name)
+    table = advantages(paid(first, pl.Series(rewards)), name)
     assert table["advantage"].abs().max() <= 1e-15
 
 
@@ -204,6 +244,7 @@ def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
             "observation": ["a mug"],
             "action": ["take"],
             "reward": [1.0],
+            "tree_id": ["g/0"],
         }
     )
     params = accepted(name, psc="off")

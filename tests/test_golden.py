@@ -28,7 +28,8 @@ from workbench.steps import Steps
 GOLDEN = Path(__file__).parent / "golden"
 CASES: dict[str, Any] = json.loads((GOLDEN / "cases.json").read_text())
 IDS = ["group_id", "trajectory_id", "step_index"]
-# Float32 rounding noise over 1e-6 in the originals; ours must be exactly 0 there.
+# Float32 rounding noise over 1e-6 in the originals, or, for IGPO, differences of single steps over
+# the 1e-6 of rollouts that begin with equal returns; ours must be exactly 0 there.
 NOISE = {
     "gigpo_std",
     "gigpo_std__step",
@@ -38,18 +39,30 @@ NOISE = {
     "hgpo_k2_std_alpha0",
     "hgpo_k2_std_base",
     "hgpo_k4_std",
+    "igpo_discounted_g05_std",
     "proxmo_std_psc",
     "proxmo_std_psc__step",
     "roll_gigpo_std",
     "roll_gigpo_std__step",
 }
-WANTED = ("grpo_steps_", "grpo_traj_", "rloo_", "gigpo_mean", "gigpo_std", "proxmo_", "psa_")
+WANTED = (
+    "grpo_steps_",
+    "grpo_traj_",
+    "rloo_",
+    "gigpo_mean",
+    "gigpo_std",
+    "proxmo_",
+    "psa_",
+    "tree_",
+    "igpo_",
+)
 
 COLUMNS = {
     column: (f"{method.name}:{dialect.name}", golden)
     for method in methods().values()
     for dialect in method.dialects.values()
     for column, golden in dialect.golden.items()
+    if golden.table == "steps"
 }
 
 
@@ -91,7 +104,7 @@ def test_every_wanted_golden_column_has_a_dialect():
     inputs_end = table("a_typical").columns.index("step_score_row") + 1
     outputs = table("a_typical").columns[inputs_end:]
     wanted = {name for name in outputs if name.startswith(WANTED)}
-    assert len(wanted) == 32
+    assert len(wanted) == 38
     assert wanted - set(COLUMNS) == set()
 
 
@@ -110,7 +123,7 @@ def test_dialects_agree_with_the_originals(case: str):
 def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero():
     # Every step return of an anchor group of case s is the same number up to float32 rounding.
     frame = table("s_constant_returns_noise")
-    for column in ("gigpo_std__step", "proxmo_std_psc__step"):
+    for column in ("gigpo_std__step", "proxmo_std_psc__step", "igpo_discounted_g05_std"):
         ours = credit_of(frame, column, "s_constant_returns_noise")["ours"]
         assert (ours == 0.0).all()
         assert frame[column].abs().max() > 1e-3

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from workbench.estimators.anchor import anchor_term
 from workbench.estimators.base import Estimator, create, estimator
-from workbench.estimators.credit import Peers, Term
+from workbench.estimators.credit import Term, no_peers
 from workbench.parameters import parameter
 from workbench.returns import discounted_returns, segment_constant, segment_mean
 from workbench.space import Space
@@ -41,15 +41,11 @@ def noise(steps: Steps, seed: int) -> Real:
     return uniform
 
 
-def _no_peers(step: int) -> Peers:
-    return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
-
-
 def _bare(value: Real) -> Term:
     """A term that is compared with nothing."""
     zero = np.zeros_like(value)
     one = np.ones_like(value)
-    return Term(score=value, baseline=zero, factor=one, peers=_no_peers, facts=lambda step: {})
+    return Term(score=value, baseline=zero, factor=one, peers=no_peers, facts=lambda step: {})
 
 
 @estimator(

@@ -63,6 +63,11 @@ class Peers:
     similarity: Any = None
 
 
+def no_peers(step: int) -> Peers:
+    """Of a step that is compared with nothing, or with a number that no step of the log has."""
+    return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One addend of an explained advantage."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.estimators.base import Estimator
-from workbench.estimators.credit import Peers, Term
+from workbench.estimators.credit import Peers, Term, no_peers
 from workbench.parameters import parameter
 from workbench.returns import segment_constant, segment_mean, segment_std, segment_sum
 from workbench.steps import Index, Real, Steps, Truth
@@ -196,7 +196,7 @@ def episode_term(
 
     def peers(step: int) -> Peers:
         if method.group_of_one == "raw" and scores.lone[group[step]]:
-            return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
+            return no_peers(step)
         return scores.peers(steps, step)
 
     return Term(
