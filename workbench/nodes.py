@@ -114,6 +114,38 @@ def nodes_of(log: pl.DataFrame) -> Nodes:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How much the rollouts of a log have in common.
+
+    Args:
+        nodes: Nodes of the log.
+        shared: Nodes that more than one rollout passes.
+        groups: Groups that have a shared node.
+    """
+
+    nodes: int
+    shared: int
+    groups: int
+
+    def __str__(self) -> str:
+        """One sentence."""
+        if not self.shared:
+            return f"tree: {self.nodes:,} nodes; no two rollouts of a group begin alike"
+        return (
+            f"tree: {self.nodes:,} nodes, {self.shared:,} of them shared by several rollouts, "
+            f"in {self.groups:,} groups"
+        )
+
+
+def sharing(log: pl.DataFrame) -> Sharing:
+    """How much of a log with node_id is shared."""
+    names = [name for name in (*SCOPE, "node_id") if name in log.columns]
+    nodes = log.group_by(names).agg(pl.col("trajectory_id").n_unique().alias("rollouts"))
+    shared = nodes.filter(pl.col("rollouts") > 1)
+    return Sharing(nodes=nodes.height, shared=shared.height, groups=shared["group_id"].n_unique())
+
+
 def _named(log: pl.DataFrame) -> pl.DataFrame:
     """The columns that name a row's node and its parent; absent ones are null."""
     for name in ("tree_id", "parent_id"):

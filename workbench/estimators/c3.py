@@ -124,7 +124,7 @@ def _node_returns(steps: Steps, space: Space) -> tuple[Real, Real]:
     tree = space.tree
     nodes = len(tree.parent)
     mean, count = replay_means(steps)
-    weight: Real = count * steps.counted.astype(np.float64)
+    weight = (count * steps.counted).astype(np.float64)
     replays = segment_sum(weight, tree.node, nodes)
     of_replays = segment_mean(mean, tree.node, nodes, weight)
     value = np.where(replays > 0, of_replays, tree.value())
