@@ -37,6 +37,7 @@ LAYERS = [
     "space",
     "estimators",
     "compare",
+    "decomposition",
     "tuning",
     "held_out",
     "facts",
