@@ -38,6 +38,7 @@ LAYERS = [
     "estimators",
     "compare",
     "decomposition",
+    "training",
     "tuning",
     "held_out",
     "facts",
