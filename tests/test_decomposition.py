@@ -147,6 +147,13 @@ def test_a_mask_that_masks_nothing_or_unknown_blocks_are_refused():
         lowest(found, "agent", 1)
 
 
+def test_shares_of_the_squares_say_where_the_credit_is():
+    # Squares 1, 0, 9, 4 of 14.
+    found = decompose(*given_credit(ADDITIVE))
+    assert found.cells["share"].to_list() == pytest.approx([1 / 14, 9 / 14, 0.0, 4 / 14])
+    assert found.rounds["share"].to_list() == pytest.approx([1 / 14, 13 / 14])
+
+
 def test_the_map_has_a_cell_for_each_role_in_each_round():
     rows: list[Row] = [*ADDITIVE[:3], ("a", 1, 5.0)]
     figure = role_round_map(decompose(*given_credit(rows)).cells)

@@ -3,6 +3,10 @@
 Structural credit is the mean of a role over the rounds, temporal credit the mean of a round over
 the roles; what each explains of the variance says where to look. Blocks of low credit can be all
 that a batch trains on.
+
+Scores such as a judge's differ by their means. An advantage is 0 in the mean over what a policy
+does, so of advantages the means of roles say little; the share of Σ c² says at which role and round
+the decisions mattered.
 """
 
 from __future__ import annotations
@@ -38,9 +42,9 @@ class Decomposition:
         round: Share that rounds explain.
         interaction: Share that the cells of role and round explain beyond both.
         within: Share inside the cells.
-        cells: role, round, steps, mean, std (ddof 1; null for one step).
-        roles: role, steps, mean, std.
-        rounds: round, steps, mean, std.
+        cells: role, round, steps, mean, std (ddof 1; null for one step), share of Σ c².
+        roles: role, steps, mean, std, share.
+        rounds: round, steps, mean, std, share.
     """
 
     steps: int
@@ -174,11 +178,14 @@ def _between(centred: Real, factor: Index, levels: int) -> float:
 
 def _summary(steps: pl.DataFrame, factors: list[str]) -> pl.DataFrame:
     value = pl.col("advantage")
-    return (
-        steps.group_by(factors)
-        .agg(pl.len().alias("steps"), value.mean().alias("mean"), value.std().alias("std"))
-        .sort(factors)
+    total = (steps["advantage"] ** 2).sum()
+    summary = steps.group_by(factors, maintain_order=True).agg(
+        pl.len().alias("steps"),
+        value.mean().alias("mean"),
+        value.std().alias("std"),
+        (value**2).sum().alias("share"),
     )
+    return summary.with_columns(pl.col("share") / (total or 1.0)).sort(factors)
 
 
 def lowest(found: Decomposition, blocks: str, count: int) -> pl.DataFrame:
