@@ -63,6 +63,7 @@ def test_it_is_in_the_registry_and_in_the_document_s_table():
         (contract.test_equal_returns_up_to_rounding_give_exactly_zero, {}),
         (contract.test_a_group_of_one_gets_an_episode_term_of_zero, {}),
         (contract.test_copies_do_not_count, {}),
+        (contract.test_response_tokens_do_not_matter, {}),
         (contract.test_a_trajectory_outside_the_statistics_changes_no_other_credit, {}),
         (contract.test_the_same_bytes_on_every_run, {}),
         (

@@ -68,10 +68,19 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
             ]
     log = pl.DataFrame(rows)
     # Drawn apart, so that a further column changes nothing of those before it.
-    return log.with_columns(
+    log = log.with_columns(
         action=pl.Series([f"act {other.integers(3)}" for _ in rows]),
         response_tokens=pl.Series(other.integers(1, 40, len(rows)), dtype=pl.Int32),
-    ).hstack(forks(log, seed))
+        next_observation=pl.col("observation")
+        .shift(-1)
+        .over("trajectory_id")
+        .fill_null(pl.when(pl.col("reward") > 0).then(pl.lit("success")).otherwise(pl.lit("end"))),
+    )
+    aux = log["trajectory_id"].rank("dense") * 7 % 5 / 4
+    log = log.with_columns(
+        greedy_reward=(pl.col("group_id") == "g1").cast(pl.Float64), aux_reward_style=aux
+    )
+    return log.hstack(forks(log, seed))
 
 
 def forks(log: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -103,14 +112,12 @@ def forks(log: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
-def paid(log: pl.DataFrame, reward: pl.Series) -> pl.DataFrame:
-    """The first steps of a log, every number that a method reads as a reward set to the same."""
-    return log.with_columns(
-        reward=reward,
-        turn_reward=reward,
-        critic_value=reward,
-        replay_returns=reward.to_frame("reward").select(pl.concat_list("reward"))["reward"],
-    )
+def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
+    """The first steps of the rollouts, with the same rewards in every column of rewards."""
+    first = log.filter(pl.col("step_index") == 0).with_columns(next_observation=pl.lit("end"))
+    columns = ("reward", "greedy_reward", "aux_reward_style", "turn_reward", "critic_value")
+    paid = first.with_columns(pl.lit(reward).alias(column) for column in columns)
+    return paid.with_columns(replay_returns=pl.concat_list("reward"))
 
 
 def accepted(name: str, **params: object) -> dict[str, object]:
@@ -193,7 +200,9 @@ def test_groups_are_independent(name: str):
 
 @pytest.mark.parametrize("name", having("couples-groups"))
 def test_groups_are_coupled_where_the_trait_says_so(name: str):
-    log = frame()
+    # One group is dead, which GPG makes up for.
+    alive = pl.col("group_id") != "g1"
+    log = frame().with_columns(reward=pl.col("reward") * alive)
     whole = advantages(log, name).filter(pl.col("group_id") == "g0")
     alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
     assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
@@ -203,8 +212,7 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
 @pytest.mark.parametrize("name", without("ignores-rewards"))
 def test_equal_returns_give_exactly_zero(name: str, reward: float):
     # One step each, so that discounting leaves the returns equal too.
-    first = frame().filter(pl.col("step_index") == 0)
-    log = paid(first, pl.Series([reward] * first.height))
+    log = paid_equally(frame(), reward)
     params = accepted(name, success_threshold=0.5)
     assert (advantages(log, name, **params)["advantage"] == 0.0).all()
 
@@ -220,8 +228,8 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
 def test_equal_returns_up_to_rounding_give_exactly_zero(name: str):
     # 0.3 and 0.1 + 0.2 differ in the last bit; a deviation of 1e-17 must not be divided by.
     first = frame().filter(pl.col("step_index") == 0)
-    rewards = [0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)]
-    table = advantages(paid(first, pl.Series(rewards)), name)
+    rewards = pl.Series([0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)])
+    table = advantages(paid_equally(first, rewards), name)
     assert table["advantage"].abs().max() <= 1e-15
 
 
@@ -235,20 +243,43 @@ def test_a_group_of_one_gets_an_episode_term_of_zero(name: str):
 
 @pytest.mark.parametrize("name", having("raw-group-of-one"))
 def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
-    # One trajectory of one step, so that it is alone under any population.
+    # A trajectory of one step, so that it is alone under any population, and a group beside it, so
+    # that there is something to normalise over.
     log = pl.DataFrame(
         {
-            "group_id": ["g"],
-            "trajectory_id": ["t"],
-            "step_index": [0],
-            "observation": ["a mug"],
-            "action": ["take"],
-            "reward": [1.0],
-            "tree_id": ["g/0"],
+            "group_id": ["g", "h", "h"],
+            "trajectory_id": ["t", "u", "v"],
+            "step_index": [0, 0, 0],
+            "observation": ["a mug"] * 3,
+            "next_observation": ["success", "end", "success"],
+            "action": ["take"] * 3,
+            "reward": [1.0, 0.0, 1.0],
+            "response_tokens": [2, 3, 4],
+            "aux_reward_style": [0.5, 0.25, 0.0],
+            "tree_id": ["g/0", "h/0", "h/0"],
         }
     )
     params = accepted(name, psc="off")
-    assert credit(log, name, **params).table()["term_episode"][0] == pytest.approx(1.0, abs=1e-5)
+    found = credit(log, name, **params)
+    facts = found.explain(0).facts["episode"]
+    assert (facts["score"], facts["baseline"]) == (1.0, 0.0)
+    assert facts["factor"] > 0
+    if "couples-groups" not in traits(name):
+        assert found.terms["episode"].value[0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", having("tokens-population"))
+def test_response_tokens_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    verbose = log.with_columns(response_tokens=pl.col("response_tokens") * pl.col("reward"))
+    changed = advantages(log, name)["advantage"] - advantages(verbose, name)["advantage"]
+    assert changed.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", without("tokens-population"))
+def test_response_tokens_do_not_matter(name: str):
+    log = frame()
+    assert advantages(log, name).equals(advantages(log.drop("response_tokens"), name))
 
 
 @pytest.mark.parametrize("name", having("steps-population"))
@@ -260,20 +291,22 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
             "trajectory_id": ["a", "b", "b", "b"],
             "step_index": [0, 0, 1, 2],
             "observation": list("wxyz"),
+            "next_observation": ["success", *"yze"],
             "action": ["act"] * 4,
             "reward": [1.0, 0.0, 0.0, 0.0],
+            "response_tokens": [1] * 4,
         }
     )
     found = credit(log, name).explain(0).facts["episode"]
-    if name.startswith("rloo"):
-        assert found["others"] == 3
-    else:
-        assert found["group_mean"] == 0.25
+    assert found.get("others", found.get("group_size", 0) - 1) == 3
+    assert found.get("group_mean", 0.25) == 0.25
 
 
 @pytest.mark.parametrize("name", having("counts-copies"))
 def test_copies_count_where_the_trait_says_so(name: str):
-    log = frame()
+    # All rewards differ, and the copied rollout is the best of its group.
+    first = frame().filter(pl.col("step_index") == 0)
+    log = first.with_columns(reward=1.0 / pl.int_range(1, first.height + 1))
     copied = pl.concat([log, log.filter(pl.col("trajectory_id") == "g0t0")])
     assert not advantages(log, name).equals(advantages(copied, name))
 

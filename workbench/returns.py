@@ -32,17 +32,17 @@ def discounted_returns(reward: Real, step_index: Index, gamma: float) -> Real:
     """
     if gamma == 0.0:
         return np.array(reward, dtype=np.float64)
-    return backward_sums(reward, np.full(len(reward), gamma), step_index)
+    return backward_sums(reward, gamma, step_index)
 
 
-def backward_sums(value: Real, carry: Real, step_index: Index) -> Real:
+def backward_sums(value: Real, carry: Real | float, step_index: Index) -> Real:
     """Sum from each step to the end of its trajectory, with a share of its own at every step.
 
         x_t = value_t + carry_t · x_{t+1}
 
     Args:
         value: Steps of a trajectory adjacent and in order. (S,) float64
-        carry: What share of the next step's sum a step takes. (S,) float64
+        carry: What share of the next step's sum a step takes; one number, or one a step. (S,)
         step_index: Place of each step in its trajectory; 0 begins a new one. (S,) int64
 
     Returns:
@@ -54,8 +54,25 @@ def backward_sums(value: Real, carry: Real, step_index: Index) -> Real:
     depth_start = np.searchsorted(step_index[order], np.arange(int(step_index.max()) + 2))
     for depth in range(len(depth_start) - 2, 0, -1):
         at = order[depth_start[depth] : depth_start[depth + 1]]
-        total[at - 1] += carry[at - 1] * total[at]
+        total[at - 1] += (carry[at - 1] if isinstance(carry, np.ndarray) else carry) * total[at]
     return total
+
+
+def difference(left: Real, right: Real) -> Real:
+    """Left − right; exactly 0 where the two are the same number up to rounding.
+
+        |left − right| ≤ 1e-12 · max(|left|, |right|)
+
+    What is left of a difference of equal numbers would become sizeable in a division by a
+    deviation of such remainders.
+
+    Example:
+        >>> difference(np.array([0.1 + 0.2, 1.0]), np.array([0.3, 0.5]))
+        array([0. , 0.5])
+    """
+    gap = left - right
+    size = np.maximum(np.abs(left), np.abs(right))
+    return np.where(np.abs(gap) <= EQUAL * size, 0.0, gap)
 
 
 def segment_sum(value: Real, segment: Index, segments: int) -> Real:
@@ -103,6 +120,16 @@ def segment_std(
     count = segment_sum(weight, segment, segments) - ddof
     square = segment_sum(weight * centred**2, segment, segments)
     return np.sqrt(np.where(count > 0, square, 0.0) / np.where(count > 0, count, 1.0))
+
+
+def segment_level(value: Real, segment: Index, segments: int, counted: Truth) -> Real:
+    """One of the counted values of each segment; 0 for one without. (segments,) float64.
+
+    Where a segment is constant this is its value, which a mean may miss by its last bit.
+    """
+    level = np.zeros(segments)
+    level[segment[counted]] = value[counted]
+    return level
 
 
 def segment_constant(

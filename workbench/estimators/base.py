@@ -24,6 +24,7 @@ from workbench.steps import Real, Steps
 
 TRAITS: Mapping[str, str] = {
     "steps-population": "group statistics over step rows, so long trajectories weigh more",
+    "tokens-population": "statistics over response tokens, so long responses weigh more",
     "counts-copies": "a row that the trainer duplicated counts as often as it occurs",
     "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
     "couples-groups": "the credit of a group depends on the other groups of the log",

@@ -91,7 +91,7 @@ class IGPO(Estimator):
         """Every reward against the mean reward: the mean counts as often as turns are left."""
         counted = steps.counted.astype(np.float64)
         mean, scale, facts = self._statistics(steps, reward, counted)
-        left = backward_sums(np.ones(len(steps)), np.full(len(steps), self.gamma), steps.step_index)
+        left = backward_sums(np.ones(len(steps)), self.gamma, steps.step_index)
 
         def peers(step: int) -> Peers:
             members = np.flatnonzero((steps.group == steps.group[step]) & (counted > 0))

@@ -12,7 +12,7 @@ from workbench.estimators.anchor import anchor_term
 from workbench.estimators.base import Estimator, estimator
 from workbench.estimators.credit import Term, no_peers
 from workbench.parameters import parameter
-from workbench.returns import backward_sums, segment_first
+from workbench.returns import discounted_returns, segment_first
 from workbench.space import Space
 from workbench.steps import Real, Steps, Truth
 
@@ -88,8 +88,7 @@ class Imported(Estimator):
         there = np.isfinite(number)
         score = np.where(there, number, 0.0)
         if self.gamma is not None:
-            carry = np.full(len(steps), self.gamma)
-            score = backward_sums(score, carry, steps.step_index)
+            score = discounted_returns(score, steps.step_index, self.gamma)
         on = np.where(there, self.weight, 0.0)
         if self.norm == "none":
             zero = np.zeros(len(steps))

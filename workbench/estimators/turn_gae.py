@@ -122,7 +122,7 @@ class TurnGAE(Estimator):
         index, trajectory = steps.step_index, steps.trajectory
         if self.turns == "steps":
             gain = _gains(steps.reward, value, index, self.gamma)
-            return value + backward_sums(gain, np.full(len(gain), self.gamma * self.lam), index)
+            return value + backward_sums(gain, self.gamma * self.lam, index)
         ends = np.flatnonzero(steps.reward != 0)
         target = steps.reward.copy()
         if len(ends):
@@ -131,8 +131,7 @@ class TurnGAE(Estimator):
                 np.where(new, np.arange(len(ends)), 0)
             )
             gain = _gains(steps.reward[ends], value[ends], turn, self.gamma)
-            carry = np.full(len(ends), self.gamma * self.lam)
-            target[ends] = value[ends] + backward_sums(gain, carry, turn)
+            target[ends] = value[ends] + backward_sums(gain, self.gamma * self.lam, turn)
         inside = np.ones(len(value), dtype=bool)
         inside[ends] = False
         gain = np.where(inside, _gains(target, value, index, self.token_gamma), target - value)

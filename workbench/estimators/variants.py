@@ -31,8 +31,8 @@ def variants() -> list[str]:
     """Every "method" and "method:dialect" that can be scored, each method before its dialects.
 
     Example:
-        >>> variants()[:2]
-        ['gigpo', 'gigpo:verl-agent']
+        >>> [name for name in variants() if name.startswith("opo")]
+        ['opo', 'opo:verl']
     """
     return [
         name
