@@ -50,7 +50,7 @@ def synthetic(steps: int) -> pl.DataFrame:
             "reward": ((index == LENGTH - 1) & won).cast(pl.Float64),
             "response_tokens": rng.integers(1, 60, steps, dtype=np.int32),
             "turn_reward": rng.random(steps).round(2),
-            "aux_reward_format": rng.random(steps).round(2),
+            "aux_reward_format": (trajectory % 5).cast(pl.Float64),
             "greedy_reward": np.ones(steps),
             "critic_value": rng.random(steps).round(2),
             "logged_advantage": rng.normal(size=steps),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from logs import Described, described_logs, log, rows
 
+from workbench import cli
 from workbench.errors import LogError, ParameterError
-from workbench.nodes import ancestors, nodes_of, with_prefix_nodes
+from workbench.nodes import ancestors, nodes_of, sharing, with_prefix_nodes
 from workbench.schema import validate
 from workbench.steps import Steps
 from workbench.tree import Tree
@@ -114,6 +118,37 @@ def test_steps_without_a_node_are_nodes_of_their_own():
     nodes = nodes_of(frame)
     assert nodes.node.tolist() == [0, 1, 0, 2, 3, 4]
     assert nodes.parent.tolist() == [-1, 0, 0, -1, 3]
+
+
+def test_import_with_tree_gives_a_flat_log_its_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    rows(THREE).write_parquet("flat.parquet")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["workbench", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return (int(end.value.code or 0), *capsys.readouterr())
+
+    code, _, said = run("score", "flat.parquet", "-m", "c3", "-o", "credit.parquet")
+    assert code == 2
+    assert "--tree" in said
+    code, said, _ = run("import", "flat.parquet", "--tree", "-o", "log.parquet")
+    assert code == 0
+    assert "tree: 5 nodes, 1 of them shared by several rollouts, in 1 groups" in said
+    assert run("score", "log.parquet", "-m", "c3", "-o", "credit.parquet")[0] == 0
+    code, _, said = run("import", "log.parquet", "--tree", "-o", "again.parquet")
+    assert code == 2
+    assert "has a node_id already" in said
+
+
+def test_a_log_without_forks_says_so():
+    apart: Described = {"g": {"a": [("x", "go", 0.0)], "b": [("y", "go", 0.0)]}}
+    assert str(sharing(with_prefix_nodes(log(apart)))) == (
+        "tree: 2 nodes; no two rollouts of a group begin alike"
+    )
 
 
 def test_the_value_of_a_node_is_the_mean_of_the_rollouts_below_it():
