@@ -223,10 +223,13 @@ def test_c3_leaves_the_action_out_and_weights_by_returns():
 
 
 def test_c3_takes_replays_where_they_are():
-    # Plan 1 was replayed with 1, 1, 0 and plan 2 with 1: 2/3 - 1.
-    replays = [[1.0, 1.0, 0.0], [], [], [], [1.0], []]
+    # Plan 1 was replayed with 1, 1, 0 and plan 2 with 1: 2/3 - 1. Both rollouts of plan 1 hold its
+    # replays.
+    replays = [[1.0, 1.0, 0.0], [], [1.0, 1.0, 0.0], [], [1.0], []]
     frame = plans(replay_returns=pl.Series(replays, dtype=pl.List(pl.Float64)))
-    assert advantage(frame, "c3")[0] == pytest.approx(2 / 3 - 1)
+    found = credit(frame, "c3")
+    assert found.advantage[0] == pytest.approx(2 / 3 - 1)
+    assert found.explain(0).facts["step"]["returns"] == 3
 
 
 def test_c3_weights_the_other_actions():

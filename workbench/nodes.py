@@ -33,13 +33,13 @@ class Nodes:
         node: Node of each row. (L,) int64
         row_parent: Parent of each row's node as that row has it; -1 at a root. (L,) int64
         parent: Parent of each node; -1 at a root. (V,) int64
-        logged_parent: Parent as `parent_id` has it where the step before is another node. (L,)
+        misplaced: Rows whose parent_id is not the node of the step before them. (L,) bool
     """
 
     node: Index
     row_parent: Index
     parent: Index
-    logged_parent: Truth
+    misplaced: Truth
 
     @cached_property
     def conflicting(self) -> Truth:
@@ -110,7 +110,7 @@ def nodes_of(log: pl.DataFrame) -> Nodes:
         node=node,
         row_parent=row_parent,
         parent=parent,
-        logged_parent=(before >= 0) & (logged >= 0) & (logged != before),
+        misplaced=(before >= 0) & (logged >= 0) & (logged != before),
     )
 
 

@@ -134,13 +134,13 @@ class Checks:
         logged = "parent_id" in has
         for bad, column, rule, hint in (
             (
-                nodes.logged_parent,
+                nodes.misplaced,
                 "parent_id",
                 "is not the node of the step before",
                 "only the first step of a trajectory can hang on a node outside of it",
             ),
             (
-                nodes.conflicting & ~nodes.logged_parent,
+                nodes.conflicting & ~nodes.misplaced,
                 "parent_id" if logged else "node_id",
                 "gives its node another parent than an earlier row does",
                 "a node has one parent; rollouts share the nodes of a common prefix only",

@@ -39,8 +39,9 @@ class C3(Estimator):
         A_j = R_j − Σ_{k≠j} w_k R_k / Σ_{k≠j} w_k        over the actions k of the same context
 
     A context is a node's parent, with the same role and the same observation: what was said before
-    is equal word for word. An action's returns are its replay_returns where the log has them, else
-    the outcomes of the rollouts below its node; w_k is how many there are. A log of plain rollouts
+    is equal word for word. An action's returns are its replay_returns where the log has them (those
+    of its first step, since the rollouts that share a node share its replays), else the outcomes of
+    the rollouts below its node; w_k is how many there are. A log of plain rollouts
     gets its nodes from shared prefixes (`workbench import --tree`): its contexts are the
     pseudo-buckets of the paper, most of them at the first step.
 
@@ -105,7 +106,7 @@ class C3(Estimator):
             if self.baseline == "others":
                 others &= action != action[step]
             members = np.flatnonzero(others)
-            share = weight[members] / max(weight[members].sum(), 1e-300)
+            share = weight[members] / (weight[members].sum() or 1.0)
             return Peers(step=members, weight=share, value=score[members])
 
         return {
@@ -124,9 +125,9 @@ def _node_returns(steps: Steps, space: Space) -> tuple[Real, Real]:
     tree = space.tree
     nodes = len(tree.parent)
     mean, count = replay_means(steps)
-    weight = (count * steps.counted).astype(np.float64)
-    replays = segment_sum(weight, tree.node, nodes)
-    of_replays = segment_mean(mean, tree.node, nodes, weight)
+    first = segment_first(tree.node, steps.counted & (count > 0))
+    replays = segment_sum(first * count, tree.node, nodes)
+    of_replays = segment_sum(first * mean, tree.node, nodes)
     value = np.where(replays > 0, of_replays, tree.value())
     returns = np.where(replays > 0, replays, tree.rollouts)
     return value[tree.node], returns[tree.node]

@@ -84,47 +84,36 @@ class IGPO(Estimator):
         if "turn_reward" in steps.log.columns:
             reward = reward + steps.numbers("turn_reward", missing=0.0)
         returns = discounted_returns(reward, steps.step_index, self.gamma)
-        make = {"turns": self._turns, "position": self._position, "start": self._start}
-        return {"turn": make[self.baseline](steps, reward, returns)}
-
-    def _turns(self, steps: Steps, reward: Real, returns: Real) -> Term:
-        """Every reward against the mean reward: the mean counts as often as turns are left."""
         counted = steps.counted.astype(np.float64)
-        mean, scale, facts = self._statistics(steps, reward, counted)
+        if self.baseline == "position":
+            return {"turn": self._position(steps, returns)}
+        if self.baseline == "start":
+            first = counted * (steps.step_index == 0)
+            return {"turn": self._against(steps, returns, returns, first, np.ones(len(steps)))}
         left = backward_sums(np.ones(len(steps)), self.gamma, steps.step_index)
+        return {"turn": self._against(steps, returns, reward, counted, left)}
 
-        def peers(step: int) -> Peers:
-            members = np.flatnonzero((steps.group == steps.group[step]) & (counted > 0))
-            share = np.full(len(members), 1.0 / max(len(members), 1))
-            return Peers(step=members, weight=share, value=reward[members] * left[step])
+    def _against(self, steps: Steps, returns: Real, value: Real, weight: Real, times: Real) -> Term:
+        """The return against the group's mean of a value, which counts `times` at each turn."""
+        mean, scale, facts = self._statistics(steps, value, weight)
 
-        return Term(
-            score=returns,
-            baseline=mean[steps.group] * left,
-            factor=scale[steps.group],
-            peers=peers,
-            facts=lambda step: facts(step) | {"discounted_turns_left": float(left[step])},
-        )
-
-    def _start(self, steps: Steps, reward: Real, returns: Real) -> Term:
-        first = steps.step_index == 0
-        weight = (steps.counted & first).astype(np.float64)
-        mean, scale, facts = self._statistics(steps, returns, weight)
+        def found(step: int) -> dict[str, Any]:
+            return facts(step) | {"times": float(times[step])}
 
         def peers(step: int) -> Peers:
             members = np.flatnonzero((steps.group == steps.group[step]) & (weight > 0))
             share = np.full(len(members), 1.0 / max(len(members), 1))
-            return Peers(step=members, weight=share, value=returns[members])
+            return Peers(step=members, weight=share, value=value[members] * times[step])
 
         return Term(
             score=returns,
-            baseline=mean[steps.group],
+            baseline=mean[steps.group] * times,
             factor=scale[steps.group],
             peers=peers,
-            facts=facts,
+            facts=found,
         )
 
-    def _position(self, steps: Steps, reward: Real, returns: Real) -> Term:
+    def _position(self, steps: Steps, returns: Real) -> Term:
         """The mean at a turn is over all rollouts of the group, those that have ended with 0."""
         key = labels(steps, steps.step_index)
         keys, counted = int(key.max()) + 1, steps.counted.astype(np.float64)
