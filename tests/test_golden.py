@@ -34,7 +34,8 @@ from workbench.steps import Steps
 GOLDEN = Path(__file__).parent / "golden"
 CASES: dict[str, Any] = json.loads((GOLDEN / "cases.json").read_text())
 IDS = ["group_id", "trajectory_id", "step_index"]
-# Float32 rounding noise over 1e-6 in the originals; ours must be exactly 0 there.
+# Float32 rounding noise over 1e-6 in the originals, or, for IGPO, differences of single steps over
+# the 1e-6 of rollouts that begin with equal returns; ours must be exactly 0 there.
 NOISE = {
     "gigpo_std",
     "gigpo_std__step",
@@ -44,16 +45,18 @@ NOISE = {
     "hgpo_k2_std_alpha0",
     "hgpo_k2_std_base",
     "hgpo_k4_std",
+    "igpo_discounted_g05_std",
     "proxmo_std_psc",
     "proxmo_std_psc__step",
     "roll_gigpo_std",
     "roll_gigpo_std__step",
 }
-# Outcome methods, step methods.
+# Outcome methods, step methods, methods of trees and turns.
 WANTED = (
     *("grpo_", "rloo_", "rfpp_", "passk_", "opo_", "gpg_", "remax_", "gdpo_", "skyrl_", "rllm_"),
     *("nemo_", "trl_", "openrlhf_", "swift_", "areal_", "ragen_"),
     *("gigpo_", "hgpo_", "roll_", "proxmo_", "psa_", "graphgpo_", "g2po_"),
+    *("tree_", "igpo_"),
 )
 # Case -> the columns that it lacks: Pass@k refused a group of one; the others of case s reshape a
 # batch into groups of one size, which it does not have. G2PO is in the one case that pays 10.
@@ -85,6 +88,7 @@ COLUMNS = {
     for method in methods().values()
     for dialect in method.dialects.values()
     for column, golden in dialect.golden.items()
+    if golden.table == "steps"
 }
 
 
@@ -147,7 +151,7 @@ def test_every_wanted_golden_column_has_a_dialect():
     inputs_end = table("a_typical").columns.index("step_score_row") + 1
     outputs = table("a_typical").columns[inputs_end:]
     wanted = {name for name in outputs if name.startswith(WANTED)}
-    assert len(wanted) == 92
+    assert len(wanted) == 98
     assert wanted - set(COLUMNS) == set()
 
 
@@ -191,7 +195,9 @@ def test_the_group_without_the_nan_agrees_unless_the_nan_is_in_a_number_that_gro
 def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero():
     # Every step return of an anchor group of case s is the same number up to float32 rounding.
     frame = table("s_constant_returns_noise")
-    columns = {name for name in NOISE if name.endswith("__step") or name.startswith("hgpo_")}
+    columns = {
+        name for name in NOISE if name.endswith("__step") or name.startswith(("hgpo_", "igpo_"))
+    }
     # That column has the episode advantage beside the noise.
     for column in sorted(columns - {"hgpo_k2_std_base"}):
         ours = credit_of(frame, column, "s_constant_returns_noise")["ours"]

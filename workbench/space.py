@@ -15,6 +15,7 @@ from workbench.neighbours import NeighbourIndex
 from workbench.returns import segment_sum
 from workbench.similarity import Similarity, States
 from workbench.steps import Index, Steps
+from workbench.tree import Tree
 
 IndexStore = Callable[[str, Callable[[], NeighbourIndex]], NeighbourIndex]
 """Gives the index of a key, from a store or, where that has none, from the function."""
@@ -62,6 +63,11 @@ class Space:
         if isinstance(self._named, str):
             return resolve(self._named, self._cache)
         return self._named
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The rollout trees of a log with node_id."""
+        return Tree.of(self.steps)
 
     def state_key(self, spec: str = "exact") -> Index:
         """Label of each step's state under a key of `keys`. (S,) int64."""

@@ -42,14 +42,22 @@ def import_files(
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
     skip_bad: SkipBad = False,
+    tree: Annotated[
+        bool,
+        typer.Option("--tree", help="Give rollouts that begin alike shared nodes (node_id)."),
+    ] = False,
 ) -> None:
     """Read rollout logs of any known format into one step log, and report what was found."""
+    from workbench.nodes import sharing, with_prefix_nodes
     from workbench.store import atomic_file
 
     require_other(output, files)
-    imported = read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    log = read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True).validated.log
+    if tree:
+        log = with_prefix_nodes(log)
+        print(sharing(log))
     with atomic_file(output) as temporary:
-        imported.validated.log.write_parquet(temporary, compression="zstd")
+        log.write_parquet(temporary, compression="zstd")
     print(f"wrote {output}\nnext: workbench run {output} -o work/")
 
 

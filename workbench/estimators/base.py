@@ -30,7 +30,7 @@ TRAITS: Mapping[str, str] = {
     "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
     "couples-groups": "the credit of a group depends on the other groups of the log",
     "row-order": "depends on the order of the rows in the source",
-    "ignores-rewards": "a control: its credit says nothing about rewards",
+    "ignores-rewards": "its credit is the same whatever the rewards are",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""
 
@@ -43,11 +43,13 @@ class Golden:
         params: Fields to set beyond the dialect's own.
         term: The term that is the column; None for the whole advantage.
         output: The diagnostic that is the column, in place of a term.
+        table: The golden table that has it; "steps" for the step tables.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     term: str | None = None
     output: str | None = None
+    table: str = "steps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,7 @@ class Method:
                     "golden": {
                         column: {"params": dict(golden.params)}
                         | ({"output": golden.output} if golden.output else {"term": golden.term})
+                        | ({"table": golden.table} if golden.table != "steps" else {})
                         for column, golden in dialect.golden.items()
                     },
                 }
@@ -178,15 +181,20 @@ class Estimator(Parameterised, ABC):
 
     def _require_columns(self, steps: Steps) -> None:
         missing = [
-            f"`{column.name}` ({column.meaning.rstrip('.')})"
+            column
             for column in map(known, self.needs())
             if column is not None and not _is_logged(steps, column.name)
         ]
         if missing:
+            named = [f"`{column.name}` ({column.meaning.rstrip('.')})" for column in missing]
+            made_by = [column.made_by for column in missing if column.made_by]
+            mapped = (
+                "`workbench import FILE… --map columns.json -o LOG` takes it from a column of "
+                "another name"
+            )
             raise MissingInputError(
-                f"{self.method.name} needs {' and '.join(missing)}, which this log does not have. "
-                "Hint: `workbench import FILE… --map columns.json -o LOG` takes it from a column "
-                "of another name"
+                f"{self.method.name} needs {' and '.join(named)}, which this log does not have. "
+                f"Hint: {'; '.join([*made_by, mapped])}"
             )
 
 
