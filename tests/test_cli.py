@@ -477,6 +477,43 @@ def test_the_installed_command_starts():
         assert f"  {name} " in result.stdout
 
 
+def test_keys_says_how_many_labels_and_what_is_taken_for_one(run: Run, tmp_path: Path):
+    log = small(
+        tmp_path / "log.parquet", observation=pl.Series(["Red door", "x", "red  door", "y", "z"])
+    )
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--action-key", "text")
+    assert code == 0
+    assert "state key normalised: 4 labels for 5 steps; exact has 5" in out
+    assert "taken for one in g: 2 texts, 2 steps\n  Red door\n  red door" in out
+    # open and take in g, wait there; open and wait in h.
+    assert "action key text: 5 labels for 5 steps" in out
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--json")
+    (report,) = json.loads(out)
+    assert report["labels"] == 4
+    assert report["merged"][0]["texts"] == ["Red door", "red  door"]
+
+
+def test_keys_shows_where_long_texts_begin_to_differ(run: Run, tmp_path: Path):
+    same = "the very same words again " * 20
+    texts = [f"{same}now 1 end", f"{same}now 2 end", "x", "y", "z"]
+    log = small(tmp_path / "log.parquet", observation=pl.Series(texts))
+    _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
+    assert "again now 1 end" in out
+    assert "again now 2 end" in out
+
+
+def test_keys_without_a_log_lists_the_keys(run: Run):
+    code, out, _ = run("keys")
+    assert code == 0
+    for name in ("exact", "history", "similar", "alfworld", "tool"):
+        assert f"\n{name} " in out
+
+
+def test_keys_that_mean_nothing_are_refused_before_a_log_is_read(run: Run):
+    refused(run("keys", "no.parquet", "--state-key", "exakt"), "did you mean 'exact'")
+    refused(run("keys", "no.parquet", "--action-key", "text:x=1"), "field of action key text 'x'")
+
+
 def scored(run: Run, log: object, *methods: str) -> list[str]:
     """Credit files of some methods, as `--credit` options."""
     options = []

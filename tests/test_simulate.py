@@ -26,7 +26,13 @@ from workbench.simulate import (
     simulate,
     worlds,
 )
-from workbench.simulate.model import FloatArray, progress_reward, state_visits, steps_to_end
+from workbench.simulate.model import (
+    FloatArray,
+    mixed_policy,
+    progress_reward,
+    state_visits,
+    steps_to_end,
+)
 
 SAMPLE = Path(__file__).parents[1] / "data" / "household.parquet"
 PLAIN = {"paraphrase": 0.0, "aliasing": 0.0, "slips": 0.0}
@@ -120,6 +126,12 @@ def test_a_policy_may_change_with_time() -> None:
 def test_fewest_steps_to_the_end_by_hand() -> None:
     # Finish is the last step, go comes before it, wait before that.
     assert steps_to_end(tiny_model()).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_a_mixture_of_good_and_blind_choice_by_hand() -> None:
+    # State 0: blind ½ each, of weight ½, and the other ½ on going. State 1 has one action.
+    best = np.array([False, True, True])
+    assert mixed_policy(tiny_model(), best, 0.5).tolist() == [1 / 4, 3 / 4, 1.0]
 
 
 def test_an_end_out_of_reach_is_infinitely_far() -> None:

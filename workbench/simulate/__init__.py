@@ -19,6 +19,7 @@ from workbench.simulate.base import (
     world,
     worlds,
 )
+from workbench.simulate.codebase import Codebase
 from workbench.simulate.helpdesk import Helpdesk
 from workbench.simulate.household import Household
 from workbench.simulate.model import (
@@ -35,6 +36,7 @@ for _module in iter_modules(__path__):
 
 __all__ = [
     "END",
+    "Codebase",
     "Helpdesk",
     "Household",
     "Model",

@@ -11,7 +11,7 @@ from workbench.simulate.base import Study, Task, check_dials, dial, world
 from workbench.simulate.household_layout import draw_layout
 from workbench.simulate.household_states import house_actions, house_model, house_states
 from workbench.simulate.household_text import HouseNarrator, action_text
-from workbench.simulate.model import FloatArray, Model, steps_to_end
+from workbench.simulate.model import FloatArray, Model, mixed_policy, steps_to_end
 
 STUDY = Study(
     base={
@@ -135,9 +135,6 @@ def skilled_policy(model: Model, skill: float) -> FloatArray:
         Sums to one over the pairs of each state. (P,) float64.
     """
     distance = steps_to_end(model)
-    choices = np.diff(model.offsets)
     shortest = np.minimum.reduceat(distance, model.offsets[:-1])
-    best = distance == np.repeat(shortest, choices)
-    ties = np.add.reduceat(best.astype(np.float64), model.offsets[:-1])
-    mixed: FloatArray = skill * best / np.repeat(ties, choices)
-    return mixed + (1.0 - skill) / np.repeat(choices, choices)
+    best = distance == np.repeat(shortest, np.diff(model.offsets))
+    return mixed_policy(model, best, skill)

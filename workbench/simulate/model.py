@@ -150,6 +150,25 @@ def progress_reward(
     return paid
 
 
+def mixed_policy(model: Model, best: BoolArray, skill: float) -> FloatArray:
+    """A mixture of good choice and blind choice.
+
+        π(a | s) = k · [a ∈ B(s)] / |B(s)| + (1 - k) / |A(s)|
+
+    Args:
+        model: The task's transitions.
+        best: Whether each pair is in B, at least one of every state. (P,) bool.
+        skill: k in [0, 1].
+
+    Returns:
+        Sums to one over the pairs of each state. (P,) float64.
+    """
+    choices = np.diff(model.offsets)
+    ties = np.add.reduceat(best.astype(np.float64), model.offsets[:-1])
+    mixed: FloatArray = skill * best / np.repeat(ties, choices)
+    return mixed + (1.0 - skill) / np.repeat(choices, choices)
+
+
 def state_visits(model: Model, policy: FloatArray, *, start: int, horizon: int) -> FloatArray:
     """Probability to be in each state at each time, by forward induction.
 
