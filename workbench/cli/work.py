@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.inputs import (
+    credit_of,
     read,
     read_mapping,
     state_text,
@@ -96,16 +97,11 @@ def export_batch(
 ) -> None:
     """Write a weighted batch for a trainer, with a manifest."""
     from workbench.exporters import get
-    from workbench.pipeline import source_digest
-    from workbench.store import read_credit
     from workbench.terminal import number
 
     target = get(to)
-    table, made_by = read_credit(credit)
     imported = read([log], format, mapping)
-    found = source_digest(imported.report.files)
-    if found != made_by["log"]["sha256"]:
-        print(f"note: {credit} was made from another file than {log}", file=sys.stderr)
+    table, made_by = credit_of(credit, imported, log)
     frame = imported.validated.log
     manifest = target(frame, table, made_by, directory, **field_values(params))
     for part in ("counts", "checks"):
