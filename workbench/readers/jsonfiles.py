@@ -84,6 +84,21 @@ def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
         findings.problem("file", "has text behind its JSON array", str(path))
 
 
+def json_object(path: Path, findings: Findings) -> Record | None:
+    """The object that a whole file is; None where it is damaged or something else."""
+    try:
+        text = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        findings.problem("file", "is not JSON", f"{path} ({_reason(error, text)})")
+        return None
+    return checked_record(value, text, findings, str(path))
+
+
 def checked_record(value: Any, text: str, findings: Findings, place: str) -> Record | None:
     r"""A decoded value if it is an object, its lone surrogates (`"\ud83d"`) replaced.
 
