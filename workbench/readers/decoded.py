@@ -36,6 +36,11 @@ _LLAMA = _Marks(
 _BARE = _Marks(
     start=re.compile(r"(?:^|(?<=\n))" + _ROLE + r"[ \t]*(?:\n+|$)"), end=re.compile(r"(?!)")
 )
+_ASKING = (
+    "<|im_start|>assistant\n",
+    "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "\nassistant\n",
+)
 
 
 def decoded_turns(prompt: str, response: str) -> list[Turn]:
@@ -63,6 +68,15 @@ def numbered_turns(texts: Sequence[str], acts: Sequence[int]) -> list[Turn]:
     """The steps of a conversation of which the texts are known and which of them are the policy's."""
     roles = ["assistant" if at in acts else "user" for at in range(len(texts))]
     return turns([{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)])
+
+
+def prompt_and_rest(conversation: str) -> tuple[str, str]:
+    """A decoded conversation cut behind the mark that lets the assistant speak for the first time."""
+    for mark in _ASKING:
+        before, found, after = conversation.partition(mark)
+        if found:
+            return before + found, after
+    return conversation, ""
 
 
 def _marks(text: str) -> _Marks:

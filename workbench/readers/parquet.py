@@ -32,12 +32,8 @@ class Parquet:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The rows as they are, renamed."""
         findings = Findings()
-        try:
-            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            hint = "it is damaged, cut off or no Parquet file; write it anew"
-            rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
-            findings.problem("file", rule, str(path), hint)
+        frame = table(path, findings)
+        if frame is None:
             return Part(frame=pl.DataFrame(), findings=findings)
         frame, renamed = rename(frame.with_columns(_CATEGORIES.cast(pl.String)), columns)
         if not {"source_file", "source_line"} & set(frame.columns):
@@ -45,20 +41,31 @@ class Parquet:
         return Part(frame=_json_messages(frame), findings=findings, renamed=renamed)
 
 
+def table(path: Path, findings: Findings) -> pl.DataFrame | None:
+    """All rows of a Parquet file; None where it cannot be read."""
+    try:
+        return pl.read_parquet(path, glob=False, hive_partitioning=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        hint = "it is damaged, cut off or no Parquet file; write it anew"
+        rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
+        findings.problem("file", rule, str(path), hint)
+        return None
+
+
 def _json_messages(frame: pl.DataFrame) -> pl.DataFrame:
     if "messages" not in frame.columns or not isinstance(frame.schema["messages"], pl.List):
         return frame
     texts = [
-        None if messages is None else canonical_json(_without_nulls(messages))
+        None if messages is None else canonical_json(without_nulls(messages))
         for messages in frame["messages"].to_list()
     ]
     return frame.with_columns(pl.Series("messages", texts, dtype=pl.String))
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """Messages without the keys that only their table had: every row has every field there."""
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [without_nulls(item) for item in value]
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value

@@ -34,11 +34,6 @@ def kept_fields(record: Mapping[str, Any], used: Collection[str]) -> dict[str, A
     }
 
 
-def as_json(value: Any) -> str | None:
-    """An object or list as JSON text, kept in one column; nothing where it is empty."""
-    return canonical_json(value) if value else None
-
-
 def step_of_name(path: Path, pattern: str) -> int | None:
     """The training step that a trainer writes into the name of its file, where the records lack it.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.readers.messages import Turn
 from workbench.readers.rows import numbers
 
 _ALIKE = 1e-9
@@ -51,6 +52,28 @@ def _common(step: StepTokens) -> float | None:
     if not sampled or max(sampled) - min(sampled) > _ALIKE * max(1.0, abs(sampled[0])):
         return None
     return sampled[0]
+
+
+def token_turns(steps: Sequence[StepTokens]) -> list[Turn]:
+    """Steps of which nothing but tokens is known: their ids, as text, stand for what was said.
+
+    Equal ids are equal texts, so states and actions compare as they would in words. There are no
+    messages, and whoever uses this leaves that column empty.
+    """
+    said, seen = [], 0
+    for step in steps:
+        prompt, response = step.prompt or (), step.response or ()
+        said.append((_words(prompt[seen:]), _words(response)))
+        seen = len(prompt) + len(response)
+    answers = [observation for observation, _ in said[1:]]
+    return [
+        Turn(observation=observation, action=action, next_observation=answer, messages="")
+        for (observation, action), answer in zip(said, [*answers, None], strict=True)
+    ]
+
+
+def _words(ids: Sequence[int]) -> str:
+    return " ".join(map(str, ids))
 
 
 def mask(value: Any) -> list[int] | None:

@@ -18,7 +18,7 @@ from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, action_text, canonical_json, observation_text, turns
-from workbench.readers.records import as_json, is_cut, of_step, whole
+from workbench.readers.records import is_cut, of_step, whole
 from workbench.readers.rows import StepRows, number, token_ids
 from workbench.readers.sniffing import first_record
 from workbench.readers.tokens import StepTokens, mask, same_lengths, spread, token_columns
@@ -138,7 +138,7 @@ def _add_trace(
             "excluded": None if trace.get("ok", True) else f"the rollout failed ({unfinished})",
             "stop_condition": stop,
             "branches": branches,
-            "metrics": as_json(trace.get("metrics")),
+            "metrics": trace.get("metrics") or None,
         },
         last_fields={
             "done": bool(trace.get("is_completed")),

@@ -1,0 +1,132 @@
+"""TRL completions: `completions_<step>.parquet` of `log_completions=True`, one rollout a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import ParameterError
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn, turns
+from workbench.readers.parquet import table, without_nulls
+from workbench.readers.records import digest, kept_fields, of_step, whole
+from workbench.readers.rows import StepRows, number
+from workbench.readers.sniffing import parquet_columns
+
+_COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
+
+
+@reader("trl", description="TRL completions Parquet of GRPO and its kin, one rollout a row")
+class Trl:
+    """Steps are the assistant messages of the completion; a group is one prompt at one step.
+
+    Columns of reals between `completion` and `advantage` are taken for rewards (`aux_reward_<name>`)
+    and the outcome is their sum without NaN, as TRL adds them with its default weights; NaN in all
+    of them is an unscorable rollout. With other weights, or where such a column is no reward, name
+    the outcome with a mapping of `reward`. Tables hold every argument of every tool call for each
+    of them, so arguments that are null are left out.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """The columns that TRL writes."""
+        return parquet_columns(path, head).keys() >= _COLUMNS
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all rows; `columns` may name the reward to take."""
+        refuse_mapping(columns, "TRL completions", but="reward")
+        findings, rows = Findings(), StepRows()
+        frame = table(path, findings)
+        if frame is None:
+            return Part(frame=pl.DataFrame(), findings=findings)
+        rewards = _rewards(frame, columns.get("reward"), findings, path)
+        for line, record in enumerate(frame.iter_rows(named=True), start=1):
+            _add(rows, record, rewards, line, findings, f"{path}:{line}")
+        return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
+
+
+def _rewards(
+    frame: pl.DataFrame, told: str | None, findings: Findings, path: Path
+) -> tuple[str, ...]:
+    """The columns whose sum is the outcome."""
+    if told is not None:
+        if told not in frame.columns:
+            raise ParameterError(
+                f"the column mapping names {told!r}, which {path} does not have; "
+                f"found {frame.columns}"
+            )
+        return (told,)
+    names = frame.columns
+    between = names[names.index("completion") + 1 : names.index("advantage")]
+    found = tuple(name for name in between if frame.schema[name].is_float())
+    if not found:
+        findings.notice("no column holds rewards: rewards are null", str(path))
+    elif len(found) > 1:
+        findings.notice(f"the reward is the sum of {list(found)}; weights are not logged", str(path))
+    return found
+
+
+def _add(
+    rows: StepRows,
+    record: Record,
+    rewards: Sequence[str],
+    line: int,
+    findings: Findings,
+    place: str,
+) -> None:
+    try:
+        step = whole(record["step"])
+        prompt = _messages(record["prompt"], "user")
+        said = _turns(prompt, record["completion"])
+        scores = {name: number(record.get(name)) for name in rewards}
+    except ValueError as error:
+        findings.problem("completion", str(error), place)
+        return
+    if not said:
+        findings.drop("completion", "holds no assistant message, so no step", place)
+        return
+    advantage = record["advantage"]
+    rows.add(
+        said,
+        line=line,
+        outcome=_sum([score for score in scores.values() if score is not None]),
+        fields={
+            "group_id": of_step(step, digest(prompt)),
+            "trajectory_id": None,
+            "train_step": step,
+            "logged_advantage": None if isinstance(advantage, list) else advantage,
+        }
+        | kept_fields(record, _COLUMNS | set(rewards)),
+        last_fields={f"aux_reward_{name}": score for name, score in scores.items()},
+    )
+
+
+def _sum(scores: Sequence[float]) -> float | None:
+    """The sum without NaN; NaN where nothing else is there, None where nothing is."""
+    finite = [score for score in scores if score == score]  # noqa: PLR0124  NaN is no score
+    if finite:
+        return sum(finite)
+    return scores[0] if scores else None
+
+
+def _turns(prompt: list[Record], completion: Any) -> list[Turn]:
+    answer = _messages(completion, "assistant")
+    return turns([*prompt, *answer], range(len(prompt), len(prompt) + len(answer)))
+
+
+def _messages(given: Any, role: str) -> list[Record]:
+    """Messages without the keys that only their table has, or text as one message.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(given, str):
+        return [{"role": role, "content": given}]
+    if not isinstance(given, list):
+        raise ValueError("is neither text nor a list of messages")
+    messages: list[Record] = without_nulls(given)
+    return messages
