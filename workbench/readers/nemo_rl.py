@@ -14,16 +14,21 @@ from workbench.readers.messages import Turn
 from workbench.readers.records import digest, of_step, step_of_name, whole
 from workbench.readers.rows import StepRows, checked_values, number, numbers, token_ids
 from workbench.readers.sniffing import first_record
-from workbench.readers.tokens import StepTokens, mask, runs, same_lengths, token_columns, token_turns
+from workbench.readers.tokens import (
+    StepTokens,
+    mask,
+    runs,
+    same_lengths,
+    token_columns,
+    token_turns,
+)
 
 _KEYS = frozenset({"content", "rewards", "token_ids", "token_loss_mask"})
 
 
 def _one(convert: Any) -> Any:
     """A converter that takes the value of a list of one, as NeMo-RL writes some scalars."""
-    return lambda value: convert(
-        value[0] if isinstance(value, list) and len(value) == 1 else value
-    )
+    return lambda value: convert(value[0] if isinstance(value, list) and len(value) == 1 else value)
 
 
 _CONVERTERS = {
@@ -74,7 +79,10 @@ def _add(
     ids, sampled = values["token_ids"], values["token_loss_mask"]
     try:
         same_lengths(
-            {name: values[name] for name in ("token_loss_mask", "advantages", "generation_logprobs")},
+            {
+                name: values[name]
+                for name in ("token_loss_mask", "advantages", "generation_logprobs")
+            },
             len(ids),
             "tokens",
         )
@@ -122,9 +130,7 @@ def _tokens(values: Mapping[str, Any], stretch: tuple[int, int]) -> StepTokens:
     )
 
 
-def _turns(
-    content: Any, stretches: Sequence[tuple[int, int]], *, ended: bool
-) -> list[Turn] | None:
+def _turns(content: Any, stretches: Sequence[tuple[int, int]], *, ended: bool) -> list[Turn] | None:
     """The steps as text, if there are as many as stretches of sampled tokens.
 
     Args:

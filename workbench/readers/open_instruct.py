@@ -92,6 +92,5 @@ def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: s
             "finish_reason": values["finish_reason"],
             "dataset": record.get("dataset"),
         },
-        step_fields=token_columns([tokens])
-        | {"logged_advantage": [advantage], "messages": [None]},
+        step_fields=token_columns([tokens]) | {"logged_advantage": [advantage], "messages": [None]},
     )

@@ -31,6 +31,7 @@ class ImportReport:
         quarantined_rows: Rows of trajectories that were set aside.
         quarantined: The rules that those broke.
         missing_token_ids: Share of the rows without `response_ids`.
+        reconstructed: What the reader inferred (column `reconstructed`) -> share of the rows.
         null_rewards: Rows whose reward is null.
         nonfinite_rewards: Rows whose reward is NaN or infinite.
         renamed: Canonical name -> the name it had.
@@ -50,6 +51,7 @@ class ImportReport:
     quarantined_rows: int
     quarantined: tuple[Problem, ...]
     missing_token_ids: float
+    reconstructed: Mapping[str, float]
     null_rewards: int
     nonfinite_rewards: int
     renamed: Mapping[str, str]
@@ -78,6 +80,10 @@ class ImportReport:
             f"rollouts a group  {sizes}",
             f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite",
             f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
+        ]
+        lines += [
+            f"reconstructed     {what} of {share:.1%} of the rows"
+            for what, share in self.reconstructed.items()
         ]
         if self.renamed:
             names = ", ".join(f"{new} from {old}" for new, old in self.renamed.items())
@@ -121,6 +127,7 @@ def import_report(
         quarantined_rows=validated.quarantined.height,
         quarantined=validated.problems,
         missing_token_ids=_missing_token_ids(log),
+        reconstructed=_reconstructed(log),
         null_rewards=log["reward"].null_count(),
         nonfinite_rewards=int((~log["reward"].drop_nulls().is_finite()).sum()),
         renamed={**renamed, **validated.renamed},
@@ -144,3 +151,11 @@ def _missing_token_ids(log: pl.DataFrame) -> float:
     if "response_ids" not in log.columns:
         return 1.0
     return log["response_ids"].null_count() / log.height
+
+
+def _reconstructed(log: pl.DataFrame) -> dict[str, float]:
+    """What readers say in the column `reconstructed`, which is null where all was logged."""
+    if "reconstructed" not in log.columns:
+        return {}
+    counts = log["reconstructed"].drop_nulls().value_counts().sort("reconstructed")
+    return {what: count / log.height for what, count in counts.iter_rows()}

@@ -66,7 +66,9 @@ def _rewards(
     if not found:
         findings.notice("no column holds rewards: rewards are null", str(path))
     elif len(found) > 1:
-        findings.notice(f"the reward is the sum of {list(found)}; weights are not logged", str(path))
+        findings.notice(
+            f"the reward is the sum of {list(found)}; weights are not logged", str(path)
+        )
     return found
 
 

@@ -99,7 +99,9 @@ def _add_episode(
     for number_of_trace, trace in enumerate(traces):
         where = place if len(traces) == 1 else f"{place} trace {number_of_trace}"
         if _object(trace.get("agent")).get("trainable") is False:
-            findings.drop("agent", "is not trained, so the trace holds no step of the policy", where)
+            findings.drop(
+                "agent", "is not trained, so the trace holds no step of the policy", where
+            )
             continue
         try:
             _add_trace(rows, episode, trace, line, findings, where)
@@ -119,7 +121,9 @@ def _add_trace(
     if branches > 1:
         findings.notice("traces have several branches; steps stand in order of sampling", place)
     calls = {
-        call["node"]: call for call in _objects(trace.get("calls")) if isinstance(call.get("node"), int)
+        call["node"]: call
+        for call in _objects(trace.get("calls"))
+        if isinstance(call.get("node"), int)
     }
     made = [calls.get(node.position, {}) for node in steps]
     reasons = [_text(call.get("finish_reason")) for call in made]

@@ -152,14 +152,18 @@ def _rollout(record: Record, findings: Findings, place: str) -> _Rollout:
     if not all(isinstance(item, dict) for item in logged):
         raise ValueError("trajectory holds an item that is no object")
     if len(logged) != len(said):
-        findings.notice("steps are the items of `trajectory`, which the completion has not all", place)
+        findings.notice(
+            "steps are the items of `trajectory`, which the completion has not all", place
+        )
     made = []
     for item in logged:
         before = _messages(item.get("prompt"), "user")
         after = _messages(item.get("completion"), "assistant")
         steps = turns([*before, *after], range(len(before), len(before) + len(after)))
         if len(steps) != 1:
-            raise ValueError(f"an item of trajectory holds {len(steps)} assistant messages, not one")
+            raise ValueError(
+                f"an item of trajectory holds {len(steps)} assistant messages, not one"
+            )
         made += steps
     return _Rollout(turns=made, columns=token_columns([_tokens(item) for item in logged]))
 

@@ -92,13 +92,14 @@ def _row(record: Record, line: int, findings: Findings, place: str) -> dict[str,
     } | kept_fields(record, _CONVERTERS.keys() | {"anchor_obs"})
 
 
-def said(prompt: str, response: str) -> dict[str, str | None]:
-    """Action, thought and messages of a step."""
+def said(prompt: str, response: str) -> dict[str, Any]:
+    """Action, thought and messages of a step, and whether the action was tagged as one."""
     action, thought = _ACTION.search(response), _THOUGHT.search(response)
     messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
     return {
         "action": action.group(1).strip() if action else response,
         "thought": thought.group(1).strip() if thought else None,
+        "tagged": action is not None,
         "messages": canonical_json(messages),
     }
 
