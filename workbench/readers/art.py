@@ -25,7 +25,7 @@ class Art:
     """Steps are the messages that are marked trainable; the reward is the outcome.
 
     An assistant message that is not trainable was put into the context and is history. A group is
-    a `group_index` of one file. Split and step are taken from where the file lies, as ART writes it.
+    a `group_index` of one file. Split and step are those of the path, as ART writes it.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -41,12 +41,18 @@ class Art:
             return Part(frame=pl.DataFrame(), findings=findings)
         step = step_of_name(path, r"/(\d+)\.parquet$")
         for line, record in enumerate(frame.iter_rows(named=True), start=1):
-            _add(rows, record, path, step, line, findings)
+            _add(rows, record, path, line, step=step, findings=findings)
         return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
 
 
 def _add(
-    rows: StepRows, record: Record, path: Path, step: int | None, line: int, findings: Findings
+    rows: StepRows,
+    record: Record,
+    path: Path,
+    line: int,
+    *,
+    step: int | None,
+    findings: Findings,
 ) -> None:
     place = f"{path}:{line}"
     group = record["group_index"]

@@ -50,7 +50,8 @@ def decoded_turns(prompt: str, response: str) -> list[Turn]:
     What the assistant says in the prompt is history and no step.
 
     Example:
-        >>> first, second = decoded_turns("user\ngo\nassistant\n", "look\nuser\na key\nassistant\ntake")
+        >>> answer = "look\nuser\na key\nassistant\ntake"
+        >>> first, second = decoded_turns("user\ngo\nassistant\n", answer)
         >>> first.action, second.observation, second.action
         ('look', 'a key', 'take')
     """
@@ -65,13 +66,13 @@ def decoded_turns(prompt: str, response: str) -> list[Turn]:
 
 
 def numbered_turns(texts: Sequence[str], acts: Sequence[int]) -> list[Turn]:
-    """The steps of a conversation of which the texts are known and which of them are the policy's."""
+    """The steps of a conversation of which only texts are known, and which are the policy's."""
     roles = ["assistant" if at in acts else "user" for at in range(len(texts))]
     return turns([{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)])
 
 
 def prompt_and_rest(conversation: str) -> tuple[str, str]:
-    """A decoded conversation cut behind the mark that lets the assistant speak for the first time."""
+    """A decoded conversation cut behind the mark that lets the assistant speak first."""
     for mark in _ASKING:
         before, found, after = conversation.partition(mark)
         if found:

@@ -42,6 +42,7 @@ _CONVERTERS = {
     "generation_logprobs": numbers,
 }
 _REQUIRED = frozenset({"token_ids", "token_loss_mask"})
+_A_TOKEN = ("token_loss_mask", "advantages", "generation_logprobs")
 
 
 @reader("nemo-rl", description="NeMo-RL train_data JSONL with tokens, one rollout a line")
@@ -65,12 +66,18 @@ class NemoRl:
         if step is None:
             findings.notice("the name of the file has no training step", str(path))
         for line, record in json_lines(path, findings):
-            _add(rows, record, step, line, findings, f"{path}:{line}")
+            _add(rows, record, line, findings, f"{path}:{line}", step=step)
         return Part(frame=rows.frame(), findings=findings)
 
 
 def _add(
-    rows: StepRows, record: Record, step: int | None, line: int, findings: Findings, place: str
+    rows: StepRows,
+    record: Record,
+    line: int,
+    findings: Findings,
+    place: str,
+    *,
+    step: int | None,
 ) -> None:
     optional = _CONVERTERS.keys() - _REQUIRED
     values = checked_values(record, _CONVERTERS, findings, place, optional=optional)
@@ -79,10 +86,7 @@ def _add(
     ids, sampled = values["token_ids"], values["token_loss_mask"]
     try:
         same_lengths(
-            {
-                name: values[name]
-                for name in ("token_loss_mask", "advantages", "generation_logprobs")
-            },
+            {name: values[name] for name in _A_TOKEN},
             len(ids),
             "tokens",
         )

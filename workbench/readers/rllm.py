@@ -31,7 +31,14 @@ _CONVERTERS = {
     "termination_reason": text,
 }
 _SUM_WITHIN = 1e-6
-_LIMITS = frozenset({"max_turns_exceeded", "max_prompt_length_exceeded", "max_response_length_exceeded", "timeout"})  # fmt: skip
+_LIMITS = frozenset(
+    {
+        "max_turns_exceeded",
+        "max_prompt_length_exceeded",
+        "max_response_length_exceeded",
+        "timeout",
+    }
+)
 
 
 @reader("rllm", description="rLLM episodes, one JSON file or one line each")
@@ -80,7 +87,9 @@ def _add(rows: StepRows, episode: Record, line: int, findings: Findings, place: 
     for at, trajectory in enumerate(trajectories):
         where = place if len(trajectories) == 1 else f"{place} trajectory {at}"
         try:
-            _add_trajectory(rows, episode, values, trajectory, line, findings, where)
+            _add_trajectory(
+                rows, episode | values, trajectory, line=line, findings=findings, place=where
+            )
         except ValueError as error:
             findings.problem("trajectories", str(error), where)
 
@@ -88,8 +97,8 @@ def _add(rows: StepRows, episode: Record, line: int, findings: Findings, place: 
 def _add_trajectory(
     rows: StepRows,
     episode: Record,
-    values: Mapping[str, Any],
     trajectory: Any,
+    *,
     line: int,
     findings: Findings,
     place: str,
@@ -100,11 +109,11 @@ def _add_trajectory(
     if not steps:
         findings.drop("steps", "the trajectory has none", place)
         return
-    step, episode_id = values["training_step"], values["episode_id"]
+    step, episode_id = episode["training_step"], episode["episode_id"]
     name = trajectory.get("name") or "agent"
     task = episode_id.rpartition(":")[0] or identity(episode.get("task_hash")) or episode_id
     outcome, rewards = _rewards(trajectory, steps, findings, place)
-    reason = values["termination_reason"]
+    reason = episode["termination_reason"]
     said = _answered([_turn(item) for item in steps])
     rows.add(
         said,
@@ -115,7 +124,7 @@ def _add_trajectory(
             "group_id": of_step(step, f"{task}/{name}"),
             "trajectory_id": of_step(step, f"{episode_id}/{trajectory.get('uid') or name}"),
             "train_step": step,
-            "success": values["is_correct"],
+            "success": episode["is_correct"],
             "agent_id": name,
             "task": episode.get("task"),
             "metrics": episode.get("metrics") or None,

@@ -59,14 +59,20 @@ class SkyRl:
         findings, rows = Findings(), StepRows()
         step = step_of_name(path, r"global_step_(\d+)")
         for line, record in json_lines(path, findings):
-            _add(rows, record, step, line, findings, f"{path}:{line}")
+            _add(rows, record, line, findings, f"{path}:{line}", step=step)
         if len(rows):
             findings.notice("turns are told apart by the role marks in decoded text", str(path))
         return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
 
 
 def _add(
-    rows: StepRows, record: Record, step: int | None, line: int, findings: Findings, place: str
+    rows: StepRows,
+    record: Record,
+    line: int,
+    findings: Findings,
+    place: str,
+    *,
+    step: int | None,
 ) -> None:
     optional = _CONVERTERS.keys() - _REQUIRED
     values = checked_values(record, _CONVERTERS, findings, place, optional=optional)

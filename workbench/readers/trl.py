@@ -25,10 +25,10 @@ _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
 class Trl:
     """Steps are the assistant messages of the completion; a group is one prompt at one step.
 
-    Columns of reals between `completion` and `advantage` are taken for rewards (`aux_reward_<name>`)
-    and the outcome is their sum without NaN, as TRL adds them with its default weights; NaN in all
-    of them is an unscorable rollout. With other weights, or where such a column is no reward, name
-    the outcome with a mapping of `reward`. Tables hold every argument of every tool call for each
+    Columns of reals between `completion` and `advantage` are taken for rewards, and kept as
+    `aux_reward_<name>`; the outcome is their sum without NaN, as TRL adds them with its default
+    weights; NaN in all of them is an unscorable rollout. With other weights, or where such a column
+    is no reward, name the outcome with a mapping of `reward`. Tables hold every argument of every tool call for each
     of them, so arguments that are null are left out.
     """
 
@@ -45,7 +45,7 @@ class Trl:
             return Part(frame=pl.DataFrame(), findings=findings)
         rewards = _rewards(frame, columns.get("reward"), findings, path)
         for line, record in enumerate(frame.iter_rows(named=True), start=1):
-            _add(rows, record, rewards, line, findings, f"{path}:{line}")
+            _add(rows, record, line, findings, f"{path}:{line}", rewards=rewards)
         return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
 
 
@@ -75,10 +75,11 @@ def _rewards(
 def _add(
     rows: StepRows,
     record: Record,
-    rewards: Sequence[str],
     line: int,
     findings: Findings,
     place: str,
+    *,
+    rewards: Sequence[str],
 ) -> None:
     try:
         step = whole(record["step"])

@@ -104,13 +104,19 @@ def _add_episode(
             )
             continue
         try:
-            _add_trace(rows, episode, trace, line, findings, where)
+            _add_trace(rows, episode, trace, line=line, findings=findings, place=where)
         except ValueError as error:
             findings.problem("traces", str(error), where)
 
 
 def _add_trace(
-    rows: StepRows, episode: Record, trace: Record, line: int, findings: Findings, place: str
+    rows: StepRows,
+    episode: Record,
+    trace: Record,
+    *,
+    line: int,
+    findings: Findings,
+    place: str,
 ) -> None:
     nodes = list(_nodes(trace.get("nodes")))
     steps = [node for node in nodes if node.sampled]
@@ -121,9 +127,9 @@ def _add_trace(
     if branches > 1:
         findings.notice("traces have several branches; steps stand in order of sampling", place)
     calls = {
-        call["node"]: call
+        node: call
         for call in _objects(trace.get("calls"))
-        if isinstance(call.get("node"), int)
+        if isinstance(node := call.get("node"), int)
     }
     made = [calls.get(node.position, {}) for node in steps]
     reasons = [_text(call.get("finish_reason")) for call in made]
@@ -203,12 +209,13 @@ def _nodes(given: Any) -> Iterator[_Node]:
         if parent is not None and not 0 <= parent < position:
             raise ValueError(f"the parent of node {position} is {parent}, not an earlier node")
         above = None if parent is None else nodes[parent]
-        owner, new, sequence = None, [], []
+        owner: int | None = None
+        new: list[int] = []
+        sequence: list[int] | None = []
         if above is not None:
             owner = above.position if above.sampled else above.owner
             new = [] if above.sampled else [*above.new, above.position]
-            known = above.sequence is not None and above.tokens is not None
-            sequence = [*above.sequence, *above.tokens] if known else None
+            sequence = _joined(above.sequence, above.tokens)
         nodes.append(
             _Node(
                 position=position,
@@ -223,6 +230,10 @@ def _nodes(given: Any) -> Iterator[_Node]:
             )
         )
     yield from nodes
+
+
+def _joined(before: Sequence[int] | None, own: Sequence[int] | None) -> list[int] | None:
+    return None if before is None or own is None else [*before, *own]
 
 
 def _turn(node: _Node, nodes: Sequence[_Node]) -> Turn:

@@ -1,4 +1,4 @@
-"""verifiers before v1: `results.jsonl` of `vf-eval`, one rollout a line, `metadata.json` beside it."""
+"""verifiers before v1: `results.jsonl` of `vf-eval`, a rollout a line, and its `metadata.json`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class VerifiersLegacy:
         findings, rows = Findings(), StepRows()
         run = _run(path, findings)
         for line, record in json_lines(path, findings):
-            _add(rows, record, run, line, findings, f"{path}:{line}")
+            _add(rows, record, line, findings, f"{path}:{line}", run=run)
         return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
 
 
@@ -83,10 +83,11 @@ def _run(path: Path, findings: Findings) -> dict[str, str | None]:
 def _add(
     rows: StepRows,
     record: Record,
-    run: Mapping[str, str | None],
     line: int,
     findings: Findings,
     place: str,
+    *,
+    run: Mapping[str, str | None],
 ) -> None:
     values = checked_values(record, _CONVERTERS, findings, place, optional=_CONVERTERS)
     if values is None:
@@ -102,7 +103,7 @@ def _add(
     example = values["example_id"]
     task = digest(_messages(record["prompt"], "user")) if example is None else f"example-{example}"
     of_run = "--".join(filter(None, run.values()))
-    error = record.get("error")
+    failure = record.get("error")
     stop = record.get("stop_condition")
     measures = record.get("metrics") or {
         key: value
@@ -118,7 +119,7 @@ def _add(
             "trajectory_id": None,
             "model": run["model"],
             "env": run["env"],
-            "excluded": f"the rollout failed ({_said(error)})" if error else None,
+            "excluded": f"the rollout failed ({_said(failure)})" if failure else None,
             "metrics": measures or None,
         },
         last_fields={
@@ -143,7 +144,7 @@ def _rollout(record: Record, findings: Findings, place: str) -> _Rollout:
     Raises:
         ValueError: Its messages or tokens are malformed.
     """
-    prompt = _messages(record["prompt"] if "prompt" in record else None, "user")
+    prompt = _messages(record.get("prompt"), "user")
     completion = _messages(record.get("completion"), "assistant")
     said = turns([*prompt, *completion], range(len(prompt), len(prompt) + len(completion)))
     logged = record.get("trajectory")

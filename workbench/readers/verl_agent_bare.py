@@ -1,10 +1,10 @@
 """verl-agent dumps as the trainer writes them: one step a line, with nothing that says of what.
 
 Group, trajectory and step are not in the file, its rows are permuted, and some were copied at
-random to fill the batch. What is left is the prompt: the templates of ALFWorld and WebShop state how
-many steps were taken, and show the last few observations and actions. From these the steps are
-chained again, and the report says how well that went. The hook of docs/verl_agent_hook.md makes all
-of this unnecessary.
+random to fill the batch. What is left is the prompt: the templates of ALFWorld and WebShop state
+how many steps were taken, and show the last few observations and actions. From these the steps are
+chained again, and the report says how well that went. The hook of docs/verl_agent_hook.md makes
+all of this unnecessary.
 """
 
 from __future__ import annotations
