@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import random
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,7 +183,7 @@ def test_runs_are_the_stretches_of_ones(sampled: list[int]):
     found = runs(sampled)
     assert sum(end - start for start, end in found) == sum(sampled)
     assert all(all(sampled[start:end]) for start, end in found)
-    assert all(after > end for (_, end), (after, _) in zip(found, found[1:], strict=False))
+    assert all(after > end for (_, end), (after, _) in itertools.pairwise(found))
 
 
 def test_branches_keep_the_order_of_sampling_and_each_its_own_context(tmp_path: Path):
@@ -345,8 +348,8 @@ def test_a_saved_trajectory_gives_tokens_and_advantages(tmp_path: Path):
     assert log["response_ids"].to_list() == [[2, 3], None]
     assert log["response_mask"].to_list() == [[1, 1], None]
     assert log["logged_advantage"].to_list() == [0.5, None]
+    items[0]["tokens"] = tokens | {"completion_logprobs": [-0.5]}
     with pytest.raises(LogError, match="logprobs has 1 values for 2 completion tokens"):
-        items[0]["tokens"] = tokens | {"completion_logprobs": [-0.5]}
         read([written(tmp_path, [result(trajectory=items)])])
 
 
@@ -551,8 +554,8 @@ def test_a_bare_dump_of_real_rollouts_is_chained_and_every_doubt_is_marked(
     assert imported.report.rollouts == {8: 16}
     origin = {line: (name, taken) for line, (_, name, taken) in enumerate(rows, start=1)}
     right, doubtful = set(), set()
-    for (name,), steps in log.group_by("trajectory_id"):
-        steps = steps.sort("step_index")
+    for (name,), rows_of in log.group_by("trajectory_id"):
+        steps = rows_of.sort("step_index")
         found = [origin[line] for line in steps["source_line"]]
         assert [taken for _, taken in found] == steps["step_index"].to_list()
         right |= {name} if len({whose for whose, _ in found}) == 1 else set()
@@ -615,7 +618,7 @@ def test_rewards_of_trl_are_summed_without_nan(tmp_path: Path):
     assert "the reward is the sum of ['correct', 'form']" in str(imported.report)
     mapped = import_log([tmp_path], mapping={"columns": {"reward": "form"}}).validated.log
     assert mapped["reward"].is_nan().all()
-    with pytest.raises(ParameterError, match="names 'points', which .* does not have"):
+    with pytest.raises(ParameterError, match=r"names 'points', which .* does not have"):
         read([tmp_path], mapping={"columns": {"reward": "points"}})
 
 
@@ -627,18 +630,17 @@ def test_trl_without_rewards_has_none_and_says_so(tmp_path: Path):
 
 
 def test_arguments_that_only_their_table_has_are_no_arguments(tmp_path: Path):
-    def call(**arguments: Any) -> list[dict[str, Any]]:
-        function = {"name": "f", "arguments": arguments}
-        said = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
-        return [said]
+    def row(**arguments: Any) -> dict[str, Any]:
+        call = {"function": {"name": "f", "arguments": arguments}}
+        said = {"role": "assistant", "content": "", "tool_calls": [call]}
+        prompt = [{"role": "user", "content": "q"}]
+        return {"step": 1, "prompt": prompt, "completion": [said], "r": 1.0, "advantage": 0.0}
 
-    frame = trl_frame(r=[0.0, 1.0]).with_columns(
-        pl.Series("completion", [call(x=1, y=None), call(x=None, y=2)]),
-        pl.Series("prompt", [[{"role": "user", "content": "q"}]] * 2),
-    )
-    frame.write_parquet(tmp_path / "x.parquet")
-    actions = log_of(tmp_path / "x.parquet")["action"].to_list()
-    assert actions == [
+    # As pandas writes it, the table gives every call the arguments of all.
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_pylist([row(x=1), row(y=2)]), path)
+    assert "y: int64" in str(pq.read_schema(path))
+    assert log_of(path)["action"].to_list() == [
         '{"arguments": {"x": 1}, "name": "f"}',
         '{"arguments": {"y": 2}, "name": "f"}',
     ]
@@ -852,20 +854,17 @@ def test_rewards_that_are_null_or_nan_exclude_and_are_counted(
 
 
 SAMPLE_FILES = {
-    path: form
-    for path, form in {
-        PRIME: "verifiers",
-        "vf_eval_0.1.14/results.jsonl": "verifiers-legacy",
-        "vf_eval_0.1.5/results.jsonl": "verifiers-legacy",
-        "verl_v1/12.jsonl": "verl",
-        "verl_legacy/12.jsonl": "verl",
-        "verl_agent_hooked/12.jsonl": "verl-agent",
-        "verl_agent_bare/12.jsonl": "verl-agent-bare",
-        "nemo_rl/train_data_step12.jsonl": "nemo-rl",
-        "open_instruct/demo_rollouts_000000.jsonl": "open-instruct",
-        "skyrl_eval/find_key.jsonl": "skyrl",
-        "areal/rollout/11/0.jsonl": "areal",
-    }.items()
+    PRIME: "verifiers",
+    "vf_eval_0.1.14/results.jsonl": "verifiers-legacy",
+    "vf_eval_0.1.5/results.jsonl": "verifiers-legacy",
+    "verl_v1/12.jsonl": "verl",
+    "verl_legacy/12.jsonl": "verl",
+    "verl_agent_hooked/12.jsonl": "verl-agent",
+    "verl_agent_bare/12.jsonl": "verl-agent-bare",
+    "nemo_rl/train_data_step12.jsonl": "nemo-rl",
+    "open_instruct/demo_rollouts_000000.jsonl": "open-instruct",
+    "skyrl_eval/find_key.jsonl": "skyrl",
+    "areal/rollout/11/0.jsonl": "areal",
 }
 
 
@@ -905,24 +904,23 @@ def test_files_of_two_trainers_in_one_folder_are_refused_by_name(tmp_path: Path)
     assert "1 of format 'verl-agent', at" in str(caught.value)
 
 
+_KEYS = st.text(max_size=3)
 _ANY: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | _KEYS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
     max_leaves=4,
-)  # fmt: skip
+)
 
 
 @given(st.sampled_from(sorted(SAMPLE_FILES)), st.data())
 def test_any_value_of_any_key_is_read_or_refused_with_its_line(name: str, data: st.DataObject):
     record = json.loads((SAMPLES / name).read_text().splitlines()[0])
-    changed: Mapping[str, Any] = record | {
-        data.draw(st.sampled_from(sorted(record))): data.draw(_ANY)
-    }
+    key = data.draw(st.sampled_from(sorted(record)))
+    refused = ""
     with tempfile.TemporaryDirectory() as folder:
-        path = written(Path(folder), [changed], "step_12.jsonl")
+        path = written(Path(folder), [record | {key: data.draw(_ANY)}], "step_12.jsonl")
         try:
-            log = import_log([path], format=SAMPLE_FILES[name]).validated.log
+            log_of(path, format=SAMPLE_FILES[name])
         except LogError as error:
-            assert f"{path}:1" in str(error) or "row" in str(error)
-        else:
-            assert log.height > 0
+            refused = str(error)
+    assert not refused or f"{path}:1" in refused

@@ -28,8 +28,8 @@ class Trl:
     Columns of reals between `completion` and `advantage` are taken for rewards, and kept as
     `aux_reward_<name>`; the outcome is their sum without NaN, as TRL adds them with its default
     weights; NaN in all of them is an unscorable rollout. With other weights, or where such a column
-    is no reward, name the outcome with a mapping of `reward`. Tables hold every argument of every tool call for each
-    of them, so arguments that are null are left out.
+    is no reward, name the outcome with a mapping of `reward`. Tables hold every argument of every
+    tool call for each of them, so arguments that are null are left out.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
