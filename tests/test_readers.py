@@ -306,13 +306,15 @@ def test_mixed_formats_are_refused_with_each_file_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"hello world", "no reader recognises it; formats are ["),
+        (b"hello world", "no reader recognises it; formats are ['"),
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        (b"\x1f\x8b\x08\x00rest", "compressed with gzip"),
+        (b"\x1f\x8b\x08\x00rest", "is damaged or cut off, as gzip"),
+        (b"\x28\xb5\x2f\xfdrest", "is damaged or cut off, as zstd"),
         (b"\x80\x04\x95pickled", "pickle, which can run any code and is never opened"),
-        ('{"messages": []}'.encode("utf-16"), "may be UTF-16"),
+        ('{"messages": []}'.encode("utf-16"), "hold no assistant message"),
+        ('{"messages": []}'.encode("utf-16")[:-1], "is damaged or cut off, as utf-16"),
         (b'{"key": 1}', "--format"),
         (b"PAR1", "cannot be read as Parquet"),
         (b"PAR1" + b"\0" * 200 + b"PAR1", "cannot be read as Parquet"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import whole
+from workbench.readers.records import parts_of_lines, whole
 from workbench.readers.rows import StepRows, checked_values, identity, number, text
 from workbench.readers.sniffing import first_record
 
@@ -41,15 +41,11 @@ class Areal:
         keys = first_record(path, head).keys()
         return keys >= {"task_id", "sample_idx", "prompt", "completion", "head_version"}
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "AReaL dumps")
-        findings, rows = Findings(), StepRows()
-        for line, record in json_lines(path, findings):
-            _add(rows, record, line, findings, f"{path}:{line}")
-        if len(rows):
-            findings.notice("turns are told apart by the role marks in decoded text", str(path))
-        return Part(frame=rows.frame(), findings=findings)
+        text = "turns are told apart by the role marks in decoded text"
+        return parts_of_lines(path, _add, notice=text)
 
 
 def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-
-import polars as pl
 
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
-from workbench.readers.parquet import table, without_nulls
-from workbench.readers.records import of_step, step_of_name
+from workbench.readers.parquet import parquet_columns, without_nulls
+from workbench.readers.records import of_step, parts_of_rows, step_of_name
 from workbench.readers.rows import StepRows, number
-from workbench.readers.sniffing import parquet_columns
 
 _COLUMNS = frozenset({"group_index", "reward", "messages", "group_metadata"})
 
@@ -30,31 +28,26 @@ class Art:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """The columns that ART writes."""
-        return parquet_columns(path, head).keys() >= _COLUMNS
+        return set(parquet_columns(path, head)) >= _COLUMNS
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "ART trajectories")
-        findings, rows = Findings(), StepRows()
-        frame = table(path, findings)
-        if frame is None:
-            return Part(frame=pl.DataFrame(), findings=findings)
         step = step_of_name(path, r"/(\d+)\.parquet$")
-        for line, record in enumerate(frame.iter_rows(named=True), start=1):
-            _add(rows, record, path, line, step=step, findings=findings)
-        return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
+        add = partial(_add, split=path.parent.name, step=step)
+        return parts_of_rows(path, add, numbered=True)
 
 
 def _add(
     rows: StepRows,
     record: Record,
-    path: Path,
     line: int,
-    *,
-    step: int | None,
     findings: Findings,
+    place: str,
+    *,
+    split: str,
+    step: int | None,
 ) -> None:
-    place = f"{path}:{line}"
     group = record["group_index"]
     if group is None:
         findings.problem("group_index", "is missing or null", place)
@@ -70,7 +63,6 @@ def _add(
     if not said:
         findings.drop("messages", "hold no trainable message, so no step", place)
         return
-    split = path.parent.name
     rows.add(
         said,
         line=line,

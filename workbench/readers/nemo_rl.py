@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns, numbered_turns, prompt_and_rest
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
-from workbench.readers.records import digest, of_step, step_of_name, whole
+from workbench.readers.records import digest, of_step, parts_of_lines, step_of_name, whole
 from workbench.readers.rows import StepRows, checked_values, number, numbers, token_ids
 from workbench.readers.sniffing import first_record
 from workbench.readers.tokens import (
@@ -58,16 +59,12 @@ class NemoRl:
         """Rewards with tokens and their loss mask."""
         return first_record(path, head).keys() >= _KEYS
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "NeMo-RL train data")
-        findings, rows = Findings(), StepRows()
         step = step_of_name(path, r"step_?(\d+)[^/]*$")
-        if step is None:
-            findings.notice("the name of the file has no training step", str(path))
-        for line, record in json_lines(path, findings):
-            _add(rows, record, line, findings, f"{path}:{line}", step=step)
-        return Part(frame=rows.frame(), findings=findings)
+        text = "the name of the file has no training step" if step is None else ""
+        return parts_of_lines(path, partial(_add, step=step), notice=text)
 
 
 def _add(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workbench.readers.base import Findings, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import is_cut, of_step, whole
+from workbench.readers.records import is_cut, of_step, parts_of_lines, whole
 from workbench.readers.rows import (
     StepRows,
     checked_values,
@@ -47,16 +47,11 @@ class OpenInstruct:
         """Tokens of prompt and response, with their numbers."""
         return first_record(path, head).keys() >= _KEYS
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """One step a rollout; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "open-instruct rollouts")
-        findings, rows = Findings(), StepRows()
-        for line, record in json_lines(path, findings):
-            _add(rows, record, line, findings, f"{path}:{line}")
-        if len(rows):
-            text = "rollouts have no text: token ids stand for it, and each response is one step"
-            findings.notice(text, str(path))
-        return Part(frame=rows.frame(), findings=findings)
+        text = "rollouts have no text: token ids stand for it, and each response is one step"
+        return parts_of_lines(path, _add, notice=text)
 
 
 def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:

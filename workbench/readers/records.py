@@ -1,19 +1,73 @@
-"""What readers of trainers' files share: ids out of content, keys that are kept, what is unsaid."""
+"""What readers of trainers' files share: records into parts, ids out of content, keys that stay."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.columns import STEP_LOG, known
+from workbench.readers.base import Findings, Part
+from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.messages import canonical_json
+from workbench.readers.parquet import parquet_frames
+from workbench.readers.rows import StepRows
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
+AddRecord = Callable[[StepRows, Record, int, Findings, str], None]
+"""Adds the steps of a record to the rows, or what is wrong with it to the findings.
+
+Its arguments: the rows, the record, its line, the findings, and its place in words.
+"""
+
 CUT = frozenset({"length", "max_length", "max_tokens"})
 """Reasons for stopping that mean that a limit cut the generation."""
+
+
+def parts_of_lines(
+    path: Path, add: AddRecord, *, numbered: bool = False, notice: str = ""
+) -> Iterator[Part]:
+    """The steps of a JSONL file, part by part.
+
+    Args:
+        path: The file; one part of it at a time is in memory.
+        add: What to do with a record.
+        numbered: As in `Part`.
+        notice: What there is to know of a file that holds a step.
+    """
+    findings, rows, is_empty = Findings(), StepRows(), True
+    lines = json_lines(path, findings)
+    for line, record in lines:
+        add(rows, record, line, findings, f"{path}:{line}")
+        if rows.is_full:
+            yield _part(rows, findings, numbered=numbered, done=lines.done)
+            rows, is_empty = StepRows(), False
+    if notice and not (is_empty and rows.frame().is_empty()):
+        findings.notice(notice, str(path))
+    yield _part(rows, findings, numbered=numbered)
+
+
+def parts_of_rows(path: Path, add: AddRecord, *, numbered: bool = False) -> Iterator[Part]:
+    """The steps of a Parquet file of which a row is a record, part by part; likewise."""
+    findings, line = Findings(), 0
+    for frame in parquet_frames(path, findings):
+        rows = StepRows()
+        for record in frame.iter_rows(named=True):
+            line += 1
+            add(rows, record, line, findings, f"{path}:{line}")
+        yield _part(rows, findings, numbered=numbered)
+    yield _part(StepRows(), findings, numbered=numbered)
+
+
+def _part(rows: StepRows, findings: Findings, *, numbered: bool, done: float = 1.0) -> Part:
+    """The rows with the findings so far, which begin anew."""
+    said = Findings()
+    said.include(findings)
+    findings.clear()
+    frame = rows.frame()
+    return Part(frame=frame, findings=said, numbered=numbered and frame.height > 0, done=done)
 
 
 def digest(*values: Any) -> str:

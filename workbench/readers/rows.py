@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.columns import known
+from workbench.columns import STEP_LOG, known
 from workbench.readers.base import Findings
 from workbench.readers.messages import Turn, canonical_json
 
@@ -22,7 +22,11 @@ _STEP_COLUMNS = (
     "messages",
     "source_line",
 )
+_KEPT = {*_STEP_COLUMNS, *(column.name for column in STEP_LOG if column.required)}
 _INT64 = 2**63
+Converter = Callable[[Any], Any]
+"""Makes the value of a JSON one, or raises a ValueError that says what is wrong with it."""
+_PART = 2**24  # characters; as Python objects and columns some ten times as many bytes
 
 
 class StepRows:
@@ -35,15 +39,18 @@ class StepRows:
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in _STEP_COLUMNS}
         self._height = 0
+        self._characters = 0
 
-    def __len__(self) -> int:
-        return self._height
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to make a part of them, so that no more of a file is in memory."""
+        return self._characters >= _PART
 
     def add(
         self,
         turns: Sequence[Turn],
         *,
-        line: int,
+        line: int | None = None,
         outcome: float | None = None,
         rewards: Sequence[float | None] | None = None,
         fields: Mapping[str, Any],
@@ -54,7 +61,7 @@ class StepRows:
 
         Args:
             turns: At least one.
-            line: `source_line` of the record.
+            line: `source_line` of the record; None where `step_fields` have one a step.
             outcome: Reward of the trajectory; None if it was not logged.
             rewards: One a step, where the format has them; then there is no outcome.
             fields: Column -> value of every step.
@@ -84,25 +91,32 @@ class StepRows:
             column += [None] * (self._height - len(column))
             column += values
         self._height += count
+        self._characters += sum(len(turn.messages) for turn in turns)
 
     def frame(self) -> pl.DataFrame:
-        """All rows; a field whose values are of several types becomes text."""
+        """All rows; a field whose values are of several types becomes text.
+
+        A field that has no value anywhere is left out, unless the step log requires it.
+        """
         return pl.DataFrame(
             [
                 series(name, values + [None] * (self._height - len(values)))
                 for name, values in self._columns.items()
+                if name in _KEPT or any(value is not None for value in values)
             ]
         )
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
-    """JSON values as a column: a step's own columns and known lists have the type of the step log.
-
-    Of the others, scalars of one type stay as they are, and everything else becomes JSON text.
-    """
+    """A column; a step's own ones and known lists have the type of the step log."""
     entry = known(name)
     if entry and (name in _STEP_COLUMNS or isinstance(entry.dtype, pl.List)):
         return pl.Series(name, values, dtype=entry.dtype)
+    return inferred(name, values)
+
+
+def inferred(name: str, values: Sequence[Any]) -> pl.Series:
+    """JSON values as a column: scalars of one type as they are, others as JSON text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         kinds = {float}
@@ -203,7 +217,7 @@ def numbers(value: Any) -> list[float] | None:
 
 def checked_values(
     record: Mapping[str, Any],
-    converters: Mapping[str, Callable[[Any], Any]],
+    converters: Mapping[str, Converter],
     findings: Findings,
     place: str,
     *,
@@ -213,7 +227,7 @@ def checked_values(
 
     Args:
         record: A JSON object.
-        converters: Key -> what makes its value, or raises a ValueError that says what is wrong.
+        converters: Key -> what makes its value.
         findings: Gets the first problem.
         place: Where the record stands.
         optional: Keys that may be missing or null.

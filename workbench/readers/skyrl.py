@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import digest, is_cut, of_step, step_of_name
+from workbench.readers.records import digest, is_cut, of_step, parts_of_lines, step_of_name
 from workbench.readers.rows import StepRows, checked_values, number, numbers, text
 from workbench.readers.sniffing import first_record
 
@@ -53,16 +54,12 @@ class SkyRl:
         """A prompt, a response and a score, under SkyRL's names."""
         return first_record(path, head).keys() >= _KEYS
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "SkyRL dumps")
-        findings, rows = Findings(), StepRows()
-        step = step_of_name(path, r"global_step_(\d+)")
-        for line, record in json_lines(path, findings):
-            _add(rows, record, line, findings, f"{path}:{line}", step=step)
-        if len(rows):
-            findings.notice("turns are told apart by the role marks in decoded text", str(path))
-        return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
+        add = partial(_add, step=step_of_name(path, r"global_step_(\d+)"))
+        text = "turns are told apart by the role marks in decoded text"
+        return parts_of_lines(path, add, numbered=True, notice=text)
 
 
 def _add(

@@ -1,4 +1,4 @@
-"""Helps for `sniff`: what the first record of a file looks like, and the schema of a table."""
+"""What the first record of a file looks like, for `sniff`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from workbench.readers.base import Findings
 from workbench.readers.jsonfiles import Record, json_lines
 
-_PARQUET = b"PAR1"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -36,14 +33,3 @@ def first_record(path: Path, head: bytes) -> Record:
         if isinstance(value, dict):
             return value
     return {}
-
-
-def parquet_columns(path: Path, head: bytes) -> dict[str, pl.DataType]:
-    """Column -> type of a Parquet file; empty where it is none or is damaged."""
-    if not head.startswith(_PARQUET):
-        return {}
-    try:
-        with path.open("rb") as file:  # polars would read brackets in a path as a pattern
-            return dict(pl.read_parquet_schema(file))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return {}

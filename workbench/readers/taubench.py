@@ -9,7 +9,7 @@ from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record, json_array, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
-from workbench.readers.rows import StepRows, checked_values, identity, number
+from workbench.readers.rows import Converter, StepRows, checked_values, identity, number
 
 _SOLVED_WITHIN = 1e-6
 
@@ -39,7 +39,12 @@ class TauBench:
 
 
 def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
-    converters = {"task_id": identity, "trial": identity, "reward": number, "traj": turns}
+    converters: dict[str, Converter] = {
+        "task_id": identity,
+        "trial": identity,
+        "reward": number,
+        "traj": turns,
+    }
     values = checked_values(record, converters, findings, place, optional={"reward"})
     if values is None:
         return

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.parquet import table, without_nulls
-from workbench.readers.records import digest, kept_fields, of_step, whole
+from workbench.readers.parquet import parquet_columns, parquet_schema, without_nulls
+from workbench.readers.records import digest, kept_fields, of_step, parts_of_rows, whole
 from workbench.readers.rows import StepRows, number
-from workbench.readers.sniffing import parquet_columns
 
 _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
 
@@ -34,41 +32,36 @@ class Trl:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """The columns that TRL writes."""
-        return parquet_columns(path, head).keys() >= _COLUMNS
+        return set(parquet_columns(path, head)) >= _COLUMNS
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; `columns` may name the reward to take."""
         refuse_mapping(columns, "TRL completions", but="reward")
-        findings, rows = Findings(), StepRows()
-        frame = table(path, findings)
-        if frame is None:
-            return Part(frame=pl.DataFrame(), findings=findings)
-        rewards = _rewards(frame, columns.get("reward"), findings, path)
-        for line, record in enumerate(frame.iter_rows(named=True), start=1):
-            _add(rows, record, line, findings, f"{path}:{line}", rewards=rewards)
-        return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
+        findings = Findings()
+        rewards = _rewards(path, columns.get("reward"), findings)
+        yield Part(frame=StepRows().frame(), findings=findings)
+        yield from parts_of_rows(path, partial(_add, rewards=rewards), numbered=True)
 
 
-def _rewards(
-    frame: pl.DataFrame, told: str | None, findings: Findings, path: Path
-) -> tuple[str, ...]:
-    """The columns whose sum is the outcome."""
+def _rewards(path: Path, told: str | None, findings: Findings) -> tuple[str, ...]:
+    """The columns whose sum is the outcome; none where the file cannot be read."""
+    schema = parquet_schema(path)
+    names = list(schema)
     if told is not None:
-        if told not in frame.columns:
+        if told not in schema:
             raise ParameterError(
-                f"the column mapping names {told!r}, which {path} does not have; "
-                f"found {frame.columns}"
+                f"the column mapping names {told!r}, which {path} does not have; found {names}"
             )
         return (told,)
-    names = frame.columns
+    if not schema.keys() >= _COLUMNS:
+        return ()
     between = names[names.index("completion") + 1 : names.index("advantage")]
-    found = tuple(name for name in between if frame.schema[name].is_float())
+    found = tuple(name for name in between if schema[name].is_float())
     if not found:
         findings.notice("no column holds rewards: rewards are null", str(path))
     elif len(found) > 1:
-        findings.notice(
-            f"the reward is the sum of {list(found)}; weights are not logged", str(path)
-        )
+        text = f"the reward is the sum of {list(found)}; weights are not logged"
+        findings.notice(text, str(path))
     return found
 
 

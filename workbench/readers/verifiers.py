@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from workbench.readers.base import Findings, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, action_text, canonical_json, observation_text, turns
-from workbench.readers.records import is_cut, of_step, whole
+from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
 from workbench.readers.rows import StepRows, number, token_ids
 from workbench.readers.sniffing import first_record
 from workbench.readers.tokens import StepTokens, mask, same_lengths, spread, token_columns
+
+_STEP = r"/step_(\d+)/"
+"""Where prime-rl puts the rollouts that it trains on at a step."""
 
 _LIMITS = frozenset(
     {"max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed"}
@@ -66,28 +68,20 @@ class Verifiers:
         """An episode: `env`, `task` and `traces`."""
         return first_record(path, head).keys() >= {"env", "task", "traces"}
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all traces; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verifiers traces")
-        findings, rows = Findings(), StepRows()
-        for line, episode in json_lines(path, findings):
-            _add_episode(rows, episode, line, findings, f"{path}:{line}")
-        return Part(frame=_one_step_a_group(rows.frame(), findings, path), findings=findings)
-
-
-def _one_step_a_group(frame: pl.DataFrame, findings: Findings, path: Path) -> pl.DataFrame:
-    """A group that was dispatched over several training steps counts as of the last one."""
-    if "train_step" not in frame.columns:
-        return frame
-    latest = pl.col("train_step").max().over("group_id")
-    if frame.select((pl.col("train_step") != latest).any()).item():
-        text = "groups were dispatched over several training steps; train_step is the last one"
-        findings.notice(text, str(path))
-    return frame.with_columns(latest)
+        return parts_of_lines(path, partial(_add_episode, step=step_of_name(path, _STEP)))
 
 
 def _add_episode(
-    rows: StepRows, episode: Record, line: int, findings: Findings, place: str
+    rows: StepRows,
+    episode: Record,
+    line: int,
+    findings: Findings,
+    place: str,
+    *,
+    step: int | None,
 ) -> None:
     traces = episode.get("traces")
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
@@ -104,7 +98,8 @@ def _add_episode(
             )
             continue
         try:
-            _add_trace(rows, episode, trace, line=line, findings=findings, place=where)
+            ids = _identity(episode, trace, step)
+            _add_trace(rows, episode, trace, ids=ids, line=line, findings=findings, place=where)
         except ValueError as error:
             findings.problem("traces", str(error), where)
 
@@ -114,6 +109,7 @@ def _add_trace(
     episode: Record,
     trace: Record,
     *,
+    ids: Mapping[str, Any],
     line: int,
     findings: Findings,
     place: str,
@@ -143,8 +139,8 @@ def _add_trace(
         [_turn(node, nodes) for node in steps],
         line=line,
         outcome=sum(scored) if scored else None,
-        fields=_identity(episode, trace)
-        | {
+        fields={
+            **ids,
             "excluded": None if trace.get("ok", True) else f"the rollout failed ({unfinished})",
             "stop_condition": stop,
             "branches": branches,
@@ -164,12 +160,20 @@ def _add_trace(
     )
 
 
-def _identity(episode: Record, trace: Record) -> dict[str, Any]:
-    """Who acted on what in which run."""
+def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any]:
+    """Who acted on what in which run.
+
+    Args:
+        episode: The episode.
+        trace: One of its traces.
+        step: The training step that the episode was used at; None where nothing says that, and it
+            counts as of the one at which it was dispatched.
+    """
     run, task = _object(episode.get("run")), _object(trace.get("task") or episode.get("task"))
     work, env = _object(run.get("work")), _object(episode.get("env"))
     agent = _text(_object(trace.get("agent")).get("name")) or "agent"
-    step = whole(work.get("step"))
+    dispatched = whole(work.get("step"))
+    step = dispatched if step is None else step
     group = _text(_object(episode.get("group")).get("id"))
     if group is None:
         named = _text(task.get("key")) or _text(task.get("hash"))
@@ -186,6 +190,7 @@ def _identity(episode: Record, trace: Record) -> dict[str, Any]:
         "task": _text(prompt),
         "run_id": _text(run.get("id")),
         "train_step": step,
+        "dispatch_step": dispatched,
         "policy_version": whole(policy.get("start")),
         "policy_version_end": whole(policy.get("end")),
         "agent_id": agent,

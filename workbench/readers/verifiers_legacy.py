@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Findings, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, json_object
+from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.records import digest
+from workbench.readers.records import digest, parts_of_lines
 from workbench.readers.rows import (
     StepRows,
     checked_values,
@@ -61,14 +62,13 @@ class VerifiersLegacy:
         timed = "timing" in record or record.keys() >= _TIMES
         return record.keys() >= {"prompt", "completion", "reward"} and timed
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "results of vf-eval")
-        findings, rows = Findings(), StepRows()
-        run = _run(path, findings)
-        for line, record in json_lines(path, findings):
-            _add(rows, record, line, findings, f"{path}:{line}", run=run)
-        return Part(frame=rows.frame(), findings=findings, numbered=bool(len(rows)))
+        findings = Findings()
+        add = partial(_add, run=_run(path, findings))
+        yield Part(frame=StepRows().frame(), findings=findings)
+        yield from parts_of_lines(path, add, numbered=True)
 
 
 def _run(path: Path, findings: Findings) -> dict[str, str | None]:
