@@ -372,6 +372,7 @@ def test_text_prompts_and_failed_rollouts_are_read(tmp_path: Path):
             "completion: holds a tool call that is no JSON",
         ),
         ({"completion": []}, "completion: holds no assistant message"),
+        ({"completion": None, "error": "Boom('x')"}, "failed before a step (Boom)"),
     ],
 )
 def test_a_bad_result_is_named(tmp_path: Path, change: dict[str, Any], says: str):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.parquet import parquet_columns, parquet_schema, without_nulls
+from workbench.readers.parquet import parquet_columns, parquet_frames, parquet_schema, without_nulls
 from workbench.readers.records import digest, kept_fields, of_step, parts_of_rows, whole
 from workbench.readers.rows import StepRows, number
 
+_NAME = "completions_*.parquet"
 _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
 
 
@@ -25,9 +29,10 @@ class Trl:
 
     Columns of reals between `completion` and `advantage` are taken for rewards, and kept as
     `aux_reward_<name>`; the outcome is their sum without NaN, as TRL adds them with its default
-    weights; NaN in all of them is an unscorable rollout. With other weights, or where such a column
-    is no reward, name the outcome with a mapping of `reward`. Tables hold every argument of every
-    tool call for each of them, so arguments that are null are left out.
+    weights; a rollout with none is unscorable. With other weights, or where such a column is no
+    reward, name the outcome with a mapping of `reward`. Tables hold every argument of every tool
+    call for each of them, so arguments that are null are left out. TRL writes a generation again
+    at every step that trains on it; a file that repeats the one before it is read and stated.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -39,6 +44,9 @@ class Trl:
         refuse_mapping(columns, "TRL completions", but="reward")
         findings = Findings()
         rewards = _rewards(path, columns.get("reward"), findings)
+        if (before := _repeated(path)) is not None:
+            text = "all but the step is as in {}: one generation that several steps trained on"
+            findings.notice(text.format(before.name), str(path))
         yield Part(frame=StepRows().frame(), findings=findings)
         yield from parts_of_rows(path, partial(_add, rewards=rewards), numbered=True)
 
@@ -63,6 +71,17 @@ def _rewards(path: Path, told: str | None, findings: Findings) -> tuple[str, ...
         text = f"the reward is the sum of {list(found)}; weights are not logged"
         findings.notice(text, str(path))
     return found
+
+
+def _repeated(path: Path) -> Path | None:
+    """The file of the step before, if this one holds the same rollouts."""
+    earlier = [file for file in sorted(path.parent.glob(_NAME)) if file.name < path.name]
+    if not earlier or not path.match(_NAME):
+        return None
+    one, other = parquet_frames(path, Findings()), parquet_frames(earlier[-1], Findings())
+    pairs = itertools.zip_longest(one, other, fillvalue=pl.DataFrame())
+    same = all(a.drop("step", strict=False).equals(b.drop("step", strict=False)) for a, b in pairs)
+    return earlier[-1] if same else None
 
 
 def _add(

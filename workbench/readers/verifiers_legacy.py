@@ -92,6 +92,10 @@ def _add(
     values = checked_values(record, _CONVERTERS, findings, place, optional=_CONVERTERS)
     if values is None:
         return
+    failure = record.get("error")
+    if failure and not record.get("completion"):
+        findings.drop("completion", f"the rollout failed before a step ({_said(failure)})", place)
+        return
     try:
         rollout = _rollout(record, findings, place)
     except ValueError as error:
@@ -103,7 +107,6 @@ def _add(
     example = values["example_id"]
     task = digest(_messages(record["prompt"], "user")) if example is None else f"example-{example}"
     of_run = "--".join(filter(None, run.values()))
-    failure = record.get("error")
     stop = record.get("stop_condition")
     measures = record.get("metrics") or {
         key: value

@@ -1,0 +1,8 @@
+"""These tests run where the producers are installed (extra `producers`), not with the others."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "disabled")
