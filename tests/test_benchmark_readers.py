@@ -596,8 +596,10 @@ def test_a_transcript_is_scored_by_its_score_or_its_success(tmp_path: Path):
         tmp_path / "t.parquet",
         score=["0.5", None, '"C"', "C", None, "1"],
         success=[None, True, None, None, None, True],
-        error=[None, None, None, None, None, "boom"],
+        error=[None, "", None, None, None, "boom"],
+        limit=["", None, None, None, None, "tokens"],
     )
+    assert log_of(path)["truncated"].to_list() == [False] * 5 + [True]
     assert log_of(path)["reward"].to_list() == [0.5, 1.0, 1.0, 1.0, None, None]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from workbench.columns import STEP_LOG, Column, known
@@ -22,13 +24,10 @@ class Checks:
 
     def columns_present(self) -> None:
         """Required columns are there."""
-        missing = [c.name for c in STEP_LOG if c.required and c.name not in self.frame.columns]
-        if missing:
+        problem = missing_columns(self.frame.columns)
+        if problem is not None:
             self.fatal = True
-            found = [name for name in self.frame.columns if name not in (ROW, "source_row")]
-            hint = 'name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
-            rule = f"missing columns {missing}; found {found}"
-            self.problems.append(Problem(column="columns", rule=rule, hint=hint))
+            self.problems.append(problem)
 
     def types(self) -> None:
         """Known columns have their types, or are cast to them without a loss."""
@@ -41,7 +40,7 @@ class Checks:
     def _cast(self, name: str, column: Column) -> None:
         before = self.frame[name]
         try:
-            after, lost = _cast(before, column.dtype)
+            after, lost = cast(before, column.dtype)
         except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
             self.fatal = True
             rule = f"is {before.dtype}, expected {column.dtype}"
@@ -164,7 +163,18 @@ class Checks:
         )
 
 
-def _cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
+def missing_columns(names: Sequence[str]) -> Problem | None:
+    """What is wrong with a log that has only these columns; None where all required are there."""
+    missing = [c.name for c in STEP_LOG if c.required and c.name not in names]
+    if not missing:
+        return None
+    found = [name for name in names if name not in (ROW, "source_row")]
+    hint = 'name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
+    rule = f"missing columns {missing}; found {found}"
+    return Problem(column="columns", rule=rule, hint=hint)
+
+
+def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """A column as another type, and where that loses the value.
 
     Text is read as numbers; among numbers, truth values and lists a value is lost where the way

@@ -18,6 +18,7 @@ from workbench.readers.scores import reward_of
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*"ATIF-v')
 _TRIAL = re.compile(rb'"trial_name"\s*:')
+_USER = "user-agent"  # the folder of a trial that holds what the simulated user did
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,9 @@ class Atif:
         record = json_object(path, findings)
         if record is None:
             return Part(frame=rows.frame(), findings=findings)
-        if "steps" not in record:
+        if path.parent.name == _USER:
+            findings.drop("trajectory", "is the simulated user's", str(path))
+        elif "steps" not in record:
             _report_trial_without_trajectory(path, record, findings)
         elif not _is_part_of_another(path):
             trial = _trial_of(path, record, findings)

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.columns import STEP_LOG, known
 from workbench.errors import ParameterError
 from workbench.readers.base import Findings, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.messages import Turn, turns
 from workbench.readers.rows import StepRows, identity, number, truth
 
@@ -129,7 +129,7 @@ def _conversation(
     line: int, record: Record, columns: Mapping[str, str], findings: Findings, place: str
 ) -> _Conversation | None:
     messages_key = columns.get("messages", "messages")
-    if (messages := _lookup(record, messages_key)) is None:
+    if (messages := lookup(record, messages_key)) is None:
         findings.problem("messages", f"the record has no key {messages_key!r}", place)
         return None
     try:
@@ -151,17 +151,7 @@ def _fields(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
         for key, value in record.items()
         if key != messages_key and (key in _GUESSED or not isinstance(value, list | dict))
     }
-    return kept | {key: _lookup(record, key) for key in set(columns.values()) - {messages_key}}
-
-
-def _lookup(record: Record, key: str) -> Any:
-    """The value of a key; a dotted one reaches into objects unless the record has it as it is."""
-    if key in record:
-        return record[key]
-    value: Any = record
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+    return kept | {key: lookup(record, key) for key in set(columns.values()) - {messages_key}}
 
 
 def _keys(columns: Mapping[str, str], path: Path) -> _Keys:

@@ -114,7 +114,7 @@ def read(
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         chosen, sources = found_files(paths, format, findings, Path(folder))
         parts = [part for source in sources for part in parts_of(chosen, source, columns, findings)]
-    frame = _joined([part.frame for part in parts], findings)
+    frame = joined([part.frame for part in parts], findings)
     if any(part.numbered for part in parts) and not frame.is_empty():
         frame = with_numbers(frame)
     subject = subject_of(paths)
@@ -203,7 +203,8 @@ def _with_source_file(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     return frame.with_columns(names.alias("source_file"))
 
 
-def _joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
+def joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
+    """All rows under one another, with `source_row`; none where types do not go together."""
     frames = [frame for frame in frames if frame.columns]
     if not frames:
         return pl.DataFrame()

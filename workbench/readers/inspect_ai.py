@@ -27,9 +27,10 @@ _ATTACHMENT = "attachment://"
 class Inspect:
     """Groups are samples of a task and a model, trajectories their epochs.
 
-    Steps are assistant messages. The reward is the sample's score, on the last step: letters and words by what they mean to
-    Inspect (C is 1, P is 0.5, I and N are 0). Of several scores the first is taken and said;
-    a mapping may name another, such as `judge.style`; the others become `aux_reward_<name>`.
+    Steps are assistant messages. The reward is the sample's score, on the last step: letters and
+    words by what they mean to Inspect (C is 1, P is 0.5, I and N are 0). Of several scores the
+    first is taken and said; a mapping may name another, such as `judge.style`; the others become
+    `aux_reward_<name>`.
     A sample that ended in an error has no reward; one that a limit stopped is truncated.
     References to attachments are resolved. `source_line` counts the samples from 1.
     """

@@ -17,6 +17,7 @@ from workbench.readers.rows import StepRows
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _DATA = "main_data.hdf5"
+_OPTIONS = "options/"  # what HDF5 keeps of options is flat
 _STEPS = ("actions", "rewards", "terminations", "truncations")
 
 
@@ -78,7 +79,14 @@ def _hdf5_episodes(path: Path, findings: Findings) -> Iterator[tuple[str, Record
             for name in sorted(names, key=lambda name: int(name.removeprefix("episode_"))):
                 group = file[name]
                 episode = {key: _hdf5_value(group[key]) for key in group if key != "infos"}
-                yield f"{path} {name}", {**dict(group.attrs), "name": name, **episode}
+                attributes = dict(group.attrs)
+                options = {
+                    key.removeprefix(_OPTIONS): value
+                    for key, value in attributes.items()
+                    if key.startswith(_OPTIONS)
+                }
+                told = {"seed": attributes.get("seed"), "options": options or None}
+                yield f"{path} {name}", {"name": name, **told, **episode}
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         findings.problem("file", f"cannot be read as HDF5 ({error})", str(path))
 

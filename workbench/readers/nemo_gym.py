@@ -146,8 +146,8 @@ def _join(message: Record, item: Record, kind: str) -> None:
     if kind == "message":
         message["content"] = item.get("content")
     elif kind in _CALLS:
-        call = {key: item.get(key) for key in ("name", "arguments", "input") if key in item}
-        message["tool_calls"].append({"id": item.get("call_id"), **call})
+        call: Record = {key: item[key] for key in ("name", "arguments", "input") if key in item}
+        message["tool_calls"].append({**call, "id": item.get("call_id")})
     elif kind == "reasoning":
         message["reasoning"] = item.get("summary") or item.get("content")
     else:

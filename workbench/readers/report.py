@@ -29,6 +29,7 @@ class ImportReport:
         excluded: Reason -> trajectories that are in the log but not scored.
         dropped: Records that were left out, and why.
         quarantined_rows: Rows of trajectories that were set aside.
+        quarantined_trajectories: How many those are.
         quarantined: The rules that those broke.
         missing_token_ids: Share of the rows without `response_ids`.
         reconstructed: What the reader inferred (column `reconstructed`) -> share of the rows.
@@ -49,6 +50,7 @@ class ImportReport:
     excluded: Mapping[str, int]
     dropped: tuple[Problem, ...]
     quarantined_rows: int
+    quarantined_trajectories: int
     quarantined: tuple[Problem, ...]
     missing_token_ids: float
     reconstructed: Mapping[str, float]
@@ -125,6 +127,7 @@ def import_report(
         excluded=_excluded(log),
         dropped=tuple(dropped),
         quarantined_rows=validated.quarantined.height,
+        quarantined_trajectories=_trajectories(validated.quarantined),
         quarantined=validated.problems,
         missing_token_ids=_missing_token_ids(log),
         reconstructed=_reconstructed(log),
@@ -145,6 +148,10 @@ def _excluded(log: pl.DataFrame) -> dict[str, int]:
         .sort("excluded")
     )
     return dict(reasons.iter_rows())
+
+
+def _trajectories(rows: pl.DataFrame) -> int:
+    return rows["trajectory_id"].n_unique() if "trajectory_id" in rows.columns else 0
 
 
 def _missing_token_ids(log: pl.DataFrame) -> float:

@@ -75,10 +75,10 @@ def _add(
     reward, others = reward_of(scores if value is not None else {}, told, findings, place)
     if reward is None and success is not None and not others:
         reward = float(success)
-    if record.get("error") is not None:
+    if record.get("error"):  # none is an empty text or null
         reward = None
     parts = (record.get("task_set"), record.get("task_id"), record.get("model"))
-    limit = record.get("limit")
+    limit = record.get("limit") or None
     rows.add(
         steps,
         line=line,

@@ -175,7 +175,7 @@ def identify(
         findings: Gets what is wrong: unknown, empty or mixed files.
     """
     heads = {source: head_of(source, findings) for source in sources}
-    named = {source: _names(source, head, name) for source, head in heads.items() if head}
+    named = {source: fitting(source, head, name) for source, head in heads.items() if head}
     if name is not None and not any(named.values()):
         named = {source: [name] for source in named}
     recognised: dict[str, list[Source]] = {}
@@ -207,7 +207,11 @@ def identify(
     return format_named(found), those
 
 
-def _names(source: Source, head: bytes, asked: str | None) -> list[str]:
+def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
+    """The formats of a file: the one that was asked for, or those that recognise it.
+
+    A file that was found in a folder must be recognised even so.
+    """
     if asked is None:
         return [entry.name for entry in matching(source.path, head)]
     fits = not source.from_folder or format_named(asked).reader.sniff(source.path, head)
