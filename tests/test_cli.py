@@ -262,7 +262,7 @@ def test_a_place_that_cannot_be_written_is_refused(run: Run, tmp_path: Path):
 
 
 def test_names_that_do_not_exist_are_answered_with_those_that_do(run: Run):
-    refused(run("score", LOG, "-m", "gpro", "-o", "c.parquet"), "did you mean 'grpo'")
+    refused(run("score", LOG, "-m", "grop", "-o", "c.parquet"), "did you mean 'grpo'")
     refused(run("score", LOG, "-m", "grpo:verk", "-o", "c.parquet"), "verl-agent")
     refused(run("explain", LOG, "-m", "grpo", "--step", "nobody:0"), "nobody", "it has")
     refused(run("explain", LOG, "-m", "grpo", "--step", "a"), "TRAJECTORY:INDEX")

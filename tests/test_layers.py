@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "workbench"
 # A module may use only what stands above it.
 LAYERS = [
     "errors",
+    "parameters",
     "columns",
     "rules",
     "schema",

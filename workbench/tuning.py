@@ -16,9 +16,9 @@ import numpy as np
 
 from workbench.compare import TOLERANCE, sign_table
 from workbench.estimators import Credit
-from workbench.estimators.base import fields
 from workbench.estimators.proxmo import ProxMO
 from workbench.octaves import octaves
+from workbench.parameters import fields
 from workbench.proximity import Peers, peer_statistics, proximity_baselines
 from workbench.returns import segment_constant, segment_mean
 from workbench.similarity import Similarity
