@@ -13,7 +13,7 @@ import pytest
 from producers import tiny
 from workbench.readers import import_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [tiny.needs("areal"), pytest.mark.filterwarnings("ignore")]
 
 PROMPT = "<|im_start|>user\ngo<|im_end|>\n<|im_start|>assistant\n"
 BETWEEN = "<|im_end|>\n<|im_start|>user\nseen<|im_end|>\n<|im_start|>assistant\n"

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from producers import tiny
 from workbench.errors import LogError
 from workbench.readers import import_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [tiny.needs("openpipe-art"), pytest.mark.filterwarnings("ignore")]
 
 
 def choice(content: str | None, calls: list[dict[str, Any]] | None = None) -> Any:

@@ -12,7 +12,7 @@ import typing_extensions
 from producers import tiny
 from workbench.readers import import_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [tiny.needs("skyrl"), pytest.mark.filterwarnings("ignore")]
 
 PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 TWO_TURNS = (

@@ -11,7 +11,7 @@ import pytest
 from producers import tiny
 from workbench.readers import import_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [tiny.needs("trl"), pytest.mark.filterwarnings("ignore")]
 
 
 def length(completions: list[Any], **_: Any) -> list[float]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from producers import tiny
 from workbench.readers import import_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [tiny.needs("verifiers", "0.4"), pytest.mark.filterwarnings("ignore")]
 
 
 def new_trace(name: str = "agent", *, trainable: bool = True) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from producers import tiny
 from workbench.readers import import_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [tiny.needs("verl"), pytest.mark.filterwarnings("ignore")]
 
 
 def batch(tokenizer: Any, rows: list[dict[str, Any]]) -> Any:

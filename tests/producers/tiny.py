@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Any
+
+import pytest
+from packaging.version import Version
+
+
+def needs(distribution: str, version: str = "0") -> pytest.MarkDecorator:
+    """Skips the tests of a module where what writes the files is not installed.
+
+    Nothing is imported for it: trainers take long to import, and some change others.
+    """
+    try:
+        found = Version(metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return pytest.mark.skip(reason=f"{distribution} is not installed")
+    reason = f"{distribution} is older than {version}"
+    return pytest.mark.skipif(found < Version(version), reason=reason)
+
 
 END, PAD = "<|im_end|>", "<|endoftext|>"
 TEMPLATE = (
