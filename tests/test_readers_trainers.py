@@ -966,15 +966,29 @@ _ANY: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.sampled_from(sorted(SAMPLE_FILES)), st.data())
-def test_any_value_of_any_key_is_read_or_refused_with_its_line(name: str, data: st.DataObject):
-    record = json.loads((SAMPLES / name).read_text().splitlines()[0])
-    key = data.draw(st.sampled_from(sorted(record)))
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every value inside a JSON value."""
+    if not isinstance(value, dict | list):
+        return []
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    inner = list(items)
+    deeper = [way for key, item in inner for way in places(item, (*path, key))]
+    return [(*path, key) for key, _ in inner] + deeper
+
+
+@given(st.sampled_from([*sorted(SAMPLE_FILES), "rllm"]), st.data())
+def test_any_value_anywhere_is_read_or_refused_with_its_line(name: str, data: st.DataObject):
+    record = rllm() if name == "rllm" else json.loads((SAMPLES / name).read_text().splitlines()[0])
+    *way, key = data.draw(st.sampled_from(places(record)))
+    holder = record
+    for part in way:
+        holder = holder[part]
+    holder[key] = data.draw(_ANY)
     refused = ""
     with tempfile.TemporaryDirectory() as folder:
-        path = written(Path(folder), [record | {key: data.draw(_ANY)}], "step_12.jsonl")
+        path = written(Path(folder), [record], "step_12.jsonl")
         try:
-            log_of(path, format=SAMPLE_FILES[name])
+            log_of(path, format=SAMPLE_FILES.get(name, name))
         except LogError as error:
             refused = str(error)
     assert not refused or f"{path}:1" in refused

@@ -22,6 +22,7 @@ AddRecord = Callable[[StepRows, Record, int, Findings, str], None]
 Its arguments: the rows, the record, its line, the findings, and its place in words.
 """
 
+_LARGE = 2**31
 CUT = frozenset({"length", "max_length", "max_tokens"})
 """Reasons for stopping that mean that a limit cut the generation."""
 
@@ -110,7 +111,7 @@ def is_cut(reason: str | None) -> bool | None:
 
 
 def whole(value: Any) -> int | None:
-    """A JSON whole number, null as None.
+    """A JSON whole number of at most 31 bits, null as None.
 
     Raises:
         ValueError: It is something else.
@@ -119,6 +120,8 @@ def whole(value: Any) -> int | None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError("is not a whole number")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("is not a whole number")
+    if not -_LARGE <= value < _LARGE:
+        raise ValueError(f"is {value}, which no count or step of a run is")
+    return value

@@ -110,7 +110,8 @@ def _add_trajectory(
         findings.drop("steps", "the trajectory has none", place)
         return
     step, episode_id = episode["training_step"], episode["episode_id"]
-    name = trajectory.get("name") or "agent"
+    name = identity(trajectory.get("name")) or "agent"
+    uid = identity(trajectory.get("uid")) or name
     task = episode_id.rpartition(":")[0] or identity(episode.get("task_hash")) or episode_id
     outcome, rewards = _rewards(trajectory, steps, findings, place)
     reason = episode["termination_reason"]
@@ -122,11 +123,11 @@ def _add_trajectory(
         rewards=rewards,
         fields={
             "group_id": of_step(step, f"{task}/{name}"),
-            "trajectory_id": of_step(step, f"{episode_id}/{trajectory.get('uid') or name}"),
+            "trajectory_id": of_step(step, f"{episode_id}/{uid}"),
             "train_step": step,
             "success": episode["is_correct"],
             "agent_id": name,
-            "task": episode.get("task"),
+            "task": _text(episode.get("task")) or None,
             "metrics": episode.get("metrics") or None,
         },
         last_fields={"finish_reason": reason, "truncated": reason and reason.lower() in _LIMITS},
@@ -134,7 +135,7 @@ def _add_trajectory(
         | {
             "messages": [turn.messages or None for turn in said],
             "done": [truth(item.get("done")) for item in steps],
-            "thought": [item.get("thought") or None for item in steps],
+            "thought": [_text(item.get("thought")) or None for item in steps],
             "logged_advantage": [_advantage(item) for item in steps],
         },
     )

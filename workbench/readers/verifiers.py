@@ -114,7 +114,7 @@ def _add_trace(
     findings: Findings,
     place: str,
 ) -> None:
-    nodes = list(_nodes(trace.get("nodes")))
+    nodes = _nodes(trace.get("nodes"))
     steps = [node for node in nodes if node.sampled]
     if not steps:
         findings.drop("nodes", "hold no sampled message, so no step", place)
@@ -133,7 +133,7 @@ def _add_trace(
     cut = stop in _LIMITS or bool(is_cut(reasons[-1]))
     rewards = {name: _reward(name, given) for name, given in _object(trace.get("rewards")).items()}
     scored = [score * weight for score, weight in rewards.values() if score is not None]
-    unfinished = None if trace.get("ok", True) else _failure(trace) or _failure(episode)
+    failure = _failure(trace) or _failure(episode) or "no error is given"
     in_loss = _in_loss(nodes)
     rows.add(
         [_turn(node, nodes) for node in steps],
@@ -141,7 +141,7 @@ def _add_trace(
         outcome=sum(scored) if scored else None,
         fields={
             **ids,
-            "excluded": None if trace.get("ok", True) else f"the rollout failed ({unfinished})",
+            "excluded": None if trace.get("ok", True) else f"the rollout failed ({failure})",
             "stop_condition": stop,
             "branches": branches,
             "metrics": trace.get("metrics") or None,
@@ -199,7 +199,7 @@ def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any
     }
 
 
-def _nodes(given: Any) -> Iterator[_Node]:
+def _nodes(given: Any) -> list[_Node]:
     """The messages of a trace with what stands above each.
 
     Raises:
@@ -234,7 +234,7 @@ def _nodes(given: Any) -> Iterator[_Node]:
                 record=record,
             )
         )
-    yield from nodes
+    return nodes
 
 
 def _joined(before: Sequence[int] | None, own: Sequence[int] | None) -> list[int] | None:
@@ -287,7 +287,10 @@ def _in_loss(nodes: Sequence[_Node]) -> set[int]:
     """Positions on a branch that is trained: not those of a compaction that led nowhere."""
     links = [(node.position, _objects(node.record.get("semantic_parents"))) for node in nodes]
     resumed = {
-        link.get("node") for _, given in links for link in given if link.get("type") == "compaction"
+        node
+        for _, given in links
+        for link in given
+        if link.get("type") == "compaction" and isinstance(node := link.get("node"), int)
     }
     attempts = {
         at for at, given in links if any(link.get("type") == "compaction_attempt" for link in given)
