@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from workbench.estimators.success import (
     trajectory_success,
     worth_of_success,
 )
+from workbench.octaves import STOPS, octaves
 from workbench.parameters import parameter
-from workbench.proximity import peer_weights, proximity_baseline
+from workbench.proximity import peer_weights, proximity_baseline, proximity_baselines
 from workbench.returns import segment_constant, segment_mean, segment_std
 from workbench.space import Space
 from workbench.steps import Real, Steps, Truth
@@ -146,6 +147,33 @@ class ProxMO(ScaledMethod, StepMethod):
         "step term where no state of the log has a vector other than 0: against the group's mean, "
         "or 0",
     )
+
+    tunable: ClassVar[str] = "temperature"
+    tunable_symbol: ClassVar[str] = "τ"
+
+    def candidates(self, space: Space) -> Sequence[float]:
+        """Temperatures to try: eighths of an octave from 0.01 to 10."""
+        return STOPS
+
+    def held_out_baselines(
+        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
+    ) -> Iterator[tuple[int, Real]]:
+        """The proximity baseline over the other trajectories alone, at each temperature.
+
+        Yields:
+            Place of a temperature, and the baseline under it (S,) float64.
+        """
+        similarity = space.similarity(self.embedder)
+        for chain in octaves(values):
+            baselines, _ = proximity_baselines(
+                similarity,
+                steps,
+                score,
+                weight,
+                temperatures=[values[k] for k in chain],
+                peers="other_trajectories",
+            )
+            yield from zip(chain, baselines, strict=True)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
