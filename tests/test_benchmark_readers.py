@@ -349,6 +349,26 @@ def test_a_circle_of_continuations_is_an_error_that_names_the_place(tmp_path: Pa
     assert f"refer to each other in a circle, at {main}" in problems_of(main)
 
 
+def test_files_that_only_refer_to_each_other_are_an_error_that_names_them(tmp_path: Path):
+    write(tmp_path / "b/result.json", result("b"))
+    write(tmp_path / "b/agent/trajectory.json", atif(told("go"), said("fine")))
+    for name, other in (("a", "b"), ("b", "a")):
+        document = atif(told("x"), said("y"), continued_trajectory_ref=f"{other}.json")
+        write(tmp_path / f"a/agent/{name}.json", document)
+    text = problems_of(tmp_path)
+    assert "in a circle, and none of them begins" in text
+    assert f"{tmp_path}/a/agent/a.json, {tmp_path}/a/agent/b.json" in text
+
+
+def test_what_the_simulated_user_did_is_left_out_and_said(tmp_path: Path):
+    write(tmp_path / "a/result.json", result("a"))
+    write(tmp_path / "a/agent/trajectory.json", atif(told("go"), said("mine")))
+    write(tmp_path / "a/user-agent/trajectory.json", atif(told("go"), said("theirs")))
+    imported = import_log([tmp_path])
+    assert imported.validated.log["action"].to_list() == ["mine"]
+    assert "is the simulated user's" in str(imported.report)
+
+
 def test_trials_without_a_trajectory_or_a_verdict_are_stated(tmp_path: Path):
     error = {"exception_type": "AgentTimeoutError"}
     write(tmp_path / "a/result.json", result("a", exception_info=error, verifier_result=None))
@@ -487,6 +507,16 @@ def test_a_damaged_entry_of_an_archive_is_named_and_the_others_are_read(tmp_path
     copy.write_bytes(content)
     assert entry.filename in problems_of(copy)
     assert import_log([copy], skip_bad=True).report.trajectories == 3
+
+
+def test_the_archive_of_a_run_that_was_killed_is_read_by_its_journal(tmp_path: Path):
+    path = tmp_path / "log.eval"
+    start = {"version": 2, "eval": {"task": "t", "model": "m"}}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_journal/start.json", json.dumps(start))
+        archive.writestr("samples/a_epoch_1.json", json.dumps(sample(scores={"x": {"value": 1}})))
+    log = log_of(path)
+    assert log.select("group_id", "reward").row(0) == ("t/m/a", 1.0)
 
 
 def test_an_archive_of_something_else_is_no_log(tmp_path: Path):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +25,8 @@ from polars.testing import assert_frame_equal
 
 from workbench.errors import LogError, MissingDependencyError, ParameterError, Problem
 from workbench.readers import import_log, import_to, read, source_files
-from workbench.readers.writing import Watch, staging_folder
+from workbench.readers.watching import Watch
+from workbench.readers.writing import staging_folder
 
 SAMPLES = Path(__file__).parent / "samples"
 CHAT = SAMPLES / "openai_chat.jsonl"
@@ -430,6 +434,30 @@ def test_a_file_that_grew_is_taken_anew_and_not_twice(tmp_path: Path, watch: Wat
     assert log_in(tmp_path)["trajectory_id"].to_list() == ["a#0", "a#1", "b#0"]
 
 
+def test_what_was_taken_stays_while_a_file_is_half_written_again(tmp_path: Path, watch: Watch):
+    path = write_lines(tmp_path / "run/a.jsonl", [record(trajectory_id="a")])
+    watch.look()
+    watch.look()
+    path.write_text(path.read_text() + '{"messages": [')
+    write_lines(tmp_path / "run/b.jsonl", [record(trajectory_id="b")])
+    watch.look()
+    found = watch.look()
+    assert (list(found.left), found.taken) == ([str(path)], (f"{tmp_path}/run/b.jsonl",))
+    assert log_in(tmp_path)["trajectory_id"].to_list() == ["a", "b"]
+
+
+def test_a_verdict_that_comes_later_is_read(tmp_path: Path, watch: Watch):
+    trial = SAMPLES / "harbor_job/find-key__0"
+    shutil.copytree(trial, tmp_path / "run/a", ignore=shutil.ignore_patterns("result.json"))
+    watch.look()
+    watch.look()
+    assert log_in(tmp_path)["reward"].to_list() == [None, None]
+    shutil.copy(trial / "result.json", tmp_path / "run/a/result.json")
+    watch.look()
+    watch.look()
+    assert log_in(tmp_path)["reward"].to_list() == [0.0, 1.0]
+
+
 def test_a_file_that_has_rested_is_taken_at_the_first_look(tmp_path: Path):
     write_lines(tmp_path / "run/a.jsonl", [record()])
     clock = Clock()
@@ -467,3 +495,28 @@ def test_files_of_another_format_are_left_and_said(tmp_path: Path, watch: Watch)
 def test_an_address_cannot_be_watched(tmp_path: Path):
     with pytest.raises(ParameterError, match="cannot be watched"):
         Watch(tmp_path / "log.parquet", ["s3://bucket"], interval=1.0, folder=tmp_path)
+
+
+def test_the_command_line_watches_until_it_is_interrupted(tmp_path: Path):
+    path = write_lines(tmp_path / "run/a.jsonl", [record(trajectory_id="a")])
+    (tmp_path / "run/half.jsonl").write_text('{"messages": [')
+    output = tmp_path / "log.parquet"
+    code = "from workbench.cli import main; main()"
+    command = ["import", str(path.parent), "-o", str(output), "--watch", "0.2"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while "are new" not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended after {said!r}"
+            said += line
+        process.send_signal(signal.SIGINT)
+        said += process.stdout.read()
+    assert process.returncode == 0
+    assert f"wrote {output}: 1 files are new, 1 rows in all" in said
+    assert "half.jsonl" in said
+    assert "1 files are not in the log" in said
+    assert pl.read_parquet(output).height == 1
+    assert {item.name for item in tmp_path.iterdir()} == {"run", "log.parquet"}

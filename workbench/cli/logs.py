@@ -76,7 +76,8 @@ def import_files(
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
     """Looks at the files of a run that still writes, until the user interrupts."""
-    from workbench.readers.writing import Watch, staging_folder
+    from workbench.readers.watching import Watch
+    from workbench.readers.writing import staging_folder
 
     left: dict[str, str] = {}
     with staging_folder(output) as folder, suppress(KeyboardInterrupt):

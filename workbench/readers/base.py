@@ -158,12 +158,14 @@ class Format:
         reader: What reads it.
         generic: Whether it takes files that a more specific format may claim as well; it is asked
             only where no other one recognises the file.
+        companions: Names of files beside or above one of this format that say more about it.
     """
 
     name: str
     description: str
     reader: Reader
     generic: bool = False
+    companions: tuple[str, ...] = ()
 
 
 READERS: dict[str, Format] = {}
@@ -171,14 +173,20 @@ ReaderClass = TypeVar("ReaderClass", bound=Callable[[], Reader])
 
 
 def reader(
-    name: str, *, description: str, generic: bool = False
+    name: str, *, description: str, generic: bool = False, companions: tuple[str, ...] = ()
 ) -> Callable[[ReaderClass], ReaderClass]:
     """Registers a reader class under the name of its format."""
 
     def register(cls: ReaderClass) -> ReaderClass:
         if name in READERS:
             raise ValueError(f"two readers are called {name!r}")
-        READERS[name] = Format(name=name, description=description, reader=cls(), generic=generic)
+        READERS[name] = Format(
+            name=name,
+            description=description,
+            reader=cls(),
+            generic=generic,
+            companions=companions,
+        )
         return cls
 
     return register

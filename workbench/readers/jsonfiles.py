@@ -185,6 +185,11 @@ def lookup(record: Record, key: str) -> Any:
     return value
 
 
+def objects(value: Any) -> list[Record]:
+    """The objects of a list; none of what is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _skip(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at

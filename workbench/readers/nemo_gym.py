@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from workbench.readers.rows import (
     identity,
     number,
     numbers,
+    ones,
     token_ids,
 )
 
@@ -47,13 +48,17 @@ class NemoGym:
             for line in head.splitlines()[:3]
         )
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "NeMo Gym rollouts")
         findings, rows = Findings(), StepRows()
-        for line, record in json_lines(path, findings):
+        lines = json_lines(path, findings)
+        for line, record in lines:
             _add(rows, record, line, findings, f"{path}:{line}")
-        return Part(frame=rows.frame(), findings=findings)
+            if rows.is_full:
+                yield Part(frame=rows.frame(), findings=Findings(), done=lines.done)
+                rows = StepRows()
+        yield Part(frame=rows.frame(), findings=findings)
 
 
 def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
@@ -162,7 +167,7 @@ def _step_columns(tokens: Sequence[Record]) -> dict[str, list[Any]]:
     return {
         "prompt_ids": [value["prompt_token_ids"] for value in values],
         "response_ids": ids,
-        "response_mask": [None if call is None else [1] * len(call) for call in ids],
+        "response_mask": [ones(call) for call in ids],
         "response_logprobs": [value["generation_log_probs"] for value in values],
         "response_tokens": [None if call is None else len(call) for call in ids],
     }

@@ -26,7 +26,7 @@ _KEPT = {*_STEP_COLUMNS, *(column.name for column in STEP_LOG if column.required
 _INT64 = 2**63
 Converter = Callable[[Any], Any]
 """Makes the value of a JSON one, or raises a ValueError that says what is wrong with it."""
-_PART = 2**24  # characters; as Python objects and columns some ten times as many bytes
+_PART = 2**24  # characters and list items; in memory some ten times as many bytes
 
 
 class StepRows:
@@ -39,12 +39,12 @@ class StepRows:
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in _STEP_COLUMNS}
         self._height = 0
-        self._characters = 0
+        self._size = 0
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to make a part of them, so that no more of a file is in memory."""
-        return self._characters >= _PART
+        return self._size >= _PART
 
     def add(
         self,
@@ -91,7 +91,9 @@ class StepRows:
             column += [None] * (self._height - len(column))
             column += values
         self._height += count
-        self._characters += sum(len(turn.messages) for turn in turns)
+        self._size += sum(len(turn.messages) for turn in turns)
+        lists = [value for values in (step_fields or {}).values() for value in values]
+        self._size += sum(len(value) for value in lists if isinstance(value, list))
 
     def frame(self) -> pl.DataFrame:
         """All rows; a field whose values are of several types becomes text.
@@ -200,6 +202,11 @@ def token_ids(value: Any) -> list[int] | None:
     ):
         return value
     raise ValueError("is not a list of token ids")
+
+
+def ones(ids: Sequence[int] | None) -> list[int] | None:
+    """The mask of a response that the policy wrote as a whole."""
+    return None if ids is None else [1] * len(ids)
 
 
 def numbers(value: Any) -> list[float] | None:

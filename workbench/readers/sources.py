@@ -68,11 +68,14 @@ def expand(paths: Iterable[str | Path], findings: Findings, folder: Path) -> lis
 
 
 def _remote_files(address: str, folder: Path, findings: Findings) -> Iterable[Source]:
-    for copy, original, from_folder in fetch(address, folder, findings):
-        # Files beside it are copies too, so the name of the folder is what has to be replaced.
-        inner = str(copy.relative_to(folder))
-        root = (f"{folder}/", original.removesuffix(inner))
-        yield Source(path=copy, from_folder=from_folder, copies=(root,))
+    try:
+        for copy, original, from_folder in fetch(address, folder, findings):
+            # Files beside it are copies too, so it is the folder whose name has to be replaced.
+            inner = str(copy.relative_to(folder))
+            root = (f"{folder}/", original.removesuffix(inner))
+            yield Source(path=copy, from_folder=from_folder, copies=(root,))
+    except OSError as error:
+        findings.problem("files", f"cannot be fetched ({error})", address)
 
 
 def plain(sources: Sequence[Source], findings: Findings, folder: Path) -> list[Source]:

@@ -34,7 +34,10 @@ _MATCHED = ("response_mask", "response_logprobs", "logged_token_advantage")
 """Lists that must be as long as `response_ids`."""
 
 _RUN = 2**26
-"""Bytes of staged rows that are sorted at a time."""
+"""Bytes of staged rows, in memory, that are sorted at a time."""
+
+_UNPACKED = 4
+"""How many times larger staged rows are in memory than on disk, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,10 +201,6 @@ def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder
     finally:
         if writer is not None:
             writer.close()
-
-
-_UNPACKED = 4
-"""How many times larger staged rows are in memory than on disk, roughly."""
 
 
 def _ordered(names: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ _LIMITS = ("exit_cost", "exit_context", "exit_total_execution_time", "timeout")
 """What the exit status of a run that a limit cut off holds."""
 
 
-@reader("swe-agent", description="SWE-agent .traj files")
+@reader("swe-agent", description="SWE-agent .traj files", companions=(_RESULTS,))
 class SweAgent:
     """Groups are instances, trajectories runs of them, steps the commands that the agent gave.
 

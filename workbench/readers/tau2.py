@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ _GREETING = "Hi! How can I help you today?"
 """What the benchmark, not the policy, says first."""
 
 
-@reader("tau2", description="tau2-bench results JSON")
+@reader("tau2", description="tau2-bench results JSON", companions=("results.json",))
 class Tau2:
     """Groups are tasks, trajectories simulations, steps the agent's messages.
 
@@ -64,8 +65,15 @@ def _simulations(path: Path, record: Record, findings: Findings) -> Iterable[Any
 def _shared(path: Path, record: Record) -> Record:
     """What is said once of a run: here, or in the results beside the folder of simulations."""
     if "messages" in record:
-        return json_object(path.parent.parent / "results.json", Findings()) or {}
+        results = path.parent.parent / "results.json"
+        return _results(results, results.stat().st_mtime_ns) if results.is_file() else {}
     return record
+
+
+@functools.lru_cache(maxsize=1)
+def _results(path: Path, written: int) -> Record:
+    """The results beside a folder of simulations, read once for all of them."""
+    return json_object(path, Findings()) or {}
 
 
 def _add(

@@ -5,9 +5,7 @@ Every file is read part by part into a `Staging`, so memory holds one part and a
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from workbench.errors import LogError, ParameterError
-from workbench.readers.base import Findings, Format, format_named
+from workbench.errors import LogError
+from workbench.readers.base import Findings, Format
 from workbench.readers.importing import (
     found_files,
     joined,
@@ -27,9 +25,8 @@ from workbench.readers.importing import (
     with_numbers,
 )
 from workbench.readers.mapping import mapped_columns
-from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
-from workbench.readers.sources import Source, expand, fitting, head_of, plain
+from workbench.readers.sources import Source
 from workbench.readers.staging import (
     Staged,
     Staging,
@@ -45,18 +42,18 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _File:
+class StagedFile:
     """A file that is staged."""
 
     name: str
-    narrow: Sequence[pl.DataFrame]
+    narrow: list[pl.DataFrame]
     parts: Sequence[Staged]
     findings: Findings
     renamed: Mapping[str, str]
     numbered: bool
 
 
-class _Import:
+class Import:
     """Files that are staged, and the log that they make together."""
 
     def __init__(
@@ -67,12 +64,14 @@ class _Import:
         self._columns = columns
         self._quarantine = quarantine
         self._staging = Staging(folder)
-        self.files: dict[str, _File] = {}
+        self.files: dict[str, StagedFile] = {}
         self.findings = Findings()
         self.format = ""
 
-    def take(self, chosen: Format, source: Source, progress: Callable[[float], None]) -> _File:
-        """Stages a file, in the place of what was staged of it before."""
+    def stage(
+        self, chosen: Format, source: Source, progress: Callable[[float], None]
+    ) -> StagedFile:
+        """Stages a file, which is no part of the log until it is taken."""
         findings, numbered = Findings(), False
         renamed: dict[str, str] = {}
         narrow: list[pl.DataFrame] = []
@@ -86,7 +85,7 @@ class _Import:
                 parts.append(staged[1])
                 renamed |= staged[1].renamed
             progress(part.done)
-        file = _File(
+        return StagedFile(
             name=source.name,
             narrow=narrow,
             parts=parts,
@@ -94,14 +93,16 @@ class _Import:
             renamed=renamed,
             numbered=numbered,
         )
-        self.drop(source.name)
-        self.files[source.name] = file
-        self.format = chosen.name
-        return file
 
-    def drop(self, name: str) -> None:
-        """Forgets a file."""
-        for part in self.files.pop(name, _NOTHING).parts:
+    def take(self, chosen: Format, file: StagedFile) -> None:
+        """Adds a staged file to the log, in the place of what was taken of it before."""
+        self.drop(self.files.pop(file.name, None))
+        self.files[file.name] = file
+        self.format = chosen.name
+
+    def drop(self, file: StagedFile | None) -> None:
+        """Removes what was staged."""
+        for part in file.parts if file else ():
             part.path.unlink()
 
     def write(self, subject: str, *, skip_bad: bool, last: bool) -> ImportReport:
@@ -132,6 +133,9 @@ class _Import:
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:
             raise LogError(subject, [missing])
+        if last:
+            for file in self.files.values():
+                file.narrow.clear()
         validated = validate(narrow, quarantine=self._quarantine is not None)
         report = import_report(
             validated,
@@ -144,8 +148,6 @@ class _Import:
         )
         log, aside = validated.log, validated.quarantined
         del narrow, validated
-        if last:
-            self.files.clear()
         if self._quarantine is not None and aside.height:
             self._write(self._quarantine, aside, parts)
         self._write(self._output, log, parts)
@@ -154,9 +156,6 @@ class _Import:
     def _write(self, path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> None:
         with atomic_file(path) as temporary:
             write_staged(temporary, rows, parts, self._folder)
-
-
-_NOTHING = _File(name="", narrow=(), parts=(), findings=Findings(), renamed={}, numbered=False)
 
 
 def import_to(
@@ -189,7 +188,7 @@ def import_to(
         UnknownNameError: There is no such format.
     """
     with staging_folder(output) as folder:
-        work = _Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
+        work = Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
         chosen, sources = found_files(paths, format, work.findings, folder / "copies")
         sizes = [source.path.stat().st_size for source in sources]
         for number, source in enumerate(sources):
@@ -199,7 +198,7 @@ def import_to(
                 if progress is not None:
                     progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
 
-            work.take(chosen, source, tell)
+            work.take(chosen, work.stage(chosen, source, tell))
         return work.write(subject_of(paths), skip_bad=skip_bad, last=True)
 
 
@@ -211,135 +210,3 @@ def staging_folder(output: Path) -> Iterator[Path]:
         prefix=f".{output.name}.", suffix=".parts", dir=output.parent
     ) as folder:
         yield Path(folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """What one look at the files of a run found.
-
-    Args:
-        taken: Files that are in the log since this look.
-        left: Why a file is left for the next look -> its name.
-        report: Of the log as it was written; None where nothing was new.
-        refused: Why the log was not written, if so; the one before stays.
-    """
-
-    taken: tuple[str, ...]
-    left: Mapping[str, str]
-    report: ImportReport | None = None
-    refused: str = ""
-
-
-class Watch:
-    """Imports the files of a run that still writes: each look adds what is new, once.
-
-    A file is taken when it has not changed since the last look, or for as long as the interval,
-    and can be read; until then it is left for the next one. A file that changed after it was
-    taken is taken anew. The log is written whole or not at all.
-
-    Args:
-        output: The log.
-        paths: Files, folders and patterns; what they mean is looked up at each look.
-        interval: Seconds for which a file must lie unchanged.
-        folder: Where parts are kept between looks.
-        format: As for `read`.
-        mapping: As for `read`.
-        quarantine: As for `import_to`.
-        skip_bad: As for `read`; then a file with a broken line is taken without it.
-        clock: Gives the time in seconds.
-
-    Raises:
-        ParameterError: A path is an address, whose changes cannot be seen.
-    """
-
-    def __init__(
-        self,
-        output: Path,
-        paths: Sequence[str | Path],
-        *,
-        interval: float,
-        folder: Path,
-        format: str | None = None,
-        mapping: Mapping[str, Any] | None = None,
-        quarantine: Path | None = None,
-        skip_bad: bool = False,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        if addresses := [str(path) for path in paths if is_remote(path)]:
-            raise ParameterError(f"{addresses} cannot be watched; watch a folder of this machine")
-        self._paths = list(paths)
-        self._output = output.resolve()
-        self._interval = interval
-        self._folder = folder
-        self._format = format
-        self._skip_bad = skip_bad
-        self._clock = clock
-        self._seen: dict[str, _Stamp] = {}
-        self._taken: dict[str, _Stamp] = {}
-        self._work = _Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
-
-    def look(self) -> Look:
-        """Takes what is new and writes the log if anything is."""
-        left: dict[str, str] = {}
-        taken = []
-        for source in expand(self._paths, Findings(), self._folder):
-            name, stamp = source.name, _stamp_of(source.path)
-            if stamp is None or source.path.resolve() == self._output:
-                continue
-            settled = self._seen.get(name) == stamp or self._has_rested(stamp)
-            self._seen[name] = stamp
-            if self._taken.get(name) == stamp:
-                continue
-            why = self._take(source) if settled else "it is still being written"
-            if why:
-                left[name] = why
-            else:
-                taken.append(name)
-                self._taken[name] = stamp
-        if not taken:
-            return Look(taken=(), left=left)
-        try:
-            report = self._work.write(subject_of(self._paths), skip_bad=self._skip_bad, last=False)
-        except LogError as error:
-            return Look(taken=tuple(taken), left=left, refused=str(error))
-        return Look(taken=tuple(taken), left=left, report=report)
-
-    def _has_rested(self, stamp: _Stamp) -> bool:
-        return stamp.changed <= self._clock() - self._interval
-
-    def _take(self, source: Source) -> str:
-        """Stages a file; returns why not, or nothing."""
-        findings = Findings()
-        copies = self._folder / "copies"
-        try:
-            for opened in plain([source], findings, copies):
-                head = head_of(opened, findings)
-                names = fitting(opened, head, self._format) if head else []
-                if len(names) != 1:
-                    return f"several formats fit: {names}" if names else "no reader recognises it"
-                if names[0] != (self._work.format or names[0]):
-                    return f"it is of format {names[0]!r}, not {self._work.format!r}"
-                file = self._work.take(format_named(names[0]), opened, lambda done: None)
-                if file.findings.problems and not self._skip_bad:
-                    self._work.drop(file.name)
-                    self._taken.pop(file.name, None)
-                    return str(file.findings.problems[0])
-        finally:
-            shutil.rmtree(copies, ignore_errors=True)
-        return str(findings.problems[0]) if findings.problems else ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Stamp:
-    """What tells that a file has changed: its size, and when it was written to."""
-
-    size: int
-    changed: float
-
-
-def _stamp_of(path: Path) -> _Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:  # it went away between two looks
-        return None
-    return _Stamp(size=found.st_size, changed=found.st_mtime)
