@@ -123,8 +123,10 @@ def test_findings_of_messages():
         "Masks": "holds",
         "Prefixes": "n/a",
         "Logprobs": "n/a",
+        "Tokens": "n/a",
         "Zero groups": "holds",
         "Left out": "holds",
+        "Lengths": "holds",
         "Staleness": "n/a",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from workbench.ui.text import escaped, shortened
 TOP_GROUPS = 10
 _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
 _AUTOMATIC = "automatic"
+_COLUMNS = {"groups": "group_id", "tasks": "task"}
+_NUMBERS = {"clip": None, "top_share": 1.0}  # option -> its largest value
 _OF_THE_PLACE = "overwrite"  # an option of where to write, not of what
 
 
@@ -42,8 +45,7 @@ def page() -> None:
     with right:
         _download(batch, method, target)
         _balance(batch)
-    if batch.worth:
-        _worth(batch.worth)
+    _worth(batch.worth)
     _turn_off(batch)
     _manifest(batch)
     if frame.allow_paths():
@@ -60,18 +62,23 @@ def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
     view, known = state.current(), targets()
     method = view.export.get("method", _default_method(view.methods))
     target = known[view.export.get("to", state.DEFAULT_TARGET)]
-    own = {name: default for name, default in target.options.items() if name != _OF_THE_PLACE}
-    places = st.columns(2 + len(own), vertical_alignment="bottom")
+    places = st.columns(2)
     _picker(places[0], "Method", "method", variants(), method)
     _picker(places[1], "For", "to", list(known), target.name)
+    own = {name: default for name, default in target.options.items() if name != _OF_THE_PLACE}
+    given = view.export.get("options", {})
+    layout = [name for name in own if name in target.choices]
     chosen = {}
-    for place, (name, default) in zip(places[2:], own.items(), strict=True):
-        given = view.export.get("options", {}).get(name, default)
-        chosen[name] = _option(place, target, name, given, default)
+    for place, name in zip(st.columns(len(layout)), layout, strict=True):
+        chosen[name] = _option(place, target, name, given.get(name, own[name]), own[name])
+    with st.expander("Only some of it: groups, tasks, the largest advantages"):
+        for name in own:
+            if name not in layout:
+                chosen[name] = _open_option(target, name, given.get(name, own[name]), own[name])
     applied = ", ".join(f"{name} {value}" for name, value in view.params(method).items())
     fields = f"{method} with {applied}" if applied else f"{method} as it is by default"
     st.caption(f"{escaped(fields)}. {escaped(target.description)}")
-    return method, target, chosen
+    return method, target, {name: chosen[name] for name in own}
 
 
 def _picker(place: Any, label: str, part: str, values: list[str], value: str) -> None:
@@ -93,14 +100,20 @@ def _choose(changes: Mapping[str, Any]) -> None:
     state.update(export={**kept, **changes})
 
 
-def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -> Any:
-    """A widget for one option; one that no widget fits keeps its default."""
-    key, choices = state.EXPORT.format(option=f"option_{name}"), target.choices.get(name, {})
-    label = name.replace("_", " ").capitalize()
+def _take(name: str, value: Any) -> None:
+    """Takes an option into the view."""
+    others = dict(state.current().export.get("options", {}))
+    _choose({"options": {**others, name: value}})
 
-    def take(value: Any) -> None:
-        others = dict(state.current().export.get("options", {}))
-        _choose({"options": {**others, name: value}})
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -> Any:
+    """A widget for an option that has choices."""
+    key, choices = state.EXPORT.format(option=f"option_{name}"), target.choices[name]
+    label = _label(name)
 
     if isinstance(default, bool):
         given = st.session_state[key] = given if isinstance(given, bool) else default
@@ -108,11 +121,9 @@ def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -
             label,
             key=key,
             help=choices.get(True),
-            on_change=lambda: take(st.session_state[key]),
+            on_change=lambda: _take(name, st.session_state[key]),
         )
         return given
-    if not choices:
-        return default
     # A select box takes None for nothing chosen, so a choice is known by its name there.
     names = {value: _AUTOMATIC if value is None else str(value) for value in choices}
     values = {text: value for value, text in names.items()}
@@ -123,9 +134,44 @@ def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -
         list(values),
         key=key,
         help="; ".join(f"{names[value]}: {meaning}" for value, meaning in choices.items()),
-        on_change=lambda: take(values[st.session_state[key]]),
+        on_change=lambda: _take(name, values[st.session_state[key]]),
     )
     return given
+
+
+def _open_option(target: Exporter, name: str, given: Any, default: Any) -> Any:
+    """A widget for an option without choices; the tokenizer is for users of this machine's files.
+
+    A value from a link that a widget cannot hold is the default.
+    """
+    key, help = state.EXPORT.format(option=f"option_{name}"), target.helps[name]
+
+    def take() -> None:
+        value = st.session_state[key]
+        _take(name, default if value in ([], "") else value)
+
+    common: dict[str, Any] = {"key": key, "help": help, "on_change": take}
+    if name in _COLUMNS:
+        entry = frame.entry()
+        log = cache.stored(entry.id, entry).frame
+        known = log[_COLUMNS[name]].drop_nulls().unique().sort() if _COLUMNS[name] in log else []
+        fits = isinstance(given, list) and set(map(str, given)) <= set(known)
+        given = given if fits and given else default
+        st.session_state[key] = given or []
+        st.multiselect(_label(name), list(known), placeholder="all", **common)
+        return given
+    if name in _NUMBERS:
+        limits = {"min_value": 0.0, "max_value": _NUMBERS[name]}
+        most = limits["max_value"] or math.inf
+        fits = type(given) in (int, float) and 0 <= given <= most
+        given = st.session_state[key] = float(given) if fits else default
+        st.number_input(_label(name), placeholder="no limit", step=0.05, **limits, **common)
+        return given
+    if not frame.allow_paths():
+        return default
+    st.session_state[key] = given if isinstance(given, str) else ""
+    st.text_input(_label(name), **common)
+    return given if isinstance(given, str) else default
 
 
 def _among(value: Any, choices: Mapping[Any, str]) -> bool:
