@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 Sample = Mapping[str, Any]
 
@@ -90,19 +91,27 @@ class PrecomputedGRPOTrainer(GRPOTrainer):
         unused = {"reward_funcs": lambda **_: [], "train_dataset": rows}
         super().__init__(**unused, **arguments)
 
-    def _generate_and_score_completions(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
-        """What GRPOTrainer would have generated; a prompt is the number of its line.
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
+        """Every line once a pass, where TRL would repeat a prompt `num_generations` times.
 
-        TRL repeats each prompt for its `num_generations`; the repetitions stand for the lines that
-        follow, so that a pass over the data takes each line as often as any other.
+        TRL reads a batch again for every use of its generations; so does this. Lines that do not
+        fill a last generation batch are left out of the pass.
         """
-        numbers, seen = [], {}
-        for entry in batch:
-            first = int(entry["prompt"])
-            numbers.append((first + seen.get(first, 0)) % len(self._samples))
-            seen[first] = seen.get(first, 0) + 1
-        made = inputs([self._samples[number] for number in numbers])
-        return {name: value.to(self.accelerator.device) for name, value in made.items()}
+        return RepeatSampler(
+            data_source=dataset or self.train_dataset,
+            mini_repeat_count=1,
+            batch_size=self.args.generation_batch_size,
+            repeat_count=self.num_iterations * self.args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=self.args.seed,
+        )
+
+    def _generate_and_score_completions(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
+        """What GRPOTrainer would have generated; a prompt is the number of its line."""
+        made = inputs([self._samples[int(entry["prompt"])] for entry in batch])
+        made = {name: value.to(self.accelerator.device) for name, value in made.items()}
+        made["num_items_in_batch"] = self.accelerator.gather(made["num_items_in_batch"]).sum()
+        return made
 
 
 class ReplayWorker:
@@ -147,10 +156,10 @@ class ReplayWorker:
         """What is replayed stays of the version that it is of."""
 
     def check_health(self, stale_after_s: float) -> None:
-        """Says when the last line was taken.
+        """Says that the last line was taken, which the trainer would wait behind for ever.
 
         Raises:
-            StopIteration: It was: the trainer waits for lines that will not come.
+            RuntimeError: It was.
         """
         if self.rollout_buffer.empty():
             raise RuntimeError("every line of the export was replayed; set max_steps accordingly")
