@@ -14,16 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from skyrl.backends.skyrl_train.utils.ppo_utils import register_advantage_estimator
+from skyrl.backends.skyrl_train.utils.ppo_utils import (
+    AdvantageEstimatorRegistry,
+    register_advantage_estimator,
+)
 
 
-@register_advantage_estimator("precomputed")
 def precomputed(
     token_level_rewards: torch.Tensor, response_mask: torch.Tensor, **_: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Advantages and returns of a batch whose token-level rewards are its advantages. (B, R)"""
     advantages = token_level_rewards * response_mask
     return advantages, advantages
+
+
+# Of two exports in one process, or in one Ray cluster, the first registers it.
+if "precomputed" not in AdvantageEstimatorRegistry.list_available():
+    register_advantage_estimator("precomputed")(precomputed)
 
 
 def generator_output(folder: str | Path) -> tuple[dict[str, Any], list[str]]:

@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from verl import DataProto
-from verl.trainer.ppo.core_algos import register_adv_est
+from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
 
-@register_adv_est("precomputed")
 def precomputed(
     token_level_rewards: torch.Tensor, response_mask: torch.Tensor, **_: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Advantages and returns of a batch whose token-level rewards are its advantages. (B, R)"""
     advantages = token_level_rewards * response_mask
     return advantages, advantages
+
+
+# Of two exports in one process the first registers it.
+if "precomputed" not in ADV_ESTIMATOR_REGISTRY:
+    register_adv_est("precomputed")(precomputed)
 
 
 def data_proto(folder: str | Path) -> DataProto:
