@@ -83,8 +83,8 @@ def assemble(
         MissingInputError: Nothing is left to export, or the target needs token ids.
     """
     selection = select(log, credit, options)
-    steps, record = _tokens(selection, layout, options.tokenizer)
-    steps = steps.with_columns(_weight(options.weight))
+    steps = selection.steps.with_columns(_weight(options.weight))
+    steps, record = _tokens(steps, selection, layout, options.tokenizer)
     unit = options.unit or layout.unit
     made = _text_batch if record["from"] is None else _token_batch
     rows, entries = made(steps, unit)
@@ -122,14 +122,13 @@ def assemble(
 
 
 def _tokens(
-    selection: Selection, layout: Layout, name: str | None
+    steps: pl.DataFrame, selection: Selection, layout: Layout, name: str | None
 ) -> tuple[pl.DataFrame, Mapping[str, Any]]:
     """The steps, with token ids where there are any or shall be, and where those are from.
 
     Raises:
         MissingInputError: The target needs token ids, and there are none.
     """
-    steps = selection.steps
     if name is not None:
         tokenizer = Tokenizer.load(name)
         made = (hold_against if selection.token_level else tokenise)(steps, tokenizer)

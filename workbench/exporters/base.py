@@ -189,9 +189,9 @@ def require_equal(found: pl.DataFrame, expected: pl.DataFrame, place: Path) -> N
         same = found[name].cast(expected[name].dtype).eq_missing(expected[name])
         if not same.all():
             row = int((~same).arg_max() or 0)
+            meant, read = (frame[name].slice(row, 1).to_list()[0] for frame in (expected, found))
             raise ArtefactError(
-                f"{place}: {name} was written as {expected[name][row]} and reads as "
-                f"{found[name][row]}, first in row {row} "
+                f"{place}: {name} was written as {meant} and reads as {read}, first in row {row} "
                 f"(trajectory {expected['trajectory_id'][row]!r})"
             )
 

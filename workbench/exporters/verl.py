@@ -53,7 +53,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """The sequences again, padding taken off."""
     path = folder / FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{path} cannot be read: {error}") from error
