@@ -6,7 +6,7 @@ The policy is a Qwen2 of two layers with random weights, and its tokenizer knows
 log, so nothing is downloaded and a CPU is enough. It is trained on the exported file alone, with
 the clipped loss of PPO against the policy at the start:
 
-    loss = Σ mask · -min(r · A, clip(r, 1 ± 0.2) · A) · weight / Σ mask,   r = π(token) / π_start(token)
+    loss = Σ mask · weight · -min(r · A, clip(r, 1 ± 0.2) · A) / Σ mask,   r = π / π_start
 
 At the end the log-probability of steps with positive credit has risen and that of steps with
 negative credit has fallen; the script says by how much, and fails if they have not.
@@ -57,7 +57,7 @@ def make_tokenizer(log: pl.DataFrame, folder: Path) -> str:
 
 
 def mixed_groups(log: pl.DataFrame) -> list[str]:
-    """Groups whose trajectories did not all earn the same, so that there is credit to learn from."""
+    """Groups whose trajectories did not all earn the same: they have credit to learn from."""
     earned = log.group_by("group_id", "trajectory_id").agg(pl.col("reward").sum())
     varied = earned.group_by("group_id").agg(pl.col("reward").n_unique() > 1).filter("reward")
     return varied["group_id"].sort().to_list()
@@ -103,7 +103,8 @@ def batches(rows: pl.DataFrame, size: int) -> Iterator[dict[str, torch.Tensor]]:
         yield {
             "input_ids": padded["input_ids"],
             "mask": padded["loss_mask"][:, 1:],
-            "advantages": padded["advantages"][:, 1:] * torch.tensor(part["weight"].to_list())[:, None],
+            "advantages": padded["advantages"][:, 1:]
+            * torch.tensor(part["weight"].to_list())[:, None],
         }
 
 

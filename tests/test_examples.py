@@ -57,7 +57,9 @@ def test_the_policy_follows_the_credit_that_went_through_the_export(
     assert read_batch(tmp_path / "out" / "batch").height == 8
 
 
-def test_with_the_credit_turned_the_policy_moves_the_other_way(train_weighted: ModuleType, tmp_path: Path):
+def test_with_the_credit_turned_the_policy_moves_the_other_way(
+    train_weighted: ModuleType, tmp_path: Path
+):
     """What moves the policy is the credit: with its sign turned, so is the movement."""
     log = small_log(tmp_path / "log.parquet")
     rows = train_weighted.export(log, "grpo", 2, tmp_path / "out")
@@ -68,9 +70,7 @@ def test_with_the_credit_turned_the_policy_moves_the_other_way(train_weighted: M
     policy = train_weighted.tiny_policy(int(rows["input_ids"].list.max().max()) + 1)
     data = list(train_weighted.batches(rows, 8))
     before = train_weighted.mean_by_sign(policy, data)
-    train_weighted.train(
-        policy, list(train_weighted.batches(turned, 8)), 24, 1e-3, quiet=True
-    )
+    train_weighted.train(policy, list(train_weighted.batches(turned, 8)), 24, 1e-3, quiet=True)
     after = train_weighted.mean_by_sign(policy, data)
     assert after[0] < before[0] - 0.02
     assert after[1] > before[1] + 0.02

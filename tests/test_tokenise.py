@@ -40,7 +40,10 @@ def text_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def rows_of(
-    tmp_path: Path, log: tuple[pl.DataFrame, pl.DataFrame], target: str = "weighted-batch", **options: Any
+    tmp_path: Path,
+    log: tuple[pl.DataFrame, pl.DataFrame],
+    target: str = "weighted-batch",
+    **options: Any,
 ) -> tuple[Any, list[dict[str, Any]]]:
     exporter = get(target)
     manifest = exporter(*log, PROVENANCE, tmp_path / "out", **options)
@@ -114,7 +117,7 @@ def test_tokenizers_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ParameterError, match="has no chat template"):
         rows_of(tmp_path, text_log(), tokenizer=str(plain))
     picky = tiny.tokenizer(tmp_path / "picky", template="{{ raise_exception('no user first') }}")
-    with pytest.raises(ParameterError, match="refuses a conversation of .*no user first"):
+    with pytest.raises(ParameterError, match=r"refuses a conversation of .*no user first"):
         rows_of(tmp_path, text_log(), tokenizer=str(picky))
     assert not (tmp_path / "out").exists()
 

@@ -5,10 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "<pad> <unk> <|im_start|> <|im_end|> system user assistant go look take give up left right up "
-    "key door shelf drawer you see the a hold find is empty . ok"
-).split()
+WORDS = [
+    "<pad>",
+    "<unk>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "system",
+    "user",
+    "assistant",
+    "go",
+    "look",
+    "take",
+    "give",
+    "up",
+    "left",
+    "right",
+    "key",
+    "door",
+    "shelf",
+    "drawer",
+    "you",
+    "see",
+    "the",
+    "a",
+    "hold",
+    "find",
+    "is",
+    "empty",
+    ".",
+    "ok",
+]
 TEMPLATE = (
     "{% for m in messages %}<|im_start|> {{ m['role'] }} {{ m['content'] }} <|im_end|> {% endfor %}"
     "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"

@@ -226,7 +226,11 @@ def export_summary(manifest: Manifest) -> str:
     ]
     verdicts = {"holds": "fine", "look": "look", "n/a": "n/a"}
     rows = [
-        {"check": finding.check, "verdict": verdicts[finding.verdict], "what was found": finding.says}
+        {
+            "check": finding.check,
+            "verdict": verdicts[finding.verdict],
+            "what was found": finding.says,
+        }
         for finding in findings(manifest)
     ]
     pull = f"{worth['pulling']:,} of {worth['steps']:,} trained steps"

@@ -30,10 +30,13 @@ def test_skyrls_policy_loss_on_our_generator_output_is_that_computed_by_hand(
     assert uids == batch.rows["group_id"].to_list()
     sequences, attention, response_mask, rewards, loss_mask, old, *_ = (
         convert_prompts_responses_to_batch_tensors(
-            types.SimpleNamespace(pad_token_id=0), output["prompt_token_ids"],
-            output["response_ids"], output["rewards"], output["loss_masks"],
+            types.SimpleNamespace(pad_token_id=0),
+            output["prompt_token_ids"],
+            output["response_ids"],
+            output["rewards"],
+            output["loss_masks"],
             output["rollout_logprobs"],
-        )  # fmt: skip
+        )
     )
     estimator = ppo_utils.AdvantageEstimatorRegistry.get("precomputed")
     advantages, _ = estimator(token_level_rewards=rewards, response_mask=response_mask, index=uids)

@@ -10,20 +10,20 @@ import tiny
 from conftest import clipped_loss_of_rows, scored
 
 
-def trained(loader: Any, folder: Path, policy: Any, tmp_path: Path, rows: int) -> tuple[Any, float]:
+def trained(module: Any, folder: Path, policy: Any, rows: int) -> tuple[Any, float]:
     """One optimiser step of TRL over the whole export; the trainer and the loss it computed."""
     import torch
     from transformers import AutoTokenizer
     from trl import GRPOConfig
 
     arguments = GRPOConfig(
-        output_dir=str(tmp_path / "run"), per_device_train_batch_size=rows, num_generations=rows,
-        max_steps=1, loss_type="dapo", beta=0.0, learning_rate=0.5, optim="sgd", max_grad_norm=1e9,
-        lr_scheduler_type="constant", use_cpu=True, report_to="none", bf16=False, save_strategy="no",
-        gradient_checkpointing=False, disable_tqdm=True,
+        output_dir=str(folder.parent / "run"), per_device_train_batch_size=rows,
+        num_generations=rows, max_steps=1, loss_type="dapo", beta=0.0, learning_rate=0.5, optim="sgd", max_grad_norm=1e9,
+        lr_scheduler_type="constant", use_cpu=True, report_to="none", bf16=False,
+        save_strategy="no", gradient_checkpointing=False, disable_tqdm=True,
     )  # fmt: skip
-    own = AutoTokenizer.from_pretrained(tiny.tokenizer(tmp_path / "tokenizer"))
-    trainer = loader(folder).PrecomputedGRPOTrainer(
+    own = AutoTokenizer.from_pretrained(tiny.tokenizer(folder.parent / "tokenizer"))
+    trainer = module.PrecomputedGRPOTrainer(
         folder=folder, model=policy, args=arguments, processing_class=own
     )
     losses = []
@@ -44,13 +44,13 @@ def trained(loader: Any, folder: Path, policy: Any, tmp_path: Path, rows: int) -
 @pytest.mark.parametrize("unit", ["step", "trajectory"])
 @pytest.mark.parametrize("logprobs", [True, False])
 def test_trl_takes_the_gradient_step_that_is_computed_by_hand(
-    exported: Any, loader: Any, policy: Any, tmp_path: Path, unit: str, logprobs: bool
+    exported: Any, loader: Any, policy: Any, unit: str, logprobs: bool
 ):
     import torch
 
     folder, batch = exported("trl", scored(logprobs=logprobs), unit=unit)
     by_hand = copy.deepcopy(policy)
-    trainer, loss = trained(loader, folder, policy, tmp_path, batch.rows.height)
+    trainer, loss = trained(loader(folder), folder, policy, batch.rows.height)
 
     total, count = clipped_loss_of_rows(by_hand, batch.rows)
     expected = total / count
@@ -65,11 +65,9 @@ def test_trl_takes_the_gradient_step_that_is_computed_by_hand(
     assert moved > 0.01
 
 
-def test_every_line_is_trained_once_a_pass(
-    exported: Any, loader: Any, policy: Any, tmp_path: Path
-):
+def test_every_line_is_trained_once_a_pass(exported: Any, loader: Any, policy: Any, tmp_path: Path):
     folder, batch = exported("trl")
-    trainer, _ = trained(loader, folder, policy, tmp_path, batch.rows.height)
+    trainer, _ = trained(loader(folder), folder, policy, batch.rows.height)
     numbers = [int(trainer.train_dataset[i]["prompt"]) for i in trainer._get_train_sampler()]
     assert sorted(numbers) == list(range(batch.rows.height))
 
@@ -83,9 +81,13 @@ def test_async_grpo_takes_the_samples_that_are_replayed(exported: Any, loader: A
     worker.check_health(1.0)
     stream = iter(
         RolloutQueueDataset(
-            worker.rollout_buffer, lambda: 7, worker.check_health, 1.0, defaultdict(list),
+            worker.rollout_buffer,
+            lambda: 7,
+            worker.check_health,
+            1.0,
+            defaultdict(list),
             poll_interval_s=0.01,
-        )  # fmt: skip
+        )
     )
     found = [next(stream) for _ in range(batch.rows.height)]
     for sample, row in zip(found, batch.rows.iter_rows(named=True), strict=True):

@@ -109,10 +109,7 @@ def assemble(
         options=options.recorded(),
         input=selection.input,
         dropped=selection.dropped,
-        counts=counts(steps)
-        | _step_counts(selection)
-        | _row_counts(rows)
-        | entries.pop("counts"),
+        counts=counts(steps) | _step_counts(selection) | _row_counts(rows) | entries.pop("counts"),
         worth=value.summary(),
         turn_off=TURN_OFF if layout.trainer is None else {layout.trainer: TURN_OFF[layout.trainer]},
         **method,
@@ -241,15 +238,15 @@ def _row_counts(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _step_counts(selection: Selection) -> dict[str, int]:
-    lengths = selection.steps.group_by("trajectory_id").len()["len"]
+    lengths = selection.steps.group_by("trajectory_id").len()["len"].to_list()
     return {
         "masked_steps": selection.steps.filter(~pl.col("gradient_mask")).height,
         "not_positive": selection.not_positive,
         "below_top_share": selection.below_top_share,
         "clipped_steps": selection.clipped_steps,
         "zero_advantage_groups": selection.zero_advantage_groups,
-        "shortest_trajectory": lengths.min(),
-        "longest_trajectory": lengths.max(),
+        "shortest_trajectory": min(lengths),
+        "longest_trajectory": max(lengths),
     }
 
 

@@ -96,7 +96,9 @@ def _of_tokens(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     if not np.array_equal(flat(rows["labels"]).to_numpy(), np.where(mask, ids, IGNORED)):
         raise ArtefactError(f"{path}: labels are not the ids where completion_mask is 1, else -100")
     credit = broadcast(rows["weight"], rows["completion_mask"])
-    return rows.drop("labels", "weight").rename({"completion_mask": "loss_mask"}).with_columns(credit)
+    return (
+        rows.drop("labels", "weight").rename({"completion_mask": "loss_mask"}).with_columns(credit)
+    )
 
 
 def _of_texts(rows: pl.DataFrame) -> pl.DataFrame:
@@ -117,9 +119,7 @@ register(
     Exporter(
         name="datasets",
         description="Parquet of steps with A > 0 and their weights, for supervised training.",
-        layout=Layout(
-            format="workbench-dataset", trainer="datasets", unit="step", tokens=False
-        ),
+        layout=Layout(format="workbench-dataset", trainer="datasets", unit="step", tokens=False),
         write=write,
         read=read,
         units=STEPS_ONLY,

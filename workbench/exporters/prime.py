@@ -25,7 +25,14 @@ from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import STEPS_ONLY
 from workbench.exporters.selection import places
-from workbench.exporters.sequences import IDS, MASK, REALS, read_lines, trained_advantage, write_lines
+from workbench.exporters.sequences import (
+    IDS,
+    MASK,
+    REALS,
+    read_lines,
+    trained_advantage,
+    write_lines,
+)
 from workbench.exporters.splice import applied, decoded, elements, member, with_member
 
 STEPS = "steps.jsonl"
@@ -121,7 +128,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
 
 
 def _keys(steps: pl.DataFrame) -> list[StepKey]:
-    return steps.select("trajectory_id", "step_index").rows()  # type: ignore[return-value]
+    return steps.select("trajectory_id", "step_index").rows()
 
 
 def _sources(steps: pl.DataFrame) -> list[Path]:

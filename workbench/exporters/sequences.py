@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from workbench.errors import ArtefactError
-from workbench.exporters.lists import Ints, flat, lengths, nested
+from workbench.exporters.lists import Array, Ints, flat, lengths, nested
 
 IDS, MASK, REALS = pl.List(pl.Int32), pl.List(pl.Int8), pl.List(pl.Float32)
 
@@ -42,20 +43,20 @@ def joined(parts: pl.DataFrame) -> pl.DataFrame:
 
 
 def trained_advantage(rows: pl.DataFrame) -> pl.Series:
-    """The advantage of the first trained token, which is that of all in a row of one step. (R,)"""
+    """The advantage of the first trained token: that of all in a row of one step. (R,) float32."""
     first = pl.col("loss_mask").list.arg_max()
     return rows.select(pl.col("advantages").list.get(first)).to_series()
 
 
 def broadcast(value: pl.Series, mask: pl.Series) -> pl.Series:
-    """One value a row at the tokens where its mask is 1, 0 elsewhere. (R,) lists"""
+    """One value a row at the tokens where its mask is 1, 0 elsewhere. (R,) lists."""
     size = lengths(mask)
     spread = np.repeat(value.to_numpy(), size) * (flat(mask).to_numpy() == 1)
     return nested(spread.astype(np.float32), size, "advantages")
 
 
-def padded(lists: pl.Series, width: int, dtype: type, *, left: bool = False) -> np.ndarray:
-    """Lists as rows of a matrix, filled up with 0. (R, width)
+def padded(lists: pl.Series, width: int, dtype: type, *, left: bool = False) -> Array:
+    """Lists as rows of a matrix, filled up with 0. (R, width).
 
     Args:
         lists: None longer than `width`.
@@ -64,13 +65,13 @@ def padded(lists: pl.Series, width: int, dtype: type, *, left: bool = False) -> 
         left: Fill up on the left.
     """
     size = lengths(lists)
-    matrix = np.zeros((lists.len(), width), dtype=dtype)
+    matrix: Array = np.zeros((lists.len(), width), dtype=dtype)
     matrix[placed(size, width, left=left)] = flat(lists).to_numpy()
     return matrix
 
 
-def placed(size: Ints, width: int, *, left: bool = False) -> np.ndarray:
-    """Which cells of a padded matrix hold something, for rows of these lengths. (R, width) bool"""
+def placed(size: Ints, width: int, *, left: bool = False) -> Array:
+    """Which cells of a padded matrix hold something, for rows so long. (R, width) bool."""
     column = np.arange(width)
     return column >= width - size[:, None] if left else column < size[:, None]
 
@@ -80,14 +81,14 @@ def write_lines(rows: pl.DataFrame, path: Path) -> None:
     rows.write_ndjson(path)
 
 
-def read_lines(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+def read_lines(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """The rows of `write_lines`.
 
     Raises:
         ArtefactError: The file is not of these columns.
     """
     try:
-        rows = pl.read_ndjson(path, schema=schema)
+        rows = pl.read_ndjson(path, schema=dict(schema))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ArtefactError(f"{path} cannot be read: {error}") from error
     for name in rows.columns:

@@ -51,7 +51,9 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     shifted = rows.select(read.list.slice(1) != target.list.head(target.list.len() - 1)).to_series()
     if shifted.any():
         line = int(np.flatnonzero(shifted.to_numpy())[0]) + 1
-        raise ArtefactError(f"{folder / FILE}: target_tokens is not model_input shifted, line {line}")
+        raise ArtefactError(
+            f"{folder / FILE}: target_tokens is not model_input shifted, line {line}"
+        )
     first = pl.concat_list(pl.lit(0.0, dtype=pl.Float32))
     return rows.select(
         *_META,

@@ -103,7 +103,7 @@ class Tokenizer:
             text: str = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages], tokenize=False, add_generation_prompt=more
             )
-        except Exception as error:  # noqa: BLE001 - a template raises what it likes
+        except Exception as error:  # a template raises what it likes
             roles = [message["role"] for message in messages][:6]
             raise ParameterError(
                 f"the chat template of {self.name!r} refuses a conversation of {roles}: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ import polars as pl
 from workbench.errors import ArtefactError
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
-from workbench.exporters.lists import lengths, nested
+from workbench.exporters.lists import Array, lengths, nested
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.sequences import joined, padded, placed, split
 
@@ -32,7 +33,7 @@ def write(batch: Batch, folder: Path) -> None:
     responses = padded(parts["response_ids"], width[1], np.int64)
     filled = [placed(before, width[0], left=True), placed(after, width[1])]
     attention = np.concatenate(filled, axis=1).astype(np.int64)
-    arrays = {
+    arrays: dict[str, Any] = {
         "prompts": prompts,
         "responses": responses,
         "input_ids": np.concatenate([prompts, responses], axis=1),
@@ -61,7 +62,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     held = arrays["attention_mask"] == 1
     before, after = held[:, :width], held[:, width:]
 
-    def lists(name: str, cells: np.ndarray, dtype: type) -> pl.Series:
+    def lists(name: str, cells: Array, dtype: type) -> pl.Series:
         return nested(arrays[name][cells].astype(dtype), cells.sum(axis=1), name)
 
     parts = pl.DataFrame(

@@ -1,8 +1,8 @@
 """Tinker datums of an export. Written by the trajectory workbench; needs only `tinker`.
 
-    from workbench_tinker import datums
+from workbench_tinker import datums
 
-    future = training_client.forward_backward(datums("batch"), loss_fn="importance_sampling")
+future = training_client.forward_backward(datums("batch"), loss_fn="importance_sampling")
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 def precomputed(
     token_level_rewards: torch.Tensor, response_mask: torch.Tensor, **_: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Advantages and returns of a batch whose token-level rewards are its advantages. (B, R)"""
+    """Advantages and returns, both what came as token-level rewards. (B, R) each."""
     advantages = token_level_rewards * response_mask
     return advantages, advantages
 

@@ -72,9 +72,9 @@ def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
     for place, name in zip(st.columns(len(layout)), layout, strict=True):
         chosen[name] = _option(place, target, name, given.get(name, own[name]), own[name])
     with st.expander("Only some of it: groups, tasks, the largest advantages"):
-        for name in own:
+        for name, default in own.items():
             if name not in layout:
-                chosen[name] = _open_option(target, name, given.get(name, own[name]), own[name])
+                chosen[name] = _open_option(target, name, given.get(name, default), default)
     applied = ", ".join(f"{name} {value}" for name, value in view.params(method).items())
     fields = f"{method} with {applied}" if applied else f"{method} as it is by default"
     st.caption(f"{escaped(fields)}. {escaped(target.description)}")
@@ -154,18 +154,18 @@ def _open_option(target: Exporter, name: str, given: Any, default: Any) -> Any:
     if name in _COLUMNS:
         entry = frame.entry()
         log = cache.stored(entry.id, entry).frame
-        known = log[_COLUMNS[name]].drop_nulls().unique().sort() if _COLUMNS[name] in log else []
+        column = log[_COLUMNS[name]] if _COLUMNS[name] in log.columns else pl.Series([None])
+        known: list[str] = column.drop_nulls().unique().sort().to_list()
         fits = isinstance(given, list) and set(map(str, given)) <= set(known)
         given = given if fits and given else default
         st.session_state[key] = given or []
-        st.multiselect(_label(name), list(known), placeholder="all", **common)
+        st.multiselect(_label(name), known, placeholder="all", **common)
         return given
     if name in _NUMBERS:
-        limits = {"min_value": 0.0, "max_value": _NUMBERS[name]}
-        most = limits["max_value"] or math.inf
-        fits = type(given) in (int, float) and 0 <= given <= most
+        most = _NUMBERS[name]
+        fits = type(given) in (int, float) and 0 <= given <= (most or math.inf)
         given = st.session_state[key] = float(given) if fits else default
-        st.number_input(_label(name), placeholder="no limit", step=0.05, **limits, **common)
+        st.number_input(_label(name), 0.0, most, placeholder="no limit", step=0.05, **common)
         return given
     if not frame.allow_paths():
         return default
