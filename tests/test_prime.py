@@ -20,7 +20,8 @@ Traced = tuple[pl.DataFrame, pl.DataFrame, Path]
 ODD = (
     '{"id": "ep-1", "note":"\\u00e4 \\"advantages\\": [1]", "env" : {"id": "x"},'
     '"task": {"type": "T","data": {"idx": 0, "prompt": "p"}}, "traces": [{"id": "tr-1","task": '
-    '{"type": "T", "data": {"idx": 0, "prompt": "p"}}, "agent": {"config": {}, "name": "agent", "trainable":true}, '
+    '{"type": "T", "data": {"idx": 0, "prompt": "p"}}, '
+    '"agent": {"config": {}, "name": "agent", "trainable":true}, '
     '"nodes":[{"message":{"role":"user","content":"q"},"token_ids":[5],"mask":[false],'
     '"sampled":false},{"parent":0,"message":{"role":"assistant","content":"r"},"sampled":true,'
     '"token_ids":[1,6,7],"mask":[false,true,true],"logprobs":[-0.5,-1e-3]}]}]}'

@@ -44,8 +44,8 @@ def test_trls_supervised_loss_is_that_of_the_steps_with_positive_credit(
     )  # fmt: skip
     arguments = SFTConfig(
         output_dir=str(tmp_path / "run"), per_device_train_batch_size=batch.rows.height,
-        max_steps=1, use_cpu=True, bf16=False, report_to="none", save_strategy="no", disable_tqdm=True,
-        gradient_checkpointing=False, logging_steps=1, completion_only_loss=True,
+        max_steps=1, use_cpu=True, bf16=False, report_to="none", save_strategy="no",
+        disable_tqdm=True, gradient_checkpointing=False, completion_only_loss=True,
     )  # fmt: skip
     trainer = SFTTrainer(
         model=policy,

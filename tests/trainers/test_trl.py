@@ -18,9 +18,9 @@ def trained(module: Any, folder: Path, policy: Any, rows: int) -> tuple[Any, flo
 
     arguments = GRPOConfig(
         output_dir=str(folder.parent / "run"), per_device_train_batch_size=rows,
-        num_generations=rows, max_steps=1, loss_type="dapo", beta=0.0, learning_rate=0.5, optim="sgd", max_grad_norm=1e9,
-        lr_scheduler_type="constant", use_cpu=True, report_to="none", bf16=False,
-        save_strategy="no", gradient_checkpointing=False, disable_tqdm=True,
+        num_generations=rows, max_steps=1, loss_type="dapo", beta=0.0, learning_rate=0.5,
+        optim="sgd", max_grad_norm=1e9, lr_scheduler_type="constant", use_cpu=True, bf16=False,
+        report_to="none", save_strategy="no", gradient_checkpointing=False, disable_tqdm=True,
     )  # fmt: skip
     own = AutoTokenizer.from_pretrained(tiny.tokenizer(folder.parent / "tokenizer"))
     trainer = module.PrecomputedGRPOTrainer(

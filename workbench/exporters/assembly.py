@@ -135,7 +135,7 @@ def _tokens(
     if layout.tokens:
         raise MissingInputError(
             f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
-            f"{places(steps)}. Hint: name the policy's tokenizer (--tokenizer), or export a "
+            f"{places(steps)}. Hint: `workbench export … --tokenizer` of the policy, or a "
             "weighted-batch of messages"
         )
     return steps, {"from": None, "tokenizer": None, "drifting_steps": None}

@@ -121,7 +121,7 @@ class Manifest:
         if missing or extra:
             raise ArtefactError(
                 f"{name} is not the manifest of an export: missing entries {missing}, "
-                f"unknown entries {extra}"
+                f"unknown entries {extra}. Hint: remove its folder and export again"
             )
         manifest = cls(**values)
         manifest._require_counts(name)
