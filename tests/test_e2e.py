@@ -91,11 +91,22 @@ def says(page: Page, text: str, seconds: float = 30) -> None:
 
 
 def drawn(page: Page, last: str) -> str:
-    """What the page says once its last part is there and nothing changes any more."""
+    """What the page says once its last part is there and nothing has changed for two seconds.
+
+    The browser loads the code of each kind of element when it first meets one, so that the page
+    can be without its buttons long after the script has ended.
+    """
     says(page, last)
-    settled(page)
-    page.wait_for_timeout(1000)
-    return page.get_by_test_id("stMain").inner_text()
+    main, text, since = page.get_by_test_id("stMain"), "", 0
+    for _ in range(120):
+        settled(page)
+        now = main.inner_text()
+        since = since + 1 if now == text else 0
+        if since == 4 and not main.get_by_test_id("stSkeleton").count():
+            return now
+        text = now
+        page.wait_for_timeout(500)
+    raise AssertionError(f"the page is still being drawn after a minute: {text!r}")
 
 
 def query(page: Page) -> dict[str, str]:

@@ -14,7 +14,8 @@ import pytest
 
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.estimators import create, methods
-from workbench.estimators.base import TRAITS, fields
+from workbench.estimators.base import TRAITS
+from workbench.parameters import fields
 from workbench.schema import validate
 from workbench.space import Space
 from workbench.steps import Steps
@@ -23,6 +24,9 @@ NAMES = [
     name
     for method in methods().values()
     for name in (method.name, *(f"{method.name}:{dialect}" for dialect in method.dialects))
+]
+OUTCOMES = [
+    name for name in NAMES if "ignores-rewards" not in methods()[name.partition(":")[0]].traits
 ]
 WORDS = ["drawer 1", "drawer 2", "a mug", "the shelf is empty", "sink", "nothing happens", "go"]
 
@@ -42,8 +46,9 @@ def having(trait: str) -> list[str]:
 
 
 def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
-    """Random rollouts with repeated texts, invalid actions and outcome rewards."""
+    """Random rollouts with repeated texts, invalid actions, outcome rewards, optional columns."""
     rng = np.random.default_rng(seed)
+    other = np.random.default_rng(seed + 1000)
     rows = []
     for group in range(groups):
         for rollout in range(rollouts):
@@ -61,7 +66,33 @@ def frame(seed: int = 0, groups: int = 4, rollouts: int = 5) -> pl.DataFrame:
                 }
                 for step in range(length)
             ]
-    return pl.DataFrame(rows)
+    log = pl.DataFrame(rows)
+    # Drawn apart, so that a further column changes nothing of those before it.
+    log = log.with_columns(
+        action=pl.Series([f"act {other.integers(3)}" for _ in rows]),
+        response_tokens=pl.Series(other.integers(1, 40, len(rows)), dtype=pl.Int32),
+        next_observation=pl.col("observation")
+        .shift(-1)
+        .over("trajectory_id")
+        .fill_null(pl.when(pl.col("reward") > 0).then(pl.lit("success")).otherwise(pl.lit("end"))),
+    )
+    aux = log["trajectory_id"].rank("dense") * 7 % 5 / 4
+    return log.with_columns(
+        greedy_reward=(pl.col("group_id") == "g1").cast(pl.Float64), aux_reward_style=aux
+    )
+
+
+def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
+    """The first steps of the rollouts, with the same rewards in every column of rewards."""
+    first = log.filter(pl.col("step_index") == 0).with_columns(next_observation=pl.lit("end"))
+    columns = ("reward", "greedy_reward", "aux_reward_style")
+    return first.with_columns(pl.lit(reward).alias(column) for column in columns)
+
+
+def accepted(name: str, **params: object) -> dict[str, object]:
+    """Those of the parameters that a method has."""
+    known = fields(methods()[name.partition(":")[0]].estimator)
+    return {field: value for field, value in params.items() if field in known}
 
 
 def credit(log: pl.DataFrame, name: str, **params: object):
@@ -101,7 +132,7 @@ def test_every_scored_step_has_a_finite_advantage_and_excluded_ones_have_none(na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_terms_sum_to_the_advantage_exactly(name: str):
-    table = credit(frame(), name, invalid_penalty=0.1).table()
+    table = credit(frame(), name, **accepted(name, invalid_penalty=0.1)).table()
     terms = [column for column in table.columns if column.startswith("term_")]
     total = np.zeros(table.height)
     for term in terms:
@@ -114,7 +145,7 @@ def test_terms_sum_to_the_advantage_exactly(name: str):
 def test_row_order_is_irrelevant(name: str):
     log = frame()
     shuffled = log.sample(fraction=1.0, shuffle=True, seed=1)
-    penalty = {"invalid_penalty": 0.1}
+    penalty = accepted(name, invalid_penalty=0.1)
     assert advantages(log, name, **penalty).equals(advantages(shuffled, name, **penalty))
 
 
@@ -138,51 +169,85 @@ def test_groups_are_independent(name: str):
 
 @pytest.mark.parametrize("name", having("couples-groups"))
 def test_groups_are_coupled_where_the_trait_says_so(name: str):
-    log = frame()
+    # One group is dead, which GPG makes up for.
+    alive = pl.col("group_id") != "g1"
+    log = frame().with_columns(reward=pl.col("reward") * alive)
     whole = advantages(log, name).filter(pl.col("group_id") == "g0")
     alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
     assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
 
 
 @pytest.mark.parametrize("reward", [0.0, 1.0, 0.1, 10.0])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", without("ignores-rewards"))
 def test_equal_returns_give_exactly_zero(name: str, reward: float):
     # One step each, so that discounting leaves the returns equal too.
-    log = frame().filter(pl.col("step_index") == 0).with_columns(reward=pl.lit(reward))
-    params = {"success_threshold": 0.5} if name == "proxmo" else {}
+    log = paid_equally(frame(), reward)
+    params = accepted(name, success_threshold=0.5)
     assert (advantages(log, name, **params)["advantage"] == 0.0).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", having("ignores-rewards"))
+def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    paid = log.with_columns(reward=pl.col("reward") + pl.col("step_index"))
+    assert advantages(log, name).equals(advantages(paid, name))
+
+
+@pytest.mark.parametrize("name", without("ignores-rewards"))
 def test_equal_returns_up_to_rounding_give_exactly_zero(name: str):
     # 0.3 and 0.1 + 0.2 differ in the last bit; a deviation of 1e-17 must not be divided by.
     first = frame().filter(pl.col("step_index") == 0)
-    rewards = [0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)]
-    table = advantages(first.with_columns(reward=pl.Series(rewards)), name)
+    rewards = pl.Series([0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)])
+    table = advantages(paid_equally(first, rewards), name)
     assert table["advantage"].abs().max() <= 1e-15
 
 
 @pytest.mark.parametrize("name", without("raw-group-of-one"))
 def test_a_group_of_one_gets_an_episode_term_of_zero(name: str):
     log = frame(rollouts=1)
-    assert (credit(log, name).table()["term_episode"] == 0.0).all()
+    table = credit(log, name).table()
+    if "term_episode" in table.columns:
+        assert (table["term_episode"] == 0.0).all()
 
 
 @pytest.mark.parametrize("name", having("raw-group-of-one"))
 def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
-    # One trajectory of one step, so that it is alone under any population.
+    # A trajectory of one step, so that it is alone under any population, and a group beside it, so
+    # that there is something to normalise over.
     log = pl.DataFrame(
         {
-            "group_id": ["g"],
-            "trajectory_id": ["t"],
-            "step_index": [0],
-            "observation": ["a mug"],
-            "action": ["take"],
-            "reward": [1.0],
+            "group_id": ["g", "h", "h"],
+            "trajectory_id": ["t", "u", "v"],
+            "step_index": [0, 0, 0],
+            "observation": ["a mug"] * 3,
+            "next_observation": ["success", "end", "success"],
+            "action": ["take"] * 3,
+            "reward": [1.0, 0.0, 1.0],
+            "response_tokens": [2, 3, 4],
+            "aux_reward_style": [0.5, 0.25, 0.0],
         }
     )
-    params = {"psc": "off"} if name.startswith("proxmo") else {}
-    assert credit(log, name, **params).table()["term_episode"][0] == pytest.approx(1.0, abs=1e-5)
+    params = accepted(name, psc="off")
+    found = credit(log, name, **params)
+    facts = found.explain(0).facts["episode"]
+    assert (facts["score"], facts["baseline"]) == (1.0, 0.0)
+    assert facts["factor"] > 0
+    if "couples-groups" not in traits(name):
+        assert found.advantage[0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", having("tokens-population"))
+def test_response_tokens_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    verbose = log.with_columns(response_tokens=pl.col("response_tokens") * pl.col("reward"))
+    changed = advantages(log, name)["advantage"] - advantages(verbose, name)["advantage"]
+    assert changed.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", without("tokens-population"))
+def test_response_tokens_do_not_matter(name: str):
+    log = frame()
+    assert advantages(log, name).equals(advantages(log.drop("response_tokens"), name))
 
 
 @pytest.mark.parametrize("name", having("steps-population"))
@@ -194,20 +259,22 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
             "trajectory_id": ["a", "b", "b", "b"],
             "step_index": [0, 0, 1, 2],
             "observation": list("wxyz"),
+            "next_observation": ["success", *"yze"],
             "action": ["act"] * 4,
             "reward": [1.0, 0.0, 0.0, 0.0],
+            "response_tokens": [1] * 4,
         }
     )
     found = credit(log, name).explain(0).facts["episode"]
-    if name.startswith("rloo"):
-        assert found["others"] == 3
-    else:
-        assert found["group_mean"] == 0.25
+    assert found.get("others", found.get("group_size", 0) - 1) == 3
+    assert found.get("group_mean", 0.25) == 0.25
 
 
 @pytest.mark.parametrize("name", having("counts-copies"))
 def test_copies_count_where_the_trait_says_so(name: str):
-    log = frame()
+    # All rewards differ, and the copied rollout is the best of its group.
+    first = frame().filter(pl.col("step_index") == 0)
+    log = first.with_columns(reward=1.0 / pl.int_range(1, first.height + 1))
     copied = pl.concat([log, log.filter(pl.col("trajectory_id") == "g0t0")])
     assert not advantages(log, name).equals(advantages(copied, name))
 

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, steps
 
-from workbench.keys import exact_key
+from workbench.keys import Exact
+from workbench.space import Space
+from workbench.steps import Index, Steps
+
+
+def exact_key(steps: Steps) -> Index:
+    return Exact()(steps, Space(steps, embedder="tfidf"))
+
 
 TWO: Described = {
     "g": {

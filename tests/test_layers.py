@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "workbench"
 # A module may use only what stands above it.
 LAYERS = [
     "errors",
+    "parameters",
     "columns",
     "rules",
     "schema",
@@ -32,11 +33,14 @@ LAYERS = [
     "neighbours",
     "keys",
     "space",
+    "resampling",
     "estimators",
     "compare",
+    "prediction",
     "tuning",
     "held_out",
     "facts",
+    "audit",
     "rollouts",
     "exporters",
     "simulate",

@@ -55,18 +55,21 @@ def methods_markdown() -> str:
 
 
 def traits_markdown() -> str:
-    dialects = {
-        trait: ", ".join(
-            f"`{name}:{dialect.name}`"
-            for name, method in methods().items()
-            for dialect in method.dialects.values()
-            if trait in dialect.traits
+    traits = {
+        name: entry.traits
+        for method in methods().values()
+        for name, entry in (
+            (method.name, method),
+            *((f"{method.name}:{dialect.name}", dialect) for dialect in method.dialects.values()),
         )
-        for trait in TRAITS
     }
     return markdown(
         [
-            {"trait": trait, "meaning": meaning, "dialects": dialects[trait]}
+            {
+                "trait": trait,
+                "meaning": meaning,
+                "holds for": ", ".join(f"`{name}`" for name in traits if trait in traits[name]),
+            }
             for trait, meaning in TRAITS.items()
         ]
     )

@@ -562,11 +562,11 @@ def test_rows_that_differ_only_in_where_they_stood_are_copies() -> None:
         ("task", "else"),
         ("logged_advantage", 0.5),
         ("response_ids", [9]),
-        ("aux_reward_style", 1.0),
+        ("turn_reward", 1.0),
     ],
 )
 def test_rows_of_one_step_that_differ_in_content_are_refused(column: str, value: Any) -> None:
-    frame = rows(TWO, task="t", logged_advantage=0.0, response_ids=[[1]] * 4, aux_reward_style=0.0)
+    frame = rows(TWO, task="t", logged_advantage=0.0, response_ids=[[1]] * 4, turn_reward=0.0)
     frame = frame.with_columns(gradient_mask=pl.lit(value=True))
     changed = frame[1:2].with_columns(pl.Series(column, [value], dtype=frame.schema[column]))
     # Two of the three rows agree, but none of the three can be told to be the right one.

@@ -1,25 +1,161 @@
-"""Keys that say which steps of a group are in the same state."""
+"""Keys that say which steps of a group are in the same state, or take the same action.
+
+A key is a frozen dataclass that derives from `Key`, declares its settings with `parameter`, and is
+registered with `state_key` or `action_key`. Methods name one by its spec, for example `exact` or
+`history:length=2`; any key works with any method that takes one.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
 import polars as pl
 
+from workbench.errors import ParameterError, UnknownNameError
+from workbench.parameters import Parameterised, fields
+from workbench.similarity import Similarity
 from workbench.steps import Index, Steps
 
 
-def exact_key(steps: Steps) -> Index:
-    """Anchor group of each step: same group and the same text, character for character.
+class Similarities(Protocol):
+    """What a key may ask for beside the steps."""
 
-    The text is the log's `state_key` where it has one, else the observation. Anchor groups are
-    numbered in the order in which they are first met.
+    def similarity(self, embedder: str | None = None) -> Similarity:
+        """Similarities between the distinct states of each group."""
 
-    Returns:
-        (S,) int64, 0 to the number of anchor groups - 1.
+
+@dataclass(frozen=True, kw_only=True)
+class Key(Parameterised, ABC):
+    """A rule by which steps of a group count as the same; its fields are its settings."""
+
+    name: ClassVar[str]
+    needs: ClassVar[Sequence[str]] = ()
+
+    @abstractmethod
+    def __call__(self, steps: Steps, space: Similarities) -> Index:
+        """Label of each step: equal in a group means the same; groups never share a label.
+
+        Labels are numbered from 0 in the order in which they are first met. (S,) int64.
+        """
+
+
+KeyClass = TypeVar("KeyClass", bound=type[Key])
+Registry = dict[str, type[Key]]
+
+_STATE_KEYS: Registry = {}
+_ACTION_KEYS: Registry = {}
+
+
+def state_key(name: str) -> Callable[[KeyClass], KeyClass]:
+    """Registers a state key under a name."""
+    return _registrar(_STATE_KEYS, name)
+
+
+def action_key(name: str) -> Callable[[KeyClass], KeyClass]:
+    """Registers an action key under a name."""
+    return _registrar(_ACTION_KEYS, name)
+
+
+def _registrar(registry: Registry, name: str) -> Callable[[KeyClass], KeyClass]:
+    def register(cls: KeyClass) -> KeyClass:
+        cls.name = name
+        registry[name] = cls
+        return cls
+
+    return register
+
+
+def state_keys() -> Mapping[str, type[Key]]:
+    """All state keys by name."""
+    return dict(sorted(_STATE_KEYS.items()))
+
+
+def action_keys() -> Mapping[str, type[Key]]:
+    """All action keys by name."""
+    return dict(sorted(_ACTION_KEYS.items()))
+
+
+def parse_state_key(spec: str) -> Key:
+    """The state key of a spec; see `_parsed`."""
+    return _parsed("state key", spec, _STATE_KEYS)
+
+
+def parse_action_key(spec: str) -> Key:
+    """The action key of a spec; see `_parsed`."""
+    return _parsed("action key", spec, _ACTION_KEYS)
+
+
+def _parsed(kind: str, spec: str, registry: Registry) -> Key:
+    """A key from `name`, `name:field=value,field=value`, or `name:{JSON object}`.
+
+    Values are read as JSON where they parse, else as text.
+
+    Raises:
+        UnknownNameError: No key has that name.
+        ParameterError: No such field, or a value that it cannot have.
     """
-    logged = steps.column("state_key").cast(pl.String)
-    text = steps.column("observation").zip_with(logged.is_null(), logged)
-    keys = pl.DataFrame({"group": steps.group, "text": text, "logged": logged.is_not_null()})
+    name, _, rest = spec.partition(":")
+    if name not in registry:
+        raise UnknownNameError(kind, name, registry)
+    settings = _settings(spec, rest)
+    known = fields(registry[name])
+    for field_name in settings:
+        if field_name not in known:
+            raise UnknownNameError(f"field of {kind} {name}", field_name, known)
+    return registry[name](**settings)
+
+
+def _settings(spec: str, rest: str) -> dict[str, Any]:
+    if rest.startswith("{"):
+        try:
+            return dict(json.loads(rest))
+        except ValueError as error:
+            raise ParameterError(f"{spec!r} is not `name:{{JSON object}}`: {error}") from error
+    settings = {}
+    for part in filter(None, rest.split(",")):
+        field_name, equals, value = part.partition("=")
+        if not equals:
+            raise ParameterError(f"{spec!r}: expected field=value after the colon, got {part!r}")
+        try:
+            settings[field_name.strip()] = json.loads(value)
+        except ValueError:
+            settings[field_name.strip()] = value
+    return settings
+
+
+def labels(steps: Steps, *columns: pl.Series | Index) -> Index:
+    """Label of each step by its group and the values of columns, numbered as first met. (S,)."""
+    named = [pl.Series(f"c{number}", column) for number, column in enumerate(columns)]
+    keys = pl.DataFrame([pl.Series("group", steps.group), *named])
     distinct = keys.unique(maintain_order=True).with_row_index("key")
-    joined = keys.join(distinct, on=["group", "text", "logged"], maintain_order="left")
-    return joined["key"].to_numpy().astype(np.int64)
+    joined = keys.join(distinct, on=keys.columns, maintain_order="left", nulls_equal=True)
+    return joined["key"].to_numpy().astype("int64")
+
+
+@state_key("exact")
+@dataclass(frozen=True, kw_only=True)
+class Exact(Key):
+    """The same text, character for character.
+
+    The text is the log's `state_key` where it has one, else the observation.
+    """
+
+    def __call__(self, steps: Steps, space: Similarities) -> Index:
+        """Labels by text."""
+        logged = steps.column("state_key").cast(pl.String)
+        text = steps.column("observation").zip_with(logged.is_null(), logged)
+        return labels(steps, text, logged.is_not_null())
+
+
+@action_key("text")
+@dataclass(frozen=True, kw_only=True)
+class ActionText(Key):
+    """The same action text, character for character."""
+
+    def __call__(self, steps: Steps, space: Similarities) -> Index:
+        """Labels by text."""
+        return labels(steps, steps.column("action"))

@@ -42,6 +42,23 @@ def discounted_returns(reward: Real, step_index: Index, gamma: float) -> Real:
     return returns
 
 
+def difference(left: Real, right: Real) -> Real:
+    """Left − right; exactly 0 where the two are the same number up to rounding.
+
+        |left − right| ≤ 1e-12 · max(|left|, |right|)
+
+    What is left of a difference of equal numbers would become sizeable in a division by a
+    deviation of such remainders.
+
+    Example:
+        >>> difference(np.array([0.1 + 0.2, 1.0]), np.array([0.3, 0.5]))
+        array([0. , 0.5])
+    """
+    gap = left - right
+    size = np.maximum(np.abs(left), np.abs(right))
+    return np.where(np.abs(gap) <= EQUAL * size, 0.0, gap)
+
+
 def segment_sum(value: Real, segment: Index, segments: int) -> Real:
     """Sum of the values of each segment; 0 for one without values. (segments,) float64."""
     total: Real = np.bincount(segment, weights=value, minlength=segments).astype(np.float64)
@@ -74,6 +91,16 @@ def segment_std(
     count = segment_sum(weight, segment, segments) - ddof
     square = segment_sum(weight * centred**2, segment, segments)
     return np.sqrt(np.where(count > 0, square, 0.0) / np.where(count > 0, count, 1.0))
+
+
+def segment_level(value: Real, segment: Index, segments: int, counted: Truth) -> Real:
+    """One of the counted values of each segment; 0 for one without. (segments,) float64.
+
+    Where a segment is constant this is its value, which a mean may miss by its last bit.
+    """
+    level = np.zeros(segments)
+    level[segment[counted]] = value[counted]
+    return level
 
 
 def segment_constant(

@@ -36,6 +36,12 @@ FACT_NAMES: Mapping[str, str] = {
     "population": "statistics over",
     "all_equal": "all equal",
     "others": "others in the group",
+    "others_std": "their deviation",
+    "own_first_row_share": "share of its first row's penalty",
+    "batch_std": "deviation of the whole log",
+    "compared_with": "compared with",
+    "best": "best of the group",
+    "alpha": "correction for dead groups",
     "success_rate": "success rate of the group",
     "psc_weight": "weight by success",
     "anchor_group_size": "steps with this observation",
@@ -194,12 +200,14 @@ def sentence(term: str, facts: Mapping[str, Any]) -> str:
         >>> sentence("step", facts)
         'return 0.66 against the baseline 0.41 of 4.2 effective peers'
     """
-    score = f"{'reward' if term == 'episode' else 'return'} {number(facts['score'])}"
+    score = f"{'return' if term == 'step' else 'reward'} {number(facts['score'])}"
     alone = _alone(facts)
     if alone and facts["factor"] == 0:
         return f"0, because {alone}"
     if alone and facts["baseline"] == 0:
         return f"{score} as it is, because {alone}"
+    if facts.get("compared_with") == "nothing":
+        return f"{score} as it is{_scaled(facts)}"
     against = f"{score} against {_compared_with(facts)}"
     if facts["factor"] == 0:
         return f"{against}, switched off" + (": all are equal" if facts.get("all_equal") else "")
@@ -218,6 +226,8 @@ def _alone(facts: Mapping[str, Any]) -> str:
 
 def _compared_with(facts: Mapping[str, Any]) -> str:
     mean = number(facts["baseline"])
+    if "compared_with" in facts:
+        return f"{facts['compared_with']} {mean}"
     if facts.get("others") == 1:
         return f"the {mean} of the only other rollout"
     if "others" in facts:
@@ -233,10 +243,12 @@ def _compared_with(facts: Mapping[str, Any]) -> str:
 def _scaled(facts: Mapping[str, Any]) -> str:
     weight = facts.get("psc_weight") or 1.0
     scale = facts["factor"] / weight
-    deviation = facts.get("group_std") or facts.get("anchor_std")
+    names = ("group_std", "others_std", "batch_std", "anchor_std")
+    deviations = [facts[name] for name in names if facts.get(name)]
+    over = [found for found in deviations if math.isclose(scale * found, 1.0, rel_tol=1e-3)]
     text = ""
-    if deviation and math.isclose(scale * deviation, 1.0, rel_tol=1e-3):
-        text = f", over the deviation {number(deviation)}"
+    if over:
+        text = f", over the deviation {number(over[0])}"
     elif not math.isclose(scale, 1.0, rel_tol=1e-9):
         text = f", times {number(scale)}"
     if facts.get("success_rate") is not None and abs(weight - 1.0) >= 5e-4:

@@ -118,9 +118,9 @@ class Checks:
             "step_index", named & gap, "has gaps", "steps of a trajectory must be contiguous"
         )
         for column in STEP_LOG:
-            if column.per_trajectory and column.name in has:
-                differs = pl.col(column.name).drop_nulls().n_unique().over(one) > 1
-                self._where(column.name, named & differs, "differs within a trajectory")
+            for name in filter(column.matches, sorted(has) if column.per_trajectory else ()):
+                differs = pl.col(name).drop_nulls().n_unique().over(one) > 1
+                self._where(name, named & differs, "differs within a trajectory")
         self._conflicts()
 
     def _conflicts(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from workbench.embed import DEFAULT_EMBEDDER, Embedder, Progress, StateText, VectorCache, resolve
-from workbench.keys import exact_key
+from workbench.keys import parse_action_key, parse_state_key
 from workbench.neighbours import NeighbourIndex
 from workbench.returns import segment_sum
 from workbench.similarity import Similarity, States
@@ -51,6 +51,8 @@ class Space:
         self._index_store = index_store
         self._progress = progress
         self._similarities: dict[str, Similarity] = {}
+        self._state_keys: dict[str, Index] = {}
+        self._action_keys: dict[str, Index] = {}
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -59,10 +61,17 @@ class Space:
             return resolve(self._named, self._cache)
         return self._named
 
-    @cached_property
-    def anchor(self) -> Index:
-        """Anchor group of each step by exact text. (S,) int64."""
-        return exact_key(self.steps)
+    def state_key(self, spec: str = "exact") -> Index:
+        """Label of each step's state under a key of `keys`. (S,) int64."""
+        if spec not in self._state_keys:
+            self._state_keys[spec] = parse_state_key(spec)(self.steps, self)
+        return self._state_keys[spec]
+
+    def action_key(self, spec: str = "text") -> Index:
+        """Label of each step's action under a key of `keys`. (S,) int64."""
+        if spec not in self._action_keys:
+            self._action_keys[spec] = parse_action_key(spec)(self.steps, self)
+        return self._action_keys[spec]
 
     def similarity(
         self, embedder: str | None = None, *, progress: Progress | None = None

@@ -7,7 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.estimators.credit import Peers, Term
-from workbench.returns import segment_constant, segment_mean, segment_std, segment_sum
+from workbench.returns import (
+    segment_constant,
+    segment_level,
+    segment_mean,
+    segment_std,
+    segment_sum,
+)
 from workbench.steps import Index, Real
 
 
@@ -39,9 +45,7 @@ def anchor_term(
     count = segment_sum(weight, key, keys)
     constant = segment_constant(score, key, keys, counted)
     mean = segment_mean(score, key, keys, weight)
-    some = np.zeros(keys)
-    some[key[counted]] = score[counted]
-    mean = np.where(constant, some, mean)
+    mean = np.where(constant, segment_level(score, key, keys, counted), mean)
     deviation = np.where(constant, 0.0, segment_std(score, key, keys, weight))
     scale = np.full(keys, factor)
     if norm == "std":

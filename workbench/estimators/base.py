@@ -7,45 +7,31 @@ hyper-parameter with `parameter`, returns its terms from `terms`, and is registe
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import polars as pl
 
-from workbench.errors import ParameterError, UnknownNameError
+from workbench.columns import known
+from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators.credit import Credit, Term
+from workbench.parameters import Parameterised, fields
 from workbench.space import Space
 from workbench.steps import Real, Steps
 
 TRAITS: Mapping[str, str] = {
     "steps-population": "group statistics over step rows, so long trajectories weigh more",
+    "tokens-population": "statistics over response tokens, so long responses weigh more",
     "counts-copies": "a row that the trainer duplicated counts as often as it occurs",
     "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
     "couples-groups": "the credit of a group depends on the other groups of the log",
     "row-order": "depends on the order of the rows in the source",
+    "ignores-rewards": "a control: its credit says nothing about rewards",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""
-
-
-def parameter(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    minimum_exclusive: bool = False,
-) -> Any:
-    """A hyper-parameter: a dataclass field with its default, its range and one line of meaning."""
-    metadata: dict[str, Any] = {"help": help}
-    limits = {"min": minimum, "max": maximum, "min_exclusive": minimum_exclusive or None}
-    metadata.update({name: limit for name, limit in limits.items() if limit is not None})
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +77,7 @@ class Method:
         summary: One line: what the advantage of a step is.
         source: Paper or code.
         estimator: The class.
-        needs: What it asks of the space: "similarity", "keys".
+        needs: What it asks of the space ("similarity", "keys") and which columns of the log.
         traits: Keys of `TRAITS` that hold at the defaults.
         dialects: Its dialects by name.
     """
@@ -129,84 +115,7 @@ class Method:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FieldSpec:
-    """A hyper-parameter as the registry knows it."""
-
-    name: str
-    type: type
-    optional: bool
-    choices: Sequence[str]
-    default: Any
-    metadata: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able: type, default, range or choices, help."""
-        result: dict[str, Any] = {"type": self.type.__name__, "default": self.default}
-        if self.optional:
-            result["optional"] = True
-        if self.choices:
-            result["choices"] = list(self.choices)
-        return result | dict(self.metadata)
-
-    def checked(self, value: Any) -> Any:
-        """The value in the field's type.
-
-        Raises:
-            ParameterError: Wrong type or out of range; the message names the range.
-        """
-        if value is None and self.optional:
-            return None
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
-            raise ParameterError(f"{self.name} must be {self._expected()}, got {value!r}")
-        if self.choices and value not in self.choices:
-            raise ParameterError(f"{self.name} must be one of {list(self.choices)}, got {value!r}")
-        if isinstance(value, int | float) and not self._in_range(value):
-            raise ParameterError(f"{self.name} must be in {self._range()}, got {value!r}")
-        return value
-
-    def _expected(self) -> str:
-        name = f"one of {list(self.choices)}" if self.choices else f"a {self.type.__name__}"
-        return f"{name} or null" if self.optional else name
-
-    def _in_range(self, value: float) -> bool:
-        low = self.metadata.get("min", float("-inf"))
-        high = self.metadata.get("max", float("inf"))
-        above = low < value if self.metadata.get("min_exclusive") else low <= value
-        return above and value <= high and abs(value) != float("inf")
-
-    def _range(self) -> str:
-        bracket = "(" if self.metadata.get("min_exclusive") or "min" not in self.metadata else "["
-        low = self.metadata.get("min", "-inf")
-        high = f"{self.metadata['max']}]" if "max" in self.metadata else "inf)"
-        return f"{bracket}{low}, {high}"
-
-
-def fields(estimator: type[Estimator]) -> dict[str, FieldSpec]:
-    """The hyper-parameters of a method, by name, in declaration order."""
-    hints = typing.get_type_hints(estimator)
-    specs = {}
-    for entry in dataclasses.fields(estimator):
-        hint, optional, choices = hints[entry.name], False, ()
-        if get_origin(hint) in (typing.Union, types.UnionType):
-            optional = True
-            hint = next(arg for arg in get_args(hint) if arg is not type(None))
-        if get_origin(hint) is typing.Literal:
-            choices, hint = get_args(hint), str
-        specs[entry.name] = FieldSpec(
-            name=entry.name,
-            type=hint,
-            optional=optional,
-            choices=choices,
-            default=entry.default,
-            metadata=entry.metadata,
-        )
-    return specs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimator(ABC):
+class Estimator(Parameterised, ABC):
     """A credit-assignment method; its fields are its hyper-parameters.
 
     Raises:
@@ -215,22 +124,12 @@ class Estimator(ABC):
 
     method: ClassVar[Method]
 
-    def __post_init__(self) -> None:
-        wrong = []
-        for spec in fields(type(self)).values():
-            try:
-                object.__setattr__(self, spec.name, spec.checked(getattr(self, spec.name)))
-            except ParameterError as error:
-                wrong.append(str(error))
-        if wrong:
-            raise ParameterError("; ".join(wrong))
-
     @abstractmethod
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The named terms whose values sum to the advantage."""
 
     def needs(self) -> Sequence[str]:
-        """What these fields ask of the space: "similarity", "keys"."""
+        """What these fields ask of the space ("similarity", "keys") and of the log (columns)."""
         return self.method.needs
 
     def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
@@ -248,6 +147,7 @@ class Estimator(ABC):
             MissingInputError: The log lacks what the method needs.
             ParameterError: An advantage would not be finite.
         """
+        self._require_columns(steps)
         # What overflows is refused below, with its step named.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             credit = Credit(
@@ -263,6 +163,24 @@ class Estimator(ABC):
                 f"rewards or fields are too large for {self}"
             )
         return credit
+
+    def _require_columns(self, steps: Steps) -> None:
+        missing = [
+            f"`{column.name}` ({column.meaning.rstrip('.')})"
+            for column in map(known, self.needs())
+            if column is not None and not _is_logged(steps, column.name)
+        ]
+        if missing:
+            raise MissingInputError(
+                f"{self.method.name} needs {' and '.join(missing)}, which this log does not have. "
+                "Hint: `workbench import FILE… --map columns.json -o LOG` takes it from a column "
+                "of another name"
+            )
+
+
+def _is_logged(steps: Steps, name: str) -> bool:
+    names = [column for column in steps.log.columns if known(column) is known(name)]
+    return any(not steps.column(column).is_null().all() for column in names)
 
 
 _METHODS: dict[str, Method] = {}

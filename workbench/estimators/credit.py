@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -51,6 +51,10 @@ class Term:
         """The summand. (S,) float64."""
         return self.factor * (self.score - self.baseline)
 
+    def with_facts(self, **more: Any) -> Term:
+        """The same term with further facts, which are those of every step."""
+        return replace(self, facts=lambda step: {**self.facts(step), **more})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peers:
@@ -61,6 +65,11 @@ class Peers:
     weight: Any
     value: Any
     similarity: Any = None
+
+
+def no_peers(step: int) -> Peers:
+    """What a term shows that is compared with nothing in the log."""
+    return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What every group method shares: the statistics of a group's episode rewards."""
+"""What every outcome method shares: the statistics of a group's episode rewards."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.estimators.base import Estimator, parameter
-from workbench.estimators.credit import Peers, Term
-from workbench.returns import segment_constant, segment_mean, segment_std, segment_sum
+from workbench.estimators.base import Estimator
+from workbench.estimators.credit import Peers, Term, no_peers
+from workbench.estimators.inputs import response_tokens
+from workbench.estimators.scores import EpisodeScores
+from workbench.parameters import parameter
+from workbench.returns import (
+    segment_constant,
+    segment_level,
+    segment_mean,
+    segment_std,
+    segment_sum,
+)
 from workbench.steps import Index, Real, Steps, Truth
 
 Population = Literal["trajectories", "steps", "first_row"]
+Norm = Literal["std", "mean", "batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupMethod(Estimator, ABC):
-    """A method that compares a trajectory's reward with those of its group.
+class OutcomeMethod(Estimator, ABC):
+    """A method that compares a trajectory's reward with those of others.
 
     The fields are conventions on which code bases differ; the defaults are the right ones.
     """
 
     population: Population = parameter(
         "trajectories",
-        "what group statistics run over: trajectories; step rows; or each trajectory's first row "
-        "of the source with that row's penalty",
-    )
-    group_of_one: Literal["zero", "raw"] = parameter(
-        "zero", "what the only member of a group gets: 0, or its reward"
+        "what statistics run over: trajectories; step rows; or each trajectory's first row of the "
+        "source with that row's penalty",
     )
     count_copies: bool = parameter(False, "whether duplicated rows count as often as they occur")
     invalid_penalty: float = parameter(
@@ -38,105 +45,101 @@ class GroupMethod(Estimator, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeScores:
-    """Scores of steps and the population of each group that they are compared with.
+class GroupMethod(OutcomeMethod, ABC):
+    """An outcome method whose others are the trajectories of the same group."""
 
-    Args:
-        score: Episode reward of each step's trajectory, less the step's penalty. (S,) float64
-        value, group, weight: The population: P values, their groups, how often each counts. (P,)
-        own: The population value that stands for each step, and its weight there. (S,), (S,)
-        own_weight: See `own`.
-        member: Trajectory (or step) of each population value. (P,) int64
-        of_trajectories: Whether `member` counts trajectories rather than steps.
-        count, mean: Weight and mean of each group. (G,), (G,)
-        constant: Whether a group's values are all equal. (G,) bool
-        lone: Whether a group has at most one value. (G,) bool
-    """
-
-    score: Real
-    value: Real
-    group: Index
-    weight: Real
-    own: Real
-    own_weight: Real
-    member: Index
-    of_trajectories: bool
-    count: Real
-    mean: Real
-    constant: Truth
-    lone: Truth
-
-    def std(self, ddof: int) -> Real:
-        """Standard deviation of each group; exactly 0 where its values are equal. (G,) float64."""
-        deviation = segment_std(self.value, self.group, len(self.mean), self.weight, ddof)
-        return np.where(self.constant, 0.0, deviation)
-
-    def peers(self, steps: Steps, step: int, *, leave_out: bool = False) -> Peers:
-        """The population of a step's group, each member with its share of the mean."""
-        here = (self.group == steps.group[step]) & (self.weight > 0)
-        member, weight = self.member[here], self.weight[here].copy()
-        if leave_out:
-            own = steps.trajectory[step] if self.of_trajectories else step
-            if not self.of_trajectories and own not in member:
-                own = member[steps.trajectory[member] == steps.trajectory[step]]
-            weight[member == own] -= 1.0
-        kept = weight > 0
-        share = weight[kept] / max(weight[kept].sum(), 1.0)
-        name = "trajectory" if self.of_trajectories else "step"
-        return Peers(**{name: member[kept]}, weight=share, value=self.value[here][kept])
+    group_of_one: Literal["zero", "raw"] = parameter(
+        "zero", "what the only member of a group gets: 0, or its reward"
+    )
 
 
-def episode_scores(method: GroupMethod, steps: Steps, scale: Real | float = 1.0) -> EpisodeScores:
+@dataclass(frozen=True, kw_only=True)
+class ScaledMethod(GroupMethod, ABC):
+    """A group method that computes in units of one success."""
+
+    reward_scale: float | None = parameter(
+        None,
+        "what one success is worth; null takes the log's column, or 1",
+        minimum=0.0,
+        minimum_exclusive=True,
+    )
+
+    def worth(self, steps: Steps) -> Real:
+        """What one success is worth in each trajectory. (N,) float64."""
+        if self.reward_scale is not None:
+            return np.full(steps.trajectories, self.reward_scale)
+        return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
+
+
+def episode_scores(
+    method: OutcomeMethod,
+    steps: Steps,
+    scale: Real | float = 1.0,
+    *,
+    reward: Real | None = None,
+    weigh_by_tokens: bool = False,
+) -> EpisodeScores:
     """The scores and populations that a method's conventions define.
+
+    Rewards of a group that are equal up to rounding are made the same number first, so that no
+    rounding noise is left to be divided by anything.
 
     Args:
         method: Whose conventions.
         steps: The steps.
         scale: Divides the rewards: one number, or one a trajectory. (N,)
+        reward: Of each trajectory; the sum of its rewards where not given. (N,)
+        weigh_by_tokens: Whether a value counts as often as it has response tokens.
+
+    Raises:
+        MissingInputError: Response tokens are wanted and not logged everywhere.
     """
-    reward = steps.episode_reward / scale
-    score = reward[steps.trajectory] - method.invalid_penalty * steps.invalid_action
     first = steps.trajectory_start[:-1]
     counted = steps.counted.astype(np.float64)
+    reward = (steps.episode_reward if reward is None else reward) / scale
+    reward = _levelled(reward, steps.trajectory_group, steps.groups, steps.counted[first])
+    score = reward[steps.trajectory] - method.invalid_penalty * steps.invalid_action
+    group, weight, own, own_index = steps.trajectory_group, counted[first], score, steps.trajectory
     if method.population == "steps":
+        own_index = member = np.arange(len(steps))
+        value, group = score, steps.group
         weight = counted * steps.copies if method.count_copies else counted
-        value, member, own = score, np.arange(len(steps)), score
-        own_weight = counted
+    elif method.population == "first_row":
+        member = _first_source_row(steps)
+        value = score[member]
     else:
         member = np.arange(steps.trajectories)
-        value, weight = reward, counted[first]
-        own, own_weight = reward[steps.trajectory], counted
-        if method.population == "first_row":
-            member = _first_source_row(steps)
-            value, own = score[member], score
-    return _with_statistics(
+        value, own = reward, reward[steps.trajectory]
+    size = segment_sum(weight, group, steps.groups)
+    if weigh_by_tokens:
+        tokens = response_tokens(steps)
+        of_trajectory = np.add.reduceat(tokens, first)
+        weight = weight * (tokens if method.population == "steps" else of_trajectory)
+    constant = segment_constant(value, group, steps.groups, weight > 0)
+    mean = segment_mean(value, group, steps.groups, weight)
+    # The mean of n equal numbers may be off in the last bit; the value itself is not.
+    level = segment_level(value, group, steps.groups, weight > 0)
+    return EpisodeScores(
         score=score,
         value=value,
-        group=steps.trajectory_group if len(value) == steps.trajectories else steps.group,
+        group=group,
         weight=weight,
-        own=own,
-        own_weight=own_weight,
         member=member,
         of_trajectories=method.population == "trajectories",
-        groups=steps.groups,
-    )
-
-
-def _with_statistics(*, groups: int, **known: Any) -> EpisodeScores:
-    value, group, weight = known["value"], known["group"], known["weight"]
-    count = segment_sum(weight, group, groups)
-    constant = segment_constant(value, group, groups, weight > 0)
-    mean = segment_mean(value, group, groups, weight)
-    # The mean of n equal numbers may be off in the last bit; the value itself is not.
-    some = np.zeros(groups)
-    some[group[weight > 0]] = value[weight > 0]
-    return EpisodeScores(
-        **known,
-        count=count,
-        mean=np.where(constant, some, mean),
+        own=own,
+        own_index=own_index,
+        own_weight=counted,
+        size=size,
+        mean=np.where(constant, level, mean),
         constant=constant,
-        lone=count <= 1,
+        lone=(size <= 1) | (segment_sum(weight, group, steps.groups) == 0),
     )
+
+
+def _levelled(value: Real, group: Index, groups: int, counted: Truth) -> Real:
+    equal = segment_constant(value, group, groups, counted)
+    level = segment_level(value, group, groups, counted)
+    return np.where(equal[group] & counted, level[group], value)
 
 
 def _first_source_row(steps: Steps) -> Index:
@@ -150,58 +153,81 @@ def episode_term(
     steps: Steps,
     scores: EpisodeScores,
     *,
-    norm: Literal["std", "mean"],
-    eps: float,
+    norm: Norm,
+    eps: float = 0.0,
     ddof: int = 1,
+    leave_one_out: bool = False,
     factor: Real | float = 1.0,
 ) -> Term:
-    """Reward against the group's mean, over its deviation if asked.
+    """Reward against the mean of the group or of the others in it, over a deviation if asked.
 
-        w · (R_i − μ_g) / (σ_g + eps)        or        w · (R_i − μ_g)
+        w · (R_i − μ) / (σ + eps)        or        w · (R_i − μ)
 
-    Equal values of a group give exactly 0. A group of one gives 0, or its raw score over 1 + eps
-    where the method's `group_of_one` is "raw".
+    μ and σ are those of the group, or of the others with `leave_one_out`; with `norm="batch"` σ is
+    that of all values of the log. Equal values of a group give exactly 0; others that are equal
+    among themselves divide by nothing. A group of one gives 0, or its raw score over 1 + eps where
+    the method's `group_of_one` is "raw".
 
     Args:
         method: Whose conventions.
         steps: The steps.
         scores: From `episode_scores`.
-        norm: "std" divides by the deviation.
+        norm: "std" and "batch" divide by a deviation.
         eps: Added to the deviation.
         ddof: Of the deviation.
+        leave_one_out: Whether a step's own value is left out of its statistics.
         factor: w, one number or one a step. (S,)
     """
-    group = steps.group
-    deviation = scores.std(ddof)
-    baseline, scale = scores.mean, np.ones_like(deviation)
+    statistics = scores.of_others(steps, ddof) if leave_one_out else scores.of_group(steps, ddof)
+    equal = statistics.constant
+    scale = np.ones_like(statistics.mean)
     if norm == "std":
-        divisor = np.where(scores.constant, 1.0, deviation + eps)
-        scale = np.where(scores.constant, 0.0, 1.0 / divisor)
+        scale = 1.0 / np.where(equal, 1.0, statistics.std + eps)
+    batch_std = _batch_std(scores, ddof) if norm == "batch" else None
+    if batch_std is not None:
+        scale = scale / (batch_std + eps or 1.0)
+    if not leave_one_out and norm != "mean":
+        scale[equal] = 0.0
+    baseline, alone = statistics.mean.copy(), statistics.alone
     if method.group_of_one == "raw":
-        raw = 1.0 / (1.0 + eps) if norm == "std" else 1.0
-        baseline, scale = np.where(scores.lone, 0.0, baseline), np.where(scores.lone, raw, scale)
+        baseline[alone] = 0.0
+        scale[alone] = 1.0 / (1.0 + eps) if norm == "std" else 1.0
     else:
-        scale = np.where(scores.lone, 0.0, scale)
+        scale[alone] = 0.0
 
     def facts(step: int) -> dict[str, Any]:
-        own = group[step]
-        return {
-            "group_mean": float(scores.mean[own]),
-            "group_std": float(deviation[own]),
-            "group_size": float(scores.count[own]),
+        found: dict[str, Any] = {
             "population": method.population,
-            "all_equal": bool(scores.constant[own]),
+            "all_equal": bool(scores.constant[steps.group[step]]),
         }
+        if batch_std is not None:
+            found["batch_std"] = batch_std
+        if not leave_one_out:
+            return found | {
+                "group_mean": float(scores.mean[steps.group[step]]),
+                "group_std": float(statistics.std[step]),
+                "group_size": float(statistics.size[step]),
+            }
+        found["others"] = float(statistics.size[step])
+        if norm == "std":
+            found["others_std"] = float(statistics.std[step])
+        if method.population == "first_row":
+            # The originals leave out a step's own score where its first row's is in the sum.
+            own = scores.value[scores.own_index[step]] - scores.own[step]
+            found["own_first_row_share"] = float(own / max(statistics.size[step], 1.0))
+        return found
 
     def peers(step: int) -> Peers:
-        if method.group_of_one == "raw" and scores.lone[group[step]]:
-            return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
-        return scores.peers(steps, step)
+        if method.group_of_one == "raw" and alone[step]:
+            return no_peers(step)
+        return scores.peers(steps, step, leave_out=leave_one_out)
 
     return Term(
-        score=scores.score,
-        baseline=baseline[group],
-        factor=factor * scale[group],
-        peers=peers,
-        facts=facts,
+        score=scores.score, baseline=baseline, factor=factor * scale, peers=peers, facts=facts
     )
+
+
+def _batch_std(scores: EpisodeScores, ddof: int) -> float:
+    """Deviation of all values of the log."""
+    whole = np.zeros_like(scores.group)
+    return float(segment_std(scores.value, whole, 1, scores.weight, ddof)[0])

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from workbench.estimators.anchor import anchor_term
-from workbench.estimators.base import Dialect, Golden, estimator, parameter
+from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Term
 from workbench.estimators.episode import GroupMethod, episode_scores, episode_term
+from workbench.parameters import parameter
 from workbench.returns import discounted_returns
 from workbench.space import Space
 from workbench.steps import Real, Steps
@@ -97,7 +98,7 @@ class GiGPO(StepMethod):
         return {
             "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
             "step": anchor_term(
-                space.anchor,
+                space.state_key(),
                 self.step_score(steps),
                 self.peer_weight(steps),
                 norm=self.norm,

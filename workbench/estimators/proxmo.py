@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from workbench.errors import MissingInputError
 from workbench.estimators.anchor import anchor_term
-from workbench.estimators.base import Dialect, Golden, estimator, parameter
+from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Peers, Term
-from workbench.estimators.episode import EpisodeScores, episode_scores, episode_term
+from workbench.estimators.episode import ScaledMethod, episode_scores, episode_term
 from workbench.estimators.gigpo import StepMethod
+from workbench.estimators.scores import EpisodeScores
 from workbench.estimators.success import (
     success_rate,
     success_weight,
     trajectory_success,
     worth_of_success,
 )
-from workbench.proximity import peer_weights, proximity_baseline
+from workbench.octaves import STOPS, octaves
+from workbench.parameters import parameter
+from workbench.proximity import peer_weights, proximity_baseline, proximity_baselines
 from workbench.returns import segment_constant, segment_mean, segment_std
 from workbench.space import Space
 from workbench.steps import Real, Steps, Truth
@@ -79,7 +82,7 @@ def _golden() -> dict[str, Golden]:
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class ProxMO(StepMethod):
+class ProxMO(ScaledMethod, StepMethod):
     """Proximity-based credit: every step of the group is a peer, near ones more than far ones.
 
         R, r  in units of one success: divided by reward_scale
@@ -130,12 +133,6 @@ class ProxMO(StepMethod):
         "success", "p: the share of successful trajectories, or the clamped mean score"
     )
     success_threshold: float | None = parameter(None, "reward from which on a trajectory succeeds")
-    reward_scale: float | None = parameter(
-        None,
-        "what one success is worth; null takes the log's column, or 1",
-        minimum=0.0,
-        minimum_exclusive=True,
-    )
     episode_norm: Literal["std", "mean"] = parameter(
         "std", "whether the episode term is divided by the group's deviation"
     )
@@ -151,9 +148,36 @@ class ProxMO(StepMethod):
         "or 0",
     )
 
+    tunable: ClassVar[str] = "temperature"
+    tunable_symbol: ClassVar[str] = "τ"
+
+    def candidates(self, space: Space) -> Sequence[float]:
+        """Temperatures to try: eighths of an octave from 0.01 to 10."""
+        return STOPS
+
+    def held_out_baselines(
+        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
+    ) -> Iterator[tuple[int, Real]]:
+        """The proximity baseline over the other trajectories alone, at each temperature.
+
+        Yields:
+            Place of a temperature, and the baseline under it (S,) float64.
+        """
+        similarity = space.similarity(self.embedder)
+        for chain in octaves(values):
+            baselines, _ = proximity_baselines(
+                similarity,
+                steps,
+                score,
+                weight,
+                temperatures=[values[k] for k in chain],
+                peers="other_trajectories",
+            )
+            yield from zip(chain, baselines, strict=True)
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
-        scale = self._scale(steps)
+        scale = self.worth(steps)
         scores = episode_scores(self, steps, scale)
         rate, success, defined = self._success(steps, scores)
         weight = np.where(defined, success_weight(rate, success, self.alpha, self.beta), 1.0)
@@ -176,14 +200,14 @@ class ProxMO(StepMethod):
 
     def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """`success_rate`: p of the step's group, NaN where success is not defined."""
-        rate, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
+        rate, _, defined = self._success(steps, episode_scores(self, steps, self.worth(steps)))
         return {"success_rate": np.where(defined, rate, np.nan)}
 
     def notes(self, steps: Steps) -> Sequence[str]:
         """Says where `psc="auto"` left the weight at 1, and where rewards want a scale."""
         notes = []
         if self.psc == "auto":
-            _, _, defined = self._success(steps, episode_scores(self, steps, self._scale(steps)))
+            _, _, defined = self._success(steps, episode_scores(self, steps, self.worth(steps)))
             left_out = len(np.unique(steps.group[~defined]))
             if left_out:
                 notes.append(
@@ -192,7 +216,7 @@ class ProxMO(StepMethod):
                     "define it"
                 )
         worth = worth_of_success(steps)
-        if worth is not None and np.any(self._scale(steps) != worth):
+        if worth is not None and np.any(self.worth(steps) != worth):
             notes.append(
                 f"a success pays {worth:g} here, and rewards are not scaled by that; "
                 f"set reward_scale={worth:g} for credit in units of one success"
@@ -202,12 +226,6 @@ class ProxMO(StepMethod):
     def needs(self) -> Sequence[str]:
         """Similarities, unless peers are the steps in the very same state."""
         return ("keys",) if self.peers == "same_state" else ("similarity",)
-
-    def _scale(self, steps: Steps) -> Real:
-        """What one success is worth in each trajectory. (N,) float64."""
-        if self.reward_scale is not None:
-            return np.full(steps.trajectories, self.reward_scale)
-        return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
 
     def _success(self, steps: Steps, scores: EpisodeScores) -> tuple[Real, Truth, Truth]:
         """Success rate of each step's group, success of its trajectory, whether they are defined.
@@ -220,7 +238,7 @@ class ProxMO(StepMethod):
             rate = np.where(scores.lone, 0.0, np.clip(scores.mean, 0.0, 1.0))
             defined = np.full(len(steps), self.psc != "off")
             return rate[steps.group], scores.score > 0.5, defined
-        reward = steps.episode_reward / self._scale(steps)
+        reward = steps.episode_reward / self.worth(steps)
         success, defined = trajectory_success(steps, reward, self.success_threshold)
         if self.psc == "on" and not defined.all():
             where = steps.identity(int(steps.group_start[int(np.argmin(defined))]))["group_id"]
@@ -239,7 +257,7 @@ class ProxMO(StepMethod):
         if self.peers == "same_state":
             norm: Literal["std", "mean"] = "std" if self.step_norm == "std" else "mean"
             return anchor_term(
-                space.anchor, score, weight, norm=norm, eps=self.eps, factor=self.step_weight
+                space.state_key(), score, weight, norm=norm, eps=self.eps, factor=self.step_weight
             )
         return self._proximity_term(steps, space, score, weight)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from workbench.estimators.base import Dialect, Golden, estimator
-from workbench.estimators.credit import Peers, Term
-from workbench.estimators.episode import GroupMethod, episode_scores
+from workbench.estimators.credit import Term
+from workbench.estimators.episode import GroupMethod, episode_scores, episode_term
 from workbench.space import Space
 from workbench.steps import Steps
 
+_NO_PENALTY = Golden(params={"invalid_penalty": 0.0})
+_RAW = {"group_of_one": "raw"}
+_VERL = "verl-project/verl verl/trainer/ppo/core_algos.py"
 _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
+_SKYRL = "NovaSky-AI/SkyRL skyrl/backends/skyrl_train/utils/ppo_utils.py"
+_SKYRL_AGENT = "NovaSky-AI/SkyRL skyrl-agent/skyrl_agent/integrations/skyrl_train/trainer.py"
 
 
 @estimator(
@@ -24,13 +26,16 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
     dialects=(
         Dialect(
             name="verl",
-            source="verl-project/verl verl/trainer/ppo/core_algos.py",
-            fields={"group_of_one": "raw"},
+            source=_VERL,
+            fields=_RAW,
             traits=("raw-group-of-one",),
-            golden={
-                "rloo_traj": Golden(params={"invalid_penalty": 0.0}),
-                "rloo_vec_traj": Golden(params={"invalid_penalty": 0.0, "group_of_one": "zero"}),
-            },
+            golden={"rloo_traj": _NO_PENALTY},
+        ),
+        Dialect(
+            name="verl-vectorized",
+            source=f"{_VERL}, rloo_vectorized",
+            fields={},
+            golden={"rloo_vec_traj": _NO_PENALTY},
         ),
         Dialect(
             name="verl-agent",
@@ -46,6 +51,45 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
             traits=("raw-group-of-one", "row-order"),
             golden={"rloo_dedup": Golden()},
         ),
+        Dialect(
+            name="trl",
+            source="huggingface/trl trl/trainer/rloo_trainer.py, normalize_advantages=False",
+            fields={},
+            golden={"trl_rloo": _NO_PENALTY},
+        ),
+        Dialect(
+            name="skyrl",
+            source=_SKYRL,
+            fields={},
+            golden={"skyrl_rloo": _NO_PENALTY},
+        ),
+        Dialect(
+            name="skyrl-agent",
+            source=f"{_SKYRL_AGENT}, loop",
+            fields=_RAW,
+            traits=("raw-group-of-one",),
+            golden={"skyrl_loop": _NO_PENALTY},
+        ),
+        Dialect(
+            name="rllm",
+            source="rllm-org/rllm rllm/trainer/algorithms/rl_algo.py",
+            fields=_RAW,
+            traits=("raw-group-of-one",),
+            golden={"rllm_rloo": _NO_PENALTY},
+        ),
+        Dialect(
+            name="openrlhf",
+            source="OpenRLHF/OpenRLHF openrlhf/trainer/ppo_utils/experience_maker.py, rloo",
+            fields={},
+            golden={"openrlhf_rloo": _NO_PENALTY},
+        ),
+        Dialect(
+            name="areal",
+            source="inclusionAI/AReaL areal/utils/data.py, mean_leave1out, no std",
+            fields=_RAW,
+            traits=("raw-group-of-one",),
+            golden={"areal_group_loo": _NO_PENALTY},
+        ),
     ),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +98,19 @@ class RLOO(GroupMethod):
 
         A_i = R_i − Σ_{j≠i} R_j / (n − 1)
 
+    SkyRL-Agent's recipe ("loop") is this on a log whose overlong and broken rollouts have
+    `gradient_mask` false and `in_group_statistics` true: they train nothing, and their reward
+    stays in the baseline of the others. An export leaves masked steps out of the loss.
+
     Degenerate cases: a group whose rewards are all equal gives exactly 0; so does a group of one.
 
     **Conventions**: over trajectories, self left out; no deviation; group of one 0.
 
-    **Differs from** verl's loop form, which passes the raw reward of a group of one, and from
-    verl-agent, which leaves out one step row only: the trajectory's other rows, with the same
-    reward, stay in the baseline (dialects). In `verl-agent-first-row` the baseline is that of the
-    peers shown plus the fact `own_first_row_share`.
+    **Differs from** verl's loop form, SkyRL-Agent, rLLM and AReaL, which pass the raw reward of a
+    group of one; from OpenRLHF, which gives NaN there; and from verl-agent, which leaves out one
+    step row only: the trajectory's other rows, with the same reward, stay in the baseline
+    (dialects). In `verl-agent-first-row` the baseline is that of the peers shown plus the fact
+    `own_first_row_share`.
 
     Source: Ahmadian et al., arXiv 2402.14740.
     """
@@ -69,30 +118,4 @@ class RLOO(GroupMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps)
-        group = steps.group
-        others = scores.count[group] - scores.own_weight
-        rest = (scores.mean * scores.count)[group] - scores.own_weight * scores.own
-        baseline = np.where(others > 0, rest / np.maximum(others, 1.0), 0.0)
-        baseline = np.where(scores.constant[group], scores.mean[group], baseline)
-        switched_on = np.full(len(steps), 1.0)
-        if self.group_of_one == "zero":
-            switched_on[others <= 0] = 0.0
-        else:
-            baseline[others <= 0] = 0.0
-
-        def facts(step: int) -> dict[str, Any]:
-            found: dict[str, Any] = {"others": float(others[step]), "population": self.population}
-            if self.population == "first_row":
-                # The originals leave out a step's own score where its first row's is in the sum.
-                own = scores.value[steps.trajectory[step]] - scores.own[step]
-                found["own_first_row_share"] = float(own / max(others[step], 1.0))
-            return found
-
-        def peers(step: int) -> Peers:
-            return scores.peers(steps, step, leave_out=bool(scores.own_weight[step]))
-
-        return {
-            "episode": Term(
-                score=scores.score, baseline=baseline, factor=switched_on, peers=peers, facts=facts
-            )
-        }
+        return {"episode": episode_term(self, steps, scores, norm="mean", leave_one_out=True)}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.estimators.base import create, fields, methods
+from workbench.estimators.base import create, methods
+from workbench.parameters import fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,8 @@ def variants() -> list[str]:
     """Every "method" and "method:dialect" that can be scored, each method before its dialects.
 
     Example:
-        >>> variants()[:2]
-        ['gigpo', 'gigpo:verl-agent']
+        >>> [name for name in variants() if name.startswith("opo")]
+        ['opo', 'opo:verl']
     """
     return [
         name

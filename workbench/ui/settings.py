@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.estimators.base import fields
 from workbench.estimators.proxmo import ProxMO
+from workbench.parameters import fields
 from workbench.tuning import overrides
 from workbench.ui import state
 
