@@ -374,7 +374,7 @@ def test_export_options_have_types(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     run("score", log, "-m", "grpo", "-o", "c.parquet")
     export = ("export", log, "--credit", "c.parquet", "-o", "batch")
-    refused(run(*export, "-p", "overwrite=no"), "overwrite must be true or false")
+    refused(run(*export, "-p", "overwrite=no"), "overwrite must be a bool")
     refused(run(*export, "-p", "weight=[1]"), "weight must be one of")
     assert run(*export)[0] == 0
     refused(run(*export), "overwrite=true")

@@ -33,7 +33,8 @@ from workbench.errors import ArtefactError, ParameterError, UnknownNameError
 from workbench.exporters.assembly import Batch, Layout, assemble
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
-from workbench.exporters.options import UNITS, Options
+from workbench.exporters.options import CHOICES, UNITS, Options
+from workbench.parameters import fields
 
 LOADERS = Path(__file__).parent / "loaders"
 """Modules that trainers load a batch with; an export takes along the one that it needs."""
@@ -67,22 +68,17 @@ class Exporter:
     @property
     def options(self) -> dict[str, Any]:
         """The target's options with their defaults."""
-        return {spec.name: spec.default for spec in dataclasses.fields(self.options_type)}
+        return {name: spec.default for name, spec in fields(self.options_type).items()}
 
     @property
     def choices(self) -> dict[str, Mapping[Any, str]]:
         """Option -> the values it can have, each with what it means."""
-        found = {
-            spec.name: spec.metadata["choices"]
-            for spec in dataclasses.fields(self.options_type)
-            if spec.metadata["choices"]
-        }
-        return {**found, "unit": self.units}
+        return {**CHOICES, "unit": self.units}
 
     @property
     def helps(self) -> dict[str, str]:
         """Option -> what it means, in a few words."""
-        return {spec.name: spec.metadata["help"] for spec in dataclasses.fields(self.options_type)}
+        return {name: spec.metadata["help"] for name, spec in fields(self.options_type).items()}
 
     def assemble(
         self,

@@ -22,8 +22,9 @@ from workbench.exporters.base import Exporter, register
 from workbench.exporters.batch import MESSAGE
 from workbench.exporters.lists import flat, lengths, nested
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.options import POSITIVE_ONLY, STEPS_ONLY, Options, option
+from workbench.exporters.options import STEPS_ONLY, Options
 from workbench.exporters.sequences import broadcast, trained_advantage
+from workbench.parameters import parameter
 
 FILE = "dataset.parquet"
 IGNORED = -100
@@ -51,9 +52,7 @@ class SupervisedOptions(Options):
         positive_only: Train only steps with an advantage above 0.
     """
 
-    positive_only: bool = option(
-        default=True, help="train only steps with an advantage above 0", choices=POSITIVE_ONLY
-    )
+    positive_only: bool = parameter(default=True, help="train only steps with an advantage above 0")
 
 
 def write(batch: Batch, folder: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from workbench.errors import ParameterError, UnknownNameError
+from workbench.parameters import Parameterised, fields, parameter
 
 UNITS: Mapping[str | None, str] = {
     None: "trajectories, and steps where prompts do not follow on",
@@ -23,63 +22,71 @@ WEIGHTS: Mapping[str, str] = {
     "none": "1 everywhere",
     "inverse_length": "1 / number of trained steps of the trajectory, 0 where there is none",
 }
-POSITIVE_ONLY: Mapping[bool, str] = {
-    False: "train every step that has an advantage",
-    True: "rejection sampling: train only steps with an advantage above 0",
+CHOICES: Mapping[str, Mapping[Any, str]] = {
+    "unit": UNITS,
+    "weight": WEIGHTS,
+    "drop_zero_groups": {
+        False: "keep every group",
+        True: "leave out groups in which no trained step has an advantage",
+    },
+    "positive_only": {
+        False: "train every step that has an advantage",
+        True: "rejection sampling: train only steps with an advantage above 0",
+    },
 }
+"""Option -> the values it can have, each with what it means, for those that have few."""
 
 
-def option(default: Any, help: str, choices: Mapping[Any, str] | None = None) -> Any:
-    """A field of `Options`: its default, one line of meaning, and the values it can have."""
-    return field(default=default, metadata={"help": help, "choices": choices or {}})
+def _texts(value: Sequence[Any]) -> None:
+    """Refuses a list that holds nothing, or anything but texts."""
+    if not value or not all(isinstance(entry, str) for entry in value):
+        raise ParameterError(f"must be a list of at least one text, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Parameterised):
     """What every target can be told.
 
     Args:
-        unit: What a row is: "trajectory" or "step"; None for what suits the target.
+        unit: What a row is; None for what suits the target.
         weight: A key of `WEIGHTS`: a factor for the loss of each token of a trajectory.
         drop_zero_groups: Leave out groups in which no trained step has an advantage.
+        positive_only: Train only steps with an advantage above 0; the others stay as context.
         groups: Only these groups; None for all.
         tasks: Only trajectories of these tasks (column `task`); None for all.
-        positive_only: Train only steps with an advantage above 0; the others stay as context.
         clip: Limit advantages to ±clip; None for no limit.
         top_share: Train only this share of the steps, those with the largest |advantage|; steps
             as large as the last of them are trained too. The others stay as context.
         tokenizer: Hugging Face id or folder of a tokenizer. A log without token ids is tokenised
             with it; the ids of any other log are held against it.
         overwrite: Replace a finished export.
+
+    Raises:
+        ParameterError: A value is of the wrong type or out of range; all such are named.
     """
 
-    unit: str | None = option(None, "what a row is", UNITS)
-    weight: str = option("none", "a factor for the loss of each token", WEIGHTS)
-    drop_zero_groups: bool = option(
-        default=False,
-        help="leave out groups without any advantage",
-        choices={
-            False: "keep every group",
-            True: "leave out groups in which no trained step has an advantage",
-        },
+    unit: Literal["trajectory", "step"] | None = parameter(None, "what a row is")
+    weight: Literal["none", "inverse_length"] = parameter(
+        "none", "a factor for the loss of each token"
     )
-    groups: Sequence[str] | None = option(None, "only these groups")
-    tasks: Sequence[str] | None = option(None, "only these tasks")
-    positive_only: bool = option(
-        default=False, help="train only steps with an advantage above 0", choices=POSITIVE_ONLY
+    drop_zero_groups: bool = parameter(default=False, help="leave out groups without any advantage")
+    positive_only: bool = parameter(
+        default=False, help="train only steps with an advantage above 0"
     )
-    clip: float | None = option(None, "limit advantages to ± this")
-    top_share: float = option(1.0, "train only this share of the steps, the largest |advantage|")
-    tokenizer: str | None = option(None, "Hugging Face id or folder of a tokenizer")
-    overwrite: bool = option(default=False, help="replace a finished export")
-
-    def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):
-            _require(spec, getattr(self, spec.name))
-        if self.clip is not None and not 0 < self.clip < math.inf:
-            raise ParameterError(f"clip must be above 0 and finite, got {self.clip!r}")
-        if not 0 < self.top_share <= 1:
-            raise ParameterError(f"top_share must be above 0 and at most 1, got {self.top_share!r}")
+    groups: list[str] | None = parameter(None, "only these groups", parse=_texts)
+    tasks: list[str] | None = parameter(None, "only these tasks", parse=_texts)
+    clip: float | None = parameter(
+        None, "limit advantages to ± this", minimum=0.0, minimum_exclusive=True
+    )
+    top_share: float = parameter(
+        1.0,
+        "train only this share of the steps, the largest |advantage|",
+        minimum=0.0,
+        maximum=1.0,
+        minimum_exclusive=True,
+    )
+    tokenizer: str | None = parameter(None, "Hugging Face id or folder of a tokenizer")
+    overwrite: bool = parameter(default=False, help="replace a finished export")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Options:
@@ -88,7 +95,7 @@ class Options:
         Raises:
             ParameterError: An option that does not exist, or a value that it cannot have.
         """
-        names = [spec.name for spec in dataclasses.fields(cls)]
+        names = list(fields(cls))
         unknown = sorted(set(values) - set(names))
         if unknown:
             raise ParameterError(str(UnknownNameError("export option", unknown[0], names)))
@@ -97,24 +104,3 @@ class Options:
     def recorded(self) -> dict[str, Any]:
         """The options as a manifest keeps them: all that decides what is in the files."""
         return {name: value for name, value in vars(self).items() if name != "overwrite"}
-
-
-def _require(spec: dataclasses.Field[Any], value: Any) -> None:
-    """Refuses a value of the wrong type, or one that is no choice."""
-    name, choices = spec.name, spec.metadata["choices"]
-    if isinstance(spec.default, bool):
-        fits, wanted = isinstance(value, bool), "true or false"
-    elif choices:
-        fits = isinstance(value, str | None) and value in choices
-        wanted = f"one of {[choice for choice in choices if choice is not None]}"
-    elif name in ("groups", "tasks"):
-        listed = isinstance(value, list | tuple) and bool(value)
-        fits = value is None or (listed and all(isinstance(entry, str) for entry in value))
-        wanted = "a list of texts with at least one entry, or null"
-    elif name in ("clip", "top_share"):
-        fits = type(value) in (int, float) or (value is None and spec.default is None)
-        wanted = "a number"
-    else:
-        fits, wanted = isinstance(value, str | None), "text or null"
-    if not fits:
-        raise ParameterError(f"{name} must be {wanted}, got {value!r}")
