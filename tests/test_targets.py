@@ -260,6 +260,13 @@ def test_a_loader_is_taken_along_and_has_its_digest(tmp_path: Path, target: str)
         assert (tmp_path / "out" / name).is_file()
 
 
+def test_skyrl_knows_the_steps_of_a_trajectory_by_its_repetition(tmp_path: Path):
+    write("skyrl", token_log(), tmp_path / "out", unit="step")
+    whole = json.loads((tmp_path / "out" / DATA["skyrl"]).read_text())
+    assert [entry["repetition_id"] for entry in whole["trajectory_ids"]] == [0, 0, 1]
+    assert whole["is_last_step"] == [False, True, True]
+
+
 def test_a_weight_is_multiplied_into_the_advantages(tmp_path: Path):
     manifest = write("tinker", token_log(), tmp_path / "out", weight="inverse_length")
     assert manifest.weight["multiplies"] == "the advantages"

@@ -19,7 +19,7 @@ FILE = "generator_output.json"
 def write(batch: Batch, folder: Path) -> None:
     """Writes `generator_output.json`; `rollout_logprobs` is null unless every row has them."""
     parts = split(batch.rows)
-    number = pl.col("group_id").cum_count().over("group_id") - 1
+    number = pl.col("trajectory_id").rank("dense").over("group_id") - 1
     known = parts["old_logprobs"].null_count() == 0
     ends = parts["trajectory_id"] != parts["trajectory_id"].shift(-1)
     output = parts.select(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +16,11 @@ from workbench.exporters import Exporter, targets
 from workbench.exporters.archive import FOLDER, Archive
 from workbench.exporters.findings import balance, findings
 from workbench.exporters.worth import Worth
-from workbench.ui import cache, command, frame, state
+from workbench.ui import cache, command, export_options, frame, state
 from workbench.ui.text import escaped, shortened
 
 TOP_GROUPS = 10
 _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
-_AUTOMATIC = "automatic"
-_COLUMNS = {"groups": "group_id", "tasks": "task"}
-_NUMBERS = {"clip": None, "top_share": 1.0}  # option -> its largest value
-_OF_THE_PLACE = "overwrite"  # an option of where to write, not of what
 
 
 def page() -> None:
@@ -65,20 +60,11 @@ def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
     places = st.columns(2)
     _picker(places[0], "Method", "method", variants(), method)
     _picker(places[1], "For", "to", list(known), target.name)
-    own = {name: default for name, default in target.options.items() if name != _OF_THE_PLACE}
-    given = view.export.get("options", {})
-    layout = [name for name in own if name in target.choices]
-    chosen = {}
-    for place, name in zip(st.columns(len(layout)), layout, strict=True):
-        chosen[name] = _option(place, target, name, given.get(name, own[name]), own[name])
-    with st.expander("Only some of it: groups, tasks, the largest advantages"):
-        for name, default in own.items():
-            if name not in layout:
-                chosen[name] = _open_option(target, name, given.get(name, default), default)
+    options = export_options.chosen(target)
     applied = ", ".join(f"{name} {value}" for name, value in view.params(method).items())
     fields = f"{method} with {applied}" if applied else f"{method} as it is by default"
     st.caption(f"{escaped(fields)}. {escaped(target.description)}")
-    return method, target, {name: chosen[name] for name in own}
+    return method, target, options
 
 
 def _picker(place: Any, label: str, part: str, values: list[str], value: str) -> None:
@@ -88,95 +74,8 @@ def _picker(place: Any, label: str, part: str, values: list[str], value: str) ->
         label,
         values,
         key=key,
-        on_change=lambda: _choose({part: st.session_state[key]}),
+        on_change=lambda: export_options.choose({part: st.session_state[key]}),
     )
-
-
-def _choose(changes: Mapping[str, Any]) -> None:
-    """Takes a choice into the view; another target has other options."""
-    kept = dict(state.current().export)
-    if "to" in changes:
-        kept.pop("options", None)
-    state.update(export={**kept, **changes})
-
-
-def _take(name: str, value: Any) -> None:
-    """Takes an option into the view."""
-    others = dict(state.current().export.get("options", {}))
-    _choose({"options": {**others, name: value}})
-
-
-def _label(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -> Any:
-    """A widget for an option that has choices."""
-    key, choices = state.EXPORT.format(option=f"option_{name}"), target.choices[name]
-    label = _label(name)
-
-    if isinstance(default, bool):
-        given = st.session_state[key] = given if isinstance(given, bool) else default
-        place.checkbox(
-            label,
-            key=key,
-            help=choices.get(True),
-            on_change=lambda: _take(name, st.session_state[key]),
-        )
-        return given
-    # A select box takes None for nothing chosen, so a choice is known by its name there.
-    names = {value: _AUTOMATIC if value is None else str(value) for value in choices}
-    values = {text: value for value, text in names.items()}
-    given = given if _among(given, choices) else default
-    st.session_state[key] = names[given]
-    place.selectbox(
-        label,
-        list(values),
-        key=key,
-        help="; ".join(f"{names[value]}: {meaning}" for value, meaning in choices.items()),
-        on_change=lambda: _take(name, values[st.session_state[key]]),
-    )
-    return given
-
-
-def _open_option(target: Exporter, name: str, given: Any, default: Any) -> Any:
-    """A widget for an option without choices; the tokenizer is for users of this machine's files.
-
-    A value from a link that a widget cannot hold is the default.
-    """
-    key, help = state.EXPORT.format(option=f"option_{name}"), target.helps[name]
-
-    def take() -> None:
-        value = st.session_state[key]
-        _take(name, default if value in ([], "") else value)
-
-    common: dict[str, Any] = {"key": key, "help": help, "on_change": take}
-    if name in _COLUMNS:
-        entry = frame.entry()
-        log = cache.stored(entry.id, entry).frame
-        column = log[_COLUMNS[name]] if _COLUMNS[name] in log.columns else pl.Series([None])
-        known: list[str] = column.drop_nulls().unique().sort().to_list()
-        fits = isinstance(given, list) and set(map(str, given)) <= set(known)
-        given = given if fits and given else default
-        st.session_state[key] = given or []
-        st.multiselect(_label(name), known, placeholder="all", **common)
-        return given
-    if name in _NUMBERS:
-        most = _NUMBERS[name]
-        fits = type(given) in (int, float) and 0 <= given <= (most or math.inf)
-        given = st.session_state[key] = float(given) if fits else default
-        st.number_input(_label(name), 0.0, most, placeholder="no limit", step=0.05, **common)
-        return given
-    if not frame.allow_paths():
-        return default
-    st.session_state[key] = given if isinstance(given, str) else ""
-    st.text_input(_label(name), **common)
-    return given if isinstance(given, str) else default
-
-
-def _among(value: Any, choices: Mapping[Any, str]) -> bool:
-    """Whether a value, which may be anything that a URL holds, is a choice."""
-    return any(type(value) is type(choice) and value == choice for choice in choices)
 
 
 def _set_options(target: Exporter, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -329,7 +228,7 @@ def _manifest(batch: Archive) -> None:
 def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     st.subheader("Or shall it be written on this machine?")
     place = st.text_input("Folder", key=state.EXPORT.format(option="folder"))
-    overwrite = _OF_THE_PLACE in target.options and st.checkbox(
+    overwrite = export_options.OF_THE_PLACE in target.options and st.checkbox(
         "Replace a finished export that is there", key=state.EXPORT.format(option="overwrite")
     )
     if not st.button("Write", disabled=not place, key=state.EXPORT.format(option="write")):
@@ -337,7 +236,7 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     view, entry = state.current(), frame.entry()
     table, made_by = cache.credit_table(entry.id, view.embedder, method, view.params(method), entry)
     log = cache.stored(entry.id, entry).frame
-    place_options = {_OF_THE_PLACE: True} if overwrite else {}
+    place_options = {export_options.OF_THE_PLACE: True} if overwrite else {}
     folder = Path(place).expanduser()
     try:
         target(log, table, made_by, folder, **options, **place_options)
