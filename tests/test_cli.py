@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import tiny
+import tiny_policy
 
 from workbench import cli
 from workbench.embed import SentenceEmbedder
@@ -353,7 +353,7 @@ def test_a_workspace_is_its_log(run: Run, tmp_path: Path):
 def test_export_says_what_the_batch_is_worth_and_what_to_switch_off(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     run("score", log, "-m", "grpo", "-o", "c.parquet")
-    tokenizer = str(tiny.tokenizer(tmp_path / "tokenizer"))
+    tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
     export = ("export", log, "--credit", "c.parquet", "--to", "verl", "-o", "batch")
     refused(run(*export), "verl trains on token ids", "--tokenizer")
     code, out, _ = run(*export, "--tokenizer", tokenizer, "-p", "top_share=0.5")

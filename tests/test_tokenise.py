@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-import tiny
+import tiny_policy
 from test_exporters import PROVENANCE, made, message, step_row
 
 from workbench.errors import MissingInputError, ParameterError
@@ -16,7 +16,7 @@ from workbench.exporters import get
 from workbench.exporters.tokenise import Tokenizer
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
-WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny.WORDS))}
+WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}
 
 
 def ids(text: str) -> list[int]:
@@ -25,7 +25,7 @@ def ids(text: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")))
+    return str(tiny_policy.tokenizer(tmp_path_factory.mktemp("tokenizer")))
 
 
 def text_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -113,10 +113,12 @@ def test_tokenizers_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "empty").mkdir()
     with pytest.raises(ParameterError, match="no tokenizer can be loaded from"):
         rows_of(tmp_path, text_log(), tokenizer=str(tmp_path / "empty"))
-    plain = tiny.tokenizer(tmp_path / "plain", template=None)
+    plain = tiny_policy.tokenizer(tmp_path / "plain", template=None)
     with pytest.raises(ParameterError, match="has no chat template"):
         rows_of(tmp_path, text_log(), tokenizer=str(plain))
-    picky = tiny.tokenizer(tmp_path / "picky", template="{{ raise_exception('no user first') }}")
+    picky = tiny_policy.tokenizer(
+        tmp_path / "picky", template="{{ raise_exception('no user first') }}"
+    )
     with pytest.raises(ParameterError, match=r"refuses a conversation of .*no user first"):
         rows_of(tmp_path, text_log(), tokenizer=str(picky))
     assert not (tmp_path / "out").exists()
@@ -143,5 +145,5 @@ def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, named: str):
 
 def test_the_end_of_a_turn_is_what_the_template_puts_there(tmp_path: Path, named: str):
     assert Tokenizer.load(named).end_of_turn == [END]
-    endless = tiny.tokenizer(tmp_path / "endless", template="{{ messages[-1]['content'] }}")
+    endless = tiny_policy.tokenizer(tmp_path / "endless", template="{{ messages[-1]['content'] }}")
     assert Tokenizer.load(str(endless)).end_of_turn == []

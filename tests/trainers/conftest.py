@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import tiny
+import tiny_policy
 from test_exporters import PROVENANCE, made, step_row
 
 from workbench.exporters import Batch, get
@@ -39,7 +39,7 @@ Scored = tuple[pl.DataFrame, pl.DataFrame]
 def scored(*, logprobs: bool = True, seed: int = 0) -> Scored:
     """Two groups of two trajectories of one to three steps, prompts that extend each other."""
     rng = np.random.default_rng(seed)
-    policy = tiny.model()
+    policy = tiny_policy.model()
     rows: list[dict[str, Any]] = []
     for trajectory, length in enumerate((2, 3, 1, 2)):
         sequence: list[int] = []
@@ -47,7 +47,7 @@ def scored(*, logprobs: bool = True, seed: int = 0) -> Scored:
             prompt = sequence + rng.integers(4, 40, int(rng.integers(2, 5))).tolist()
             response = rng.integers(4, 40, int(rng.integers(1, 4))).tolist()
             sequence = prompt + response
-            own = tiny.log_probabilities(policy, sequence)[len(prompt) :].tolist()
+            own = tiny_policy.log_probabilities(policy, sequence)[len(prompt) :].tolist()
             # The policy that acted was not quite the one that is trained: ratios are not 1.
             drifted = [value + float(rng.normal(0, 0.3)) for value in own]
             row = step_row(
@@ -62,7 +62,7 @@ def scored(*, logprobs: bool = True, seed: int = 0) -> Scored:
 @pytest.fixture
 def policy() -> Any:
     """The policy that is trained."""
-    return tiny.model()
+    return tiny_policy.model()
 
 
 Exported = Callable[..., tuple[Path, Batch]]
@@ -107,7 +107,7 @@ def clipped_loss_of_rows(policy: Any, rows: pl.DataFrame, clip: float = 0.2) -> 
 
     total, count = torch.zeros(()), 0
     for row in rows.iter_rows(named=True):
-        new = tiny.log_probabilities(policy, row["input_ids"])
+        new = tiny_policy.log_probabilities(policy, row["input_ids"])
         old = new.detach() if row["old_logprobs"] is None else torch.tensor(row["old_logprobs"])
         mask, credit = torch.tensor(row["loss_mask"]), torch.tensor(row["advantages"])
         ratio = (new - old).exp()

@@ -32,7 +32,7 @@ def test_trls_supervised_loss_is_that_of_the_steps_with_positive_credit(
 ):
     """SFTTrainer on `input_ids` and `completion_mask`: cross-entropy of what is to be trained."""
     import datasets
-    import tiny
+    import tiny_policy
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
@@ -51,13 +51,15 @@ def test_trls_supervised_loss_is_that_of_the_steps_with_positive_credit(
         model=policy,
         args=arguments,
         train_dataset=loaded.select_columns(["input_ids", "completion_mask"]),
-        processing_class=AutoTokenizer.from_pretrained(tiny.tokenizer(tmp_path / "tokenizer")),
+        processing_class=AutoTokenizer.from_pretrained(
+            tiny_policy.tokenizer(tmp_path / "tokenizer")
+        ),
     )
     given = next(iter(trainer.get_train_dataloader()))
     loss = float(trainer.model(**given).loss)
     total, count = 0.0, 0
     for row in batch.rows.iter_rows(named=True):
-        values = tiny.log_probabilities(policy, row["input_ids"]).tolist()
+        values = tiny_policy.log_probabilities(policy, row["input_ids"]).tolist()
         total -= sum(v for v, trained in zip(values, row["loss_mask"], strict=True) if trained)
         count += sum(row["loss_mask"])
     assert loss == pytest.approx(total / count, abs=1e-5)

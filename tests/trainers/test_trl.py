@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
+import tiny_policy
 from conftest import clipped_loss_of_rows, scored
 
 
@@ -22,7 +22,7 @@ def trained(module: Any, folder: Path, policy: Any, rows: int) -> tuple[Any, flo
         optim="sgd", max_grad_norm=1e9, lr_scheduler_type="constant", use_cpu=True, bf16=False,
         report_to="none", save_strategy="no", gradient_checkpointing=False, disable_tqdm=True,
     )  # fmt: skip
-    own = AutoTokenizer.from_pretrained(tiny.tokenizer(folder.parent / "tokenizer"))
+    own = AutoTokenizer.from_pretrained(tiny_policy.tokenizer(folder.parent / "tokenizer"))
     trainer = module.PrecomputedGRPOTrainer(
         folder=folder, model=policy, args=arguments, processing_class=own
     )
