@@ -71,7 +71,9 @@ def import_files(
     from workbench.terminal import progress
 
     if tree and watch is not None:
-        raise ParameterError("--tree needs a whole log; import without --watch once the run is over")
+        raise ParameterError(
+            "--tree needs a whole log; import without --watch once the run is over"
+        )
     options: dict[str, Any] = {
         "format": format,
         "mapping": read_mapping(mapping),
