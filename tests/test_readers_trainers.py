@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import LogError, ParameterError
-from workbench.readers import import_log, read
+from workbench.readers import import_log, import_to, read
 from workbench.readers.decoded import decoded_turns
 from workbench.readers.tokens import runs, spread
 
@@ -123,7 +123,7 @@ def test_open_instruct_has_tokens_only_so_a_response_is_a_step():
     assert "rollouts have no text" in str(imported.report)
 
 
-def test_a_bare_dump_says_that_its_trajectories_are_made_up():
+def test_a_bare_dump_says_that_its_trajectories_are_made_up(tmp_path: Path):
     imported = import_log([SAMPLES / BARE])
     log = imported.validated.log
     # Two of the nine rows are equal: they cannot be told from a copy that filled the batch.
@@ -133,7 +133,9 @@ def test_a_bare_dump_says_that_its_trajectories_are_made_up():
     assert pairs == set(CANONICAL.select("observation", "action").iter_rows())
     assert imported.report.reconstructed == {"groups and trajectories": 1.0}
     assert "each row is a trajectory of its own" in str(imported.report)
-    assert "reconstructed     groups and trajectories of 100.0% of the rows" in str(imported.report)
+    said = "reconstructed     groups and trajectories of 100.0% of the rows"
+    assert said in str(imported.report)
+    assert said in str(import_to(tmp_path / "log.parquet", [SAMPLES / BARE]))
 
 
 def test_every_row_leads_back_to_its_line():

@@ -7,8 +7,7 @@ leaves, so several branches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,18 @@ from typing import Any
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, action_text, canonical_json, observation_text, turns
 from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
-from workbench.readers.rows import StepRows, number, token_ids
+from workbench.readers.rows import StepRows, number
 from workbench.readers.sniffing import first_record
-from workbench.readers.tokens import StepTokens, mask, same_lengths, spread, token_columns
+from workbench.readers.tokens import token_columns
+from workbench.readers.trace_graph import (
+    as_object,
+    in_loss,
+    nodes_of,
+    objects_in,
+    tokens_of,
+    turn_of,
+)
 
 _STEP = r"/step_(\d+)/"
 """Where prime-rl puts the rollouts that it trains on at a step."""
@@ -29,28 +35,6 @@ _LIMITS = frozenset(
     {"max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed"}
 )
 """Stop conditions of a trace that mean that a limit cut it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Node:
-    """One message of a trace.
-
-    Args:
-        parent: Position of the message before it; None at a root.
-        owner: Position of the last sampled message above it; None where there is none.
-        new: Positions of the messages between `owner` and this one.
-        sequence: Tokens of all messages above it; None where one was not logged.
-    """
-
-    position: int
-    parent: int | None
-    owner: int | None
-    new: Sequence[int]
-    message: Record
-    sampled: bool
-    tokens: Sequence[int] | None
-    sequence: Sequence[int] | None
-    record: Record
 
 
 @reader("verifiers", description="verifiers v1 and prime-rl traces.jsonl, one episode a line")
@@ -92,7 +76,7 @@ def _add_episode(
         return
     for number_of_trace, trace in enumerate(traces):
         where = place if len(traces) == 1 else f"{place} trace {number_of_trace}"
-        if _object(trace.get("agent")).get("trainable") is False:
+        if as_object(trace.get("agent")).get("trainable") is False:
             findings.drop(
                 "agent", "is not trained, so the trace holds no step of the policy", where
             )
@@ -114,7 +98,7 @@ def _add_trace(
     findings: Findings,
     place: str,
 ) -> None:
-    nodes = _nodes(trace.get("nodes"))
+    nodes = nodes_of(trace.get("nodes"))
     steps = [node for node in nodes if node.sampled]
     if not steps:
         findings.drop("nodes", "hold no sampled message, so no step", place)
@@ -124,19 +108,21 @@ def _add_trace(
         findings.notice("traces have several branches; steps stand in order of sampling", place)
     calls = {
         node: call
-        for call in _objects(trace.get("calls"))
+        for call in objects_in(trace.get("calls"))
         if isinstance(node := call.get("node"), int)
     }
     made = [calls.get(node.position, {}) for node in steps]
     reasons = [_text(call.get("finish_reason")) for call in made]
     stop = _text(trace.get("stop_condition"))
     cut = stop in _LIMITS or bool(is_cut(reasons[-1]))
-    rewards = {name: _reward(name, given) for name, given in _object(trace.get("rewards")).items()}
+    rewards = {
+        name: _reward(name, given) for name, given in as_object(trace.get("rewards")).items()
+    }
     scored = [score * weight for score, weight in rewards.values() if score is not None]
     failure = _failure(trace) or _failure(episode) or "no error is given"
-    in_loss = _in_loss(nodes)
+    trained = in_loss(nodes)
     rows.add(
-        [_turn(node, nodes) for node in steps],
+        [turn_of(node, nodes) for node in steps],
         line=line,
         outcome=sum(scored) if scored else None,
         fields={
@@ -151,11 +137,11 @@ def _add_trace(
             "truncated": cut if stop or reasons[-1] else None,
         }
         | {f"aux_reward_{name}": score for name, (score, _) in rewards.items()},
-        step_fields=token_columns([_tokens(node) for node in steps])
+        step_fields=token_columns([tokens_of(node) for node in steps])
         | {
             "finish_reason": reasons,
             "model": [_text(call.get("model")) or _model(trace) for call in made],
-            "gradient_mask": [node.position in in_loss for node in steps],
+            "gradient_mask": [node.position in trained for node in steps],
         },
     )
 
@@ -169,12 +155,12 @@ def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any
         step: The training step that the episode was used at; None where nothing says that, and it
             counts as of the one at which it was dispatched.
     """
-    run, task = _object(episode.get("run")), _object(trace.get("task") or episode.get("task"))
-    work, env = _object(run.get("work")), _object(episode.get("env"))
-    agent = _text(_object(trace.get("agent")).get("name")) or "agent"
+    run, task = as_object(episode.get("run")), as_object(trace.get("task") or episode.get("task"))
+    work, env = as_object(run.get("work")), as_object(episode.get("env"))
+    agent = _text(as_object(trace.get("agent")).get("name")) or "agent"
     dispatched = whole(work.get("step"))
     step = dispatched if step is None else step
-    group = _text(_object(episode.get("group")).get("id"))
+    group = _text(as_object(episode.get("group")).get("id"))
     if group is None:
         named = _text(task.get("key")) or _text(task.get("hash"))
         if named is None:
@@ -183,7 +169,7 @@ def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any
     trajectory = _text(trace.get("id"))
     if not trajectory:
         raise ValueError("the trace has no id")
-    policy, prompt = _object(work.get("policy")), _object(task.get("data")).get("prompt")
+    policy, prompt = as_object(work.get("policy")), as_object(task.get("data")).get("prompt")
     return {
         "group_id": group if agent == "agent" else f"{group}/{agent}",
         "trajectory_id": trajectory,
@@ -197,112 +183,6 @@ def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any
         "env": _text(env.get("name")) or _text(env.get("id")),
         "split": _text(work.get("type")) or _text(run.get("type")),
     }
-
-
-def _nodes(given: Any) -> list[_Node]:
-    """The messages of a trace with what stands above each.
-
-    Raises:
-        ValueError: One is malformed, or its parent does not stand before it.
-    """
-    if not isinstance(given, list):
-        raise ValueError("nodes is not a list")
-    turns([_object(node).get("message") for node in given], ())  # refuses what is no message
-    nodes: list[_Node] = []
-    for position, record in enumerate(given):
-        parent = whole(record.get("parent"))
-        if parent is not None and not 0 <= parent < position:
-            raise ValueError(f"the parent of node {position} is {parent}, not an earlier node")
-        above = None if parent is None else nodes[parent]
-        owner: int | None = None
-        new: list[int] = []
-        sequence: list[int] | None = []
-        if above is not None:
-            owner = above.position if above.sampled else above.owner
-            new = [] if above.sampled else [*above.new, above.position]
-            sequence = _joined(above.sequence, above.tokens)
-        nodes.append(
-            _Node(
-                position=position,
-                parent=parent,
-                owner=owner,
-                new=new,
-                message=record["message"],
-                sampled=bool(record.get("sampled")),
-                tokens=token_ids(record.get("token_ids")) or None,
-                sequence=sequence,
-                record=record,
-            )
-        )
-    return nodes
-
-
-def _joined(before: Sequence[int] | None, own: Sequence[int] | None) -> list[int] | None:
-    return None if before is None or own is None else [*before, *own]
-
-
-def _turn(node: _Node, nodes: Sequence[_Node]) -> Turn:
-    new = [nodes[position].message for position in node.new]
-    return Turn(
-        observation=observation_text(new) if new else "",
-        action=action_text(node.message),
-        next_observation=_answer(node, nodes),
-        messages=canonical_json([*new, node.message]),
-    )
-
-
-def _answer(node: _Node, nodes: Sequence[_Node]) -> str | None:
-    """What the environment said after a step: to the next step of its branch, or to none."""
-    below = [other for other in nodes[node.position + 1 :] if other.owner == node.position]
-    following = next((other for other in below if other.sampled), below[-1] if below else None)
-    if following is None:
-        return None
-    seen = [*following.new, *([] if following.sampled else [following.position])]
-    return observation_text([nodes[position].message for position in seen]) if seen else None
-
-
-def _tokens(node: _Node) -> StepTokens:
-    """Token columns of a sampled message; its leading template tokens belong to the prompt."""
-    if node.tokens is None or node.sequence is None:
-        return StepTokens()
-    record, count = node.record, len(node.tokens)
-    sampled = mask(record.get("mask")) or []
-    same_lengths({f"mask of node {node.position}": sampled}, count, "tokens")
-    if not any(sampled):
-        return StepTokens()
-    first = sampled.index(1)
-    spreads = {
-        name: spread(record.get(name), sampled, f"{name} of node {node.position}")
-        for name in ("logprobs", "advantages")
-    }
-    return StepTokens(
-        prompt=[*node.sequence, *node.tokens[:first]],
-        response=node.tokens[first:],
-        mask=sampled[first:],
-        **{name: values and values[first:] for name, values in spreads.items()},
-    )
-
-
-def _in_loss(nodes: Sequence[_Node]) -> set[int]:
-    """Positions on a branch that is trained: not those of a compaction that led nowhere."""
-    links = [(node.position, _objects(node.record.get("semantic_parents"))) for node in nodes]
-    resumed = {
-        node
-        for _, given in links
-        for link in given
-        if link.get("type") == "compaction" and isinstance(node := link.get("node"), int)
-    }
-    attempts = {
-        at for at, given in links if any(link.get("type") == "compaction_attempt" for link in given)
-    }
-    leaves = set(range(len(nodes))) - {node.parent for node in nodes}
-    kept: set[int] = set()
-    for leaf in leaves - (attempts - resumed):
-        at: int | None = leaf
-        while at is not None and at not in kept:
-            kept.add(at)
-            at = nodes[at].parent
-    return kept
 
 
 def _reward(name: str, given: Any) -> tuple[float | None, float]:
@@ -324,20 +204,12 @@ def _number(name: str, given: Any) -> float | None:
 
 def _failure(record: Record) -> str | None:
     """The last error of a trace or an episode."""
-    errors = _objects(record.get("errors"))
+    errors = objects_in(record.get("errors"))
     return _text(errors[-1].get("type")) if errors else None
 
 
 def _model(trace: Record) -> str | None:
-    return _text(_object(_object(trace.get("agent")).get("config")).get("model"))
-
-
-def _object(value: Any) -> Record:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[Record]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return _text(as_object(as_object(trace.get("agent")).get("config")).get("model"))
 
 
 def _text(value: Any) -> str | None:
