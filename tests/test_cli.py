@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import tiny_policy
 
 from workbench import cli
 from workbench.embed import SentenceEmbedder
@@ -349,12 +350,32 @@ def test_a_workspace_is_its_log(run: Run, tmp_path: Path):
     refused(run("facts", "work"), "workspace of several logs")
 
 
+def test_export_says_what_the_batch_is_worth_and_what_to_switch_off(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
+    export = ("export", log, "--credit", "c.parquet", "--to", "verl", "-o", "batch")
+    refused(run(*export), "verl trains on token ids", "--tokenizer")
+    code, out, _ = run(*export, "--tokenizer", tokenizer, "-p", "top_share=0.5")
+    assert code == 0
+    for words in ("trained steps", "equal steps", "of the weight", "verl: algorithm.adv_estimator"):
+        assert words in out
+    manifest = json.loads((tmp_path / "batch" / "manifest.json").read_text())
+    assert manifest["options"]["tokenizer"] == manifest["tokens"]["tokenizer"] == tokenizer
+    group = pl.read_parquet(log)["group_id"][0]
+    code, out, _ = run(*export[:4], "-o", "one", "--group", group)
+    assert code == 0
+    assert "turn_off" in out
+    assert json.loads((tmp_path / "one" / "manifest.json").read_text())["counts"]["groups"] == 1
+    refused(run(*export[:4], "-o", "no", "--task", "a"), "no column 'task'")
+
+
 def test_export_options_have_types(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     run("score", log, "-m", "grpo", "-o", "c.parquet")
     export = ("export", log, "--credit", "c.parquet", "-o", "batch")
-    refused(run(*export, "-p", "overwrite=no"), "overwrite must be true or false")
-    refused(run(*export, "-p", "weight=[1]"), "weight must be text")
+    refused(run(*export, "-p", "overwrite=no"), "overwrite must be a bool")
+    refused(run(*export, "-p", "weight=[1]"), "weight must be one of")
     assert run(*export)[0] == 0
     refused(run(*export), "overwrite=true")
     assert run(*export, "-p", "overwrite=true")[0] == 0
@@ -475,6 +496,43 @@ def test_the_installed_command_starts():
         "simulate",
     ):
         assert f"  {name} " in result.stdout
+
+
+def test_keys_says_how_many_labels_and_what_is_taken_for_one(run: Run, tmp_path: Path):
+    log = small(
+        tmp_path / "log.parquet", observation=pl.Series(["Red door", "x", "red  door", "y", "z"])
+    )
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--action-key", "text")
+    assert code == 0
+    assert "state key normalised: 4 labels for 5 steps; exact has 5" in out
+    assert "taken for one in g: 2 texts, 2 steps\n  Red door\n  red door" in out
+    # open and take in g, wait there; open and wait in h.
+    assert "action key text: 5 labels for 5 steps" in out
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--json")
+    (report,) = json.loads(out)
+    assert report["labels"] == 4
+    assert report["merged"][0]["texts"] == ["Red door", "red  door"]
+
+
+def test_keys_shows_where_long_texts_begin_to_differ(run: Run, tmp_path: Path):
+    same = "the very same words again " * 20
+    texts = [f"{same}now 1 end", f"{same}now 2 end", "x", "y", "z"]
+    log = small(tmp_path / "log.parquet", observation=pl.Series(texts))
+    _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
+    assert "again now 1 end" in out
+    assert "again now 2 end" in out
+
+
+def test_keys_without_a_log_lists_the_keys(run: Run):
+    code, out, _ = run("keys")
+    assert code == 0
+    for name in ("exact", "history", "similar", "alfworld", "tool"):
+        assert f"\n{name} " in out
+
+
+def test_keys_that_mean_nothing_are_refused_before_a_log_is_read(run: Run):
+    refused(run("keys", "no.parquet", "--state-key", "exakt"), "did you mean 'exact'")
+    refused(run("keys", "no.parquet", "--action-key", "text:x=1"), "field of action key text 'x'")
 
 
 def scored(run: Run, log: object, *methods: str) -> list[str]:

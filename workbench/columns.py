@@ -28,6 +28,7 @@ class Column:
         bookkeeping: Whether it says where a row came from rather than what happened; two rows
             that differ only there are copies of one step.
         per_trajectory: Whether it holds one value a trajectory.
+        made_by: How a log without it gets it, where a mapping is not the only way.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Column:
     negated: tuple[str, ...] = ()
     bookkeeping: bool = False
     per_trajectory: bool = False
+    made_by: str = ""
 
     def matches(self, name: str) -> bool:
         """Whether a column of this name is this column."""
@@ -168,7 +170,11 @@ STEP_LOG: tuple[Column, ...] = (
         meaning="Sum of the trajectory's rewards, kept as a check.",
         per_trajectory=True,
     ),
-    Column(name="turn_reward", dtype=_REAL, meaning="Reward of the turn, for MT-GRPO."),
+    Column(
+        name="turn_reward",
+        dtype=_REAL,
+        meaning="Reward of the turn beside the outcome, for MT-GRPO; null where none was given.",
+    ),
     Column(
         name="greedy_reward",
         dtype=_REAL,
@@ -181,13 +187,27 @@ STEP_LOG: tuple[Column, ...] = (
         meaning="Further rewards of the trajectory by name, for GDPO.",
         per_trajectory=True,
     ),
+    Column(name="critic_value", dtype=_REAL, meaning="A critic's value before the step."),
     Column(name="agent_id", dtype=_TEXT, meaning="Which agent acted."),
     Column(name="role", dtype=_TEXT, meaning="The agent's role."),
     Column(name="round", dtype=pl.Int32(), meaning="Round of a multi-agent exchange."),
-    Column(name="node_id", dtype=_TEXT, meaning="Node of a rollout tree."),
-    Column(name="parent_id", dtype=_TEXT, meaning="The node's parent; null at the root."),
-    Column(name="tree_id", dtype=_TEXT, meaning="The rollout tree."),
-    Column(name="replay_returns", dtype=pl.List(pl.Float64), meaning="Returns of replays."),
+    Column(
+        name="node_id",
+        dtype=_TEXT,
+        meaning="Node of a rollout tree: one decision, shared by the rollouts forked behind it.",
+        made_by="`workbench import FILE… --tree -o LOG` makes it where rollouts begin alike",
+    ),
+    Column(
+        name="parent_id",
+        dtype=_TEXT,
+        meaning="The node before; told where a trajectory begins at a node of another one.",
+    ),
+    Column(name="tree_id", dtype=_TEXT, meaning="The rollout tree, where a group has several."),
+    Column(
+        name="replay_returns",
+        dtype=pl.List(pl.Float64),
+        meaning="Episode reward of each replay that went on right after this step.",
+    ),
     Column(name="state_key", dtype=_TEXT, meaning="Equal keys mean equal states, if logged."),
     Column(
         name="logged_advantage",
@@ -223,6 +243,12 @@ STEP_LOG: tuple[Column, ...] = (
     Column(name="source_file", dtype=_TEXT, bookkeeping=True, meaning="File of the row."),
     Column(
         name="source_line", dtype=pl.Int64(), bookkeeping=True, meaning="Line in that file, from 1."
+    ),
+    Column(
+        name="reconstructed",
+        dtype=_TEXT,
+        bookkeeping=True,
+        meaning="What a reader inferred, since the file does not say it; null where it does.",
     ),
     Column(
         name="excluded",

@@ -40,6 +40,9 @@ class Tunable(Protocol):
     def candidates(self, space: Space) -> Sequence[float]:
         """Values to try, ascending."""
 
+    def target(self, steps: Steps) -> Real:
+        """The return of each step that the baseline predicts. (S,) float64."""
+
 
 @runtime_checkable
 class PredictsAtOnce(Protocol):
@@ -183,7 +186,7 @@ def held_out(
 
     Args:
         method: `Tunable`.
-        credit: Its credit; the returns are taken from it.
+        credit: Its credit in the space.
         space: The space that it was scored in.
         values: Values of the field, ascending; its candidates by default. (K,)
 
@@ -200,7 +203,7 @@ def held_out(
     if "step" not in credit.terms:
         raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
     tried = tuple(method.candidates(space) if values is None else values)
-    steps, score = credit.steps, credit.terms["step"].score
+    steps, score = credit.steps, method.target(credit.steps)
     weight = peer_weight(method, steps)
     group, groups = steps.group, steps.groups
     enough, equal = usable(steps, score, weight)
@@ -231,7 +234,7 @@ def _baselines(
     method: Any, credit: Credit, space: Space, weight: Real, values: Sequence[float]
 ) -> Iterator[tuple[int, Real]]:
     """Baselines of the centred scores from other trajectories, for each value."""
-    steps, score = credit.steps, credit.terms["step"].score
+    steps, score = credit.steps, method.target(credit.steps)
     centred = _centred(steps, score, weight)
     if isinstance(method, PredictsAtOnce):
         yield from method.held_out_baselines(steps, space, centred, weight, values)

@@ -30,16 +30,32 @@ def discounted_returns(reward: Real, step_index: Index, gamma: float) -> Real:
         >>> discounted_returns(np.array([1.0, 2.0, 4.0]), np.array([0, 1, 0]), gamma=0.5)
         array([2., 2., 4.])
     """
-    returns = np.array(reward, dtype=np.float64)
     if gamma == 0.0:
-        return returns
+        return np.array(reward, dtype=np.float64)
+    return backward_sums(reward, gamma, step_index)
+
+
+def backward_sums(value: Real, carry: Real | float, step_index: Index) -> Real:
+    """Sum from each step to the end of its trajectory, with a share of its own at every step.
+
+        x_t = value_t + carry_t · x_{t+1}
+
+    Args:
+        value: Steps of a trajectory adjacent and in order. (S,) float64
+        carry: What share of the next step's sum a step takes; one number, or one a step. (S,)
+        step_index: Place of each step in its trajectory; 0 begins a new one. (S,) int64
+
+    Returns:
+        (S,) float64.
+    """
+    total = np.array(value, dtype=np.float64)
     # Steps of equal depth are independent of each other, so the loop is over depths, deepest first.
     order = np.argsort(step_index, kind="stable")
     depth_start = np.searchsorted(step_index[order], np.arange(int(step_index.max()) + 2))
     for depth in range(len(depth_start) - 2, 0, -1):
         at = order[depth_start[depth] : depth_start[depth + 1]]
-        returns[at - 1] += gamma * returns[at]
-    return returns
+        total[at - 1] += (carry[at - 1] if isinstance(carry, np.ndarray) else carry) * total[at]
+    return total
 
 
 def difference(left: Real, right: Real) -> Real:
@@ -63,6 +79,19 @@ def segment_sum(value: Real, segment: Index, segments: int) -> Real:
     """Sum of the values of each segment; 0 for one without values. (segments,) float64."""
     total: Real = np.bincount(segment, weights=value, minlength=segments).astype(np.float64)
     return total
+
+
+def segment_first(segment: Index, counted: Truth) -> Real:
+    """1 for the first value of each segment that counts, 0 for the others. (S,) float64.
+
+    Example:
+        >>> segment_first(np.array([0, 0, 1, 1]), np.array([False, True, True, True]))
+        array([0., 1., 1., 0.])
+    """
+    there = np.flatnonzero(counted)
+    first = np.zeros(len(segment))
+    first[there[np.unique(segment[there], return_index=True)[1]]] = 1.0
+    return first
 
 
 def segment_mean(value: Real, segment: Index, segments: int, weight: Real | None = None) -> Real:

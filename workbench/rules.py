@@ -8,6 +8,7 @@ import polars as pl
 
 from workbench.columns import STEP_LOG, Column, known
 from workbench.errors import Problem
+from workbench.nodes import nodes_of
 
 ROW = "__row"
 """Name of the row number while rules are checked."""
@@ -120,7 +121,32 @@ class Checks:
             for name in filter(column.matches, sorted(has) if column.per_trajectory else ()):
                 differs = pl.col(name).drop_nulls().n_unique().over(one) > 1
                 self._where(name, named & differs, "differs within a trajectory")
+        self._tree_rules(has)
         self._conflicts()
+
+    def _tree_rules(self, has: set[str]) -> None:
+        if "node_id" not in has:
+            return
+        one = ["trajectory_id", "step_index"]
+        rows = self.frame.drop_nulls(one).unique(one, keep="first").sort(one)
+        nodes = nodes_of(rows)
+        logged = "parent_id" in has
+        for bad, column, rule, hint in (
+            (
+                nodes.misplaced,
+                "parent_id",
+                "is not the node of the step before",
+                "only the first step of a trajectory can hang on a node outside of it",
+            ),
+            (
+                nodes.conflicting & ~nodes.misplaced,
+                "parent_id" if logged else "node_id",
+                "gives its node another parent than an earlier row does",
+                "a node has one parent; rollouts share the nodes of a common prefix only",
+            ),
+            (nodes.cyclic, "node_id", "has itself among its ancestors", "a tree has no cycles"),
+        ):
+            self._add(rows.filter(pl.Series(bad)), column, rule, hint)
 
     def _conflicts(self) -> None:
         step = ["trajectory_id", "step_index"]

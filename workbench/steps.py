@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.columns import known
-from workbench.errors import LogError, ParameterError, Problem
+from workbench.errors import LogError, MissingInputError, ParameterError, Problem
 
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -122,6 +122,24 @@ class Steps:
         entry = known(name)
         dtype = entry.dtype if entry else pl.Null()
         return pl.Series(name, [None], dtype=dtype).new_from_index(0, len(self))
+
+    def numbers(self, name: str, *, missing: float = np.nan) -> Real:
+        """A column of numbers at the scored steps. (S,) float64.
+
+        Args:
+            name: Any column of the log.
+            missing: What stands for null and NaN.
+
+        Raises:
+            MissingInputError: The log has no such column, or it holds no numbers.
+        """
+        numeric = [c for c, dtype in self.log.schema.items() if dtype.is_numeric()]
+        if name not in numeric:
+            found = "is not in the log" if name not in self.log.columns else "is no number"
+            raise MissingInputError(
+                f"the column {name!r} {found}. Hint: columns of numbers are {numeric}"
+            )
+        return self.column(name).cast(pl.Float64).fill_nan(None).fill_null(missing).to_numpy()
 
     def of_trajectory(self, name: str) -> pl.Series:
         """A per-trajectory column: its first value in each trajectory that is not null. (N,)."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.inputs import (
+    credit_of,
     named_credits,
     open_space,
     read,
@@ -174,3 +175,51 @@ def compare(
         print(table(comparison.groups.to_dicts(), ("group_id", "steps", *wanted)), end="\n\n")
     print("largest disagreements, in standard deviations of each credit")
     print(table(comparison.disagreements.to_dicts()))
+
+
+@app.command()
+def decompose(
+    log: Log,
+    credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the log, trained in the lowest blocks only."),
+    ] = None,
+    blocks: Annotated[
+        str, typer.Option(help="What a block of the mask is: role, round or role-round.")
+    ] = "role-round",
+    lowest: Annotated[int, typer.Option(min=1, help="How many blocks the mask leaves.")] = 1,
+    as_json: AsJson = False,
+    format: Format = None,
+    mapping: Map = None,
+) -> None:
+    """Say how much of a credit's variance goes by role and by round, for logs of several agents."""
+    from workbench.decomposition import decompose as decomposed
+    from workbench.decomposition import lowest as lowest_blocks
+    from workbench.decomposition import masked
+    from workbench.store import atomic_file
+    from workbench.terminal import number, table
+
+    require_other(mask, [log])
+    imported = read([log], format, mapping)
+    frame = imported.validated.log
+    found = decomposed(frame, credit_of(credit, imported, log)[0])
+    if as_json:
+        print(as_json_text(found.to_dict()))
+    else:
+        names = ("role", "round", "residual", "interaction", "within")
+        shares = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[:3])
+        print(f"variance {number(found.variance)} over {found.steps:,} steps: {shares}")
+        inner = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[3:])
+        print(f"the residual is {inner}", end="\n\n")
+        for rows in (found.roles, found.rounds, found.cells):
+            print(table(rows.to_dicts()), end="\n\n")
+        if found.left_out:
+            print(f"{found.left_out:,} scored steps have no role or no round and are left out")
+    if mask is not None:
+        chosen = lowest_blocks(found, blocks, lowest)
+        kept = masked(frame, chosen)
+        with atomic_file(mask) as temporary:
+            kept.write_parquet(temporary, compression="zstd")
+        trained = int(kept["gradient_mask"].sum())
+        print(f"wrote {mask}: {trained:,} of {kept.height:,} steps are trained", file=sys.stderr)

@@ -132,6 +132,17 @@ def read_mapping(path: Path | None) -> Any:
     return None if path is None else load_mapping(path)
 
 
+def credit_of(credit: Path, imported: Imported, log: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """A credit table and how it was made; says where that was from another file than the log."""
+    from workbench.pipeline import source_digest
+    from workbench.store import read_credit
+
+    table, made_by = read_credit(credit)
+    if source_digest(imported.report.files) != made_by["log"]["sha256"]:
+        print(f"note: {credit} was made from another file than {log}", file=sys.stderr)
+    return table, made_by
+
+
 def named_credits(paths: Sequence[Path]) -> dict[str, tuple[pl.DataFrame, dict[str, Any]]]:
     """Credit tables and what made them, by method, or by file where a method comes twice."""
     from workbench.store import read_credit

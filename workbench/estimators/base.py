@@ -18,6 +18,7 @@ import polars as pl
 from workbench.columns import known
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators.credit import Credit, Term
+from workbench.keys import Key
 from workbench.parameters import Parameterised, fields
 from workbench.space import Space
 from workbench.steps import Real, Steps
@@ -29,7 +30,7 @@ TRAITS: Mapping[str, str] = {
     "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
     "couples-groups": "the credit of a group depends on the other groups of the log",
     "row-order": "depends on the order of the rows in the source",
-    "ignores-rewards": "a control: its credit says nothing about rewards",
+    "ignores-rewards": "its credit is the same whatever the rewards are",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""
 
@@ -42,11 +43,13 @@ class Golden:
         params: Fields to set beyond the dialect's own.
         term: The term that is the column; None for the whole advantage.
         output: The diagnostic that is the column, in place of a term.
+        table: The golden table that has it; "steps" for the step tables.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     term: str | None = None
     output: str | None = None
+    table: str = "steps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,8 @@ class Method:
         summary: One line: what the advantage of a step is.
         source: Paper or code.
         estimator: The class.
-        needs: What it asks of the space ("similarity", "keys") and which columns of the log.
+        needs: What it asks of the space ("similarity", "keys") and which columns of the log,
+            beside what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
         dialects: Its dialects by name.
     """
@@ -95,7 +99,7 @@ class Method:
         return {
             "summary": self.summary,
             "source": self.source,
-            "needs": list(self.needs),
+            "needs": list(self.estimator().needs()),
             "traits": list(self.traits),
             "fields": {name: spec.to_dict() for name, spec in fields(self.estimator).items()},
             "dialects": {
@@ -106,6 +110,7 @@ class Method:
                     "golden": {
                         column: {"params": dict(golden.params)}
                         | ({"output": golden.output} if golden.output else {"term": golden.term})
+                        | ({"table": golden.table} if golden.table != "steps" else {})
                         for column, golden in dialect.golden.items()
                     },
                 }
@@ -130,7 +135,17 @@ class Estimator(Parameterised, ABC):
 
     def needs(self) -> Sequence[str]:
         """What these fields ask of the space ("similarity", "keys") and of the log (columns)."""
-        return self.method.needs
+        return (*self.method.needs, *self.needs_of_keys())
+
+    def needs_of_keys(self) -> Sequence[str]:
+        """What the keys among the fields ask of the space."""
+        specs = fields(type(self)).values()
+        parsed = [
+            spec.metadata["parse"](getattr(self, spec.name))
+            for spec in specs
+            if "parse" in spec.metadata
+        ]
+        return [need for key in parsed if isinstance(key, Key) for need in key.needs()]
 
     def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """Diagnostics by name, one number a step. Each (S,) float64."""
@@ -166,15 +181,20 @@ class Estimator(Parameterised, ABC):
 
     def _require_columns(self, steps: Steps) -> None:
         missing = [
-            f"`{column.name}` ({column.meaning.rstrip('.')})"
+            column
             for column in map(known, self.needs())
             if column is not None and not _is_logged(steps, column.name)
         ]
         if missing:
+            named = [f"`{column.name}` ({column.meaning.rstrip('.')})" for column in missing]
+            made_by = [column.made_by for column in missing if column.made_by]
+            mapped = (
+                "`workbench import FILE… --map columns.json -o LOG` takes it from a column of "
+                "another name"
+            )
             raise MissingInputError(
-                f"{self.method.name} needs {' and '.join(missing)}, which this log does not have. "
-                "Hint: `workbench import FILE… --map columns.json -o LOG` takes it from a column "
-                "of another name"
+                f"{self.method.name} needs {' and '.join(named)}, which this log does not have. "
+                f"Hint: {'; '.join([*made_by, mapped])}"
             )
 
 
@@ -251,7 +271,7 @@ def methods_table() -> pl.DataFrame:
         {
             "method": method.name,
             "advantage of a step": method.summary,
-            "needs": ", ".join(method.needs) or "–",
+            "needs": ", ".join(method.estimator().needs()) or "–",
             "dialects": ", ".join(method.dialects) or "–",
             "source": method.source,
         }

@@ -48,14 +48,17 @@ class Parquet:
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
     """The names of a Parquet file's columns; none where it is no such file or a damaged one."""
-    if not head.startswith(_MAGIC):
-        return ()
+    return tuple(parquet_schema(path)) if head.startswith(_MAGIC) else ()
+
+
+def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
+    """Column -> type of a Parquet file; empty where it cannot be read."""
     try:
         # Opened here, since polars would read brackets in a path as a pattern.
         with path.open("rb") as file:
-            return tuple(pl.read_parquet_schema(file))
+            return pl.read_parquet_schema(file)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return ()
+        return {}
 
 
 def parquet_frames(
@@ -90,16 +93,16 @@ def _json_messages(frame: pl.DataFrame) -> pl.DataFrame:
     if "messages" not in frame.columns or not isinstance(frame.schema["messages"], pl.List):
         return frame
     texts = [
-        None if messages is None else canonical_json(_without_nulls(messages))
+        None if messages is None else canonical_json(without_nulls(messages))
         for messages in frame["messages"].to_list()
     ]
     return frame.with_columns(pl.Series("messages", texts, dtype=pl.String))
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """Messages without the keys that only their table had: every row has every field there."""
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [without_nulls(item) for item in value]
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value
