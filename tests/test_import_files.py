@@ -114,6 +114,8 @@ _values = st.fixed_dictionaries(
         "response_ids": st.sampled_from([[1], [1, 2], None]),
         "response_mask": st.sampled_from([[1], [1, 1], None]),
         "note": st.sampled_from(["p", "q"]),
+        "node_id": st.sampled_from(["m", "n", None]),
+        "reconstructed": st.sampled_from(["groups", None]),
     }
 )
 

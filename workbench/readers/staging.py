@@ -1,9 +1,9 @@
 """Step rows that need not fit into memory: whole on disk, and in memory what rules are about.
 
-The rules of the step log ask little of texts and lists: whether a text is there, whether lists
-have one length, whether two rows are alike. Each part of a log is therefore written to disk, and a
-narrow row stays in memory, in which `observation` is a hash of all of these, `action` is empty
-and lists are short. `schema.validate` checks the narrow log as it checks any other, and the
+The rules of the step log ask little of long texts and lists: whether a text is there, whether
+lists have one length, whether two rows are alike. Each part of a log is therefore written to disk,
+and a narrow row stays in memory, in which `observation` is a hash of all of these, `action` is
+empty and lists are short. `schema.validate` checks the narrow log as it checks any other, and the
 rows that it leaves are joined with what is on disk.
 """
 
@@ -25,18 +25,16 @@ from workbench.schema import rename
 
 _POSITION = "__position"
 _RANK = "__rank"
-_KEYS = ("group_id", "trajectory_id", "source_file", "excluded")
-"""The texts that rules look into."""
+_TEXTS = (
+    "observation", "action", "next_observation", "messages", "task", "reward_source", "run_id",
+    "model", "tokenizer", "finish_reason",
+)  # fmt: skip
+"""Those of which no rule asks more, and no report."""
 
 _LARGE: Mapping[str, pl.DataType] = {
     column.name: column.dtype
     for column in STEP_LOG
-    if isinstance(column.dtype, pl.List)
-    or (
-        isinstance(column.dtype, pl.String)
-        and not column.per_trajectory
-        and column.name not in _KEYS
-    )
+    if isinstance(column.dtype, pl.List) or column.name in _TEXTS
 }
 _MATCHED = ("response_mask", "response_logprobs", "logged_token_advantage")
 """Lists that must be as long as `response_ids`."""
