@@ -16,11 +16,12 @@ import polars as pl
 
 from workbench.estimators.proxmo import ProxMO
 from workbench.held_out import held_out
+from workbench.octaves import STOPS
 from workbench.proximity import peer_statistics, proximity_baseline, proximity_baselines
 from workbench.schema import validate
 from workbench.space import Space
 from workbench.steps import Steps
-from workbench.tuning import STOPS, Trial, sign_flips, sweep
+from workbench.tuning import Trial, sign_flips, sweep
 
 ROLLOUTS, LENGTH, STATES, WIDTH = 8, 20, 90, 32
 

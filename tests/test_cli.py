@@ -475,3 +475,140 @@ def test_the_installed_command_starts():
         "simulate",
     ):
         assert f"  {name} " in result.stdout
+
+
+def test_keys_says_how_many_labels_and_what_is_taken_for_one(run: Run, tmp_path: Path):
+    log = small(
+        tmp_path / "log.parquet", observation=pl.Series(["Red door", "x", "red  door", "y", "z"])
+    )
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--action-key", "text")
+    assert code == 0
+    assert "state key normalised: 4 labels for 5 steps; exact has 5" in out
+    assert "taken for one in g: 2 texts, 2 steps\n  Red door\n  red door" in out
+    # open and take in g, wait there; open and wait in h.
+    assert "action key text: 5 labels for 5 steps" in out
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--json")
+    (report,) = json.loads(out)
+    assert report["labels"] == 4
+    assert report["merged"][0]["texts"] == ["Red door", "red  door"]
+
+
+def test_keys_shows_where_long_texts_begin_to_differ(run: Run, tmp_path: Path):
+    same = "the very same words again " * 20
+    texts = [f"{same}now 1 end", f"{same}now 2 end", "x", "y", "z"]
+    log = small(tmp_path / "log.parquet", observation=pl.Series(texts))
+    _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
+    assert "again now 1 end" in out
+    assert "again now 2 end" in out
+
+
+def test_keys_without_a_log_lists_the_keys(run: Run):
+    code, out, _ = run("keys")
+    assert code == 0
+    for name in ("exact", "history", "similar", "alfworld", "tool"):
+        assert f"\n{name} " in out
+
+
+def test_keys_that_mean_nothing_are_refused_before_a_log_is_read(run: Run):
+    refused(run("keys", "no.parquet", "--state-key", "exakt"), "did you mean 'exact'")
+    refused(run("keys", "no.parquet", "--action-key", "text:x=1"), "field of action key text 'x'")
+
+
+def scored(run: Run, log: object, *methods: str) -> list[str]:
+    """Credit files of some methods, as `--credit` options."""
+    options = []
+    for method in methods:
+        name = f"{method.replace(':', '-')}.parquet"
+        assert run("score", log, "-m", method, "--embedder", "tfidf", "-o", name)[0] == 0
+        options += ["--credit", name]
+    return options
+
+
+def test_audit_prints_findings_first_and_every_number_on_request(run: Run):
+    credits = scored(run, LOG, "grpo", "proxmo")
+    code, out, _ = run("audit", LOG, *credits, "--draws", 20, "-o", "intervals.parquet")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[2].startswith("FINDINGS: ")
+    assert any(line.split() == ["grpo", "proxmo", "random", "return-to-go"] for line in lines)
+    assert max(len(line) for line in lines) <= 110
+    assert "[" not in out.partition("COVERAGE")[2].partition("POWER")[0]
+    explained = run("audit", LOG, *credits, "--draws", 20, "--explain")[1]
+    assert "Median weight of a step in its own baseline." in explained
+    intervals = pl.read_parquet("intervals.parquet")
+    assert intervals.columns == [
+        "credit",
+        "group_id",
+        "trajectory_id",
+        "step_index",
+        "advantage",
+        "low",
+        "high",
+        "sign_flips",
+        "draws",
+    ]
+    assert (intervals["low"] <= intervals["high"] + 1e-9).all()
+
+
+def test_audit_gives_all_as_json(run: Run):
+    credits = scored(run, LOG, "gigpo")
+    code, out, _ = run("audit", LOG, *credits, "--json", "--no-controls", "--draws", 20)
+    assert code == 0
+    assert "NaN" not in out
+    found = json.loads(out)
+    assert (found["credits"], found["controls"]) == (["gigpo"], [])
+    assert found["sampling"]["seed"] == 0
+    for reading in found["readings"]:
+        assert found["measures"][reading["measure"]]["action"]
+        assert found["groups"][reading["group"]]
+    again = run("audit", LOG, *credits, "--json", "--no-controls", "--draws", 20)[1]
+    assert again == out
+
+
+def test_each_credit_is_audited_with_the_representation_that_made_it(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    proxmo = ["score", log, "-m", "proxmo", "--embedder", "tfidf"]
+    run(*proxmo, "-o", "bare.parquet")
+    state = ["--state", "{actions} {observation}", "--last-actions", 1]
+    run(*proxmo, *state, "-o", "history.parquet")
+    code, out, _ = run("audit", log, "--credit", "bare.parquet", "--credit", "history.parquet")
+    assert code == 0
+    assert "gives other numbers" not in out
+    # Two credits of one method are told apart by their files.
+    assert any(line.split()[:2] == ["bare", "history"] for line in out.splitlines())
+
+
+def test_audit_refuses_what_it_cannot_compare(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    credits = scored(run, log, "grpo")
+    refused(run("audit", LOG, *credits), "no finite advantage", "score this very log")
+    refused(run("audit", log, *credits, "--label", "merit"), "no column 'merit'")
+    refused(run("audit", log, *credits, *credits), "given twice")
+    refused(run("audit", log, *credits, "-o", "grpo.parquet"), "writing there would destroy it")
+    assert run("audit", log)[0] == 2
+
+
+def test_tune_recommends_and_writes_the_curve(run: Run):
+    tune = ["tune", LOG, "-m", "proxmo", "--embedder", "tfidf"]
+    code, out, _ = run(*tune, "-o", "curve.parquet")
+    assert code == 0
+    found = json.loads(run(*tune, "--json")[1])
+    assert (found["field"], found["now"]) == ("temperature", 0.1)
+    curve = pl.read_parquet("curve.parquet")
+    assert curve.columns == ["value", "in_spreads", "squared_error", "plain_error", "gain"]
+    assert curve.to_dicts() == found["curve"]
+    best = curve.sort("squared_error").row(0, named=True)
+    assert best["value"] == found["recommended"]
+    assert best["gain"] == pytest.approx(1 - best["squared_error"] / found["plain_error"])
+    assert best["in_spreads"] == pytest.approx(best["value"] / found["similarity_spread"])
+    assert f"recommended: {best['value']:.4g}" in out
+    assert f"-p temperature={best['value']:.6g}" in out
+
+
+def test_tune_refuses_a_method_that_has_nothing_to_tune(run: Run, tmp_path: Path):
+    refused(run("tune", LOG, "-m", "grpo"), "grpo has no field", "proxmo")
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("tune", log, "-m", "proxmo", "--embedder", "tfidf")
+    assert code == 0
+    assert "recommended: none" in out
+    assert "No group can be held out" in out

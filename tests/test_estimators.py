@@ -182,7 +182,11 @@ def test_row_order_is_irrelevant(name: str):
 
 @pytest.mark.parametrize("name", having("row-order"))
 def test_row_order_matters_where_the_trait_says_so(name: str):
-    log = frame()
+    # Long texts that differ in a word or two: near enough for clusters that depend on the order.
+    before = (
+        "You look around the kitchen, and among all the things in it there is one that counts: "
+    )
+    log = frame().with_columns(observation=before + pl.col("observation"))
     last_first = log.reverse()
     assert not advantages(log, name, invalid_penalty=0.1).equals(
         advantages(last_first, name, invalid_penalty=0.1)
@@ -306,7 +310,9 @@ def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
 def test_copies_count_where_the_trait_says_so(name: str):
     # All rewards differ, and the copied rollout is the best of its group.
     first = frame().filter(pl.col("step_index") == 0)
-    log = first.with_columns(reward=1.0 / pl.int_range(1, first.height + 1))
+    log = first.with_columns(
+        observation=pl.lit("a mug"), reward=1.0 / pl.int_range(1, first.height + 1)
+    )
     copied = pl.concat([log, log.filter(pl.col("trajectory_id") == "g0t0")])
     assert not advantages(log, name).equals(advantages(copied, name))
 

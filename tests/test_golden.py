@@ -1,11 +1,13 @@
 """Dialects reproduce the numbers of the original implementations.
 
-`golden/` holds inputs and outputs of the original functions, one table a case. Three cases are
+`golden/` holds inputs and outputs of the original functions, one table a case. Some cases are
 about a defect; what is done instead is tested here:
 
 - i1: the originals read the order of the rows as the order of the steps; we read step_index, so a
   shuffled log gives what the sorted one gives.
 - n2: rows of n1 in reverse; the originals' similarity clusters depend on it, exact keys do not.
+- l: HGPO takes a row that was duplicated for a further step of the history; we never do. Its
+  trainer duplicates rows only after the advantage, so no training run has met this.
 - p: one NaN reward spreads to the group or the batch; we exclude its trajectory.
 
 Where an original gave no number, or one that comes of a defect, `LACKS`, `NAN_ALONE`,
@@ -53,13 +55,13 @@ NOISE = {
 WANTED = (
     *("grpo_", "rloo_", "rfpp_", "passk_", "opo_", "gpg_", "remax_", "gdpo_", "skyrl_", "rllm_"),
     *("nemo_", "trl_", "openrlhf_", "swift_", "areal_", "ragen_"),
-    *("gigpo_mean", "gigpo_std", "proxmo_", "psa_", "graphgpo_", "g2po_"),
-    *("tree_", "igpo_"),
+    *("gigpo_", "hgpo_", "roll_", "proxmo_", "psa_", "graphgpo_", "g2po_", "tree_", "igpo_"),
 )
 # Case -> the columns that it lacks: Pass@k refused a group of one; the others of case s reshape a
 # batch into groups of one size, which it does not have. G2PO is in the one case that pays 10.
 LACKS = {
     "d_group_of_one": ("passk_",),
+    "l_duplicated_rows": ("roll_",),
     "p_nan_reward": ("graphgpo_",),
     "s_constant_returns_noise": ("trl_", "openrlhf_", "swift_", "areal_"),
 }
@@ -87,6 +89,11 @@ COLUMNS = {
     for column, golden in dialect.golden.items()
     if golden.table == "steps"
 }
+
+
+LABELS = {name for name, (_, golden) in COLUMNS.items() if golden.output == "anchor_group"}
+# With a history a duplicated row is a further step in the original: see the docstring, case l.
+ROWS_AS_STEPS = {name for name in COLUMNS if name.startswith("hgpo_") and name != "hgpo_k0_std"}
 
 
 def lacks(case: str, column: str) -> bool:
@@ -124,17 +131,26 @@ def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
 def differences(frame: pl.DataFrame, column: str, credit: pl.DataFrame) -> pl.DataFrame:
     """Rows where ours is further from the original's than the golden tolerance."""
     joined = frame.join(credit, on=IDS, how="left")
+    if column in LABELS:
+        joined = joined.with_columns(_numbered_by_row(joined, name) for name in (column, "ours"))
     scale = pl.col("step_return").abs() + pl.col("episode_return").abs()
     tolerance = 2e-5 + 2e-5 * pl.max_horizontal(pl.col(column).abs(), scale)
     near = (pl.col(column) - pl.col("ours")).abs() <= tolerance
     return joined.filter(~near.fill_null(value=False))
 
 
+def _numbered_by_row(joined: pl.DataFrame, column: str) -> pl.Series:
+    """Labels, numbered as they are first met in the rows: what counts is who is together."""
+    first = joined.drop_nulls(column).group_by(column).agg(pl.col("row").min()).sort("row")
+    numbers = np.arange(first.height, dtype=np.float64)
+    return joined[column].replace_strict(first[column], numbers, default=None)
+
+
 def test_every_wanted_golden_column_has_a_dialect():
     inputs_end = table("a_typical").columns.index("step_score_row") + 1
     outputs = table("a_typical").columns[inputs_end:]
     wanted = {name for name in outputs if name.startswith(WANTED)}
-    assert len(wanted) == 77
+    assert len(wanted) == 98
     assert wanted - set(COLUMNS) == set()
 
 
@@ -147,7 +163,8 @@ def test_dialects_agree_with_the_originals(case: str):
     here = {column for column in COLUMNS if not lacks(case, column)}
     assert here == COLUMNS.keys() & set(frame.columns)
     nan_alone = NAN_ALONE if case == "d_group_of_one" else set()
-    for column in sorted(here - nan_alone - (NOISE if noisy else set())):
+    misread = ROWS_AS_STEPS if case == "l_duplicated_rows" else set()
+    for column in sorted(here - nan_alone - misread - (NOISE if noisy else set())):
         wrong = differences(frame, column, credit_of(frame, column, case))
         assert wrong.is_empty(), f"{column}: {wrong.select(*IDS, column, 'ours')}"
 
@@ -177,7 +194,9 @@ def test_the_group_without_the_nan_agrees_unless_the_nan_is_in_a_number_that_gro
 def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero():
     # Every step return of an anchor group of case s is the same number up to float32 rounding.
     frame = table("s_constant_returns_noise")
-    for column in ("gigpo_std__step", "proxmo_std_psc__step", "igpo_discounted_g05_std"):
+    steps = {name for name in NOISE if name.endswith("__step") or name.startswith("hgpo_")}
+    # That column has the episode advantage beside the noise.
+    for column in sorted(steps - {"hgpo_k2_std_base"} | {"igpo_discounted_g05_std"}):
         ours = credit_of(frame, column, "s_constant_returns_noise")["ours"]
         assert (ours == 0.0).all()
         assert frame[column].abs().max() > 1e-3
@@ -185,13 +204,40 @@ def test_where_the_originals_divide_rounding_noise_by_eps_ours_is_exactly_zero()
 
 def test_a_shuffled_log_gives_the_credit_of_the_sorted_one():
     shuffled, ordered = table("i1_shuffled"), table("i0_sorted")
-    for column in sorted(COLUMNS.keys() & set(ordered.columns)):
+    columns = COLUMNS.keys() & set(ordered.columns)
+    of_rows = {column for column in columns if column.startswith("gigpo_sim")}
+    for column in sorted(columns - of_rows):
         ours = credit_of(shuffled, column, "i1_shuffled")
         if column in ROW_ORDER:
             assert differences(shuffled, column, ours).is_empty()
         else:
             assert ours.equals(credit_of(ordered, column, "i0_sorted"))
             assert differences(ordered, column, ours).is_empty()
+
+
+@pytest.mark.parametrize("column", ["gigpo_sim80_group", "gigpo_sim95_group"])
+def test_clusters_that_follow_the_rows_follow_those_of_a_shuffled_log(column: str):
+    shuffled = table("i1_shuffled")
+    assert differences(shuffled, column, credit_of(shuffled, column, "i1_shuffled")).is_empty()
+
+
+def test_hgpo_agrees_with_the_original_once_duplicated_rows_are_further_steps():
+    frame = table("l_duplicated_rows").sort("row")
+    as_steps = frame.with_columns(
+        step_index=pl.int_range(pl.len()).over("trajectory_id").cast(pl.Int32),
+        reward=pl.col("step_return").cast(pl.Float64),
+        action=pl.lit(""),
+    )
+    steps = Steps.from_log(validate(as_steps.select(*IDS, "observation", "action", "reward")).log)
+    for column in sorted(ROWS_AS_STEPS):
+        name, golden = COLUMNS[column]
+        if "base_group" not in golden.params:
+            method = create(name, {**golden.params, "gamma": 0.0})
+            ours = method(steps, Space(steps, embedder="tfidf")).table()
+            ours = ours.select(*IDS, pl.col("advantage").alias("ours"))
+            assert differences(as_steps, column, ours).is_empty(), column
+        misread = credit_of(frame, column, "l_duplicated_rows")
+        assert not differences(frame, column, misread).is_empty()
 
 
 def test_the_original_gets_shuffled_rows_wrong():

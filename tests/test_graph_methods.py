@@ -12,6 +12,8 @@ from logs import Described, described_logs, random_log, steps
 from workbench.errors import ParameterError
 from workbench.estimators import create
 from workbench.estimators.transitions import END, transitions
+from workbench.held_out import held_out
+from workbench.prediction import predicted
 from workbench.space import Space
 from workbench.steps import Real, Steps
 
@@ -270,6 +272,40 @@ def test_soft_crbc_on_exact_keys_is_crbc(seed: int, truncated_as: str):
     sure = known.pair_visits[known.pair] > 0
     assert sure.any()
     assert soft[sure] == pytest.approx(advantage("crbc", of, **how)[sure], abs=1e-8)
+
+
+def test_soft_crbc_holds_out_a_rollout_as_if_it_counted_nowhere():
+    of = Steps.from_log(random_log(np.random.default_rng(6), groups=2, rollouts=5))
+    method, space = create("soft-crbc"), Space(of, embedder="tfidf")
+    target, even = method.target(of), np.ones(len(of))
+    values = [0.1, 0.3]
+    for k, found in method.held_out_baselines(of, space, target, even, values):
+        other = create("soft-crbc", {"temperature": values[k]})
+        slow = predicted(other, other(of, space), space)
+        assert slow.chosen.all()
+        assert found == pytest.approx(slow.baseline, abs=1e-9)
+
+
+def test_held_out_rollouts_choose_a_temperature_where_texts_matter():
+    # Near states share a word and what comes of them; far ones share nothing.
+    described = {
+        f"g{group}": {
+            f"g{group}/t{rollout}": [
+                (f"{place} {shade}", "act", float("harbour" in place))
+                for shade in [["red", "blue", "grey"][(group + rollout) % 3]]
+                for place in [["harbour quay boat", "quarry stone dust"][rollout % 2]]
+            ]
+            for rollout in range(6)
+        }
+        for group in range(4)
+    }
+    of = steps(described)
+    space = Space(of, embedder="tfidf")
+    method = create("soft-crbc")
+    found = held_out(method, method(of, space), space)
+    assert found.recommended is not None
+    assert found.recommended < 0.5
+    assert found.error.min() < 0.1 * found.plain
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from workbench.plots.temperature import held_out_error, spread, success_weights
 
 EDGES = np.linspace(-3.0, 3.0, 4)
 HELD = HeldOut(
-    temperatures=(0.1, 0.2, 0.4),
+    field="temperature",
+    symbol="τ",
+    values=(0.1, 0.2, 0.4),
     error=np.array([3.0, 1.0, 2.0]),
     plain=2.5,
     steps=12,

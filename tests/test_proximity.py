@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from workbench import proximity
 from workbench.errors import ArtefactError
-from workbench.keys import exact_key
+from workbench.keys import labels
 from workbench.neighbours import NeighbourIndex
 from workbench.proximity import (
     Peers,
@@ -30,7 +30,7 @@ PEERS: Sequence[Peers] = get_args(Peers)
 
 def states_of(found: Steps) -> States:
     """Distinct observations of every group: groups are adjacent, so anchor keys number them."""
-    state = exact_key(found)
+    state = labels(found, found.column("observation"))
     first = np.unique(state, return_index=True)[1]
     start = np.searchsorted(found.group[first], np.arange(found.groups + 1))
     return States(state, start, found.column("observation").gather(first).to_list())
@@ -248,7 +248,7 @@ def test_a_cold_baseline_is_the_mean_over_identical_texts(described: Described) 
     # Orthogonal vectors: another text has e^(-1/τ), which is 0 in floating point for τ = .001.
     found = steps(described)
     axes = dict(zip("abcd", np.eye(4), strict=True))
-    anchor = exact_key(found)
+    anchor = labels(found, found.column("observation"))
     ones = np.ones(len(found))
     baseline, _ = proximity_baseline(
         similarity_of(found, axes), found, found.reward, ones, temperature=1e-3, peers="all"

@@ -103,9 +103,7 @@ def test_terms_in_words():
         == "reward 1 against the 0 of the only other rollout"
     )
     gigpo = credit("gigpo").explain(0)
-    assert "the 2 steps with this observation, over the deviation" in sentence(
-        "step", gigpo.facts["step"]
-    )
+    assert "the 2 steps in this state, over the deviation" in sentence("step", gigpo.facts["step"])
     # PSC: 1 + 0.1 · (σ(0.5⁴) − 0.5) = 1.0016.
     proxmo = credit("proxmo").explain(0)
     assert "weighted 1.002 for a success rate of 0.5" in sentence(
@@ -128,7 +126,7 @@ def test_what_has_no_one_to_compare_with_says_so():
     alone = credit("gigpo").explain(1)
     assert (
         sentence("step", alone.facts["step"])
-        == "0, because no other step of the group has this observation"
+        == "0, because no other step of the group is in this state"
     )
     dead = logs.log({"g": {"a": [("s", "go", 1.0)], "b": [("s", "go", 1.0)]}})
     equal = credit("grpo", dead).explain(0)
@@ -140,8 +138,8 @@ def test_facts_of_all_terms_in_one_table():
     assert rows.columns == ["fact", "episode", "step"]
     found = {row["fact"]: row for row in rows.to_dicts()}
     assert found["all equal"]["episode"] == "no"
-    assert found["steps with this observation"] == {
-        "fact": "steps with this observation",
+    assert found["steps in this state"] == {
+        "fact": "steps in this state",
         "episode": "",
         "step": "2",
     }

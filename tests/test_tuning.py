@@ -14,7 +14,7 @@ from logs import Described, described_logs, random_log, rows, steps
 
 from workbench.estimators.proxmo import ProxMO
 from workbench.held_out import HeldOut, held_out
-from workbench.octaves import octaves
+from workbench.octaves import STOPS, octaves, temperature_stops
 from workbench.proximity import (
     Peers,
     peer_statistics,
@@ -27,7 +27,6 @@ from workbench.space import Space
 from workbench.steps import Index, Real, Steps
 from workbench.tuning import (
     BINS,
-    STOPS,
     SWEEP_LIMIT,
     Trial,
     overrides,
@@ -36,7 +35,6 @@ from workbench.tuning import (
     success_rates,
     sweep,
     swept,
-    temperature_stops,
 )
 
 PEERS: Sequence[Peers] = get_args(Peers)

@@ -1,42 +1,89 @@
-"""How well a proximity baseline predicts the returns of rollouts that it has not seen."""
+"""How well a method's baseline predicts the returns of rollouts that it has not seen."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import polars as pl
 
-from workbench.estimators import Credit
-from workbench.estimators.proxmo import ProxMO
-from workbench.octaves import octaves
-from workbench.proximity import proximity_baselines
-from workbench.returns import segment_constant, segment_mean, segment_sum
+from workbench.errors import MissingInputError, ParameterError
+from workbench.estimators import Credit, create, methods
+from workbench.prediction import (
+    FEWEST_ROLLOUTS,
+    mean_of_others,
+    peer_weight,
+    predicted,
+    usable,
+)
+from workbench.returns import segment_mean, segment_sum
 from workbench.space import Space
-from workbench.steps import Real, Steps, Truth
-from workbench.tuning import STOPS
+from workbench.steps import Real, Steps
 
-FEWEST_ROLLOUTS = 3  # of a group, for one to be held out and two to be averaged
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A method with a field that held-out rollouts can choose; a method has it by declaring this.
+
+    Attributes:
+        tunable: The field.
+        tunable_symbol: What it is called in a formula.
+    """
+
+    tunable: ClassVar[str]
+    tunable_symbol: ClassVar[str]
+
+    def candidates(self, space: Space) -> Sequence[float]:
+        """Values to try, ascending."""
+
+    def target(self, steps: Steps) -> Real:
+        """The return of each step that the baseline predicts. (S,) float64."""
+
+
+@runtime_checkable
+class PredictsAtOnce(Protocol):
+    """A tunable method that needs no scoring anew for each value and each rollout held out."""
+
+    def held_out_baselines(
+        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
+    ) -> Iterator[tuple[int, Real]]:
+        """What the other trajectories of a group say of each step's score, for each value.
+
+        Yields:
+            Place of a value, and the baseline under it (S,) float64, to be used before the next.
+        """
+
+
+def tunable_methods() -> list[str]:
+    """Names of the methods that can be tuned."""
+    return [name for name in methods() if isinstance(create(name), Tunable)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """How well the other rollouts of a group predict the return of a step, by temperature.
+    """How well the other rollouts of a group predict the return of a step, by a field's value.
 
     Args:
-        temperatures: The temperatures, coldest first. (K,)
+        field: The field.
+        symbol: What it is called in a formula.
+        values: Its values, ascending. (K,)
         error: Mean squared error over the steps; NaN where there are none. (K,) float64
         plain: The same for the plain mean of the other rollouts' steps, the limit of τ → ∞.
         steps: Steps that were predicted.
         groups: Groups that they are of.
         few: Groups left out for having fewer than three scored rollouts.
         equal: Groups left out because all returns are equal: any mean predicts them.
-        tied: Coldest and hottest of the temperatures around the best one whose excess error is
-            within one standard error over groups; None for fewer than two groups.
+        tied: Least and largest of the values around the best one whose excess error is within one
+            standard error over groups; None for fewer than two groups.
     """
 
-    temperatures: tuple[float, ...]
+    field: str
+    symbol: str
+    values: tuple[float, ...]
     error: Real
     plain: float
     steps: int
@@ -47,10 +94,15 @@ class HeldOut:
 
     @property
     def best(self) -> float | None:
-        """The temperature of the least error; None where no temperature is better than another."""
+        """The value of the least error; None where no value is better than another."""
         if not self.steps or np.ptp(self.error) <= 1e-9 * self.plain:
             return None
-        return self.temperatures[int(np.argmin(self.error))]
+        return self.values[int(np.argmin(self.error))]
+
+    @property
+    def recommended(self) -> float | None:
+        """The best value, if it predicts better than the plain mean; else None."""
+        return self.best if self.steps and float(self.error.min()) < self.plain else None
 
     @property
     def reason(self) -> str:
@@ -61,97 +113,145 @@ class HeldOut:
                 f"rollouts, in {self.equal:,} all returns are equal."
             )
         if self.best is None:
-            return "Every τ predicts alike: no two states of a group are nearer than any others."
+            return (
+                f"Every {self.symbol} predicts alike: no two states of a group are nearer than any "
+                "others."
+            )
         least = float(self.error.min())
         if least >= self.plain:
             return (
-                f"No τ predicts better than the plain mean of the other rollouts (squared error "
-                f"{self.plain:.3g}): how near two states are says nothing about returns here."
+                f"No {self.symbol} predicts better than the plain mean of the other rollouts "
+                f"(squared error {self.plain:.3g}): how near two states are says nothing about "
+                "returns here."
             )
         gain = f"{100 * (1 - least / self.plain):.2g} % below their plain mean"
-        text = f"τ {self.best:.4g} predicts returns best: squared error {least:.3g}, {gain}."
+        best = f"{self.symbol} {self.best:.4g}"
+        text = f"{best} predicts returns best: squared error {least:.3g}, {gain}."
         if self.tied is None:
             return text
         low, high = self.tied
-        return f"{text} From τ {low:.4g} to {high:.4g} it is within one standard error."
+        return f"{text} From {self.symbol} {low:.4g} to {high:.4g} it is within one standard error."
+
+    def curve(self, spread: float | None = None) -> pl.DataFrame:
+        """One row a value: value, in_spreads, squared_error, plain_error, gain.
+
+        Args:
+            spread: Deviation of similarities inside a group, as `tuning.similarity_spread` gives
+                it, to say a temperature in that unit; without it in_spreads is left out.
+        """
+        table = pl.DataFrame(
+            {
+                "value": pl.Series(self.values, dtype=pl.Float64),
+                "squared_error": pl.Series(self.error).fill_nan(None),
+            }
+        ).with_columns(
+            pl.lit(self.plain if self.steps else None, dtype=pl.Float64).alias("plain_error")
+        )
+        gain = 1.0 - pl.col("squared_error") / pl.col("plain_error")
+        table = table.with_columns(gain.alias("gain"))
+        if spread is None:
+            return table
+        return table.insert_column(1, (table["value"] / spread).alias("in_spreads"))
+
+    def to_dict(self, spread: float | None = None) -> dict[str, Any]:
+        """The choice with its evidence, JSON-able; `spread` as for `curve`."""
+        return {
+            "field": self.field,
+            "symbol": self.symbol,
+            "recommended": self.recommended,
+            "reason": self.reason,
+            "within_one_standard_error": list(self.tied) if self.tied else None,
+            "plain_error": self.plain if self.steps else None,
+            "steps": self.steps,
+            "groups": self.groups,
+            "groups_of_fewer_than_three_rollouts": self.few,
+            "groups_of_equal_returns": self.equal,
+            "similarity_spread": spread,
+            "curve": self.curve(spread).to_dicts(),
+        }
 
 
 def held_out(
-    method: ProxMO, credit: Credit, space: Space, temperatures: Sequence[float] = STOPS
+    method: Any, credit: Credit, space: Space, values: Sequence[float] | None = None
 ) -> HeldOut:
-    """Leave-one-trajectory-out error of the proximity baseline at K temperatures.
+    """Leave-one-trajectory-out error of a method's baseline at K values of its tunable field.
 
         mean_i (G_i − B_i)²        B_i from the steps of the group's other trajectories
 
     Whatever peers the method has, a step's own trajectory says nothing independent about it, and
     leaving out no more than the step itself picks a far too cold or far too hot τ. Over groups with
-    at least three scored rollouts; one whose returns are all equal has error 0 at every τ, says
+    at least three scored rollouts; one whose returns are all equal has error 0 at every value, says
     nothing, and is left out so that it does not water down the others. Steps that count in no
     group statistics are neither predicted nor averaged.
 
     Args:
-        method: Gives the weights of the steps.
-        credit: Its credit; the returns are taken from it.
+        method: `Tunable`.
+        credit: Its credit in the space.
         space: The space that it was scored in.
-        temperatures: τ > 0, coldest first. (K,)
+        values: Values of the field, ascending; its candidates by default. (K,)
+
+    Raises:
+        ParameterError: The method declares no field to be tuned.
+        MissingInputError: Its fields leave it without a step term.
     """
-    steps, score = credit.steps, credit.terms["step"].score
-    weight = method.peer_weight(steps)
-    group, groups = steps.group, steps.groups
-    enough, equal = _usable(steps, score, weight)
-    chosen = (enough & ~equal)[group] & (weight > 0)
-    centred = score - segment_mean(score, group, groups, weight)[group]
-    plain = (centred - _mean_of_others(steps, centred, weight))[chosen] ** 2
-    sums = np.zeros((len(temperatures), groups))
-    similarity = space.similarity(method.embedder)
-    for chain in octaves(temperatures) if chosen.any() else []:
-        baselines, _ = proximity_baselines(
-            similarity,
-            steps,
-            centred,
-            weight,
-            temperatures=[temperatures[k] for k in chain],
-            peers="other_trajectories",
+    if not isinstance(method, Tunable):
+        name = method.method.name
+        raise ParameterError(
+            f"{name} has no field that held-out rollouts can choose; these have: "
+            f"{tunable_methods()}"
         )
-        for k, baseline in zip(chain, baselines, strict=True):
+    if "step" not in credit.terms:
+        raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
+    tried = tuple(method.candidates(space) if values is None else values)
+    steps, score = credit.steps, method.target(credit.steps)
+    weight = peer_weight(method, steps)
+    group, groups = steps.group, steps.groups
+    enough, equal = usable(steps, score, weight)
+    chosen = (enough & ~equal)[group] & (weight > 0)
+    centred = _centred(steps, score, weight)
+    plain = (centred - mean_of_others(steps, centred, weight))[chosen] ** 2
+    sums = np.zeros((len(tried), groups))
+    if chosen.any():
+        for k, baseline in _baselines(method, credit, space, weight, tried):
             squares = (centred - baseline)[chosen] ** 2
             sums[k] = segment_sum(squares, group[chosen], groups)
     count = int(chosen.sum())
-    error = sums.sum(axis=1) / count if count else np.full(len(temperatures), np.nan)
     return HeldOut(
-        temperatures=tuple(temperatures),
-        error=error,
+        field=method.tunable,
+        symbol=method.tunable_symbol,
+        values=tried,
+        error=sums.sum(axis=1) / count if count else np.full(len(tried), np.nan),
         plain=float(plain.mean()) if count else math.nan,
         steps=count,
         groups=len(np.unique(group[chosen])),
         few=int((~enough).sum()),
         equal=int((enough & equal).sum()),
-        tied=_tied(tuple(temperatures), sums[:, enough & ~equal]),
+        tied=_tied(tried, sums[:, enough & ~equal]),
     )
 
 
-def _usable(steps: Steps, score: Real, weight: Real) -> tuple[Truth, Truth]:
-    """Whether a group has enough rollouts that count, and whether its returns are equal. (G,)."""
-    counts = weight[steps.trajectory_start[:-1]] > 0
-    rollouts = segment_sum(counts.astype(np.float64), steps.trajectory_group, steps.groups)
-    equal = segment_constant(score, steps.group, steps.groups, weight > 0)
-    return rollouts >= FEWEST_ROLLOUTS, equal
+def _baselines(
+    method: Any, credit: Credit, space: Space, weight: Real, values: Sequence[float]
+) -> Iterator[tuple[int, Real]]:
+    """Baselines of the centred scores from other trajectories, for each value."""
+    steps, score = credit.steps, method.target(credit.steps)
+    centred = _centred(steps, score, weight)
+    if isinstance(method, PredictsAtOnce):
+        yield from method.held_out_baselines(steps, space, centred, weight, values)
+        return
+    for k, value in enumerate(values):
+        variant = dataclasses.replace(method, **{method.tunable: value})
+        yield k, predicted(variant, credit, space).baseline - (score - centred)
 
 
-def _mean_of_others(steps: Steps, value: Real, weight: Real) -> Real:
-    """Mean of a value over the steps of the group's other trajectories; 0 without. (S,)."""
-
-    def others(amount: Real) -> Real:
-        of_group = segment_sum(amount, steps.group, steps.groups)[steps.group]
-        own = segment_sum(amount, steps.trajectory, steps.trajectories)[steps.trajectory]
-        return np.asarray(of_group - own)
-
-    count = others(weight)
-    return np.where(count > 0, others(weight * value) / np.where(count > 0, count, 1.0), 0.0)
+def _centred(steps: Steps, score: Real, weight: Real) -> Real:
+    """Scores less their group's mean, so that no rounding shows where they are equal. (S,)."""
+    mean = segment_mean(score, steps.group, steps.groups, weight)
+    return np.asarray(score - mean[steps.group])
 
 
-def _tied(temperatures: tuple[float, ...], sums: Real) -> tuple[float, float] | None:
-    """Temperatures around the best whose excess is within a standard error; sums are (K, G')."""
+def _tied(values: tuple[float, ...], sums: Real) -> tuple[float, float] | None:
+    """Values around the best whose excess is within a standard error; sums are (K, G')."""
     groups = sums.shape[1]
     if groups < 2:
         return None
@@ -161,5 +261,5 @@ def _tied(temperatures: tuple[float, ...], sums: Real) -> tuple[float, float] | 
     apart = excess.sum(axis=1) > standard_error
     colder, hotter = np.flatnonzero(apart[:best]), np.flatnonzero(apart[best:])
     first = int(colder[-1]) + 1 if len(colder) else 0
-    last = best + int(hotter[0]) - 1 if len(hotter) else len(temperatures) - 1
-    return temperatures[first], temperatures[last]
+    last = best + int(hotter[0]) - 1 if len(hotter) else len(values) - 1
+    return values[first], values[last]

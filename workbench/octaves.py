@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -39,3 +40,22 @@ def _octaves(temperatures: tuple[float, ...]) -> list[list[int]]:
         else:
             chains.append([k])
     return chains
+
+
+def temperature_stops(lowest: float = 0.01, highest: float = 10.0) -> tuple[float, ...]:
+    """Temperatures 0.1 · 2^(k/8) within limits, coldest first.
+
+    The eighths of an octave are rounded to four digits, so that a τ is short in an address and on
+    a command line; whole octaves are exact, so that the next is the square of the one before.
+
+    Example:
+        >>> temperature_stops(0.1, 0.2)
+        (0.1, 0.1091, 0.1189, 0.1297, 0.1414, 0.1542, 0.1682, 0.1834, 0.2)
+    """
+    eighths = [round(0.1 * 2 ** (k / 8), 4) for k in range(8)]
+    whole = range(math.floor(math.log2(lowest / 0.1)), math.ceil(math.log2(highest / 0.1)) + 1)
+    stops = [eighth * 2.0**octave for octave in whole for eighth in eighths]
+    return tuple(stop for stop in stops if lowest <= stop <= highest)
+
+
+STOPS = temperature_stops()

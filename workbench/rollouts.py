@@ -44,7 +44,7 @@ FACT_NAMES: Mapping[str, str] = {
     "alpha": "correction for dead groups",
     "success_rate": "success rate of the group",
     "psc_weight": "weight by success",
-    "anchor_group_size": "steps with this observation",
+    "anchor_group_size": "steps in this state",
     "anchor_mean": "their mean",
     "anchor_std": "their deviation",
     "peers": "peers",
@@ -218,7 +218,7 @@ def _alone(facts: Mapping[str, Any]) -> str:
     if facts.get("others") == 0 or facts.get("group_size", 2) <= 1:
         return "it is the only rollout of its group"
     if facts.get("anchor_group_size", 2) <= 1:
-        return "no other step of the group has this observation"
+        return "no other step of the group is in this state"
     if facts.get("peers") == 0:
         return "it has no peers"
     return ""
@@ -234,7 +234,7 @@ def _compared_with(facts: Mapping[str, Any]) -> str:
         return f"the mean {mean} of the {number(facts['others'])} others"
     if "anchor_group_size" in facts:
         size = number(facts["anchor_group_size"])
-        return f"the mean {mean} of the {size} steps with this observation"
+        return f"the mean {mean} of the {size} steps in this state"
     if "effective_peers" in facts:
         return f"the baseline {mean} of {number(facts['effective_peers'])} effective peers"
     return f"the group's mean {mean}"

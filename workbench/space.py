@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -52,6 +53,7 @@ class Space:
         self._index_store = index_store
         self._progress = progress
         self._similarities: dict[str, Similarity] = {}
+        self._action_similarities: dict[str, Similarity] = {}
         self._state_keys: dict[str, Index] = {}
         self._action_keys: dict[str, Index] = {}
 
@@ -91,13 +93,46 @@ class Space:
         """
         name = "" if embedder is None else embedder
         if name not in self._similarities:
-            own = self.embedder if embedder is None else resolve(embedder, self._cache)
             text = self.state_text if embedder is None else StateText()
-            states = group_states(self.steps, text)
-            counts = self._counts(own, states)
-            vectors = own.encode(states.text, counts, states.start, progress or self._progress)
-            self._similarities[name] = Similarity(states, vectors)
+            texts = text.texts(self.steps.log)
+            self._similarities[name] = self._similarity_of(texts, embedder, progress)
         return self._similarities[name]
+
+    def action_similarity(self, embedder: str | None = None) -> Similarity:
+        """Similarities between the distinct actions of each group.
+
+        Args:
+            embedder: As for `similarity`.
+        """
+        name = "" if embedder is None else embedder
+        if name not in self._action_similarities:
+            texts = self.steps.log["action"]
+            self._action_similarities[name] = self._similarity_of(texts, embedder)
+        return self._action_similarities[name]
+
+    def _similarity_of(
+        self, texts: pl.Series, embedder: str | None, progress: Progress | None = None
+    ) -> Similarity:
+        own = self.embedder if embedder is None else resolve(embedder, self._cache)
+        states = group_states(self.steps, texts)
+        counts = self._counts(own, states)
+        vectors = own.encode(states.text, counts, states.start, progress or self._progress)
+        return Similarity(states, vectors)
+
+    @cached_property
+    def as_one_group(self) -> Space:
+        """The space of the same steps as if all were of one group.
+
+        Keys asked of it are the same across groups where they agree, which mixes tasks.
+        """
+        steps = replace(self.steps, group=np.zeros_like(self.steps.group))
+        return Space(
+            steps,
+            embedder=self._named,
+            state_text=self.state_text,
+            cache=self._cache,
+            progress=self._progress,
+        )
 
     @property
     def has_similarity(self) -> bool:
@@ -179,10 +214,15 @@ class Space:
         return rows.select("similarity").hstack(where).hstack(counts).with_columns(text)
 
 
-def group_states(steps: Steps, state_text: StateText) -> States:
-    """The distinct state texts of every group, in the order in which a group first meets them."""
-    texts = state_text.texts(steps.log).gather(steps.row).alias("text")
-    keys = pl.DataFrame([pl.Series("group", steps.group), texts])
+def group_states(steps: Steps, texts: pl.Series) -> States:
+    """The distinct texts of every group, in the order in which a group first meets them.
+
+    Args:
+        steps: The steps.
+        texts: One a row of their log. (L,)
+    """
+    at_steps = texts.gather(steps.row).alias("text")
+    keys = pl.DataFrame([pl.Series("group", steps.group), at_steps])
     distinct = keys.unique(maintain_order=True).with_row_index("state")
     joined = keys.join(distinct, on=["group", "text"], maintain_order="left")
     start = np.searchsorted(distinct["group"].to_numpy(), np.arange(steps.groups + 1))

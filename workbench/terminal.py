@@ -17,6 +17,7 @@ from workbench.errors import MissingDependencyError, ParameterError
 if TYPE_CHECKING:
     from workbench.artefacts import Report
     from workbench.facts import Facts
+    from workbench.keys.report import KeyReport
     from workbench.pipeline import RunResult
 
 
@@ -45,6 +46,30 @@ def table(
         )
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def key_summary(report: KeyReport, top: int) -> str:
+    """What a key makes of a log: its numbers, its largest labels, and what it merges."""
+    largest = [
+        {**row, "texts": row["texts"][0]} for row in report.largest.drop("label").to_dicts()[:top]
+    ]
+    parts = ["\n".join(report.lines()), f"largest labels\n{table(largest, width=80)}"]
+    for row in report.merged.to_dicts()[:top]:
+        lines = [shortened(text, 140) for text in _from_difference(row["texts"])]
+        title = f"taken for one in {row['group_id']}: {row['distinct']} texts, {row['steps']} steps"
+        parts.append("\n".join([title, *(f"  {line}" for line in lines[:top])]))
+        if len(lines) > top:
+            parts[-1] += f"\n  … and {len(lines) - top} more"
+    return "\n\n".join(parts)
+
+
+def _from_difference(texts: Sequence[str]) -> list[str]:
+    """Texts that begin alike, from shortly before they differ."""
+    first, last = min(texts), max(texts)
+    pairs = enumerate(zip(first, last, strict=False))
+    same = next((place for place, (left, right) in pairs if left != right), len(first))
+    cut = max(0, same - 40)
+    return [f"…{text[cut:]}" if cut else text for text in texts]
 
 
 def number(value: Any) -> str:

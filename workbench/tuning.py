@@ -6,7 +6,6 @@ exponentials a similarity: the stops stand at eighths of an octave, and halving 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ import numpy as np
 from workbench.compare import TOLERANCE, sign_table
 from workbench.estimators import Credit
 from workbench.estimators.proxmo import ProxMO
-from workbench.octaves import octaves
+from workbench.octaves import STOPS, octaves
 from workbench.parameters import fields
 from workbench.proximity import Peers, peer_statistics, proximity_baselines
 from workbench.returns import segment_constant, segment_mean
@@ -27,25 +26,6 @@ from workbench.steps import Index, Real, Steps
 
 SWEEP_LIMIT = 32_000_000  # numbers of a sweep that is kept: 256 MB
 BINS = 61  # odd, so that 0 is in the middle of a bin
-
-
-def temperature_stops(lowest: float = 0.01, highest: float = 10.0) -> tuple[float, ...]:
-    """Temperatures 0.1 · 2^(k/8) within limits, coldest first.
-
-    The eighths of an octave are rounded to four digits, so that a τ is short in an address and on
-    a command line; whole octaves are exact, so that the next is the square of the one before.
-
-    Example:
-        >>> temperature_stops(0.1, 0.2)
-        (0.1, 0.1091, 0.1189, 0.1297, 0.1414, 0.1542, 0.1682, 0.1834, 0.2)
-    """
-    eighths = [round(0.1 * 2 ** (k / 8), 4) for k in range(8)]
-    whole = range(math.floor(math.log2(lowest / 0.1)), math.ceil(math.log2(highest / 0.1)) + 1)
-    stops = [eighth * 2.0**octave for octave in whole for eighth in eighths]
-    return tuple(stop for stop in stops if lowest <= stop <= highest)
-
-
-STOPS = temperature_stops()
 
 
 def swept(temperature: float, steps: int) -> tuple[float, ...]:

@@ -162,7 +162,8 @@ def compare(
     from workbench.compare import compare as compare_credits
     from workbench.terminal import table
 
-    comparison = compare_credits(named_credits(credits), top=top)
+    tables = {name: table for name, (table, _) in named_credits(credits).items()}
+    comparison = compare_credits(tables, top=top)
     if as_json:
         print(as_json_text(comparison.to_dict()))
         return

@@ -13,8 +13,11 @@ from workbench.errors import ParameterError
 if TYPE_CHECKING:
     import polars as pl
 
+    from workbench.artefacts import Report
     from workbench.readers import Imported
     from workbench.space import Space
+    from workbench.state_text import StateText
+    from workbench.steps import Steps
 
 
 def read(
@@ -62,28 +65,39 @@ def open_space(
     cache: Path | None,
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown; a workspace's log has its vectors there."""
+    from workbench.steps import Steps
+    from workbench.terminal import progress
+
+    steps, text = Steps.from_log(imported.validated.log), state_text(template, last_actions)
+    with progress() as report:
+        yield space_of(imported, steps, embedder, text, cache, report)
+
+
+def space_of(
+    imported: Imported,
+    steps: Steps,
+    embedder: str | None,
+    text: StateText,
+    cache: Path | None,
+    report: Report,
+) -> Space:
+    """A space of a log's steps; a workspace's log has its vectors there."""
     from workbench.artefacts import Artefacts, StoredLog
     from workbench.embed import DEFAULT_EMBEDDER, VectorCache
     from workbench.pipeline import user_cache
     from workbench.space import Space
-    from workbench.steps import Steps
-    from workbench.terminal import progress
 
-    steps = Steps.from_log(imported.validated.log)
-    files = imported.report.files
+    files, chosen = imported.report.files, embedder or DEFAULT_EMBEDDER
     stored = StoredLog.at(files[0]) if len(files) == 1 and cache is None else None
-    with progress() as report:
-        chosen, text = embedder or DEFAULT_EMBEDDER, state_text(template, last_actions)
-        if stored is not None:
-            yield Artefacts(stored.workspace, report).space(steps, chosen, text)
-            return
-        yield Space(
-            steps,
-            embedder=chosen,
-            state_text=text,
-            cache=VectorCache(cache or user_cache()),
-            progress=lambda done, total: report("embed", done, total),
-        )
+    if stored is not None:
+        return Artefacts(stored.workspace, report).space(steps, chosen, text)
+    return Space(
+        steps,
+        embedder=chosen,
+        state_text=text,
+        cache=VectorCache(cache or user_cache()),
+        progress=lambda done, total: report("embed", done, total),
+    )
 
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:
@@ -122,8 +136,8 @@ def credit_of(credit: Path, imported: Imported, log: str) -> tuple[pl.DataFrame,
     return table, made_by
 
 
-def named_credits(paths: Sequence[Path]) -> dict[str, pl.DataFrame]:
-    """Credit tables by method, or by file where a method comes twice."""
+def named_credits(paths: Sequence[Path]) -> dict[str, tuple[pl.DataFrame, dict[str, Any]]]:
+    """Credit tables and what made them, by method, or by file where a method comes twice."""
     from workbench.store import read_credit
 
     if len(set(paths)) < len(paths):
@@ -133,7 +147,7 @@ def named_credits(paths: Sequence[Path]) -> dict[str, pl.DataFrame]:
         table, made_by = read_credit(path)
         method = made_by["method"]
         name = ":".join(filter(None, (method["name"], method["dialect"])))
-        tables.append((name, path, table))
+        tables.append((name, path, (table, made_by)))
     names = [name for name, _, _ in tables]
     return {
         name if names.count(name) == 1 else f"{name} ({path})": table

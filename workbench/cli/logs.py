@@ -1,4 +1,4 @@
-"""Commands about logs: import, validate, facts, formats, simulate."""
+"""Commands about logs: import, validate, facts, keys, formats, simulate."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from typing import Annotated
 import typer
 
 from workbench.cli.inputs import (
+    open_space,
     read,
     require_other,
 )
 from workbench.cli.options import (
     AsJson,
+    Cache,
+    EmbedderName,
     Format,
+    LastActions,
     Log,
     Map,
     Output,
     Params,
     SkipBad,
+    Template,
     as_json_text,
     field_values,
 )
@@ -77,6 +82,50 @@ def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson 
 
     found = facts_of(read([log], format, mapping).validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
+
+
+@app.command()
+def keys(
+    log: Annotated[
+        str | None,
+        typer.Argument(metavar="[LOG]", help="A log; without one the keys are listed."),
+    ] = None,
+    state_key: Annotated[
+        str, typer.Option(metavar="SPEC", help="State key, such as similar:threshold=0.9.")
+    ] = "exact",
+    action_key: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Action key, such as tool.")
+    ] = None,
+    as_json: AsJson = False,
+    embedder: EmbedderName = None,
+    state: Template = None,
+    last_actions: LastActions = 0,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+) -> None:
+    """Say which steps of a log are in the same state or take the same action under a key."""
+    from workbench.keys import parse_action_key, parse_state_key
+    from workbench.keys.report import Kind, key_report, key_table
+    from workbench.terminal import key_summary, table
+
+    if log is None:
+        kinds: tuple[Kind, ...] = ("state", "action")
+        print("\n\n".join(table(key_table(kind), width=100) for kind in kinds))
+        return
+    parse_state_key(state_key)
+    asked: dict[Kind, str] = {"state": state_key}
+    if action_key is not None:
+        parse_action_key(action_key)
+        asked["action"] = action_key
+    imported = read([log], format, mapping)
+    with open_space(imported, embedder, state, last_actions, cache) as space:
+        reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
+    if as_json:
+        print(as_json_text([report.to_dict(top) for report in reports]))
+        return
+    print("\n\n".join(key_summary(report, top) for report in reports))
 
 
 @app.command()

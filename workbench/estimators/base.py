@@ -18,6 +18,7 @@ import polars as pl
 from workbench.columns import known
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators.credit import Credit, Term
+from workbench.keys import Key
 from workbench.parameters import Parameterised, fields
 from workbench.space import Space
 from workbench.steps import Real, Steps
@@ -79,7 +80,8 @@ class Method:
         summary: One line: what the advantage of a step is.
         source: Paper or code.
         estimator: The class.
-        needs: What it asks of the space ("similarity", "keys") and which columns of the log.
+        needs: What it asks of the space ("similarity", "keys") and which columns of the log,
+            beside what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
         dialects: Its dialects by name.
     """
@@ -97,7 +99,7 @@ class Method:
         return {
             "summary": self.summary,
             "source": self.source,
-            "needs": list(self.needs),
+            "needs": list(self.estimator().needs()),
             "traits": list(self.traits),
             "fields": {name: spec.to_dict() for name, spec in fields(self.estimator).items()},
             "dialects": {
@@ -133,7 +135,17 @@ class Estimator(Parameterised, ABC):
 
     def needs(self) -> Sequence[str]:
         """What these fields ask of the space ("similarity", "keys") and of the log (columns)."""
-        return self.method.needs
+        return (*self.method.needs, *self.needs_of_keys())
+
+    def needs_of_keys(self) -> Sequence[str]:
+        """What the keys among the fields ask of the space."""
+        specs = fields(type(self)).values()
+        parsed = [
+            spec.metadata["parse"](getattr(self, spec.name))
+            for spec in specs
+            if "parse" in spec.metadata
+        ]
+        return [need for key in parsed if isinstance(key, Key) for need in key.needs()]
 
     def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
         """Diagnostics by name, one number a step. Each (S,) float64."""
@@ -259,7 +271,7 @@ def methods_table() -> pl.DataFrame:
         {
             "method": method.name,
             "advantage of a step": method.summary,
-            "needs": ", ".join(method.needs) or "–",
+            "needs": ", ".join(method.estimator().needs()) or "–",
             "dialects": ", ".join(method.dialects) or "–",
             "source": method.source,
         }

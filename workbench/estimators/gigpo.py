@@ -12,12 +12,28 @@ from workbench.estimators.anchor import anchor_term
 from workbench.estimators.base import Dialect, Golden, estimator
 from workbench.estimators.credit import Term
 from workbench.estimators.episode import GroupMethod, episode_scores, episode_term
+from workbench.estimators.transitions import StateMethod
 from workbench.parameters import parameter
 from workbench.returns import discounted_returns
 from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.steps import Index, Real, Steps
 
-_STD = {"norm": "std"}
+_ROWS = {"population": "steps", "count_copies": True}
+_VERL_AGENT = "langfengQ/verl-agent gigpo/core_gigpo.py"
+
+
+def _first_fit(threshold: float) -> dict[str, str]:
+    return {"state_key": f"first-fit:threshold={threshold}"}
+
+
+def _with_parts(prefix: str, norm: str, **params: float) -> dict[str, Golden]:
+    """The golden columns of an advantage and of its two terms."""
+    fields = {"norm": norm, **params}
+    return {
+        prefix: Golden(params=fields),
+        f"{prefix}__episode": Golden(params=fields, term="episode"),
+        f"{prefix}__step": Golden(params=fields, term="step"),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,34 +63,51 @@ class StepMethod(GroupMethod):
     dialects=(
         Dialect(
             name="verl-agent",
-            source="langfengQ/verl-agent gigpo/core_gigpo.py",
-            fields={
-                "norm": "mean",
-                "population": "steps",
-                "group_of_one": "raw",
-                "count_copies": True,
-            },
+            source=_VERL_AGENT,
+            fields={"norm": "mean", "group_of_one": "raw", **_ROWS},
             traits=("steps-population", "counts-copies", "raw-group-of-one"),
             golden={
-                "gigpo_mean": Golden(),
-                "gigpo_mean__episode": Golden(term="episode"),
-                "gigpo_mean__step": Golden(term="step"),
-                "gigpo_std": Golden(params=_STD),
-                "gigpo_std__episode": Golden(params=_STD, term="episode"),
-                "gigpo_std__step": Golden(params=_STD, term="step"),
+                **_with_parts("gigpo_mean", "mean"),
+                **_with_parts("gigpo_std", "std"),
+                "gigpo_group": Golden(output="anchor_group"),
+            },
+        ),
+        Dialect(
+            name="verl-agent-similarity",
+            source=f"{_VERL_AGENT}, enable_similarity=True",
+            fields={"norm": "mean", "group_of_one": "raw", **_ROWS, **_first_fit(0.95)},
+            traits=("steps-population", "counts-copies", "raw-group-of-one", "row-order"),
+            golden={
+                "gigpo_sim95_mean": Golden(),
+                "gigpo_sim95_mean__step": Golden(term="step"),
+                "gigpo_sim95_group": Golden(output="anchor_group"),
+                "gigpo_sim80_mean": Golden(params=_first_fit(0.8)),
+                "gigpo_sim80_mean__step": Golden(params=_first_fit(0.8), term="step"),
+                "gigpo_sim80_group": Golden(params=_first_fit(0.8), output="anchor_group"),
+            },
+        ),
+        Dialect(
+            name="roll",
+            source="alibaba/ROLL roll/pipeline/agentic/utils.py",
+            fields={"across_groups": True, **_ROWS},
+            traits=("steps-population", "counts-copies", "couples-groups"),
+            golden={
+                **_with_parts("roll_gigpo_mean", "mean", invalid_penalty=0.0),
+                **_with_parts("roll_gigpo_std", "std", invalid_penalty=0.0),
+                "roll_step_return": Golden(params={"invalid_penalty": 0.0}, output="step_score"),
             },
         ),
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class GiGPO(StepMethod):
+class GiGPO(StepMethod, StateMethod):
     """Group-in-group advantage: an episode term and a term among equal states.
 
         G_t = r_t + γ G_{t+1}
         A_i = (R_i − μ_g)/(σ_g + eps) + ω · (G_i − mean_a G)/(std_a G + eps)
 
-    The anchor group a of a step is all steps of its group with the same observation, at any time
-    and in any trajectory, itself included. With `norm="mean"` neither term is divided.
+    The anchor group a of a step is all steps of its group in the same state under `state_key`, at
+    any time and in any trajectory, itself included. With `norm="mean"` neither term is divided.
 
     Degenerate cases: a step that is alone in its anchor group has a step term of 0, so where no
     observation repeats GiGPO is GRPO; equal returns in an anchor group give exactly 0.
@@ -83,7 +116,10 @@ class GiGPO(StepMethod):
     included; group of one 0.
 
     **Differs from** verl-agent, whose episode statistics run over step rows, duplicates included,
-    and which divides rounding noise by eps where returns are equal (dialect, the noise left out).
+    and which divides rounding noise by eps where returns are equal (dialect, the noise left out);
+    its similarity mode clusters greedily in the order of the rows (dialect), where any state key
+    here does without. ROLL takes equal observations of different tasks for one state (dialect,
+    `across_groups`), and leaves a group at 0 whose deviation is below 1e-6.
 
     Source: Feng et al., arXiv 2505.10978, equations 3 to 8.
     """
@@ -92,13 +128,17 @@ class GiGPO(StepMethod):
         "std", "whether both terms are divided by their deviations"
     )
 
+    across_groups: bool = parameter(
+        False, "whether steps of other groups in the same state are in the anchor group"
+    )
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
         scores = episode_scores(self, steps)
         return {
             "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
             "step": anchor_term(
-                space.state_key(),
+                self._anchor_groups(space),
                 self.step_score(steps),
                 self.peer_weight(steps),
                 norm=self.norm,
@@ -106,3 +146,11 @@ class GiGPO(StepMethod):
                 factor=self.step_weight,
             ),
         }
+
+    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
+        """`anchor_group`: number of each step's anchor group; `step_score`: its G, penalised."""
+        groups = self._anchor_groups(space).astype(np.float64)
+        return {"anchor_group": groups, "step_score": self.step_score(steps)}
+
+    def _anchor_groups(self, space: Space) -> Index:
+        return (space.as_one_group if self.across_groups else space).state_key(self.state_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -90,9 +90,10 @@ class GraphGPO(ScaledMethod, StateMethod):
     )
     eps: float = parameter(1e-6, "added to a deviation before dividing", minimum=0.0)
 
-    def needs(self) -> tuple[str, ...]:
-        """Keys; the column next_observation where it names the ends."""
-        return ("keys", "next_observation") if self.ends == "next_observation" else ("keys",)
+    def needs(self) -> Sequence[str]:
+        """Keys and what they need; the column next_observation where it names the ends."""
+        named = ("next_observation",) if self.ends == "next_observation" else ()
+        return (*super().needs(), *named)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """GRPO's term and the comparison of ways."""

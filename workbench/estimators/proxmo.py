@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,8 +22,11 @@ from workbench.estimators.success import (
     trajectory_success,
     worth_of_success,
 )
+from workbench.estimators.transitions import StateMethod
+from workbench.keys import parse_state_key
+from workbench.octaves import STOPS, octaves
 from workbench.parameters import parameter
-from workbench.proximity import peer_weights, proximity_baseline
+from workbench.proximity import peer_weights, proximity_baseline, proximity_baselines
 from workbench.returns import segment_constant, segment_mean, segment_std
 from workbench.space import Space
 from workbench.steps import Real, Steps, Truth
@@ -81,7 +84,7 @@ def _golden() -> dict[str, Golden]:
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class ProxMO(ScaledMethod, StepMethod):
+class ProxMO(ScaledMethod, StepMethod, StateMethod):
     """Proximity-based credit: every step of the group is a peer, near ones more than far ones.
 
         R, r  in units of one success: divided by reward_scale
@@ -104,7 +107,7 @@ class ProxMO(ScaledMethod, StepMethod):
     in units of one success; peers all steps of the
     group at any time, self included, because that is what bears the name. A step's own trajectory
     says nothing independent about it: `peers="other_trajectories"` leaves it out. `same_state`
-    takes only steps with the very same observation, equally weighted (GiGPO's step term).
+    takes only steps in the same state under `state_key`, equally weighted (GiGPO's step term).
     `step_norm="std"` divides by the deviation of the group's returns, or of the anchor group's
     under `same_state`.
 
@@ -122,6 +125,11 @@ class ProxMO(ScaledMethod, StepMethod):
     )
     peers: Literal["all", "other_steps", "other_trajectories", "same_step", "same_state"] = (
         parameter("all", "which steps of the group make a step's baseline")
+    )
+    state_key: str = parameter(
+        "exact",
+        "key by which steps are in the same state, where peers is same_state",
+        parse=parse_state_key,
     )
     psc: Literal["auto", "on", "off"] = parameter(
         "auto", "whether success weights the episode term"
@@ -146,6 +154,37 @@ class ProxMO(ScaledMethod, StepMethod):
         "step term where no state of the log has a vector other than 0: against the group's mean, "
         "or 0",
     )
+
+    tunable: ClassVar[str] = "temperature"
+    tunable_symbol: ClassVar[str] = "τ"
+
+    def candidates(self, space: Space) -> Sequence[float]:
+        """Temperatures to try: eighths of an octave from 0.01 to 10."""
+        return STOPS
+
+    def target(self, steps: Steps) -> Real:
+        """Discounted return of each step in units of one success, less its penalty. (S,)."""
+        return self.step_score(steps, self.worth(steps)[steps.trajectory])
+
+    def held_out_baselines(
+        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
+    ) -> Iterator[tuple[int, Real]]:
+        """The proximity baseline over the other trajectories alone, at each temperature.
+
+        Yields:
+            Place of a temperature, and the baseline under it (S,) float64.
+        """
+        similarity = space.similarity(self.embedder)
+        for chain in octaves(values):
+            baselines, _ = proximity_baselines(
+                similarity,
+                steps,
+                score,
+                weight,
+                temperatures=[values[k] for k in chain],
+                peers="other_trajectories",
+            )
+            yield from zip(chain, baselines, strict=True)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
@@ -196,8 +235,8 @@ class ProxMO(ScaledMethod, StepMethod):
         return notes
 
     def needs(self) -> Sequence[str]:
-        """Similarities, unless peers are the steps in the very same state."""
-        return ("keys",) if self.peers == "same_state" else ("similarity",)
+        """Similarities, unless peers are the steps in the same state."""
+        return ("keys", *self.needs_of_keys()) if self.peers == "same_state" else ("similarity",)
 
     def _success(self, steps: Steps, scores: EpisodeScores) -> tuple[Real, Truth, Truth]:
         """Success rate of each step's group, success of its trajectory, whether they are defined.
@@ -229,7 +268,12 @@ class ProxMO(ScaledMethod, StepMethod):
         if self.peers == "same_state":
             norm: Literal["std", "mean"] = "std" if self.step_norm == "std" else "mean"
             return anchor_term(
-                space.state_key(), score, weight, norm=norm, eps=self.eps, factor=self.step_weight
+                space.state_key(self.state_key),
+                score,
+                weight,
+                norm=norm,
+                eps=self.eps,
+                factor=self.step_weight,
             )
         return self._proximity_term(steps, space, score, weight)
 

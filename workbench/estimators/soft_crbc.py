@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,9 +16,9 @@ from workbench.estimators.crbc import SCALE_FLOOR, BackupMethod
 from workbench.estimators.credit import Peers, Term
 from workbench.estimators.transitions import END, Transitions, transitions
 from workbench.keys import parse_action_key
+from workbench.octaves import STOPS
 from workbench.parameters import parameter
 from workbench.returns import difference, discounted_returns, segment_sum
-from workbench.similarity import Similarity
 from workbench.space import Space
 from workbench.steps import Index, Real, Steps
 
@@ -82,6 +82,9 @@ class SoftCRBC(BackupMethod):
     Sutton and Barto, Reinforcement Learning, 2nd edition, section 12.1 (the λ-return).
     """
 
+    tunable: ClassVar[str] = "temperature"
+    tunable_symbol: ClassVar[str] = "τ"
+
     temperature: float = parameter(
         0.3, "τ, how fast weight falls with distance", minimum=0.0, minimum_exclusive=True
     )
@@ -98,25 +101,45 @@ class SoftCRBC(BackupMethod):
         "whether the step term is divided by the deviation of the values in its state, at least .1",
     )
 
+    def candidates(self, space: Space) -> Sequence[float]:
+        """Temperatures to try: halves of an octave from 0.02 to 5."""
+        return STOPS[8::4]
+
+    def target(self, steps: Steps) -> Real:
+        """λ-discounted return of each step in units of one success, less its penalty. (S,)."""
+        return discounted_returns(self.step_reward(steps), steps.step_index, self.continuation)
+
+    def held_out_baselines(
+        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
+    ) -> Iterator[tuple[int, Real]]:
+        """V of each step's state, closed over the other trajectories of its group alone.
+
+        Yields:
+            Place of a temperature, and the baseline of the centred returns under it (S,) float64.
+        """
+        centre = self.target(steps) - score
+        _, groups = self._groups(steps, space)
+        for k, temperature in enumerate(values):
+            baseline = np.zeros(len(steps))
+            with threadpool_limits(limits=1, user_api="blas"):
+                for here, group in groups:
+                    near = replace(group, kernel=_kernel(group.kernel, temperature))
+                    baseline[here] = near.held_out(
+                        steps.trajectory[here], self.continuation, self.trace
+                    )
+            yield k, baseline - centre
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """GRPO's term and the gap between action and state."""
-        similarity, action = space.similarity(), space.action_key(self.action_key)
-        graph = transitions(
-            steps,
-            similarity.states.state,
-            action,
-            reward=self.step_reward(steps),
-            truncated_as=self.truncated_as,
-        )
-        known = kernel_values(
-            similarity,
-            graph,
-            action,
-            steps.step_index,
-            temperature=self.temperature,
-            continuation=self.continuation,
-            trace=self.trace,
-        )
+        similarity = space.similarity()
+        graph, groups = self._groups(steps, space)
+        found = {name: np.zeros(len(steps)) for name in KernelValues.__dataclass_fields__}
+        with threadpool_limits(limits=1, user_api="blas"):
+            for here, group in groups:
+                near = replace(group, kernel=_kernel(group.kernel, self.temperature))
+                for name, values in near.closure(self.continuation, self.trace).items():
+                    found[name][here] = values
+        known = KernelValues(**found)
         gap = difference(known.quality, known.value)
         factor = np.full(len(steps), self.step_weight)
         if self.step_norm == "std":
@@ -156,48 +179,38 @@ class SoftCRBC(BackupMethod):
             ),
         }
 
-
-def kernel_values(
-    similarity: Similarity,
-    graph: Transitions,
-    action: Index,
-    step_index: Index,
-    *,
-    temperature: float,
-    continuation: float,
-    trace: float,
-) -> KernelValues:
-    """Solves the closure of every group; see `SoftCRBC`.
-
-    Args:
-        similarity: Similarities of the steps' states.
-        graph: The transitions, whose states are those of the similarities.
-        action: Label of each step's action. (S,)
-        step_index: Place of each step in its trajectory. (S,)
-        temperature: τ > 0.
-        continuation: λ in [0, 1].
-        trace: ρ in [0, 1].
-    """
-    found = {name: np.zeros(len(action)) for name in KernelValues.__dataclass_fields__}
-    edges = np.searchsorted(graph.group, np.arange(int(graph.group[-1]) + 2))
-    with threadpool_limits(limits=1, user_api="blas"):
-        for group, (first, last) in enumerate(pairwise(edges)):
+    def _groups(self, steps: Steps, space: Space) -> tuple[Transitions, list[tuple[slice, _Group]]]:
+        """The transitions, and each group of them with similarities in place of a kernel."""
+        similarity, action = space.similarity(), space.action_key(self.action_key)
+        graph = transitions(
+            steps,
+            similarity.states.state,
+            action,
+            reward=self.step_reward(steps),
+            truncated_as=self.truncated_as,
+        )
+        groups = []
+        for number, (first, last) in enumerate(pairwise(steps.group_start)):
             here = slice(int(first), int(last))
-            block = similarity.block(group)
-            start = int(similarity.states.start[group])
+            start = int(similarity.states.start[number])
             following = graph.next_state[here]
-            own = _Group(
-                kernel=np.exp((block - block.max(axis=1, keepdims=True)) / temperature),
+            group = _Group(
+                kernel=similarity.block(number),
                 state=graph.state[here] - start,
                 following=np.where(following == END, END, following - start),
                 action=np.unique(action[here], return_inverse=True)[1],
-                step_index=step_index[here],
+                step_index=steps.step_index[here],
                 reward=graph.reward[here],
                 weight=graph.weight[here],
             )
-            for name, values in own.closure(continuation, trace).items():
-                found[name][here] = values
-    return KernelValues(**found)
+            groups.append((here, group))
+        return graph, groups
+
+
+def _kernel(similarity: Real, temperature: float) -> Real:
+    """e^(similarity / τ) of each row, its largest being 1. (n, n) float64."""
+    gap = similarity - similarity.max(axis=1, keepdims=True)
+    return np.asarray(np.exp(gap / temperature))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +244,15 @@ class _Group:
         value = np.linalg.solve(np.identity(states) - moved, constant)
         outcome = paid + later @ value
         return {"outcome": outcome} | self._compared(outcome, value, divisor)
+
+    def held_out(self, trajectory: Index, continuation: float, trace: float) -> Real:
+        """V at each step's state without its own trajectory; 0 without any other. (m,) float64."""
+        value = np.zeros(len(self.state))
+        for one in np.unique(trajectory):
+            own = trajectory == one
+            others = replace(self, weight=np.where(own, 0.0, self.weight))
+            value[own] = others.closure(continuation, trace)["value"][own]
+        return value
 
     def _compared(self, outcome: Real, value: Real, divisor: Real) -> dict[str, Real]:
         """Q of every state and action from the outcomes of near steps, read at each step."""

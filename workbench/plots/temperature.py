@@ -74,21 +74,21 @@ def held_out_error(held: HeldOut, temperature: float) -> go.Figure:
         temperature: τ of the slider.
     """
     curve = go.Scatter(
-        x=np.array(held.temperatures, dtype=np.float32),
+        x=np.array(held.values, dtype=np.float32),
         y=held.error.astype(np.float32),
         mode="lines",
         line={"color": _BLUE, "width": 2},
         showlegend=False,
         hovertemplate="τ %{x:.3g}: %{y:.4g}<extra></extra>",
     )
-    now = float(np.interp(np.log(temperature), np.log(held.temperatures), held.error))
+    now = float(np.interp(np.log(temperature), np.log(held.values), held.error))
     points = [_point(temperature, now, "circle-open", f"slider at τ {temperature:.4g}", _RED)]
     low, high = float(held.error.min()), float(max(held.error.max(), held.plain))
     if held.best is not None:
         points.insert(0, _point(held.best, low, "diamond", f"least at τ {held.best:.4g}", _BLUE))
     room = 0.12 * ((high - low) or 1.0)
     ticks = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    reach = [min(temperature, held.temperatures[0], 0.01), max(temperature, 10.0)]
+    reach = [min(temperature, held.values[0], 0.01), max(temperature, 10.0)]
     layout = {
         **_LAYOUT,
         "shapes": _marks(held, temperature),

@@ -1,15 +1,15 @@
 """What every simulated world shares: the registry, the dials, and the way from a world to a log.
 
 A world draws tasks; a task is a tabular model of its latent states, the policy that writes the
-log, and a narrator that words what the policy reads. The outcome, from 0 to 1, is paid with the
-last step, and 1 is a success. Because the policy sees the latent state,
-its value and advantage are known exactly at every step of the log it writes, however little of
-the state the text shows.
+log, and a narrator that words what the policy reads. The rewards of an episode sum to 1 if it is
+a success and to less if not. Because the policy is a function of the latent state, its value and
+advantage are known exactly at every step of the log it writes, however little of the state the
+text shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -42,6 +42,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "admissible_actions": pl.List(pl.String()),
 }
 """Columns of a simulated log: those of the step log first, then what only a simulator knows."""
+
+SUCCESS = 1.0 - 1e-9
+"""Sum of rewards from which on an episode is a success; shares of 1 do not add up to the digit."""
 
 W = TypeVar("W", bound="type[World]")
 
@@ -77,10 +80,24 @@ class Task:
     narrator: Narrator
 
 
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The settings of a world on which methods are measured: small, and part solved, part not.
+
+    Args:
+        base: Dials that differ from the world's defaults.
+        sweeps: Dial -> the values that are tried one at a time, all else as in `base`.
+    """
+
+    base: Mapping[str, float]
+    sweeps: Mapping[str, Sequence[float]]
+
+
 class World(Protocol):
     """A family of tasks; a frozen dataclass whose fields are its dials."""
 
     name: ClassVar[str]
+    study: ClassVar[Study]
 
     @property
     def horizon(self) -> int:
@@ -97,11 +114,11 @@ class World(Protocol):
 _WORLDS: dict[str, type[World]] = {}
 
 
-def world(name: str) -> Callable[[W], W]:
-    """Register a class under a name, by which the command line finds it."""
+def world(name: str, study: Study) -> Callable[[W], W]:
+    """Register a class under a name, by which the command line and the benchmarks find it."""
 
     def register(cls: W) -> W:
-        cls.name = name
+        cls.name, cls.study = name, study
         _WORLDS[name] = cls
         return cls
 
@@ -184,21 +201,35 @@ def simulate(world: World, *, tasks: int, rollouts: int, seed: int) -> pl.DataFr
             raise ParameterError(f"{name} must be at least {low}, got {count}")
     run_id = f"{world.name}-s{seed}"
     rows: list[dict[str, object]] = []
-    for number in range(tasks):
-        task = world.task(number, _stream(seed, number, 0))
+    for number, task in enumerate(drawn_tasks(world, tasks, seed)):
         value = policy_values(task.model, task.policy, horizon=world.horizon, gamma=world.gamma)
-        group = {"run_id": run_id, "group_id": f"{run_id}/task-{number:02d}", "task": task.text}
+        group = {
+            "run_id": run_id,
+            "group_id": f"{run_id}/task-{number:02d}",
+            "task": task.text,
+            "reward_source": "terminal" if _pays_at_the_end(task.model) else "dense",
+        }
         for rollout in range(rollouts):
             trajectory = f"{group['group_id']}/rollout-{rollout}"
             steps = _rollout(task, value, world.gamma, (seed, number, 1 + rollout))
             rows += [{**group, "trajectory_id": trajectory, **step} for step in steps]
-    constants = {"reward_source": "terminal", "policy_version": 0, "valid_action": True}
+    constants = {"policy_version": 0, "valid_action": True}
     frame = pl.DataFrame(rows, schema={k: v for k, v in SCHEMA.items() if k not in constants})
     return (
         frame.with_columns(pl.lit(v, dtype=SCHEMA[k]).alias(k) for k, v in constants.items())
         .select(list(SCHEMA))
         .sort("group_id", "trajectory_id", "step_index")
     )
+
+
+def drawn_tasks(world: World, tasks: int, seed: int) -> Iterator[Task]:
+    """The tasks of the log that `simulate` writes of the same arguments, in the order of groups."""
+    for number in range(tasks):
+        yield world.task(number, _stream(seed, number, 0))
+
+
+def _pays_at_the_end(model: Model) -> bool:
+    return not np.any(model.reward[(model.next_state != END) & (model.probability > 0)])
 
 
 def _stream(seed: int, *key: int) -> np.random.Generator:
@@ -214,6 +245,7 @@ def _rollout(
     policy = np.broadcast_to(task.policy, (horizon, len(model.action)))
     state, observation = task.start, task.narrator.opening(words)
     steps: list[dict[str, object]] = []
+    rewards: list[float] = []
     for time in range(horizon):
         pairs = model.pairs_of(state)
         choice = _drawn(policy[time, pairs], moves)
@@ -223,12 +255,13 @@ def _rollout(
         quality = action_values(model, value[time + 1], gamma=gamma, pairs=pairs)[choice]
         next_state = int(model.next_state[pair, outcome])
         names = [task.actions[number] for number in model.action[pairs]]
+        rewards.append(float(model.reward[pair, outcome]))
         steps.append(
             {
                 "step_index": time,
                 "observation": observation,
                 "action": names[choice],
-                "reward": float(model.reward[pair, outcome]),
+                "reward": rewards[-1],
                 "done": next_state == END or time == horizon - 1,
                 "truncated": next_state != END and time == horizon - 1,
                 "next_observation": following,
@@ -241,8 +274,8 @@ def _rollout(
         if next_state == END:
             break
         state, observation = next_state, following
-    success = model.reward[pair, outcome] >= 1.0
-    return [{**step, "success": bool(success)} for step in steps]
+    success = sum(rewards) >= SUCCESS
+    return [{**step, "success": success} for step in steps]
 
 
 def _drawn(probability: FloatArray, rng: np.random.Generator) -> int:

@@ -7,22 +7,40 @@ from typing import ClassVar
 
 import numpy as np
 
-from workbench.simulate.base import Task, check_dials, dial, world
+from workbench.simulate.base import Study, Task, check_dials, dial, world
 from workbench.simulate.household_layout import draw_layout
 from workbench.simulate.household_states import house_actions, house_model, house_states
 from workbench.simulate.household_text import HouseNarrator, action_text
-from workbench.simulate.model import FloatArray, Model, steps_to_end
+from workbench.simulate.model import FloatArray, Model, mixed_policy, steps_to_end
+
+STUDY = Study(
+    base={
+        "rooms": 1,
+        "receptacles": 6,
+        "objects": 2,
+        "horizon": 20,
+        "skill": 0.45,
+        "skill_spread": 0.15,
+    },
+    sweeps={
+        "paraphrase": (0.0, 0.6, 1.0),
+        "skill": (0.3, 0.6),
+        "slips": (0.0, 0.2),
+        "aliasing": (0.0, 0.5),
+        "milestones": (0.5, 0.9),
+    },
+)
 
 
-@world("household")
+@world("household", STUDY)
 @dataclass(frozen=True, kw_only=True)
 class Household:
     """Households in the manner of ALFWorld, small enough to be solved exactly.
 
     Five goals take turns: put a thing in its place; put it there clean, hot or cool; put two of a
     kind there. The agent walks between rooms and receptacles, opens, closes, takes, puts, uses
-    the sink, microwave and fridge, looks, and checks what it carries. The outcome 1 is paid when
-    the goal is reached. Doors fall shut when the agent walks away.
+    the sink, microwave and fridge, looks, and checks what it carries. Reaching the goal pays 1.
+    Doors fall shut when the agent walks away.
 
     The policy that writes the log mixes, in every latent state z, an expert with blind choice:
 
@@ -52,6 +70,8 @@ class Household:
             contains a smaller one.
         paraphrase: Probability that an observation is worded anew. Wording has its own random
             stream: the latent trajectories do not depend on this dial, nor on `aliasing`.
+        milestones: Share m of the reward that is paid for progress as it is made: each target
+            taken and put in its place, the treatment. At 0 only the solution pays.
 
     Raises:
         ParameterError: A dial is out of its range.
@@ -61,6 +81,7 @@ class Household:
     """
 
     name: ClassVar[str]
+    study: ClassVar[Study]
 
     rooms: int = dial(2, low=1, high=3)
     receptacles: int = dial(9, low=6, high=12)
@@ -72,6 +93,7 @@ class Household:
     slips: float = dial(0.05, low=0.0, high=1.0, below_high=True)
     aliasing: float = dial(0.1, low=0.0, high=1.0)
     paraphrase: float = dial(0.3, low=0.0, high=1.0)
+    milestones: float = dial(0.0, low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         """Check the dials."""
@@ -84,7 +106,7 @@ class Household:
         )
         states = house_states(layout)
         actions = house_actions(layout)
-        model = house_model(states, actions, self.slips)
+        model = house_model(states, actions, slips=self.slips, milestones=self.milestones)
         skill = np.clip(self.skill + self.skill_spread * rng.uniform(-1.0, 1.0), 0.0, 1.0)
         return Task(
             text=layout.goal,
@@ -113,9 +135,6 @@ def skilled_policy(model: Model, skill: float) -> FloatArray:
         Sums to one over the pairs of each state. (P,) float64.
     """
     distance = steps_to_end(model)
-    choices = np.diff(model.offsets)
     shortest = np.minimum.reduceat(distance, model.offsets[:-1])
-    best = distance == np.repeat(shortest, choices)
-    ties = np.add.reduceat(best.astype(np.float64), model.offsets[:-1])
-    mixed: FloatArray = skill * best / np.repeat(ties, choices)
-    return mixed + (1.0 - skill) / np.repeat(choices, choices)
+    best = distance == np.repeat(shortest, np.diff(model.offsets))
+    return mixed_policy(model, best, skill)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.simulate.household_layout import TOOLS, Layout, kind_of
-from workbench.simulate.model import END, IntArray, Model
+from workbench.simulate.model import END, FloatArray, IntArray, Model, progress_reward
 
 Mask = npt.NDArray[np.bool_]
 OPPOSITE = {"heat": "cool", "cool": "heat"}
@@ -121,15 +121,18 @@ def house_actions(layout: Layout) -> list[Action]:
     ]
 
 
-def house_model(states: HouseStates, actions: Sequence[Action], slips: float) -> Model:
+def house_model(
+    states: HouseStates, actions: Sequence[Action], *, slips: float, milestones: float
+) -> Model:
     """Transitions of a layout: outcome 0 is the action's effect, outcome 1 the slip without any.
 
-    Reaching the goal ends the episode and pays 1; nothing else pays.
+    Reaching the goal ends the episode.
 
     Args:
         states: All states of the layout.
         actions: What can be done, as `house_actions` lists it.
         slips: Probability that an action has no effect, in [0, 1).
+        milestones: Share of the reward that is paid for progress, in [0, 1].
     """
     source, action, target = [], [], []
     for number, candidate in enumerate(actions):
@@ -142,13 +145,34 @@ def house_model(states: HouseStates, actions: Sequence[Action], slips: float) ->
     pair_source, effect = pair_source[order], np.concatenate(target)[order]
     next_state = np.stack([effect, pair_source], axis=1)
     counts = np.bincount(pair_source, minlength=len(states.place))
+    progress = house_progress(states)
     return Model(
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         action=pair_action[order],
         next_state=next_state,
         probability=np.broadcast_to([1.0 - slips, slips], next_state.shape),
-        reward=(next_state == END).astype(np.float64),
+        reward=progress_reward(
+            next_state == END,
+            progress[pair_source][:, None],
+            np.append(progress, 1.0)[next_state],
+            milestones,
+        ),
     )
+
+
+def house_progress(states: HouseStates) -> FloatArray:
+    """φ of each state: mean over the targets (at a destination 1, in the hand ½) and the treatment.
+
+    Returns:
+        (Z,) float64, in [0, 1).
+    """
+    layout = states.layout
+    targets = states.positions[:, : layout.targets]
+    placed = np.isin(targets, layout.destinations)
+    held = targets == len(layout.receptacles)
+    parts = np.hstack([placed + 0.5 * held, states.treated[:, None].astype(np.float64)])
+    progress: FloatArray = parts[:, : layout.targets + (layout.treatment is not None)].mean(axis=1)
+    return progress
 
 
 def _admitted(states: HouseStates, action: Action) -> Mask:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 END = -1
 """The `next_state` of an outcome after which the episode is over; its value is zero."""
@@ -124,6 +125,106 @@ def policy_values(model: Model, policy: FloatArray, *, horizon: int, gamma: floa
         quality = action_values(model, value[time + 1], gamma=gamma)
         value[time] = np.add.reduceat(probability[time] * quality, model.offsets[:-1])
     return value
+
+
+def progress_reward(
+    solved: BoolArray, before: FloatArray, after: FloatArray, milestones: float
+) -> FloatArray:
+    """Pays for a solved task and, on the way, for progress; what is undone is taken back.
+
+        r = (1 - m) · solved + m · (φ' - φ)
+
+    With φ from 0 at the start to 1 at the solution the rewards of an episode sum to 1 if it ends
+    solved, and to m · φ of its last state if not.
+
+    Args:
+        solved: Whether the outcome solves the task. Any shape, bool.
+        before: φ of the state before. The same shape, float64.
+        after: φ of the state after; 1 where solved. The same shape, float64.
+        milestones: m in [0, 1]; 0 pays at the end only.
+
+    Returns:
+        The same shape, float64.
+    """
+    paid: FloatArray = (1.0 - milestones) * solved + milestones * (after - before)
+    return paid
+
+
+def mixed_policy(model: Model, best: BoolArray, skill: float) -> FloatArray:
+    """A mixture of good choice and blind choice.
+
+        π(a | s) = k · [a ∈ B(s)] / |B(s)| + (1 - k) / |A(s)|
+
+    Args:
+        model: The task's transitions.
+        best: Whether each pair is in B, at least one of every state. (P,) bool.
+        skill: k in [0, 1].
+
+    Returns:
+        Sums to one over the pairs of each state. (P,) float64.
+    """
+    choices = np.diff(model.offsets)
+    ties = np.add.reduceat(best.astype(np.float64), model.offsets[:-1])
+    mixed: FloatArray = skill * best / np.repeat(ties, choices)
+    return mixed + (1.0 - skill) / np.repeat(choices, choices)
+
+
+def state_visits(model: Model, policy: FloatArray, *, start: int, horizon: int) -> FloatArray:
+    """Probability to be in each state at each time, by forward induction.
+
+        d_0(s) = [s = start],   d_{t+1}(s') = Σ_s d_t(s) Σ_a π(a | s) · P(s' | s, a)
+
+    Args:
+        model: The task's transitions.
+        policy: π(a | s) of each pair. (P,) float64.
+        start: Where every episode begins.
+        horizon: Number of steps H.
+
+    Returns:
+        d_t(s) in row t; a row sums to the probability that the episode still goes on.
+        (H, Z) float64.
+    """
+    owner = np.repeat(np.arange(model.states), np.diff(model.offsets))
+    # END is -1, so the one bin more at the front collects what has ended.
+    bins = model.next_state.ravel() + 1
+    chance = policy[:, None] * model.probability
+    visits = np.zeros((horizon, model.states))
+    visits[0, start] = 1.0
+    for time in range(1, horizon):
+        mass = (visits[time - 1, owner][:, None] * chance).ravel()
+        visits[time] = np.bincount(bins, weights=mass, minlength=model.states + 1)[1:]
+    return visits
+
+
+def policy_gradient(
+    model: Model, policy: FloatArray, *, start: int, horizon: int, gamma: float
+) -> FloatArray:
+    """Exact gradient of the expected return by the logits of a tabular softmax policy.
+
+        ∂J/∂θ(s, a) = Σ_t γ^t · d_t(s) · π(a | s) · (Q_t(s, a) - V_t(s)),   π = softmax of θ(s, ·)
+
+    Args:
+        model: The task's transitions.
+        policy: π(a | s) of each pair. (P,) float64.
+        start: Where every episode begins.
+        horizon: Number of steps H after which an episode is cut off.
+        gamma: Discount per step, in [0, 1].
+
+    Returns:
+        (P,) float64; sums to 0 over the pairs of each state.
+
+    Source:
+        Sutton et al., Policy Gradient Methods for Reinforcement Learning with Function
+        Approximation, 1999, theorem 1.
+    """
+    value = policy_values(model, policy, horizon=horizon, gamma=gamma)
+    visits = state_visits(model, policy, start=start, horizon=horizon)
+    owner = np.repeat(np.arange(model.states), np.diff(model.offsets))
+    gradient = np.zeros(len(policy))
+    for time in range(horizon):
+        quality = action_values(model, value[time + 1], gamma=gamma)
+        gradient += gamma**time * visits[time, owner] * (quality - value[time, owner])
+    return policy * gradient
 
 
 def steps_to_end(model: Model) -> FloatArray:

@@ -25,15 +25,17 @@ class Lexicon:
         phrases: Format strings for every kind, the plain one first.
         openers: Put before a paraphrase; none is empty, so that it never equals the plain text.
         closers: Put after a paraphrase.
+        separator: Between clauses.
     """
 
     phrases: Mapping[str, Sequence[str]]
     openers: Sequence[str]
     closers: Sequence[str]
+    separator: str = " "
 
     def plain(self, clauses: Sequence[Clause]) -> str:
         """The one plain wording of some clauses."""
-        return " ".join(
+        return self.separator.join(
             self.phrases[kind][0].format(**{name: listed(slot) for name, slot in slots.items()})
             for kind, slots in clauses
         )
@@ -48,7 +50,7 @@ class Lexicon:
             }
             texts.append(_drawn(self.phrases[kind], rng).format(**words))
         texts.append(_drawn(self.closers, rng))
-        return " ".join(text for text in texts if text)
+        return self.separator.join(text for text in texts if text)
 
 
 def listed(slot: str | Sequence[str]) -> str:

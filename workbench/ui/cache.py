@@ -17,7 +17,7 @@ import streamlit as st
 from workbench.artefacts import Artefacts, StoredLog, provenance
 from workbench.compare import Comparison, compare
 from workbench.embed import Progress
-from workbench.estimators import Credit, create, methods
+from workbench.estimators import Credit, create
 from workbench.estimators.proxmo import ProxMO
 from workbench.exporters import get
 from workbench.exporters.archive import Archive, archive
@@ -87,10 +87,8 @@ def space(log_id: str, embedder: str, _entry: LogEntry) -> Space:
 
 def needs_vectors(method: str) -> bool:
     """Whether a method asks for similarities of the space's embedder."""
-    name, _, dialect = method.partition(":")
-    entry = methods()[name]
-    own = dialect and entry.dialects[dialect].fields.get("embedder")
-    return "similarity" in entry.needs and not own
+    made = create(method)
+    return "similarity" in made.needs() and getattr(made, "embedder", None) is None
 
 
 def has_vectors(log_id: str, embedder: str, entry: LogEntry) -> bool:

@@ -11,8 +11,9 @@ import streamlit as st
 from workbench.compare import TOLERANCE
 from workbench.errors import WorkbenchError
 from workbench.held_out import HeldOut
+from workbench.octaves import STOPS
 from workbench.plots import temperature as plots
-from workbench.tuning import STOPS, Trial, overrides, sign_flips, success_rates
+from workbench.tuning import Trial, overrides, sign_flips, success_rates
 from workbench.ui import cache, command, frame, settings, state
 from workbench.ui.settings import number, said
 from workbench.ui.text import escaped

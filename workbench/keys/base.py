@@ -1,8 +1,7 @@
-"""Keys that say which steps of a group are in the same state, or take the same action.
+"""What a key is: settings as fields, a label for every step as the result, a spec as its name.
 
 A key is a frozen dataclass that derives from `Key`, declares its settings with `parameter`, and is
-registered with `state_key` or `action_key`. Methods name one by its spec, for example `exact` or
-`history:length=2`; any key works with any method that takes one.
+registered with `state_key` or `action_key`.
 """
 
 from __future__ import annotations
@@ -21,11 +20,22 @@ from workbench.similarity import Similarity
 from workbench.steps import Index, Steps
 
 
-class Similarities(Protocol):
-    """What a key may ask for beside the steps."""
+class KeySpace(Protocol):
+    """What a key may ask for beside the steps, of the same log."""
+
+    steps: Steps
+
+    def state_key(self, spec: str = "exact") -> Index:
+        """Labels under another state key."""
+
+    def action_key(self, spec: str = "text") -> Index:
+        """Labels under an action key."""
 
     def similarity(self, embedder: str | None = None) -> Similarity:
         """Similarities between the distinct states of each group."""
+
+    def action_similarity(self, embedder: str | None = None) -> Similarity:
+        """Similarities between the distinct actions of each group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +43,17 @@ class Key(Parameterised, ABC):
     """A rule by which steps of a group count as the same; its fields are its settings."""
 
     name: ClassVar[str]
-    needs: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
-    def __call__(self, steps: Steps, space: Similarities) -> Index:
+    def __call__(self, steps: Steps, space: KeySpace) -> Index:
         """Label of each step: equal in a group means the same; groups never share a label.
 
         Labels are numbered from 0 in the order in which they are first met. (S,) int64.
         """
+
+    def needs(self) -> Sequence[str]:
+        """What it asks of the space beside other keys: "similarity", or nothing."""
+        return ()
 
 
 KeyClass = TypeVar("KeyClass", bound=type[Key])
@@ -92,7 +105,8 @@ def parse_action_key(spec: str) -> Key:
 def _parsed(kind: str, spec: str, registry: Registry) -> Key:
     """A key from `name`, `name:field=value,field=value`, or `name:{JSON object}`.
 
-    Values are read as JSON where they parse, else as text.
+    Values are read as JSON where they parse, else as text; one that holds a comma wants the
+    JSON object.
 
     Raises:
         UnknownNameError: No key has that name.
@@ -134,28 +148,3 @@ def labels(steps: Steps, *columns: pl.Series | Index) -> Index:
     distinct = keys.unique(maintain_order=True).with_row_index("key")
     joined = keys.join(distinct, on=keys.columns, maintain_order="left", nulls_equal=True)
     return joined["key"].to_numpy().astype("int64")
-
-
-@state_key("exact")
-@dataclass(frozen=True, kw_only=True)
-class Exact(Key):
-    """The same text, character for character.
-
-    The text is the log's `state_key` where it has one, else the observation.
-    """
-
-    def __call__(self, steps: Steps, space: Similarities) -> Index:
-        """Labels by text."""
-        logged = steps.column("state_key").cast(pl.String)
-        text = steps.column("observation").zip_with(logged.is_null(), logged)
-        return labels(steps, text, logged.is_not_null())
-
-
-@action_key("text")
-@dataclass(frozen=True, kw_only=True)
-class ActionText(Key):
-    """The same action text, character for character."""
-
-    def __call__(self, steps: Steps, space: Similarities) -> Index:
-        """Labels by text."""
-        return labels(steps, steps.column("action"))

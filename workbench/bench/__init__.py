@@ -1,0 +1,7 @@
+"""Benchmarks of methods on the worlds of `simulate`, where the truth is known."""
+
+from workbench.bench.bounds import BoundError
+from workbench.bench.conditions import WORLDS_VERSION, Condition, conditions
+from workbench.bench.fidelity import Fidelity, fidelity
+
+__all__ = ["WORLDS_VERSION", "BoundError", "Condition", "Fidelity", "conditions", "fidelity"]

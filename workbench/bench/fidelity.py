@@ -1,0 +1,172 @@
+"""The fidelity benchmark: credit against exact advantages, in every world and condition."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.artefacts import Report
+from workbench.bench.bounds import check_bounds
+from workbench.bench.cells import MEASURES_VERSION, ORACLES, Cell
+from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
+from workbench.bench.shards import measure
+from workbench.bench.summary import summarise
+from workbench.embed import resolve
+from workbench.errors import MissingInputError, ParameterError, UnknownNameError
+from workbench.estimators import Estimator, create, methods
+from workbench.store import atomic_file, package_version
+
+RESULTS_FILE, SUMMARY_FILE, MANIFEST_FILE = "results.parquet", "summary.parquet", "manifest.json"
+SHARDS = "shards"
+REFERENCE = "grpo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """What `fidelity` measured.
+
+    Args:
+        results: One row a condition, seed and method, in the columns of `cells.SCHEMA`.
+        summary: Means over seeds with intervals, in the columns of `summary.SCHEMA`.
+        reference: The method of the paired differences.
+        skipped: Method -> why it could not be measured on these logs.
+    """
+
+    results: pl.DataFrame
+    summary: pl.DataFrame
+    reference: str
+    skipped: Mapping[str, str]
+
+    def along_dials(self, family: str) -> pl.DataFrame:
+        """The summary of a family's conditions with `dial` and `value_of_dial` of each.
+
+        The base stands in every dial's rows, with the value that the dial has there.
+        """
+        of_family = pl.col("family") == family
+        cells = self.results.filter(of_family).unique("condition", maintain_order=True)
+        moved = cells.filter(pl.col("dial") != BASE).select(
+            "condition", "dial", value_of_dial="value"
+        )
+        (base,) = conditions([family], [BASE])
+        dials = moved["dial"].unique(maintain_order=True)
+        at_base = pl.DataFrame(
+            {
+                "condition": [BASE] * len(dials),
+                "dial": dials,
+                "value_of_dial": [base.setting(name) for name in dials],
+            },
+            schema=moved.schema,
+        )
+        places = pl.concat([moved, at_base])
+        rows = self.summary.filter(of_family & pl.col("condition").is_not_null())
+        return rows.join(places, on="condition", maintain_order="left")
+
+
+def fidelity(
+    directory: str | Path,
+    *,
+    estimators: Mapping[str, Estimator] | None = None,
+    families: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    seeds: int = SEEDS,
+    embedder: str = "tfidf",
+    reference: str | None = None,
+    workers: int | None = None,
+    report: Report = lambda stage, done, total: None,
+) -> Fidelity:
+    """Measures methods, and the oracles beside them, against exact advantages.
+
+    What is in the directory already is used again, so an interrupted run goes on where it was and
+    a new method costs its own work alone. The same arguments give the same bytes in
+    `results.parquet` and `summary.parquet`, whatever was there.
+
+    Args:
+        directory: Where shards, results and summary are kept.
+        estimators: Name in the tables -> method; all registered ones at their defaults if None.
+        families: Worlds; all by default.
+        names: Conditions, such as "base"; all by default.
+        seeds: How many, from 0 on.
+        embedder: Representation for methods that need similarities.
+        reference: Method of the paired differences; by default `grpo`, or the first.
+        workers: Processes, as many as there are cores by default. They start afresh, so that a
+            script which calls this has to guard its main part, or pass 1.
+        report: Told about progress.
+
+    Raises:
+        UnknownNameError: No such world, condition, or reference.
+        ParameterError: A number is out of range or a list is empty.
+        MissingInputError: The reference needs what simulated logs lack.
+        ArtefactError: A file of the directory is damaged.
+        BoundError: An oracle or a control does not score as it must.
+    """
+    for what, number in (("seeds", seeds), ("workers", workers)):
+        if number is not None and number < 1:
+            raise ParameterError(f"{what} must be at least 1, got {number}")
+    chosen: dict[str, Estimator | None] = {
+        **({name: create(name) for name in methods()} if estimators is None else estimators),
+        **dict.fromkeys(ORACLES),
+    }
+    compared = reference or (REFERENCE if REFERENCE in chosen else next(iter(chosen)))
+    if compared not in chosen:
+        raise UnknownNameError("reference", compared, chosen)
+    cells = [
+        Cell(condition=condition, seed=seed, methods=chosen, embedder=embedder)
+        for condition in conditions(families, names)
+        for seed in range(seeds)
+    ]
+    folder = Path(directory)
+    results = measure(cells, folder / SHARDS, workers=workers or os.cpu_count() or 1, report=report)
+    _write(results, folder / RESULTS_FILE)
+    lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
+    skipped = dict(lacking.select("method", "missing").iter_rows())
+    if compared in skipped:
+        raise MissingInputError(f"the reference cannot be measured here: {skipped[compared]}")
+    check_bounds(results)
+    report("summarise", 0, 0)
+    summary = summarise(results.filter(pl.col("missing").is_null()), compared)
+    _write(summary, folder / SUMMARY_FILE)
+    _write_manifest(folder / MANIFEST_FILE, chosen, cells, compared)
+    return Fidelity(
+        results=results,
+        summary=summary,
+        reference=compared,
+        skipped=skipped,
+    )
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    with atomic_file(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd")
+
+
+def _write_manifest(
+    path: Path, chosen: Mapping[str, Estimator | None], cells: Sequence[Cell], reference: str
+) -> None:
+    """What the tables are of: versions, methods with their fields, conditions with their dials."""
+    content: dict[str, Any] = {
+        "versions": {
+            "workbench": package_version(),
+            "worlds": WORLDS_VERSION,
+            "measures": MEASURES_VERSION,
+        },
+        "methods": {name: dict(vars(made)) if made else None for name, made in chosen.items()},
+        "conditions": {
+            f"{cell.condition.family} {cell.condition.name}": vars(cell.condition.world)
+            | {"group": cell.condition.group}
+            for cell in cells
+        },
+        "tasks": TASKS,
+        "batches": BATCHES,
+        "seeds": len({cell.seed for cell in cells}),
+        "embedder": resolve(cells[0].embedder).key,
+        "reference": reference,
+    }
+    with atomic_file(path) as temporary:
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

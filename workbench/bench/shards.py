@@ -1,0 +1,115 @@
+"""Work in cells on all cores, one atomic file a cell, nothing done twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import polars as pl
+from threadpoolctl import threadpool_limits
+
+from workbench.artefacts import Report
+from workbench.bench.cells import SCHEMA, Cell
+from workbench.errors import ArtefactError
+from workbench.store import atomic_file, digest
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+
+
+def measure(cells: Sequence[Cell], folder: Path, *, workers: int, report: Report) -> pl.DataFrame:
+    """The rows of all cells, from the shards that are there and from work where one lacks.
+
+    A shard holds the rows of one cell that were measured together, under the digest of their
+    keys. An interrupted run loses the cells under way and nothing else; a new method adds one
+    shard a cell. The rows do not depend on the number of workers, nor on what was there.
+
+    Args:
+        cells: What is wanted.
+        folder: Where shards are; made when first written to.
+        workers: Processes, one thread each; 1 works in this process.
+        report: Told about progress.
+
+    Raises:
+        ArtefactError: A shard cannot be read.
+    """
+    known = _read(folder)
+    named = [(key, name) for cell in cells for name, key in cell.keys.items()]
+    missing = list(_unmeasured(cells, set(known["key"])))
+    report("measure", len(cells) - len(missing), len(cells))
+    finished = _worked(missing, folder, workers)
+    for number, found in enumerate(finished, start=len(cells) - len(missing) + 1):
+        known = known.vstack(found)
+        report("measure", number, len(cells))
+    # Rows are found by key: a shard may have been written under another name of the method.
+    wanted = pl.DataFrame(named, schema={"key": pl.String, "method": pl.String}, orient="row")
+    rows = known.unique("key", keep="first", maintain_order=True).drop("method")
+    return wanted.join(rows, on="key", how="left", maintain_order="left").select(list(SCHEMA))
+
+
+def _read(folder: Path) -> pl.DataFrame:
+    tables = [pl.DataFrame(schema=SCHEMA)]
+    for file in sorted(folder.glob("*.parquet")):
+        try:
+            tables.append(pl.read_parquet(file, glob=False).select(list(SCHEMA)))
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise ArtefactError(
+                f"{file} cannot be read: {error}. Hint: remove it and run again"
+            ) from error
+    return pl.concat(tables)
+
+
+def _unmeasured(cells: Sequence[Cell], known: set[str]) -> Iterator[Cell]:
+    """The cells of which something is missing, with what is missing alone."""
+    for cell in cells:
+        keys = cell.keys
+        left = {name: made for name, made in cell.methods.items() if keys[name] not in known}
+        if left:
+            yield replace(cell, methods=left)
+
+
+def _worked(cells: Sequence[Cell], folder: Path, workers: int) -> Iterator[pl.DataFrame]:
+    if workers == 1 or len(cells) <= 1:
+        for cell in cells:
+            yield _work(cell, folder)
+        return
+    # Forked children could inherit locks of polars' threads, so they are started afresh.
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(min(workers, len(cells)), get_context("spawn")) as pool,
+    ):
+        tasks = [pool.submit(_work, cell, folder) for cell in cells]
+        try:
+            for task in as_completed(tasks):
+                yield task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _work(cell: Cell, folder: Path) -> pl.DataFrame:
+    with threadpool_limits(1):
+        rows = cell.rows()
+    name = digest(rows["key"].to_list())[:16]
+    with atomic_file(folder / f"{name}.parquet") as temporary:
+        rows.write_parquet(temporary, compression="zstd")
+    return rows
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start meanwhile get one thread; sums then come out alike everywhere."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,93 @@
+"""Summaries as rows of text: value, interval, and whether it differs from the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from workbench.bench.summary import SUMMARISED
+from workbench.errors import UnknownNameError
+
+MARKS = {"above": "▲", "below": "▼", "unresolved": "~", None: " "}
+
+RANKS = ("spearman", "kendall", "sign_agreement", "precision_at_k")
+SIZES = ("gradient_cosine", "mean_gradient_cosine", "signal_to_noise", "calibration_slope")
+ORDER = "gradient_cosine"
+"""Measure by which the methods of a table are sorted, largest first."""
+
+
+def legend(reference: str) -> str:
+    """How to read the tables."""
+    return (
+        f"[ ] 95 % bootstrap over seeds; the paired difference to {reference} is "
+        "▲ above 0, ▼ below 0, ~ unresolved (its interval touches 0)"
+    )
+
+
+def family_rows(
+    summary: pl.DataFrame, family: str, measures: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """One row a method, one column a measure, averaged over the conditions of a family."""
+    rows = summary.filter((pl.col("family") == family) & pl.col("condition").is_null())
+    found = {(row["method"], row["measure"]): row for row in rows.iter_rows(named=True)}
+    return [
+        {"method": method, **{name: cell(found[method, name]) for name in measures}}
+        for method in _sorted_methods(rows)
+    ]
+
+
+def condition_rows(summary: pl.DataFrame, family: str, measure: str) -> list[dict[str, Any]]:
+    """One row a condition, one column a method, for one measure of a family.
+
+    Raises:
+        UnknownNameError: No such measure.
+    """
+    if measure not in SUMMARISED:
+        raise UnknownNameError("measure", measure, SUMMARISED)
+    of_family = summary.filter(pl.col("family") == family)
+    rows = of_family.filter(pl.col("condition").is_not_null() & (pl.col("measure") == measure))
+    found = {(row["condition"], row["method"]): row for row in rows.iter_rows(named=True)}
+    methods = _sorted_methods(of_family.filter(pl.col("condition").is_null()))
+    return [
+        {"condition": name, **{method: short(found[name, method]) for method in methods}}
+        for name in rows["condition"].unique(maintain_order=True)
+    ]
+
+
+def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
+    """What the conditions are like: steps, success, singletons, groups with both outcomes."""
+    by = ["family", "condition"]
+    seeds = results.unique([*by, "seed"], maintain_order=True)
+    shares = seeds.group_by(by, maintain_order=True).agg(
+        pl.col("steps").mean().round(0).cast(pl.Int64),
+        pl.col("success", "singletons", "live_groups", "ranked_groups").mean().round(3),
+    )
+    return shares.to_dicts()
+
+
+def cell(row: dict[str, Any]) -> str:
+    """Such as ".312 [.298, .327] ▲"; – where there is no value."""
+    if row["value"] is None:
+        return "–"
+    interval = "" if row["low"] is None else f" [{_number(row['low'])}, {_number(row['high'])}]"
+    return f"{_number(row['value'])}{interval} {MARKS[row['verdict']]}".rstrip()
+
+
+def short(row: dict[str, Any]) -> str:
+    """The same without the interval."""
+    if row["value"] is None:
+        return "–"
+    return f"{_number(row['value'])} {MARKS[row['verdict']]}".rstrip()
+
+
+def _sorted_methods(rows: pl.DataFrame) -> list[str]:
+    of_order = rows.filter(pl.col("measure") == ORDER)
+    return of_order.sort("value", descending=True, nulls_last=True, maintain_order=True)[
+        "method"
+    ].to_list()
+
+
+def _number(value: float) -> str:
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text

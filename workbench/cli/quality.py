@@ -1,0 +1,220 @@
+"""Commands about how good a credit is: audit, tune."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.inputs import named_credits, open_space, read, require_other, space_of
+from workbench.cli.options import (
+    AsJson,
+    Cache,
+    EmbedderName,
+    Format,
+    LastActions,
+    Log,
+    Map,
+    MethodName,
+    Params,
+    Template,
+    as_json_text,
+    field_values,
+)
+from workbench.cli.root import app
+
+if TYPE_CHECKING:
+    from workbench.artefacts import Report
+    from workbench.readers import Imported
+    from workbench.space import Space
+
+
+@app.command()
+def audit(
+    log: Log,
+    credits: Annotated[
+        list[Path],
+        typer.Option("--credit", metavar="CREDIT", help="A credit file; repeat for several."),
+    ],
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Numbers or yes/no to compare with. [default: true_advantage, where logged]",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Print every number with interval, meaning, what to do."),
+    ] = False,
+    as_json: AsJson = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", metavar="FILE", help="Write each step's bootstrap interval (Parquet)."),
+    ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls/--no-controls", help="Audit random and return-to-go beside.")
+    ] = True,
+    draws: Annotated[int, typer.Option(min=2, help="Bootstrap draws of a group, at most.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+) -> None:
+    """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
+    from workbench.audit import CONTROLS, explained, report
+    from workbench.audit import audit as audit_credits
+    from workbench.store import atomic_file
+
+    require_other(output, [log, *map(str, credits)])
+    given = _by_short_name(named_credits(credits), credits)
+    imported = read([log], format, mapping)
+    _note_other_logs(imported, given)
+    with _spaces(imported, given, cache) as (spaces, progress):
+        found = audit_credits(
+            next(iter(spaces.values())),
+            given,
+            spaces=spaces,
+            label=label,
+            controls=CONTROLS if controls else (),
+            draws=draws,
+            seed=seed,
+            progress=progress,
+        )
+    if output is not None:
+        with atomic_file(output) as temporary:
+            found.intervals.write_parquet(temporary, compression="zstd")
+    if as_json:
+        print(as_json_text(found.to_dict()))
+        return
+    print(report(found))
+    if explain:
+        print("\nEVERY NUMBER\n\n" + explained(found))
+    if output is not None:
+        print(f"wrote {output}: intervals of {found.intervals.height:,} steps of credits")
+
+
+def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
+    """Credits of one method by the stems of their files, where those tell them apart."""
+    stems = [path.stem for path in paths]
+    return {
+        stem if name.endswith(f"({path})") and stems.count(stem) == 1 else name: credit
+        for (name, credit), path, stem in zip(given.items(), paths, stems, strict=True)
+    }
+
+
+def _note_other_logs(imported: Imported, given: Mapping[str, Any]) -> None:
+    from workbench.pipeline import source_digest
+
+    digest = source_digest(imported.report.files)
+    for name, (_, made_by) in given.items():
+        if made_by.get("log", {}).get("sha256") != digest:
+            print(f"note: {name} was made from another file than this log", file=sys.stderr)
+
+
+@contextmanager
+def _spaces(
+    imported: Imported, given: Mapping[str, Any], cache: Path | None
+) -> Iterator[tuple[dict[str, Space], Report]]:
+    """The space in which each credit was made, one for each embedder and state text."""
+    from workbench.state_text import StateText
+    from workbench.steps import Steps
+    from workbench.terminal import progress
+
+    steps = Steps.from_log(imported.validated.log)
+    with progress() as report:
+        made: dict[tuple[str | None, StateText], Space] = {}
+        asked = {
+            name: (
+                (made_by.get("embedder") or {}).get("name"),
+                StateText(**(made_by.get("state_text") or {})),
+            )
+            for name, (_, made_by) in given.items()
+        }
+        # A credit that needs no vectors takes the first space that has some.
+        first = next((key for key in asked.values() if key[0]), (None, StateText()))
+        spaces = {}
+        for name, key in asked.items():
+            chosen = key if key[0] else first
+            if chosen not in made:
+                made[chosen] = space_of(imported, steps, *chosen, cache, report)
+            spaces[name] = made[chosen]
+        yield spaces, report
+
+
+@app.command()
+def tune(
+    log: Log,
+    method: MethodName,
+    params: Params = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Write the curve (Parquet).")
+    ] = None,
+    as_json: AsJson = False,
+    embedder: EmbedderName = None,
+    state: Template = None,
+    last_actions: LastActions = 0,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+) -> None:
+    """Choose a method's temperature or threshold by the error on rollouts held out.
+
+    Whole trajectories are held out, in groups of at least three: leaving out single steps lets a
+    trajectory predict itself, and picks a far too cold or far too hot τ.
+    """
+    from workbench.estimators import create
+    from workbench.held_out import held_out
+    from workbench.store import atomic_file
+    from workbench.tuning import similarity_spread
+
+    made = create(method, field_values(params))
+    require_other(output, [log])
+    imported = read([log], format, mapping)
+    with open_space(imported, embedder, state, last_actions, cache) as space:
+        found = held_out(made, made(space.steps, space), space)
+        # A τ divides similarities, so their spread is its unit; a threshold is in cosines already.
+        own = getattr(made, "embedder", None)
+        spread = similarity_spread(space.similarity(own)) if found.symbol == "τ" else None
+    result = {"method": method, "now": getattr(made, found.field), **found.to_dict(spread)}
+    if output is not None:
+        with atomic_file(output) as temporary:
+            found.curve(spread).write_parquet(temporary, compression="zstd")
+    print(as_json_text(result) if as_json else _tuned_text(result, log))
+
+
+def _tuned_text(result: Mapping[str, Any], log: str) -> str:
+    from workbench.terminal import number, table
+
+    symbol, chosen, now = result["symbol"], result["recommended"], result["now"]
+    lines = [
+        f"{result['method']}: {result['field']} ({symbol}) is {number(now)}; recommended: "
+        + (f"{chosen:.4g}" if chosen is not None else "none"),
+        result["reason"],
+        f"Held out whole trajectories: {result['steps']:,} steps of {result['groups']:,} groups; "
+        f"left out {result['groups_of_fewer_than_three_rollouts']:,} groups of fewer than three "
+        f"rollouts and {result['groups_of_equal_returns']:,} of equal returns.",
+    ]
+    if result["similarity_spread"]:
+        spread = result["similarity_spread"]
+        lines.append(
+            f"Similarities inside a group have the deviation {spread:.3g}; in_spreads is "
+            f"{symbol} in that unit, in which embedders can be compared."
+        )
+    rows = result["curve"]
+    # Every eighth stop of a fine grid, and the ones that matter.
+    step = max(1, len(rows) // 10)
+    shown = [r for k, r in enumerate(rows) if k % step == 0 or r["value"] in {chosen, now}]
+    columns = [name for name in rows[0] if name != "plain_error"]
+    lines += ["", table(shown, columns)]
+    if chosen is not None:
+        field = result["field"]
+        lines.append(
+            f"\nnext: workbench score {log} -m {result['method']} -p {field}={chosen:.6g} "
+            "-o credit.parquet"
+        )
+    return "\n".join(lines)
