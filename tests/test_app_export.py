@@ -170,7 +170,39 @@ def test_a_link_restores_what_was_chosen(app: OpenApp):
     assert test.selectbox(key=key("method")).value == "rloo"
     assert test.selectbox(key=key("option_weight")).value == "inverse_length"
     assert test.checkbox(key=key("option_drop_zero_groups")).value
-    assert manifest(test).options == {"unit": None, **options}
+    assert manifest(test).options.items() >= {"unit": None, **options}.items()
+
+
+def test_only_some_groups_and_the_largest_advantages(app: OpenApp):
+    test = opened(app, logs.log(SMALL), methods="grpo")
+    test.multiselect(key=key("option_groups")).select("g0").run()
+    assert counts(test)[1] == ("− not asked for", 2, 2)
+    assert "-p 'groups=[\"g0\"]'" in test.code[0].value
+    test.number_input(key=key("option_top_share")).set_value(0.5).run()
+    assert manifest(test).counts["below_top_share"] == 0  # all three are equally large
+    test.number_input(key=key("option_clip")).set_value(0.25).run()
+    assert manifest(test).counts["clipped_steps"] == 3
+    assert manifest(test).options["top_share"] == 0.5
+    assert not test.text_input  # the tokenizer is a path of this machine
+
+
+def test_values_that_a_widget_cannot_hold_are_the_defaults(app: OpenApp):
+    options = {"clip": -1, "top_share": 7, "groups": ["none such"], "tasks": 3, "tokenizer": "x"}
+    test = opened(app, logs.log(SMALL), methods="grpo", **exporting(options=options))
+    chosen = manifest(test).options
+    assert [chosen[name] for name in options] == [None, 1.0, None, None, None]
+
+
+def test_a_trainer_that_needs_tokens_says_so_and_one_that_has_them_gets_its_batch(
+    app: OpenApp, downloads: list[Callable[[], bytes]], tmp_path: Path
+):
+    test = opened(app, logs.log(SMALL), methods="grpo", **exporting(to="verl"))
+    assert "There is no batch to give" in said(test)
+    test.selectbox(key=key("to")).select("datasets").run()
+    assert not test.error
+    assert test.table[1].value.iloc[:, 0].tolist() == ["datasets"]
+    with zipfile.ZipFile(io.BytesIO(downloads[-1]())) as packed:
+        assert packed.namelist() == ["batch/dataset.parquet", "batch/manifest.json"]
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,23 @@ from workbench.bench.measures import (
     spearman,
 )
 
+ONE_GROUP = {"group": np.zeros(5, dtype=np.int64), "groups": 1}
 TRUTH = np.array([0.0, 0.5, -0.5, 0.1, 0.2])
 
 
 def test_ranks_by_hand() -> None:
     credit, truth = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 4.0, 3.0])
     # Rank differences 0, 0, 1, 1: 1 - 6 · 2 / (4 · 15). Of six pairs five agree and one does not.
-    assert spearman(credit, truth) == pytest.approx(0.8)
+    assert spearman(credit, truth, np.zeros(4, dtype=np.int64), 1).tolist() == pytest.approx([0.8])
     assert kendall(credit, truth) == pytest.approx(4 / 6)
+
+
+def test_ranks_are_taken_inside_groups() -> None:
+    # Falling against rising in the first group, both falling in the second, constant in the third.
+    credit = np.array([2.0, 1.0, 9.0, 8.0, 5.0, 5.0])
+    truth = np.array([1.0, 2.0, 2.0, 1.0, 1.0, 2.0])
+    found = spearman(credit, truth, np.array([0, 0, 1, 1, 2, 2]), 3)
+    assert found.tolist() == pytest.approx([-1.0, 1.0, 0.0])
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=30))
@@ -33,16 +42,19 @@ def test_ranks_equal_those_of_scipy_where_both_sides_vary(pairs: list[tuple[int,
     credit, truth = np.array(pairs, dtype=np.float64).T
     if np.ptp(truth) == 0 or np.ptp(credit) == 0:
         return
-    assert spearman(credit, truth) == pytest.approx(spearmanr(credit, truth).statistic)
+    (found,) = spearman(credit, truth, np.zeros(len(pairs), dtype=np.int64), 1)
+    assert found == pytest.approx(spearmanr(credit, truth).statistic)
     assert kendall(credit, truth) == pytest.approx(kendalltau(credit, truth).statistic)
 
 
 def test_a_constant_credit_ranks_nothing() -> None:
     constant = np.full(5, 0.3)
-    assert spearman(constant, TRUTH) == 0.0
+    assert spearman(constant, TRUTH, **ONE_GROUP).tolist() == [0.0]
     assert kendall(constant, TRUTH) == 0.0
     # Up to rounding of a sum, that is.
-    assert spearman(np.array([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3]), TRUTH) == 0.0
+    rounded = np.array([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3])
+    assert spearman(rounded, TRUTH, **ONE_GROUP).tolist() == [0.0]
+    assert kendall(rounded, TRUTH) == 0.0
 
 
 def test_pivotal_steps_are_the_largest_tenth_with_ties() -> None:
@@ -89,5 +101,5 @@ def test_groups_without_order_are_left_out_of_a_mean() -> None:
     assert ordered.tolist() == [True, False, True]
     credit = np.array([1.0, 2.0, 0.0, 9.0, 1.0, 2.0])
     # 1 in the first group, -1 in the third.
-    assert group_mean(spearman, start, credit, truth, among=ordered) == pytest.approx(0.0)
-    assert np.isnan(group_mean(spearman, start, credit, truth, among=np.zeros(3, dtype=bool)))
+    assert group_mean(kendall, start, credit, truth, among=ordered) == pytest.approx(0.0)
+    assert np.isnan(group_mean(kendall, start, credit, truth, among=np.zeros(3, dtype=bool)))

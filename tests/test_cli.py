@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import tiny_policy
 
 from workbench import cli
 from workbench.embed import SentenceEmbedder
@@ -349,12 +350,32 @@ def test_a_workspace_is_its_log(run: Run, tmp_path: Path):
     refused(run("facts", "work"), "workspace of several logs")
 
 
+def test_export_says_what_the_batch_is_worth_and_what_to_switch_off(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
+    export = ("export", log, "--credit", "c.parquet", "--to", "verl", "-o", "batch")
+    refused(run(*export), "verl trains on token ids", "--tokenizer")
+    code, out, _ = run(*export, "--tokenizer", tokenizer, "-p", "top_share=0.5")
+    assert code == 0
+    for words in ("trained steps", "equal steps", "of the weight", "verl: algorithm.adv_estimator"):
+        assert words in out
+    manifest = json.loads((tmp_path / "batch" / "manifest.json").read_text())
+    assert manifest["options"]["tokenizer"] == manifest["tokens"]["tokenizer"] == tokenizer
+    group = pl.read_parquet(log)["group_id"][0]
+    code, out, _ = run(*export[:4], "-o", "one", "--group", group)
+    assert code == 0
+    assert "turn_off" in out
+    assert json.loads((tmp_path / "one" / "manifest.json").read_text())["counts"]["groups"] == 1
+    refused(run(*export[:4], "-o", "no", "--task", "a"), "no column 'task'")
+
+
 def test_export_options_have_types(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     run("score", log, "-m", "grpo", "-o", "c.parquet")
     export = ("export", log, "--credit", "c.parquet", "-o", "batch")
-    refused(run(*export, "-p", "overwrite=no"), "overwrite must be true or false")
-    refused(run(*export, "-p", "weight=[1]"), "weight must be text")
+    refused(run(*export, "-p", "overwrite=no"), "overwrite must be a bool")
+    refused(run(*export, "-p", "weight=[1]"), "weight must be one of")
     assert run(*export)[0] == 0
     refused(run(*export), "overwrite=true")
     assert run(*export, "-p", "overwrite=true")[0] == 0

@@ -44,8 +44,10 @@ def test_results_with_fixed_names_take_no_mapping():
     assert mapped_format(SAMPLES / "canonical_steps.parquet", None) == "parquet"
 
 
-def test_unrecognised_json_lines_are_read_as_chat(tmp_path: Path):
+def test_unrecognised_json_lines_are_read_as_chat_or_as_steps(tmp_path: Path):
     path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "x", "tokens": [1], "answer": "y"}\n')
+    assert mapped_format(path, None) == "steps"
     path.write_text('{"conversation": []}\n')
     assert mapped_format(path, None) == "chat"
     assert mapped_format(path, "parquet") == "parquet"

@@ -545,7 +545,8 @@ def test_the_first_copy_in_the_source_is_kept() -> None:
 
 def test_rows_that_differ_only_in_where_they_stood_are_copies() -> None:
     bookkeeping = {column.name for column in STEP_LOG if column.bookkeeping}
-    assert bookkeeping == {"copies", "source_row", "source_file", "source_line", "excluded"}
+    places = {"source_row", "source_file", "source_line"}
+    assert bookkeeping == places | {"copies", "excluded", "reconstructed"}
     one = rows(TWO, source_file="a", source_line=[1, 2, 3, 4], copies=1)
     two = rows(TWO, source_file="b", source_line=[5, 6, 7, 8], copies=4)
     assert validate(pl.concat([one, two])).log["copies"].to_list() == [5, 5, 5, 5]

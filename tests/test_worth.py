@@ -56,6 +56,11 @@ def test_worth_of_tokens_by_hand():
     assert (result.steps, result.tokens, result.pulling) == (3, 4, 3)
     assert result.effective_steps == pytest.approx(4.75**2 / 16.3125)
     assert result.positive_share == pytest.approx(0.75 / 4.75)
+    # Tokens pull with 0.5, −2, −2 and 0.25, the same sum: 4.75² / (0.25 + 4 + 4 + 0.0625).
+    assert result.effective_tokens == pytest.approx(4.75**2 / 8.3125)
+    assert result.pulling_tokens == 4
+    assert result.summary()["top_group_share"] == pytest.approx(1.0)
+    assert result.summary() == archived(token_log()).manifest.worth
 
 
 def test_the_unit_of_a_row_changes_nothing_of_the_worth():
@@ -123,8 +128,10 @@ def test_findings_of_messages():
         "Masks": "holds",
         "Prefixes": "n/a",
         "Logprobs": "n/a",
+        "Tokens": "n/a",
         "Zero groups": "holds",
         "Left out": "holds",
+        "Lengths": "holds",
         "Staleness": "n/a",
     }
 
@@ -154,6 +161,29 @@ def test_findings_of_zero_groups_and_of_those_left_out():
 def test_findings_of_staleness(version: int, verdict: str):
     logged = made(text_log(1.0, train_step=5, policy_version=version))
     assert found(archived(logged).manifest)["Staleness"].verdict == verdict
+
+
+def test_findings_of_lengths():
+    unequal = [*text_log(1.0, 1.0, group="g"), *text_log(1.0, group="h")]
+    plain = found(archived(made(unequal)).manifest)["Lengths"]
+    assert (plain.verdict, "1 to 2 steps" in plain.says) == ("look", True)
+    weighted = found(archived(made(unequal), weight="inverse_length").manifest)["Lengths"]
+    assert weighted.verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "verdict", "words"),
+    [
+        ({"from": "log", "tokenizer": None, "drifting_steps": None}, "holds", "of the log"),
+        ({"from": "log", "tokenizer": "t", "drifting_steps": 0}, "holds", "t knows them"),
+        ({"from": "log", "tokenizer": "t", "drifting_steps": 3}, "look", "3 replies come back"),
+        ({"from": "text", "tokenizer": "t", "drifting_steps": 0}, "look", "from the text with t"),
+    ],
+)
+def test_findings_of_where_the_tokens_are_from(tokens: dict[str, Any], verdict: str, words: str):
+    manifest = dataclasses.replace(archived(token_log()).manifest, tokens=tokens)
+    assert found(manifest)["Tokens"].verdict == verdict
+    assert words in found(manifest)["Tokens"].says
 
 
 def test_a_check_that_fails_is_said():

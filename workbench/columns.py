@@ -245,6 +245,12 @@ STEP_LOG: tuple[Column, ...] = (
         name="source_line", dtype=pl.Int64(), bookkeeping=True, meaning="Line in that file, from 1."
     ),
     Column(
+        name="reconstructed",
+        dtype=_TEXT,
+        bookkeeping=True,
+        meaning="What a reader inferred, since the file does not say it; null where it does.",
+    ),
+    Column(
         name="excluded",
         dtype=_TEXT,
         bookkeeping=True,

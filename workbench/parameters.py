@@ -132,6 +132,7 @@ def fields(cls: type[Parameterised]) -> dict[str, FieldSpec]:
             hint = next(arg for arg in get_args(hint) if arg is not type(None))
         if get_origin(hint) is typing.Literal:
             choices, hint = get_args(hint), str
+        hint = get_origin(hint) or hint  # list[str] is checked as a list; `parse` looks inside
         specs[entry.name] = FieldSpec(
             name=entry.name,
             type=hint,

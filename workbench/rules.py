@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from workbench.columns import STEP_LOG, Column, known
@@ -23,13 +25,10 @@ class Checks:
 
     def columns_present(self) -> None:
         """Required columns are there."""
-        missing = [c.name for c in STEP_LOG if c.required and c.name not in self.frame.columns]
-        if missing:
+        problem = missing_columns(self.frame.columns)
+        if problem is not None:
             self.fatal = True
-            found = [name for name in self.frame.columns if name not in (ROW, "source_row")]
-            hint = 'name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
-            rule = f"missing columns {missing}; found {found}"
-            self.problems.append(Problem(column="columns", rule=rule, hint=hint))
+            self.problems.append(problem)
 
     def types(self) -> None:
         """Known columns have their types, or are cast to them without a loss."""
@@ -42,7 +41,7 @@ class Checks:
     def _cast(self, name: str, column: Column) -> None:
         before = self.frame[name]
         try:
-            after, lost = _cast(before, column.dtype)
+            after, lost = cast(before, column.dtype)
         except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
             self.fatal = True
             rule = f"is {before.dtype}, expected {column.dtype}"
@@ -151,7 +150,7 @@ class Checks:
 
     def _conflicts(self) -> None:
         step = ["trajectory_id", "step_index"]
-        repeated = self.frame.filter(pl.struct(step).is_duplicated())
+        repeated = repeated_steps(self.frame)
         content = _content_columns(repeated)
         distinct = repeated.unique(subset=content, maintain_order=True)
         conflicting = distinct.filter(pl.struct(step).is_duplicated()).select(step).unique()
@@ -178,6 +177,8 @@ class Checks:
         """The rows of whole trajectories; numbers of those set aside and their first problem."""
         none = self.frame.select(ROW, pl.lit("").alias("problem")).clear()
         bad = pl.concat([none, *self._bad]).unique(subset=ROW, keep="first")
+        if bad.is_empty():
+            return self.frame, bad
         rows = self.frame.select(ROW, "trajectory_id")
         marked = rows.join(bad, on=ROW, how="left", maintain_order="left")
         reason = pl.col("problem").drop_nulls().first().over("trajectory_id")
@@ -190,7 +191,29 @@ class Checks:
         )
 
 
-def _cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
+def repeated_steps(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose step another row claims too, in their order.
+
+    Most logs have none: trajectories with more rows than steps are looked for first, which takes
+    a fraction of the memory of a comparison of all rows.
+    """
+    steps = pl.col("step_index").n_unique().over("trajectory_id")
+    some = frame.filter(pl.len().over("trajectory_id") != steps)
+    return some.filter(pl.struct("trajectory_id", "step_index").is_duplicated())
+
+
+def missing_columns(names: Sequence[str]) -> Problem | None:
+    """What is wrong with a log that has only these columns; None where all required are there."""
+    missing = [c.name for c in STEP_LOG if c.required and c.name not in names]
+    if not missing:
+        return None
+    found = [name for name in names if name not in (ROW, "source_row")]
+    hint = 'name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
+    rule = f"missing columns {missing}; found {found}"
+    return Problem(column="columns", rule=rule, hint=hint)
+
+
+def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """A column as another type, and where that loses the value.
 
     Text is read as numbers; among numbers, truth values and lists a value is lost where the way

@@ -13,7 +13,7 @@ import polars as pl
 
 from workbench.columns import STEP_LOG, Column
 from workbench.errors import LogError, ParameterError, Problem
-from workbench.rules import ROW, Checks
+from workbench.rules import ROW, Checks, repeated_steps
 
 __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
 
@@ -147,10 +147,10 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
 def _collapse(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Identical rows of one step become one row with their count in `copies`."""
     step = ["trajectory_id", "step_index"]
+    if repeated_steps(frame).is_empty():
+        return frame, []
     total = pl.col("copies").cast(pl.Int64).sum().clip(upper_bound=2**31 - 1)
     copies = frame.group_by(step).agg(total.cast(pl.Int32))
-    if copies.height == frame.height:
-        return frame, []
     first = frame.sort("source_row").unique(subset=step, keep="first", maintain_order=True)
     log = first.drop("copies").join(copies, on=step, how="left")
     return log, [f"{frame.height - log.height} repeated rows were collapsed into `copies`"]
@@ -175,12 +175,13 @@ def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         .when(usable & (pl.col("reward").abs().sum().over("trajectory_id") > TOO_LARGE))
         .then(pl.lit("reward is too large"))
     )
-    first = reason.sort_by("step_index").drop_nulls().first().over("trajectory_id")
-    log = log.with_columns(first.alias("excluded"))
+    log = log.with_columns(reason.alias("excluded"))
+    if log["excluded"].null_count() == log.height:
+        return log, []
+    first = pl.col("excluded").sort_by("step_index").drop_nulls().first().over("trajectory_id")
+    log = log.with_columns(first)
     count = log.filter(pl.col("excluded").is_not_null())["trajectory_id"].n_unique()
     total = log["trajectory_id"].n_unique()
-    if not count:
-        return log, []
     return log, [f"{count} of {total} trajectories are excluded from scoring (column `excluded`)"]
 
 

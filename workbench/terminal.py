@@ -16,6 +16,7 @@ from workbench.errors import MissingDependencyError, ParameterError
 
 if TYPE_CHECKING:
     from workbench.artefacts import Report
+    from workbench.exporters import Manifest
     from workbench.facts import Facts
     from workbench.keys.report import KeyReport
     from workbench.pipeline import RunResult
@@ -234,6 +235,40 @@ def app_command(
     own += ["--allow-path-input"] if allow_path_input else []
     own += [str(Path(log).resolve()) for log in logs]
     return [sys.executable, "-m", "streamlit", "run", str(script), *options, "--", *own]
+
+
+def export_summary(manifest: Manifest) -> str:
+    """What a batch holds, whether it is sound, what it is worth, what its trainer must leave."""
+    from workbench.exporters.findings import findings
+
+    counts, worth = manifest.counts, manifest.worth
+    size = [f"{counts['rows']:,} rows", f"{counts['steps']:,} steps"]
+    size += [f"{counts['tokens']:,} tokens"] if "tokens" in counts else []
+    size += [
+        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps ({reason})"
+        for reason, lost in manifest.dropped.items()
+        if lost["steps"]
+    ]
+    verdicts = {"holds": "fine", "look": "look", "n/a": "n/a"}
+    rows = [
+        {
+            "check": finding.check,
+            "verdict": verdicts[finding.verdict],
+            "what was found": finding.says,
+        }
+        for finding in findings(manifest)
+    ]
+    pull = f"{worth['pulling']:,} of {worth['steps']:,} trained steps"
+    if worth["tokens"] is not None:
+        pull += f" and {worth['pulling_tokens']:,} of {worth['tokens']:,} trained tokens"
+    value = f"{pull} pull at the policy, as much as {number(worth['effective_steps'])} equal steps"
+    if worth["pulling"]:
+        share = f"{worth['top_group_share']:.1%}"
+        value += f"; group {shortened(worth['top_group'], 40)} has {share} of the weight"
+    advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
+    if len(advice) > 1:
+        advice = ["manifest.json says what each trainer must not do again (turn_off)"]
+    return "\n".join([", ".join(size), table(rows, width=200), f"worth: {value}", *advice])
 
 
 def _files(result: RunResult) -> list[str]:

@@ -18,6 +18,7 @@ from workbench.bench.measures import (
     cosine,
     group_mean,
     kendall,
+    mean,
     ordered_groups,
     pivotal,
     precision_at_k,
@@ -172,7 +173,7 @@ def measured(scene: Scene, credit: Real) -> dict[str, float]:
     inner, batches = gradients @ gradients.T, len(gradients)
     own = float(np.trace(inner))
     return {
-        "spearman": group_mean(spearman, start, credit, truth, among=ranked),
+        "spearman": mean(spearman(credit, truth, scene.steps.group, len(ranked))[ranked]),
         "kendall": group_mean(kendall, start, credit, truth, among=ranked),
         "sign_agreement": group_mean(sign_agreement, start, credit, truth, decisive, among=ranked),
         "precision_at_k": group_mean(precision_at_k, start, credit, decisive, among=ranked),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata
+from numpy.typing import ArrayLike
+from scipy.stats import kendalltau
 
+from workbench.audit.statistics import rank_correlation
 from workbench.compare import TOLERANCE
 from workbench.steps import Index, Real, Truth
 
@@ -16,24 +18,28 @@ PIVOTAL_SHARE = 0.1
 _DECIMALS = 12  # rounding errors of a sum break no tie
 
 
-def spearman(credit: Real, truth: Real) -> float:
-    """Pearson correlation of the ranks, ties averaged.
+def spearman(credit: Real, truth: Real, group: Index, groups: int) -> Real:
+    """Rank correlation inside each group, ties averaged.
+
+    Args:
+        credit: (S,) float64.
+        truth: (S,) float64.
+        group: (S,) int64.
+        groups: Number of groups.
+
+    Returns:
+        In [-1, 1]; 0 where one side is constant, which orders nothing. (groups,) float64.
+    """
+    return np.nan_to_num(rank_correlation(credit, truth, group, groups), nan=0.0)
+
+
+def kendall(credit: Real, truth: Real) -> float:
+    """Kendall's τ_b of the steps of one group; 0 for a constant credit, which orders nothing.
 
     Args:
         credit: (S,) float64.
         truth: Not constant. (S,) float64.
-
-    Returns:
-        In [-1, 1]; 0 for a constant credit, which orders nothing.
     """
-    ranks = rankdata(credit.round(_DECIMALS)), rankdata(truth.round(_DECIMALS))
-    left, right = (rank - rank.mean() for rank in ranks)
-    size = np.sqrt((left @ left) * (right @ right))
-    return float(left @ right / size) if size > 0 else 0.0
-
-
-def kendall(credit: Real, truth: Real) -> float:
-    """Kendall's τ_b; the same arguments and the same 0 for a constant credit as `spearman`."""
     rounded = credit.round(_DECIMALS)
     if np.ptp(rounded) == 0.0:
         return 0.0
@@ -124,7 +130,7 @@ def ordered_groups(truth: Real, start: Index) -> Truth:
 def group_mean(
     measure: Callable[..., float], start: Index, *arrays: Real | Truth, among: Truth
 ) -> float:
-    """Mean of a measure over groups; NaN over none.
+    """Mean over groups of a measure that is taken group by group; NaN over none.
 
     Args:
         measure: Called with the arrays of one group.
@@ -133,5 +139,10 @@ def group_mean(
         among: Which groups count. (G,) bool
     """
     pieces = [slice(start[group], start[group + 1]) for group in np.flatnonzero(among)]
-    values = [measure(*(array[piece] for array in arrays)) for piece in pieces]
-    return float(np.mean(values)) if values else float("nan")
+    return mean([measure(*(array[piece] for array in arrays)) for piece in pieces])
+
+
+def mean(values: ArrayLike) -> float:
+    """Mean of some numbers; NaN of none."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return float(numbers.mean()) if numbers.size else float("nan")

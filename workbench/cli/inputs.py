@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from workbench.artefacts import Report
-    from workbench.readers import Imported
+    from workbench.readers import Imported, ImportReport
     from workbench.space import Space
     from workbench.state_text import StateText
     from workbench.steps import Steps
@@ -46,10 +46,7 @@ def read(
         with atomic_file(quarantine) as temporary:
             aside.write_parquet(temporary, compression="zstd")
     if report:
-        print(imported.report)
-        if quarantine is not None:
-            count = aside["trajectory_id"].n_unique()
-            print(f"{count} trajectories set aside" + f" in {quarantine}" * bool(count))
+        print_report(imported.report, quarantine)
     else:
         for notice in imported.validated.notices:
             print(f"note: {notice}", file=sys.stderr)
@@ -100,12 +97,22 @@ def space_of(
     )
 
 
+def print_report(report: ImportReport, quarantine: Path | None) -> None:
+    """What an import did, and how much of it was set aside where."""
+    print(report)
+    if quarantine is not None:
+        count = report.quarantined_trajectories
+        print(f"{count} trajectories set aside" + f" in {quarantine}" * bool(count))
+
+
 def require_other(output: Path | None, files: Sequence[str]) -> None:
     """Refuses to write over a file that is read: originals are never touched."""
     from workbench.readers import source_files
+    from workbench.readers.remote import is_remote
 
     if output is not None and output.exists():
-        sources = {path.resolve() for path in source_files(files)}
+        here = [file for file in files if not is_remote(file)]
+        sources = {path.resolve() for path in source_files(here)}
         if output.resolve() in sources:
             raise ParameterError(f"{output} is read; writing there would destroy it")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from workbench.cli.inputs import (
     open_space,
+    print_report,
     read,
+    read_mapping,
     require_other,
 )
 from workbench.cli.options import (
@@ -46,19 +50,74 @@ def import_files(
         bool,
         typer.Option("--tree", help="Give rollouts that begin alike shared nodes (node_id)."),
     ] = False,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="Look again every so many seconds and add what is new, until interrupted.",
+        ),
+    ] = None,
 ) -> None:
-    """Read rollout logs of any known format into one step log, and report what was found."""
-    from workbench.nodes import sharing, with_prefix_nodes
-    from workbench.store import atomic_file
+    """Read rollout logs of any known format into one step log, and report what was found.
 
+    Files may be compressed with gzip or zstd, and lie at an address such as s3://bucket/run.
+    """
+    import polars as pl
+
+    from workbench.nodes import sharing, with_prefix_nodes
+    from workbench.readers import import_to
+    from workbench.store import atomic_file
+    from workbench.terminal import progress
+
+    if tree and watch is not None:
+        raise ParameterError(
+            "--tree needs a whole log; import without --watch once the run is over"
+        )
+    options: dict[str, Any] = {
+        "format": format,
+        "mapping": read_mapping(mapping),
+        "quarantine": quarantine,
+        "skip_bad": skip_bad,
+    }
+    if watch is not None:
+        _watch(output, files, watch, options)
+        return
     require_other(output, files)
-    log = read(files, format, mapping, quarantine, skip_bad=skip_bad, report=True).validated.log
+    require_other(quarantine, files)
+    with progress() as tell:
+        report = import_to(output, files, progress=tell, **options)
+    print_report(report, quarantine)
     if tree:
-        log = with_prefix_nodes(log)
+        log = with_prefix_nodes(pl.read_parquet(output))
         print(sharing(log))
-    with atomic_file(output) as temporary:
-        log.write_parquet(temporary, compression="zstd")
+        with atomic_file(output) as temporary:
+            log.write_parquet(temporary, compression="zstd")
     print(f"wrote {output}\nnext: workbench run {output} -o work/")
+
+
+def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
+    """Looks at the files of a run that still writes, until the user interrupts."""
+    from workbench.readers.watching import Watch
+    from workbench.readers.writing import staging_folder
+
+    left: dict[str, str] = {}
+    with staging_folder(output) as folder, suppress(KeyboardInterrupt):
+        run = Watch(output, files, interval=interval, folder=folder, **options)
+        print(f"watching every {interval:g} s; interrupt to stop", flush=True)
+        while True:
+            found = run.look()
+            for name, why in found.left.items():
+                if left.get(name) != why:
+                    print(f"left for the next look: {name}: {why}", flush=True)
+            left = dict(found.left)
+            if found.refused:
+                print(f"not written: {found.refused}", flush=True)
+            elif found.report is not None:
+                new, rows = len(found.taken), found.report.rows
+                print(f"wrote {output}: {new} files are new, {rows} rows in all", flush=True)
+            time.sleep(interval)
+    print(f"{len(left)} files are not in the log")
 
 
 @app.command()

@@ -20,7 +20,6 @@ from workbench.cli.options import (
     LastActions,
     Log,
     Map,
-    Params,
     SkipBad,
     Template,
     field_values,
@@ -91,24 +90,41 @@ def export_batch(
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder to make.")],
     to: Annotated[str, typer.Option(help="Target; see `workbench formats`.")] = "weighted-batch",
-    params: Params = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Tokenizer for a log of texts: a Hugging Face id or a folder."),
+    ] = None,
+    groups: Annotated[
+        list[str] | None, typer.Option("--group", help="Only this group; repeat for several.")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task; repeat for several.")
+    ] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            metavar="OPTION=VALUE",
+            help=(
+                "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, "
+                "clip=NUMBER, top_share=NUMBER, overwrite=true."
+            ),
+        ),
+    ] = None,
     format: Format = None,
     mapping: Map = None,
 ) -> None:
-    """Write a weighted batch for a trainer, with a manifest."""
+    """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
     from workbench.exporters import get
-    from workbench.terminal import number
+    from workbench.terminal import export_summary
 
+    named = {"tokenizer": tokenizer, "groups": groups, "tasks": tasks}
+    options = {name: value for name, value in named.items() if value} | field_values(params)
     target = get(to)
     imported = read([log], format, mapping)
     table, made_by = credit_of(credit, imported, log)
     frame = imported.validated.log
-    manifest = target(frame, table, made_by, directory, **field_values(params))
-    for part in ("counts", "checks"):
-        entries = getattr(manifest, part).items()
-        print(f"{part}: " + ", ".join(f"{name} {number(value)}" for name, value in entries))
-    for reason, lost in manifest.dropped.items():
-        print(f"dropped: {reason}, {lost['trajectories']} trajectories, {lost['steps']} steps")
+    print(export_summary(target(frame, table, made_by, directory, **options)))
     print(f"wrote {directory}")
 
 

@@ -1,12 +1,25 @@
 """Weighted training batches: one module a trainer, found by name through a registry.
 
-`targets()` lists what there is; `get(name)` gives one. A module of this package that registers
-itself with `base.exporter` is a target; adding one is adding its file.
+`targets()` lists what there is; `get(name)` gives one. A module of this package that registers an
+`Exporter` is a target; adding one is adding its file.
 """
 
-from workbench.exporters.base import Exporter, exporter, get, targets
-from workbench.exporters.batch import read_batch
+from workbench.exporters.assembly import Batch, Layout
+from workbench.exporters.base import Exporter, get, register, targets
 from workbench.exporters.folder import read_manifest
 from workbench.exporters.manifest import Manifest
+from workbench.exporters.options import Options
+from workbench.exporters.weighted_batch import read_batch
 
-__all__ = ["Exporter", "Manifest", "exporter", "get", "read_batch", "read_manifest", "targets"]
+__all__ = [
+    "Batch",
+    "Exporter",
+    "Layout",
+    "Manifest",
+    "Options",
+    "get",
+    "read_batch",
+    "read_manifest",
+    "register",
+    "targets",
+]

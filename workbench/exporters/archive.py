@@ -13,9 +13,8 @@ from typing import Any
 import polars as pl
 
 from workbench.exporters.base import Exporter
-from workbench.exporters.batch import FILE, FORMAT
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.worth import Worth, worth
+from workbench.exporters.worth import Worth
 from workbench.store import MANIFEST
 
 FOLDER = "batch"
@@ -33,14 +32,14 @@ class Archive:
         manifest_text: The same as the file has it.
         sizes: File -> bytes.
         content: The archive.
-        worth: What it is worth; None for a target that is no weighted batch.
+        worth: What it is worth.
     """
 
     manifest: Manifest
     manifest_text: str
     sizes: Mapping[str, int]
     content: bytes
-    worth: Worth | None
+    worth: Worth
 
 
 def archive(
@@ -62,16 +61,16 @@ def archive(
     Raises:
         WorkbenchError: What the target refuses.
     """
+    batch = target.assemble(log, credit, provenance, **options)
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / FOLDER
-        manifest = target(log, credit, provenance, folder, **options)
-        is_batch = manifest.format == FORMAT
+        manifest = target.save(batch, folder)
         return Archive(
             manifest=manifest,
             manifest_text=(folder / MANIFEST).read_text(encoding="utf-8"),
             sizes={path.name: path.stat().st_size for path in sorted(folder.iterdir())},
             content=zipped(folder),
-            worth=worth(pl.read_parquet(folder / FILE, glob=False)) if is_batch else None,
+            worth=batch.worth,
         )
 
 

@@ -1,50 +1,43 @@
-"""What an export target is: a name, and a function from a scored log to a folder.
+"""What an export target is: how it writes the rows of a batch, and how it reads them back.
 
 Example of a module of this package that adds a target:
 
-    @exporter("my-trainer", description="What it is and who reads it.")
-    def export(log, credit, provenance, directory, *, overwrite=False) -> Manifest:
-        selection = select(log, credit, drop_zero_groups=False)
-        ...
-        return write_export(directory, write, check, overwrite=overwrite)
+    def write(batch: Batch, folder: Path) -> None: ...
+
+    def read(folder: Path, manifest: Manifest) -> pl.DataFrame: ...
+
+    register(
+        Exporter(
+            name="my-trainer",
+            description="What it is and who reads it.",
+            layout=Layout(format="workbench-my-trainer", trainer="My trainer"),
+            write=write,
+            read=read,
+        )
+    )
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import polars as pl
 
-from workbench.errors import ParameterError, UnknownNameError
-from workbench.exporters.manifest import Manifest
+from workbench.errors import ArtefactError, ParameterError, UnknownNameError
+from workbench.exporters.assembly import Batch, Layout, assemble
+from workbench.exporters.folder import read_manifest, require_place, write_export
+from workbench.exporters.manifest import Manifest, require_counted
+from workbench.exporters.options import CHOICES, UNITS, Options
+from workbench.parameters import fields
 
-
-class Export(Protocol):
-    """Writes one batch; further options are keyword-only, each with a default."""
-
-    def __call__(
-        self,
-        log: pl.DataFrame,
-        credit: pl.DataFrame,
-        provenance: Mapping[str, Any],
-        directory: Path,
-        **options: Any,
-    ) -> Manifest:
-        """Writes the folder and returns its manifest.
-
-        Args:
-            log: A validated step log.
-            credit: The credit of the same steps.
-            provenance: How the credit was made: "method" and "log", as in its file.
-            directory: The folder to make.
-            **options: The target's own.
-        """
+LOADERS = Path(__file__).parent / "loaders"
+"""Modules that trainers load a batch with; an export takes along the one that it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +47,107 @@ class Exporter:
     Args:
         name: What users type.
         description: One line: what it writes and who reads it.
-        export: The function.
-        choices: Option -> the values it can have, each with what it means.
+        layout: What it asks of the rows.
+        write: Writes the files of a batch into a folder.
+        read: Reads them back as columns of the batch's rows, in their order: those that the format
+            holds. Raises ArtefactError where they break a rule.
+        units: The units that rows can have, each with what it means.
+        options_type: What it can be told.
+        loader: Module of `loaders` that the trainer loads the files with; written beside them.
     """
 
     name: str
     description: str
-    export: Export
-    choices: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    layout: Layout
+    write: Callable[[Batch, Path], None]
+    read: Callable[[Path, Manifest], pl.DataFrame]
+    units: Mapping[str | None, str] = dataclasses.field(default_factory=lambda: UNITS)
+    options_type: type[Options] = Options
+    loader: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """The target's options with their defaults."""
-        parameters = inspect.signature(self.export).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return {name: spec.default for name, spec in fields(self.options_type).items()}
+
+    @property
+    def choices(self) -> dict[str, Mapping[Any, str]]:
+        """Option -> the values it can have, each with what it means."""
+        return {**CHOICES, "unit": self.units}
+
+    @property
+    def helps(self) -> dict[str, str]:
+        """Option -> what it means, in a few words."""
+        return {name: spec.metadata["help"] for name, spec in fields(self.options_type).items()}
+
+    def assemble(
+        self,
+        log: pl.DataFrame,
+        credit: pl.DataFrame,
+        provenance: Mapping[str, Any],
+        **options: Any,
+    ) -> Batch:
+        """The batch, not yet written; see `assembly.assemble`.
+
+        Raises:
+            ParameterError: An option that the target does not have or whose value cannot be, or
+                what `assemble` says.
+            MissingInputError: What `assemble` says.
+        """
+        chosen = self.options_type.of(options)
+        if chosen.unit not in self.units:
+            known = [unit for unit in self.units if unit is not None]
+            raise ParameterError(
+                f"{self.name}: unit must be one of {known} or left open, got {chosen.unit!r}"
+            )
+        return assemble(log, credit, provenance, self.layout, chosen)
+
+    def save(self, batch: Batch, directory: Path, *, overwrite: bool = False) -> Manifest:
+        """Writes a batch, reads it back and holds it against what was to be written.
+
+        Raises:
+            ParameterError: Something that may not be replaced stands in the place.
+            ArtefactError: What was read back is not the batch.
+        """
+
+        def write(folder: Path) -> Manifest:
+            self.write(batch, folder)
+            if self.loader is not None:
+                content = (LOADERS / self.loader).read_bytes()
+                (folder / self.loader).write_bytes(content)
+            return dataclasses.replace(
+                batch.manifest, checks={**batch.manifest.checks, "read_back_equal": True}
+            )
+
+        def check(folder: Path, written: Manifest) -> None:
+            require_equal(self.check(folder, written), batch.rows, folder)
+
+        return write_export(Path(directory), write, check, overwrite=overwrite)
+
+    def load(self, directory: Path) -> pl.DataFrame:
+        """The rows of a finished export, after checking digests and every rule of the format.
+
+        Raises:
+            ArtefactError: A file is damaged or missing, or a rule is broken, with file and row.
+        """
+        return self.check(Path(directory), read_manifest(directory))
+
+    def check(self, directory: Path, manifest: Manifest) -> pl.DataFrame:
+        """The rows of an export whose digests are known to be right.
+
+        Raises:
+            ArtefactError: It is of another format or version, or a rule is broken.
+        """
+        wanted = (self.layout.format, self.layout.version)
+        if (manifest.format, manifest.version) != wanted:
+            raise ArtefactError(
+                f"{directory} is {manifest.format!r} version {manifest.version}, "
+                f"expected {wanted[0]!r} version {wanted[1]}"
+            )
+        manifest.require_balance()
+        rows = self.read(directory, manifest)
+        require_counted(directory, {"rows": rows.height}, manifest)
+        return rows
 
     def __call__(
         self,
@@ -79,40 +159,46 @@ class Exporter:
     ) -> Manifest:
         """Writes one batch.
 
+        Args:
+            log: A validated step log.
+            credit: The credit of the same steps.
+            provenance: How the credit was made: "method" and "log", as in its file.
+            directory: The folder to make.
+            **options: Fields of the target's options.
+
         Raises:
-            ParameterError: An option that the target does not have, or of the wrong type.
+            WorkbenchError: What `assemble` and `save` say.
         """
-        unknown = sorted(set(options) - set(self.options))
-        if unknown:
-            raise ParameterError(str(UnknownNameError("export option", unknown[0], self.options)))
-        for name, value in options.items():
-            kind = bool if isinstance(self.options[name], bool) else str | None
-            if not isinstance(value, kind):
-                wanted = "true or false" if kind is bool else "text or null"
-                raise ParameterError(f"{name} must be {wanted}, got {value!r}")
-        return self.export(log, credit, provenance, directory, **options)
+        overwrite = bool(options.get("overwrite", False))
+        require_place(Path(directory), overwrite=overwrite)
+        batch = self.assemble(log, credit, provenance, **options)
+        return self.save(batch, directory, overwrite=overwrite)
+
+
+def require_equal(found: pl.DataFrame, expected: pl.DataFrame, place: Path) -> None:
+    """Checks that what was read is what was written, bit by bit.
+
+    Raises:
+        ArtefactError: With the first column and row that differ.
+    """
+    for name in found.columns:
+        same = found[name].cast(expected[name].dtype).eq_missing(expected[name])
+        if not same.all():
+            row = int((~same).arg_max() or 0)
+            meant, read = (frame[name].slice(row, 1).to_list()[0] for frame in (expected, found))
+            raise ArtefactError(
+                f"{place}: {name} was written as {meant} and reads as {read}, first in row {row} "
+                f"(trajectory {expected['trajectory_id'][row]!r})"
+            )
 
 
 _EXPORTERS: dict[str, Exporter] = {}
 
-ExportFunction = TypeVar("ExportFunction", bound=Callable[..., Manifest])
 
-
-def exporter(
-    name: str,
-    *,
-    description: str,
-    choices: Mapping[str, Mapping[Any, str]] | None = None,
-) -> Callable[[ExportFunction], ExportFunction]:
-    """Registers a function as the target of this name; see `Exporter` for the arguments."""
-
-    def register(export: ExportFunction) -> ExportFunction:
-        _EXPORTERS[name] = Exporter(
-            name=name, description=description, export=export, choices=choices or {}
-        )
-        return export
-
-    return register
+def register(exporter: Exporter) -> Exporter:
+    """Adds a target under its name."""
+    _EXPORTERS[exporter.name] = exporter
+    return exporter
 
 
 def targets() -> Mapping[str, Exporter]:

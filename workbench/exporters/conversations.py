@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from workbench.exporters.lists import nested, ranges
+from workbench.exporters.tokens import row_facts
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
@@ -20,7 +21,7 @@ class TextRows:
     """Rows of a text-only batch.
 
     Args:
-        rows: The batch, columns of `batch.TEXT_SCHEMA`.
+        rows: The batch, columns of `batch.TEXT_SCHEMA` and of `tokens.row_facts`.
         from_messages: Rows whose messages are the logged ones.
     """
 
@@ -60,6 +61,7 @@ def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
         nested(trained.astype(np.int8), end - begin, "step_mask"),
         final["episode_reward"].cast(pl.Float32).alias("reward"),
         final["weight"].cast(pl.Float32),
+        *row_facts(steps, begin, last),
     )
     return TextRows(rows=rows, from_messages=logged.len() - logged.null_count())
 

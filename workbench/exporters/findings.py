@@ -13,6 +13,7 @@ from workbench.exporters.manifest import Manifest
 Verdict = Literal["holds", "look", "n/a"]
 
 _LOST = {
+    "not_selected": "not asked for",
     "excluded_trajectories": "no usable reward",
     "nonfinite_advantage": "advantage not finite",
     "no_token_ids": "no token ids",
@@ -37,7 +38,14 @@ class Finding:
 
 def findings(manifest: Manifest) -> list[Finding]:
     """The checks of a batch, those that every batch passes first."""
-    return [*_of_rows(manifest), _zero_groups(manifest), _left_out(manifest), _staleness(manifest)]
+    return [
+        *_of_rows(manifest),
+        _tokens(manifest),
+        _zero_groups(manifest),
+        _left_out(manifest),
+        _lengths(manifest),
+        _staleness(manifest),
+    ]
 
 
 def balance(manifest: Manifest) -> pl.DataFrame:
@@ -107,6 +115,34 @@ def _logprobs(manifest: Manifest) -> Finding:
         return Finding(check=check, verdict="n/a", says=says)
     bad = "not logged for every row: your trainer must compute the old ones"
     return _simple(check, holds, "every trained token has the one it was sampled with", bad)
+
+
+def _tokens(manifest: Manifest) -> Finding:
+    check, tokens = "Tokens", manifest.tokens
+    if tokens["from"] is None:
+        return Finding(check=check, verdict="n/a", says="a batch of messages has none")
+    drifting, named = tokens["drifting_steps"], tokens["tokenizer"]
+    drift = f"; {drifting:,} replies come back otherwise than they went in" if drifting else ""
+    if tokens["from"] == "text":
+        says = f"made from the text with {named}, not those that the policy sampled{drift}"
+        return Finding(check=check, verdict="look", says=says)
+    held = f", and {named} knows them" if named else ""
+    verdict: Verdict = "look" if drifting else "holds"
+    return Finding(check=check, verdict=verdict, says=f"those of the log{held}{drift}")
+
+
+def _lengths(manifest: Manifest) -> Finding:
+    check, counts = "Lengths", manifest.counts
+    shortest, longest = counts.get("shortest_trajectory", 0), counts.get("longest_trajectory", 0)
+    if shortest == longest:
+        says = f"every trajectory has {longest:,} steps"
+        return Finding(check=check, verdict="holds", says=says)
+    has = f"trajectories have {shortest:,} to {longest:,} steps"
+    if manifest.weight["name"] == "inverse_length":
+        says = f"{has}; their weights even that out in a sum over tokens"
+        return Finding(check=check, verdict="holds", says=says)
+    says = f"{has}: a mean over tokens or over step rows weighs long ones more, unless weighted"
+    return Finding(check=check, verdict="look", says=says)
 
 
 def _zero_groups(manifest: Manifest) -> Finding:

@@ -6,18 +6,30 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import ArtefactError
 
 TURN_OFF: Mapping[str, str] = {
     "verl": (
-        "feed the advantages through an identity estimator (algorithm.adv_estimator); "
-        "algorithm.use_kl_in_reward=False"
+        "algorithm.adv_estimator=precomputed (the identity of workbench_verl.py) and "
+        "algorithm.use_kl_in_reward=false"
     ),
-    "TRL": "set the advantages themselves; scale_rewards acts on those that TRL computes",
+    "TRL": (
+        "train with the PrecomputedGRPOTrainer or ReplayWorker of workbench_trl.py; "
+        "scale_rewards acts only on advantages that TRL computes"
+    ),
+    "Tinker": "pass the datums to forward_backward as they are; center or scale nothing before",
+    "prime-rl": "an algorithm that keeps node.advantages; no advantage normalisation",
+    "SkyRL": (
+        "trainer.algorithm.advantage_estimator=precomputed (workbench_skyrl.py), "
+        "trainer.algorithm.advantage_batch_normalize=false, trainer.algorithm.use_kl_in_reward="
+        "false, generator.step_wise_trajectories=false"
+    ),
     "rLLM": "rllm.algorithm.use_precomputed_advantage=true",
     "slime": "leave --normalize-advantages away",
+    "datasets": "nothing: a loss of its own (-weight · log-probability) normalises nothing",
     "NeMo-RL": "grpo.normalize_rewards=false, grpo.use_leave_one_out_baseline=false",
     "OpenRLHF": (
         "--no_advantage_std_norm leaves the mean removed again; bypass its normalisation of "
@@ -41,6 +53,9 @@ class Manifest:
         conventions: Those of its fields that say which deviation and which epsilon.
         policy: models, versions, train_steps, and max_staleness (train_step - policy_version).
         tokenizer: The tokenizer of the token ids; null where not logged.
+        tokens: Where the token ids are `from`: "log", "text" where they were made for this export,
+            null where there are none; the tokenizer that made them or that they were held against,
+            its digests, and how many steps drift when their reply goes through it.
         unit: What a row is: "trajectory", "step", or "mixed" where some trajectories had to be
             written step by step.
         token_level: Whether rows hold token ids; otherwise they hold messages.
@@ -49,6 +64,7 @@ class Manifest:
         options: The options of the export.
         input: groups, trajectories and steps of the log.
         counts: What the rows hold.
+        worth: What pulls at the policy, see `worth.Worth`.
         dropped: Reason -> trajectories and steps left out. With those in `counts` they sum to
             `input`.
         checks: Name -> whether it holds; null where it does not apply.
@@ -65,6 +81,7 @@ class Manifest:
     conventions: Mapping[str, Any]
     policy: Mapping[str, Any]
     tokenizer: str | None
+    tokens: Mapping[str, Any]
     unit: str
     token_level: bool
     advantage_scope: str
@@ -73,8 +90,9 @@ class Manifest:
     input: Mapping[str, int]
     counts: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
+    worth: Mapping[str, Any]
     checks: Mapping[str, bool | None]
-    turn_off: Mapping[str, str] = field(default_factory=lambda: dict(TURN_OFF))
+    turn_off: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -103,7 +121,7 @@ class Manifest:
         if missing or extra:
             raise ArtefactError(
                 f"{name} is not the manifest of an export: missing entries {missing}, "
-                f"unknown entries {extra}"
+                f"unknown entries {extra}. Hint: remove its folder and export again"
             )
         manifest = cls(**values)
         manifest._require_counts(name)
@@ -135,3 +153,17 @@ class Manifest:
                     f"manifest.json: {self.counts[unit]} {unit} kept and {dropped} dropped, "
                     f"but {self.input[unit]} in the log"
                 )
+
+
+def require_counted(place: Path, found: Mapping[str, int], manifest: Manifest) -> None:
+    """Checks that files hold as much as their manifest says.
+
+    Raises:
+        ArtefactError: They hold another number of something.
+    """
+    for name, value in found.items():
+        if manifest.counts.get(name) != value:
+            raise ArtefactError(
+                f"{place} holds {value} {name.replace('_', ' ')}, but manifest.json says "
+                f"{manifest.counts.get(name)}"
+            )

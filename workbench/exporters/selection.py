@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from workbench.errors import MissingInputError, ParameterError
+from workbench.exporters.options import Options
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 
-REASONS = ("excluded_trajectories", "nonfinite_advantage", "no_token_ids", "zero_advantage_groups")
+REASONS = (
+    "not_selected",
+    "excluded_trajectories",
+    "nonfinite_advantage",
+    "no_token_ids",
+    "zero_advantage_groups",
+)
 """Why trajectories are dropped; one with several reasons counts under the first."""
 
 
@@ -20,12 +28,16 @@ class Selection:
     """The steps of a batch.
 
     Args:
-        steps: The log's rows that are kept, in canonical order, with `advantage` (Float32) and
-            `episode_reward` (the undiscounted sum of the trajectory's rewards).
+        steps: The log's rows that are kept, in canonical order, with `advantage` (Float32, as it
+            is trained), `gradient_mask` (whether it is) and `episode_reward` (the undiscounted
+            sum of the trajectory's rewards).
         token_level: Whether every kept step has prompt_ids and response_ids.
         input: groups, trajectories and steps of the log.
         dropped: Reason -> groups (that lost a trajectory), trajectories, steps.
         zero_advantage_groups: Kept groups in which no trained step has an advantage.
+        not_positive: Kept steps that are not trained because their advantage is not above 0.
+        clipped_steps: Kept steps whose advantage was limited.
+        below_top_share: Kept steps that are not trained because others have more |advantage|.
     """
 
     steps: pl.DataFrame
@@ -33,26 +45,34 @@ class Selection:
     input: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
     zero_advantage_groups: int
+    not_positive: int
+    clipped_steps: int
+    below_top_share: int
 
 
-def select(log: pl.DataFrame, credit: pl.DataFrame, *, drop_zero_groups: bool) -> Selection:
+def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selection:
     """Joins a log with its credit and drops whole trajectories that cannot be trained on.
 
-    A trajectory is dropped when it is excluded in the log or in the credit, when a trained step's
-    advantage is not finite as float32, or when a step lacks token ids while other trajectories
-    have them all. A group whose trained steps all have advantage 0 is kept unless told otherwise.
+    A trajectory is dropped when it is not among the groups or tasks asked for, when it is excluded
+    in the log or in the credit, when a trained step's advantage is infinite as float32, or when a
+    step lacks token ids while other trajectories have them all. A group whose trained steps all
+    have advantage 0 is kept unless told otherwise. Of what is kept, steps without a positive
+    advantage are set aside first (where that is asked for), then advantages are limited, then the
+    top share of the steps is taken.
 
     Raises:
-        ParameterError: Credit and log are not of the same steps, or a scored step has no advantage.
+        ParameterError: Credit and log are not of the same steps, a scored step has no advantage or
+            one that is no number, or there is no such group or task.
         MissingInputError: Nothing is left.
     """
     steps = _joined(log, credit)
     token_level, has_tokens = _token_level(steps)
-    trained = pl.col("gradient_mask")
-    finite = pl.col("advantage").is_finite() | ~trained
+    finite = pl.col("advantage").is_finite() | ~pl.col("gradient_mask")
     one = "trajectory_id"
     reason = (
-        pl.when(pl.col("excluded").is_not_null().any().over(one))
+        pl.when(~_selected(steps, options))
+        .then(pl.lit("not_selected"))
+        .when(pl.col("excluded").is_not_null().any().over(one))
         .then(pl.lit("excluded_trajectories"))
         .when((~finite).any().over(one))
         .then(pl.lit("nonfinite_advantage"))
@@ -60,10 +80,14 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, *, drop_zero_groups: bool) -
         .then(pl.lit("no_token_ids"))
     )
     steps = steps.with_columns(reason.alias("dropped"))
+    steps, not_positive = _positive(steps, only=options.positive_only)
+    steps, clipped = _clipped(steps, options.clip)
+    steps, below = _top(steps, options.top_share)
+    trained = pl.col("gradient_mask")
     idle = (pl.col("dropped").is_not_null() | ~trained | (pl.col("advantage") == 0)).all()
     zero = idle.over("group_id") & pl.col("dropped").is_null()
     zero_groups = steps.filter(zero)["group_id"].n_unique()
-    if drop_zero_groups:
+    if options.drop_zero_groups:
         new = pl.when(zero).then(pl.lit("zero_advantage_groups")).otherwise(pl.col("dropped"))
         steps = steps.with_columns(new.alias("dropped"))
     dropped = {name: counts(steps.filter(pl.col("dropped") == name)) for name in REASONS}
@@ -76,8 +100,70 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, *, drop_zero_groups: bool) -
         token_level=token_level,
         input=counts(steps),
         dropped=dropped,
-        zero_advantage_groups=0 if drop_zero_groups else zero_groups,
+        zero_advantage_groups=0 if options.drop_zero_groups else zero_groups,
+        not_positive=not_positive,
+        clipped_steps=clipped,
+        below_top_share=below,
     )
+
+
+def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
+    """Which steps are of the groups and tasks asked for.
+
+    Raises:
+        ParameterError: One of them is not in the log.
+    """
+    wanted = pl.lit(value=True)
+    for column, names in (("group_id", options.groups), ("task", options.tasks)):
+        if names is None:
+            continue
+        if column not in steps.columns:
+            raise ParameterError(f"the log has no column {column!r} to choose tasks by")
+        known = steps[column].drop_nulls().unique()
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            kind, some = column.removesuffix("_id"), sorted(known)[:3]
+            raise ParameterError(
+                f"the log has no {kind} {unknown[0]!r}; it has {known.len()}, the first {some}"
+            )
+        wanted &= pl.col(column).is_in(list(names)).fill_null(value=False)
+    # A trajectory whose steps name different tasks comes whole or not at all.
+    return wanted.all().over("trajectory_id")
+
+
+def _positive(steps: pl.DataFrame, *, only: bool) -> tuple[pl.DataFrame, int]:
+    """Steps of which only those with an advantage above 0 are trained, and how many others were."""
+    if not only:
+        return steps, 0
+    other = pl.col("gradient_mask") & pl.col("dropped").is_null() & (pl.col("advantage") <= 0)
+    other = other.fill_null(value=False)
+    count = steps.filter(other).height
+    return steps.with_columns(pl.col("gradient_mask") & ~other), count
+
+
+def _clipped(steps: pl.DataFrame, limit: float | None) -> tuple[pl.DataFrame, int]:
+    """Steps with advantages limited to ±limit, and how many of the kept and trained ones were."""
+    if limit is None:
+        return steps, 0
+    trained = pl.col("gradient_mask") & pl.col("dropped").is_null()
+    beyond = steps.filter(trained & (pl.col("advantage").abs() > limit)).height
+    return steps.with_columns(pl.col("advantage").clip(-limit, limit)), beyond
+
+
+def _top(steps: pl.DataFrame, share: float) -> tuple[pl.DataFrame, int]:
+    """Steps of which only the top share by |advantage| is trained, and how many others lost that.
+
+    With n trained steps the threshold is the ⌈share · n⌉-th largest |advantage| (to nine digits of
+    that product); all that reach it are trained, so that equal steps are treated alike.
+    """
+    trained = pl.col("gradient_mask") & pl.col("dropped").is_null()
+    size = steps.filter(trained)["advantage"].abs().sort(descending=True)
+    if share == 1 or not size.len():
+        return steps, 0
+    threshold = size[max(math.ceil(share * size.len() - 1e-9), 1) - 1]
+    below = trained & (pl.col("advantage").abs() < threshold)
+    count = steps.filter(below).height
+    return steps.with_columns(pl.col("gradient_mask") & ~below.fill_null(value=False)), count
 
 
 def counts(steps: pl.DataFrame) -> dict[str, int]:
@@ -119,6 +205,12 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
     if not empty.is_empty():
         raise ParameterError(
             f"{empty.height} scored steps have no advantage in the credit: {places(empty)}"
+        )
+    no_number = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_nan())
+    if not no_number.is_empty():
+        raise ParameterError(
+            f"the advantage of {no_number.height} scored steps is NaN: {places(no_number)}. "
+            "Hint: score this log again"
         )
     return steps.with_columns(pl.col("advantage").cast(pl.Float32))
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.exporters.lists import flat, lengths, nested, row_has
+from workbench.exporters.lists import Ints, flat, lengths, nested, row_has
 from workbench.exporters.selection import places
 
 _MAX_STEP = np.iinfo(np.int16).max
@@ -19,7 +19,7 @@ class TokenRows:
     """Rows of a token-level batch.
 
     Args:
-        rows: The batch, columns of `batch.TOKEN_SCHEMA`.
+        rows: The batch, columns of `batch.TOKEN_SCHEMA` and of `row_facts`.
         prefix_property: Whether every prompt begins with the sequence of the step before.
         trajectories_as_steps: Trajectories written step by step because theirs does not.
     """
@@ -66,6 +66,24 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
         prefix_property=broken.is_empty(),
         trajectories_as_steps=0 if unit == "step" else broken["trajectory_id"].n_unique(),
     )
+
+
+def row_facts(steps: pl.DataFrame, first: Ints, last: Ints) -> list[pl.Series]:
+    """What trainers ask of a row beyond its lists, given its first and last step. (R,) each.
+
+    Returns:
+        step_index of the last step, policy_version of the first (the oldest that acted; null where
+        not logged), and truncated, whether a limit cut the last step.
+    """
+    version, truncated = (
+        steps[name] if name in steps.columns else pl.Series(name, [None] * steps.height)
+        for name in ("policy_version", "truncated")
+    )
+    return [
+        steps["step_index"].gather(last),
+        version.cast(pl.Int64).gather(first),
+        truncated.cast(pl.Boolean).fill_null(value=False).gather(last),
+    ]
 
 
 def _context() -> tuple[pl.Expr, pl.Expr]:
@@ -133,7 +151,7 @@ def _rows(steps: pl.DataFrame) -> pl.DataFrame:
 
     starts = np.flatnonzero(steps["starts"].to_numpy())
     row_size = np.add.reduceat(size, starts)
-    first = steps[starts]
+    first, last = steps[starts], np.append(starts[1:], steps.height) - 1
     return first.select("group_id", "trajectory_id").with_columns(
         nested(flat(pieces).cast(pl.Int32), row_size, "input_ids"),
         nested(trained.astype(np.int8), row_size, "loss_mask"),
@@ -142,6 +160,7 @@ def _rows(steps: pl.DataFrame) -> pl.DataFrame:
         nested(advantages.astype(np.float32), row_size, "advantages"),
         first["episode_reward"].cast(pl.Float32).alias("reward"),
         first["weight"].cast(pl.Float32),
+        *row_facts(steps, starts, last),
     )
 
 

@@ -4,7 +4,9 @@ A policy gradient multiplies each trained token with weight · advantage, so a s
 
     m_i = weight_i · Σ_{trained tokens of i} |advantage|
 
-and with weight_i · |advantage_i| in a batch of messages, where a reply counts as one.
+and with weight_i · |advantage_i| in a batch of messages, where a reply counts as one. The effective
+size of a batch is Kish's (Σ m)² / Σ m², over steps or over tokens: as many of equal pull would do
+the same.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ class Worth:
         steps: Trained steps; a step that stands in several rows is trained in one of them.
         tokens: Trained tokens; None in a batch of messages.
         pulling: Trained steps with an advantage and a weight.
-        effective_steps: (Σ m)² / Σ m²: as many steps of equal pull would do the same; 0 where
-            nothing pulls.
+        pulling_tokens: Trained tokens with an advantage and a weight; None in a batch of messages.
+        effective_steps: (Σ m)² / Σ m² over steps, each with all its tokens; 0 where nothing pulls.
+        effective_tokens: The same over tokens; None in a batch of messages.
         positive_share: Share of Σ m that is of positive advantages; None where nothing pulls.
         groups: One row a group, largest pull first: group_id, trajectories, steps (trained),
             share (of Σ m; 0 where nothing pulls).
@@ -39,45 +42,64 @@ class Worth:
     steps: int
     tokens: int | None
     pulling: int
+    pulling_tokens: int | None
     effective_steps: float
+    effective_tokens: float | None
     positive_share: float | None
     groups: pl.DataFrame
+
+    def summary(self) -> dict[str, float | int | str | None]:
+        """The same as one line of numbers, with the group of the largest share."""
+        top = self.groups.row(0, named=True)
+        numbers = {name: value for name, value in vars(self).items() if name != "groups"}
+        return {**numbers, "top_group": top["group_id"], "top_group_share": top["share"]}
 
 
 def worth(rows: pl.DataFrame) -> Worth:
     """What the rows of a weighted batch, of tokens or of messages, are worth."""
-    pull, row, tokens = _token_pull(rows) if "input_ids" in rows.columns else _text_pull(rows)
+    if "input_ids" in rows.columns:
+        pull, row, by_token = _token_pull(rows)
+    else:
+        pull, row = _text_pull(rows)
+        by_token = None
     size = np.abs(pull)
     total = float(size.sum())
     return Worth(
         steps=pull.size,
-        tokens=tokens,
+        tokens=None if by_token is None else by_token.size,
         pulling=int(np.count_nonzero(size)),
-        effective_steps=total**2 / float((size**2).sum()) if total else 0.0,
+        pulling_tokens=None if by_token is None else int(np.count_nonzero(by_token)),
+        effective_steps=_effective(size),
+        effective_tokens=None if by_token is None else _effective(np.abs(by_token)),
         positive_share=float(pull[pull > 0].sum()) / total if total else None,
         groups=_groups(rows, size, row, total),
     )
 
 
-def _token_pull(rows: pl.DataFrame) -> tuple[Real, Index, int]:
-    """Signed pull of each trained step and the row it is in, and the number of trained tokens."""
+def _effective(size: Real) -> float:
+    """Kish's effective sample size of non-negative weights."""
+    total = float(size.sum())
+    return total**2 / float((size**2).sum()) if total else 0.0
+
+
+def _token_pull(rows: pl.DataFrame) -> tuple[Real, Index, Real]:
+    """Signed pull of each trained step, the row it is in, and signed pull of each trained token."""
     trained = flat(rows["loss_mask"]).to_numpy() == 1
     row = np.repeat(np.arange(rows.height), lengths(rows["loss_mask"]))[trained]
     if not row.size:
-        return np.zeros(0), row, 0
+        return np.zeros(0), row, np.zeros(0)
     key = (row << 16) + flat(rows["step_ids"]).to_numpy()[trained]
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
     advantage = flat(rows["advantages"]).to_numpy()[trained].astype(np.float64)
-    first = row[starts]
-    pull = np.add.reduceat(advantage, starts) * rows["weight"].to_numpy()[first]
-    return pull, first, row.size
+    by_token = advantage * rows["weight"].to_numpy()[row]
+    return np.add.reduceat(by_token, starts), row[starts], by_token
 
 
-def _text_pull(rows: pl.DataFrame) -> tuple[Real, Index, None]:
+def _text_pull(rows: pl.DataFrame) -> tuple[Real, Index]:
     trained = flat(rows["step_mask"]).to_numpy() == 1
     row = np.repeat(np.arange(rows.height), lengths(rows["step_mask"]))[trained]
     advantage = flat(rows["step_advantages"]).to_numpy()[trained].astype(np.float64)
-    return advantage * rows["weight"].to_numpy()[row], row, None
+    return advantage * rows["weight"].to_numpy()[row], row
 
 
 def _groups(rows: pl.DataFrame, size: Real, row: Index, total: float) -> pl.DataFrame:

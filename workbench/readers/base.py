@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -43,16 +43,27 @@ class Findings:
         """Something done or seen that is no error."""
         self._notices.setdefault(("", text, ""), _Tally()).add(place)
 
-    def include(self, other: Findings) -> None:
-        """Adds the findings of one file to these."""
+    def include(self, other: Findings, words: Callable[[str], str] = str) -> None:
+        """Adds the findings of one file to these.
+
+        Args:
+            other: What was found.
+            words: What makes a place, a rule or a hint the one to show.
+        """
         for tallies, problems in (
             (self._problems, other.problems),
             (self._dropped, other.dropped),
             (self._notices, other.notices),
         ):
             for problem in problems:
-                key = (problem.column, problem.rule, problem.hint)
-                tallies.setdefault(key, _Tally()).add(*problem.places, count=problem.count)
+                key = (problem.column, words(problem.rule), words(problem.hint))
+                places = map(words, problem.places)
+                tallies.setdefault(key, _Tally()).add(*places, count=problem.count)
+
+    def clear(self) -> None:
+        """Forgets what was found, once it is said."""
+        for tallies in (self._problems, self._dropped, self._notices):
+            tallies.clear()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -99,12 +110,14 @@ class Part:
         renamed: Canonical name -> the name it had in the file.
         numbered: The file does not name its trajectories: `trajectory_id` is null, a record (one
             `source_line`) is one trajectory, and whoever joins the files numbers them.
+        done: The share of the file that is read with this part.
     """
 
     frame: pl.DataFrame
     findings: Findings
     renamed: Mapping[str, str] = field(default_factory=dict)
     numbered: bool = False
+    done: float = 1.0
 
 
 class Reader(Protocol):
@@ -118,11 +131,13 @@ class Reader(Protocol):
             head: Its first `HEAD_BYTES` bytes.
         """
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part | Iterator[Part]:
         """The step rows of a file and all that is wrong with it.
 
         Broken records become problems of the part; the rest is read all the same, and the caller
         decides whether to refuse. `source_file` and `source_row` are filled in by the caller.
+        A format whose files may be larger than the memory gives part after part, each with whole
+        records and findings of its own.
 
         Args:
             path: The file.
@@ -143,12 +158,14 @@ class Format:
         reader: What reads it.
         generic: Whether it takes files that a more specific format may claim as well; it is asked
             only where no other one recognises the file.
+        companions: Names of files beside or above one of this format that say more about it.
     """
 
     name: str
     description: str
     reader: Reader
     generic: bool = False
+    companions: tuple[str, ...] = ()
 
 
 READERS: dict[str, Format] = {}
@@ -156,14 +173,20 @@ ReaderClass = TypeVar("ReaderClass", bound=Callable[[], Reader])
 
 
 def reader(
-    name: str, *, description: str, generic: bool = False
+    name: str, *, description: str, generic: bool = False, companions: tuple[str, ...] = ()
 ) -> Callable[[ReaderClass], ReaderClass]:
     """Registers a reader class under the name of its format."""
 
     def register(cls: ReaderClass) -> ReaderClass:
         if name in READERS:
             raise ValueError(f"two readers are called {name!r}")
-        READERS[name] = Format(name=name, description=description, reader=cls(), generic=generic)
+        READERS[name] = Format(
+            name=name,
+            description=description,
+            reader=cls(),
+            generic=generic,
+            companions=companions,
+        )
         return cls
 
     return register

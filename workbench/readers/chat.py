@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from workbench.columns import STEP_LOG, known
 from workbench.errors import ParameterError
 from workbench.readers.base import Findings, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.messages import Turn, turns
 from workbench.readers.rows import StepRows, identity, number, truth
 
@@ -56,11 +56,13 @@ class _Keys:
         told: Column -> key, as mapped or guessed.
         kept: Column -> key, for all others.
         found: Every key that has a value in some record.
+        nested: Keys of lists and objects, which are not kept.
     """
 
     told: Mapping[str, str]
     kept: Mapping[str, str]
     found: Sequence[str]
+    nested: frozenset[str]
 
 
 @reader("chat", description="OpenAI-style chat JSONL, one trajectory a line", generic=True)
@@ -85,74 +87,84 @@ class Chat:
                 return True
         return False
 
-    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
-        """The steps of all records, read line by line."""
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The steps of all records, read line by line: once for the keys, once for the steps."""
         of_records = {"messages", *_GUESSES} | _OF_TRAJECTORY | _OF_LAST_STEP
         if useless := [
             name for name in columns if getattr(known(name), "name", "") not in of_records
         ]:
             raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
+        keys = _keys(columns, path)
         findings, rows = Findings(), StepRows()
-        conversations = list(_conversations(path, columns, findings))
-        keys = _keys(columns, conversations)
+        lines = json_lines(path, findings)
+        for line, record in lines:
+            conversation = _conversation(line, record, columns, findings, f"{path}:{line}")
+            if conversation is not None:
+                _add(rows, conversation, keys, findings, f"{path}:{line}")
+            if rows.is_full:
+                yield _part(rows, keys, findings, lines.done)
+                rows = StepRows()
+                # The file goes on reporting to the same findings, so what is said is said once.
+                findings.clear()
         _notices(keys, findings, path)
-        for conversation in conversations:
-            _add(rows, conversation, keys, findings, f"{path}:{conversation.line}")
-        return Part(
-            frame=rows.frame(),
-            findings=findings,
-            renamed={name: key for name, key in keys.told.items() if name != key},
-            numbered="trajectory_id" not in keys.told,
-        )
+        if keys.nested:
+            text = f"lists and objects of records were not kept: {sorted(keys.nested)}"
+            findings.notice(text, str(path))
+        yield _part(rows, keys, findings, 1.0)
 
 
-def _conversations(
-    path: Path, columns: Mapping[str, str], findings: Findings
-) -> Iterable[_Conversation]:
+def _part(rows: StepRows, keys: _Keys, findings: Findings, done: float) -> Part:
+    said = Findings()
+    said.include(findings)
+    return Part(
+        frame=rows.frame(),
+        findings=said,
+        renamed={name: key for name, key in keys.told.items() if name != key},
+        numbered="trajectory_id" not in keys.told,
+        done=done,
+    )
+
+
+def _conversation(
+    line: int, record: Record, columns: Mapping[str, str], findings: Findings, place: str
+) -> _Conversation | None:
     messages_key = columns.get("messages", "messages")
-    mapped = set(columns.values()) - {messages_key}
-    nested: set[str] = set()
-    for line, record in json_lines(path, findings):
-        place = f"{path}:{line}"
-        if (messages := _lookup(record, messages_key)) is None:
-            findings.problem("messages", f"the record has no key {messages_key!r}", place)
-            continue
-        try:
-            steps = turns(messages)
-        except ValueError as error:
-            findings.problem("messages", str(error), place)
-            continue
-        if not steps:
-            findings.drop("messages", "hold no assistant message, so no step", place)
-            continue
-        fields = {key: value for key, value in record.items() if key != messages_key}
-        large = {key for key, value in fields.items() if isinstance(value, list | dict)} - _GUESSED
-        nested |= large - mapped
-        kept = {key: value for key, value in fields.items() if key not in large}
-        kept |= {key: _lookup(record, key) for key in mapped}
-        yield _Conversation(line=line, turns=steps, fields=kept)
-    if nested:
-        findings.notice(f"lists and objects of records were not kept: {sorted(nested)}", str(path))
+    if (messages := lookup(record, messages_key)) is None:
+        findings.problem("messages", f"the record has no key {messages_key!r}", place)
+        return None
+    try:
+        steps = turns(messages)
+    except ValueError as error:
+        findings.problem("messages", str(error), place)
+        return None
+    if not steps:
+        findings.drop("messages", "hold no assistant message, so no step", place)
+        return None
+    return _Conversation(line=line, turns=steps, fields=_fields(record, columns))
 
 
-def _lookup(record: Record, key: str) -> Any:
-    """The value of a key; a dotted one reaches into objects unless the record has it as it is."""
-    if key in record:
-        return record[key]
-    value: Any = record
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _keys(columns: Mapping[str, str], conversations: Sequence[_Conversation]) -> _Keys:
-    """What each key holds: as mapped, else the first guess that any record has a value for."""
-    found = {
-        key for item in conversations for key, value in item.fields.items() if value is not None
+def _fields(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
+    """What a record says beside its messages: scalars by key, and whatever is mapped."""
+    messages_key = columns.get("messages", "messages")
+    kept = {
+        key: value
+        for key, value in record.items()
+        if key != messages_key and (key in _GUESSED or not isinstance(value, list | dict))
     }
+    return kept | {key: lookup(record, key) for key in set(columns.values()) - {messages_key}}
+
+
+def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
+    """What each key holds: as mapped, else the first guess that any record has a value for."""
+    found: set[str] = set()
+    large: set[str] = set()
+    for _, record in json_lines(path, Findings()):
+        fields = _fields(record, columns)
+        found |= {key for key, value in fields.items() if value is not None}
+        large |= set(record) - set(fields)
     told = {name: key for name, key in columns.items() if name != "messages"}
     absent = sorted(set(told.values()) - found)
-    if absent and conversations:
+    if absent and found:
         raise ParameterError(
             f"the column mapping names {absent}, for which no record has a value; "
             f"found {sorted(found)}"
@@ -163,8 +175,12 @@ def _keys(columns: Mapping[str, str], conversations: Sequence[_Conversation]) ->
         if name not in told and candidates:
             told[name] = candidates[0]
     rest = sorted(found - set(told.values()))
-    kept = {key if _same_meaning(key) else f"record_{key}": key for key in rest}
-    return _Keys(told=told, kept=kept, found=sorted(found))
+    return _Keys(
+        told=told,
+        kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
+        found=sorted(found),
+        nested=frozenset(large - {columns.get("messages", "messages")}),
+    )
 
 
 def _same_meaning(key: str) -> bool:

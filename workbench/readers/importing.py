@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import polars as pl
 from workbench.errors import LogError, Problem
 from workbench.readers.base import Findings, Format, Part
 from workbench.readers.mapping import mapped_columns
+from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
-from workbench.readers.sources import expand, identify
+from workbench.readers.sources import Source, expand, identify, plain
 from workbench.schema import Validated, validate
 
 
@@ -96,7 +98,7 @@ def read(
     """Reads files of one format into one frame of step rows.
 
     Args:
-        paths: Files, folders and glob patterns.
+        paths: Files, folders and glob patterns, here or at an address such as `s3://bucket/run`.
         format: Name of the format; None tells it from the content of the files.
         mapping: `{"columns": {canonical name: name in the file}}`.
         skip_bad: Go on without broken files and records instead of refusing.
@@ -109,15 +111,13 @@ def read(
     """
     columns = mapped_columns(mapping)
     findings = Findings()
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    subject = ", ".join(map(str, given[:3])) + f" and {len(given) - 3} more" * (len(given) > 3)
-    if not given:
-        findings.problem("files", "none were given")
-    chosen, files = identify(expand(given, findings), format, findings)
-    if chosen is None:
-        raise LogError(subject, findings.problems)
-    parts = [_part(chosen, path, columns, findings) for path in files]
-    frame = _joined(parts, files, findings)
+    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        chosen, sources = found_files(paths, format, findings, Path(folder))
+        parts = [part for source in sources for part in parts_of(chosen, source, columns, findings)]
+    frame = joined([part.frame for part in parts], findings)
+    if any(part.numbered for part in parts) and not frame.is_empty():
+        frame = with_numbers(frame)
+    subject = subject_of(paths)
     if findings.problems and (not skip_bad or frame.is_empty()):
         raise LogError(subject, findings.problems)
     if frame.is_empty() and findings.dropped:
@@ -125,10 +125,10 @@ def read(
     return RawLog(
         frame=frame,
         format=chosen.name,
-        files=tuple(str(path) for path in files),
+        files=tuple(source.name for source in sources),
         problems=findings.problems,
         dropped=findings.dropped,
-        notices=tuple(_sentence(notice) for notice in findings.notices),
+        notices=tuple(sentence(notice) for notice in findings.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()},
     )
 
@@ -137,39 +137,81 @@ def source_files(paths: Sequence[str | Path]) -> list[Path]:
     """The files that names, folders and glob patterns mean, in the order in which they are read.
 
     Raises:
-        LogError: A name or pattern means no file.
+        LogError: A name or pattern means no file, or one that is not on this machine.
     """
     findings = Findings()
-    sources = expand(paths, findings)
+    for address in filter(is_remote, paths):
+        hint = f"import it first: workbench import {address} -o log.parquet"
+        findings.problem("files", "is not on this machine", str(address), hint)
+    sources = expand([path for path in paths if not is_remote(path)], findings, Path())
     if findings.problems:
         raise LogError(", ".join(map(str, paths)), findings.problems)
     return [source.path for source in sources]
 
 
-def _part(chosen: Format, path: Path, columns: Mapping[str, str], findings: Findings) -> Part:
+def found_files(
+    paths: Sequence[str | Path], format: str | None, findings: Findings, folder: Path
+) -> tuple[Format, list[Source]]:
+    """The one format of the files that are meant, and those of them that are of it.
+
+    Args:
+        paths: Files, folders, patterns, and addresses of those.
+        format: Name of the format; None tells it from the content of the files.
+        findings: Gets what is wrong with single files.
+        folder: Where plain copies of compressed and remote files go.
+
+    Raises:
+        LogError: No file is of a known format, or they are of several.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        findings.problem("files", "none were given")
+    sources = plain(expand(given, findings, folder), findings, folder)
+    chosen, sources = identify(sources, format, findings)
+    if chosen is None:
+        raise LogError(subject_of(paths), findings.problems)
+    return chosen, sources
+
+
+def subject_of(paths: Sequence[str | Path]) -> str:
+    """The files in words, for a message."""
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    return ", ".join(map(str, given[:3])) + f" and {len(given) - 3} more" * (len(given) > 3)
+
+
+def parts_of(
+    chosen: Format, source: Source, columns: Mapping[str, str], findings: Findings
+) -> Iterator[Part]:
+    """What the reader takes out of a file, part by part, with `source_file` filled in."""
     try:
-        part = chosen.reader.read(path, columns)
+        read = chosen.reader.read(source.path, columns)
+        for part in [read] if isinstance(read, Part) else read:
+            findings.include(part.findings, source.in_words_of_user)
+            yield replace(part, frame=_with_source_file(part.frame, source))
     except OSError as error:
-        findings.problem("file", f"cannot be read ({error.strerror})", str(path))
-        return Part(frame=pl.DataFrame(), findings=findings)
-    findings.include(part.findings)
-    return part
+        findings.problem("file", f"cannot be read ({error.strerror or error})", source.name)
 
 
-def _joined(parts: Sequence[Part], files: Sequence[Path], findings: Findings) -> pl.DataFrame:
-    frames = [
-        part.frame
-        if "source_file" in part.frame.columns
-        else part.frame.with_columns(pl.lit(str(path)).alias("source_file"))
-        for part, path in zip(parts, files, strict=True)
-        if part.frame.columns
-    ]
+def _with_source_file(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    if not frame.columns:
+        return frame
+    if "source_file" not in frame.columns:
+        return frame.with_columns(pl.lit(source.name).alias("source_file"))
+    names = frame["source_file"].cast(pl.String)
+    for copy, original in source.copies:
+        names = names.str.replace_all(copy, original, literal=True)
+    return frame.with_columns(names.alias("source_file"))
+
+
+def joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
+    """All rows under one another, with `source_row`; none where types do not go together."""
+    frames = [frame for frame in frames if frame.columns]
     if not frames:
         return pl.DataFrame()
     try:
         frame = pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError:
-        _report_types(frames, findings)
+        report_types(frames, findings)
         return pl.DataFrame()
     if "source_row" in frame.columns and frame["source_row"].is_duplicated().any():
         findings.notice("source_row was not unique over the files and is numbered anew")
@@ -177,11 +219,11 @@ def _joined(parts: Sequence[Part], files: Sequence[Path], findings: Findings) ->
     if "source_row" not in frame.columns:
         rows = pl.int_range(pl.len(), dtype=pl.Int64)
         frame = frame.with_columns(rows.alias("source_row"))
-    numbered = any(part.numbered for part in parts) and not frame.is_empty()
-    return _with_numbers(frame) if numbered else frame
+    return frame
 
 
-def _report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:
+def report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:
+    """Names the columns whose types in different frames do not go together."""
     types: dict[str, set[str]] = {}
     for frame in frames:
         for name, dtype in frame.schema.items():
@@ -192,7 +234,7 @@ def _report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:
             findings.problem(name, rule)
 
 
-def _with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     """Names trajectories that have none by their running number in the group, over all files."""
     first = pl.col("source_row").min().over("source_file", "source_line")
     rank = pl.col("__record").rank("dense").over("group_id") - 1
@@ -204,5 +246,6 @@ def _with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _sentence(notice: Problem) -> str:
+def sentence(notice: Problem) -> str:
+    """A notice as one sentence."""
     return str(notice).removeprefix(": ")

@@ -23,27 +23,56 @@ _UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
 Record = dict[str, Any]
 
 
-def json_lines(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
-    """The records of a JSONL file with their lines, counted from 1; blank lines are passed over."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            place = f"{path}:{number}"
-            line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
-            if not line.strip():
-                continue
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                findings.problem("line", _NOT_UTF8, f"{place} (byte {error.start})", _UTF8_HINT)
-                continue
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                findings.problem("line", "is not JSON", f"{place} ({_reason(error, text)})")
-                continue
-            record = checked_record(value, text, findings, place)
-            if record is not None:
-                yield number, record
+class JsonLines(Iterator[tuple[int, Record]]):
+    """The records of a JSONL file with their lines, counted from 1; blank lines are passed over.
+
+    Args:
+        path: The file; one line of it at a time is in memory.
+        findings: Gets the lines that cannot be read.
+    """
+
+    def __init__(self, path: Path, findings: Findings) -> None:
+        self._size = path.stat().st_size
+        self._read = 0
+        self._records = self._iterate(path, findings)
+
+    def __next__(self) -> tuple[int, Record]:
+        return next(self._records)
+
+    @property
+    def done(self) -> float:
+        """The share of the file that is read."""
+        return self._read / self._size if self._size else 1.0
+
+    def _iterate(self, path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                self._read += len(raw)
+                line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
+                record = _record(line, findings, f"{path}:{number}")
+                if record is not None:
+                    yield number, record
+
+
+def json_lines(path: Path, findings: Findings) -> JsonLines:
+    """The records of a JSONL file with their lines, one by one."""
+    return JsonLines(path, findings)
+
+
+def _record(line: bytes, findings: Findings, place: str) -> Record | None:
+    if not line.strip():
+        return None
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.problem("line", _NOT_UTF8, f"{place} (byte {error.start})", _UTF8_HINT)
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        findings.problem("line", "is not JSON", f"{place} ({_reason(error, text)})")
+        return None
+    return checked_record(value, text, findings, place)
 
 
 def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
@@ -82,6 +111,21 @@ def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
             return
     if text[_skip(text, at + 1) :]:
         findings.problem("file", "has text behind its JSON array", str(path))
+
+
+def json_object(path: Path, findings: Findings) -> Record | None:
+    """The object that a whole file is; None where it is damaged or something else."""
+    try:
+        text = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        findings.problem("file", "is not JSON", f"{path} ({_reason(error, text)})")
+        return None
+    return checked_record(value, text, findings, str(path))
 
 
 def checked_record(value: Any, text: str, findings: Findings, place: str) -> Record | None:
@@ -129,6 +173,21 @@ def leading_keys(head: bytes) -> frozenset[str]:
             keys.add(previous[1:-1])
         previous = token
     return frozenset(keys)
+
+
+def lookup(record: Record, key: str) -> Any:
+    """The value of a key; a dotted one reaches into objects unless the record has it as it is."""
+    if key in record:
+        return record[key]
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def objects(value: Any) -> list[Record]:
+    """The objects of a list; none of what is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _skip(text: str, at: int) -> int:

@@ -68,6 +68,22 @@ def mapped_columns(mapping: Mapping[str, Any] | None) -> dict[str, str]:
     return dict(columns)
 
 
+def refuse_mapping(columns: Mapping[str, str], subject: str, *, but: str = "") -> None:
+    """Refuses a mapping where a format has names of its own.
+
+    Args:
+        columns: Canonical name -> name in the file.
+        subject: The files of the format, in words.
+        but: The one column that may be mapped.
+
+    Raises:
+        ParameterError: Something (else) is mapped.
+    """
+    useless = sorted(set(columns) - {but})
+    if useless:
+        raise ParameterError(f"{subject} have fixed names; the mapping of {useless} has no use")
+
+
 def _excerpt(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

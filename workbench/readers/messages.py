@@ -12,7 +12,7 @@ column `messages`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ class Turn:
     Args:
         observation: What was new since the previous assistant message: user and tool messages,
             joined by newlines. System and developer messages are prompt and count only where
-            nothing else is new.
+            nothing else is new. Assistant messages that the policy did not write, and what stands
+            before them, are history and do not count.
         action: The assistant message as text.
         next_observation: The observation that followed; None where nothing did.
         messages: JSON list of the messages new at this step, the assistant message last, as they
@@ -43,11 +44,12 @@ class Turn:
     messages: str
 
 
-def turns(messages: Any) -> list[Turn]:
+def turns(messages: Any, acts: Collection[int] | None = None) -> list[Turn]:
     """The steps of a conversation; none if no message is the assistant's.
 
     Args:
         messages: OpenAI-style messages, oldest first.
+        acts: Positions of the messages that the policy wrote; None means all of the assistant's.
 
     Raises:
         MessageError: `messages` is not a list of objects with a role, or one of them holds
@@ -59,13 +61,17 @@ def turns(messages: Any) -> list[Turn]:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise MessageError("holds a message without a role")
     try:
-        return _turns(messages)
+        return _turns(messages, range(len(messages)) if acts is None else acts)
     except RecursionError:
         raise MessageError("is nested too deeply") from None
 
 
-def _turns(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
-    acts = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
+def _turns(messages: Sequence[Mapping[str, Any]], written: Collection[int]) -> list[Turn]:
+    acts = [
+        at
+        for at, message in enumerate(messages)
+        if message["role"] == "assistant" and at in written
+    ]
     starts = [0, *(at + 1 for at in acts)]
     ends = [*acts, len(messages)]
     new = [messages[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -84,7 +90,9 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
 
 
 def observation_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What the messages between two assistant messages tell the policy."""
+    """What the messages between two steps tell the policy."""
+    history = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
+    messages = messages[history[-1] + 1 :] if history else messages
     seen = [message for message in messages if message["role"] not in _PROMPT_ROLES]
     return "\n".join(content_text(message.get("content")) for message in seen or messages)
 

@@ -62,11 +62,21 @@ def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
 def mapped_format(path: str | Path, given: str | None) -> str | None:
     """The format whose names a mapping of this file replaces; None where it has fixed ones.
 
-    JSON lines that no reader recognises are read as chat once their keys are mapped.
+    JSON lines that no reader recognises are read once their keys are mapped: as chat where a key
+    holds a list of objects, which may be messages, and as steps where none does.
     """
     with Path(path).open("rb") as file:
         head = file.read(HEAD_BYTES)
     found = [format_named(given)] if given else list(matching(Path(path), head))
     if not found:
-        return "chat" if names_in(path) else None
+        return _unrecognised(Path(path))
     return found[0].name if found[0].generic else None
+
+
+def _unrecognised(path: Path) -> str | None:
+    _, record = next(json_lines(path, Findings()), (0, {}))
+    if not record:
+        return None
+    lists = [value for value in record.values() if isinstance(value, list)]
+    talks = any(all(isinstance(item, dict) for item in value) for value in lists)
+    return "chat" if talks else "steps"

@@ -29,8 +29,10 @@ class ImportReport:
         excluded: Reason -> trajectories that are in the log but not scored.
         dropped: Records that were left out, and why.
         quarantined_rows: Rows of trajectories that were set aside.
+        quarantined_trajectories: How many those are.
         quarantined: The rules that those broke.
         missing_token_ids: Share of the rows without `response_ids`.
+        reconstructed: What the reader inferred (column `reconstructed`) -> share of the rows.
         null_rewards: Rows whose reward is null.
         nonfinite_rewards: Rows whose reward is NaN or infinite.
         renamed: Canonical name -> the name it had.
@@ -48,8 +50,10 @@ class ImportReport:
     excluded: Mapping[str, int]
     dropped: tuple[Problem, ...]
     quarantined_rows: int
+    quarantined_trajectories: int
     quarantined: tuple[Problem, ...]
     missing_token_ids: float
+    reconstructed: Mapping[str, float]
     null_rewards: int
     nonfinite_rewards: int
     renamed: Mapping[str, str]
@@ -78,6 +82,10 @@ class ImportReport:
             f"rollouts a group  {sizes}",
             f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite",
             f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
+        ]
+        lines += [
+            f"reconstructed     {what} of {share:.1%} of the rows"
+            for what, share in self.reconstructed.items()
         ]
         if self.renamed:
             names = ", ".join(f"{new} from {old}" for new, old in self.renamed.items())
@@ -119,8 +127,10 @@ def import_report(
         excluded=_excluded(log),
         dropped=tuple(dropped),
         quarantined_rows=validated.quarantined.height,
+        quarantined_trajectories=_trajectories(validated.quarantined),
         quarantined=validated.problems,
         missing_token_ids=_missing_token_ids(log),
+        reconstructed=_reconstructed(log),
         null_rewards=log["reward"].null_count(),
         nonfinite_rewards=int((~log["reward"].drop_nulls().is_finite()).sum()),
         renamed={**renamed, **validated.renamed},
@@ -140,7 +150,19 @@ def _excluded(log: pl.DataFrame) -> dict[str, int]:
     return dict(reasons.iter_rows())
 
 
+def _trajectories(rows: pl.DataFrame) -> int:
+    return rows["trajectory_id"].n_unique() if "trajectory_id" in rows.columns else 0
+
+
 def _missing_token_ids(log: pl.DataFrame) -> float:
     if "response_ids" not in log.columns:
         return 1.0
     return log["response_ids"].null_count() / log.height
+
+
+def _reconstructed(log: pl.DataFrame) -> dict[str, float]:
+    """What readers say in the column `reconstructed`, which is null where all was logged."""
+    if "reconstructed" not in log.columns:
+        return {}
+    counts = log["reconstructed"].drop_nulls().value_counts().sort("reconstructed")
+    return {what: count / log.height for what, count in counts.iter_rows()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from workbench.columns import known
+from workbench.columns import STEP_LOG, known
+from workbench.readers.base import Findings
 from workbench.readers.messages import Turn, canonical_json
 
 _STEP_COLUMNS = (
@@ -21,68 +22,102 @@ _STEP_COLUMNS = (
     "messages",
     "source_line",
 )
+_KEPT = {*_STEP_COLUMNS, *(column.name for column in STEP_LOG if column.required)}
 _INT64 = 2**63
+Converter = Callable[[Any], Any]
+"""Makes the value of a JSON one, or raises a ValueError that says what is wrong with it."""
+_PART = 2**24  # characters and list items; in memory some ten times as many bytes
 
 
 class StepRows:
-    """Step rows of conversations with an outcome, column by column.
+    """Step rows of trajectories, column by column; what one trajectory lacks is null in its rows.
 
-    The outcome is the reward of the last step, and the others get 0; without one, every reward
+    An outcome is the reward of the last step, and the others get 0; without one, every reward
     is null.
     """
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in _STEP_COLUMNS}
-        self._fields: dict[str, list[Any]] = {}
+        self._height = 0
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to make a part of them, so that no more of a file is in memory."""
+        return self._size >= _PART
 
     def add(
         self,
         turns: Sequence[Turn],
         *,
-        line: int,
-        outcome: float | None,
+        line: int | None = None,
+        outcome: float | None = None,
+        rewards: Sequence[float | None] | None = None,
         fields: Mapping[str, Any],
         last_fields: Mapping[str, Any] | None = None,
+        step_fields: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         """Adds the steps of one trajectory.
 
         Args:
             turns: At least one.
-            line: `source_line` of the record.
+            line: `source_line` of the record; None where `step_fields` have one a step.
             outcome: Reward of the trajectory; None if it was not logged.
-            fields: Column -> value of every step; the same columns in every call.
-            last_fields: Column -> value of the last step, null on the others; likewise.
+            rewards: One a step, where the format has them; then there is no outcome.
+            fields: Column -> value of every step.
+            last_fields: Column -> value of the last step, null on the others.
+            step_fields: Column -> values, one a step.
         """
         count = len(turns)
         before: list[float | None] = [None if outcome is None else 0.0] * (count - 1)
-        values: dict[str, list[Any]] = {
-            "step_index": list(range(count)),
+        source = None if outcome is None else "terminal"
+        columns: dict[str, Sequence[Any]] = {
+            "step_index": range(count),
             "observation": [turn.observation for turn in turns],
             "action": [turn.action for turn in turns],
-            "reward": [*before, outcome],
-            "reward_source": [None if outcome is None else "terminal"] * count,
+            "reward": [*before, outcome] if rewards is None else rewards,
+            "reward_source": [source if rewards is None else "dense"] * count,
             "next_observation": [turn.next_observation for turn in turns],
             "messages": [turn.messages for turn in turns],
             "source_line": [line] * count,
         }
-        for name, column in values.items():
-            self._columns[name] += column
-        for name, value in fields.items():
-            self._fields.setdefault(name, []).extend([value] * count)
-        for name, value in (last_fields or {}).items():
-            self._fields.setdefault(name, []).extend([*[None] * (count - 1), value])
+        columns |= {name: [value] * count for name, value in fields.items()}
+        last = (last_fields or {}).items()
+        columns |= {name: [*[None] * (count - 1), value] for name, value in last}
+        for name, values in (columns | dict(step_fields or {})).items():
+            if len(values) != count:
+                raise ValueError(f"{name} has {len(values)} values for {count} steps")
+            column = self._columns.setdefault(name, [])
+            column += [None] * (self._height - len(column))
+            column += values
+        self._height += count
+        self._size += sum(len(turn.messages) for turn in turns)
+        lists = [value for values in (step_fields or {}).values() for value in values]
+        self._size += sum(len(value) for value in lists if isinstance(value, list))
 
     def frame(self) -> pl.DataFrame:
-        """All rows; a field whose values are of several types becomes text."""
-        typed = [
-            pl.Series(name, values, dtype=entry.dtype)
-            for name, values in self._columns.items()
-            if (entry := known(name))
-        ]
-        return pl.DataFrame([*(series(*item) for item in self._fields.items()), *typed])
+        """All rows; a field whose values are of several types becomes text.
+
+        A field that has no value anywhere is left out, unless the step log requires it.
+        """
+        return pl.DataFrame(
+            [
+                series(name, values + [None] * (self._height - len(values)))
+                for name, values in self._columns.items()
+                if name in _KEPT or any(value is not None for value in values)
+            ]
+        )
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
+    """A column; a step's own ones and known lists have the type of the step log."""
+    entry = known(name)
+    if entry and (name in _STEP_COLUMNS or isinstance(entry.dtype, pl.List)):
+        return pl.Series(name, values, dtype=entry.dtype)
+    return inferred(name, values)
+
+
+def inferred(name: str, values: Sequence[Any]) -> pl.Series:
     """JSON values as a column: scalars of one type as they are, others as JSON text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
@@ -143,3 +178,75 @@ def identity(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise ValueError("is neither text nor a whole number")
+
+
+def text(value: Any) -> str | None:
+    """A JSON string, null as None.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError("is not text")
+
+
+def token_ids(value: Any) -> list[int] | None:
+    """A JSON list of token ids, null as None.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is None or (
+        isinstance(value, list) and all(type(item) is int and 0 <= item < 2**31 for item in value)
+    ):
+        return value
+    raise ValueError("is not a list of token ids")
+
+
+def ones(ids: Sequence[int] | None) -> list[int] | None:
+    """The mask of a response that the policy wrote as a whole."""
+    return None if ids is None else [1] * len(ids)
+
+
+def numbers(value: Any) -> list[float] | None:
+    """A JSON list of numbers as floats, null as None; NaN and infinity stay.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list) or any(type(item) not in {int, float} for item in value):
+        raise ValueError("is not a list of numbers")
+    return [float(item) for item in value]
+
+
+def checked_values(
+    record: Mapping[str, Any],
+    converters: Mapping[str, Converter],
+    findings: Findings,
+    place: str,
+    *,
+    optional: Collection[str] = (),
+) -> dict[str, Any] | None:
+    """Values of a record by key, each through its converter; None where one has a problem.
+
+    Args:
+        record: A JSON object.
+        converters: Key -> what makes its value.
+        findings: Gets the first problem.
+        place: Where the record stands.
+        optional: Keys that may be missing or null.
+    """
+    values = {}
+    for key, convert in converters.items():
+        try:
+            values[key] = convert(record.get(key))
+        except ValueError as error:
+            findings.problem(key, str(error), place)
+            return None
+        if values[key] is None and key not in optional:
+            findings.problem(key, "is missing or null", place)
+            return None
+    return values

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.readers.base import HEAD_BYTES, Findings, Format, format_named, formats, matching
+from workbench.readers.compression import codec_of, encoding_of, recode_file, unpack_file
+from workbench.readers.remote import fetch, is_remote
 
 _FOREIGN = {
-    b"\x1f\x8b": "it is compressed with gzip; decompress it first",
-    b"\x28\xb5\x2f\xfd": "it is compressed with zstd; decompress it first",
     b"PK\x03\x04": "it is a zip archive; unpack it first",
     b"\x80": "it may be a pickle, which can run any code and is never opened",
     b"\x00": "it begins with zero bytes, as after a crash",
-    b"\xff\xfe": "it may be UTF-16; convert it to UTF-8",
-    b"\xfe\xff": "it may be UTF-16; convert it to UTF-8",
 }
 """First bytes -> what to say of a file that no reader recognises."""
 
@@ -26,25 +24,101 @@ class Source:
     """A file to read.
 
     Args:
-        path: Where it is.
+        path: Where it, or a plain copy of it, is.
         from_folder: Whether it was found in a folder rather than named.
+        copies: Path of a copy -> what it is a copy of, for each copy that was made on the way.
     """
 
     path: Path
     from_folder: bool = False
+    copies: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.in_words_of_user(str(self.path))
+
+    def in_words_of_user(self, text: str) -> str:
+        """A text about the file, with the original's name where it has the copy's."""
+        for copy, original in self.copies:
+            text = text.replace(copy, original)
+        return text
 
 
-def expand(paths: Iterable[str | Path], findings: Findings) -> list[Source]:
+def expand(paths: Iterable[str | Path], findings: Findings, folder: Path) -> list[Source]:
     """The files that are meant, each once: in the order given, those of a folder or glob sorted.
 
     Folders are searched to the bottom, without names that begin with a dot or an underscore.
+
+    Args:
+        paths: Files, folders, patterns, and addresses of those.
+        findings: Gets what is not there.
+        folder: Where copies of remote files go.
     """
-    sources: dict[Path, Source] = {}
-    for given in paths:
-        found = list(_files(Path(given), findings))
+    sources: dict[str, Source] = {}
+    for number, given in enumerate(paths):
+        if is_remote(given):
+            found = list(_remote_files(str(given), folder / f"remote-{number}", findings))
+        else:
+            found = list(_files(Path(given), findings))
         for source in found:
-            sources.setdefault(source.path.resolve(), source)
+            key = source.name if source.copies else str(source.path.resolve())
+            sources.setdefault(key, source)
     return list(sources.values())
+
+
+def _remote_files(address: str, folder: Path, findings: Findings) -> Iterable[Source]:
+    try:
+        for copy, original, from_folder in fetch(address, folder, findings):
+            # Files beside it are copies too, so it is the folder whose name has to be replaced.
+            inner = str(copy.relative_to(folder))
+            root = (f"{folder}/", original.removesuffix(inner))
+            yield Source(path=copy, from_folder=from_folder, copies=(root,))
+    except OSError as error:
+        findings.problem("files", f"cannot be fetched ({error})", address)
+
+
+def plain(sources: Sequence[Source], findings: Findings, folder: Path) -> list[Source]:
+    """The sources, compressed files unpacked and those in UTF-16 or UTF-32 as UTF-8.
+
+    Args:
+        sources: What `expand` found.
+        findings: Gets files that are damaged, and a notice of what was recoded.
+        folder: Where the plain copies go.
+    """
+    found = []
+    for number, source in enumerate(sources):
+        opened: Source | None = source
+        for step in ("unpacked", "recoded"):
+            if opened is not None:
+                opened = _opened(opened, folder / f"{step}-{number}", findings)
+        if opened is not None:
+            found.append(opened)
+    return found
+
+
+def _opened(source: Source, folder: Path, findings: Findings) -> Source | None:
+    """A source itself if it is plain, else its plain copy; None where it is damaged."""
+    # What cannot be read is reported once, when the format is looked for.
+    head = head_of(source, Findings()) or b""
+    codec, encoding = codec_of(head), encoding_of(head)
+    if codec is None and encoding is None:
+        return source
+    own = source.path
+    compressed = codec is not None and own.suffix in {".gz", ".gzip", ".zst", ".zstd"}
+    copy = folder / (own.stem if compressed else own.name)
+    folder.mkdir(parents=True)
+    try:
+        if codec is not None:
+            unpack_file(own, copy, codec)
+        elif encoding is not None:
+            recode_file(own, copy, encoding)
+            findings.notice(f"read as {encoding.upper()}", source.name)
+    except (OSError, UnicodeError) as error:
+        how = codec or encoding
+        findings.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)
+        return None
+    return replace(source, path=copy, copies=((str(copy), str(own)), *source.copies))
 
 
 def _files(given: Path, findings: Findings) -> Iterable[Source]:
@@ -90,56 +164,72 @@ def _files_of_folder(folder: Path, findings: Findings) -> Iterable[Source]:
 
 def identify(
     sources: Sequence[Source], name: str | None, findings: Findings
-) -> tuple[Format | None, list[Path]]:
+) -> tuple[Format | None, list[Source]]:
     """The one format of the files, and those of them that are of it.
 
     A file of a folder that no reader recognises is passed over with a notice where others are
-    recognised; one that was named is a problem.
+    recognised; one that was named is a problem. So is an empty file, unless its ending says that
+    it is something else.
 
     Args:
         sources: The files.
-        name: The format, if the user named it; then nothing is sniffed.
+        name: The format, if the user named it; then it takes every file that was named, and
+            those files of folders that it recognises, or all of them if it recognises none.
         findings: Gets what is wrong: unknown, empty or mixed files.
     """
-    asked = None if name is None else format_named(name)
-    recognised: dict[str, list[Path]] = {}
+    heads = {source: head_of(source, findings) for source in sources}
+    named = {source: fitting(source, head, name) for source, head in heads.items() if head}
+    if name is not None and not any(named.values()):
+        named = {source: [name] for source in named}
+    recognised: dict[str, list[Source]] = {}
     unknown: list[tuple[Source, bytes]] = []
-    for source in sources:
-        head = _head(source.path, findings)
-        if head is None:
-            continue
-        names = [asked.name] if asked else [entry.name for entry in matching(source.path, head)]
+    for source, names in named.items():
         if len(names) > 1:
             hint = f"name one with --format: {names}"
-            findings.problem("format", "several formats fit", str(source.path), hint)
+            findings.problem("format", "several formats fit", source.name, hint)
         elif names:
-            recognised.setdefault(names[0], []).append(source.path)
+            recognised.setdefault(names[0], []).append(source)
         else:
-            unknown.append((source, head))
+            unknown.append((source, heads[source] or b""))
+    endings = {source.path.suffix for those in recognised.values() for source in those}
+    for source in [source for source, head in heads.items() if head == b""]:
+        if source.from_folder and endings and source.path.suffix not in endings:
+            findings.notice("empty files were passed over", source.name)
+        else:
+            findings.problem("file", "is empty", source.name)
     _report_unknown(unknown, findings, others=bool(recognised))
     if len(recognised) > 1:
-        for found, paths in recognised.items():
-            hint = "import the files of one format at a time"
-            rule = f"formats are mixed: {len(paths)} of format {found!r}"
-            for path in paths:
-                findings.problem("format", rule, str(path), hint)
+        for found, those in recognised.items():
+            hint = "import the files of one format at a time, or name it with --format"
+            rule = f"formats are mixed: {len(those)} of format {found!r}"
+            for source in those:
+                findings.problem("format", rule, source.name, hint)
     if len(recognised) != 1:
         return None, []
-    found, paths = recognised.popitem()
-    return format_named(found), paths
+    found, those = recognised.popitem()
+    return format_named(found), those
 
 
-def _head(path: Path, findings: Findings) -> bytes | None:
+def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
+    """The formats of a file: the one that was asked for, or those that recognise it.
+
+    A file that was found in a folder must be recognised even so.
+    """
+    if asked is None:
+        return [entry.name for entry in matching(source.path, head)]
+    fits = not source.from_folder or format_named(asked).reader.sniff(source.path, head)
+    return [asked] * fits
+
+
+def head_of(source: Source, findings: Findings) -> bytes | None:
+    """The first bytes of a file, none of an empty one; None where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with source.path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        findings.problem("file", f"cannot be read ({error.strerror})", str(path))
+        findings.problem("file", f"cannot be read ({error.strerror})", source.name)
         return None
-    if not head.removeprefix(b"\xef\xbb\xbf").strip():
-        findings.problem("file", "is empty", str(path))
-        return None
-    return head
+    return head if head.removeprefix(b"\xef\xbb\xbf").strip() else b""
 
 
 def _report_unknown(
@@ -147,9 +237,9 @@ def _report_unknown(
 ) -> None:
     for source, head in unknown:
         if source.from_folder and others and not head.startswith(b"\0"):
-            findings.notice("files of no known format were passed over", str(source.path))
+            findings.notice("files of no known format were passed over", source.name)
             continue
         known = (text for magic, text in _FOREIGN.items() if head.startswith(magic))
         hint = next(known, "name its format with --format, and its keys with --map if need be")
         rule = f"no reader recognises it; formats are {list(formats())}"
-        findings.problem("format", rule, f"{source.path} (begins with {head[:16]!r})", hint)
+        findings.problem("format", rule, f"{source.name} (begins with {head[:16]!r})", hint)

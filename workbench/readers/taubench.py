@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from workbench.errors import ParameterError
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import Record, json_array, leading_keys
+from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
-from workbench.readers.rows import StepRows, identity, number
+from workbench.readers.rows import Converter, StepRows, checked_values, identity, number
 
 _SOLVED_WITHIN = 1e-6
 
@@ -32,10 +31,7 @@ class TauBench:
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trials; the format has fixed names, so `columns` must be empty."""
-        if columns:
-            raise ParameterError(
-                f"tau-bench results have fixed names; the mapping of {sorted(columns)} has no use"
-            )
+        refuse_mapping(columns, "tau-bench results")
         findings, rows = Findings(), StepRows()
         for line, record in json_array(path, findings):
             _add(rows, record, line, findings, f"{path} record {line}")
@@ -43,21 +39,15 @@ class TauBench:
 
 
 def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
-    values: dict[str, Any] = {}
-    for name, convert in (
-        ("task_id", identity),
-        ("trial", identity),
-        ("reward", number),
-        ("traj", turns),
-    ):
-        try:
-            values[name] = convert(record.get(name))
-        except ValueError as error:
-            findings.problem(name, str(error), place)
-            return
-        if values[name] is None and name != "reward":
-            findings.problem(name, "is missing or null", place)
-            return
+    converters: dict[str, Converter] = {
+        "task_id": identity,
+        "trial": identity,
+        "reward": number,
+        "traj": turns,
+    }
+    values = checked_values(record, converters, findings, place, optional={"reward"})
+    if values is None:
+        return
     if not values["traj"]:
         findings.drop("traj", "has no assistant message, so no step", place)
         return

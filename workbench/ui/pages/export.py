@@ -16,13 +16,11 @@ from workbench.exporters import Exporter, targets
 from workbench.exporters.archive import FOLDER, Archive
 from workbench.exporters.findings import balance, findings
 from workbench.exporters.worth import Worth
-from workbench.ui import cache, command, frame, state
+from workbench.ui import cache, command, export_options, frame, state
 from workbench.ui.text import escaped, shortened
 
 TOP_GROUPS = 10
 _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
-_AUTOMATIC = "automatic"
-_OF_THE_PLACE = "overwrite"  # an option of where to write, not of what
 
 
 def page() -> None:
@@ -42,8 +40,7 @@ def page() -> None:
     with right:
         _download(batch, method, target)
         _balance(batch)
-    if batch.worth:
-        _worth(batch.worth)
+    _worth(batch.worth)
     _turn_off(batch)
     _manifest(batch)
     if frame.allow_paths():
@@ -60,18 +57,14 @@ def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
     view, known = state.current(), targets()
     method = view.export.get("method", _default_method(view.methods))
     target = known[view.export.get("to", state.DEFAULT_TARGET)]
-    own = {name: default for name, default in target.options.items() if name != _OF_THE_PLACE}
-    places = st.columns(2 + len(own), vertical_alignment="bottom")
+    places = st.columns(2)
     _picker(places[0], "Method", "method", variants(), method)
     _picker(places[1], "For", "to", list(known), target.name)
-    chosen = {}
-    for place, (name, default) in zip(places[2:], own.items(), strict=True):
-        given = view.export.get("options", {}).get(name, default)
-        chosen[name] = _option(place, target, name, given, default)
+    options = export_options.chosen(target)
     applied = ", ".join(f"{name} {value}" for name, value in view.params(method).items())
     fields = f"{method} with {applied}" if applied else f"{method} as it is by default"
     st.caption(f"{escaped(fields)}. {escaped(target.description)}")
-    return method, target, chosen
+    return method, target, options
 
 
 def _picker(place: Any, label: str, part: str, values: list[str], value: str) -> None:
@@ -81,56 +74,8 @@ def _picker(place: Any, label: str, part: str, values: list[str], value: str) ->
         label,
         values,
         key=key,
-        on_change=lambda: _choose({part: st.session_state[key]}),
+        on_change=lambda: export_options.choose({part: st.session_state[key]}),
     )
-
-
-def _choose(changes: Mapping[str, Any]) -> None:
-    """Takes a choice into the view; another target has other options."""
-    kept = dict(state.current().export)
-    if "to" in changes:
-        kept.pop("options", None)
-    state.update(export={**kept, **changes})
-
-
-def _option(place: Any, target: Exporter, name: str, given: Any, default: Any) -> Any:
-    """A widget for one option; one that no widget fits keeps its default."""
-    key, choices = state.EXPORT.format(option=f"option_{name}"), target.choices.get(name, {})
-    label = name.replace("_", " ").capitalize()
-
-    def take(value: Any) -> None:
-        others = dict(state.current().export.get("options", {}))
-        _choose({"options": {**others, name: value}})
-
-    if isinstance(default, bool):
-        given = st.session_state[key] = given if isinstance(given, bool) else default
-        place.checkbox(
-            label,
-            key=key,
-            help=choices.get(True),
-            on_change=lambda: take(st.session_state[key]),
-        )
-        return given
-    if not choices:
-        return default
-    # A select box takes None for nothing chosen, so a choice is known by its name there.
-    names = {value: _AUTOMATIC if value is None else str(value) for value in choices}
-    values = {text: value for value, text in names.items()}
-    given = given if _among(given, choices) else default
-    st.session_state[key] = names[given]
-    place.selectbox(
-        label,
-        list(values),
-        key=key,
-        help="; ".join(f"{names[value]}: {meaning}" for value, meaning in choices.items()),
-        on_change=lambda: take(values[st.session_state[key]]),
-    )
-    return given
-
-
-def _among(value: Any, choices: Mapping[Any, str]) -> bool:
-    """Whether a value, which may be anything that a URL holds, is a choice."""
-    return any(type(value) is type(choice) and value == choice for choice in choices)
 
 
 def _set_options(target: Exporter, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,7 +228,7 @@ def _manifest(batch: Archive) -> None:
 def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     st.subheader("Or shall it be written on this machine?")
     place = st.text_input("Folder", key=state.EXPORT.format(option="folder"))
-    overwrite = _OF_THE_PLACE in target.options and st.checkbox(
+    overwrite = export_options.OF_THE_PLACE in target.options and st.checkbox(
         "Replace a finished export that is there", key=state.EXPORT.format(option="overwrite")
     )
     if not st.button("Write", disabled=not place, key=state.EXPORT.format(option="write")):
@@ -291,7 +236,7 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     view, entry = state.current(), frame.entry()
     table, made_by = cache.credit_table(entry.id, view.embedder, method, view.params(method), entry)
     log = cache.stored(entry.id, entry).frame
-    place_options = {_OF_THE_PLACE: True} if overwrite else {}
+    place_options = {export_options.OF_THE_PLACE: True} if overwrite else {}
     folder = Path(place).expanduser()
     try:
         target(log, table, made_by, folder, **options, **place_options)

@@ -112,6 +112,10 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
         ("rows", f"{report['rows_read']:,} read, {report['rows']:,} in the log"),
         ("groups", f"{report['groups']:,} with {report['trajectories']:,} trajectories"),
         ("rollouts a group", ", ".join(sizes) + ", …" * (len(report["rollouts"]) > _MANY_SIZES)),
+        *(
+            ("reconstructed", f"{what} of {share:.1%} of the rows")
+            for what, share in report.get("reconstructed", {}).items()
+        ),
         *(("not scored", f"{n:,} × {why}") for why, n in report["excluded"].items()),
         *(("left out", _problem(problem)) for problem in report["dropped"]),
         *(("set aside", _problem(problem)) for problem in report["quarantined"]),

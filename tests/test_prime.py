@@ -1,0 +1,182 @@
+"""Traces of verifiers again: everything but the advantages byte by byte."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from test_exporters import PROVENANCE, STEP, made, step_row
+
+from workbench.errors import MissingInputError, ParameterError
+from workbench.exporters import get
+from workbench.exporters.splice import applied, elements, member, members, with_member
+
+Traced = tuple[pl.DataFrame, pl.DataFrame, Path]
+# Keys, spacing and escapes as no writer of ours would have them.
+ODD = (
+    '{"id": "ep-1", "note":"\\u00e4 \\"advantages\\": [1]", "env" : {"id": "x"},'
+    '"task": {"type": "T","data": {"idx": 0, "prompt": "p"}}, "traces": [{"id": "tr-1","task": '
+    '{"type": "T", "data": {"idx": 0, "prompt": "p"}}, '
+    '"agent": {"config": {}, "name": "agent", "trainable":true}, '
+    '"nodes":[{"message":{"role":"user","content":"q"},"token_ids":[5],"mask":[false],'
+    '"sampled":false},{"parent":0,"message":{"role":"assistant","content":"r"},"sampled":true,'
+    '"token_ids":[1,6,7],"mask":[false,true,true],"logprobs":[-0.5,-1e-3]}]}]}'
+)
+PLAIN = {
+    "id": "ep-0",
+    "env": {"id": "x"},
+    "task": {"type": "T", "data": {"idx": 0, "prompt": "p"}},
+    "traces": [
+        {
+            "id": "tr-0",
+            "task": {"type": "T", "data": {"idx": 0, "prompt": "p"}},
+            "agent": {"config": {}, "name": "agent", "trainable": True},
+            "nodes": [
+                {"message": {"role": "user", "content": "q"}, "token_ids": [5], "mask": [False]},
+                {
+                    "parent": 0,
+                    "message": {"role": "assistant", "content": "r"},
+                    "sampled": True,
+                    "token_ids": [1, 6],
+                    "mask": [False, True],
+                    "logprobs": [-0.5],
+                    "advantages": [9.0],
+                },
+                {
+                    "parent": 1,
+                    "message": {"role": "user", "content": "s"},
+                    "token_ids": [8, 9],
+                    "mask": [False, False],
+                },
+                {
+                    "parent": 2,
+                    "message": {"role": "assistant", "content": "t"},
+                    "sampled": True,
+                    "token_ids": [7, 7],
+                    "mask": [True, True],
+                    "logprobs": [-0.5, -0.25],
+                },
+            ],
+        }
+    ],
+}
+
+
+def traced(tmp_path: Path, *, newline: str = "\n", **columns: Any) -> Traced:
+    """A log as a reader makes it of two episodes, its credit, and the file."""
+    path = tmp_path / "traces.jsonl"
+    path.write_bytes((json.dumps(PLAIN) + newline + ODD + newline).encode())
+    steps = [
+        ("tr-0", 0, 0.5, 1, [5, 1], [6]),
+        ("tr-0", 1, -2.0, 1, [5, 1, 6, 8, 9], [7, 7]),
+        ("tr-1", 0, 0.1, 2, [5, 1], [6, 7]),
+    ]
+    rows = [
+        step_row(trajectory, step, advantage, source_file=str(path), source_line=line,
+                 prompt_ids=prompt, response_ids=response, **columns)
+        for trajectory, step, advantage, line, prompt, response in steps
+    ]  # fmt: skip
+    log, credit = made(rows)
+    return log, credit, path
+
+
+def without(text: str) -> str:
+    """A line without what `advantages` of nodes hold."""
+    return re.sub(r',\s?"advantages":\s?\[[-0-9., e]*\]', "", text)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_all_but_the_advantages_is_equal_byte_by_byte(tmp_path: Path, newline: str):
+    log, credit, source = traced(tmp_path, newline=newline)
+    get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    before = source.read_bytes().decode().split("\n")
+    after = (tmp_path / "out" / "traces.jsonl").read_bytes().decode().split("\n")
+    assert [without(line) for line in after] == [without(line) for line in before]
+    assert after[1] == before[1].replace(
+        '"logprobs":[-0.5,-1e-3]', '"logprobs":[-0.5,-1e-3],"advantages":[0.1, 0.1]'
+    )
+    nodes = json.loads(after[0])["traces"][0]["nodes"]
+    assert [node.get("advantages") for node in nodes] == [None, [0.5], None, [-2.0, -2.0]]
+
+
+def test_traces_that_are_not_in_the_batch_get_zeros(tmp_path: Path):
+    log, credit, _ = traced(tmp_path)
+    other = pl.when(pl.col("trajectory_id") == "tr-0").then(pl.lit("out")).alias("excluded")
+    manifest = get("prime-rl")(log.with_columns(other), credit, PROVENANCE, tmp_path / "out")
+    assert manifest.dropped["excluded_trajectories"]["trajectories"] == 1
+    first = (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[0]
+    nodes = json.loads(first)["traces"][0]["nodes"]
+    assert [node.get("advantages") for node in nodes] == [None, [0.0], None, [0.0, 0.0]]
+
+
+def test_a_weight_is_multiplied_in(tmp_path: Path):
+    log, credit, _ = traced(tmp_path)
+    get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out", weight="inverse_length")
+    first = (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[0]
+    # Two trained steps: 0.5 / 2 and -2 / 2.
+    nodes = json.loads(first)["traces"][0]["nodes"]
+    assert [node.get("advantages") for node in nodes] == [None, [0.25], None, [-1.0, -1.0]]
+
+
+def test_traces_that_are_gone_or_were_changed_are_refused(tmp_path: Path):
+    log, credit, source = traced(tmp_path)
+    changed = source.read_text().replace('"token_ids": [7, 7]', '"token_ids": [7, 4]')
+    source.write_text(changed)
+    with pytest.raises(ParameterError, match=r"other tokens than the log: .*'tr-0' step 1"):
+        get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    source.write_text(changed.splitlines()[1] + "\n")
+    with pytest.raises(ParameterError, match=r"2 steps of the log are no sampled node.*'tr-0'"):
+        get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    source.write_text('{"id": 1}\n')
+    with pytest.raises(ParameterError, match="no episode of verifiers: it has no traces"):
+        get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    source.unlink()
+    with pytest.raises(MissingInputError, match="are not there"):
+        get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    with pytest.raises(MissingInputError, match="does not say which"):
+        get("prime-rl")(log.drop("source_file"), credit, PROVENANCE, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_agents_that_are_not_trained_are_not_touched(tmp_path: Path):
+    log, credit, source = traced(tmp_path)
+    judge = ODD.replace('"tr-1"', '"judge"').replace('"trainable":true', '"trainable":false')
+    source.write_text(source.read_text() + judge + "\n")
+    get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    assert (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[2] == judge
+
+
+def test_the_sample_traces_come_back_with_other_advantages(shared: Path, tmp_path: Path):
+    source = shared / "samples" / "prime_traces.jsonl"
+    numbers = {f"t{number}": number for number in range(4)}
+    number = pl.col("trajectory_id").replace_strict(numbers, return_dtype=pl.Int64)
+    canonical = pl.read_parquet(shared / "samples" / "canonical_steps.parquet").with_columns(
+        pl.format("tr-{}", number).alias("trajectory_id"),
+        source_file=pl.lit(str(source)),
+        source_line=number + 1,
+    )
+    credit = canonical.select(*STEP, advantage=2 * pl.col("grpo_adv"), excluded=pl.lit(None))
+    log, _ = made(canonical.drop("episode_reward").with_columns(advantage=1.0).to_dicts())
+    credit = credit.cast({"step_index": pl.Int32, "excluded": pl.String})
+    get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    text = (tmp_path / "out" / "traces.jsonl").read_text()
+    assert text.replace("1.732048", "0.866024").replace("-1.732048", "-0.866024") == (
+        source.read_text()
+    )
+
+
+def test_a_member_is_spliced_in_or_replaced():
+    text = ' {"a" : [1, {"b": 2}], "c":"}\\""}'
+    start = text.index("{")
+    assert [name for name, _, _ in members(text, start)] == ["a", "c"]
+    array = member(text, start, "a")
+    assert array is not None
+    assert [text[i] for i in elements(text, array)] == ["1", "{"]
+    assert member(text, start, "z") is None
+    inner = text.index("{", start + 1)
+    changes = [with_member(text, start, "c", "0"), with_member(text, inner, "d", "[]")]
+    assert applied(text, changes) == ' {"a" : [1, {"b": 2, "d": []}], "c":0}'

@@ -1,0 +1,454 @@
+"""Each target's files, read by plain code and not by the target's own reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_exporters import PROVENANCE, logs, made, step_row, token_log
+
+from workbench.errors import ArtefactError, MissingInputError, ParameterError
+from workbench.exporters import Manifest, get, read_manifest, targets
+from workbench.exporters.folder import MANIFEST, _entry
+from workbench.exporters.manifest import TURN_OFF
+from workbench.schema import validate
+
+TOKENS = ("datasets", "rllm", "skyrl", "slime", "tinker", "trl", "verl", "weighted-batch")
+DATA = {
+    "datasets": "dataset.parquet",
+    "rllm": "episodes.jsonl",
+    "skyrl": "generator_output.json",
+    "slime": "samples.jsonl",
+    "tinker": "datums.jsonl",
+    "trl": "rollout_samples.jsonl",
+    "verl": "verl_batch.npz",
+    "weighted-batch": "weighted_batch.parquet",
+}
+LOADERS = {"skyrl", "slime", "tinker", "trl", "verl"}
+Log = tuple[pl.DataFrame, pl.DataFrame]
+
+
+def write(target: str, log: Log, directory: Path, **options: Any) -> Manifest:
+    return get(target)(*log, PROVENANCE, directory, **options)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+Pairs = Iterator[tuple[int, float]]
+
+
+def _tinker(path: Path) -> Pairs:
+    for row in lines(path):
+        inputs = row["loss_fn_inputs"]
+        assert len(row["model_input"]) == len(inputs["target_tokens"])
+        yield from zip(inputs["target_tokens"], inputs["advantages"], strict=True)
+
+
+def _trl(path: Path) -> Pairs:
+    for row in lines(path):
+        for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True):
+            yield token, mask * row["advantage"]
+
+
+def _verl(path: Path) -> Pairs:
+    with path.open("rb") as opened, np.load(opened) as file:
+        tokens, scores = (file[name].ravel().tolist() for name in ("responses", "rm_scores"))
+    yield from zip(tokens, scores, strict=True)
+
+
+def _skyrl(path: Path) -> Pairs:
+    whole = json.loads(path.read_text())
+    for ids, rewards in zip(whole["response_ids"], whole["rewards"], strict=True):
+        yield from zip(ids, rewards, strict=True)
+
+
+def _slime(path: Path) -> Pairs:
+    for row, credit in zip(lines(path), lines(path.parent / "advantages.jsonl"), strict=True):
+        assert row["index"] == credit["index"]
+        yield from zip(row["tokens"][-row["response_length"] :], credit["advantages"], strict=True)
+
+
+def _rllm(path: Path) -> Pairs:
+    for episode in lines(path):
+        for step in episode["trajectories"][0]["steps"]:
+            yield from zip(step["response_ids"], step["advantage"], strict=True)
+
+
+def _datasets(path: Path) -> Pairs:
+    for row in pq.read_table(path).to_pylist():
+        for token, label in zip(row["input_ids"], row["labels"], strict=True):
+            yield token, row["weight"] if label == token else 0.0
+
+
+def _weighted_batch(path: Path) -> Pairs:
+    for row in pq.read_table(path).to_pylist():
+        yield from zip(row["input_ids"], row["advantages"], strict=True)
+
+
+def credited(target: str, folder: Path) -> list[tuple[int, float]]:
+    """Each token that a trainer trains on, or could, with its advantage, row by row."""
+    read = globals()[f"_{target.replace('-', '_')}"]
+    return list(read(folder / DATA[target]))
+
+
+def test_there_is_a_target_for_each_trainer_that_says_what_to_switch_off():
+    own = {target.layout.trainer for target in targets().values()} - {None}
+    assert own <= set(TURN_OFF)
+    assert set(targets()) == {*TOKENS, "prime-rl"}
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_a_single_advantage_lands_on_its_own_tokens(tmp_path: Path, target: str):
+    # t0 step 1 has the tokens 5 and 6; every token of the log has another id, but for the step
+    # before, which stands in the prompt.
+    log, credit = token_log()
+    only = (pl.col("trajectory_id") == "t0") & (pl.col("step_index") == 1)
+    credit = credit.with_columns(pl.when(only).then(3.0).otherwise(0.0).alias("advantage"))
+    write(target, (log, credit), tmp_path / "out")
+    found = credited(target, tmp_path / "out")
+    assert {token for token, value in found if value} == {5, 6}
+    assert sorted(pair for pair in found if pair[1]) == [(5, 3.0), (6, 3.0)]
+
+
+def shared_log(shared: Path) -> Log:
+    log = validate(pl.read_parquet(shared / "samples" / "canonical_steps.parquet")).log
+    log = log.with_columns(policy_version=pl.lit(11, dtype=pl.Int64))
+    golden = pl.DataFrame(json.loads((shared / "samples" / "golden.json").read_text()))
+    credit = golden.select(
+        "group_id",
+        "trajectory_id",
+        pl.col("step_index").cast(pl.Int32),
+        advantage=pl.col("grpo_adv") + pl.col("gigpo_step_adv_mean_norm"),
+        excluded=pl.lit(None, dtype=pl.String),
+    )
+    return log, credit
+
+
+def test_the_tinker_sample_comes_out(shared: Path, tmp_path: Path):
+    write("tinker", shared_log(shared), tmp_path / "out")
+    expected = lines(shared / "samples" / "exports" / "tinker_datums.jsonl")
+    for row, sample in zip(lines(tmp_path / "out" / DATA["tinker"]), expected, strict=True):
+        assert row | {"meta": sample["meta"]} == sample
+        assert sample["meta"].items() <= row["meta"].items()
+
+
+def test_the_trl_sample_comes_out(shared: Path, tmp_path: Path):
+    write("trl", shared_log(shared), tmp_path / "out")
+    expected = lines(shared / "samples" / "exports" / "trl_async_rollout_samples.jsonl")
+    assert lines(tmp_path / "out" / DATA["trl"]) == expected
+
+
+def test_the_verl_sample_comes_out(shared: Path, tmp_path: Path):
+    write("verl", shared_log(shared), tmp_path / "out")
+    found = np.load(tmp_path / "out" / DATA["verl"])
+    expected = np.load(shared / "samples" / "exports" / "verl_batch.npz")
+    assert set(expected.files) <= set(found.files)
+    for name in expected.files:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+        assert found[name].dtype == expected[name].dtype
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, target: str):
+    for name in ("a", "b"):
+        write(target, token_log(), tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=logs(),
+    weight=st.sampled_from(["none", "inverse_length"]),
+    unit=st.sampled_from([None, "step"]),
+)
+def test_every_group_pulls_as_hard_whatever_the_target(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, Any]],
+    weight: str,
+    unit: str | None,
+):
+    """What is read back is what was written (save checks that), and it is the same credit."""
+    log = made(rows, response_mask=pl.List(pl.Int8))
+    folder = tmp_path_factory.mktemp("export")
+    try:
+        canonical = get("weighted-batch").assemble(*log, PROVENANCE, weight=weight, unit=unit)
+    except MissingInputError:
+        return
+    refused: list[str] = []
+    for target in set(TOKENS) - {"weighted-batch"}:
+        options = {"positive_only": False} if target == "datasets" else {}
+        options |= {"unit": unit} if unit in get(target).units else {}
+        try:
+            batch = get(target).assemble(*log, PROVENANCE, weight=weight, **options)
+        except (MissingInputError, ParameterError) as error:
+            refused.append(str(error))
+            continue
+        get(target).save(batch, folder / target)
+        if canonical.worth.pulling:
+            mine, other = (
+                w.groups.filter(pl.col("share") > 0) for w in (batch.worth, canonical.worth)
+            )
+            mine, other = (g.sort("group_id").select("group_id", "share") for g in (mine, other))
+            assert mine["group_id"].equals(other["group_id"])
+            np.testing.assert_allclose(mine["share"], other["share"], rtol=1e-5)
+            assert batch.worth.effective_steps == pytest.approx(
+                canonical.worth.effective_steps, rel=1e-5
+            )
+        assert get(target).load(folder / target).height == batch.rows.height
+    reasons = ("anything to train on", "begin with a trained", "does not have: group")
+    assert all(any(reason in text for reason in reasons) for text in refused)
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_damage_is_found(tmp_path: Path, target: str):
+    write(target, token_log(), tmp_path / "out")
+    path = tmp_path / "out" / DATA[target]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ArtefactError, match="is not the file that"):
+        get(target).load(tmp_path / "out")
+    # Even where a faulty tool wrote the digest anew.
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    manifest["files"][path.name] = _entry(path)
+    (tmp_path / "out" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ArtefactError):
+        get(target).load(tmp_path / "out")
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_an_interrupted_export_never_looks_finished(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.exporters.base.require_equal", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, token_log(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_reads_back_otherwise_is_refused_with_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trained = "workbench.exporters.trl.trained_advantage"
+    monkeypatch.setattr(trained, lambda rows: pl.Series([0.5, -2.0, 9.0], dtype=pl.Float32))
+    with pytest.raises(
+        ArtefactError, match=r"advantages was written as .*row 2 \(trajectory 't1'\)"
+    ):
+        write("trl", token_log(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", sorted(LOADERS))
+def test_a_loader_is_taken_along_and_has_its_digest(tmp_path: Path, target: str):
+    manifest = write(target, token_log(), tmp_path / "out")
+    name = f"workbench_{target}.py"
+    assert name in read_manifest(tmp_path / "out").files
+    assert list(manifest.turn_off) == [get(target).layout.trainer]
+    if name in manifest.turn_off[get(target).layout.trainer]:
+        assert (tmp_path / "out" / name).is_file()
+
+
+def test_skyrl_knows_the_steps_of_a_trajectory_by_its_repetition(tmp_path: Path):
+    write("skyrl", token_log(), tmp_path / "out", unit="step")
+    whole = json.loads((tmp_path / "out" / DATA["skyrl"]).read_text())
+    assert [entry["repetition_id"] for entry in whole["trajectory_ids"]] == [0, 0, 1]
+    assert whole["is_last_step"] == [False, True, True]
+
+
+def test_a_weight_is_multiplied_into_the_advantages(tmp_path: Path):
+    manifest = write("tinker", token_log(), tmp_path / "out", weight="inverse_length")
+    assert manifest.weight["multiplies"] == "the advantages"
+    # t0 has two trained steps: 0.5 / 2 and -2 / 2.
+    found = dict(pair for pair in credited("tinker", tmp_path / "out") if pair[1])
+    assert found == {3: 0.25, 5: -1.0, 6: -1.0, 8: 0.25}
+
+
+def test_rows_that_train_nothing_are_left_out_and_counted(tmp_path: Path):
+    log, credit = token_log()
+    masked = log.with_columns(gradient_mask=pl.col("trajectory_id") == "t0")
+    manifest = write("verl", (masked, credit), tmp_path / "out")
+    assert manifest.counts["rows_without_training"] == 1
+    assert manifest.counts["rows"] == 1
+    nothing = log.with_columns(gradient_mask=False)
+    with pytest.raises(MissingInputError, match="none of the 2 rows has anything to train on"):
+        write("verl", (nothing, credit), tmp_path / "none")
+
+
+def test_a_sequence_that_begins_with_a_trained_token_is_refused(tmp_path: Path):
+    log = made([step_row("t", 0, 1.0, prompt_ids=[], response_ids=[3, 4])])
+    for target in ("tinker", "verl"):
+        with pytest.raises(ParameterError, match=r"begin with a trained token.*trajectory 't'"):
+            write(target, log, tmp_path / target)
+    assert write("weighted-batch", log, tmp_path / "whole").counts["rows"] == 1
+
+
+def test_units_that_a_trainer_does_not_take_are_refused(tmp_path: Path):
+    for target in ("datasets", "rllm"):
+        with pytest.raises(ParameterError, match=rf"{target}: unit must be one of \['step'\]"):
+            write(target, token_log(), tmp_path / "out", unit="trajectory")
+
+
+def test_log_probabilities_that_some_rows_lack_are_left_out_where_all_must_have_them(
+    tmp_path: Path,
+):
+    rows = [
+        step_row("t0", 0, prompt_ids=[1], response_ids=[2], response_logprobs=[-0.5]),
+        step_row("t1", 0, prompt_ids=[1], response_ids=[2], response_logprobs=None),
+    ]
+    log = made(rows)
+    assert write("verl", log, tmp_path / "verl").checks["logprobs_present"] is False
+    assert "rollout_log_probs" not in np.load(tmp_path / "verl" / DATA["verl"]).files
+    write("skyrl", log, tmp_path / "skyrl")
+    assert json.loads((tmp_path / "skyrl" / DATA["skyrl"]).read_text())["rollout_logprobs"] is None
+    write("trl", log, tmp_path / "trl")
+    found = [row["old_log_probs"] for row in lines(tmp_path / "trl" / DATA["trl"])]
+    assert found == [[0.0, -0.5], None]
+
+
+def test_steps_of_a_dataset_are_those_with_positive_credit_unless_all_are_asked_for(tmp_path: Path):
+    manifest = write("datasets", token_log(), tmp_path / "positive")
+    rows = pq.read_table(tmp_path / "positive" / DATA["datasets"]).to_pylist()
+    assert [(row["trajectory_id"], row["weight"]) for row in rows] == [("t0", 0.5), ("t1", 0.25)]
+    assert rows[0]["labels"] == [-100, -100, 3]
+    assert manifest.counts["not_positive"] == 1
+    write("datasets", token_log(), tmp_path / "all", positive_only=False)
+    rows = pq.read_table(tmp_path / "all" / DATA["datasets"]).to_pylist()
+    assert [row["weight"] for row in rows] == [0.5, -2.0, 0.25]
+
+
+def test_messages_of_a_dataset_are_prompt_and_completion(tmp_path: Path):
+    log = made([step_row("t", 0, 0.5), step_row("t", 1, 2.0)])
+    write("datasets", log, tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / DATA["datasets"]).to_pylist()
+    assert [len(row["prompt"]) for row in rows] == [1, 3]
+    assert rows[1]["completion"] == [{"role": "assistant", "content": "do 1"}]
+    assert [row["weight"] for row in rows] == [0.5, 2.0]
+
+
+def several(**columns: Any) -> Log:
+    """Advantages 0.5, -2, 0.25 and 0 in three groups of tasks a, a and b."""
+    values = {"g": ("a", [0.5, -2.0]), "h": ("a", [0.25]), "i": ("b", [0.0])}
+    return made([
+        step_row(f"{group}/t", step, value, group=group, task=task, **columns)
+        for group, (task, advantages) in values.items()
+        for step, value in enumerate(advantages)
+    ])  # fmt: skip
+
+
+def test_only_the_groups_or_tasks_that_were_asked_for(tmp_path: Path):
+    manifest = write("weighted-batch", several(), tmp_path / "a", groups=["h", "i"])
+    assert manifest.counts["groups"] == 2
+    assert manifest.dropped["not_selected"] == {"groups": 1, "trajectories": 1, "steps": 2}
+    manifest = write("weighted-batch", several(), tmp_path / "b", tasks=["a"], groups=["g", "i"])
+    assert (manifest.counts["groups"], manifest.counts["steps"]) == (1, 2)
+    with pytest.raises(
+        ParameterError, match=r"no group 'z'; it has 3, the first \['g', 'h', 'i'\]"
+    ):
+        write("weighted-batch", several(), tmp_path / "c", groups=["g", "z"])
+    with pytest.raises(ParameterError, match="no task 'z'"):
+        write("weighted-batch", several(), tmp_path / "c", tasks=["z"])
+    log, credit = several()
+    with pytest.raises(ParameterError, match="no column 'task'"):
+        write("weighted-batch", (log.drop("task"), credit), tmp_path / "c", tasks=["a"])
+    with pytest.raises(MissingInputError, match="'not_selected': 3"):
+        write("weighted-batch", several(), tmp_path / "c", tasks=["b"], groups=["g"])
+
+
+def trained(target: str, log: Log, **options: Any) -> tuple[Any, list[list[float]]]:
+    batch = get(target).assemble(*log, PROVENANCE, **options)
+    pairs = batch.rows.select("step_advantages", "step_mask").iter_rows()
+    return batch.manifest.counts, [
+        [value for value, mask in zip(values, masks, strict=True) if mask]
+        for values, masks in pairs
+    ]
+
+
+def test_advantages_are_limited():
+    counts, found = trained("weighted-batch", several(), clip=0.4)
+    assert found == [pytest.approx([0.4, -0.4]), [0.25], [0.0]]
+    assert counts["clipped_steps"] == 2
+
+
+def test_only_the_largest_advantages_are_trained():
+    # ⌈0.5 · 4⌉ = 2 of |0.5|, |-2|, |0.25|, |0|.
+    counts, found = trained("weighted-batch", several(), top_share=0.5)
+    assert found == [[0.5, -2.0], [], []]
+    assert (counts["below_top_share"], counts["masked_steps"]) == (2, 2)
+    # ⌈0.51 · 4⌉ = 3.
+    assert trained("weighted-batch", several(), top_share=0.51)[1] == [[0.5, -2.0], [0.25], []]
+    # Limited to 0.25, three are equally large: they are taken together.
+    counts, found = trained("weighted-batch", several(), top_share=0.25, clip=0.25)
+    assert found == [[0.25, -0.25], [0.25], []]
+    counts, found = trained("weighted-batch", several(), top_share=0.25, drop_zero_groups=True)
+    assert found == [[-2.0]]
+    assert counts["groups"] == 1
+
+
+def test_only_positive_advantages_are_trained():
+    counts, found = trained("weighted-batch", several(), positive_only=True, top_share=0.5)
+    # Of 0.5 and 0.25 the larger half.
+    assert found == [[0.5], [], []]
+    assert (counts["not_positive"], counts["below_top_share"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clip": 0.0}, r"clip must be in \(0.0, inf\)"),
+        ({"clip": float("nan")}, r"clip must be in \(0.0, inf\)"),
+        ({"clip": "1"}, "clip must be a float or null"),
+        ({"clip": True}, "clip must be a float or null"),
+        ({"top_share": 0}, r"top_share must be in \(0.0, 1.0\]"),
+        ({"top_share": 1.5}, "top_share must be in"),
+        ({"top_share": None}, "top_share must be a float"),
+        ({"groups": "g"}, "groups must be a list"),
+        ({"groups": []}, "at least one text"),
+        ({"tasks": [1]}, "tasks: must be a list of at least one text"),
+        ({"positive_only": 1}, "positive_only must be a bool"),
+        ({"tokenizer": 3}, "tokenizer must be a str or null"),
+        ({"unit": "token"}, "unit must be one of"),
+        ({"unit": []}, "unit must be one of"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(tmp_path: Path, options: Any, message: str):
+    with pytest.raises(ParameterError, match=message):
+        write("weighted-batch", several(), tmp_path / "out", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_bad_input_is_refused_with_its_row(tmp_path: Path, target: str):
+    log, credit = token_log()
+    last = pl.col("trajectory_id") == "t1"
+    nan = credit.with_columns(advantage=pl.when(last).then(float("nan")).otherwise("advantage"))
+    with pytest.raises(ParameterError, match=r"scored steps is NaN: .*trajectory 't1' step 0"):
+        write(target, (log, nan), tmp_path / "out")
+    long = log.with_columns(
+        response_mask=pl.when(last).then(pl.lit([1, 1], dtype=pl.List(pl.Int8)))
+    )
+    with pytest.raises(ParameterError, match=r"another length than response_ids.*'t1' step 0"):
+        write(target, (long, credit), tmp_path / "out")
+    with pytest.raises(MissingInputError, match="no trajectory is left to export"):
+        write(target, (log.with_columns(excluded=pl.lit("no")), credit), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_path: Path):
+    rows = [
+        step_row("t0", 0, prompt_ids=[1], response_ids=[2]),
+        step_row("t1", 0, prompt_ids=None, response_ids=None),
+    ]
+    manifest = write("verl", made(rows), tmp_path / "out")
+    assert manifest.dropped["no_token_ids"]["trajectories"] == 1

@@ -1,0 +1,149 @@
+"""Texts as the tokens that a policy would have seen, and logged tokens held against a tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import tiny_policy
+from test_exporters import PROVENANCE, made, message, step_row
+
+from workbench.errors import MissingInputError, ParameterError
+from workbench.exporters import get
+from workbench.exporters.tokenise import Tokenizer
+
+START, END = 2, 3  # <|im_start|>, <|im_end|>
+WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}
+
+
+def ids(text: str) -> list[int]:
+    return [WORD[word] for word in text.split()]
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_policy.tokenizer(tmp_path_factory.mktemp("tokenizer")))
+
+
+def text_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rows = [
+        step_row("t", 0, 0.5, **columns),
+        step_row("t", 1, -2.0, reward=1.0, **columns),
+    ]
+    texts = [("you see a drawer", "look drawer"), ("you see the key", "take key")]
+    for row, (observation, action) in zip(rows, texts, strict=True):
+        row |= {"observation": observation, "action": action}
+    return made(rows)
+
+
+def rows_of(
+    tmp_path: Path,
+    log: tuple[pl.DataFrame, pl.DataFrame],
+    target: str = "weighted-batch",
+    **options: Any,
+) -> tuple[Any, list[dict[str, Any]]]:
+    exporter = get(target)
+    manifest = exporter(*log, PROVENANCE, tmp_path / "out", **options)
+    return manifest, exporter.load(tmp_path / "out").to_dicts()
+
+
+def test_exactly_the_replies_and_their_ends_are_trained(tmp_path: Path, named: str):
+    manifest, (row,) = rows_of(tmp_path, text_log(), tokenizer=named)
+    expected = [
+        (START, 0), *((token, 0) for token in ids("user you see a drawer")), (END, 0),
+        (START, 0), (WORD["assistant"], 0), *((t, 1) for t in ids("look drawer")), (END, 1),
+        (START, 0), *((token, 0) for token in ids("user you see the key")), (END, 0),
+        (START, 0), (WORD["assistant"], 0), *((t, 1) for t in ids("take key")), (END, 1),
+    ]  # fmt: skip
+    assert list(zip(row["input_ids"], row["loss_mask"], strict=True)) == expected
+    assert [a for a, m in zip(row["advantages"], row["loss_mask"], strict=True) if m] == [
+        *[0.5] * 3, *[-2.0] * 3]  # fmt: skip
+    assert row["old_logprobs"] is None
+    assert manifest.tokens["from"] == "text"
+    assert manifest.tokens["tokenizer"] == manifest.tokenizer == named
+    assert len(manifest.tokens["vocabulary_sha256"]) == 64
+    assert manifest.tokens["drifting_steps"] == 0
+    assert manifest.checks["prefix_property"] is True
+    assert manifest.checks["logprobs_present"] is False
+
+
+def test_a_reply_that_was_cut_has_no_end(tmp_path: Path, named: str):
+    cut = step_row("t", 0, 1.0, finish_reason="length")
+    cut |= {"observation": "you see a key", "action": "take"}
+    _, (row,) = rows_of(tmp_path, made([cut]), tokenizer=named)
+    assert row["input_ids"][-1] == WORD["take"]
+    assert row["loss_mask"] == [0] * 9 + [1]
+
+
+def test_a_logged_prompt_is_what_the_policy_read(tmp_path: Path, named: str):
+    prompt = [message("system", "hold ."), message("user", "find the key")]
+    row = step_row("t", 0, 1.0, messages=json.dumps(prompt)) | {"action": "look"}
+    _, (out,) = rows_of(tmp_path, made([row]), tokenizer=named)
+    assert out["input_ids"] == [
+        START, *ids("system hold ."), END, START, *ids("user find the key"), END,
+        START, *ids("assistant look"), END,
+    ]  # fmt: skip
+
+
+def test_a_reply_that_the_tokenizer_cannot_say_is_counted(tmp_path: Path, named: str):
+    row = step_row("t", 0, 1.0) | {"observation": "you see", "action": "take zebra"}
+    manifest, (out,) = rows_of(tmp_path, made([row]), tokenizer=named)
+    assert out["input_ids"][-2] == WORD["<unk>"]
+    assert manifest.tokens["drifting_steps"] == 1
+
+
+@pytest.mark.parametrize("target", ["verl", "trl", "tinker", "skyrl", "rllm", "slime", "datasets"])
+def test_every_target_takes_a_tokenised_log(tmp_path: Path, named: str, target: str):
+    manifest, rows = rows_of(tmp_path, text_log(), target, tokenizer=named)
+    assert manifest.token_level
+    assert rows[0]["input_ids"][:6] == [START, *ids("user you see a drawer")]
+
+
+def test_a_log_of_texts_needs_a_tokenizer(tmp_path: Path):
+    with pytest.raises(MissingInputError, match=r"trajectory 't' step 0.*--tokenizer"):
+        rows_of(tmp_path, text_log(), "verl")
+    assert not (tmp_path / "out").exists()
+
+
+def test_tokenizers_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ParameterError, match="no tokenizer can be loaded from"):
+        rows_of(tmp_path, text_log(), tokenizer=str(tmp_path / "empty"))
+    plain = tiny_policy.tokenizer(tmp_path / "plain", template=None)
+    with pytest.raises(ParameterError, match="has no chat template"):
+        rows_of(tmp_path, text_log(), tokenizer=str(plain))
+    picky = tiny_policy.tokenizer(
+        tmp_path / "picky", template="{{ raise_exception('no user first') }}"
+    )
+    with pytest.raises(ParameterError, match=r"refuses a conversation of .*no user first"):
+        rows_of(tmp_path, text_log(), tokenizer=str(picky))
+    assert not (tmp_path / "out").exists()
+
+
+def token_log(response: list[int], **columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return made([step_row("t", 0, 1.0, prompt_ids=[4, 5], response_ids=response, **columns)])
+
+
+def test_logged_tokens_are_kept_and_held_against_the_tokenizer(tmp_path: Path, named: str):
+    log = token_log(ids("take key"), tokenizer=named)
+    manifest, (row,) = rows_of(tmp_path, log, tokenizer=named)
+    assert row["input_ids"] == [4, 5, *ids("take key")]
+    assert manifest.tokens["from"] == "log"
+    assert manifest.tokens["drifting_steps"] == 0
+
+
+def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, named: str):
+    with pytest.raises(ParameterError, match=r"are of 'other', not of .*trajectory 't' step 0"):
+        rows_of(tmp_path, token_log([4], tokenizer="other"), tokenizer=named)
+    with pytest.raises(ParameterError, match=r"are not among the \d+ .*trajectory 't' step 0"):
+        rows_of(tmp_path, token_log([4, 99_999]), tokenizer=named)
+
+
+def test_the_end_of_a_turn_is_what_the_template_puts_there(tmp_path: Path, named: str):
+    assert Tokenizer.load(named).end_of_turn == [END]
+    endless = tiny_policy.tokenizer(tmp_path / "endless", template="{{ messages[-1]['content'] }}")
+    assert Tokenizer.load(str(endless)).end_of_turn == []

@@ -1,0 +1,299 @@
+"""A scored log as the rows of a batch, with the manifest that says how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import MissingInputError, ParameterError
+from workbench.exporters.conversations import text_rows
+from workbench.exporters.lists import flat, nested
+from workbench.exporters.manifest import TURN_OFF, Manifest
+from workbench.exporters.options import WEIGHTS, Options
+from workbench.exporters.selection import Selection, counts, places, select
+from workbench.exporters.tokenise import Tokenizer, hold_against, tokenise
+from workbench.exporters.tokens import token_rows
+from workbench.exporters.worth import Worth, worth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a target asks of the rows that it is given.
+
+    Args:
+        format: What its folder holds, such as "workbench-weighted-batch".
+        version: Version of that format.
+        trainer: Key of `TURN_OFF`; None for a format that any trainer may read.
+        unit: What a row is where the user leaves it open.
+        tokens: Whether rows must be of token ids; otherwise a log of texts gives messages.
+        trained_only: Whether rows without a trained token are left out, and the weight is
+            multiplied into the advantages, because the trainer has no field for it.
+    """
+
+    format: str
+    version: int = 1
+    trainer: str | None = None
+    unit: str | None = None
+    tokens: bool = True
+    trained_only: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A batch before it is written.
+
+    Args:
+        rows: Columns of `batch.TOKEN_SCHEMA` (or `TEXT_SCHEMA`) and three more: step_index (the
+            row's last step), policy_version (the oldest; null where not logged) and truncated
+            (whether a limit cut the row's last step).
+        steps: The log's rows that are in it, in canonical order, with advantage and weight.
+        manifest: What the batch says of itself, without `files`.
+        worth: What it is worth to a trainer.
+    """
+
+    rows: pl.DataFrame
+    steps: pl.DataFrame
+    manifest: Manifest
+    worth: Worth
+
+
+def assemble(
+    log: pl.DataFrame,
+    credit: pl.DataFrame,
+    provenance: Mapping[str, Any],
+    layout: Layout,
+    options: Options,
+) -> Batch:
+    """Selects, weighs and lays out the steps of a scored log.
+
+    Args:
+        log: A validated step log.
+        credit: The credit of the same steps.
+        provenance: How the credit was made: "method" and "log".
+        layout: What the target asks for.
+        options: What the user asks for.
+
+    Raises:
+        ParameterError: An option cannot be, or a step breaks a rule of the batch.
+        MissingInputError: Nothing is left to export, or the target needs token ids.
+    """
+    selection = select(log, credit, options)
+    steps = selection.steps.with_columns(_weight(options.weight))
+    steps, record = _tokens(steps, selection, layout, options.tokenizer)
+    unit = options.unit or layout.unit
+    made = _text_batch if record["from"] is None else _token_batch
+    rows, entries = made(steps, unit)
+    if layout.trained_only:
+        rows, entries["counts"]["rows_without_training"] = _folded(rows)
+    value = worth(rows)
+    method = _method(provenance)
+    manifest = Manifest(
+        format=layout.format,
+        version=layout.version,
+        package_version=version("trajectory-workbench"),
+        source=dict(provenance.get("log", {})),
+        representation={name: provenance.get(name) for name in ("embedder", "state_text")},
+        policy=_policy(steps),
+        tokens=record,
+        token_level=record["from"] is not None,
+        weight={
+            "name": options.weight,
+            "value": WEIGHTS[options.weight],
+            "multiplies": "the advantages" if layout.trained_only else "the loss of each token",
+        },
+        options=options.recorded(),
+        input=selection.input,
+        dropped=selection.dropped,
+        counts=counts(steps) | _step_counts(selection) | _row_counts(rows) | entries.pop("counts"),
+        worth=value.summary(),
+        turn_off=TURN_OFF if layout.trainer is None else {layout.trainer: TURN_OFF[layout.trainer]},
+        **method,
+        **entries,
+    )
+    return Batch(rows=rows, steps=steps, manifest=manifest, worth=value)
+
+
+def _tokens(
+    steps: pl.DataFrame, selection: Selection, layout: Layout, name: str | None
+) -> tuple[pl.DataFrame, Mapping[str, Any]]:
+    """The steps, with token ids where there are any or shall be, and where those are from.
+
+    Raises:
+        MissingInputError: The target needs token ids, and there are none.
+    """
+    if name is not None:
+        tokenizer = Tokenizer.load(name)
+        made = (hold_against if selection.token_level else tokenise)(steps, tokenizer)
+        return made.steps, made.record
+    if selection.token_level:
+        return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}
+    if layout.tokens:
+        raise MissingInputError(
+            f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
+            f"{places(steps)}. Hint: `workbench export … --tokenizer` of the policy, or a "
+            "weighted-batch of messages"
+        )
+    return steps, {"from": None, "tokenizer": None, "drifting_steps": None}
+
+
+def _weight(name: str) -> pl.Expr:
+    if name == "none":
+        return pl.lit(1.0).alias("weight")
+    trained = pl.col("gradient_mask").sum().over("trajectory_id")
+    return pl.when(trained > 0).then(1 / trained).otherwise(0.0).alias("weight")
+
+
+def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Rows that train something, their weight multiplied into the advantages.
+
+    Raises:
+        ParameterError: A row begins with a trained token, which nothing predicts.
+        MissingInputError: No row trains anything.
+    """
+    if "input_ids" not in rows.columns:
+        mask, values = "step_mask", "step_advantages"
+    else:
+        mask, values = "loss_mask", "advantages"
+        first = rows.filter(pl.col(mask).list.first() == 1)
+        if not first.is_empty():
+            raise ParameterError(
+                f"{first.height} rows begin with a trained token, so that no token predicts it: "
+                f"{places(first)}. Hint: log the prompt's token ids too"
+            )
+    trained = rows[mask].list.contains(1)
+    kept = rows.filter(trained)
+    if kept.is_empty():
+        raise MissingInputError(f"none of the {rows.height} rows has anything to train on")
+    size = kept[values].list.len().to_numpy().astype(np.int64)
+    factors = np.repeat(kept["weight"].to_numpy(), size)
+    product = flat(kept[values]).to_numpy() * factors
+    kept = kept.with_columns(
+        nested(product.astype(np.float32), size, values),
+        pl.lit(1.0, dtype=pl.Float32).alias("weight"),
+    )
+    return kept, rows.height - kept.height
+
+
+def _token_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Rows of token ids, and what the manifest says of them."""
+    laid_out = token_rows(steps, unit=unit)
+    rows, as_steps = laid_out.rows, laid_out.trajectories_as_steps
+    whole = steps["trajectory_id"].n_unique() - as_steps
+    sampled = pl.col("response_ids").list.len() > 0
+    if "response_mask" in steps.columns:
+        sampled &= pl.col("response_mask").is_null() | pl.col("response_mask").list.contains(1)
+    return rows, {
+        "unit": "step" if unit == "step" or not whole else "mixed" if as_steps else "trajectory",
+        "tokenizer": _tokenizer(steps),
+        "advantage_scope": "per_token(step-broadcast)",
+        "counts": {
+            "steps_without_tokens": steps.filter(~sampled).height,
+            "trajectories_as_steps": as_steps,
+        },
+        "checks": {
+            "lengths_equal": True,
+            "masked_advantages_zero": True,
+            "prefix_property": laid_out.prefix_property,
+            "logprobs_present": rows["old_logprobs"].null_count() == 0,
+        },
+    }
+
+
+def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Rows of messages, and what the manifest says of them."""
+    unit = unit or "trajectory"
+    laid_out = text_rows(steps, unit=unit)
+    rows = laid_out.rows
+    return rows, {
+        "unit": unit,
+        "tokenizer": None,
+        "advantage_scope": "per_step(assistant message)",
+        "counts": {
+            "rows_from_messages": laid_out.from_messages,
+        },
+        "checks": {
+            "lengths_equal": True,
+            "masked_advantages_zero": True,
+            "prefix_property": None,
+            "logprobs_present": False,
+        },
+    }
+
+
+def _row_counts(rows: pl.DataFrame) -> dict[str, int]:
+    if "input_ids" in rows.columns:
+        mask = flat(rows["loss_mask"])
+        trained = int(mask.cast(pl.Int64).sum())
+        return {"rows": rows.height, "tokens": mask.len(), "trained_tokens": trained}
+    return {
+        "rows": rows.height,
+        "messages": int(rows["messages"].list.len().cast(pl.Int64).sum()),
+        "trained_steps": int(flat(rows["step_mask"]).cast(pl.Int64).sum()),
+    }
+
+
+def _step_counts(selection: Selection) -> dict[str, int]:
+    lengths = selection.steps.group_by("trajectory_id").len()["len"].to_list()
+    return {
+        "masked_steps": selection.steps.filter(~pl.col("gradient_mask")).height,
+        "not_positive": selection.not_positive,
+        "below_top_share": selection.below_top_share,
+        "clipped_steps": selection.clipped_steps,
+        "zero_advantage_groups": selection.zero_advantage_groups,
+        "shortest_trajectory": min(lengths),
+        "longest_trajectory": max(lengths),
+    }
+
+
+def _method(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The method, and those of its fields that say which deviation and which epsilon."""
+    method = dict(provenance.get("method", {}))
+    words = ("eps", "ddof", "std", "norm", "scale", "baseline")
+    fields = method.get("fields", {})
+    conventions = {
+        name: value for name, value in fields.items() if any(word in name for word in words)
+    }
+    return {"method": method, "conventions": conventions}
+
+
+def _policy(steps: pl.DataFrame) -> dict[str, Any]:
+    """Which policies acted, and how far the oldest was behind the optimiser."""
+
+    def distinct(name: str) -> list[Any]:
+        if name not in steps.columns:
+            return []
+        values: list[Any] = steps[name].drop_nulls().unique().sort().to_list()
+        return values
+
+    staleness = None
+    if {"train_step", "policy_version"} <= set(steps.columns):
+        staleness = steps.select((pl.col("train_step") - pl.col("policy_version")).max()).item()
+    return {
+        "models": distinct("model"),
+        "versions": distinct("policy_version"),
+        "train_steps": distinct("train_step"),
+        "max_staleness": staleness,
+    }
+
+
+def _tokenizer(steps: pl.DataFrame) -> str | None:
+    """The one tokenizer of the token ids.
+
+    Raises:
+        ParameterError: There are several.
+    """
+    if "tokenizer" not in steps.columns:
+        return None
+    names = steps["tokenizer"].drop_nulls().unique().sort().to_list()
+    if len(names) > 1:
+        other = steps.filter(pl.col("tokenizer") != steps["tokenizer"].drop_nulls()[0])
+        raise ParameterError(
+            f"the token ids are of {len(names)} tokenizers, {names[:3]}: {places(other)}. "
+            "Hint: export them apart"
+        )
+    return names[0] if names else None

@@ -1,0 +1,106 @@
+"""The options of an export: what goes into a batch, how it is laid out, how it is weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from workbench.errors import ParameterError, UnknownNameError
+from workbench.parameters import Parameterised, fields, parameter
+
+UNITS: Mapping[str | None, str] = {
+    None: "trajectories, and steps where prompts do not follow on",
+    "trajectory": "one row a trajectory",
+    "step": "one row a step, with all that led to it",
+}
+STEPS_ONLY: Mapping[str | None, str] = {
+    None: "steps, the only unit that this trainer takes",
+    "step": UNITS["step"],
+}
+WEIGHTS: Mapping[str, str] = {
+    "none": "1 everywhere",
+    "inverse_length": "1 / number of trained steps of the trajectory, 0 where there is none",
+}
+CHOICES: Mapping[str, Mapping[Any, str]] = {
+    "unit": UNITS,
+    "weight": WEIGHTS,
+    "drop_zero_groups": {
+        False: "keep every group",
+        True: "leave out groups in which no trained step has an advantage",
+    },
+    "positive_only": {
+        False: "train every step that has an advantage",
+        True: "rejection sampling: train only steps with an advantage above 0",
+    },
+}
+"""Option -> the values it can have, each with what it means, for those that have few."""
+
+
+def _texts(value: Sequence[Any]) -> None:
+    """Refuses a list that holds nothing, or anything but texts."""
+    if not value or not all(isinstance(entry, str) for entry in value):
+        raise ParameterError(f"must be a list of at least one text, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Parameterised):
+    """What every target can be told.
+
+    Args:
+        unit: What a row is; None for what suits the target.
+        weight: A key of `WEIGHTS`: a factor for the loss of each token of a trajectory.
+        drop_zero_groups: Leave out groups in which no trained step has an advantage.
+        positive_only: Train only steps with an advantage above 0; the others stay as context.
+        groups: Only these groups; None for all.
+        tasks: Only trajectories of these tasks (column `task`); None for all.
+        clip: Limit advantages to ±clip; None for no limit.
+        top_share: Train only this share of the steps, those with the largest |advantage|; steps
+            as large as the last of them are trained too. The others stay as context.
+        tokenizer: Hugging Face id or folder of a tokenizer. A log without token ids is tokenised
+            with it; the ids of any other log are held against it.
+        overwrite: Replace a finished export.
+
+    Raises:
+        ParameterError: A value is of the wrong type or out of range; all such are named.
+    """
+
+    unit: Literal["trajectory", "step"] | None = parameter(None, "what a row is")
+    weight: Literal["none", "inverse_length"] = parameter(
+        "none", "a factor for the loss of each token"
+    )
+    drop_zero_groups: bool = parameter(default=False, help="leave out groups without any advantage")
+    positive_only: bool = parameter(
+        default=False, help="train only steps with an advantage above 0"
+    )
+    groups: list[str] | None = parameter(None, "only these groups", parse=_texts)
+    tasks: list[str] | None = parameter(None, "only these tasks", parse=_texts)
+    clip: float | None = parameter(
+        None, "limit advantages to ± this", minimum=0.0, minimum_exclusive=True
+    )
+    top_share: float = parameter(
+        1.0,
+        "train only this share of the steps, the largest |advantage|",
+        minimum=0.0,
+        maximum=1.0,
+        minimum_exclusive=True,
+    )
+    tokenizer: str | None = parameter(None, "Hugging Face id or folder of a tokenizer")
+    overwrite: bool = parameter(default=False, help="replace a finished export")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Options:
+        """Options from names and values.
+
+        Raises:
+            ParameterError: An option that does not exist, or a value that it cannot have.
+        """
+        names = list(fields(cls))
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise ParameterError(str(UnknownNameError("export option", unknown[0], names)))
+        return cls(**values)
+
+    def recorded(self) -> dict[str, Any]:
+        """The options as a manifest keeps them: all that decides what is in the files."""
+        return {name: value for name, value in vars(self).items() if name != "overwrite"}

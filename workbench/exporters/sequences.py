@@ -1,0 +1,99 @@
+"""Rows of token ids as prompt and response, and as lines of JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import ArtefactError
+from workbench.exporters.lists import Array, Ints, flat, lengths, nested
+
+IDS, MASK, REALS = pl.List(pl.Int32), pl.List(pl.Int8), pl.List(pl.Float32)
+
+
+def split(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows cut before their first trained token, as most trainers take them.
+
+    Returns:
+        The rows' other columns with prompt_ids and, for what comes after, response_ids, loss_mask,
+        old_logprobs (null where the row has none) and advantages: a prompt has none of these.
+    """
+    cut = pl.col("loss_mask").list.arg_max()
+    names = {"input_ids": "response_ids"}
+    after = [
+        pl.col(name).list.slice(cut).alias(names.get(name, name))
+        for name in ("input_ids", "loss_mask", "old_logprobs", "advantages")
+    ]
+    prompt = pl.col("input_ids").list.head(cut).alias("prompt_ids")
+    return rows.with_columns(prompt, *after).drop("input_ids", "step_ids")
+
+
+def joined(parts: pl.DataFrame) -> pl.DataFrame:
+    """The inverse of `split` for the columns that there are."""
+    size = pl.col("prompt_ids").list.len()
+    columns = [pl.concat_list("prompt_ids", "response_ids").alias("input_ids")]
+    for name, dtype in (("loss_mask", MASK), ("old_logprobs", REALS), ("advantages", REALS)):
+        if name in parts.columns:
+            zeros = pl.lit(0, dtype=dtype.inner).repeat_by(size)
+            columns.append(pl.concat_list(zeros, pl.col(name)).cast(dtype).alias(name))
+    return parts.with_columns(columns).drop("prompt_ids", "response_ids")
+
+
+def trained_advantage(rows: pl.DataFrame) -> pl.Series:
+    """The advantage of the first trained token: that of all in a row of one step. (R,) float32."""
+    first = pl.col("loss_mask").list.arg_max()
+    return rows.select(pl.col("advantages").list.get(first)).to_series()
+
+
+def broadcast(value: pl.Series, mask: pl.Series) -> pl.Series:
+    """One value a row at the tokens where its mask is 1, 0 elsewhere. (R,) lists."""
+    size = lengths(mask)
+    spread = np.repeat(value.to_numpy(), size) * (flat(mask).to_numpy() == 1)
+    return nested(spread.astype(np.float32), size, "advantages")
+
+
+def padded(lists: pl.Series, width: int, dtype: type, *, left: bool = False) -> Array:
+    """Lists as rows of a matrix, filled up with 0. (R, width).
+
+    Args:
+        lists: None longer than `width`.
+        width: Number of columns.
+        dtype: Type of the matrix.
+        left: Fill up on the left.
+    """
+    size = lengths(lists)
+    matrix: Array = np.zeros((lists.len(), width), dtype=dtype)
+    matrix[placed(size, width, left=left)] = flat(lists).to_numpy()
+    return matrix
+
+
+def placed(size: Ints, width: int, *, left: bool = False) -> Array:
+    """Which cells of a padded matrix hold something, for rows so long. (R, width) bool."""
+    column = np.arange(width)
+    return column >= width - size[:, None] if left else column < size[:, None]
+
+
+def write_lines(rows: pl.DataFrame, path: Path) -> None:
+    """One JSON object a row; a float32 is written with as many digits as bring it back."""
+    rows.write_ndjson(path)
+
+
+def read_lines(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The rows of `write_lines`.
+
+    Raises:
+        ArtefactError: The file is not of these columns.
+    """
+    try:
+        rows = pl.read_ndjson(path, schema=dict(schema))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtefactError(f"{path} cannot be read: {error}") from error
+    for name in rows.columns:
+        if name not in ("old_logprobs", "old_log_probs", "rollout_log_probs", "model_version"):
+            missing = np.flatnonzero(rows[name].is_null().to_numpy())
+            if missing.size:
+                raise ArtefactError(f"{path}: {name} is missing in line {missing[0] + 1}")
+    return rows

@@ -1,0 +1,105 @@
+"""What a Harbor trial says of the trajectory that lies in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings
+from workbench.readers.jsonfiles import Record, json_object, objects
+from workbench.readers.rows import numbers, ones, text, token_ids
+from workbench.readers.scores import reward_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a trial's `result.json` says of its trajectory; without one only the id is known."""
+
+    name: str
+    task: str | None = None
+    result: Record | None = None
+
+
+def trial_of(path: Path, record: Record, findings: Findings) -> Trial:
+    """The trial that a trajectory belongs to: its `result.json` lies in a folder above."""
+    for folder in path.parents[:4]:
+        beside = folder / "result.json"
+        if beside.is_file():
+            result = json_object(beside, findings)
+            if result is None or not isinstance(result.get("trial_name"), str):
+                break
+            name, task = result["trial_name"], result.get("task_name")
+            # A trial of several steps has one trajectory a step, each in a folder of its own.
+            inner = path.parent.parent.relative_to(folder)
+            if inner.parts[:1] == ("steps",):
+                name = "/".join((name, *inner.parts[1:]))
+                result = _result_of_step(result, inner.name)
+            return Trial(name=name, task=task if isinstance(task, str) else None, result=result)
+    own = record.get("trajectory_id") or record.get("session_id")
+    findings.notice("no result.json lies above the trajectory: it has no reward", str(path))
+    return Trial(name=own if isinstance(own, str) else path.stem)
+
+
+def _result_of_step(result: Record, step: str) -> Record:
+    found = [item for item in objects(result.get("step_results")) if item.get("step_name") == step]
+    return found[0] if found else {}
+
+
+def report_trial_without_trajectory(path: Path, result: Record, findings: Findings) -> None:
+    """A trial's `result.json` holds no step; its trajectory is read where that lies."""
+    if next(path.parent.glob("**/trajectory*.json"), None) is None:
+        error = result.get("exception_info")
+        why = error.get("exception_type") if isinstance(error, dict) else None
+        rule = "the trial has no trajectory, so no step"
+        findings.drop("trajectory", rule, f"{path}" + f" ({why})" * bool(why))
+
+
+def with_rollout_details(
+    columns: Mapping[str, list[Any]], trial: Trial, findings: Findings, place: str
+) -> dict[str, list[Any]]:
+    """Token columns from `result.json`, where the steps have none: one turn there is one step."""
+    agent = (trial.result or {}).get("agent_result")
+    details = objects(agent.get("rollout_details")) if isinstance(agent, dict) else []
+    names = {
+        "prompt_ids": ("prompt_token_ids", token_ids),
+        "response_ids": ("completion_token_ids", token_ids),
+        "response_logprobs": ("logprobs", numbers),
+    }
+    if not details or any(value is not None for name in names for value in columns[name]):
+        return dict(columns)
+    read: dict[str, list[Any]] = {}
+    for name, (key, convert) in names.items():
+        given = details[0].get(key)
+        if not isinstance(given, list) or len(given) != len(columns[name]):
+            findings.notice(
+                f"rollout_details have no {key} for each step; they are not read", place
+            )
+            return dict(columns)
+        try:
+            read[name] = [convert(turn) for turn in given]
+        except ValueError as error:
+            findings.problem(key, str(error), place)
+            return dict(columns)
+    return {**columns, **read, "response_mask": [ones(ids) for ids in read["response_ids"]]}
+
+
+def outcome_of(
+    trial: Trial, told: str | None, findings: Findings, place: str
+) -> tuple[float | None, dict[str, float | None]]:
+    """The verifier's reward; none where the trial ended in an exception that voids it."""
+    verdict = (trial.result or {}).get("verifier_result")
+    rewards = verdict.get("rewards") if isinstance(verdict, dict) else None
+    if not isinstance(rewards, dict):
+        return None, {}
+    if (trial.result or {}).get("reward_valid") is False:
+        findings.notice("the verifier's reward counts as invalid and is not read", place)
+        return None, {}
+    return reward_of(rewards, told, findings, place)
+
+
+def exception_of(trial: Trial) -> str | None:
+    """The type of the exception that ended the trial, if one did."""
+    error = (trial.result or {}).get("exception_info")
+    return text(error.get("exception_type")) if isinstance(error, dict) else None

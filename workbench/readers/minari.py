@@ -1,0 +1,201 @@
+"""Minari datasets: a folder with `metadata.json` and the episodes in HDF5 or Arrow files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.errors import MissingDependencyError
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_object, leading_keys
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn, canonical_json
+from workbench.readers.rows import StepRows
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_DATA = "main_data.hdf5"
+_OPTIONS = "options/"  # what HDF5 keeps of options is flat
+_STEPS = ("actions", "rewards", "terminations", "truncations")
+
+
+@reader("minari", description="Minari datasets, HDF5 or Arrow")
+class Minari:
+    """Trajectories are episodes, grouped by their options or else by their seed.
+
+    Episodes without either are one group, which is said. Rewards are those of the steps. Text
+    stays text; other observations and actions become JSON, so only equal ones are equal states.
+    HDF5 needs the extra `minari`; Arrow does not. `source_line` is the step of the episode,
+    from 1, and `source_file` the file that holds it.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """An HDF5 file of episodes, or the metadata of a dataset in Arrow files."""
+        if head.startswith(_HDF5):
+            return b"episode_0" in head or path.with_name("metadata.json").is_file()
+        return {"total_episodes", "data_format"} <= leading_keys(head)
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The steps of all episodes; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "Minari datasets")
+        findings, rows = Findings(), StepRows()
+        for place, episode in _episodes(path, findings):
+            try:
+                _add(rows, episode, place, findings)
+            except ValueError as error:
+                findings.problem("episode", str(error), place)
+            if rows.is_full:
+                yield Part(frame=rows.frame(), findings=Findings(), done=0.5)
+                rows = StepRows()
+        yield Part(frame=rows.frame(), findings=findings)
+
+
+def _episodes(path: Path, findings: Findings) -> Iterator[tuple[str, Record]]:
+    with path.open("rb") as file:
+        is_hdf5 = file.read(len(_HDF5)) == _HDF5
+    if is_hdf5:
+        yield from _hdf5_episodes(path, findings)
+        return
+    metadata = json_object(path, findings) or {}
+    if metadata.get("data_format") == "hdf5":
+        if not path.with_name(_DATA).is_file():
+            findings.problem("file", f"{_DATA} does not lie beside the metadata", str(path))
+        return
+    yield from _arrow_episodes(path.parent, findings)
+
+
+def _hdf5_episodes(path: Path, findings: Findings) -> Iterator[tuple[str, Record]]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is HDF5, which needs h5py. Hint: pip install 'trajectory-workbench[minari]'"
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            names = [name for name in file if name.startswith("episode_")]
+            for name in sorted(names, key=lambda name: int(name.removeprefix("episode_"))):
+                group = file[name]
+                episode = {key: _hdf5_value(group[key]) for key in group if key != "infos"}
+                attributes = dict(group.attrs)
+                options = {
+                    key.removeprefix(_OPTIONS): value
+                    for key, value in attributes.items()
+                    if key.startswith(_OPTIONS)
+                }
+                told = {"seed": attributes.get("seed"), "options": options or None}
+                yield f"{path} {name}", {"name": name, **told, **episode}
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        findings.problem("file", f"cannot be read as HDF5 ({error})", str(path))
+
+
+def _hdf5_value(item: Any) -> Any:
+    """A dataset as it is, a group as a dict: spaces of several parts are kept as groups."""
+    if hasattr(item, "keys"):
+        return {key: _hdf5_value(item[key]) for key in item}
+    return item[()]
+
+
+def _arrow_episodes(folder: Path, findings: Findings) -> Iterator[tuple[str, Record]]:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    folders = [item for item in folder.iterdir() if item.is_dir() and item.name.isdecimal()]
+    for item in sorted(folders, key=lambda item: int(item.name)):
+        try:
+            table = ds.dataset(str(item), format="arrow", exclude_invalid_files=True).to_table()
+            metadata = json_object(item / "metadata.json", findings) or {}
+            columns: dict[str, Any] = {
+                name: table[name].to_pylist() for name in table.column_names if name != "infos"
+            }
+        except (pa.ArrowException, OSError) as error:
+            findings.problem("file", f"cannot be read as Arrow ({error})", str(item))
+            continue
+        count = len(columns.get("rewards", ())) - 1
+        # The last row holds only the observation that the episode ended with.
+        cut = {name: values[:count] for name, values in columns.items() if name in _STEPS}
+        yield str(item), {**metadata, "name": f"episode_{item.name}", **columns, **cut}
+
+
+def _add(rows: StepRows, episode: Record, place: str, findings: Findings) -> None:
+    missing = [name for name in ("observations", *_STEPS) if name not in episode]
+    if missing:
+        raise ValueError(f"lacks {missing}")
+    rewards = [float(value) for value in episode["rewards"]]
+    count = len(rewards)
+    actions, observations = (_values(episode[key]) for key in ("actions", "observations"))
+    if len(actions) != count or len(observations) != count + 1:
+        raise ValueError(
+            f"has {len(observations)} observations, {len(actions)} actions and {count} rewards; "
+            "expected one observation more than actions"
+        )
+    if not count:
+        findings.drop("episode", "has no step", place)
+        return
+    rows.add(
+        [
+            Turn(
+                observation=observations[at],
+                action=actions[at],
+                next_observation=observations[at + 1],
+                messages="[]",
+            )
+            for at in range(count)
+        ],
+        rewards=rewards,
+        fields={
+            "group_id": _group(episode, findings, place),
+            "trajectory_id": f"{_group(episode, findings, place)}/{episode['name']}",
+        },
+        step_fields={
+            "done": [bool(value) for value in episode["terminations"]],
+            "truncated": [bool(value) for value in episode["truncations"]],
+            "source_line": range(1, count + 1),
+        },
+    )
+
+
+def _group(episode: Record, findings: Findings, place: str) -> str:
+    options, seed = episode.get("options"), episode.get("seed")
+    if options is not None:
+        return f"options {_text(options)}"
+    if seed is not None:
+        return f"seed {_text(seed)}"
+    findings.notice("episodes with neither options nor seed are one group", place)
+    return "no seed"
+
+
+def _values(values: Any) -> list[str]:
+    """One text a step; the parts of a composed space are joined again."""
+    if isinstance(values, dict):
+        parts = {key: _values(part) for key, part in values.items()}
+        if not parts:
+            raise ValueError("has a space without parts")
+        count = len(next(iter(parts.values())))
+        return [
+            canonical_json({key: part[at] for key, part in parts.items()}) for at in range(count)
+        ]
+    return [_text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, str):
+        return value
+    return canonical_json(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """A value of numpy or Arrow as JSON has it."""
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,173 @@
+"""NeMo Gym rollouts: one rollout a line, in the items of the Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import turns
+from workbench.readers.rows import (
+    Converter,
+    StepRows,
+    checked_values,
+    identity,
+    number,
+    numbers,
+    ones,
+    token_ids,
+)
+
+_TOKENS: dict[str, Converter] = {
+    "prompt_token_ids": token_ids,
+    "generation_token_ids": token_ids,
+    "generation_log_probs": numbers,
+}
+_CALLS = {"function_call", "custom_tool_call"}
+_ANSWERS = {"function_call_output", "custom_tool_call_output"}
+
+
+@reader("nemo-gym", description="NeMo Gym rollouts JSONL")
+class NemoGym:
+    """Groups are tasks, trajectories rollouts, a step what one call of the model gave.
+
+    A call's items (reasoning, message, function calls) are adjacent in `response.output`; the
+    call ends with the item that carries token ids, or where something else follows. The items of
+    `responses_create_params.input` are the prompt: what the assistant says there is history, not
+    a step. The reward is the outcome, on the last step. Failed attempts, which lie in a file of
+    their own, are left out and stated.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Lines with the keys that NeMo Gym numbers its rollouts by, or its request."""
+        return any(
+            {"responses_create_params", "_ng_task_index"} & leading_keys(line)
+            for line in head.splitlines()[:3]
+        )
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "NeMo Gym rollouts")
+        findings, rows = Findings(), StepRows()
+        lines = json_lines(path, findings)
+        for line, record in lines:
+            _add(rows, record, line, findings, f"{path}:{line}")
+            if rows.is_full:
+                yield Part(frame=rows.frame(), findings=Findings(), done=lines.done)
+                rows = StepRows()
+        yield Part(frame=rows.frame(), findings=findings)
+
+
+def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
+    if record.get("_ng_failure_class") is not None:
+        rule = f"is a failed attempt ({record['_ng_failure_class']})"
+        findings.drop("rollout", rule, place)
+        return
+    converters = {"_ng_task_index": identity, "_ng_rollout_index": identity, "reward": number}
+    values = checked_values(record, converters, findings, place, optional={"reward"})
+    request, response = record.get("responses_create_params"), record.get("response")
+    if values is None:
+        return
+    if not isinstance(request, dict) or not isinstance(response, dict):
+        rule = "the record has no responses_create_params or no response"
+        findings.problem("response", rule, place)
+        return
+    try:
+        history, _ = _messages(_items(request.get("input"), "input"))
+        written, tokens = _messages(_items(response.get("output"), "output"))
+        first = len(history)
+        steps = turns([*history, *written], range(first, first + len(written)))
+        columns = _step_columns(tokens)
+    except ValueError as error:
+        findings.problem("response", str(error), place)
+        return
+    if not steps:
+        findings.drop("response", "holds nothing that the model wrote, so no step", place)
+        return
+    if any(message["role"] == "assistant" for message in history):
+        text = "what the assistant says in responses_create_params is history, not a step"
+        findings.notice(text, place)
+    agent, model = record.get("agent_ref"), response.get("model")
+    name = agent.get("name") if isinstance(agent, dict) else None
+    group = f"task-{values['_ng_task_index']}"
+    details = response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    rows.add(
+        steps,
+        line=line,
+        outcome=values["reward"],
+        fields={
+            "group_id": group,
+            "trajectory_id": f"{group}/{values['_ng_rollout_index']}",
+            "model": model if isinstance(model, str) and model else None,
+            "agent": name if isinstance(name, str) else None,
+        },
+        last_fields={"finish_reason": reason, "truncated": reason is not None},
+        step_fields=columns,
+    )
+
+
+def _items(value: Any, name: str) -> Sequence[Record]:
+    if isinstance(value, str):
+        return [{"type": "message", "role": "user", "content": value}]
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError(f"{name} is no list of items")
+    return value
+
+
+def _messages(items: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Items as chat messages, those of one model call joined; and each call's token fields."""
+    messages: list[Record] = []
+    tokens: list[Record] = []
+    is_open = False
+    for item in items:
+        kind, role = item.get("type") or "message", item.get("role")
+        if kind in _ANSWERS:
+            answer = {"role": "tool", "tool_call_id": item.get("call_id")}
+            messages.append({**answer, "content": item.get("output")})
+            is_open = False
+        elif kind == "message" and role != "assistant":
+            messages.append({"role": role, "content": item.get("content")})
+            is_open = False
+        else:
+            if not is_open or (kind == "message" and messages[-1].get("content")):
+                messages.append({"role": "assistant", "content": None, "tool_calls": []})
+                tokens.append({})
+            _join(messages[-1], item, kind)
+            tokens[-1] |= {key: item[key] for key in _TOKENS if item.get(key) is not None}
+            is_open = not tokens[-1]
+    return messages, tokens
+
+
+def _join(message: Record, item: Record, kind: str) -> None:
+    """Adds an item that the model wrote to the message of its call.
+
+    A call of a tool that the model's provider runs, such as `web_search_call`, is named by its
+    type.
+    """
+    if kind == "message":
+        message["content"] = item.get("content")
+    elif kind in _CALLS:
+        call: Record = {key: item[key] for key in ("name", "arguments", "input") if key in item}
+        message["tool_calls"].append({**call, "id": item.get("call_id")})
+    elif kind == "reasoning":
+        message["reasoning"] = item.get("summary") or item.get("content")
+    else:
+        own = {"type", "id", "status", *_TOKENS}
+        arguments = {key: value for key, value in item.items() if key not in own}
+        message["tool_calls"].append({"id": item.get("id"), "name": kind, "arguments": arguments})
+
+
+def _step_columns(tokens: Sequence[Record]) -> dict[str, list[Any]]:
+    values = [{key: convert(call.get(key)) for key, convert in _TOKENS.items()} for call in tokens]
+    ids = [value["generation_token_ids"] for value in values]
+    return {
+        "prompt_ids": [value["prompt_token_ids"] for value in values],
+        "response_ids": ids,
+        "response_mask": [ones(call) for call in ids],
+        "response_logprobs": [value["generation_log_probs"] for value in values],
+        "response_tokens": [None if call is None else len(call) for call in ids],
+    }

@@ -1,0 +1,127 @@
+"""What readers of trainers' files share: records into parts, ids out of content, keys that stay."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.columns import STEP_LOG, known
+from workbench.readers.base import Findings, Part
+from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.messages import canonical_json
+from workbench.readers.parquet import parquet_frames
+from workbench.readers.rows import StepRows
+
+_ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
+AddRecord = Callable[[StepRows, Record, int, Findings, str], None]
+"""Adds the steps of a record to the rows, or what is wrong with it to the findings.
+
+Its arguments: the rows, the record, its line, the findings, and its place in words.
+"""
+
+_LARGE = 2**31
+CUT = frozenset({"length", "max_length", "max_tokens"})
+"""Reasons for stopping that mean that a limit cut the generation."""
+
+
+def parts_of_lines(
+    path: Path, add: AddRecord, *, numbered: bool = False, notice: str = ""
+) -> Iterator[Part]:
+    """The steps of a JSONL file, part by part.
+
+    Args:
+        path: The file; one part of it at a time is in memory.
+        add: What to do with a record.
+        numbered: As in `Part`.
+        notice: What there is to know of a file that holds a step.
+    """
+    findings, rows, is_empty = Findings(), StepRows(), True
+    lines = json_lines(path, findings)
+    for line, record in lines:
+        add(rows, record, line, findings, f"{path}:{line}")
+        if rows.is_full:
+            yield _part(rows, findings, numbered=numbered, done=lines.done)
+            rows, is_empty = StepRows(), False
+    if notice and not (is_empty and rows.frame().is_empty()):
+        findings.notice(notice, str(path))
+    yield _part(rows, findings, numbered=numbered)
+
+
+def parts_of_rows(path: Path, add: AddRecord, *, numbered: bool = False) -> Iterator[Part]:
+    """The steps of a Parquet file of which a row is a record, part by part; likewise."""
+    findings, line = Findings(), 0
+    for frame in parquet_frames(path, findings):
+        rows = StepRows()
+        for record in frame.iter_rows(named=True):
+            line += 1
+            add(rows, record, line, findings, f"{path}:{line}")
+        yield _part(rows, findings, numbered=numbered)
+    yield _part(StepRows(), findings, numbered=numbered)
+
+
+def _part(rows: StepRows, findings: Findings, *, numbered: bool, done: float = 1.0) -> Part:
+    """The rows with the findings so far, which begin anew."""
+    said = Findings()
+    said.include(findings)
+    findings.clear()
+    frame = rows.frame()
+    return Part(frame=frame, findings=said, numbered=numbered and frame.height > 0, done=done)
+
+
+def digest(*values: Any) -> str:
+    """Twelve hexadecimal digits that tell values apart: the id of what has none."""
+    text = canonical_json(values).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def kept_fields(record: Mapping[str, Any], used: Collection[str]) -> dict[str, Any]:
+    """The scalar values of a record that no column takes, under names that no column has.
+
+    A key that is called like a column of the step log is kept as `record_<key>`.
+    """
+    return {
+        f"record_{key}" if known(key) or key in _ALIASES else key: value
+        for key, value in record.items()
+        if key not in used and not key.startswith("__") and not isinstance(value, list | dict)
+    }
+
+
+def step_of_name(path: Path, pattern: str) -> int | None:
+    """The training step that a trainer writes into the name of its file, where the records lack it.
+
+    Args:
+        path: The file.
+        pattern: Regular expression over its whole path with one group of digits.
+    """
+    match = re.search(pattern, path.as_posix())
+    return int(match.group(1)) if match else None
+
+
+def of_step(train_step: int | None, name: str) -> str:
+    """A group's id: what trained at one step is never joined with what trained at another."""
+    return name if train_step is None else f"step{train_step}/{name}"
+
+
+def is_cut(reason: str | None) -> bool | None:
+    """Whether a limit cut the generation; None where the reason is not known."""
+    return None if reason is None else reason in CUT
+
+
+def whole(value: Any) -> int | None:
+    """A JSON whole number of at most 31 bits, null as None.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("is not a whole number")
+    if not -_LARGE <= value < _LARGE:
+        raise ValueError(f"is {value}, which no count or step of a run is")
+    return value

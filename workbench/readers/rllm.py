@@ -1,0 +1,221 @@
+"""rLLM: one JSON file an episode, as its `EpisodeLogger` writes, or one episode a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_lines, json_object, leading_keys
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn, canonical_json, turns
+from workbench.readers.records import of_step, whole
+from workbench.readers.rows import (
+    StepRows,
+    checked_values,
+    identity,
+    number,
+    numbers,
+    text,
+    token_ids,
+    truth,
+)
+from workbench.readers.sniffing import first_record
+from workbench.readers.tokens import StepTokens, same_lengths, token_columns
+
+_CONVERTERS = {
+    "episode_id": identity,
+    "training_step": whole,
+    "is_correct": truth,
+    "termination_reason": text,
+}
+_SUM_WITHIN = 1e-6
+_LIMITS = frozenset(
+    {
+        "max_turns_exceeded",
+        "max_prompt_length_exceeded",
+        "max_response_length_exceeded",
+        "timeout",
+    }
+)
+
+
+@reader("rllm", description="rLLM episodes, one JSON file or one line each")
+class Rllm:
+    """Every trajectory of an episode is one, and its steps are the steps.
+
+    A group is one task at one training step, and one agent where an episode has several. Rewards
+    are those of the steps where they add up to the trajectory's, else that one is the outcome.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """An episode: its id and its trajectories."""
+        keys = leading_keys(head) | first_record(path, head).keys()
+        return "episode_id" in keys and bool(keys & {"trajectories", "task_hash", "is_correct"})
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all episodes; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "rLLM episodes")
+        findings, rows = Findings(), StepRows()
+        for line, episode in _episodes(path, findings):
+            _add(rows, episode, line, findings, f"{path}:{line}")
+        return Part(frame=rows.frame(), findings=findings)
+
+
+def _episodes(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+    """The one object of a file, over as many lines as it takes, or one a line."""
+    with path.open("rb") as file:
+        opening = file.readline()
+    if opening.rstrip() != b"{":
+        yield from json_lines(path, findings)
+    elif (episode := json_object(path, findings)) is not None:
+        yield 1, episode
+
+
+def _add(rows: StepRows, episode: Record, line: int, findings: Findings, place: str) -> None:
+    optional = ("training_step", "is_correct", "termination_reason")
+    values = checked_values(episode, _CONVERTERS, findings, place, optional=optional)
+    if values is None:
+        return
+    trajectories = episode.get("trajectories")
+    if not isinstance(trajectories, list):
+        findings.problem("trajectories", "is missing or no list", place)
+        return
+    if not trajectories:
+        findings.drop("trajectories", "the episode has none, so no step", place)
+    for at, trajectory in enumerate(trajectories):
+        where = place if len(trajectories) == 1 else f"{place} trajectory {at}"
+        try:
+            _add_trajectory(
+                rows, episode | values, trajectory, line=line, findings=findings, place=where
+            )
+        except ValueError as error:
+            findings.problem("trajectories", str(error), where)
+
+
+def _add_trajectory(
+    rows: StepRows,
+    episode: Record,
+    trajectory: Any,
+    *,
+    line: int,
+    findings: Findings,
+    place: str,
+) -> None:
+    steps = trajectory.get("steps") if isinstance(trajectory, dict) else None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise ValueError("a trajectory has no list of steps")
+    if not steps:
+        findings.drop("steps", "the trajectory has none", place)
+        return
+    step, episode_id = episode["training_step"], episode["episode_id"]
+    name = identity(trajectory.get("name")) or "agent"
+    uid = identity(trajectory.get("uid")) or name
+    task = episode_id.rpartition(":")[0] or identity(episode.get("task_hash")) or episode_id
+    outcome, rewards = _rewards(trajectory, steps, findings, place)
+    reason = episode["termination_reason"]
+    said = _answered([_turn(item) for item in steps])
+    rows.add(
+        said,
+        line=line,
+        outcome=outcome,
+        rewards=rewards,
+        fields={
+            "group_id": of_step(step, f"{task}/{name}"),
+            "trajectory_id": of_step(step, f"{episode_id}/{uid}"),
+            "train_step": step,
+            "success": episode["is_correct"],
+            "agent_id": name,
+            "task": _text(episode.get("task")) or None,
+            "metrics": episode.get("metrics") or None,
+        },
+        last_fields={"finish_reason": reason, "truncated": reason and reason.lower() in _LIMITS},
+        step_fields=token_columns([_tokens(item) for item in steps])
+        | {
+            "messages": [turn.messages or None for turn in said],
+            "done": [truth(item.get("done")) for item in steps],
+            "thought": [_text(item.get("thought")) or None for item in steps],
+            "logged_advantage": [_advantage(item) for item in steps],
+        },
+    )
+
+
+def _rewards(
+    trajectory: Record, steps: Sequence[Record], findings: Findings, place: str
+) -> tuple[float | None, list[float | None] | None]:
+    """The outcome, or the reward of each step."""
+    total = number(trajectory.get("reward"))
+    each = [number(item.get("reward")) for item in steps]
+    logged = [reward for reward in each if reward is not None]
+    if total is None:
+        return None, each if logged else None
+    if not any(logged) or not any(each[:-1]):
+        return total, None
+    if abs(sum(logged) - total) <= _SUM_WITHIN * max(1.0, abs(total)) and None not in each:
+        return None, each
+    text = "rewards of the steps do not add up to the trajectory's, which is taken"
+    findings.notice(text, place)
+    return total, None
+
+
+def _turn(step: Record) -> Turn:
+    """A step; what it does not say of itself is read off its chat.
+
+    Raises:
+        ValueError: Its chat is malformed.
+    """
+    chat = turns(step["chat_completions"]) if step.get("chat_completions") else []
+    last = chat[-1] if chat else None
+    observation, action = _text(step.get("observation")), _text(step.get("action"))
+    return Turn(
+        observation=observation or (last.observation if last else ""),
+        action=action or _text(step.get("model_response")) or (last.action if last else ""),
+        next_observation=None,
+        messages=last.messages if last else "",
+    )
+
+
+def _answered(steps: Sequence[Turn]) -> list[Turn]:
+    """The steps, each with the next one's observation as its answer."""
+    following = [*(step.observation for step in steps[1:]), None]
+    return [
+        Turn(
+            observation=step.observation,
+            action=step.action,
+            next_observation=answer,
+            messages=step.messages,
+        )
+        for step, answer in zip(steps, following, strict=True)
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def _tokens(step: Record) -> StepTokens:
+    response = token_ids(step.get("response_ids"))
+    if not response:
+        return StepTokens()
+    logprobs = numbers(step.get("logprobs")) or None
+    advantage = step.get("advantage")
+    advantages = numbers(advantage) if isinstance(advantage, list) else None
+    same_lengths({"logprobs": logprobs, "advantage": advantages}, len(response), "response ids")
+    return StepTokens(
+        prompt=token_ids(step.get("prompt_ids")),
+        response=response,
+        mask=[1] * len(response),
+        logprobs=logprobs,
+        advantages=advantages,
+    )
+
+
+def _advantage(step: Record) -> float | None:
+    """The one advantage of a step; None where it was logged a token, or not at all."""
+    advantage = step.get("advantage")
+    if isinstance(advantage, list):
+        return advantage[0] if advantage and len(set(advantage)) == 1 else None
+    return number(advantage)

@@ -1,0 +1,81 @@
+"""Which of a trajectory's scores is its reward, where a format keeps them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.errors import ParameterError
+from workbench.readers.base import Findings
+from workbench.readers.rows import number
+
+_WORDS = {
+    "c": 1.0, "i": 0.0, "p": 0.5, "n": 0.0, "yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0,
+}  # fmt: skip
+"""Inspect's letters for correct, incorrect, partial and no answer, and words that mean a truth."""
+
+
+def score_number(value: Any) -> float | None:
+    """A score as a number: letters and words by what they mean, text that is a number as that.
+
+    Anything else, such as other text or a list, is None; NaN stays NaN.
+    """
+    if isinstance(value, str):
+        if value.lower() in _WORDS:
+            return _WORDS[value.lower()]
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return number(value) if isinstance(value, bool | int | float) else None
+
+
+def flat_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores that are objects taken apart: `{"judge": {"style": 1}}` gives `judge.style`."""
+    flat: dict[str, Any] = {}
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": inner for key, inner in flat_scores(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def reward_of(
+    scores: Mapping[str, Any], told: str | None, findings: Findings, place: str
+) -> tuple[float | None, dict[str, float | None]]:
+    """The reward among scores by name, and the others as columns `aux_reward_<name>`.
+
+    The reward is the score that the mapping names; without one, the only score, or the one that
+    is called `reward`, or the first, which is then said.
+
+    Args:
+        scores: Name -> value, in the order of the file.
+        told: Name that the user mapped to the column `reward`.
+        findings: Gets a notice where a choice was made or a value is no number.
+        place: Where the scores stand.
+
+    Raises:
+        ParameterError: The mapping names a score that is not among these.
+    """
+    flat = flat_scores(scores)
+    if told is not None and flat and told not in flat:
+        raise ParameterError(
+            f"the column mapping names the score {told!r}, which {place} does not have; "
+            f"found {list(flat)}"
+        )
+    values = {name: score_number(value) for name, value in flat.items()}
+    for name, value in flat.items():
+        if value is not None and values[name] is None:
+            findings.notice(f"the score {name!r} is no number and is null", place)
+    if not values:
+        return None, {}
+    name = told or ("reward" if "reward" in values else next(iter(values)))
+    if told is None and len(values) > 1 and name != "reward":
+        findings.notice(
+            f"there are several scores and {name!r} is the reward; "
+            'choose another with --map: a JSON file with {"columns": {"reward": "…"}}',
+            place,
+        )
+    others = {f"aux_reward_{other}": value for other, value in values.items() if other != name}
+    return values[name], others

@@ -1,0 +1,174 @@
+"""SWE-agent trajectories: one `.traj` a run, with the verdicts in a file of the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_object, leading_keys
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn, canonical_json, content_text
+from workbench.readers.rows import StepRows
+
+_FOREIGN = {"prompt", "completion", "reward", "messages"}  # formats that keep a `trajectory` too
+_RESULTS = "results.json"
+_LIMITS = ("exit_cost", "exit_context", "exit_total_execution_time", "timeout")
+"""What the exit status of a run that a limit cut off holds."""
+
+
+@reader("swe-agent", description="SWE-agent .traj files", companions=(_RESULTS,))
+class SweAgent:
+    """Groups are instances, trajectories runs of them, steps the commands that the agent gave.
+
+    A step's observation is what the command before it gave; the first one is the last message of
+    the prompt. `action` is the command, and the whole response is in `messages`. The reward is 1
+    where `results.json` in a folder above lists the instance as resolved, 0 where it only lists
+    it as evaluated or lists no others, and null where the file is missing. The run is the
+    folder of that file, else the folder above the trajectory's. Attempts of one run are
+    trajectories of their own. `source_line` is the step, from 1.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """An object with a `trajectory`, or attempts, of actions and observations."""
+        keys = leading_keys(head)
+        named = bool({"trajectory", "attempts"} & keys) and not keys & _FOREIGN
+        return named and b'"action"' in head and b'"observation"' in head
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all attempts; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "SWE-agent trajectories")
+        findings, rows = Findings(), StepRows()
+        record = json_object(path, findings)
+        if record is not None:
+            run, resolved = _verdict(path, findings)
+            attempts = list(_attempts(record))
+            for number, attempt in enumerate(attempts):
+                name = f"{path.stem}/{run}" + f"/{number}" * (len(attempts) > 1)
+                place = f"{path}" + f" attempt {number}" * (len(attempts) > 1)
+                # The verdict is on what was submitted in the end, which no attempt alone is.
+                outcome = resolved if len(attempts) == 1 else None
+                _add(
+                    rows,
+                    attempt,
+                    findings,
+                    place,
+                    instance=path.stem,
+                    name=name,
+                    resolved=outcome,
+                )
+            if len(attempts) > 1:
+                findings.notice("attempts of one run are not judged one by one", str(path))
+        return Part(frame=rows.frame(), findings=findings)
+
+
+def _attempts(record: Record) -> Iterator[Record]:
+    attempts = record.get("attempts")
+    if isinstance(attempts, list) and attempts:
+        yield from (item for item in attempts if isinstance(item, dict))
+    else:
+        yield record
+
+
+def _verdict(path: Path, findings: Findings) -> tuple[str, bool | None]:
+    """The name of the run and whether it resolved its instance; None where nothing says so."""
+    for folder in (path.parent, path.parent.parent):
+        file = folder / _RESULTS
+        if not file.is_file():
+            continue
+        results = json_object(file, findings) or {}
+        lists = {
+            key.removesuffix("_ids"): value
+            for key, value in results.items()
+            if isinstance(value, list)
+        }
+        if "resolved" not in lists:
+            findings.problem("resolved_ids", "is missing or no list", str(file))
+            return folder.name, None
+        if path.stem in lists["resolved"]:
+            return folder.name, True
+        judged = [value for key, value in lists.items() if key in {"unresolved", "completed"}]
+        known = any(path.stem in value for value in judged) if judged else True
+        if not known:
+            findings.notice("the instance is not among those that were evaluated", str(path))
+        return folder.name, False if known else None
+    findings.notice(f"no {_RESULTS} lies beside or above it: it has no reward", str(path))
+    return path.parent.parent.name, None
+
+
+def _add(
+    rows: StepRows,
+    attempt: Record,
+    findings: Findings,
+    place: str,
+    *,
+    instance: str,
+    name: str,
+    resolved: bool | None,
+) -> None:
+    steps = attempt.get("trajectory")
+    if not isinstance(steps, list):
+        findings.problem("trajectory", "is missing or no list", place)
+        return
+    try:
+        observations = [
+            _first_observation(attempt, steps),
+            *(_text(s, "observation") for s in steps),
+        ]
+        turns = [
+            _turn(step, before, after)
+            for step, before, after in zip(steps, observations, observations[1:], strict=False)
+        ]
+    except ValueError as error:
+        findings.problem("trajectory", str(error), place)
+        return
+    if not turns:
+        findings.drop("trajectory", "is empty", place)
+        return
+    info = attempt.get("info")
+    status = info.get("exit_status") if isinstance(info, dict) else None
+    rows.add(
+        turns,
+        outcome=None if resolved is None else float(resolved),
+        fields={"group_id": instance, "trajectory_id": name, "success": resolved},
+        last_fields={
+            "finish_reason": status if isinstance(status, str) else None,
+            "truncated": isinstance(status, str) and any(limit in status for limit in _LIMITS),
+        },
+        step_fields={"source_line": range(1, len(turns) + 1)},
+    )
+
+
+def _turn(step: Record, before: str, after: str) -> Turn:
+    response = {"role": "assistant", "content": _text(step, "response") or _text(step, "action")}
+    return Turn(
+        observation=before,
+        action=_text(step, "action"),
+        next_observation=after,
+        messages=canonical_json([{"role": "user", "content": before}, response]),
+    )
+
+
+def _text(step: Any, key: str) -> str:
+    if not isinstance(step, dict):
+        raise ValueError("holds a step that is no object")
+    value = step.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"holds a step whose {key} is no text")
+    return value or ""
+
+
+def _first_observation(attempt: Record, steps: Sequence[Any]) -> str:
+    """The last thing that the agent was told before its first command."""
+    first = steps[0] if steps and isinstance(steps[0], dict) else {}
+    prompt = first.get("query") or first.get("messages") or attempt.get("history") or []
+    told = ""
+    for message in prompt if isinstance(prompt, list) else []:
+        if not isinstance(message, dict) or message.get("role") == "system":
+            continue
+        if message.get("role") == "assistant" and not message.get("is_demo"):
+            break
+        if message.get("role") != "assistant":
+            told = content_text(message.get("content"))
+    return told

@@ -1,0 +1,100 @@
+"""tinker-cookbook rollout summaries: rewards and lengths of each trajectory, without a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn
+from workbench.readers.rows import Converter, StepRows, checked_values, identity, number
+
+_KEYS = {"group_idx", "traj_idx", "sampling_client_step"}
+
+
+@reader("tinker", description="tinker-cookbook rollout summaries JSONL")
+class Tinker:
+    """Groups are an iteration's, trajectories and steps as numbered; the rewards are per step.
+
+    The group's reward of the whole trajectory (`final_reward`) is added to the last step. The
+    format holds no text: each observation is a placeholder that no other step has, so that no
+    two states count as equal, and actions are empty. `response_tokens` is the action's length.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Lines with the numbers of a group, a trajectory and a sampling client's step."""
+        return any(leading_keys(line) >= _KEYS for line in head.splitlines()[:3])
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all records; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "tinker-cookbook summaries")
+        findings, rows = Findings(), StepRows()
+        for line, record in json_lines(path, findings):
+            _add(rows, record, line, findings, f"{path}:{line}")
+        findings.notice("the format holds no text: observations are placeholders", str(path))
+        return Part(frame=rows.frame(), findings=findings)
+
+
+def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
+    converters: dict[str, Converter] = {
+        "split": identity,
+        "iteration": identity,
+        "group_idx": identity,
+        "traj_idx": identity,
+        "total_reward": number,
+        "final_reward": number,
+        "sampling_client_step": number,
+    }
+    optional = {"sampling_client_step", "total_reward", "final_reward"}
+    values = checked_values(record, converters, findings, place, optional=optional)
+    if values is None:
+        return
+    steps = record.get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        findings.problem("steps", "is missing or no list of objects", place)
+        return
+    if not steps:
+        findings.drop("steps", "are none", place)
+        return
+    wanted = {"reward": number, "ac_len": number}
+    read = [checked_values(step, wanted, findings, place, optional=wanted) for step in steps]
+    known = [step for step in read if step is not None]
+    if len(known) < len(steps):
+        return
+    rewards = [step["reward"] for step in known]
+    if rewards[-1] is not None:
+        rewards[-1] += values["final_reward"] or 0.0
+    group = f"{values['split']}-{values['iteration']}/{values['group_idx']}"
+    trajectory = f"{group}/{values['traj_idx']}"
+    version = values["sampling_client_step"]
+    rows.add(
+        [_turn(trajectory, at, len(steps)) for at in range(len(steps))],
+        line=line,
+        rewards=rewards,
+        fields={
+            "group_id": group,
+            "trajectory_id": trajectory,
+            "episode_reward": values["total_reward"],
+            "train_step": int(values["iteration"]),
+            "policy_version": None if version is None else int(version),
+        },
+        step_fields={
+            "response_tokens": [_whole(step["ac_len"]) for step in known],
+            "done": [bool(step.get("episode_done")) for step in steps],
+        },
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _turn(trajectory: str, at: int, count: int) -> Turn:
+    def placeholder(step: int) -> str:
+        return f"[not logged: {trajectory} step {step}]"
+
+    after: Any = placeholder(at + 1) if at + 1 < count else None
+    return Turn(observation=placeholder(at), action="", next_observation=after, messages="[]")

@@ -1,0 +1,152 @@
+"""A trace of verifiers v1 as a graph: messages, what stands above each, and their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.readers.jsonfiles import Record
+from workbench.readers.messages import Turn, action_text, canonical_json, observation_text, turns
+from workbench.readers.records import whole
+from workbench.readers.rows import token_ids
+from workbench.readers.tokens import StepTokens, mask, same_lengths, spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One message of a trace.
+
+    Args:
+        parent: Position of the message before it; None at a root.
+        owner: Position of the last sampled message above it; None where there is none.
+        new: Positions of the messages between `owner` and this one.
+        sequence: Tokens of all messages above it; None where one was not logged.
+    """
+
+    position: int
+    parent: int | None
+    owner: int | None
+    new: Sequence[int]
+    message: Record
+    sampled: bool
+    tokens: Sequence[int] | None
+    sequence: Sequence[int] | None
+    record: Record
+
+
+def nodes_of(given: Any) -> list[Node]:
+    """The messages of a trace with what stands above each.
+
+    Raises:
+        ValueError: One is malformed, or its parent does not stand before it.
+    """
+    if not isinstance(given, list):
+        raise ValueError("nodes is not a list")
+    turns([as_object(node).get("message") for node in given], ())  # refuses what is no message
+    nodes: list[Node] = []
+    for position, record in enumerate(given):
+        parent = whole(record.get("parent"))
+        if parent is not None and not 0 <= parent < position:
+            raise ValueError(f"the parent of node {position} is {parent}, not an earlier node")
+        above = None if parent is None else nodes[parent]
+        owner: int | None = None
+        new: list[int] = []
+        sequence: list[int] | None = []
+        if above is not None:
+            owner = above.position if above.sampled else above.owner
+            new = [] if above.sampled else [*above.new, above.position]
+            sequence = _joined(above.sequence, above.tokens)
+        nodes.append(
+            Node(
+                position=position,
+                parent=parent,
+                owner=owner,
+                new=new,
+                message=record["message"],
+                sampled=bool(record.get("sampled")),
+                tokens=token_ids(record.get("token_ids")) or None,
+                sequence=sequence,
+                record=record,
+            )
+        )
+    return nodes
+
+
+def _joined(before: Sequence[int] | None, own: Sequence[int] | None) -> list[int] | None:
+    return None if before is None or own is None else [*before, *own]
+
+
+def turn_of(node: Node, nodes: Sequence[Node]) -> Turn:
+    """A sampled message as a step: what is new to it on its own branch is the observation."""
+    new = [nodes[position].message for position in node.new]
+    return Turn(
+        observation=observation_text(new) if new else "",
+        action=action_text(node.message),
+        next_observation=_answer(node, nodes),
+        messages=canonical_json([*new, node.message]),
+    )
+
+
+def _answer(node: Node, nodes: Sequence[Node]) -> str | None:
+    """What the environment said after a step: to the next step of its branch, or to none."""
+    below = [other for other in nodes[node.position + 1 :] if other.owner == node.position]
+    following = next((other for other in below if other.sampled), below[-1] if below else None)
+    if following is None:
+        return None
+    seen = [*following.new, *([] if following.sampled else [following.position])]
+    return observation_text([nodes[position].message for position in seen]) if seen else None
+
+
+def tokens_of(node: Node) -> StepTokens:
+    """Token columns of a sampled message; its leading template tokens belong to the prompt."""
+    if node.tokens is None or node.sequence is None:
+        return StepTokens()
+    record, count = node.record, len(node.tokens)
+    sampled = mask(record.get("mask")) or []
+    same_lengths({f"mask of node {node.position}": sampled}, count, "tokens")
+    if not any(sampled):
+        return StepTokens()
+    first = sampled.index(1)
+    spreads = {
+        name: spread(record.get(name), sampled, f"{name} of node {node.position}")
+        for name in ("logprobs", "advantages")
+    }
+    return StepTokens(
+        prompt=[*node.sequence, *node.tokens[:first]],
+        response=node.tokens[first:],
+        mask=sampled[first:],
+        **{name: values and values[first:] for name, values in spreads.items()},
+    )
+
+
+def in_loss(nodes: Sequence[Node]) -> set[int]:
+    """Positions on a branch that is trained: not those of a compaction that led nowhere."""
+    links = [(node.position, objects_in(node.record.get("semantic_parents"))) for node in nodes]
+    resumed = {
+        node
+        for _, given in links
+        for link in given
+        if link.get("type") == "compaction" and isinstance(node := link.get("node"), int)
+    }
+    attempts = {
+        at for at, given in links if any(link.get("type") == "compaction_attempt" for link in given)
+    }
+    leaves = set(range(len(nodes))) - {node.parent for node in nodes}
+    kept: set[int] = set()
+    for leaf in leaves - (attempts - resumed):
+        at: int | None = leaf
+        while at is not None and at not in kept:
+            kept.add(at)
+            at = nodes[at].parent
+    return kept
+
+
+def as_object(value: Any) -> Record:
+    """A JSON object; one without keys for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: Any) -> list[Record]:
+    """The objects in a JSON list; none for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,131 @@
+"""verl rollout and validation dumps: one JSON object a rollout, the conversation as decoded text.
+
+Written by `trainer.rollout_data_dir` and `trainer.validation_data_dir`. The legacy trainer permutes
+the rows of a batch, so a group is the rollouts of one step with the same prompt and ground truth;
+the v1 trainer writes a key `uid` of `<group>_<session>_<output>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.decoded import PARSED, decoded_turns
+from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn
+from workbench.readers.records import digest, kept_fields, of_step, whole
+from workbench.readers.rows import StepRows, checked_values, number, text
+from workbench.readers.sniffing import first_record
+
+_KEYS = frozenset({"input", "output", "score", "step"})
+_USED = _KEYS | {"gts", "uid"}
+_CONVERTERS = {"input": text, "output": text, "score": number, "step": whole, "uid": text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Output:
+    """One row: all that one call of an agent loop wrote."""
+
+    line: int
+    index: int
+    turns: list[Turn]
+    score: float | None
+    fields: Mapping[str, Any]
+
+
+@reader("verl", description="verl rollout dump, legacy and v1 trainer, one rollout a line")
+class Verl:
+    """Steps are the assistant's turns in the decoded text; the score is the outcome.
+
+    With a `uid`, the outputs of a session are one trajectory; the score of the last one counts,
+    since the trainer copies it onto the others. Without one, trajectories are numbered in their
+    group. `acc`, where it is 0 or 1, is `success`.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """`input`, `output`, `score` and `step`, and nothing of verl-agent."""
+        record = first_record(path, head)
+        return record.keys() >= _KEYS and not is_of_verl_agent(record)
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "verl dumps")
+        findings, rows = Findings(), StepRows()
+        sessions: dict[str, list[_Output]] = {}
+        named = False
+        for line, record in json_lines(path, findings):
+            place = f"{path}:{line}"
+            output = _output(record, line, findings, place)
+            if output is None:
+                continue
+            key = output.fields["trajectory_id"]
+            named |= key is not None
+            sessions.setdefault(key or f"#{line}", []).append(output)
+        for outputs in sessions.values():
+            _add(rows, sorted(outputs, key=lambda output: output.index), findings, path)
+        if sessions:
+            findings.notice("turns are told apart by the role lines in decoded text", str(path))
+        return Part(frame=rows.frame(), findings=findings, numbered=bool(sessions) and not named)
+
+
+def is_of_verl_agent(record: Record) -> bool:
+    """Whether a row is one step of verl-agent rather than one rollout of verl."""
+    bare = "gts" not in record and "uid" not in record and "<action>" in str(record.get("output"))
+    return "traj_uid" in record or bare
+
+
+def _output(record: Record, line: int, findings: Findings, place: str) -> _Output | None:
+    optional = ("score", "uid", "step")
+    values = checked_values(record, _CONVERTERS, findings, place, optional=optional)
+    if values is None:
+        return None
+    group, session, index = _ids(values, record)
+    accuracy = record.get("acc")
+    group = of_step(values["step"], group)
+    return _Output(
+        line=line,
+        index=index,
+        turns=decoded_turns(values["input"], values["output"]),
+        score=values["score"],
+        fields={
+            "group_id": group,
+            "trajectory_id": session and f"{group}/{session}",
+            "train_step": values["step"],
+            "success": bool(accuracy) if accuracy in (0, 1) else None,
+            "reconstructed": PARSED,
+        }
+        | kept_fields(record, _USED),
+    )
+
+
+def _ids(values: Mapping[str, Any], record: Record) -> tuple[str, str | None, int]:
+    """Group, session and number of the output."""
+    uid = values["uid"]
+    if uid is None:
+        return digest(values["input"], record.get("gts")), None, 0
+    parts = uid.rsplit("_", 2)
+    if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal():
+        return parts[0], parts[1], int(parts[2])
+    return uid, "0", 0
+
+
+def _add(rows: StepRows, outputs: list[_Output], findings: Findings, path: Path) -> None:
+    places = [f"{path}:{output.line}" for output in outputs]
+    numbers = [output.index for output in outputs]
+    if numbers != list(range(len(outputs))):
+        rule = f"the outputs of a session are {numbers}, expected one of each from 0 on"
+        findings.problem("uid", rule, ", ".join(places))
+        return
+    last = outputs[-1]
+    lines = [output.line for output in outputs for _ in output.turns]
+    rows.add(
+        [turn for output in outputs for turn in output.turns],
+        line=last.line,
+        outcome=last.score,
+        fields=last.fields,
+        step_fields={"source_line": lines},
+    )
