@@ -22,7 +22,7 @@ from workbench.steps import Index, Real, Steps, Truth
     "c3",
     summary="mean return of the action − mean of the other actions tried in the same context",
     source="arXiv 2603.06859",
-    needs=("node_id",),
+    needs=("keys", "node_id"),
     dialects=(
         Dialect(
             name="reference",
@@ -38,12 +38,12 @@ class C3(Estimator):
         R_j = mean return of action j
         A_j = R_j − Σ_{k≠j} w_k R_k / Σ_{k≠j} w_k        over the actions k of the same context
 
-    A context is a node's parent, with the same role and the same observation: what was said before
-    is equal word for word. An action's returns are its replay_returns where the log has them (those
-    of its first step, since the rollouts that share a node share its replays), else the outcomes of
-    the rollouts below its node; w_k is how many there are. A log of plain rollouts
-    gets its nodes from shared prefixes (`workbench import --tree`): its contexts are the
-    pseudo-buckets of the paper, most of them at the first step.
+    A context is a node's parent, with the same role and the same state (the observation, or the
+    logged state_key): what was said before is equal word for word. An action's returns are its
+    replay_returns where the log has them (those of its first step, since the rollouts that share a
+    node share its replays), else the outcomes of the rollouts below its node; w_k is how many there
+    are. A log of plain rollouts gets its nodes from shared prefixes (`workbench import --tree`):
+    its contexts are the pseudo-buckets of the paper, most of them at the first step.
 
     Degenerate cases: a context with one action gives 0; equal returns give exactly 0.
 
@@ -76,7 +76,7 @@ class C3(Estimator):
             steps,
             tree.parent[tree.node],
             steps.column("role"),
-            steps.column("observation"),
+            space.state_key(),
         )
         score, returns = _node_returns(steps, space)
         contexts = int(context.max()) + 1
