@@ -263,6 +263,12 @@ def test_a_step_term_in_unscaled_rewards_is_found():
     assert "unscaled-step-term" in found(tenfold, "proxmo", success=success)
     scaled = {"reward_scale": 100.0}
     assert "unscaled-step-term" not in found(tenfold, "proxmo", scaled, success=success)
+    # Over its deviation the step term has no unit; without an episode term it outweighs nothing.
+    assert "unscaled-step-term" not in found(tenfold, "crbc", success=success)
+    assert "unscaled-step-term" in found(tenfold, "crbc", {"step_norm": "none"}, success=success)
+    assert "unscaled-step-term" not in found(tenfold, "soft-crbc", success=success)
+    both = {"episode_weight": 1.0}
+    assert "unscaled-step-term" in found(tenfold, "soft-crbc", both, success=success)
 
 
 def test_dead_groups_are_found_and_findings_come_first():

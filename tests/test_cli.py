@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import tiny_policy
 
 from workbench import cli
 from workbench.embed import SentenceEmbedder
+from workbench.store import read_credit
+from workbench.terminal import number
 
 ROOT = Path(__file__).parents[1]
 LOG = str(ROOT / "data" / "household.parquet")
@@ -624,6 +627,47 @@ def test_tune_recommends_and_writes_the_curve(run: Run):
     assert best["in_spreads"] == pytest.approx(best["value"] / found["similarity_spread"])
     assert f"recommended: {best['value']:.4g}" in out
     assert f"-p temperature={best['value']:.6g}" in out
+
+
+def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
+    asked = ["--embedder", "tfidf", "--state", "{actions} {observation}", "--last-actions", "1"]
+    code, out, _ = run("tune", LOG, "-m", "proxmo", "-p", "temperature=3", "-p", "gamma=1", *asked)
+    assert code == 0
+    chosen = re.search(r"recommended: (\S+)", out)
+    assert chosen
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
+    assert command[0] == "workbench"
+    assert run(*command[1:])[0] == 0
+    method = read_credit(Path("credit.parquet"))[1]
+    fields = method["method"]["fields"]
+    assert (f"{fields['temperature']:.4g}", fields["gamma"]) == (chosen[1], 1.0)
+    assert method["embedder"]["name"] == "tfidf"
+    assert method["state_text"] == {"template": "{actions} {observation}", "last_actions": 1}
+
+
+def test_an_import_without_a_usable_reward_does_not_lead_to_a_run(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    assert "next: workbench run" in run("import", log, "-o", "whole.parquet")[1]
+    rewardless = pl.read_parquet(log).with_columns(reward=pl.lit(None, dtype=pl.Float64))
+    rewardless.write_parquet(tmp_path / "rewardless.parquet")
+    out = run("import", tmp_path / "rewardless.parquet", "-o", "none.parquet")[1]
+    assert out.endswith("next: workbench facts none.parquet\n")
+
+
+def test_methods_can_be_named(run: Run):
+    code, out, _ = run("methods", "soft-crbc", "--json")
+    assert code == 0
+    assert list(json.loads(out)) == ["soft-crbc"]
+    assert run("methods", "grpo", "c3")[1].splitlines()[0].startswith("c3: ")
+    refused(run("methods", "gipgo"), "unknown method 'gipgo'", "did you mean 'gigpo'")
+
+
+def test_a_weight_of_zero_has_no_sign():
+    assert [number(-0.0), number(-0.5)] == ["0", "-0.5"]
+
+
+def test_the_lists_of_formats_are_not_cut(run: Run):
+    assert "…" not in run("formats")[1]
 
 
 def test_tune_refuses_a_method_that_has_nothing_to_tune(run: Run, tmp_path: Path):

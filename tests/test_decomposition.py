@@ -80,6 +80,12 @@ def test_where_role_and_round_go_together_they_share_what_they_explain():
     assert shares([("a", 0, 1.0), ("b", 1, 0.0)]) == pytest.approx([0.5, 0.5, 0.0, 0.0])
 
 
+def test_a_mean_that_rounding_leaves_of_zero_is_zero():
+    # 0.1 + 0.2 - 0.3 is 5.6e-17 in floating point.
+    rows: list[Row] = [("a", 0, 0.1), ("a", 0, 0.2), ("a", 0, -0.3), ("b", 0, 1e-9)]
+    assert decompose(*given_credit(rows)).roles["mean"].to_list() == [0.0, 1e-9]
+
+
 def test_unbalanced_cells_are_fitted_by_least_squares():
     # a/0 twice 1, b/0 0, a/1 3 and no b/1: three free means, so both factors fit all of it.
     # μ 5/4; total 2/16 + 25/16 + 49/16 = 76/16. Roles: a 5/3, b 0: 3 · (5/12)² + 25/16 = 2.0833.

@@ -159,6 +159,7 @@ def test_a_step_is_found_by_its_ids() -> None:
     ("trajectory_id", "step_index", "message"),
     [
         ("t9", 0, "no trajectory 't9' in the log; it has ['t0', 't1', 't2'] …"),
+        ("1", 0, "no trajectory '1' in the log; it has ['t1'] …"),
         ("t2", 3, "trajectory 't2' has steps 0 to 2, not 3"),
         ("t2", -1, "trajectory 't2' has steps 0 to 2, not -1"),
         ("t0", 0, "trajectory 't0' is excluded: reward is null at step 1"),

@@ -178,10 +178,13 @@ def _between(centred: Real, factor: Index, levels: int) -> float:
 
 def _summary(steps: pl.DataFrame, factors: list[str]) -> pl.DataFrame:
     value = pl.col("advantage")
+    mean = value.mean()
+    # What rounding leaves of a sum that is 0 would be shown, and would order the blocks.
+    mean = pl.when(mean.abs() > EQUAL * value.abs().max()).then(mean).otherwise(0.0)
     total = (steps["advantage"] ** 2).sum()
     summary = steps.group_by(factors, maintain_order=True).agg(
         pl.len().alias("steps"),
-        value.mean().alias("mean"),
+        mean.alias("mean"),
         value.std().alias("std"),
         (value**2).sum().alias("share"),
     )

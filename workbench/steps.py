@@ -162,7 +162,9 @@ class Steps:
             pl.col("trajectory_id") == trajectory_id
         )
         if in_trajectory.is_empty():
-            some = self.log["trajectory_id"].unique(maintain_order=True).head(3).to_list()
+            known = self.log["trajectory_id"].unique(maintain_order=True)
+            alike = known.filter(known.str.contains(trajectory_id, literal=True))
+            some = (known if alike.is_empty() else alike).head(3).to_list()
             raise ParameterError(f"no trajectory {trajectory_id!r} in the log; it has {some} …")
         here = in_trajectory.filter(pl.col("step_index") == step_index)
         if here.is_empty():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.facts import Facts
     from workbench.keys.report import KeyReport
     from workbench.pipeline import RunResult
+    from workbench.state_text import StateText
 
 
 def table(
@@ -79,7 +80,8 @@ def number(value: Any) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    # Adding 0 takes the sign from -0.0, such as a term of weight 0 has.
+    return f"{value + 0.0:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def shortened(text: str, width: int) -> str:
@@ -162,18 +164,24 @@ def _in_short(facts: Facts) -> list[str]:
 
 def next_command(result: RunResult) -> str:
     """Explains the step on which the first and the last method differ most, as it was scored."""
-    from workbench.embed import DEFAULT_EMBEDDER
-
     method = result.export_method
     parts = ["workbench", "explain", str(result.log), "-m", method, "--step", _telling_step(result)]
-    for field, value in result.params.get(method, {}).items():
+    fields = result.params.get(method, {})
+    return shlex.join([*parts, *how_scored(fields, result.embedder, result.state_text)])
+
+
+def how_scored(fields: Mapping[str, Any], embedder: str, text: StateText) -> list[str]:
+    """The options that give a method these fields and this space; defaults are left away."""
+    from workbench.embed import DEFAULT_EMBEDDER
+
+    parts = []
+    for field, value in fields.items():
         parts += ["-p", f"{field}={value if isinstance(value, str) else json.dumps(value)}"]
-    text = result.state_text
     if text.template != "{observation}":
         parts += ["--state", text.template, "--last-actions", str(text.last_actions)]
-    if result.embedder != DEFAULT_EMBEDDER:
-        parts += ["--embedder", result.embedder]
-    return shlex.join(parts)
+    if embedder != DEFAULT_EMBEDDER:
+        parts += ["--embedder", embedder]
+    return parts
 
 
 def _telling_step(result: RunResult) -> str:

@@ -242,7 +242,10 @@ def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
     share = seen.value("step_share")
     reward = subject.log.facts.reward
     span = reward["maximum"] - reward["minimum"]
-    if share is None or share <= 0.75 or span <= 1.5:
+    # A step term over its own deviation has no unit, and one that stands alone outweighs nothing.
+    divided = getattr(subject.method, "step_norm", "none") != "none"
+    alone = getattr(subject.method, "episode_weight", 1.0) == 0.0
+    if share is None or share <= 0.75 or span <= 1.5 or divided or alone:
         return None
     return (
         f"Rewards span {span:g} and the step term is in their unit: its deviation is {share:.0%} "

@@ -127,15 +127,26 @@ def neighbours(
 
 
 @app.command()
-def methods(as_json: AsJson = False) -> None:
+def methods(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD…]", help="Which. [default: all]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the methods with their fields, dialects and sources."""
+    from workbench.errors import UnknownNameError
     from workbench.estimators import methods as registered
     from workbench.terminal import table
 
+    known = registered()
+    for name in names or ():
+        if name not in known:
+            raise UnknownNameError("method", name, known)
+    chosen = {name: method for name, method in known.items() if not names or name in names}
     if as_json:
-        print(as_json_text({name: method.to_dict() for name, method in registered().items()}))
+        print(as_json_text({name: method.to_dict() for name, method in chosen.items()}))
         return
-    for name, method in registered().items():
+    for name, method in chosen.items():
         print(f"{name}: {method.summary}\n  {method.source}")
         fields = method.to_dict()["fields"].items()
         rows = [{"field": f"  {key}", **_field_row(spec)} for key, spec in fields]

@@ -93,7 +93,9 @@ def import_files(
         print(sharing(log))
         with atomic_file(output) as temporary:
             log.write_parquet(temporary, compression="zstd")
-    print(f"wrote {output}\nnext: workbench run {output} -o work/")
+    scored = report.trajectories > sum(report.excluded.values())
+    command = f"run {output} -o work/" if scored else f"facts {output}"
+    print(f"wrote {output}\nnext: workbench {command}")
 
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
@@ -195,8 +197,9 @@ def formats() -> None:
     from workbench.terminal import table
 
     rows = [{"read": name, "what": entry.description} for name, entry in read_formats().items()]
-    print(table(rows), end="\n\n")
-    print(table([{"write": name, "what": to.description} for name, to in targets().items()]))
+    print(table(rows, width=120), end="\n\n")
+    rows = [{"write": name, "what": to.description} for name, to in targets().items()]
+    print(table(rows, width=120))
 
 
 @app.command()

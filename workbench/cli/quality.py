@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import named_credits, open_space, read, require_other, space_of
+from workbench.cli.inputs import (
+    named_credits,
+    open_space,
+    read,
+    require_other,
+    space_of,
+    state_text,
+)
 from workbench.cli.options import (
     AsJson,
     Cache,
@@ -167,12 +175,15 @@ def tune(
     Whole trajectories are held out, in groups of at least three: leaving out single steps lets a
     trajectory predict itself, and picks a far too cold or far too hot τ.
     """
+    from workbench.embed import DEFAULT_EMBEDDER
     from workbench.estimators import create
     from workbench.held_out import held_out
     from workbench.store import atomic_file
+    from workbench.terminal import how_scored
     from workbench.tuning import similarity_spread
 
-    made = create(method, field_values(params))
+    fields = field_values(params)
+    made = create(method, fields)
     require_other(output, [log])
     imported = read([log], format, mapping)
     with open_space(imported, embedder, state, last_actions, cache) as space:
@@ -184,10 +195,20 @@ def tune(
     if output is not None:
         with atomic_file(output) as temporary:
             found.curve(spread).write_parquet(temporary, compression="zstd")
-    print(as_json_text(result) if as_json else _tuned_text(result, log))
+    if as_json:
+        print(as_json_text(result))
+        return
+    print(_tuned_text(result))
+    if found.recommended is not None:
+        chosen = {**fields, found.field: float(f"{found.recommended:.6g}")}
+        how = how_scored(chosen, embedder or DEFAULT_EMBEDDER, state_text(state, last_actions))
+        read_as = ["--format", format] if format else []
+        read_as += ["--map", str(mapping)] if mapping else []
+        command = ["workbench", "score", log, "-m", method, *how, *read_as]
+        print(f"\nnext: {shlex.join([*command, '-o', 'credit.parquet'])}")
 
 
-def _tuned_text(result: Mapping[str, Any], log: str) -> str:
+def _tuned_text(result: Mapping[str, Any]) -> str:
     from workbench.terminal import number, table
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]
@@ -210,11 +231,4 @@ def _tuned_text(result: Mapping[str, Any], log: str) -> str:
     step = max(1, len(rows) // 10)
     shown = [r for k, r in enumerate(rows) if k % step == 0 or r["value"] in {chosen, now}]
     columns = [name for name in rows[0] if name != "plain_error"]
-    lines += ["", table(shown, columns)]
-    if chosen is not None:
-        field = result["field"]
-        lines.append(
-            f"\nnext: workbench score {log} -m {result['method']} -p {field}={chosen:.6g} "
-            "-o credit.parquet"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", table(shown, columns)])
