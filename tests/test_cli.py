@@ -666,6 +666,13 @@ def test_a_weight_of_zero_has_no_sign():
     assert [number(-0.0), number(-0.5)] == ["0", "-0.5"]
 
 
+def test_no_line_of_a_run_ends_in_a_blank(run: Run, tmp_path: Path):
+    # Both groups are live.
+    out = run("run", small(tmp_path / "log.parquet"), "--embedder", "tfidf", "-o", "work")[1]
+    assert "Dead groups" not in out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
 def test_the_lists_of_formats_are_not_cut(run: Run):
     assert "…" not in run("formats")[1]
 

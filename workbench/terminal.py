@@ -158,8 +158,9 @@ def _in_short(facts: Facts) -> list[str]:
         if kind != "live" and count
     )
     alone = facts.singleton_rate
-    share = "" if alone is None else f"{alone:.1%} of the states occur once in their group. "
-    return [facts.sentence(), share + (f"Dead groups: {dead}." if dead else "")]
+    said = [] if alone is None else [f"{alone:.1%} of the states occur once in their group."]
+    said += [f"Dead groups: {dead}."] if dead else []
+    return [facts.sentence(), " ".join(said)]
 
 
 def next_command(result: RunResult) -> str:
