@@ -207,6 +207,19 @@ def test_graphgpo_counts_hops_to_a_success():
     assert found.facts(3)["hops_after"] == 3.0
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.1])
+def test_graphgpo_gains_one_hop_at_most_outside_the_statistics_too(gamma: float):
+    # b counts nowhere, so x is three hops away by a's way; b's leap gains a hop, x = γ^0, not γ^-2.
+    way = [("x", "go", 0.0), ("y", "go", 0.0), ("z", "go", 1.0)]
+    rollouts: Described = {"g": {"a": way, "b": [("x", "leap", 1.0)], "c": [("x", "stay", 0.0)]}}
+    found = credit(
+        "graphgpo",
+        steps(rollouts, in_group_statistics=[True, True, True, False, True]),
+        gamma=gamma,
+    )
+    assert found.outputs["path_reward"] == pytest.approx([1.0, 1.0, 1.0, 1.0, gamma**2])
+
+
 def test_graphgpo_without_a_success_has_no_step_term():
     lost = steps(HALL, reward=0.0)
     assert (term("graphgpo", "step", lost) == 0.0).all()
