@@ -287,6 +287,24 @@ def test_soft_crbc_on_exact_keys_is_crbc(seed: int, truncated_as: str):
     assert soft[sure] == pytest.approx(advantage("crbc", of, **how)[sure], abs=1e-8)
 
 
+def test_soft_crbc_values_a_state_without_evidence_by_the_nearest_one_however_cold():
+    # At τ 1e-4 e^(similarity / τ) of any other state is no float beside a state's own. c is outside
+    # the statistics and its text nearer to a's, whose return it is expected to have.
+    rollouts: Described = {
+        "g": {
+            "a": [("a red door", "go", 1.0)],
+            "b": [("one green lamp", "go", 0.0)],
+            "c": [("a red gate", "go", 0.0)],
+        }
+    }
+    of = steps(rollouts, in_group_statistics=[True, True, False])
+    found = credit("soft-crbc", of, temperature=1e-4)
+    assert found.terms["step"].baseline == pytest.approx([1.0, 0.0, 1.0])
+    method, space = create("soft-crbc"), Space(of, embedder="tfidf")
+    ((_, held),) = method.held_out_baselines(of, space, method.target(of), np.ones(3), [1e-4])
+    assert held == pytest.approx([0.0, 1.0, 1.0])
+
+
 def test_soft_crbc_holds_out_a_rollout_as_if_it_counted_nowhere():
     of = Steps.from_log(random_log(np.random.default_rng(6), groups=2, rollouts=5))
     method, space = create("soft-crbc"), Space(of, embedder="tfidf")
