@@ -139,6 +139,14 @@ def advantages(log: pl.DataFrame, name: str, **params: object) -> pl.DataFrame:
     )
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_of_a_group_outside_all_statistics_can_be_explained(name: str):
+    found = credit(frame().with_columns(in_group_statistics=pl.col("group_id") != "g1"), name)
+    for step in range(len(found.steps)):
+        explanation = found.explain(step)
+        assert explanation.advantage == pytest.approx(sum(p.value for p in explanation.parts))
+
+
 def test_the_four_methods_are_registered():
     assert {"grpo", "rloo", "gigpo", "proxmo"} <= set(methods())
 
