@@ -63,6 +63,9 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenApp:
         test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         for key, value in (query or {}).items():
             test.query_params[key] = value
+        # Streamlit puts its script in the place of the main module, which a process that a later
+        # test starts would run.
+        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
         test.run()
         if page != "log":
             # AppTest.switch_page knows only pages that are files; ours are functions.
