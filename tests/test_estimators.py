@@ -139,6 +139,25 @@ def advantages(log: pl.DataFrame, name: str, **params: object) -> pl.DataFrame:
     )
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_of_a_group_outside_all_statistics_can_be_explained(name: str):
+    found = credit(frame().with_columns(in_group_statistics=pl.col("group_id") != "g1"), name)
+    for step in range(len(found.steps)):
+        explanation = found.explain(step)
+        assert explanation.advantage == pytest.approx(sum(p.value for p in explanation.parts))
+
+
+@pytest.mark.parametrize("name", ["salt", "ecpo-gate", "shuffled", "trajectory"])
+def test_a_method_made_from_another_has_its_notes_and_needs(name: str):
+    log = frame().with_columns(reward=pl.col("reward") * 0.7)
+    found = credit(log, name, of="proxmo")
+    assert found.notes == credit(log, "proxmo").notes
+    assert any("success is not defined" in note for note in found.notes)
+    assert "similarity" in create(name, {"of": "proxmo"}).needs()
+    with pytest.raises(ParameterError, match="of: unknown method 'prxmo'"):
+        create(name, {"of": "prxmo"})
+
+
 def test_the_four_methods_are_registered():
     assert {"grpo", "rloo", "gigpo", "proxmo"} <= set(methods())
 

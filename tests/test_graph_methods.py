@@ -207,6 +207,19 @@ def test_graphgpo_counts_hops_to_a_success():
     assert found.facts(3)["hops_after"] == 3.0
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.1])
+def test_graphgpo_gains_one_hop_at_most_outside_the_statistics_too(gamma: float):
+    # b counts nowhere, so x is three hops away by a's way; b's leap gains a hop, x = γ^0, not γ^-2.
+    way = [("x", "go", 0.0), ("y", "go", 0.0), ("z", "go", 1.0)]
+    rollouts: Described = {"g": {"a": way, "b": [("x", "leap", 1.0)], "c": [("x", "stay", 0.0)]}}
+    found = credit(
+        "graphgpo",
+        steps(rollouts, in_group_statistics=[True, True, True, False, True]),
+        gamma=gamma,
+    )
+    assert found.outputs["path_reward"] == pytest.approx([1.0, 1.0, 1.0, 1.0, gamma**2])
+
+
 def test_graphgpo_without_a_success_has_no_step_term():
     lost = steps(HALL, reward=0.0)
     assert (term("graphgpo", "step", lost) == 0.0).all()
@@ -272,6 +285,24 @@ def test_soft_crbc_on_exact_keys_is_crbc(seed: int, truncated_as: str):
     sure = known.pair_visits[known.pair] > 0
     assert sure.any()
     assert soft[sure] == pytest.approx(advantage("crbc", of, **how)[sure], abs=1e-8)
+
+
+def test_soft_crbc_values_a_state_without_evidence_by_the_nearest_one_however_cold():
+    # At τ 1e-4 e^(similarity / τ) of any other state is no float beside a state's own. c is outside
+    # the statistics and its text nearer to a's, whose return it is expected to have.
+    rollouts: Described = {
+        "g": {
+            "a": [("a red door", "go", 1.0)],
+            "b": [("one green lamp", "go", 0.0)],
+            "c": [("a red gate", "go", 0.0)],
+        }
+    }
+    of = steps(rollouts, in_group_statistics=[True, True, False])
+    found = credit("soft-crbc", of, temperature=1e-4)
+    assert found.terms["step"].baseline == pytest.approx([1.0, 0.0, 1.0])
+    method, space = create("soft-crbc"), Space(of, embedder="tfidf")
+    ((_, held),) = method.held_out_baselines(of, space, method.target(of), np.ones(3), [1e-4])
+    assert held == pytest.approx([0.0, 1.0, 1.0])
 
 
 def test_soft_crbc_holds_out_a_rollout_as_if_it_counted_nowhere():

@@ -248,6 +248,17 @@ def test_c3_weights_the_other_actions():
     assert advantage(frame, "c3", weight="actions")[3] == pytest.approx(-3 / 4)
 
 
+@pytest.mark.parametrize("baseline", ["others", "all"])
+def test_c3_compares_an_action_outside_the_statistics_with_those_inside(baseline: str):
+    # c counts nowhere: its 0 is compared with the 1 of the actions that do, equal as they are.
+    described: Described = {
+        "g": {"a": [("x", "1", 1.0)], "b": [("x", "2", 1.0)], "c": [("x", "3", 0.0)]}
+    }
+    frame = with_prefix_nodes(log(described, in_group_statistics=[True, True, False]))
+    assert advantage(frame, "c3", baseline=baseline) == [0.0, 0.0, -1.0]
+    assert advantage(frame, "c3", baseline=baseline, norm="std") == [0.0, 0.0, 0.0]
+
+
 def test_c3_contexts_differ_where_the_observation_does():
     described: Described = {"g": {"a": [("x", "1", 1.0)], "b": [("y", "2", 0.0)]}}
     assert advantage(with_prefix_nodes(log(described)), "c3") == [0.0, 0.0]

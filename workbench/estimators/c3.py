@@ -13,7 +13,7 @@ from workbench.estimators.credit import Peers, Term
 from workbench.estimators.replays import replay_means
 from workbench.keys import labels
 from workbench.parameters import parameter
-from workbench.returns import segment_constant, segment_first, segment_mean, segment_sum
+from workbench.returns import difference, segment_constant, segment_first, segment_mean, segment_sum
 from workbench.space import Space
 from workbench.steps import Index, Real, Steps, Truth
 
@@ -90,9 +90,12 @@ class C3(Estimator):
         total = segment_sum(weight * score, context, contexts)[context] - own * score
         baseline = np.where(rest > 0, total / np.where(rest > 0, rest, 1.0), score)
         constant = segment_constant(score, context, contexts, weight > 0)[context]
-        factor = np.where(constant, 0.0, 1.0)
+        inside = segment_sum(once, action, int(action.max()) + 1)[action] > 0
+        equal = (difference(score, baseline) == 0.0) | (constant & inside)
+        baseline = np.where(equal, score, baseline)
+        factor = np.ones(len(steps))
         if self.norm == "std":
-            factor *= self._scale(score - baseline, context, once, constant)
+            factor = self._scale(score - baseline, context, once, constant)
 
         def facts(step: int) -> dict[str, Any]:
             members = (context == context[step]) & (once > 0)
@@ -117,7 +120,7 @@ class C3(Estimator):
         contexts = int(context.max()) + 1
         centred = gain - segment_mean(gain, context, contexts, once)[context]
         variance = segment_mean(centred**2, context, contexts, once)[context]
-        return 1.0 / np.sqrt(np.where(constant, 1.0, variance + self.eps))
+        return np.where(constant, 0.0, 1.0 / np.sqrt(np.where(constant, 1.0, variance + self.eps)))
 
 
 def _node_returns(steps: Steps, space: Space) -> tuple[Real, Real]:

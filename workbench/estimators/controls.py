@@ -7,7 +7,7 @@ out of another credit; `return-to-go` has the discount and nothing else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from workbench.estimators.anchor import anchor_term
 from workbench.estimators.base import Estimator, create, estimator
 from workbench.estimators.credit import Term, no_peers
+from workbench.estimators.wrapper import Wrapper
 from workbench.parameters import parameter
 from workbench.returns import discounted_returns, segment_constant, segment_mean
 from workbench.space import Space
@@ -139,25 +140,13 @@ class ReturnToGo(Estimator):
         return {"step": anchor_term(steps.group, score, counted, norm="mean", eps=0.0, factor=1.0)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class OfAnotherCredit(Estimator):
-    """A control that is made from the credit of another method."""
-
-    of: str = parameter("gigpo", "the method, or method:dialect, whose credit is taken")
-
-    def needs(self) -> Sequence[str]:
-        """What the other method needs."""
-        return create(self.of).needs()
-
-
 @estimator(
     "shuffled",
     summary="another method's credit, its steps shuffled inside each trajectory",
     source="control",
-    needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class Shuffled(OfAnotherCredit):
+class Shuffled(Wrapper):
     """The same numbers in each trajectory, at the wrong steps.
 
         A_i = A'_π(i)        π a permutation of the trajectory's steps, A' the credit of `of`
@@ -197,10 +186,9 @@ def _moved(term: Term, source: Index) -> Term:
     "trajectory",
     summary="the mean of another method's credit over the trajectory, the same for every step",
     source="control",
-    needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class TrajectoryMean(OfAnotherCredit):
+class TrajectoryMean(Wrapper):
     """A credit without its placement: every step has its trajectory's mean.
 
         A_i = mean of A' over the steps of i's trajectory        A' the credit of `of`

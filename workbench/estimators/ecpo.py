@@ -206,9 +206,6 @@ class ECPOGate(PairWrapper):
     Source: arXiv 2606.05885, whose ablation has the gate alone.
     """
 
-    of: str = parameter(
-        "gigpo", "the method, or method:dialect, whose credit is taken", parse=create
-    )
     gamma: float = parameter(0.95, "γ, discount per step", minimum=0.0, maximum=1.0)
     visit_scale: float = parameter(
         4.0,

@@ -37,8 +37,8 @@ class GAGPO(StateMethod):
         δ_t  = r_t + γ V̂(s_{t+1}) − V̂(s_t)
         A_t  = δ_t + γλ A_{t+1},        then (A − mean_g A) / (std_g A + eps)
 
-    Degenerate cases: a group whose raw advantages are all equal gives exactly 0; so does a group
-    of one trajectory whose states never repeat under λ = 1.
+    Degenerate cases: a group whose raw advantages are all equal gives exactly 0; so does one in
+    which no state repeats, for every V̂ is then the return itself.
 
     **Conventions**: V̂ over every visit, the step's own included; standardised over the group's
     steps with ddof 1, eps 1e-6; no episode term, which the paper found to hurt; the invalid
@@ -92,9 +92,8 @@ class GAGPO(StateMethod):
 
         def peers(step: int) -> Peers:
             members = np.flatnonzero((steps.group == steps.group[step]) & (graph.weight > 0))
-            return Peers(
-                step=members, weight=np.full(len(members), 1.0 / len(members)), value=raw[members]
-            )
+            share = np.ones(len(members)) / max(len(members), 1)
+            return Peers(step=members, weight=share, value=raw[members])
 
         centre = Term(
             score=np.zeros_like(raw),

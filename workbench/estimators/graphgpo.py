@@ -64,7 +64,8 @@ class GraphGPO(ScaledMethod, StateMethod):
 
     **Conventions**: ddof 1 and eps 1e-6 in both terms, the step itself included; a failure's end is
     a state from which no success is reached; where success is not defined (see `proxmo`) a group
-    counts as without one; the invalid penalty is taken off x.
+    counts as without one; a step gains at most one hop, its own, even where its rollout is outside
+    the statistics and adds no transition; the invalid penalty is taken off x.
 
     **Differs from** the released code, which takes the log's `next_observation` as the state after
     a step, so that the end of a failure may be a state of another rollout, and the text "success"
@@ -132,7 +133,9 @@ class GraphGPO(ScaledMethod, StateMethod):
             won = success & defined[steps.trajectory_group]
             goal = last_steps(steps) & won[steps.trajectory]
         hops, after = _hops(state, following, goal, steps.counted, steps.group)
-        exponent = after if self.path_reward == "distance" else after - hops[state] + 1.0
+        # Only a step that is no evidence itself could seem to gain more than one hop.
+        gained = np.minimum(hops[state] - after, 1.0)
+        exponent = after if self.path_reward == "distance" else 1.0 - gained
         path = self.path_scale * self.gamma**exponent
         return state, hops, after, path - self.invalid_penalty * steps.invalid_action
 

@@ -48,6 +48,9 @@ class SALT(PairWrapper):
     Source: arXiv 2510.20022.
     """
 
+    of: str = parameter(
+        "grpo", "the method, or method:dialect, whose credit is taken", parse=create
+    )
     history: int = parameter(
         3, "h, how many pairs of state and action make an edge", minimum=1, maximum=1000
     )

@@ -64,9 +64,10 @@ class SoftCRBC(BackupMethod):
     the whole state; at 1 nothing does and Q, V are kernel means of Monte-Carlo returns. As τ → 0
     and ρ = 0 what is left is `crbc` on exact keys.
 
-    Degenerate cases: where near steps all took the same action Q is V and S is 0; groups whose
-    rewards are all 0 give exactly 0, as do equal rewards of groups whose rollouts have one step;
-    states without a word are equally near to all.
+    Degenerate cases: where near steps all took the same action Q is V and S is 0, as it is for a
+    step outside the statistics whose action was taken too far away for its weight to be a float;
+    groups whose rewards are all 0 give exactly 0, as do equal rewards of groups whose rollouts have
+    one step; states without a word are equally near to all.
 
     **Conventions**: all steps of the group are evidence, its own trajectory's included; rewards in
     units of one success; no episode term by default; GRPO's term as in `grpo`; the invalid penalty
@@ -123,7 +124,7 @@ class SoftCRBC(BackupMethod):
             baseline = np.zeros(len(steps))
             with threadpool_limits(limits=1, user_api="blas"):
                 for here, group in groups:
-                    near = replace(group, kernel=_kernel(group.kernel, temperature))
+                    near = replace(group, temperature=temperature)
                     baseline[here] = near.held_out(
                         steps.trajectory[here], self.continuation, self.trace
                     )
@@ -136,8 +137,7 @@ class SoftCRBC(BackupMethod):
         found = {name: np.zeros(len(steps)) for name in KernelValues.__dataclass_fields__}
         with threadpool_limits(limits=1, user_api="blas"):
             for here, group in groups:
-                near = replace(group, kernel=_kernel(group.kernel, self.temperature))
-                for name, values in near.closure(self.continuation, self.trace).items():
+                for name, values in group.closure(self.continuation, self.trace).items():
                     found[name][here] = values
         known = KernelValues(**found)
         gap = difference(known.quality, known.value)
@@ -180,7 +180,7 @@ class SoftCRBC(BackupMethod):
         }
 
     def _groups(self, steps: Steps, space: Space) -> tuple[Transitions, list[tuple[slice, _Group]]]:
-        """The transitions, and each group of them with similarities in place of a kernel."""
+        """The transitions, and each group of them."""
         similarity, action = space.similarity(), space.action_key(self.action_key)
         graph = transitions(
             steps,
@@ -195,7 +195,8 @@ class SoftCRBC(BackupMethod):
             start = int(similarity.states.start[number])
             following = graph.next_state[here]
             group = _Group(
-                kernel=similarity.block(number),
+                similarity=similarity.block(number),
+                temperature=self.temperature,
                 state=graph.state[here] - start,
                 following=np.where(following == END, END, following - start),
                 action=np.unique(action[here], return_inverse=True)[1],
@@ -207,17 +208,12 @@ class SoftCRBC(BackupMethod):
         return graph, groups
 
 
-def _kernel(similarity: Real, temperature: float) -> Real:
-    """e^(similarity / τ) of each row, its largest being 1. (n, n) float64."""
-    gap = similarity - similarity.max(axis=1, keepdims=True)
-    return np.asarray(np.exp(gap / temperature))
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Group:
     """One group: n distinct states and m steps, states and actions numbered from 0."""
 
-    kernel: Real
+    similarity: Real
+    temperature: float
     state: Index
     following: Index
     action: Index
@@ -225,11 +221,20 @@ class _Group:
     reward: Real
     weight: Real
 
+    def _kernel(self) -> Real:
+        """e^(similarity / τ), 1 at the nearest state with evidence, 0 without any. (n, n)."""
+        known = segment_sum(self.weight, self.state, len(self.similarity)) > 0
+        if not known.any():
+            return np.zeros_like(self.similarity)
+        near = np.where(known, self.similarity, -np.inf)
+        return np.asarray(np.exp((near - near.max(axis=1, keepdims=True)) / self.temperature))
+
     def closure(self, continuation: float, trace: float) -> dict[str, Real]:
         """The fields of `KernelValues`. Each (m,) float64."""
-        states, steps = len(self.kernel), np.arange(len(self.state))
+        kernel = self._kernel()
+        states, steps = len(kernel), np.arange(len(self.state))
         evidence = csr_array((self.weight, (self.state, steps)), shape=(states, len(steps)))
-        total = self.kernel @ segment_sum(self.weight, self.state, states)
+        total = kernel @ segment_sum(self.weight, self.state, states)
         divisor = np.where(total > 0, total, 1.0)
         # G = paid + later · V: a trajectory's last step, if it goes on at all, has no own outcome.
         last = np.append(self.step_index[1:], 0) == 0
@@ -239,11 +244,11 @@ class _Group:
         later[steps[on], self.following[on]] = share[on]
         later = discounted_returns(later, self.step_index, continuation * trace)
         paid = discounted_returns(self.reward, self.step_index, continuation * trace)
-        moved = self.kernel @ (evidence @ later) / divisor[:, None]
-        constant = self.kernel @ (evidence @ paid) / divisor
+        moved = kernel @ (evidence @ later) / divisor[:, None]
+        constant = kernel @ (evidence @ paid) / divisor
         value = np.linalg.solve(np.identity(states) - moved, constant)
         outcome = paid + later @ value
-        return {"outcome": outcome} | self._compared(outcome, value, divisor)
+        return {"outcome": outcome} | self._compared(kernel, outcome, value, divisor)
 
     def held_out(self, trajectory: Index, continuation: float, trace: float) -> Real:
         """V at each step's state without its own trajectory; 0 without any other. (m,) float64."""
@@ -254,18 +259,18 @@ class _Group:
             value[own] = others.closure(continuation, trace)["value"][own]
         return value
 
-    def _compared(self, outcome: Real, value: Real, divisor: Real) -> dict[str, Real]:
+    def _compared(self, kernel: Real, outcome: Real, value: Real, divisor: Real) -> dict[str, Real]:
         """Q of every state and action from the outcomes of near steps, read at each step."""
-        shape = (len(self.kernel), int(self.action.max()) + 1)
+        shape = (len(kernel), int(self.action.max()) + 1)
         at = (self.state, self.action)
         tried = csr_array((self.weight, at), shape=shape)
         got = csr_array((self.weight * outcome, at), shape=shape)
-        visits = np.asarray(self.kernel @ tried)
+        visits = np.asarray(kernel @ tried)
         known = visits > 0
-        quality = (self.kernel @ got) / np.where(known, visits, 1.0)
+        quality = (kernel @ got) / np.where(known, visits, 1.0)
         quality = np.where(known, quality, value[:, None])
         square = (visits / divisor[:, None] * (quality - value[:, None]) ** 2).sum(axis=1)
-        squares = np.where(known, self.kernel**2 @ tried, 1.0)
+        squares = np.where(known, kernel**2 @ tried, 1.0)
         return {
             "quality": quality[at],
             "value": value[self.state],

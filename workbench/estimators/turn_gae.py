@@ -16,7 +16,6 @@ from workbench.returns import EQUAL, backward_sums
 from workbench.space import Space
 from workbench.steps import Index, Real, Steps
 
-_WHITE = {"whiten": True}
 _HIPER, _RAGEN = "turn_gae_hiper", "turn_gae_ragen_tokens"
 
 

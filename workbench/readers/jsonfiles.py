@@ -75,15 +75,21 @@ def _record(line: bytes, findings: Findings, place: str) -> Record | None:
     return checked_record(value, text, findings, place)
 
 
+def _whole_text(path: Path, findings: Findings) -> str | None:
+    try:
+        return path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+        return None
+
+
 def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
     """The records of a file that is one JSON array, counted from 1.
 
     Records before a damage are yielded; behind it nothing can be told apart.
     """
-    try:
-        text = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
-    except UnicodeDecodeError as error:
-        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+    text = _whole_text(path, findings)
+    if text is None:
         return
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
@@ -115,10 +121,8 @@ def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
 
 def json_object(path: Path, findings: Findings) -> Record | None:
     """The object that a whole file is; None where it is damaged or something else."""
-    try:
-        text = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
-    except UnicodeDecodeError as error:
-        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+    text = _whole_text(path, findings)
+    if text is None:
         return None
     try:
         value = json.loads(text)
