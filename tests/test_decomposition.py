@@ -190,6 +190,11 @@ def test_the_command_prints_shares_and_writes_the_mask(
     run("score", "log.parquet", "-m", "grpo", "-p", "norm=mean", "-o", "credit.parquet")
     out = run("decompose", "log.parquet", "--credit", "credit.parquet")
     assert "role 20.0%, round 80.0%, residual 0.0%" in out
+    run("decompose", "log.parquet", "--credit", "credit.parquet", "--figure", "map.html")
+    page = Path("map.html").read_text(encoding="utf-8")
+    run("decompose", "log.parquet", "--credit", "credit.parquet", "--figure", "map.html")
+    assert "heatmap" in page
+    assert Path("map.html").read_text(encoding="utf-8") == page
     found = json.loads(
         run(
             "decompose",

@@ -200,6 +200,10 @@ def decompose(
         str, typer.Option(help="What a block of the mask is: role, round or role-round.")
     ] = "role-round",
     lowest: Annotated[int, typer.Option(min=1, help="How many blocks the mask leaves.")] = 1,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the map of roles and rounds, as HTML."),
+    ] = None,
     as_json: AsJson = False,
     format: Format = None,
     mapping: Map = None,
@@ -212,6 +216,7 @@ def decompose(
     from workbench.terminal import number, table
 
     require_other(mask, [log])
+    require_other(figure, [log])
     imported = read([log], format, mapping)
     frame = imported.validated.log
     found = decomposed(frame, credit_of(credit, imported, log)[0])
@@ -227,6 +232,13 @@ def decompose(
             print(table(rows.to_dicts()), end="\n\n")
         if found.left_out:
             print(f"{found.left_out:,} scored steps have no role or no round and are left out")
+    if figure is not None:
+        from workbench.plots.decomposition import role_round_map
+
+        with atomic_file(figure) as temporary:
+            page = role_round_map(found.cells).to_html(include_plotlyjs=True, div_id="map")
+            temporary.write_text(page, encoding="utf-8")
+        print(f"wrote {figure}", file=sys.stderr)
     if mask is not None:
         chosen = lowest_blocks(found, blocks, lowest)
         kept = masked(frame, chosen)
