@@ -66,6 +66,7 @@ def test_it_is_in_the_registry_and_in_the_document_s_table():
         (contract.test_response_tokens_do_not_matter, {}),
         (contract.test_a_trajectory_outside_the_statistics_changes_no_other_credit, {}),
         (contract.test_the_same_bytes_on_every_run, {}),
+        (contract.test_steps_of_a_group_outside_all_statistics_can_be_explained, {}),
         (
             contract.test_an_explanation_sums_to_the_advantage_and_its_peers_to_the_baseline,
             {"seed": 0},
