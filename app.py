@@ -32,7 +32,7 @@ def main() -> None:
     given = arguments()
     page = st.Page
     pages = [
-        page(log.page, title="Log", icon=":material/dataset:", url_path="log", default=True),
+        page(log.page, title="Log", icon=":material/dataset:", default=True),
         page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
         page(temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"),
         page(methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"),
@@ -40,7 +40,9 @@ def main() -> None:
     ]
     frame.set_pages(pages, allow_paths=given.allow_path_input)
     frame.open_view(given.home, tuple(given.logs), given.embedder)
-    chosen = st.navigation(pages)
+    # The default page lives at the root; who types its name finds it too.
+    named = page(log.page, title="Log", url_path="log", visibility="hidden")
+    chosen = st.navigation([*pages, named])
     frame.sidebar()
     frame.show_messages()
     chosen.run()

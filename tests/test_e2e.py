@@ -178,6 +178,13 @@ def test_a_link_restores_the_view(address: str, chrome: Browser):
         assert query(page)["methods"] == "grpo,rloo"
 
 
+def test_the_log_page_is_found_by_its_name(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/log") as page:
+        says(page, "What can a group method learn from?")
+        page.wait_for_timeout(1000)
+        assert page.get_by_role("dialog").count() == 0
+
+
 def press(page: Page, key: str, text: str) -> None:
     """Presses a key until the page says a text; the browser drops one while it draws."""
     for _ in range(3):
