@@ -21,8 +21,10 @@ from workbench.errors import ParameterError
 TOLERANCE = 1e-12
 """Advantages closer than this are the same; those closer than this to 0 are zero."""
 
+TIE_DECIMALS = 12
+"""Ranks are of numbers rounded to these, so that rounding errors of a sum break no tie."""
+
 _STEP = ["group_id", "trajectory_id", "step_index"]
-_DECIMALS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +202,7 @@ def _places(steps: pl.DataFrame) -> str:
 
 def _with_ranks(scored: pl.DataFrame, count: int) -> pl.DataFrame:
     """Adds the rank of each advantage in the log and in its group."""
-    values = {k: pl.col(_value(k)).round(_DECIMALS) for k in range(count)}
+    values = {k: pl.col(_value(k)).round(TIE_DECIMALS) for k in range(count)}
     # One partition for all columns: polars reuses it when the expressions stand together.
     return scored.with_columns(
         *(value.rank("average").alias(f"rank_{k}") for k, value in values.items()),
@@ -288,7 +290,7 @@ def _disagreements(
         difference.alias("standardised_difference"),
     ).with_row_index("order")
     # Rounded, so that two steps with the same credits do not change places by a rounding error.
-    size = pl.col("standardised_difference").abs().round(_DECIMALS)
+    size = pl.col("standardised_difference").abs().round(TIE_DECIMALS)
     table = table.with_columns(size.alias("size"))
     candidates = table.filter(pl.col("size") >= pl.col("size").top_k(top).min())
     ordered = candidates.sort("size", "order", descending=[True, False])

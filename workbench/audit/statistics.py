@@ -9,11 +9,10 @@ import polars as pl
 from scipy.special import stdtrit
 
 from workbench.audit.measures import MEASURES
-from workbench.compare import TOLERANCE
+from workbench.compare import TIE_DECIMALS, TOLERANCE
 from workbench.returns import segment_mean, segment_sum
 from workbench.steps import Index, Real, Truth
 
-_DECIMALS = 12  # ranks are of rounded numbers, so that rounding errors of a sum break no tie
 _RANGE = {
     "share": (0.0, 1.0),
     "correlation": (-1.0, 1.0),
@@ -99,7 +98,7 @@ def segment_ranks(value: Real, segment: Index) -> Real:
         >>> segment_ranks(np.array([3.0, 1.0, 3.0, 7.0]), np.array([0, 0, 0, 1])).tolist()
         [2.5, 1.0, 2.5, 1.0]
     """
-    frame = pl.DataFrame({"value": np.round(value, _DECIMALS), "segment": segment})
+    frame = pl.DataFrame({"value": np.round(value, TIE_DECIMALS), "segment": segment})
     ranks = frame.select(pl.col("value").rank("average").over("segment"))
     return np.asarray(ranks["value"].cast(pl.Float64).to_numpy())
 

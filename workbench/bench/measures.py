@@ -9,13 +9,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
 from workbench.audit.statistics import rank_correlation
-from workbench.compare import TOLERANCE
+from workbench.compare import TIE_DECIMALS, TOLERANCE
 from workbench.steps import Index, Real, Truth
 
 PIVOTAL_SHARE = 0.1
 """The steps of a group whose true advantage is largest in size, ties at the edge included."""
-
-_DECIMALS = 12  # rounding errors of a sum break no tie
 
 
 def spearman(credit: Real, truth: Real, group: Index, groups: int) -> Real:
@@ -40,10 +38,10 @@ def kendall(credit: Real, truth: Real) -> float:
         credit: (S,) float64.
         truth: Not constant. (S,) float64.
     """
-    rounded = credit.round(_DECIMALS)
+    rounded = credit.round(TIE_DECIMALS)
     if np.ptp(rounded) == 0.0:
         return 0.0
-    return float(kendalltau(rounded, truth.round(_DECIMALS)).statistic)
+    return float(kendalltau(rounded, truth.round(TIE_DECIMALS)).statistic)
 
 
 def pivotal(truth: Real) -> Truth:
@@ -55,7 +53,7 @@ def pivotal(truth: Real) -> Truth:
     Returns:
         (S,) bool; more than the share where equal sizes meet at the edge, none where all are 0.
     """
-    size = np.abs(truth).round(_DECIMALS)
+    size = np.abs(truth).round(TIE_DECIMALS)
     count = int(np.ceil(PIVOTAL_SHARE * len(size)))
     edge = np.partition(size, -count)[-count]
     return np.asarray((size >= edge) & (size > 0))
@@ -84,7 +82,7 @@ def precision_at_k(credit: Real, steps: Truth) -> float:
         credit: (S,) float64.
         steps: The wanted steps, at least one. (S,) bool.
     """
-    size = np.abs(credit).round(_DECIMALS)
+    size = np.abs(credit).round(TIE_DECIMALS)
     count = int(steps.sum())
     edge = np.partition(size, -count)[-count]
     above, at = size > edge, size == edge

@@ -51,9 +51,9 @@ class Term:
         """The summand. (S,) float64."""
         return self.factor * (self.score - self.baseline)
 
-    def with_facts(self, **more: Any) -> Term:
-        """The same term with further facts, which are those of every step."""
-        return replace(self, facts=lambda step: {**self.facts(step), **more})
+    def with_facts(self, more: Callable[[int], Mapping[str, Any]]) -> Term:
+        """The same term with further facts of each step."""
+        return replace(self, facts=lambda step: {**self.facts(step), **more(step)})
 
 
 @dataclass(frozen=True, kw_only=True)

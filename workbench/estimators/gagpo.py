@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -80,13 +80,7 @@ class GAGPO(StateMethod):
                 "next_value": float(following[step]),
             },
         )
-        step_term = Term(
-            score=raw + gap.baseline,
-            baseline=gap.baseline,
-            factor=gap.factor,
-            peers=gap.peers,
-            facts=gap.facts,
-        )
+        step_term = replace(gap, score=raw + gap.baseline)
         if self.norm == "none":
             return {"step": step_term}
 

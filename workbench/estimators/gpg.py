@@ -64,7 +64,7 @@ class GPG(GroupMethod):
         scores = episode_scores(self, steps)
         alpha = self._alpha(scores)
         episode = episode_term(self, steps, scores, norm="mean", factor=alpha / self.f_norm)
-        return {"episode": episode.with_facts(alpha=alpha)}
+        return {"episode": episode.with_facts(lambda step: {"alpha": alpha})}
 
     def _alpha(self, scores: EpisodeScores) -> float:
         if self.alive == "nonzero_rewards":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -107,13 +107,11 @@ class GraphGPO(ScaledMethod, StateMethod):
             "episode": episode_term(
                 self, steps, scores, norm="std", eps=self.eps, factor=self.episode_weight
             ),
-            "step": replace(
-                ways,
-                facts=lambda step: {
-                    **ways.facts(step),
+            "step": ways.with_facts(
+                lambda step: {
                     "hops_before": float(hops[state[step]]),
                     "hops_after": float(after[step]),
-                },
+                }
             ),
         }
 

@@ -50,4 +50,5 @@ class OPO(GroupMethod):
         """The episode term alone."""
         scores = episode_scores(self, steps, weigh_by_tokens=True)
         episode = episode_term(self, steps, scores, norm="mean")
-        return {"episode": episode.with_facts(compared_with="the group's mean over tokens")}
+        compared_with = {"compared_with": "the group's mean over tokens"}
+        return {"episode": episode.with_facts(lambda step: compared_with)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -80,15 +80,10 @@ class PGPO(ScaledMethod, StateMethod):
         of_progress = anchor_term(state, progress, graph.weight, **how)
         return {
             "return": anchor_term(state, score, graph.weight, **how),
-            "progress": Term(
-                score=of_progress.score,
-                baseline=of_progress.baseline,
-                factor=weight * of_progress.factor,
-                peers=of_progress.peers,
-                facts=lambda step: {
-                    **of_progress.facts(step),
+            "progress": replace(of_progress, factor=weight * of_progress.factor).with_facts(
+                lambda step: {
                     "potential": float(potential[step]),
                     "success_rate": float(rate[step]),
-                },
+                }
             ),
         }

@@ -196,16 +196,11 @@ class ProxMO(ScaledMethod, StepMethod, StateMethod):
             self, steps, scores, norm=self.episode_norm, eps=self.eps, factor=weight
         )
 
-        def facts(step: int) -> dict[str, Any]:
-            of_psc = {"success_rate": float(rate[step]) if defined[step] else None}
-            return {**episode.facts(step), **of_psc, "psc_weight": float(weight[step])}
-
-        weighted = Term(
-            score=episode.score,
-            baseline=episode.baseline,
-            factor=episode.factor,
-            peers=episode.peers,
-            facts=facts,
+        weighted = episode.with_facts(
+            lambda step: {
+                "success_rate": float(rate[step]) if defined[step] else None,
+                "psc_weight": float(weight[step]),
+            }
         )
         return {"episode": weighted, "step": self._step_term(steps, space, scale)}
 

@@ -69,16 +69,11 @@ class RewardFlow(ScaledMethod, StateMethod):
         )
         return {
             "episode": episode_term(self, steps, scores, norm="mean", eps=0.0),
-            "step": Term(
-                score=of_change.score,
-                baseline=of_change.baseline,
-                factor=of_change.factor,
-                peers=of_change.peers,
-                facts=lambda step: {
-                    **of_change.facts(step),
+            "step": of_change.with_facts(
+                lambda step: {
                     "value": float(value[state[step]]),
                     "next_value": float(reached[step]),
-                },
+                }
             ),
         }
 

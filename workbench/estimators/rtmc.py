@@ -10,6 +10,7 @@ import numpy as np
 from workbench.estimators.base import estimator
 from workbench.estimators.credit import Peers, Term
 from workbench.estimators.transitions import ActionMethod
+from workbench.keys import labels
 from workbench.parameters import parameter
 from workbench.returns import discounted_returns, segment_constant, segment_mean, segment_sum
 from workbench.space import Space
@@ -51,7 +52,7 @@ class RTMC(ActionMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The gap between action and smoothed state."""
         state, action = space.state_key(self.state_key), space.action_key(self.action_key)
-        _, pair = np.unique(state * (int(action.max()) + 1) + action, return_inverse=True)
+        pair = labels(steps, state, action)
         returns = discounted_returns(steps.reward, steps.step_index, self.gamma)
         returns = returns - self.invalid_penalty * steps.invalid_action
         group, groups = steps.group, steps.groups

@@ -119,24 +119,24 @@ class SoftCRBC(BackupMethod):
             Place of a temperature, and the baseline of the centred returns under it (S,) float64.
         """
         centre = self.target(steps) - score
-        _, groups = self._groups(steps, space)
-        for k, temperature in enumerate(values):
-            baseline = np.zeros(len(steps))
-            with threadpool_limits(limits=1, user_api="blas"):
-                for here, group in groups:
+        graph = self._transitions(steps, space)
+        baseline = np.zeros((len(values), len(steps)))
+        with threadpool_limits(limits=1, user_api="blas"):
+            for here, group in self._groups(steps, space, graph):
+                for k, temperature in enumerate(values):
                     near = replace(group, temperature=temperature)
-                    baseline[here] = near.held_out(
+                    baseline[k, here] = near.held_out(
                         steps.trajectory[here], self.continuation, self.trace
                     )
-            yield k, baseline - centre
+        yield from enumerate(baseline - centre)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """GRPO's term and the gap between action and state."""
         similarity = space.similarity()
-        graph, groups = self._groups(steps, space)
+        graph = self._transitions(steps, space)
         found = {name: np.zeros(len(steps)) for name in KernelValues.__dataclass_fields__}
         with threadpool_limits(limits=1, user_api="blas"):
-            for here, group in groups:
+            for here, group in self._groups(steps, space, graph):
                 for name, values in group.closure(self.continuation, self.trace).items():
                     found[name][here] = values
         known = KernelValues(**found)
@@ -179,33 +179,37 @@ class SoftCRBC(BackupMethod):
             ),
         }
 
-    def _groups(self, steps: Steps, space: Space) -> tuple[Transitions, list[tuple[slice, _Group]]]:
-        """The transitions, and each group of them."""
-        similarity, action = space.similarity(), space.action_key(self.action_key)
-        graph = transitions(
+    def _transitions(self, steps: Steps, space: Space) -> Transitions:
+        return transitions(
             steps,
-            similarity.states.state,
-            action,
+            space.similarity().states.state,
+            space.action_key(self.action_key),
             reward=self.step_reward(steps),
             truncated_as=self.truncated_as,
         )
-        groups = []
+
+    def _groups(
+        self, steps: Steps, space: Space, graph: Transitions
+    ) -> Iterator[tuple[slice, _Group]]:
+        """Where each group lies, and the group; one block of similarities at a time is needed."""
+        similarity, action = space.similarity(), space.action_key(self.action_key)
         for number, (first, last) in enumerate(pairwise(steps.group_start)):
             here = slice(int(first), int(last))
             start = int(similarity.states.start[number])
             following = graph.next_state[here]
-            group = _Group(
-                similarity=similarity.block(number),
-                temperature=self.temperature,
-                state=graph.state[here] - start,
-                following=np.where(following == END, END, following - start),
-                action=np.unique(action[here], return_inverse=True)[1],
-                step_index=steps.step_index[here],
-                reward=graph.reward[here],
-                weight=graph.weight[here],
+            yield (
+                here,
+                _Group(
+                    similarity=similarity.block(number),
+                    temperature=self.temperature,
+                    state=graph.state[here] - start,
+                    following=np.where(following == END, END, following - start),
+                    action=np.unique(action[here], return_inverse=True)[1],
+                    step_index=steps.step_index[here],
+                    reward=graph.reward[here],
+                    weight=graph.weight[here],
+                ),
             )
-            groups.append((here, group))
-        return graph, groups
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from scipy.sparse import csc_array, identity
 from workbench.estimators.anchor import anchor_term
 from workbench.estimators.credit import Term
 from workbench.estimators.episode import GroupMethod
-from workbench.keys import parse_action_key, parse_state_key
+from workbench.keys import labels, parse_action_key, parse_state_key
 from workbench.parameters import parameter
 from workbench.returns import segment_constant, segment_mean, segment_sum
 from workbench.steps import Index, Real, Steps, Truth
@@ -182,10 +182,9 @@ def transitions(
     if truncated_as == "exclude":
         of_cut = np.logical_or.reduceat(cut, steps.trajectory_start[:-1])
         weight = weight * ~of_cut[steps.trajectory]
-    _, pair = np.unique(state * (int(action.max()) + 1) + action, return_inverse=True)
     return Transitions(
         state=state,
-        pair=pair.astype(np.int64),
+        pair=labels(steps, state, action),
         next_state=following,
         reward=reward,
         weight=weight,

@@ -93,7 +93,9 @@ class Whitened(OutcomeMethod, ABC):
         scale = 0.0 if constant else 1.0 / divisor
 
         found = {
-            name: replace(term, factor=scale * term.factor).with_facts(batch_std=deviation)
+            name: replace(term, factor=scale * term.factor).with_facts(
+                lambda step: {"batch_std": deviation}
+            )
             for name, (_, term) in terms.items()
         }
         if not self.recentre:
