@@ -153,7 +153,7 @@ def test_what_was_refused_can_be_discarded(app: OpenApp):
 def test_broken_trajectories_are_set_aside_where_that_is_asked_for(app: OpenApp):
     frame = rows(TWO).with_columns(step_index=pl.Series([0, 2, 0, 0, 0], dtype=pl.Int32))
     test = upload(app(), ("gap.parquet", parquet(frame)))
-    assert "step_index: has gaps, at gap.parquet:1, gap.parquet:2" in shown(test)
+    assert "step_index: has gaps, at gap.parquet:2 (trajectory 't0' has no step 1)" in shown(test)
     test.checkbox(key="w_log_quarantine").check()
     test.button(key="w_log_import").click().run()
     assert "2 rows set aside" in test.expander[1].label

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+import lzma
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +250,159 @@ def test_a_malformed_list_of_a_line_is_named(tmp_path: Path):
     assert import_log([path], skip_bad=True).report.rows == 1
 
 
+# The step log as CSV
+
+
+def write_csv(path: Path, text: str) -> Path:
+    path.write_bytes(text.encode())
+    return path
+
+
+HEADER = "group_id,trajectory_id,step_index,observation,action,reward"
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.usefixtures("tiny_parts")
+def test_a_step_log_as_csv_is_the_one_as_parquet(tmp_path: Path, separator: str):
+    frame = pl.read_parquet(PARQUET)
+    texts = frame.with_columns(
+        pl.col(name).map_elements(lambda value: json.dumps(list(value)), return_dtype=pl.String)
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.List)
+    )
+    texts.write_csv(tmp_path / "in.csv", separator=separator)
+    imported = import_log([tmp_path / "in.csv"])
+    assert imported.report.format == "csv"
+    expected = import_log([PARQUET]).validated.log
+    places = ["source_file", "source_line"]
+    assert_frame_equal(
+        imported.validated.log.drop(places), expected.drop(places),
+        check_column_order=False, check_dtypes=False, abs_tol=1e-6,
+    )  # fmt: skip
+    import_to(tmp_path / "out.parquet", [tmp_path / "in.csv"])
+    assert_frame_equal(
+        pl.read_parquet(tmp_path / "out.parquet"), imported.validated.log, check_column_order=False
+    )
+
+
+def test_fields_of_a_csv_become_the_values_that_they_mean(tmp_path: Path):
+    # An observation over two lines, so the second step begins on line 4; an index without a name.
+    path = write_csv(
+        tmp_path / "in.csv",
+        f",{HEADER},success,response_ids,seed,size,name\r\n"
+        '0,g,t,0,"a ""door"",\r\nshut",,0,True,"[1, 2]",12,-0.5,007\r\n'
+        "1,g,t,1,room,look,0.5,,[],,1e3,x\r\n",
+    )
+    log = import_log([path]).validated.log
+    assert log["observation"].to_list() == ['a "door",\r\nshut', "room"]
+    assert log["action"].to_list() == ["", "look"]
+    assert log["reward"].to_list() == [0.0, 0.5]
+    assert log["success"].to_list() == [True, None]
+    assert log["response_ids"].to_list() == [[1, 2], []]
+    assert log.select("seed", "size", "name").rows() == [(12, -0.5, "007"), (None, 1000.0, "x")]
+    assert log["source_line"].to_list() == [2, 4]
+    assert "" not in log.columns
+
+
+def test_names_of_a_csv_are_mapped(tmp_path: Path):
+    columns = {
+        "group_id": "task", "trajectory_id": "run", "step_index": "n",
+        "observation": "saw", "action": "did", "reward": "won",
+    }  # fmt: skip
+    path = write_csv(tmp_path / "in.csv", "task;run;n;saw;did;won\nq;r;0;o;a;1\n")
+    with pytest.raises(LogError, match="--format steps or csv, and --map"):
+        read([path])
+    log = import_log([path], format="csv", mapping={"columns": columns}).validated.log
+    assert log.select(*columns).row(0) == ("q", "r", 0, "o", "a", 1.0)
+    with pytest.raises(ParameterError, match="for which no record has a value"):
+        read([path], format="csv", mapping={"columns": {**columns, "model": "who"}})
+
+
+def test_what_is_broken_in_a_csv_is_named_by_its_line_and_the_rest_is_read(tmp_path: Path):
+    path = tmp_path / "in.csv"
+    rows = [b"g,t,0,o,a,1", b"g,u,0,o,a", b"g,v,0,caf\xe9,a,1", b"g,w,0,o,a,nought", b'g,x,0,"o']
+    path.write_bytes(b"\n".join([HEADER.encode(), *rows]))
+    with pytest.raises(LogError) as caught:
+        read([path])
+    for problem in (
+        f"row: has 5 fields, the header has 6, at {path}:3",
+        f"line: is not UTF-8, at {path}:4 (byte 9)",
+        f"file: cannot be read from here on (unexpected end of data), at {path}:6",
+    ):
+        assert problem in str(caught.value)
+    raw = read([path], skip_bad=True)
+    assert raw.frame["trajectory_id"].to_list() == ["t", "w"]
+    with pytest.raises(LogError, match=rf"reward: is not a valid Float64, at {path}:5 \('nought'"):
+        import_log([path], skip_bad=True)
+    header = write_csv(tmp_path / "header.csv", HEADER + "\n")
+    with pytest.raises(LogError, match="there are none"):
+        import_log([header])
+
+
+def test_a_field_of_a_csv_may_be_as_long_as_memory(tmp_path: Path):
+    path = write_csv(tmp_path / "in.csv", f"{HEADER}\ng,t,0,{'x' * 10**6},a,1\n")
+    assert len(read([path]).frame["observation"][0]) == 10**6
+
+
+# Files of other kinds
+
+
+def _zip(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, "x")
+    return content.getvalue()
+
+
+def _tar() -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("log.jsonl"))
+    return content.getvalue()
+
+
+def _array() -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.zeros(3))
+    return content.getvalue()
+
+
+def _arrow() -> bytes:
+    content = io.BytesIO()
+    pl.DataFrame([step()]).write_ipc(content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (_zip("a.npy"), "it holds NumPy arrays, and no steps"),
+        (_zip("archive/data.pkl"), "a pickle, which can run any code and is never opened"),
+        (_zip("[Content_Types].xml"), "polars.read_excel('log.xlsx').write_parquet('log.parquet')"),
+        (_zip("log.jsonl"), "it is a zip archive; unpack it first"),
+        (_tar(), "it is a tar archive; unpack it and import the folder"),
+        (pickle.dumps([1]), "a pickle, which can run any code and is never opened"),
+        (_array(), "it holds a NumPy array, and no steps"),
+        (_arrow(), "polars.read_ipc('log.arrow').write_parquet('log.parquet')"),
+        (b'\x0b\0\0\0\0\0\0\0{"a": 1234}', "it holds tensors (safetensors), and no steps"),
+        (b"\0" * 99, "it begins with zero bytes, as after a crash"),
+        (bz2.compress(b"{}"), "it is packed with bzip2; unpack it first"),
+        (lzma.compress(b"{}"), "it is packed with xz; unpack it first"),
+        (json.dumps([{"key": 1}]).encode(), "it is one JSON array; write a record a line"),
+        (json.dumps({"key": 1}, indent=1).encode(), "it is JSON over several lines"),
+        ('{"key": 1}'.encode("utf-16-le"), "iconv -f utf-16le -t utf-8"),
+        (b"name,score\na,1\n", "need --format steps or csv, and --map"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path, content: bytes, says: str):
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    with pytest.raises(LogError) as caught:
+        read([path])
+    assert f"format: no reader recognises it, at {path} (begins with" in str(caught.value)
+    assert says in str(caught.value)
+
+
 # Packing and encoding
 
 
@@ -279,6 +438,19 @@ def test_files_whose_mark_names_an_encoding_are_read_in_it(tmp_path: Path, encod
     assert any(f"read as {encoding.upper()}" in notice for notice in raw.notices) == (
         encoding != "utf-8-sig"
     )
+
+
+def test_what_is_sound_beside_a_broken_line_is_told_with_the_way_to_it(tmp_path: Path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps(step()) + "\nnonsense\n")
+    with pytest.raises(LogError, match="\nHint: workbench import --skip-bad leaves these out"):
+        read([path])
+    with pytest.raises(LogError, match="\nHint: workbench import --skip-bad leaves these out"):
+        import_to(tmp_path / "out.parquet", [path])
+    path.write_text("nonsense\n")
+    with pytest.raises(LogError) as caught:
+        read([path], format="steps")
+    assert "--skip-bad" not in str(caught.value)
 
 
 def test_a_line_in_latin_1_is_named_and_the_others_are_read(tmp_path: Path):

@@ -306,7 +306,7 @@ def test_mixed_formats_are_refused_with_each_file_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"hello world", "no reader recognises it; formats are ['"),
+        (b"hello world", "workbench formats lists what is read"),
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),

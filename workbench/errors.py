@@ -83,13 +83,15 @@ class LogError(WorkbenchError, ValueError):
     Args:
         subject: What was read, for example "a step log of 7 rows".
         problems: All that is wrong with it.
+        way_on: How what is sound in it can be read nevertheless, if it can.
     """
 
-    def __init__(self, subject: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, subject: str, problems: Sequence[Problem], way_on: str = "") -> None:
         self.problems = tuple(problems)
         lines = "".join(f"\n- {problem}" for problem in self.problems)
-        super().__init__(f"{len(self.problems)} problem(s) in {subject}:{lines}")
-        self._subject = subject
+        end = f"\nHint: {way_on}" if way_on else ""
+        super().__init__(f"{len(self.problems)} problem(s) in {subject}:{lines}{end}")
+        self._made_of = (subject, self.problems, way_on)
 
-    def __reduce__(self) -> tuple[type[LogError], tuple[str, tuple[Problem, ...]]]:
-        return type(self), (self._subject, self.problems)
+    def __reduce__(self) -> tuple[type[LogError], tuple[str, tuple[Problem, ...], str]]:
+        return type(self), self._made_of

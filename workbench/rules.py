@@ -13,6 +13,9 @@ from workbench.nodes import nodes_of
 ROW = "__row"
 """Name of the row number while rules are checked."""
 
+_PLACE = ("source_file", "source_line")
+_SHOWN = 3  # places of a problem
+
 
 class Checks:
     """Collects problems of one frame, each with the rows that have it."""
@@ -22,6 +25,7 @@ class Checks:
         self.problems: list[Problem] = []
         self.fatal = False
         self._bad: list[pl.DataFrame] = []
+        self._lost: dict[str, pl.Series] = {}
 
     def columns_present(self) -> None:
         """Required columns are there."""
@@ -48,7 +52,12 @@ class Checks:
             self.problems.append(Problem(column=name, rule=rule, count=before.len()))
             self.frame = self.frame.drop(name)
             return
-        self._add(self.frame.filter(lost), name, f"is not a valid {column.dtype}")
+        rows = self.frame.filter(lost)
+        self._lost[name] = rows[ROW]
+        # Of a column that was negated these are not the values that were given.
+        values = before.filter(lost).head(0 if column.negated else _SHOWN)
+        said = [_excerpt(value) for value in values]
+        self._add(rows, name, f"is not a valid {column.dtype}", said=said)
         self.frame = self.frame.with_columns(after.alias(name))
 
     def fill_defaults(self) -> None:
@@ -69,7 +78,8 @@ class Checks:
         has = set(self.frame.columns)
         for column in STEP_LOG:
             if column.required and column.name != "reward" and column.name in has:
-                self._where(column.name, pl.col(column.name).is_null(), "is null")
+                given = ~pl.col(ROW).is_in(self._lost.get(column.name, []))
+                self._where(column.name, pl.col(column.name).is_null() & given, "is null")
         for name in ("group_id", "trajectory_id"):
             if name in has:
                 self._where(name, pl.col(name) == "", "is empty")
@@ -105,24 +115,46 @@ class Checks:
                 "spans several values of train_step",
                 "put the train_step into group_id; leave the column out to join them on purpose",
             )
-        step = pl.col("step_index")
-        self._where(
-            "step_index",
-            named & (step.min().over(one) != 0),
-            "does not begin with 0",
-            "step_index is 0-based",
-        )
-        count = step.drop_nulls().n_unique().over(one)
-        gap = step.max().over(one) - step.min().over(one) + 1 != count
-        self._where(
-            "step_index", named & gap, "has gaps", "steps of a trajectory must be contiguous"
-        )
+        self._step_rules()
         for column in STEP_LOG:
             for name in filter(column.matches, sorted(has) if column.per_trajectory else ()):
                 differs = pl.col(name).drop_nulls().n_unique().over(one) > 1
                 self._where(name, named & differs, "differs within a trajectory")
         self._tree_rules(has)
         self._conflicts()
+
+    def _step_rules(self) -> None:
+        """The steps of a trajectory are 0, 1, 2 and so on; each gap is named where it ends.
+
+        Trajectories with a step that is null or no number have that problem already.
+        """
+        one, step = pl.col("trajectory_id"), pl.col("step_index").cast(pl.Int64)
+        places = [name for name in _PLACE if name in self.frame.columns]
+        rows = self.frame.select(ROW, "trajectory_id", "step_index", *places)
+        rows = rows.filter(one.is_not_null() & step.is_not_null().all().over(one))
+        count, first = step.n_unique().over(one), step.min().over(one)
+        odd = rows.filter((first != 0) | (step.max().over(one) + 1 != count))
+        odd = odd.sort("step_index", ROW).with_columns(step.shift(1).over(one).alias("before"))
+        low, high = pl.col("before") + 1, step - 1
+        for bad, rule, hint, said in (
+            (
+                pl.col("before").is_null() & (step != 0),
+                "does not begin with 0",
+                "step_index is 0-based",
+                pl.format("trajectory '{}' begins with {}", one, step),
+            ),
+            (
+                step - pl.col("before") > 1,
+                "has gaps",
+                "steps of a trajectory must be contiguous",
+                pl.when(low == high)
+                .then(pl.format("trajectory '{}' has no step {}", one, low))
+                .otherwise(pl.format("trajectory '{}' has no steps {} to {}", one, low, high)),
+            ),
+        ):
+            found = odd.filter(bad).sort(ROW)
+            texts = found.head(_SHOWN).select(said).to_series().to_list()
+            self._add(found, "step_index", rule, hint, said=texts)
 
     def _tree_rules(self, has: set[str]) -> None:
         if "node_id" not in has:
@@ -164,12 +196,21 @@ class Checks:
     def _where(self, column: str, bad: pl.Expr, rule: str, hint: str = "") -> None:
         self._add(self.frame.filter(bad.fill_null(value=False)), column, rule, hint)
 
-    def _add(self, rows: pl.DataFrame, column: str, rule: str, hint: str = "") -> None:
+    def _add(
+        self,
+        rows: pl.DataFrame,
+        column: str,
+        rule: str,
+        hint: str = "",
+        said: Sequence[str] = (),
+    ) -> None:
+        """Notes rows that break a rule, with what there is to say of the first of them."""
         if rows.is_empty():
             return
-        problem = Problem(
-            column=column, rule=rule, count=rows.height, places=_places(rows.head(3)), hint=hint
-        )
+        places = _places(rows.head(_SHOWN))
+        if said:
+            places = [f"{place} ({text})" for place, text in zip(places, said, strict=True)]
+        problem = Problem(column=column, rule=rule, count=rows.height, places=places, hint=hint)
         self.problems.append(problem)
         self._bad.append(rows.select(ROW, pl.lit(f"{column}: {rule}").alias("problem")))
 
@@ -244,6 +285,11 @@ def _places(rows: pl.DataFrame) -> list[str]:
         else:
             places.append(f"row {row[ROW]}")
     return places
+
+
+def _excerpt(value: object) -> str:
+    text = repr(value.to_list() if isinstance(value, pl.Series) else value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _content_columns(frame: pl.DataFrame) -> list[str]:

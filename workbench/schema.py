@@ -125,11 +125,9 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         raise LogError(subject, check.problems)
     check.fill_defaults()
     check.rows_rules()
-    if check.problems and not quarantine:
-        raise LogError(subject, check.problems)
     good, bad = check.split()
-    if good.is_empty():
-        raise LogError(subject, check.problems)
+    if good.is_empty() or (check.problems and not quarantine):
+        raise LogError(subject, check.problems, _way_on(good))
     log, notices = _collapse(good)
     log, more = _exclude(log)
     log = _arrange(log)
@@ -142,6 +140,12 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         notices=(*notices, *more, *_episode_reward_notice(log), *_copied_outcome_notice(log)),
         renamed=renamed,
     )
+
+
+def _way_on(good: pl.DataFrame) -> str:
+    count = good["trajectory_id"].n_unique()
+    how = "workbench import --quarantine FILE sets the broken trajectories aside"
+    return f"{how} and keeps the others ({count})" if count else ""
 
 
 def _collapse(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

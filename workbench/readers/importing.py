@@ -118,10 +118,7 @@ def read(
     if any(part.numbered for part in parts) and not frame.is_empty():
         frame = with_numbers(frame)
     subject = subject_of(paths)
-    if findings.problems and (not skip_bad or frame.is_empty()):
-        raise LogError(subject, findings.problems)
-    if frame.is_empty() and findings.dropped:
-        raise LogError(subject, findings.dropped)
+    refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=frame.is_empty())
     return RawLog(
         frame=frame,
         format=chosen.name,
@@ -220,6 +217,25 @@ def joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
         rows = pl.int_range(pl.len(), dtype=pl.Int64)
         frame = frame.with_columns(rows.alias("source_row"))
     return frame
+
+
+def refuse_broken(subject: str, findings: Findings, *, skip_bad: bool, is_empty: bool) -> None:
+    """Refuses files with a problem that the user did not ask to go on without.
+
+    Args:
+        subject: The files in words.
+        findings: What was found in them.
+        skip_bad: Go on without broken files and records.
+        is_empty: No row was read.
+
+    Raises:
+        LogError: There is a problem, or no row and a reason for it.
+    """
+    if findings.problems and (is_empty or not skip_bad):
+        way_on = "workbench import --skip-bad leaves these out and reads the rest"
+        raise LogError(subject, findings.problems, "" if is_empty else way_on)
+    if is_empty and findings.dropped:
+        raise LogError(subject, findings.dropped)
 
 
 def report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:

@@ -17,8 +17,17 @@ from workbench.readers.base import Findings
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]:,]', re.DOTALL)
-_NOT_UTF8 = "is not UTF-8"
-_UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
+NOT_UTF8 = "is not UTF-8"
+UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
+
+_KINDS = {
+    list: "a list",
+    str: "a string",
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
 
 Record = dict[str, Any]
 
@@ -65,7 +74,7 @@ def _record(line: bytes, findings: Findings, place: str) -> Record | None:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        findings.problem("line", _NOT_UTF8, f"{place} (byte {error.start})", _UTF8_HINT)
+        findings.problem("line", NOT_UTF8, f"{place} (byte {error.start})", UTF8_HINT)
         return None
     try:
         value = json.loads(text)
@@ -79,7 +88,7 @@ def _whole_text(path: Path, findings: Findings) -> str | None:
     try:
         return path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
-        findings.problem("file", _NOT_UTF8, f"{path} (byte {error.start})", _UTF8_HINT)
+        findings.problem("file", NOT_UTF8, f"{path} (byte {error.start})", UTF8_HINT)
         return None
 
 
@@ -139,7 +148,7 @@ def checked_record(value: Any, text: str, findings: Findings, place: str) -> Rec
     be written as UTF-8, so it becomes U+FFFD, with a notice.
     """
     if not isinstance(value, dict):
-        findings.problem("record", f"is a {type(value).__name__}, expected a JSON object", place)
+        findings.problem("record", f"is {_KINDS[type(value)]}, expected a JSON object", place)
         return None
     if r"\ud" not in text.lower():
         return value

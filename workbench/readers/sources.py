@@ -7,16 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.readers.base import HEAD_BYTES, Findings, Format, format_named, formats, matching
+from workbench.readers.base import HEAD_BYTES, Findings, Format, format_named, matching
 from workbench.readers.compression import codec_of, encoding_of, recode_file, unpack_file
+from workbench.readers.foreign import hint_for
 from workbench.readers.remote import fetch, is_remote
-
-_FOREIGN = {
-    b"PK\x03\x04": "it is a zip archive; unpack it first",
-    b"\x80": "it may be a pickle, which can run any code and is never opened",
-    b"\x00": "it begins with zero bytes, as after a crash",
-}
-"""First bytes -> what to say of a file that no reader recognises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +233,5 @@ def _report_unknown(
         if source.from_folder and others and not head.startswith(b"\0"):
             findings.notice("files of no known format were passed over", source.name)
             continue
-        known = (text for magic, text in _FOREIGN.items() if head.startswith(magic))
-        hint = next(known, "name its format with --format, and its keys with --map if need be")
-        rule = f"no reader recognises it; formats are {list(formats())}"
-        findings.problem("format", rule, f"{source.name} (begins with {head[:16]!r})", hint)
+        place = f"{source.name} (begins with {head[:16]!r})"
+        findings.problem("format", "no reader recognises it", place, hint_for(head))

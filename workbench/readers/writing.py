@@ -20,6 +20,7 @@ from workbench.readers.importing import (
     found_files,
     joined,
     parts_of,
+    refuse_broken,
     sentence,
     subject_of,
     with_numbers,
@@ -124,10 +125,7 @@ class Import:
         narrow = joined([rows for file in self.files.values() for rows in file.narrow], findings)
         if parts:
             report_types_of(parts, findings)
-        if findings.problems and (not skip_bad or narrow.is_empty()):
-            raise LogError(subject, findings.problems)
-        if narrow.is_empty() and findings.dropped:
-            raise LogError(subject, findings.dropped)
+        refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=narrow.is_empty())
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
         missing = missing_in(parts, narrow) if parts else None
