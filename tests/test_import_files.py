@@ -30,9 +30,11 @@ from logs import random_log
 from polars.testing import assert_frame_equal
 
 from workbench.errors import LogError, MissingDependencyError, ParameterError, Problem
-from workbench.readers import import_log, import_to, read, source_files
+from workbench.nodes import sharing, with_prefix_nodes
+from workbench.readers import give_prefix_nodes, import_log, import_to, read, source_files
 from workbench.readers.watching import Watch
 from workbench.readers.writing import staging_folder
+from workbench.schema import validate
 
 SAMPLES = Path(__file__).parent / "samples"
 CHAT = SAMPLES / "openai_chat.jsonl"
@@ -154,6 +156,23 @@ def test_what_is_refused_or_set_aside_is_the_same_on_disk(values: list[dict[str,
         if aside.height:
             written = pl.read_parquet(quarantine)
             assert_frame_equal(written, aside.select(written.columns), check_dtypes=False)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_nodes_that_are_given_on_disk_are_those_of_the_whole_log(tmp_path: Path, rows: int):
+    rng = np.random.default_rng(0)
+    log = validate(random_log(rng, groups=12, rollouts=5)).log
+    path = tmp_path / "log.parquet"
+    log.write_parquet(path, row_group_size=rows)
+    expected = with_prefix_nodes(log)
+    assert give_prefix_nodes(path) == sharing(expected)
+    assert_frame_equal(pl.read_parquet(path), expected)
+    assert sharing(expected).shared > 0
+    content = path.read_bytes()
+    with pytest.raises(ParameterError, match="has a node_id already"):
+        give_prefix_nodes(path)
+    assert path.read_bytes() == content
+    assert [item.name for item in tmp_path.iterdir()] == ["log.parquet"]
 
 
 def test_a_refused_import_leaves_no_file(tmp_path: Path):
@@ -528,6 +547,19 @@ def test_a_problem_at_an_address_names_the_address(store: Any):
         read(["memory://nothing"])
     with pytest.raises(LogError, match=r"no file matches the pattern, at memory://run/\*.json"):
         read(["memory://run/*.json"])
+
+
+def test_an_error_of_a_stores_own_package_is_said(store: Any, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no credentials")
+
+    store.pipe("/run/a.jsonl", CHAT.read_bytes())
+    monkeypatch.setattr(type(store), "get_file", refuse)
+    with pytest.raises(LogError, match=r"cannot be fetched \(RuntimeError: no credentials\)"):
+        read(["memory://run/a.jsonl"])
+    monkeypatch.setattr(type(store), "find", refuse)
+    with pytest.raises(LogError, match=r"no credentials\), at memory://run. Hint: keys and"):
+        read(["memory://run"])
 
 
 def test_an_address_of_an_unknown_kind_names_the_extra():

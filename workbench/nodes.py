@@ -137,6 +137,14 @@ class Sharing:
             f"in {self.groups:,} groups"
         )
 
+    def __add__(self, other: Sharing) -> Sharing:
+        """That of two logs which have no group in common."""
+        return Sharing(
+            nodes=self.nodes + other.nodes,
+            shared=self.shared + other.shared,
+            groups=self.groups + other.groups,
+        )
+
 
 def sharing(log: pl.DataFrame) -> Sharing:
     """How much of a log with node_id is shared."""

@@ -63,11 +63,7 @@ def import_files(
 
     Files may be compressed with gzip or zstd, and lie at an address such as s3://bucket/run.
     """
-    import polars as pl
-
-    from workbench.nodes import sharing, with_prefix_nodes
-    from workbench.readers import import_to
-    from workbench.store import atomic_file
+    from workbench.readers import give_prefix_nodes, import_to
     from workbench.terminal import progress
 
     if tree and watch is not None:
@@ -89,10 +85,7 @@ def import_files(
         report = import_to(output, files, progress=tell, **options)
     print_report(report, quarantine)
     if tree:
-        log = with_prefix_nodes(pl.read_parquet(output))
-        print(sharing(log))
-        with atomic_file(output) as temporary:
-            log.write_parquet(temporary, compression="zstd")
+        print(give_prefix_nodes(output))
     scored = report.trajectories > sum(report.excluded.values())
     command = f"run {output} -o work/" if scored else f"facts {output}"
     print(f"wrote {output}\nnext: workbench {command}")

@@ -4,7 +4,7 @@ from workbench.readers.base import Findings, Format, Part, Reader, formats, read
 from workbench.readers.importing import Imported, RawLog, import_log, read, source_files
 from workbench.readers.mapping import load_mapping, save_mapping
 from workbench.readers.report import ImportReport
-from workbench.readers.writing import import_to
+from workbench.readers.writing import give_prefix_nodes, import_to
 
 __all__ = [
     "Findings",
@@ -15,6 +15,7 @@ __all__ = [
     "RawLog",
     "Reader",
     "formats",
+    "give_prefix_nodes",
     "import_log",
     "import_to",
     "load_mapping",

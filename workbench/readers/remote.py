@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,16 +35,17 @@ def fetch(address: str, folder: Path, findings: Findings) -> Iterator[tuple[Path
         OSError: The store refuses.
     """
     system, path = _opened(address)
-    if any(mark in path for mark in "*?["):
-        found, is_folder = sorted(system.glob(path)), False
-        found = [item for item in found if system.isfile(item)]
-        rule = "no file matches the pattern"
-    elif system.isdir(path):
-        found, is_folder = sorted(system.find(path)), True
-        rule = "the folder holds no file"
-    else:
-        found, is_folder = [path] if system.exists(path) else [], False
-        rule = "does not exist"
+    with _store_errors():
+        if any(mark in path for mark in "*?["):
+            found, is_folder = sorted(system.glob(path)), False
+            found = [item for item in found if system.isfile(item)]
+            rule = "no file matches the pattern"
+        elif system.isdir(path):
+            found, is_folder = sorted(system.find(path)), True
+            rule = "the folder holds no file"
+        else:
+            found, is_folder = [path] if system.exists(path) else [], False
+            rule = "does not exist"
     if not found:
         findings.problem("files", rule, address)
     for item in found:
@@ -52,8 +54,20 @@ def fetch(address: str, folder: Path, findings: Findings) -> Iterator[tuple[Path
             continue
         copy = folder.joinpath(*parts)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        system.get_file(item, str(copy))
+        with _store_errors():
+            system.get_file(item, str(copy))
         yield copy, str(system.unstrip_protocol(item)), is_folder
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """Makes an OSError of what goes wrong in a store: each store's package has its own errors."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _opened(address: str) -> tuple[Any, str]:

@@ -12,6 +12,11 @@ from workbench.readers.compression import codec_of, encoding_of, recode_file, un
 from workbench.readers.foreign import hint_for
 from workbench.readers.remote import fetch, is_remote
 
+_REMOTE_HINT = (
+    "keys and endpoint are looked for where the store's own package does, "
+    "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL for s3://"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -69,7 +74,7 @@ def _remote_files(address: str, folder: Path, findings: Findings) -> Iterable[So
             root = (f"{folder}/", original.removesuffix(inner))
             yield Source(path=copy, from_folder=from_folder, copies=(root,))
     except OSError as error:
-        findings.problem("files", f"cannot be fetched ({error})", address)
+        findings.problem("files", f"cannot be fetched ({error})", address, _REMOTE_HINT)
 
 
 def plain(sources: Sequence[Source], findings: Findings, folder: Path) -> list[Source]:

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import LogError
+from workbench.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.readers.base import Findings, Format
 from workbench.readers.importing import (
     found_files,
@@ -200,6 +201,54 @@ def import_to(
 
             work.take(chosen, work.stage(chosen, source, tell))
         return work.write(subject_of(paths), skip_bad=skip_bad, last=True)
+
+
+def give_prefix_nodes(path: Path) -> Sharing:
+    """Gives a log on disk the nodes of its prefix tree, some groups at a time.
+
+    What is in memory is a row group of the file and the group that its end cuts in two.
+
+    Args:
+        path: A log as `import_to` writes it, its rows in order; written anew whole or not at all.
+
+    Returns:
+        How much its rollouts have in common.
+
+    Raises:
+        ParameterError: The log has nodes already.
+    """
+    import pyarrow.parquet as pq
+
+    found = Sharing(nodes=0, shared=0, groups=0)
+    writer: pq.ParquetWriter | None = None
+    with atomic_file(path) as temporary, pq.ParquetFile(path) as file:
+        try:
+            for rows in _whole_groups(file):
+                log = with_prefix_nodes(rows)
+                found += sharing(log)
+                table = log.to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                writer.write_table(table)
+        finally:
+            if writer is not None:
+                writer.close()
+    return found
+
+
+def _whole_groups(file: Any) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file in order, a group never cut in two."""
+    rest: list[pl.DataFrame] = []
+    for number in range(file.num_row_groups):
+        rows = pl.DataFrame(file.read_row_group(number))
+        last = rows["group_id"] == rows["group_id"][-1]
+        if last.all() and rest and rest[0]["group_id"][0] == rows["group_id"][0]:
+            rest.append(rows)
+            continue
+        whole = pl.concat([*rest, rows.filter(~last)])
+        rest = [rows.filter(last)]
+        if whole.height:
+            yield whole
+    yield pl.concat(rest)
 
 
 @contextmanager
