@@ -803,5 +803,8 @@ def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
         "trajectories      4",
         "rollouts a group  4 in 1 group",
         "rewards           0 null, 0 not finite",
+        "not scored        0 of 4 trajectories",
         "token ids         missing in 0.0% of the rows",
+        "reconstructed     nothing",
+        "dropped           nothing",
     ]

@@ -10,8 +10,10 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -479,6 +481,69 @@ def test_copied_rows_of_a_hooked_dump_are_counted_not_scored_twice(tmp_path: Pat
     assert (log.height, log["copies"].to_list()) == (9, [3] + [1] * 8)
     assert set(log["reward_scale"]) == {10.0}
     assert log["success"].to_list() == [True] * 5 + [False] * 4
+
+
+def hooked_dump(folder: Path, first: str, second: str) -> None:
+    """What a trainer writes whose rollout loop and dump have the two patches of the document.
+
+    The loop and the dump are those of verl-agent in outline: two rollouts of a task, the second of
+    which is done after one step; rows of rollouts that are done are left out; the batch is permuted
+    and filled up with a copy; the dump writes each list that has a value a row.
+    """
+    rng = np.random.default_rng(0)
+    batch_size, rows = 2, []
+    for _step in range(3):
+        active = np.array([True, _step == 0])
+        tensors: dict[str, Any] = {
+            "uid": np.array(["u", "u"], dtype=object),
+            "traj_uid": np.array(["t0", "t1"], dtype=object),
+            "anchor_obs": np.array([f"room {_step}", "hall"], dtype=object),
+            "rewards": np.array([np.float32(10.0 * (_step == 2)), np.float32(0.0)], dtype=object),
+            "is_action_valid": np.array([np.bool_(True), np.bool_(False)], dtype=object),
+        }
+        batch = SimpleNamespace(non_tensor_batch=tensors)
+        exec(first, {"batch": batch, "batch_size": batch_size, "_step": _step, "np": np})
+        tensors["episode_rewards"] = np.array([10.0, 0.0])
+        rows += [
+            {name: values[at] for name, values in tensors.items()} for at in range(2) if active[at]
+        ]
+    taken = rng.permutation([*range(len(rows)), 0])
+    columns = {name: np.array([rows[at][name] for at in taken], dtype=object) for name in rows[0]}
+    batch = SimpleNamespace(non_tensor_batch=columns)
+    extra: dict[str, list[Any]] = {}
+    exec(second, {"batch": batch, "reward_extra_infos_dict": extra})
+    dumped = {
+        "input": [_FIRST.format(task="find", seen=f"page {at}") for at in taken],
+        "output": [f"<think>hm</think><action>act {at}</action>" for at in taken],
+        "score": [1.0] * len(taken),
+        "step": [5] * len(taken),
+    } | {name: values for name, values in extra.items() if len(values) == len(taken)}
+    written(
+        folder, [dict(zip(dumped, row, strict=True)) for row in zip(*dumped.values(), strict=True)]
+    )
+
+
+def test_what_the_documented_hook_writes_is_read(tmp_path: Path):
+    document = (Path(__file__).parents[1] / "docs/verl_agent_hook.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    hooked_dump(tmp_path, first, second)
+    imported = import_log([tmp_path])
+    assert imported.report.format == "verl-agent"
+    assert imported.report.rollouts == {2: 1}
+    assert imported.validated.log.select(
+        "group_id", "trajectory_id", "step_index", "observation", "action", "reward",
+        "episode_reward", "valid_action", "success", "copies",
+    ).rows() == [
+        ("u", "t0", 0, "room 0", "act 0", 0.0, 10.0, True, True, 2),
+        ("u", "t0", 1, "room 1", "act 2", 0.0, 10.0, True, True, 1),
+        ("u", "t0", 2, "room 2", "act 3", 10.0, 10.0, True, True, 1),
+        ("u", "t1", 0, "hall", "act 1", 0.0, 0.0, False, False, 1),
+    ]  # fmt: skip
+    # Without one of the patches the file is another one: none of this is in it.
+    for patches in (("pass", second), (first, "pass")):
+        folder = tmp_path / patches[0][:4]
+        hooked_dump(folder, *patches)
+        assert read([folder]).format == "verl-agent-bare"
 
 
 def test_rewards_of_other_environments_have_no_scale(tmp_path: Path):

@@ -81,17 +81,19 @@ class ImportReport:
             f"trajectories      {self.trajectories}",
             f"rollouts a group  {sizes}",
             f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite",
+            f"not scored        {sum(self.excluded.values())} of {self.trajectories} trajectories",
             f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
         ]
         lines += [
             f"reconstructed     {what} of {share:.1%} of the rows"
             for what, share in self.reconstructed.items()
-        ]
+        ] or ["reconstructed     nothing"]
         if self.renamed:
             names = ", ".join(f"{new} from {old}" for new, old in self.renamed.items())
             lines.append(f"renamed           {names}")
         lines += [f"excluded          {n} trajectories: {why}" for why, n in self.excluded.items()]
-        lines += [f"dropped           {p.count} records: {p}" for p in self.dropped]
+        dropped = [f"dropped           {p.count} records: {p}" for p in self.dropped]
+        lines += dropped or ["dropped           nothing"]
         if self.quarantined_rows:
             lines.append(f"quarantined       {self.quarantined_rows} rows")
             lines += [f"                  {problem}" for problem in self.quarantined]
