@@ -539,11 +539,12 @@ def test_what_the_documented_hook_writes_is_read(tmp_path: Path):
         ("u", "t0", 2, "room 2", "act 3", 10.0, 10.0, True, True, 1),
         ("u", "t1", 0, "hall", "act 1", 0.0, 0.0, False, False, 1),
     ]  # fmt: skip
-    # Without one of the patches the file is another one: none of this is in it.
-    for patches in (("pass", second), (first, "pass")):
-        folder = tmp_path / patches[0][:4]
-        hooked_dump(folder, *patches)
-        assert read([folder]).format == "verl-agent-bare"
+    # Without the second patch there are no ids, without the first the steps are not counted.
+    hooked_dump(tmp_path / "bare", first, "pass")
+    assert read([tmp_path / "bare"]).format == "verl-agent-bare"
+    hooked_dump(tmp_path / "half", "pass", second)
+    with pytest.raises(LogError, match="env_step: is missing or null"):
+        read([tmp_path / "half"])
 
 
 def test_rewards_of_other_environments_have_no_scale(tmp_path: Path):

@@ -24,7 +24,7 @@ from workbench.readers.sniffing import first_record
 SUCCESS = 10.0
 """What the environments of verl-agent (ALFWorld, WebShop, Sokoban) pay for a solved task."""
 
-_KEYS = frozenset({"input", "output", "traj_uid", "env_step"})
+_KEYS = frozenset({"input", "output", "traj_uid"})
 _CONVERTERS = {
     "input": text,
     "output": text,
