@@ -384,6 +384,17 @@ def test_export_options_have_types(run: Run, tmp_path: Path):
     assert run(*export, "-p", "overwrite=true")[0] == 0
 
 
+def test_what_is_not_there_may_be_left_out_whether_or_not_a_log_was_written(
+    run: Run, tmp_path: Path
+):
+    log = small(tmp_path / "log.parquet")
+    for _ in range(2):
+        refused(run("import", log, "no.jsonl", "-o", "out.parquet"), "does not exist", "--skip-bad")
+        code, out, _ = run("import", log, "no.jsonl", "--skip-bad", "-o", "out.parquet")
+        assert code == 0
+        assert "dropped           1 records: files: does not exist, at no.jsonl" in out
+
+
 def test_an_outcome_on_every_step_is_noticed(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet", reward=pl.Series([1.0, 1.0, 0.0, 1.0, 0.0]))
     assert "outcome copied onto each step" in run("validate", log)[1]

@@ -195,8 +195,10 @@ def test_columns_that_are_missing_are_told_with_all_that_are_there(tmp_path: Pat
 def test_types_that_do_not_go_together_are_named_on_disk_too(tmp_path: Path):
     for name, value in (("1", [1]), ("2", "x")):
         pl.DataFrame([step(trajectory_id=name, note=value)]).write_parquet(tmp_path / name)
-    with pytest.raises(LogError, match="note: has types in different files"):
-        import_to(tmp_path / "out.parquet", [tmp_path / "1", tmp_path / "2"])
+    for skip_bad in (False, True):
+        with pytest.raises(LogError, match="note: has types in different files") as caught:
+            import_to(tmp_path / "out.parquet", [tmp_path / "1", tmp_path / "2"], skip_bad=skip_bad)
+        assert "--skip-bad" not in str(caught.value)
 
 
 def test_large_columns_of_another_type_are_cast_or_named(tmp_path: Path):
@@ -504,7 +506,7 @@ def test_a_folder_with_other_files_is_read_by_the_format_that_is_named(tmp_path:
     raw = read([tmp_path], format="chat")
     assert raw.files == (str(tmp_path / "chat.jsonl"),)
     notices = " ".join(raw.notices)
-    assert f"{tmp_path}/tau.json" in notices
+    assert f"files that are not chat were passed over, at {tmp_path}/tau.json" in notices
     assert "empty files were passed over" in notices
 
 

@@ -107,12 +107,14 @@ def print_report(report: ImportReport, quarantine: Path | None) -> None:
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:
     """Refuses to write over a file that is read: originals are never touched."""
-    from workbench.readers import source_files
+    from workbench.readers.base import Findings
     from workbench.readers.remote import is_remote
+    from workbench.readers.sources import expand
 
     if output is not None and output.exists():
         here = [file for file in files if not is_remote(file)]
-        sources = {path.resolve() for path in source_files(here)}
+        # What is not there is said when it is read.
+        sources = {source.path.resolve() for source in expand(here, Findings(), Path())}
         if output.resolve() in sources:
             raise ParameterError(f"{output} is read; writing there would destroy it")
 

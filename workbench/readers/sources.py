@@ -196,7 +196,8 @@ def identify(
             findings.notice("empty files were passed over", source.name)
         else:
             findings.problem("file", "is empty", source.name)
-    _report_unknown(unknown, findings, others=bool(recognised))
+    passed_over = "files of no known format" if name is None else f"files that are not {name}"
+    _report_unknown(unknown, findings, passed_over if recognised else "")
     if len(recognised) > 1:
         for found, those in recognised.items():
             hint = "import the files of one format at a time, or name it with --format"
@@ -232,11 +233,18 @@ def head_of(source: Source, findings: Findings) -> bytes | None:
 
 
 def _report_unknown(
-    unknown: Sequence[tuple[Source, bytes]], findings: Findings, *, others: bool
+    unknown: Sequence[tuple[Source, bytes]], findings: Findings, passed_over: str
 ) -> None:
+    """Names files that no reader takes; those of folders in a notice, if they may be passed over.
+
+    Args:
+        unknown: The files and their first bytes.
+        findings: Gets them.
+        passed_over: What to call those that were passed over; empty where none may be.
+    """
     for source, head in unknown:
-        if source.from_folder and others and not head.startswith(b"\0"):
-            findings.notice("files of no known format were passed over", source.name)
+        if source.from_folder and passed_over and not head.startswith(b"\0"):
+            findings.notice(f"{passed_over} were passed over", source.name)
             continue
         place = f"{source.name} (begins with {head[:16]!r})"
         findings.problem("format", "no reader recognises it", place, hint_for(head))

@@ -124,9 +124,13 @@ class Import:
             findings.include(file.findings)
         parts = [part for file in self.files.values() for part in file.parts]
         narrow = joined([rows for file in self.files.values() for rows in file.narrow], findings)
+        types = Findings()
         if parts:
-            report_types_of(parts, findings)
-        refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=narrow.is_empty())
+            report_types_of(parts, types)
+        findings.include(types)
+        # Columns that do not go together leave no row that could be written.
+        is_empty = narrow.is_empty() or bool(types.problems)
+        refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=is_empty)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
         missing = missing_in(parts, narrow) if parts else None
