@@ -91,8 +91,8 @@ class CRBC(BackupMethod, ActionMethod):
     **Differs from** the paper, whose ends have the values 1 and 0 under Q = λ P V: ours are larger
     by 1/λ before the deviation divides them. No code of it was found.
 
-    Source: Ren et al., Cross-Rollout Bellman Closure for Long-Horizon Agentic Reinforcement Learning,
-    arXiv 2609.35082, equations 5–14 and appendix C.3.
+    Source: Ren et al., Cross-Rollout Bellman Closure for Long-Horizon Agentic Reinforcement
+    Learning, arXiv 2609.35082, equations 5–14 and appendix C.3.
     """
 
     depth: int | None = parameter(
