@@ -39,7 +39,7 @@ def readings(rows: pl.DataFrame, kind: str, controls: Collection[str]) -> go.Fig
         if part.height:
             figure.add_trace(_points(part, kind, name, hollow=hollow))
     zero = {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": _GREY}
-    figure.update_xaxes(tickformat=_FORMATS[kind], rangemode="tozero", **zero)
+    figure.update_xaxes(tickformat=_FORMATS[kind].lstrip("+"), rangemode="tozero", **zero)
     figure.update_yaxes(
         categoryorder="array", categoryarray=labels[::-1], showgrid=False, ticksuffix=" "
     )
@@ -85,6 +85,6 @@ def _band(rows: pl.DataFrame) -> go.Bar:
         orientation="h",
         width=0.5,
         marker={"color": _BAND},
-        name="the same credit, shuffled in its rollouts",
+        name="shuffled credit",
         hoverinfo="skip",
     )

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from workbench.audit import GROUPS, MEASURES, Audit, Finding
+from workbench.audit import GROUPS, MEASURES, Audit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, state
 from workbench.ui.text import escaped, shortened
@@ -55,15 +55,14 @@ def _findings(audit: Audit) -> None:
     st.subheader("What is wrong?")
     if not audit.findings:
         st.markdown("None of the known defects was found.")
-    for finding in audit.findings:
-        _finding(finding)
-
-
-def _finding(finding: Finding) -> None:
-    with st.container(border=True):
-        of = escaped(finding.credit or "the log")
-        st.markdown(f"**{of}** · {escaped(finding.name)}  \n{escaped(finding.text)}")
-        st.caption(f"What to do: {finding.action}")
+        return
+    with st.container(border=True, gap="small"):
+        for finding in audit.findings:
+            of = escaped(finding.credit or "the log")
+            st.markdown(
+                f"**{of}** · {escaped(finding.name)}: {escaped(finding.text)}  \n"
+                f":gray[→ {finding.action}]"
+            )
 
 
 def _badge(audit: Audit) -> None:
@@ -143,7 +142,7 @@ def _steps(audit: Audit) -> None:
         shown.select(
             "credit",
             pl.col("trajectory_id").map_elements(shortened, pl.String).alias("trajectory"),
-            pl.col("step_index").alias("step"),
+            (pl.col("step_index") + 1).alias("step"),
             "advantage",
             pl.col("low").alias("5 %"),
             pl.col("high").alias("95 %"),

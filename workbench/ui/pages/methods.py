@@ -191,7 +191,7 @@ def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
     table = largest.select(
         pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
         pl.col("trajectory_id").map_elements(shortened, pl.String).alias("trajectory"),
-        pl.col("step_index").alias("step"),
+        (pl.col("step_index") + 1).alias("step"),
         pl.col("left_advantage").alias(pair[0]),
         pl.col("right_advantage").alias(pair[1]),
         pl.col("standardised_difference").alias("difference in σ"),
