@@ -27,6 +27,16 @@ def test_keys_of_the_first_readable_line_with_those_of_objects(tmp_path: Path):
     assert names_in(path) == ("a", "info", "info.score", "info.deep", "info.deep.er")
 
 
+def test_columns_of_a_csv_file_that_may_be_steps(tmp_path: Path):
+    path = tmp_path / "log.csv"
+    path.write_text(",task,run,n,saw,did,won\n0,a,b,0,x,y,1\n")
+    assert names_in(path) == ("task", "run", "n", "saw", "did", "won")
+    assert mapped_format(path, None) == "csv"
+    path.write_text("some,words\n")
+    assert names_in(path) == ()
+    assert mapped_format(path, None) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"PAR1 cut off", b"plain text\n"])
 def test_a_file_of_another_kind_has_no_names(tmp_path: Path, content: bytes):
     path = tmp_path / "file"

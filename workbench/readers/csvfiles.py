@@ -36,17 +36,30 @@ class Csv:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A first line that names the columns of a step."""
-        line = head.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")
-        try:
-            names, _ = _header(line)
-        except csv.Error:  # bytes of something else
-            return False
-        return is_step(names)
+        return is_step(header_names(head))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The rows, renamed, part by part."""
         findings = Findings()
         return parts_of_steps(path, _Rows(path, columns, findings), columns, findings)
+
+
+def header_names(head: bytes) -> list[str]:
+    """The names that the first line of a table gives, or what else stands between its commas.
+
+    Args:
+        head: The first bytes of the file.
+
+    Returns:
+        None of bytes that are no text, and of JSON.
+    """
+    line = head.split(b"\n", 1)[0]
+    if line.startswith((b"{", b"[")) or b"\0" in line:
+        return []
+    try:
+        return _header(line.decode("utf-8-sig", errors="replace"))[0]
+    except csv.Error:
+        return []
 
 
 def _header(line: str) -> tuple[list[str], str]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from workbench.columns import STEP_LOG
 from workbench.readers.base import HEAD_BYTES, Findings, format_named, matching
+from workbench.readers.csvfiles import header_names
 from workbench.readers.jsonfiles import json_lines
 
 _ALIKE = 0.75
@@ -18,7 +19,7 @@ _DEEPEST = 3  # keys of objects in objects; a mapping reaches any depth, a list 
 
 
 def names_in(path: str | Path) -> tuple[str, ...]:
-    """The columns of a Parquet file, or the keys of the first readable record of a JSONL file.
+    """The columns of a Parquet or CSV file, or the keys of a JSONL file's first readable record.
 
     Keys of objects are given as a mapping names them, such as `info.score`. A file of another
     kind, or a damaged one, has no names.
@@ -26,12 +27,21 @@ def names_in(path: str | Path) -> tuple[str, ...]:
     try:
         # Opened here, since polars would read brackets in a path as a pattern.
         with Path(path).open("rb") as file:
+            if names := _table_names(file.read(HEAD_BYTES)):
+                return names
+            file.seek(0)
             return tuple(pl.read_parquet_schema(file))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         _, record = next(json_lines(Path(path), Findings()), (0, {}))
     except OSError:
         return ()
     return tuple(_keys(record))
+
+
+def _table_names(head: bytes) -> tuple[str, ...]:
+    """The names in the header of a CSV file that has a column for all that a step needs."""
+    names = tuple(name for name in header_names(head) if name)
+    return names if len(names) >= sum(column.required for column in STEP_LOG) else ()
 
 
 def _keys(record: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterable[str]:
@@ -62,14 +72,15 @@ def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
 def mapped_format(path: str | Path, given: str | None) -> str | None:
     """The format whose names a mapping of this file replaces; None where it has fixed ones.
 
-    JSON lines that no reader recognises are read once their keys are mapped: as chat where a key
-    holds a list of objects, which may be messages, and as steps where none does.
+    A table or JSON lines that no reader recognises are read once their names are mapped: JSON lines
+    as chat where a key holds a list of objects, which may be messages, and as steps where none
+    does.
     """
     with Path(path).open("rb") as file:
         head = file.read(HEAD_BYTES)
     found = [format_named(given)] if given else list(matching(Path(path), head))
     if not found:
-        return _unrecognised(Path(path))
+        return "csv" if _table_names(head) else _unrecognised(Path(path))
     return found[0].name if found[0].generic else None
 
 
