@@ -63,7 +63,7 @@ def _weights(distance: Real, evidence: Real, neighbours: float) -> Real:
         return np.ones_like(distance)
     nearest = distance == 0.0
     open_ = nearest @ evidence < neighbours
-    weight = nearest.astype(np.float64)
+    weight: Real = nearest.astype(np.float64)
     if open_.any():
         gap = distance[open_]
         weight[open_] = np.exp(-_rates(gap, evidence, neighbours)[:, None] * gap)
