@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
 from workbench.estimators.base import estimator
 from workbench.estimators.crbc import SCALE_FLOOR, BackupMethod
 from workbench.estimators.credit import Peers, Term, no_peers
 from workbench.estimators.neighbourhood import near_weights
-from workbench.estimators.transitions import END, Transitions, transitions
+from workbench.estimators.transitions import END, Transitions, last_steps, transitions
 from workbench.keys import parse_action_key
 from workbench.parameters import parameter
 from workbench.returns import difference, discounted_returns, segment_sum
@@ -137,21 +137,21 @@ class SoftCRBC(BackupMethod):
             for here, group in self._groups(steps, space, graph):
                 for k, neighbours in enumerate(values):
                     near = replace(group, neighbours=neighbours)
-                    baseline[k, here] = near.held_out(
-                        steps.trajectory[here], self.continuation, self.trace
-                    )
+                    baseline[k, here] = near.held_out(steps.trajectory[here])
         yield from enumerate(baseline - centre)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """GRPO's term and the gap between action and state."""
         similarity = space.similarity()
         graph = self._transitions(steps, space)
-        found = {name: np.zeros(len(steps)) for name in NearValues.__dataclass_fields__}
         with threadpool_limits(limits=1, user_api="blas"):
-            for here, group in self._groups(steps, space, graph):
-                for name, values in group.closure(self.continuation, self.trace).items():
-                    found[name][here] = values
-        known = NearValues(**found)
+            found = [group.near_values() for _, group in self._groups(steps, space, graph)]
+        known = NearValues(
+            **{
+                field.name: np.concatenate([getattr(each, field.name) for each in found])
+                for field in fields(NearValues)
+            }
+        )
         # Evidence of 0 comes with a gap of 0; the smallest float keeps 0 out of the divisor.
         drawn = known.evidence / (known.evidence + self.prior + np.finfo(np.float64).tiny)
         factor = self.step_weight * drawn
@@ -209,79 +209,93 @@ class SoftCRBC(BackupMethod):
     ) -> Iterator[tuple[slice, _Group]]:
         """Where each group lies, and the group; one block of similarities at a time is needed."""
         similarity, action = space.similarity(), space.action_key(self.action_key)
+        carried = self.continuation * self.trace
+        paid = discounted_returns(graph.reward, steps.step_index, carried)
+        # A trajectory's last step, if it goes on at all, has no outcome of its own beyond.
+        share = self.continuation * np.where(last_steps(steps), 1.0, 1.0 - self.trace)
         for number, (first, last) in enumerate(pairwise(steps.group_start)):
             here = slice(int(first), int(last))
-            start = int(similarity.states.start[number])
-            following = graph.next_state[here]
+            start, states = int(similarity.states.start[number]), similarity.size(number)
+            on = np.flatnonzero(graph.next_state[here] != END)
+            later = np.zeros((last - first, states))
+            later[on, graph.next_state[here][on] - start] = share[here][on]
             yield (
                 here,
                 _Group(
                     similarity=similarity.block(number),
                     neighbours=self.neighbours,
                     state=graph.state[here] - start,
-                    following=np.where(following == END, END, following - start),
                     action=np.unique(action[here], return_inverse=True)[1],
-                    step_index=steps.step_index[here],
-                    reward=graph.reward[here],
                     weight=graph.weight[here],
+                    paid=paid[here],
+                    later=discounted_returns(later, steps.step_index[here], carried),
                 ),
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
-    """One group: n distinct states and m steps, states and actions numbered from 0."""
+    """One group: n distinct states and m steps, states and actions numbered from 0.
+
+    The outcome of step j is paid_j + Σ_s later_js V(s).
+    """
 
     similarity: Real
     neighbours: float
     state: Index
-    following: Index
     action: Index
-    step_index: Index
-    reward: Real
     weight: Real
+    paid: Real
+    later: Real
 
-    def closure(self, continuation: float, trace: float) -> dict[str, Real]:
-        """The fields of `NearValues`. Each (m,) float64."""
-        states, steps = len(self.similarity), np.arange(len(self.state))
-        visits = segment_sum(self.weight, self.state, states)
-        kernel = near_weights(self.similarity, visits, self.neighbours)
-        total = kernel @ visits
-        kernel /= np.where(total > 0, total, 1.0)[:, None]
-        evidence = csr_array((self.weight, (self.state, steps)), shape=(states, len(steps)))
-        # G = paid + later · V: a trajectory's last step, if it goes on at all, has no own outcome.
-        last = np.append(self.step_index[1:], 0) == 0
-        share = continuation * np.where(last, 1.0, 1.0 - trace)
-        on = self.following != END
-        later = np.zeros((len(steps), states))
-        later[steps[on], self.following[on]] = share[on]
-        later = discounted_returns(later, self.step_index, continuation * trace)
-        paid = discounted_returns(self.reward, self.step_index, continuation * trace)
-        moved, constant = kernel @ (evidence @ later), kernel @ (evidence @ paid)
-        value = np.linalg.solve(np.identity(states) - moved, constant)
-        outcome = paid + later @ value
-        compared = self._compared(kernel, difference(outcome, value[self.state]))
-        compared["evidence"] *= total[self.state]
-        return {"outcome": outcome, "value": value[self.state], **compared}
+    @cached_property
+    def _near(self) -> tuple[Real, Real]:
+        """Share of a step in each state in the means of each (n, n), and what shares are of (n,).
 
-    def held_out(self, trajectory: Index, continuation: float, trace: float) -> Real:
+        All 0 in a group without evidence.
+        """
+        visits = segment_sum(self.weight, self.state, len(self.similarity))
+        weight = near_weights(self.similarity, visits, self.neighbours)
+        total = weight @ visits
+        return weight / np.where(total > 0, total, 1.0)[:, None], total
+
+    def values(self) -> Real:
+        """V of each state. (n,) float64."""
+        share, _ = self._near
+        moved = share @ _summed(self.weight[:, None] * self.later, self.state)
+        constant = share @ _summed(self.weight * self.paid, self.state)
+        return np.asarray(np.linalg.solve(np.identity(len(share)) - moved, constant))
+
+    def held_out(self, trajectory: Index) -> Real:
         """V at each step's state without its own trajectory; 0 without any other. (m,) float64."""
         value = np.zeros(len(self.state))
         for one in np.unique(trajectory):
             own = trajectory == one
             others = replace(self, weight=np.where(own, 0.0, self.weight))
-            value[own] = others.closure(continuation, trace)["value"][own]
+            value[own] = others.values()[self.state[own]]
         return value
 
-    def _compared(self, kernel: Real, gap: Real) -> dict[str, Real]:
-        """Gaps of near steps by action, from the gap G − V of every step, read at each step."""
+    def near_values(self) -> NearValues:
+        """What near states say of each step."""
+        values = self.values()
+        outcome, value = self.paid + self.later @ values, values[self.state]
+        share, total = self._near
+        near = share[:, self.state] * self.weight
+        by_action = _summed(near.T, self.action).T
+        gap = _summed((near * difference(outcome, value)).T, self.action).T
+        gap /= np.where(by_action > 0, by_action, 1.0)
         at = (self.state, self.action)
-        shape = (len(kernel), int(self.action.max()) + 1)
-        share = np.asarray(kernel @ csr_array((self.weight, at), shape=shape))
-        mean = np.asarray(kernel @ csr_array((self.weight * gap, at), shape=shape))
-        mean /= np.where(share > 0, share, 1.0)
-        return {
-            "gap": mean[at],
-            "deviation": np.sqrt((share * mean**2).sum(axis=1))[self.state],
-            "evidence": share[at],
-        }
+        return NearValues(
+            outcome=outcome,
+            value=value,
+            gap=gap[at],
+            deviation=np.sqrt((by_action * gap**2).sum(axis=1))[self.state],
+            evidence=by_action[at] * total[self.state],
+        )
+
+
+def _summed(values: Real, label: Index) -> Real:
+    """Sums of the rows that have each label; every label from 0 on occurs."""
+    order = np.argsort(label, kind="stable")
+    start = np.flatnonzero(np.diff(label[order], prepend=-1))
+    return np.asarray(np.add.reduceat(values[order], start, axis=0))
