@@ -7,10 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.estimators.neighbourhood import effective_number, near_weights
+from workbench.estimators.neighbourhood import near_weights
+from workbench.steps import Real
 
 # Three steps in the first state, one in the second, which is as far away as can be.
 APART, VISITS = np.eye(2), np.array([3.0, 1.0])
+
+
+def effective_number(weight: Real, visits: Real) -> Real:
+    return (weight @ visits) ** 2 / (weight**2 @ visits)
 
 
 def test_weights_by_hand():

@@ -50,13 +50,6 @@ def near_weights(similarity: Real, evidence: Real, neighbours: float) -> Real:
     return weight
 
 
-def effective_number(weight: Real, evidence: Real) -> Real:
-    """(Σ_j m_j w_ij)² / Σ_j m_j w_ij² of each row; 0 where all weights are 0. (r,) float64."""
-    square = weight**2 @ evidence
-    sums = weight @ evidence
-    return np.asarray(np.where(square > 0, sums**2 / np.where(square > 0, square, 1.0), 0.0))
-
-
 def _weights(distance: Real, evidence: Real, neighbours: float) -> Real:
     """The same for distances whose least is 0 in each row, and evidence above 0."""
     if neighbours >= evidence.sum():

@@ -164,9 +164,8 @@ class SoftCRBC(BackupMethod):
             members = np.flatnonzero((graph.group == group) & (graph.weight > 0))
             if not len(members):
                 return no_peers(step)
-            states = similarity.states.state - first
-            row = similarity.rows(group, states[step : step + 1])
-            places = states[members]
+            places = graph.state[members] - first
+            row = similarity.rows(group, graph.state[step : step + 1] - first)
             evidence = segment_sum(graph.weight[members], places, similarity.size(group))
             weight = near_weights(row, evidence, self.neighbours)
             share = graph.weight[members] * weight[0, places]
