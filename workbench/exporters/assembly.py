@@ -192,7 +192,7 @@ def _token_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, d
         "tokenizer": _tokenizer(steps),
         "advantage_scope": "per_token(step-broadcast)",
         "counts": {
-            "steps_without_tokens": steps.filter(~sampled).height,
+            "steps_without_tokens": int(steps.select((~sampled).sum()).item()),
             "trajectories_as_steps": as_steps,
         },
         "checks": {
@@ -240,7 +240,7 @@ def _row_counts(rows: pl.DataFrame) -> dict[str, int]:
 def _step_counts(selection: Selection) -> dict[str, int]:
     lengths = selection.steps.group_by("trajectory_id").len()["len"].to_list()
     return {
-        "masked_steps": selection.steps.filter(~pl.col("gradient_mask")).height,
+        "masked_steps": int((~selection.steps["gradient_mask"]).sum()),
         "not_positive": selection.not_positive,
         "below_top_share": selection.below_top_share,
         "clipped_steps": selection.clipped_steps,

@@ -48,7 +48,9 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
     steps = _checked(steps)
     context, extends = _context()
     steps = steps.with_columns(
-        pl.concat_list("prompt_ids", "response_ids").list.len().alias("sequence_length"),
+        (pl.col("prompt_ids").list.len() + pl.col("response_ids").list.len()).alias(
+            "sequence_length"
+        ),
         extends.alias("extends"),
     )
     broken = steps.filter(~pl.col("extends"))
@@ -88,12 +90,14 @@ def row_facts(steps: pl.DataFrame, first: Ints, last: Ints) -> list[pl.Series]:
 
 def _context() -> tuple[pl.Expr, pl.Expr]:
     """What a prompt adds to its row, and whether it extends the step before."""
-    sequence = pl.concat_list("prompt_ids", "response_ids").shift(1)
-    size = sequence.list.len()
-    begins = pl.col("prompt_ids").list.head(size) == sequence
+    now, prompt, response = (
+        pl.col("prompt_ids"), pl.col("prompt_ids").shift(1), pl.col("response_ids").shift(1)
+    )  # fmt: skip
+    cut = prompt.list.len()
+    # Piece by piece: to join prompt and response would copy every token of the log once more.
+    begins = (now.list.head(cut) == prompt) & (now.list.slice(cut, response.list.len()) == response)
     extends = (pl.col("step_index") == 0) | begins.fill_null(value=False)
-    before = pl.col("sequence_length").shift(1)
-    added = pl.col("prompt_ids").list.slice(before)
+    added = now.list.slice(pl.col("sequence_length").shift(1))
     return pl.when("starts").then("prompt_ids").otherwise(added), extends
 
 
