@@ -132,7 +132,9 @@ def test_traces_that_are_gone_or_were_changed_are_refused(tmp_path: Path):
     with pytest.raises(ParameterError, match=r"2 steps of the log are no sampled node.*'tr-0'"):
         get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
     source.write_text('{"id": 1}\n')
-    with pytest.raises(ParameterError, match="no episode of verifiers: it has no traces"):
+    with pytest.raises(
+        ParameterError, match=r"traces.jsonl:1 is no episode of .*: it has no traces"
+    ):
         get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
     source.unlink()
     with pytest.raises(MissingInputError, match="are not there"):

@@ -206,7 +206,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
                 canonical.worth.effective_steps, rel=1e-5
             )
         assert get(target).load(folder / target).height == batch.rows.height
-    reasons = ("anything to train on", "begin with a trained", "does not have: group")
+    reasons = ("would train nothing", "begin with a trained", "does not have: group")
     assert all(any(reason in text for reason in reasons) for text in refused)
 
 
@@ -282,7 +282,7 @@ def test_rows_that_train_nothing_are_left_out_and_counted(tmp_path: Path):
     assert manifest.counts["rows_without_training"] == 1
     assert manifest.counts["rows"] == 1
     nothing = log.with_columns(gradient_mask=False)
-    with pytest.raises(MissingInputError, match="none of the 2 rows has anything to train on"):
+    with pytest.raises(MissingInputError, match="none of its 3 steps is trained"):
         write("verl", (nothing, credit), tmp_path / "none")
 
 
@@ -362,7 +362,7 @@ def test_only_the_groups_or_tasks_that_were_asked_for(tmp_path: Path):
     log, credit = several()
     with pytest.raises(ParameterError, match="no column 'task'"):
         write("weighted-batch", (log.drop("task"), credit), tmp_path / "c", tasks=["a"])
-    with pytest.raises(MissingInputError, match="'not_selected': 3"):
+    with pytest.raises(MissingInputError, match=r"left out: 3 \(not asked for\)"):
         write("weighted-batch", several(), tmp_path / "c", tasks=["b"], groups=["g"])
 
 

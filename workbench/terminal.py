@@ -144,6 +144,8 @@ def run_summary(result: RunResult) -> str:
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
     blocks += [f"note ({name}): {note}" for name, notes in result.notes.items() for note in notes]
     blocks += [f"note: {note}" for note in result.report.get("notices", ())]
+    if result.no_batch is not None:
+        blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     made = len(result.built)
     reused = "everything was there already" if not made else f"{made} artefacts made"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
@@ -282,5 +284,6 @@ def export_summary(manifest: Manifest) -> str:
 
 def _files(result: RunResult) -> list[str]:
     lines = [f"  credit  {path}" for path in result.credits.values()]
-    lines.append(f"  batch   {result.exported} ({result.export_method})")
+    if result.exported is not None:
+        lines.append(f"  batch   {result.exported} ({result.export_method})")
     return lines

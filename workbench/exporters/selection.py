@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from workbench.errors import MissingInputError, ParameterError
+from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters.options import Options
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 
-REASONS = (
-    "not_selected",
-    "excluded_trajectories",
-    "nonfinite_advantage",
-    "no_token_ids",
-    "zero_advantage_groups",
-)
-"""Why trajectories are dropped; one with several reasons counts under the first."""
+REASONS: Mapping[str, str] = {
+    "not_selected": "not asked for",
+    "excluded_trajectories": "no usable reward",
+    "nonfinite_advantage": "advantage not finite",
+    "no_token_ids": "no token ids",
+    "zero_advantage_groups": "zero groups",
+}
+"""Why trajectories are dropped, each in words; one with several reasons has the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     Raises:
         ParameterError: Credit and log are not of the same steps, a scored step has no advantage or
             one that is no number, or there is no such group or task.
-        MissingInputError: Nothing is left.
+        EmptyBatchError: Nothing is left.
     """
     steps = _joined(log, credit)
     token_level, has_tokens = _token_level(steps)
@@ -95,8 +95,9 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     whole = ids["dropped"].null_count() == ids.height
     kept = steps if whole else steps.filter(pl.col("dropped").is_null())
     if kept.is_empty():
-        why = {name: entry["trajectories"] for name, entry in dropped.items()}
-        raise MissingInputError(f"no trajectory is left to export; dropped: {why}")
+        lost = {REASONS[name]: entry["trajectories"] for name, entry in dropped.items()}
+        why = ", ".join(f"{count} ({reason})" for reason, count in lost.items() if count)
+        raise EmptyBatchError(f"no trajectory is left to export; left out: {why or 'none'}")
     return Selection(
         steps=kept.drop("dropped"),
         token_level=token_level,

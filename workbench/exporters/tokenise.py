@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.exporters.conversations import text_rows
 from workbench.exporters.selection import places
+from workbench.model_files import hub_answers
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -34,7 +36,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, name: str) -> Tokenizer:
-        """The tokenizer of a Hugging Face id or a folder.
+        """The tokenizer of a folder or of a Hugging Face id.
+
+        The hub is asked only where it answers within seconds; otherwise the id must be in its
+        cache. Code that comes with a tokenizer is never run.
 
         Raises:
             MissingDependencyError: transformers is not installed.
@@ -46,13 +51,26 @@ class Tokenizer:
             raise MissingDependencyError(
                 "a tokenizer needs transformers. Hint: pip install transformers"
             ) from error
+        folder = Path(name).expanduser()
+        here = folder.is_dir()
+        hub = not here and not _is_path(name) and hub_answers()
         try:
-            loaded = AutoTokenizer.from_pretrained(name)
+            loaded = AutoTokenizer.from_pretrained(
+                str(folder) if here else name, local_files_only=not hub, trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            if here and not (folder / "tokenizer.json").is_file():
+                reason = "the folder has no tokenizer.json"
+            elif here or hub:
+                reason = str(error).splitlines()[0].rstrip(".")
+            elif _is_path(name):
+                reason = "there is no such folder"
+            else:
+                reason = "it is no folder and not in the hub's cache, and the hub does not answer"
             raise ParameterError(
                 f"no tokenizer can be loaded from {name!r}: {reason}. Hint: name a folder with "
-                "tokenizer.json, or an id that this machine has or can fetch"
+                "tokenizer.json, or the id of a chat model; `hf download ID` fetches one where "
+                "there is a network, HF_HUB_OFFLINE=1 forbids it"
             ) from error
         return cls(name=name, tokenizer=loaded)
 
@@ -109,6 +127,11 @@ class Tokenizer:
                 f"the chat template of {self.name!r} refuses a conversation of {roles}: {error}"
             ) from error
         return text
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only be a folder's: an id is a name or owner/name."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 @dataclass(frozen=True, kw_only=True)
