@@ -432,6 +432,7 @@ def test_the_credit_of_another_log_is_refused(tmp_path: Path) -> None:
         ({"response_mask": [2]}, "values other than 0 and 1"),
         ({"response_mask": [None]}, "null in response_mask"),
         ({"prompt_ids": [1, None]}, "null in prompt_ids"),
+        ({"response_ids": [-3]}, "a number below 0 in response_ids"),
         ({"step_index": 40000}, "step_index is above 32767"),
     ],
 )
@@ -610,6 +611,7 @@ def second_row(name: str, values: Any) -> Callable[[pl.DataFrame], pl.DataFrame]
         ("step_ids", [-1, -1], "a trained token has no step"),
         ("step_ids", [-2, 0], "step_ids is null or below -1"),
         ("input_ids", [7, None], "a null in input_ids"),
+        ("input_ids", [7, -8], "a number below 0 in input_ids"),
         ("old_logprobs", [0.0, float("inf")], "old_logprobs of a trained token is not finite"),
         ("old_logprobs", [0.0, None], "old_logprobs of a trained token is not finite"),
         ("reward", float("nan"), "reward is not finite"),

@@ -251,12 +251,14 @@ def app_command(
 def export_summary(manifest: Manifest) -> str:
     """What a batch holds, whether it is sound, what it is worth, what its trainer must leave."""
     from workbench.exporters.findings import findings
+    from workbench.exporters.selection import REASONS
 
     counts, worth = manifest.counts, manifest.worth
     size = [f"{counts['rows']:,} rows", f"{counts['steps']:,} steps"]
     size += [f"{counts['tokens']:,} tokens"] if "tokens" in counts else []
     size += [
-        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps ({reason})"
+        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps "
+        f"({REASONS.get(reason, reason)})"
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]

@@ -129,6 +129,7 @@ def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
     steps, ids = flat(rows["step_ids"]), flat(rows["input_ids"])
     rules = (
         (ids.is_null(), "a null in input_ids"),
+        (ids < 0, "a number below 0 in input_ids"),
         (steps.fill_null(-2) < -1, "step_ids is null or below -1"),
         ((mask == 1) & (steps < 0), "a trained token has no step in step_ids"),
     )

@@ -50,7 +50,7 @@ def balance(manifest: Manifest) -> pl.DataFrame:
     """
     rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]
     rows += [
-        _counted(f"− {REASONS.get(reason, reason.replace('_', ' '))}", lost)
+        _counted(f"− {REASONS.get(reason, reason)}", lost)
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]

@@ -55,6 +55,6 @@ def tokenizer_of(steps: pl.DataFrame) -> str | None:
         other = steps.filter(pl.col("tokenizer") != steps["tokenizer"].drop_nulls()[0])
         raise ParameterError(
             f"the token ids are of {len(names)} tokenizers, {names[:3]}: {places(other)}. "
-            "Hint: export them apart"
+            "Hint: export them apart, by --group or --task"
         )
     return names[0] if names else None

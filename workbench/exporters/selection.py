@@ -121,7 +121,9 @@ def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
         if names is None:
             continue
         if column not in steps.columns:
-            raise ParameterError(f"the log has no column {column!r} to choose tasks by")
+            raise ParameterError(
+                f"the log has no column {column!r} to choose by. Hint: choose groups (--group)"
+            )
         known = steps[column].drop_nulls().unique()
         unknown = sorted(set(names) - set(known))
         if unknown:
@@ -210,7 +212,8 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
     empty = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_null())
     if not empty.is_empty():
         raise ParameterError(
-            f"{empty.height} scored steps have no advantage in the credit: {places(empty)}"
+            f"{empty.height} scored steps have no advantage in the credit: {places(empty)}. "
+            "Hint: score this log again"
         )
     no_number = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_nan())
     if not no_number.is_empty():

@@ -125,6 +125,7 @@ def _checked(steps: pl.DataFrame) -> pl.DataFrame:
     for name in ("prompt_ids", "response_ids", "response_mask"):
         elements = flat(steps[name])
         _refuse(steps, row_has(steps[name], elements.is_null()), f"null in {name}")
+        _refuse(steps, row_has(steps[name], elements < 0), f"a number below 0 in {name}")
     not_a_mask = ~flat(steps["response_mask"]).is_in([0, 1])
     bad = row_has(steps["response_mask"], not_a_mask)
     _refuse(steps, bad, "response_mask has values other than 0 and 1")
@@ -195,7 +196,8 @@ def _logprobs(
         rows = steps[np.unique(np.repeat(np.arange(steps.height), size)[bad])]
         raise ParameterError(
             f"response_logprobs of trained tokens are not finite in {rows.height} steps: "
-            f"{places(rows)}"
+            f"{places(rows)}. Hint: a log without that column is exported too, and the trainer "
+            "computes the old ones"
         )
     values[~sampled | ~np.isfinite(values)] = 0.0
     lists = nested(values, row_size, "old_logprobs")
