@@ -20,6 +20,7 @@ from workbench.model_files import hub_answers
 Messages = Sequence[Mapping[str, str]]
 
 _PROBE = "reply"
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +94,24 @@ class Tokenizer:
         ids = self.ids([tail])[0] if tail else []
         return ids[:1] if ids and ids[0] in self.tokenizer.all_special_ids else []
 
-    def prompt_ids(self, conversations: Sequence[Messages]) -> list[list[int]]:
-        """What the policy reads before it replies to each conversation."""
-        return self.ids([self._rendered(messages, more=True) for messages in conversations])
+    def prompt_ids(self, conversations: pl.Series) -> pl.Series:
+        """What the policy reads before the last message of each conversation, its reply.
+
+        Some conversations at a time: as Python's numbers the prompts of a long log take many times
+        the memory that they take as int32.
+
+        Args:
+            conversations: (S,) lists of role and content.
+
+        Returns:
+            (S,) lists of int32.
+        """
+        pieces = []
+        for part in conversations.to_frame().iter_slices(_AT_ONCE):
+            prompts = [messages[:-1] for messages in part.to_series().to_list()]
+            texts = [self._rendered(messages, more=True) for messages in prompts]
+            pieces.append(pl.Series(self.ids(texts), dtype=pl.List(pl.Int32)))
+        return pl.concat(pieces)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of texts as they are, nothing put before or behind them."""
@@ -160,8 +176,7 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer) -> Tokenised:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
         tokenizer: Whose ids they get.
     """
-    conversations = text_rows(steps, unit="step").rows["messages"].to_list()
-    prompts = tokenizer.prompt_ids([messages[:-1] for messages in conversations])
+    prompts = tokenizer.prompt_ids(text_rows(steps, unit="step").rows["messages"])
     actions = steps["action"].to_list()
     replies = tokenizer.ids(actions)
     drifting = sum(
@@ -178,7 +193,7 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer) -> Tokenised:
     ]
     ids = pl.List(pl.Int32)
     with_ids = steps.drop("response_mask", "response_logprobs", strict=False).with_columns(
-        pl.Series("prompt_ids", prompts, dtype=ids),
+        prompts.alias("prompt_ids"),
         pl.Series("response_ids", ended, dtype=ids),
         pl.lit(tokenizer.name).alias("tokenizer"),
     )
