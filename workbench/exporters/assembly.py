@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
+from workbench.exporters.checks import row_checks
 from workbench.exporters.conversations import text_rows
 from workbench.exporters.lists import flat, nested
 from workbench.exporters.manifest import TURN_OFF, Manifest
@@ -157,6 +158,7 @@ def _laid_out(
     rows, entries = made(steps, options.unit or layout.unit)
     if layout.trained_only:
         rows, entries["counts"]["rows_without_training"] = _folded(rows)
+    entries["checks"] = row_checks(rows) | entries["checks"]
     return steps, record, rows, entries
 
 
@@ -255,12 +257,7 @@ def _token_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, d
             "steps_without_tokens": int(steps.select((~sampled).sum()).item()),
             "trajectories_as_steps": as_steps,
         },
-        "checks": {
-            "lengths_equal": True,
-            "masked_advantages_zero": True,
-            "prefix_property": laid_out.prefix_property,
-            "logprobs_present": rows["old_logprobs"].null_count() == 0,
-        },
+        "checks": {"prefix_property": laid_out.prefix_property},
     }
 
 
@@ -276,12 +273,7 @@ def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, di
         "counts": {
             "rows_from_messages": laid_out.from_messages,
         },
-        "checks": {
-            "lengths_equal": True,
-            "masked_advantages_zero": True,
-            "prefix_property": None,
-            "logprobs_present": False,
-        },
+        "checks": {"prefix_property": None},
     }
 
 
