@@ -534,6 +534,29 @@ def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_p
     assert manifest.dropped["no_token_ids"]["trajectories"] == 1
 
 
+# Fields of slime's Sample (slime/utils/types.py, 0d234f3): from_dict sets what it does not know as
+# attributes, so a field that is spelt otherwise is lost without a word.
+SLIME_SAMPLE = {
+    *("group_index", "index", "prompt", "tokens", "response", "response_length", "label", "reward"),
+    *("loss_mask", "weight_versions", "rollout_log_probs", "status", "metadata"),
+}
+SLIME_STATUS = {"pending", "completed", "truncated", "aborted", "failed"}
+
+
+def test_slime_knows_every_field_of_its_samples(tmp_path: Path):
+    log, credit = token_log(response_logprobs=[-0.5])
+    write("slime", (log, credit), tmp_path / "out", unit="step")
+    samples = lines(tmp_path / "out" / DATA["slime"])
+    assert [sample["index"] for sample in samples] == [0, 1, 2]
+    assert [sample["rollout_log_probs"] for sample in samples] == [[-0.5], None, None]
+    for sample in samples:
+        assert sample.keys() <= SLIME_SAMPLE
+        assert sample["status"] in SLIME_STATUS
+        # slime asserts this where it makes its training data.
+        assert len(sample["loss_mask"]) == sample["response_length"]
+        assert 0 < sample["response_length"] < len(sample["tokens"])
+
+
 # What rLLM's `from_dict` of Episode, Trajectory and Step looks up without a default.
 RLLM_EPISODE = {"id", "task", "is_correct", "trajectories"}
 RLLM_TRAJECTORY = {"name", "task", "reward"}
