@@ -185,7 +185,7 @@ def run(
         raise ParameterError(
             "overwrite says nothing in a run: batches of other options have folders of their own"
         )
-    exporter.chosen(options)
+    exporter.options_of(options)
     artefacts = Artefacts(directory, report)
     log = artefacts.log(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad

@@ -124,7 +124,8 @@ def export_batch(
 
     options = export_values(field_values(params), tokenizer, groups, tasks)
     target = get(to)
-    target.chosen(options)
+    # Refused now rather than after a long log is read.
+    target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
     imported = read([log], format, mapping)
     table, made_by = credit_of(credit, imported, log)

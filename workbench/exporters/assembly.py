@@ -88,7 +88,9 @@ def assemble(
         EmptyBatchError: Nothing is left to export, or nothing of it would train a policy.
     """
     selection = select(log, credit, options)
-    steps, record, rows, entries = _laid_out(selection.steps, selection, layout, options)
+    steps, record, rows, entries = _laid_out(
+        selection.steps, layout, options, token_level=selection.token_level
+    )
     value = _worth(rows, steps)
     method = method_entries(provenance)
     manifest = Manifest(
@@ -142,18 +144,18 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         trained = steps.filter("gradient_mask")
         one = (steps if trained.is_empty() else trained)["trajectory_id"][0]
         steps = steps.filter(pl.col("trajectory_id") == one)
-    steps, record, rows, _ = _laid_out(steps, selection, layout, options)
+    steps, record, rows, _ = _laid_out(steps, layout, options, token_level=selection.token_level)
     _worth(rows, steps)
     kept = {name: value for name, value in record.items() if name not in ("from", "drifting_steps")}
     return {"options": options.recorded(), "tokenizer": kept}
 
 
 def _laid_out(
-    steps: pl.DataFrame, selection: Selection, layout: Layout, options: Options
+    steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
 ) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame, dict[str, Any]]:
     """Steps with weights and tokens, where those are from, the rows, what the manifest says."""
     steps = steps.with_columns(_weight(options.weight))
-    steps, record = _tokens(steps, selection, layout, options.tokenizer)
+    steps, record = _tokens(steps, layout, options.tokenizer, token_level=token_level)
     made = _text_batch if record["from"] is None else _token_batch
     rows, entries = made(steps, options.unit or layout.unit)
     if layout.trained_only:
@@ -184,7 +186,7 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
 
 
 def _tokens(
-    steps: pl.DataFrame, selection: Selection, layout: Layout, name: str | None
+    steps: pl.DataFrame, layout: Layout, name: str | None, *, token_level: bool
 ) -> tuple[pl.DataFrame, Mapping[str, Any]]:
     """The steps, with token ids where there are any or shall be, and where those are from.
 
@@ -193,9 +195,9 @@ def _tokens(
     """
     if name is not None:
         tokenizer = Tokenizer.load(name)
-        made = (hold_against if selection.token_level else tokenise)(steps, tokenizer)
+        made = (hold_against if token_level else tokenise)(steps, tokenizer)
         return made.steps, made.record
-    if selection.token_level:
+    if token_level:
         return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}
     if layout.tokens:
         raise MissingInputError(

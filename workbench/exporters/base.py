@@ -94,7 +94,7 @@ class Exporter:
                 what `assemble` says.
             MissingInputError: What `assemble` says.
         """
-        return assemble(log, credit, provenance, self.layout, self.chosen(options))
+        return assemble(log, credit, provenance, self.layout, self.options_of(options))
 
     def rehearse(self, log: pl.DataFrame, **options: Any) -> dict[str, Any]:
         """Refuses what an export of this log would be refused for whatever its credit.
@@ -105,15 +105,15 @@ class Exporter:
         Raises:
             WorkbenchError: What `assemble` says, or the target cannot be written from such a log.
         """
-        return rehearse(log, self.layout, self.chosen(options))
+        return rehearse(log, self.layout, self.options_of(options))
 
-    def chosen(self, options: Mapping[str, Any]) -> Options:
+    def options_of(self, values: Mapping[str, Any]) -> Options:
         """The options with the target's defaults.
 
         Raises:
             ParameterError: One that the target does not have, or whose value cannot be.
         """
-        chosen = self.options_type.of(options)
+        chosen = self.options_type.of(values)
         if chosen.unit not in self.units:
             known = [unit for unit in self.units if unit is not None]
             raise ParameterError(

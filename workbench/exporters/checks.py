@@ -15,10 +15,10 @@ def row_checks(rows: pl.DataFrame) -> dict[str, bool]:
         masked_advantages_zero: No advantage stands where nothing is trained.
         logprobs_present: Every row has log-probabilities; never in a batch of messages.
     """
+    others: tuple[str, ...] = ()
+    mask, values = "step_mask", "step_advantages"
     if "input_ids" in rows.columns:
         mask, values, others = "loss_mask", "advantages", ("input_ids", "step_ids", "old_logprobs")
-    else:
-        mask, values, others = "step_mask", "step_advantages", ()
     size = pl.col(mask).list.len()
     same = [(pl.col(name).list.len() == size).fill_null(value=True) for name in (values, *others)]
     lengths_equal = bool(rows.select(pl.all_horizontal(same).all()).item())
