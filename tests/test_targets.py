@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -316,6 +321,35 @@ def test_an_interrupted_export_never_looks_finished(
     with pytest.raises(KeyboardInterrupt):
         write(target, token_log(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import dataclasses, os, signal, sys
+from pathlib import Path
+from test_exporters import PROVENANCE, token_log
+from workbench.exporters import get
+
+def half(batch, folder):
+    target.write(batch, folder)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+target = get("verl")
+dataclasses.replace(target, write=half)(*token_log(), PROVENANCE, Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_export_leaves_nothing_under_its_name_and_the_next_one_works(tmp_path: Path):
+    out = tmp_path / "out"
+    paths = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(out)],
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert re.fullmatch(r"\.out\..*\.partial", left.name)
+    assert write("verl", token_log(), out) == read_manifest(out)
 
 
 def test_what_reads_back_otherwise_is_refused_with_its_row(
