@@ -190,8 +190,9 @@ def run(
     log = artefacts.log(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
     )
+    steps = Steps.from_log(log.frame)
     decided = exporter.rehearse(log.frame, **options)
-    space = artefacts.space(Steps.from_log(log.frame), embedder, state_text)
+    space = artefacts.space(steps, embedder, state_text)
     if any("similarity" in method.needs() for method in made.values()):
         report("index", 0, 0)
         _ = space.neighbours
