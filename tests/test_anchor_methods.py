@@ -245,6 +245,8 @@ def test_salt_by_hand():
     found = credit(steps(SHARED), "salt", of="rloo", history=1)
     assert found.advantage == pytest.approx([0.25, 1.0, 0.25, -0.5, -0.5])
     assert found.outputs["edge_size"].tolist() == [2.0, 1.0, 2.0, 1.0, 1.0]
+    # What the other credit says of itself stays in the table.
+    assert "step_score" in credit(steps(SHARED), "salt", of="gigpo").table().columns
     # The pasts are cut off alike at the start.
     assert advantage(steps(SHARED), "salt", of="rloo") == pytest.approx(found.advantage)
 

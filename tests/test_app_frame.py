@@ -53,7 +53,7 @@ def test_a_log_that_is_refused_stops_with_its_problems(app: OpenApp, tmp_path):
 def test_without_embeddings_a_page_says_what_is_missing_and_offers_tfidf(
     app: OpenApp, page: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(model_files, "_hub_answers", lambda: False)
+    monkeypatch.setattr(model_files, "hub_answers", lambda: False)
     test = app(page=page, query={"embedder": "no/such-model"})
     assert not test.exception
     assert "such" in test.error[0].value

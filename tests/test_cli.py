@@ -373,6 +373,46 @@ def test_export_says_what_the_batch_is_worth_and_what_to_switch_off(run: Run, tm
     refused(run(*export[:4], "-o", "no", "--task", "a"), "no column 'task'")
 
 
+def test_a_run_exports_with_the_same_options(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
+    command = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
+    refused(run(*command), "verl trains on token ids", "--tokenizer")
+    command += ("--tokenizer", tokenizer)
+    refused(run(*command, "-p", "clip=1"), "or export.OPTION=VALUE, got 'clip'")
+    refused(run(*command, "-p", "export.klip=1"), "unknown export option 'klip'", "'clip'")
+    refused(run(*command, "-p", "export.tokenizer=x"), "tokenizer is given twice")
+    options = ("--group", "g", "-p", "export.clip=0.5", "-p", "grpo.eps=0.1")
+    code, out, err = run(*command, *options)
+    assert code == 0, err
+    (folder,) = (tmp_path / "work" / "exports").iterdir()
+    assert f"work/exports/{folder.name} (grpo)" in out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    recorded = manifest["options"]
+    assert (recorded["clip"], recorded["groups"]) == (0.5, ["g"])
+    assert recorded["tokenizer"] == tokenizer
+    assert manifest["method"]["fields"]["eps"] == 0.1
+    # What `export` makes of the same credit and options is the same.
+    assert run("export", "work", "--credit", next((tmp_path / "work").glob("credit/*/*.parquet")),
+               "--to", "verl", "-o", "batch", "--tokenizer", tokenizer, *options[:2],
+               "-p", "clip=0.5")[0] == 0  # fmt: skip
+    assert (tmp_path / "batch" / "manifest.json").read_text() == json.dumps(
+        manifest, indent=1, ensure_ascii=False
+    ) + "\n"
+
+
+def test_a_batch_that_would_train_nothing_is_no_batch(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 1.0, 1.0, 1.0, 1.0]))
+    code, out, err = run("run", log, "-o", "work", "-m", "grpo")
+    assert code == 0, err
+    assert "note (grpo): no batch is exported" in out
+    assert "none of its 5 trained steps has an advantage" in out
+    assert "  batch " not in out
+    credit = next(Path("work").glob("credit/*/*.parquet"))
+    refused(run("export", "work", "--credit", credit, "-o", "batch"), "would train nothing")
+    assert not Path("batch").exists()
+
+
 def test_export_options_have_types(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     run("score", log, "-m", "grpo", "-o", "c.parquet")

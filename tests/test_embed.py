@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -423,9 +424,31 @@ def test_a_missing_package_is_named_and_nothing_takes_its_place(monkeypatch, tmp
 
 @pytest.mark.parametrize("name", ["some/model", "no such model!"])
 def test_an_unknown_model_fails_at_once_without_a_network(monkeypatch, name):
-    monkeypatch.setattr(model_files, "_hub_answers", lambda: False)
+    monkeypatch.setattr(model_files, "hub_answers", lambda: False)
     with pytest.raises(MissingDependencyError, match=name.split("/")[0]):
         encode(resolve(name), ["x"])
+
+
+def test_whether_the_hub_answers_is_known_at_once(monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "HF_ENDPOINT", "https_proxy", "HTTPS_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", here)
+        assert model_files.hub_answers()
+        # Behind a proxy it is the proxy that must answer: names may not even resolve.
+        monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+        assert not model_files.hub_answers()
+        monkeypatch.setenv("https_proxy", here)
+        assert model_files.hub_answers()
+        monkeypatch.setenv("https_proxy", here.removeprefix("http://"))
+        assert model_files.hub_answers()
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        assert not model_files.hub_answers()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", here)
+    assert not model_files.hub_answers()
 
 
 def test_counts_and_starts_must_fit_the_texts():

@@ -13,7 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
+from workbench.errors import (
+    ArtefactError,
+    EmptyBatchError,
+    ParameterError,
+    UnknownNameError,
+)
 from workbench.exporters import Manifest, batch, folder, get, read_batch, read_manifest, targets
 from workbench.exporters.lists import flat, nested, ranges
 from workbench.schema import validate
@@ -238,12 +243,23 @@ def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
 
 
 def test_groups_without_advantage_are_kept_and_counted_by_default(tmp_path: Path) -> None:
-    log, credit = token_log()
-    manifest, out = written(log, credit.with_columns(advantage=0.0), tmp_path / "out")
+    ids = {"prompt_ids": [1], "response_ids": [2]}
+    log, credit = made([step_row("t", 0, **ids), step_row("u", 0, 0.0, group="h", **ids)])
+    manifest, out = written(log, credit, tmp_path / "out")
     assert len(out) == 2
     assert manifest.counts["zero_advantage_groups"] == 1
-    with pytest.raises(MissingInputError, match="'zero_advantage_groups': 2"):
-        write(log, credit.with_columns(advantage=0.0), tmp_path / "no", drop_zero_groups=True)
+
+
+def test_a_batch_that_would_train_nothing_is_not_written(tmp_path: Path) -> None:
+    log, credit = token_log()
+    dead = credit.with_columns(advantage=0.0)
+    with pytest.raises(EmptyBatchError, match=r"none of its 3 trained steps has an advantage"):
+        write(log, dead, tmp_path / "no")
+    with pytest.raises(EmptyBatchError, match=r"is left to export; left out: 2 \(zero groups\)"):
+        write(log, dead, tmp_path / "no", drop_zero_groups=True)
+    with pytest.raises(EmptyBatchError, match="none of its 3 steps is trained"):
+        write(log.with_columns(gradient_mask=False), credit, tmp_path / "no")
+    assert list(tmp_path.iterdir()) == []
 
 
 def text_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -416,6 +432,7 @@ def test_the_credit_of_another_log_is_refused(tmp_path: Path) -> None:
         ({"response_mask": [2]}, "values other than 0 and 1"),
         ({"response_mask": [None]}, "null in response_mask"),
         ({"prompt_ids": [1, None]}, "null in prompt_ids"),
+        ({"response_ids": [-3]}, "a number below 0 in response_ids"),
         ({"step_index": 40000}, "step_index is above 32767"),
     ],
 )
@@ -594,6 +611,7 @@ def second_row(name: str, values: Any) -> Callable[[pl.DataFrame], pl.DataFrame]
         ("step_ids", [-1, -1], "a trained token has no step"),
         ("step_ids", [-2, 0], "step_ids is null or below -1"),
         ("input_ids", [7, None], "a null in input_ids"),
+        ("input_ids", [7, -8], "a number below 0 in input_ids"),
         ("old_logprobs", [0.0, float("inf")], "old_logprobs of a trained token is not finite"),
         ("old_logprobs", [0.0, None], "old_logprobs of a trained token is not finite"),
         ("reward", float("nan"), "reward is not finite"),
@@ -777,9 +795,14 @@ def test_token_rows_agree_with_plain_loops(
         return
     out = tmp_path_factory.mktemp("export") / "out"
     log, credit = made(rows, response_mask=pl.List(pl.Int8))
+    expected = expected_rows(kept, by_step=by_step)
+    if not any(itertools.chain.from_iterable(advantages for *_, advantages in expected)):
+        with pytest.raises(EmptyBatchError):
+            write(log, credit, out, unit="step" if by_step else None)
+        return
     manifest = write(log, credit, out, unit="step" if by_step else None)
     found = read_batch(out).select("input_ids", "loss_mask", "step_ids", "advantages").rows()
-    assert [tuple(row) for row in found] == expected_rows(kept, by_step=by_step)
+    assert [tuple(row) for row in found] == expected
     dropped = sum(entry["steps"] for entry in manifest.dropped.values())
     assert manifest.counts["steps"] + dropped == len(rows)
 
@@ -795,7 +818,7 @@ def test_text_rows_are_the_steps_again(
     out = tmp_path_factory.mktemp("export") / "out"
     try:
         write(log, credit, out, unit=unit)
-    except MissingInputError:
+    except EmptyBatchError:
         return
     last = {}
     for row in read_batch(out).iter_rows(named=True):

@@ -11,9 +11,11 @@ from logs import Described, described_logs, random_log, steps
 
 from workbench.errors import ParameterError
 from workbench.estimators import create
+from workbench.estimators.neighbourhood import near_weights
 from workbench.estimators.transitions import END, transitions
 from workbench.held_out import held_out
 from workbench.prediction import predicted
+from workbench.returns import discounted_returns
 from workbench.space import Space
 from workbench.steps import Real, Steps
 
@@ -235,26 +237,49 @@ def test_g2po_compares_the_next_value_in_the_state_and_its_gain_in_the_group():
 
 
 def test_soft_crbc_by_hand():
-    # No word is shared: similarity 1 or 0; e^(−1/τ) = ½, so a text counts half for the other.
-    # λ 1, ρ 0. G: V(door), 1, V(hall), 0. Steps near hall: 1, ½, 1, 1 (weights), sum 3.5.
-    # V(h) = (V(d) + ½·1 + V(h) + 0)/3.5;  V(d) = (½V(d) + 1 + ½V(h) + 0)/2.5.
-    # 2.5 h = d + ½ and 2 d = 1 + ½ h: h = (½ + ½ + ¼h)/2.5, so h = 1/2.25 = 4/9, d = 11/18.
-    of = steps(HALL)
-    found = credit("soft-crbc", of, temperature=1 / np.log(2), continuation=1.0, trace=0.0).terms[
-        "step"
-    ]
-    hall, door = 4 / 9, 11 / 18
-    assert found.baseline == pytest.approx([hall, door, hall, hall])
-    # Each action was tried in one text: Q(open) = V(door), Q(go) = 1, Q(wait) = V(hall)/2.
-    assert found.score == pytest.approx([door, 1.0, hall / 2, hall / 2])
+    # As HALL, but a waits in the doorway. No word is shared: similarity 1 or 0. At 25/7 neighbours
+    # the door counts 1/3 in the hall, the hall 1/2 at the door (see test_neighbourhood).
+    # λ 1, ρ 0. G: V(door), 1, V(hall), 0. V(h) = (d + h + 0 + 1/3)/(10/3): 7 h = 3 d + 1.
+    # V(d) = (1 + (d + h + 0)/2)/(5/2): 4 d = 2 + h. So d = 3/5, h = 2/5.
+    of = steps({"g": {**HALL["g"], "a": [("hall", "open", 0.0), ("door", "wait", 1.0)]}})
+    fields = {"neighbours": 25 / 7, "continuation": 1.0, "trace": 0.0}
+    found = credit("soft-crbc", of, **fields).terms["step"]
+    assert found.baseline == pytest.approx([2 / 5, 3 / 5, 2 / 5, 2 / 5])
+    # G − V of its own state: 1/5, 2/5, 0, −2/5. Waiting in the hall: (0 − 2/5 + 1/3 · 2/5)/(7/3);
+    # at the door: (2/5 + (0 − 2/5)/2)/2. c is 1: divided by n + 1 instead of n.
+    gaps = np.array([1 / 5, 1 / 10, -4 / 35, -4 / 35])
+    assert found.score - found.baseline == pytest.approx(gaps)
+    assert [found.facts(step)["evidence"] for step in range(4)] == pytest.approx(
+        [1, 2, 7 / 3, 7 / 3]
+    )
+    assert found.value == pytest.approx([1 / 10, 1 / 15, -2 / 25, -2 / 25])
+    # In the hall .3 of what is near opens and .7 waits: σ² = .3 · (1/5)² + .7 · (4/35)².
+    sigma = np.sqrt(0.3 / 25 + 0.7 * 16 / 1225)
+    assert found.facts(0)["state_std"] == pytest.approx(sigma)
+    scaled = credit("soft-crbc", of, **fields, step_norm="std").terms["step"]
+    assert scaled.value[0] == pytest.approx(1 / 10 / sigma)
 
 
-def test_soft_crbc_with_a_full_trace_is_a_kernel_mean_of_returns():
-    # ρ 1 leaves no value in the outcomes: V is ProxMO's baseline of λ-discounted returns.
-    of = Steps.from_log(random_log(np.random.default_rng(5), rollouts=6))
-    soft = credit("soft-crbc", of, trace=1.0, continuation=0.9, temperature=0.2).terms["step"]
-    proximity = credit("proxmo", of, gamma=0.9, temperature=0.2).terms["step"]
-    assert soft.baseline == pytest.approx(proximity.baseline, abs=1e-9)
+def test_soft_crbc_with_a_full_trace_is_a_near_mean_of_returns():
+    # ρ 1 leaves no value in the outcomes: V is a weighted mean of λ-discounted returns.
+    of = Steps.from_log(random_log(np.random.default_rng(5), groups=1, rollouts=6))
+    soft = credit("soft-crbc", of, trace=1.0, continuation=0.9, neighbours=4.0).terms["step"]
+    similarity = Space(of, embedder="tfidf").similarity()
+    state = similarity.states.state
+    visits = np.bincount(state).astype(float)
+    weight = near_weights(similarity.block(0), visits, 4.0)
+    returns = np.bincount(state, weights=discounted_returns(of.reward, of.step_index, 0.9))
+    assert soft.baseline == pytest.approx((weight @ returns / (weight @ visits))[state])
+
+
+def test_soft_crbc_says_nothing_of_an_action_that_no_near_step_took():
+    # b counts nowhere, and alone leaps.
+    rollouts: Described = {"g": {"a": [("x", "go", 1.0)], "b": [("x", "leap", 0.0)]}}
+    found = credit(
+        "soft-crbc", steps(rollouts, in_group_statistics=[True, False]), prior=0.0
+    ).terms["step"]
+    assert found.value.tolist() == [0.0, 0.0]
+    assert found.facts(1)["evidence"] == 0.0
 
 
 @pytest.mark.parametrize("truncated_as", ["failure", "bootstrap", "exclude"])
@@ -273,8 +298,9 @@ def test_soft_crbc_on_exact_keys_is_crbc(seed: int, truncated_as: str):
     soft = advantage(
         "soft-crbc",
         of,
-        temperature=0.01,
+        neighbours=1.0,
         trace=0.0,
+        prior=0.0,
         episode_weight=1.0,
         step_weight=5.0,
         step_norm="std",
@@ -287,9 +313,9 @@ def test_soft_crbc_on_exact_keys_is_crbc(seed: int, truncated_as: str):
     assert soft[sure] == pytest.approx(advantage("crbc", of, **how)[sure], abs=1e-8)
 
 
-def test_soft_crbc_values_a_state_without_evidence_by_the_nearest_one_however_cold():
-    # At τ 1e-4 e^(similarity / τ) of any other state is no float beside a state's own. c is outside
-    # the statistics and its text nearer to a's, whose return it is expected to have.
+def test_soft_crbc_values_a_state_without_evidence_by_the_nearest_one():
+    # With one neighbour a state listens to its own steps alone. c is outside the statistics and its
+    # text nearer to a's, whose return it is expected to have.
     rollouts: Described = {
         "g": {
             "a": [("a red door", "go", 1.0)],
@@ -298,10 +324,10 @@ def test_soft_crbc_values_a_state_without_evidence_by_the_nearest_one_however_co
         }
     }
     of = steps(rollouts, in_group_statistics=[True, True, False])
-    found = credit("soft-crbc", of, temperature=1e-4)
+    found = credit("soft-crbc", of, neighbours=1.0)
     assert found.terms["step"].baseline == pytest.approx([1.0, 0.0, 1.0])
     method, space = create("soft-crbc"), Space(of, embedder="tfidf")
-    ((_, held),) = method.held_out_baselines(of, space, method.target(of), np.ones(3), [1e-4])
+    ((_, held),) = method.held_out_baselines(of, space, method.target(of), np.ones(3), [1.0])
     assert held == pytest.approx([0.0, 1.0, 1.0])
 
 
@@ -309,15 +335,15 @@ def test_soft_crbc_holds_out_a_rollout_as_if_it_counted_nowhere():
     of = Steps.from_log(random_log(np.random.default_rng(6), groups=2, rollouts=5))
     method, space = create("soft-crbc"), Space(of, embedder="tfidf")
     target, even = method.target(of), np.ones(len(of))
-    values = [0.1, 0.3]
+    values = [1.0, 4.0]
     for k, found in method.held_out_baselines(of, space, target, even, values):
-        other = create("soft-crbc", {"temperature": values[k]})
+        other = create("soft-crbc", {"neighbours": values[k]})
         slow = predicted(other, other(of, space), space)
         assert slow.chosen.all()
         assert found == pytest.approx(slow.baseline, abs=1e-9)
 
 
-def test_held_out_rollouts_choose_a_temperature_where_texts_matter():
+def test_held_out_rollouts_choose_few_neighbours_where_texts_matter():
     # Near states share a word and what comes of them; far ones share nothing.
     described = {
         f"g{group}": {
@@ -335,7 +361,7 @@ def test_held_out_rollouts_choose_a_temperature_where_texts_matter():
     method = create("soft-crbc")
     found = held_out(method, method(of, space), space)
     assert found.recommended is not None
-    assert found.recommended < 0.5
+    assert found.recommended <= 2.0
     assert found.error.min() < 0.1 * found.plain
 
 

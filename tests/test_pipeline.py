@@ -7,11 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import tiny_policy
 
 from workbench import artefacts, pipeline
 from workbench.embed import SentenceEmbedder
-from workbench.errors import ArtefactError, ParameterError
-from workbench.exporters import read_batch, read_manifest
+from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
+from workbench.exporters import Exporter, read_batch, read_manifest
 from workbench.pipeline import run
 from workbench.simulate import Household, simulate
 
@@ -66,7 +67,7 @@ def test_a_second_run_does_no_work_twice(
 
     monkeypatch.setattr(artefacts, "import_log", forbidden)
     monkeypatch.setattr(artefacts, "write_credit", forbidden)
-    monkeypatch.setattr(artefacts, "get", forbidden)
+    monkeypatch.setattr(Exporter, "__call__", forbidden)
     monkeypatch.setattr(SentenceEmbedder, "encode", forbidden)
     second = run([log], tmp_path)
     assert second.built == ()
@@ -92,6 +93,72 @@ def test_a_changed_parameter_makes_one_credit_and_one_batch(log: Path, tmp_path:
     run([log], tmp_path, embedder="tfidf")
     second = run([log], tmp_path, embedder="tfidf", params={"proxmo": {"temperature": 0.2}})
     assert [path.parts[0] for path in second.built] == ["credit", "exports"]
+
+
+def test_an_option_of_the_export_makes_one_batch(log: Path, tmp_path: Path):
+    run([log], tmp_path, embedder="tfidf")
+    options = {"clip": 0.5, "positive_only": True}
+    second = run([log], tmp_path, embedder="tfidf", export_options=options)
+    assert [path.parts[0] for path in second.built] == ["exports"]
+    recorded = read_manifest(second.exported).options
+    assert (recorded["clip"], recorded["positive_only"]) == (0.5, True)
+    assert run([log], tmp_path, embedder="tfidf", export_options=options).built == ()
+
+
+def test_a_changed_tokenizer_makes_another_batch(log: Path, tmp_path: Path):
+    def built() -> list[str]:
+        result = run(
+            [log],
+            tmp_path / "work",
+            methods=["grpo"],
+            target="verl",
+            export_options={"tokenizer": str(tmp_path / "tokenizer")},
+        )
+        return [path.parts[0] for path in result.built]
+
+    tiny_policy.tokenizer(tmp_path / "tokenizer")
+    assert built() == ["log", "credit", "exports"]
+    assert built() == []
+    other = tiny_policy.TEMPLATE.replace("<|im_end|> {% endfor", "<|im_end|> . {% endfor")
+    tiny_policy.tokenizer(tmp_path / "tokenizer", template=other)
+    assert built() == ["exports"]
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "refusal"),
+    [
+        ("verk", {}, (UnknownNameError, "did you mean 'verl'")),
+        ("verl", {"clip": -1}, (ParameterError, "clip must be in")),
+        ("rllm", {"unit": "trajectory"}, (ParameterError, "unit must be one of")),
+        ("verl", {"overwrite": True}, (ParameterError, "overwrite says nothing in a run")),
+        ("verl", {}, (MissingInputError, "step 0 .*--tokenizer")),
+        ("verl", {"tokenizer": "./nowhere"}, (ParameterError, "there is no such folder")),
+        ("verl", {"groups": ["nope"]}, (ParameterError, "no group 'nope'")),
+        ("prime-rl", {}, (ParameterError, "is not text")),
+    ],
+)
+def test_what_no_credit_could_put_right_is_refused_before_the_long_part(
+    log: Path,
+    tmp_path: Path,
+    target: str,
+    options: dict[str, object],
+    refusal: tuple[type[Exception], str],
+):
+    with pytest.raises(refusal[0], match=refusal[1]):
+        run([log], tmp_path / "work", target=target, export_options=options, embedder="no-such")
+    kinds = {path.parts[0] for path in map(Path, files(tmp_path / "work"))}
+    assert kinds <= {"log"}
+
+
+def test_a_log_of_dead_groups_gives_everything_but_a_batch(log: Path, tmp_path: Path):
+    dead = tmp_path / "dead.parquet"
+    pl.read_parquet(log).with_columns(reward=pl.lit(0.0)).write_parquet(dead)
+    result = run([dead], tmp_path / "work", embedder="tfidf")
+    assert result.exported is None
+    assert result.no_batch is not None
+    assert "none of its" in result.no_batch
+    assert {path.parts[0] for path in result.built} == {"log", "index", "credit"}
+    assert not (tmp_path / "work" / "exports").exists()
 
 
 def test_an_interrupted_run_leaves_nothing_half_and_goes_on(

@@ -103,6 +103,28 @@ def test_all_but_the_advantages_is_equal_byte_by_byte(tmp_path: Path, newline: s
     assert [node.get("advantages") for node in nodes] == [None, [0.5], None, [-2.0, -2.0]]
 
 
+def test_a_single_advantage_lands_on_its_own_tokens(tmp_path: Path):
+    log, credit, _ = traced(tmp_path)
+    only = (pl.col("trajectory_id") == "tr-0") & (pl.col("step_index") == 1)
+    credit = credit.with_columns(pl.when(only).then(3.0).otherwise(0.0).alias("advantage"))
+    get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
+    found = {}
+    for line in (tmp_path / "out" / "traces.jsonl").read_text().splitlines():
+        for trace in json.loads(line)["traces"]:
+            for number, node in enumerate(trace["nodes"]):
+                sampled = [
+                    token for token, m in zip(node["token_ids"], node["mask"], strict=True) if m
+                ]
+                values = node.get("advantages", [])
+                assert len(values) == (len(sampled) if node.get("sampled") else 0)
+                if any(values):
+                    found[trace["id"], number] = list(zip(sampled, values, strict=True))
+    assert found == {("tr-0", 3): [(7, 3.0), (7, 3.0)]}
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert set(manifest["turn_off"]) == {"prime-rl"}
+    assert (manifest["unit"], manifest["method"]) == ("step", PROVENANCE["method"])
+
+
 def test_traces_that_are_not_in_the_batch_get_zeros(tmp_path: Path):
     log, credit, _ = traced(tmp_path)
     other = pl.when(pl.col("trajectory_id") == "tr-0").then(pl.lit("out")).alias("excluded")
@@ -132,7 +154,9 @@ def test_traces_that_are_gone_or_were_changed_are_refused(tmp_path: Path):
     with pytest.raises(ParameterError, match=r"2 steps of the log are no sampled node.*'tr-0'"):
         get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
     source.write_text('{"id": 1}\n')
-    with pytest.raises(ParameterError, match="no episode of verifiers: it has no traces"):
+    with pytest.raises(
+        ParameterError, match=r"traces.jsonl:1 is no episode of .*: it has no traces"
+    ):
         get("prime-rl")(log, credit, PROVENANCE, tmp_path / "out")
     source.unlink()
     with pytest.raises(MissingInputError, match="are not there"):

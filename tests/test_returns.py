@@ -12,6 +12,7 @@ from logs import Described, described_logs, steps
 from workbench.returns import (
     discounted_returns,
     segment_constant,
+    segment_level,
     segment_mean,
     segment_std,
     segment_sum,
@@ -179,6 +180,16 @@ def test_constants_by_hand() -> None:
     value = np.array([1.0, 1.0, 1.0, 2.0, -3.0, 0.0, 0.0])
     segment = np.array([0, 0, 1, 1, 2, 4, 4])
     assert segment_constant(value, segment, 5).tolist() == [True, False, True, True, True]
+
+
+def test_the_mean_of_equal_values_is_one_of_them() -> None:
+    # Ten times 0.1 sums to 0.9999999999999999; 2 counts twice: (1 + 2 + 2)/3; 7 does not count.
+    value = np.array([0.1] * 10 + [1.0, 2.0, 7.0])
+    segment = np.array([0] * 10 + [1, 1, 2])
+    level, equal = segment_level(value, segment, 3, np.array([1.0] * 10 + [1.0, 2.0, 0.0]))
+    assert level.tolist() == [0.1, 5 / 3, 0.0]
+    assert segment_mean(value, segment, 3)[0] != 0.1
+    assert equal.tolist() == [True, False, True]
 
 
 def test_a_constant_with_rounding_noise_is_constant() -> None:

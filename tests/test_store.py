@@ -26,10 +26,10 @@ from workbench.store import (
     digest,
     file_digest,
     package_version,
+    read_artefact_manifest,
     read_credit,
-    read_manifest,
+    write_artefact_manifest,
     write_credit,
-    write_manifest,
 )
 
 TABLE = pl.DataFrame(
@@ -173,13 +173,13 @@ def made(tmp_path: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     (folder / "a.txt").write_text("a")
     (folder / "sub" / "b.txt").write_text("b")
-    write_manifest(folder, {"inputs": {"gamma": 0.95}, "note": "é"})
+    write_artefact_manifest(folder, {"inputs": {"gamma": 0.95}, "note": "é"})
     return folder
 
 
 def test_a_manifest_reads_back_with_the_digest_of_every_file(tmp_path: Path) -> None:
     folder = made(tmp_path)
-    assert read_manifest(folder) == {
+    assert read_artefact_manifest(folder) == {
         "inputs": {"gamma": 0.95},
         "note": "é",
         "files": {
@@ -200,7 +200,7 @@ def test_a_changed_file_is_named_with_both_digests(tmp_path: Path) -> None:
     (folder / "sub" / "b.txt").write_text("B")
     found = file_digest(folder / "sub" / "b.txt")
     with pytest.raises(ArtefactError) as caught:
-        read_manifest(folder)
+        read_artefact_manifest(folder)
     assert str(caught.value) == (
         f"{folder / 'sub' / 'b.txt'} is damaged: its SHA-256 is {found}, "
         f"its manifest says {expected}. Hint: remove {folder} and run again to have it made anew"
@@ -211,7 +211,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     folder = made(tmp_path)
     (folder / "a.txt").unlink()
     with pytest.raises(ArtefactError, match=re.escape(f"{folder / 'a.txt'} is missing. Hint:")):
-        read_manifest(folder)
+        read_artefact_manifest(folder)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, text: str | bytes | None) -
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ArtefactError, match=re.escape(f"{path} is missing or damaged: ")):
-        read_manifest(folder)
+        read_artefact_manifest(folder)
 
 
 class Builder:
@@ -268,7 +268,7 @@ def test_an_artefact_is_named_by_what_made_it(tmp_path: Path) -> None:
 
 def test_an_artefact_carries_what_made_it(tmp_path: Path) -> None:
     folder, _ = Workspace(tmp_path).artefact("index", "", {"embedder": "tfidf"}, Builder())
-    assert read_manifest(folder) == {
+    assert read_artefact_manifest(folder) == {
         "inputs": {"embedder": "tfidf"},
         "version": package_version(),
         "files": {"file.txt": file_digest(folder / "file.txt")},

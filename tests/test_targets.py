@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from test_exporters import PROVENANCE, logs, made, step_row, token_log
 
 from workbench.errors import ArtefactError, MissingInputError, ParameterError
 from workbench.exporters import Manifest, get, read_manifest, targets
+from workbench.exporters.checks import row_checks
 from workbench.exporters.folder import MANIFEST, _entry
 from workbench.exporters.manifest import TURN_OFF
 from workbench.schema import validate
@@ -44,59 +50,64 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-Pairs = Iterator[tuple[int, float]]
+Tokens = Iterator[tuple[int, float, int | None]]
+"""Each token that a trainer trains on, or could: its id, its advantage, and what the mask says."""
 
 
-def _tinker(path: Path) -> Pairs:
+def _tinker(path: Path) -> Tokens:
     for row in lines(path):
         inputs = row["loss_fn_inputs"]
         assert len(row["model_input"]) == len(inputs["target_tokens"])
-        yield from zip(inputs["target_tokens"], inputs["advantages"], strict=True)
+        # Tinker has no mask: an advantage of 0 is one.
+        for token, value in zip(inputs["target_tokens"], inputs["advantages"], strict=True):
+            yield token, value, None
 
 
-def _trl(path: Path) -> Pairs:
+def _trl(path: Path) -> Tokens:
     for row in lines(path):
         for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True):
-            yield token, mask * row["advantage"]
+            yield token, mask * row["advantage"], mask
 
 
-def _verl(path: Path) -> Pairs:
+def _verl(path: Path) -> Tokens:
+    names = ("responses", "rm_scores", "response_mask")
     with path.open("rb") as opened, np.load(opened) as file:
-        tokens, scores = (file[name].ravel().tolist() for name in ("responses", "rm_scores"))
-    yield from zip(tokens, scores, strict=True)
+        yield from zip(*(file[name].ravel().tolist() for name in names), strict=True)
 
 
-def _skyrl(path: Path) -> Pairs:
+def _skyrl(path: Path) -> Tokens:
     whole = json.loads(path.read_text())
-    for ids, rewards in zip(whole["response_ids"], whole["rewards"], strict=True):
-        yield from zip(ids, rewards, strict=True)
+    for row in zip(whole["response_ids"], whole["rewards"], whole["loss_masks"], strict=True):
+        yield from zip(*row, strict=True)
 
 
-def _slime(path: Path) -> Pairs:
+def _slime(path: Path) -> Tokens:
     for row, credit in zip(lines(path), lines(path.parent / "advantages.jsonl"), strict=True):
         assert row["index"] == credit["index"]
-        yield from zip(row["tokens"][-row["response_length"] :], credit["advantages"], strict=True)
+        response = row["tokens"][-row["response_length"] :]
+        yield from zip(response, credit["advantages"], row["loss_mask"], strict=True)
 
 
-def _rllm(path: Path) -> Pairs:
+def _rllm(path: Path) -> Tokens:
     for episode in lines(path):
         for step in episode["trajectories"][0]["steps"]:
-            yield from zip(step["response_ids"], step["advantage"], strict=True)
+            names = ("response_ids", "advantage", "response_mask")
+            yield from zip(*(step[name] for name in names), strict=True)
 
 
-def _datasets(path: Path) -> Pairs:
+def _datasets(path: Path) -> Tokens:
     for row in pq.read_table(path).to_pylist():
         for token, label in zip(row["input_ids"], row["labels"], strict=True):
-            yield token, row["weight"] if label == token else 0.0
+            yield token, row["weight"] if label == token else 0.0, int(label == token)
 
 
-def _weighted_batch(path: Path) -> Pairs:
+def _weighted_batch(path: Path) -> Tokens:
     for row in pq.read_table(path).to_pylist():
-        yield from zip(row["input_ids"], row["advantages"], strict=True)
+        yield from zip(row["input_ids"], row["advantages"], row["loss_mask"], strict=True)
 
 
-def credited(target: str, folder: Path) -> list[tuple[int, float]]:
-    """Each token that a trainer trains on, or could, with its advantage, row by row."""
+def credited(target: str, folder: Path) -> list[tuple[int, float, int | None]]:
+    """The tokens of a target's file, row by row."""
     read = globals()[f"_{target.replace('-', '_')}"]
     return list(read(folder / DATA[target]))
 
@@ -116,8 +127,82 @@ def test_a_single_advantage_lands_on_its_own_tokens(tmp_path: Path, target: str)
     credit = credit.with_columns(pl.when(only).then(3.0).otherwise(0.0).alias("advantage"))
     write(target, (log, credit), tmp_path / "out")
     found = credited(target, tmp_path / "out")
-    assert {token for token, value in found if value} == {5, 6}
-    assert sorted(pair for pair in found if pair[1]) == [(5, 3.0), (6, 3.0)]
+    assert sorted((token, value) for token, value, _ in found if value) == [(5, 3.0), (6, 3.0)]
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_only_what_the_policy_sampled_and_trains_on_is_trained(tmp_path: Path, target: str):
+    # Of t0's first reply 3 and 5 were sampled and 4 was put in; its second step is not trained.
+    mask = pl.List(pl.Int8)
+    log = made(
+        [
+            step_row("t0", 0, 2.0, prompt_ids=[1, 2], response_ids=[3, 4, 5],
+                     response_mask=[1, 0, 1]),
+            step_row("t0", 1, 7.0, prompt_ids=[1, 2, 3, 4, 5, 6], response_ids=[8],
+                     response_mask=[1], gradient_mask=False),
+            step_row("t1", 0, 0.5, prompt_ids=[9], response_ids=[10], response_mask=[1]),
+        ],
+        response_mask=mask,
+    )  # fmt: skip
+    manifest = write(target, log, tmp_path / "out")
+    found = credited(target, tmp_path / "out")
+    expected = [(3, 2.0), (5, 2.0), (10, 0.5)]
+    assert sorted((token, value) for token, value, _ in found if value) == expected
+    if target != "tinker":
+        assert sorted(token for token, _, mask in found if mask) == [3, 5, 10]
+    assert manifest.checks["masked_advantages_zero"]
+    assert manifest.counts["masked_steps"] == 1
+
+
+@pytest.mark.parametrize("target", TOKENS)
+def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
+    log, credit = token_log(
+        response_logprobs=[-0.5],
+        train_step=7,
+        policy_version=5,
+        model="policy",
+        tokenizer="words",
+    )
+    credit = credit.with_columns(
+        excluded=pl.when(pl.col("trajectory_id") == "t1").then(pl.lit("out"))
+    )
+    write(target, (log, credit), tmp_path / "out", positive_only=False, weight="inverse_length")
+    said = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert said["method"] == PROVENANCE["method"]
+    assert said["source"] == PROVENANCE["log"]
+    assert said["conventions"] == {"eps": 1e-06, "ddof": 1}
+    assert said["options"]["weight"] == "inverse_length"
+    assert said["unit"] == (get(target).layout.unit or "trajectory")
+    assert said["policy"] == {
+        "models": ["policy"], "versions": [5], "train_steps": [7], "max_staleness": 2
+    }  # fmt: skip
+    lost = {"groups": 1, "trajectories": 1, "steps": 1}
+    assert said["dropped"]["excluded_trajectories"] == lost
+    assert (said["input"]["steps"], said["counts"]["steps"]) == (3, 2)
+    assert said["counts"]["zero_advantage_groups"] == 0
+    assert said["worth"]["pulling"] == 2
+    assert said["tokens"]["from"] == "log"
+    trainer = get(target).layout.trainer
+    assert said["turn_off"] == (TURN_OFF if trainer is None else {trainer: TURN_OFF[trainer]})
+    assert said["checks"] == {
+        "lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": False,
+        "prefix_property": True, "read_back_equal": True,
+    }  # fmt: skip
+    assert set(said["files"]) == {path.name for path in (tmp_path / "out").iterdir()} - {MANIFEST}
+
+
+def test_checks_are_looked_at_in_the_rows():
+    rows = get("weighted-batch").assemble(*token_log(), PROVENANCE).rows
+    good = {"lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": False}
+    assert row_checks(rows) == good
+    everywhere = rows.with_columns(pl.col("advantages").list.eval(pl.element() + 1))
+    assert row_checks(everywhere) == {**good, "masked_advantages_zero": False}
+    short = rows.with_columns(pl.col("step_ids").list.head(1))
+    assert row_checks(short)["lengths_equal"] is False
+    texts = get("weighted-batch").assemble(
+        *(frame.drop("prompt_ids", strict=False) for frame in token_log()), PROVENANCE
+    ).rows  # fmt: skip
+    assert row_checks(texts) == good
 
 
 def shared_log(shared: Path) -> Log:
@@ -206,7 +291,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
                 canonical.worth.effective_steps, rel=1e-5
             )
         assert get(target).load(folder / target).height == batch.rows.height
-    reasons = ("anything to train on", "begin with a trained", "does not have: group")
+    reasons = ("would train nothing", "begin with a trained", "does not have: group")
     assert all(any(reason in text for reason in reasons) for text in refused)
 
 
@@ -236,6 +321,35 @@ def test_an_interrupted_export_never_looks_finished(
     with pytest.raises(KeyboardInterrupt):
         write(target, token_log(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import dataclasses, os, signal, sys
+from pathlib import Path
+from test_exporters import PROVENANCE, token_log
+from workbench.exporters import get
+
+def half(batch, folder):
+    target.write(batch, folder)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+target = get("verl")
+dataclasses.replace(target, write=half)(*token_log(), PROVENANCE, Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_export_leaves_nothing_under_its_name_and_the_next_one_works(tmp_path: Path):
+    out = tmp_path / "out"
+    paths = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(out)],
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert re.fullmatch(r"\.out\..*\.partial", left.name)
+    assert write("verl", token_log(), out) == read_manifest(out)
 
 
 def test_what_reads_back_otherwise_is_refused_with_its_row(
@@ -271,7 +385,7 @@ def test_a_weight_is_multiplied_into_the_advantages(tmp_path: Path):
     manifest = write("tinker", token_log(), tmp_path / "out", weight="inverse_length")
     assert manifest.weight["multiplies"] == "the advantages"
     # t0 has two trained steps: 0.5 / 2 and -2 / 2.
-    found = dict(pair for pair in credited("tinker", tmp_path / "out") if pair[1])
+    found = {token: value for token, value, _ in credited("tinker", tmp_path / "out") if value}
     assert found == {3: 0.25, 5: -1.0, 6: -1.0, 8: 0.25}
 
 
@@ -282,7 +396,7 @@ def test_rows_that_train_nothing_are_left_out_and_counted(tmp_path: Path):
     assert manifest.counts["rows_without_training"] == 1
     assert manifest.counts["rows"] == 1
     nothing = log.with_columns(gradient_mask=False)
-    with pytest.raises(MissingInputError, match="none of the 2 rows has anything to train on"):
+    with pytest.raises(MissingInputError, match="none of its 3 steps is trained"):
         write("verl", (nothing, credit), tmp_path / "none")
 
 
@@ -362,7 +476,7 @@ def test_only_the_groups_or_tasks_that_were_asked_for(tmp_path: Path):
     log, credit = several()
     with pytest.raises(ParameterError, match="no column 'task'"):
         write("weighted-batch", (log.drop("task"), credit), tmp_path / "c", tasks=["a"])
-    with pytest.raises(MissingInputError, match="'not_selected': 3"):
+    with pytest.raises(MissingInputError, match=r"left out: 3 \(not asked for\)"):
         write("weighted-batch", several(), tmp_path / "c", tasks=["b"], groups=["g"])
 
 
@@ -452,6 +566,29 @@ def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_p
     ]
     manifest = write("verl", made(rows), tmp_path / "out")
     assert manifest.dropped["no_token_ids"]["trajectories"] == 1
+
+
+# Fields of slime's Sample (slime/utils/types.py, 0d234f3): from_dict sets what it does not know as
+# attributes, so a field that is spelt otherwise is lost without a word.
+SLIME_SAMPLE = {
+    *("group_index", "index", "prompt", "tokens", "response", "response_length", "label", "reward"),
+    *("loss_mask", "weight_versions", "rollout_log_probs", "status", "metadata"),
+}
+SLIME_STATUS = {"pending", "completed", "truncated", "aborted", "failed"}
+
+
+def test_slime_knows_every_field_of_its_samples(tmp_path: Path):
+    log, credit = token_log(response_logprobs=[-0.5])
+    write("slime", (log, credit), tmp_path / "out", unit="step")
+    samples = lines(tmp_path / "out" / DATA["slime"])
+    assert [sample["index"] for sample in samples] == [0, 1, 2]
+    assert [sample["rollout_log_probs"] for sample in samples] == [[-0.5], None, None]
+    for sample in samples:
+        assert sample.keys() <= SLIME_SAMPLE
+        assert sample["status"] in SLIME_STATUS
+        # slime asserts this where it makes its training data.
+        assert len(sample["loss_mask"]) == sample["response_length"]
+        assert 0 < sample["response_length"] < len(sample["tokens"])
 
 
 # What rLLM's `from_dict` of Episode, Trajectory and Step looks up without a default.

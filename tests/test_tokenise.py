@@ -111,8 +111,13 @@ def test_a_log_of_texts_needs_a_tokenizer(tmp_path: Path):
 def test_tokenizers_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ParameterError, match="no tokenizer can be loaded from"):
-        rows_of(tmp_path, text_log(), tokenizer=str(tmp_path / "empty"))
+    for name, reason in (
+        (str(tmp_path / "empty"), "the folder has no tokenizer.json"),
+        (str(tmp_path / "none"), "there is no such folder"),
+        ("nobody/nothing", "not in the hub's cache, and the hub does not answer"),
+    ):
+        with pytest.raises(ParameterError, match=rf"no tokenizer can be loaded .*: .*{reason}"):
+            rows_of(tmp_path, text_log(), tokenizer=name)
     plain = tiny_policy.tokenizer(tmp_path / "plain", template=None)
     with pytest.raises(ParameterError, match="has no chat template"):
         rows_of(tmp_path, text_log(), tokenizer=str(plain))

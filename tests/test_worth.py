@@ -79,8 +79,8 @@ def test_the_weight_of_a_trajectory_counts():
 
 
 def test_a_batch_without_advantages_is_worth_nothing():
-    result = archived(made(text_log(0.0, 0.0))).worth
-    assert result is not None
+    rows = TARGET.assemble(*made(text_log(1.0, 1.0)), PROVENANCE).rows
+    result = worth(rows.with_columns(step_advantages=pl.col("step_advantages") * 0.0))
     assert (result.pulling, result.effective_steps, result.positive_share) == (0, 0.0, None)
 
 

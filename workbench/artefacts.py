@@ -13,7 +13,7 @@ import polars as pl
 
 from workbench.embed import Embedder, StateText, VectorCache, resolve
 from workbench.estimators import Credit, Estimator
-from workbench.exporters import get, read_manifest
+from workbench.exporters import Exporter, read_manifest
 from workbench.neighbours import NeighbourIndex
 from workbench.readers import import_log, source_files
 from workbench.space import Space
@@ -227,15 +227,32 @@ class Artefacts:
         return self._artefact("credit", label, inputs, build) / CREDIT_FILE
 
     def export(
-        self, log: pl.DataFrame, table: pl.DataFrame, made_by: Mapping[str, Any], target: str
+        self,
+        log: pl.DataFrame,
+        credit: tuple[pl.DataFrame, Mapping[str, Any]],
+        target: Exporter,
+        options: Mapping[str, Any],
+        decided: Mapping[str, Any],
     ) -> Path:
-        """The folder of the weighted batch."""
+        """The folder of the batch.
+
+        Args:
+            log: A validated step log.
+            credit: Its credit, and what made that.
+            target: Who writes.
+            options: The target's own.
+            decided: All that decides the files beside log and credit; see `Exporter.rehearse`.
+
+        Raises:
+            EmptyBatchError: The batch would train nothing.
+        """
         self._report("export", 0, 0)
-        name = f"{target}-{digest(made_by)[:16]}"
+        table, made_by = credit
+        name = f"{target.name}-{digest([made_by, decided])[:16]}"
         folder = self._workspace.root / "exports" / name
         if folder.exists():
             read_manifest(folder)
         else:
-            get(target)(log, table, made_by, folder)
+            target(log, table, made_by, folder, **options)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder

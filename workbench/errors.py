@@ -47,6 +47,10 @@ class MissingInputError(WorkbenchError):
     """A method or an export needs something that the log does not have."""
 
 
+class EmptyBatchError(MissingInputError):
+    """A batch that would train nothing: no step is left, or none has an advantage."""
+
+
 class ArtefactError(WorkbenchError):
     """A file of a workspace or an export is damaged, unfinished, or not what its manifest says."""
 

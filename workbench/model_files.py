@@ -9,6 +9,7 @@ import os
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from workbench.errors import ArtefactError, MissingDependencyError
 
@@ -133,7 +134,7 @@ def _snapshot(repository: str) -> Path:
         pass
     except HFValidationError as error:
         raise _nowhere(repository) from error
-    if not _hub_answers():
+    if not hub_answers():
         raise _nowhere(repository)
     try:
         return Path(
@@ -145,16 +146,23 @@ def _snapshot(repository: str) -> Path:
         raise _nowhere(repository) from error
 
 
-def _hub_answers() -> bool:
-    """Whether the hub can be reached within seconds; its own client retries for minutes."""
+def hub_answers() -> bool:
+    """Whether the model hub can be reached within seconds; its own client retries for a minute.
+
+    A slow hub answers too: only the connection is waited for, to the proxy where there is one.
+    """
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}:
         return False
-    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    hub = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    proxies = {} if proxy_bypass(hub.hostname or "") else getproxies()
+    proxy = proxies.get(hub.scheme) or proxies.get("all")
+    # A proxy may be given without its scheme.
+    address = hub if proxy is None else urlsplit(proxy if "//" in proxy else f"//{proxy}")
     try:
-        port = address.port or (80 if address.scheme == "http" else 443)
+        port = address.port or (443 if address.scheme == "https" else 80)
         with socket.create_connection((address.hostname or "", port), timeout=3):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

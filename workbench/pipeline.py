@@ -11,8 +11,9 @@ from typing import Any
 from workbench.artefacts import Artefacts, Report
 from workbench.compare import Comparison, compare
 from workbench.embed import DEFAULT_EMBEDDER, Embedder, Progress, StateText, VectorCache
-from workbench.errors import ParameterError
+from workbench.errors import EmptyBatchError, ParameterError
 from workbench.estimators import Credit, create
+from workbench.exporters import get
 from workbench.facts import Facts, facts
 from workbench.readers import import_log
 from workbench.space import Space
@@ -102,7 +103,8 @@ class RunResult:
         credits: Method -> its credit file.
         notes: Method -> what a reader of its credit should know.
         comparison: The methods compared; None for one method.
-        exported: Folder of the weighted batch.
+        exported: Folder of the batch; None where it would train nothing.
+        no_batch: Why there is none; None where there is one.
         export_method: Whose credit it carries.
         params: Method -> fields that differ from its values.
         embedder: Representation that was used.
@@ -117,7 +119,8 @@ class RunResult:
     credits: Mapping[str, Path]
     notes: Mapping[str, Sequence[str]]
     comparison: Comparison | None
-    exported: Path
+    exported: Path | None
+    no_batch: str | None
     export_method: str
     params: Mapping[str, Mapping[str, Any]]
     embedder: str
@@ -135,6 +138,7 @@ def run(
     state_text: StateText | None = None,
     target: str = "weighted-batch",
     export_method: str | None = None,
+    export_options: Mapping[str, Any] | None = None,
     format: str | None = None,
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
@@ -145,6 +149,8 @@ def run(
 
     Every artefact is named by the hash of what made it and is used again where it is there, so a
     second run on the same input does no work twice and an interrupted one goes on where it was.
+    What an export would be refused for whatever its credit is refused before the long part. Where
+    the credit leaves nothing to train, everything but the batch is made, and it is said why.
 
     Args:
         sources: Files, folders or globs of one format.
@@ -155,6 +161,7 @@ def run(
         state_text: What text of a step stands for its state.
         target: What to export for.
         export_method: Whose credit is exported; the last method by default.
+        export_options: The target's own, such as {"tokenizer": …, "clip": 5.0}.
         format: Reader; recognised by content where None.
         mapping: Column mapping.
         quarantine: Set broken trajectories aside instead of refusing the log.
@@ -173,11 +180,19 @@ def run(
     chosen = export_method or methods[-1]
     if chosen not in made:
         raise ParameterError(f"{chosen!r} cannot be exported, it is not scored: {list(made)}")
+    exporter, options = get(target), export_options or {}
+    if "overwrite" in options:
+        raise ParameterError(
+            "overwrite says nothing in a run: batches of other options have folders of their own"
+        )
+    exporter.options_of(options)
     artefacts = Artefacts(directory, report)
     log = artefacts.log(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
     )
-    space = artefacts.space(Steps.from_log(log.frame), embedder, state_text)
+    steps = Steps.from_log(log.frame)
+    decided = exporter.rehearse(log.frame, **options)
+    space = artefacts.space(steps, embedder, state_text)
     if any("similarity" in method.needs() for method in made.values()):
         report("index", 0, 0)
         _ = space.neighbours
@@ -186,7 +201,11 @@ def run(
     }
     tables = {name: read_credit(path) for name, path in credits.items()}
     report("compare", 0, 0)
-    exported = artefacts.export(log.frame, *tables[chosen], target)
+    exported, no_batch = None, None
+    try:
+        exported = artefacts.export(log.frame, tables[chosen], exporter, options, decided)
+    except EmptyBatchError as error:
+        no_batch = str(error)
     return RunResult(
         workspace=Path(directory),
         log=log.path,
@@ -198,6 +217,7 @@ def run(
         if len(tables) > 1
         else None,
         exported=exported,
+        no_batch=no_batch,
         export_method=chosen,
         params=params or {},
         embedder=embedder,

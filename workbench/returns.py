@@ -122,14 +122,27 @@ def segment_std(
     return np.sqrt(np.where(count > 0, square, 0.0) / np.where(count > 0, count, 1.0))
 
 
-def segment_level(value: Real, segment: Index, segments: int, counted: Truth) -> Real:
-    """One of the counted values of each segment; 0 for one without. (segments,) float64.
+def segment_level(
+    value: Real, segment: Index, segments: int, weight: Real | None = None
+) -> tuple[Real, Truth]:
+    """Weighted mean of each segment, and whether its values are equal up to rounding.
 
-    Where a segment is constant this is its value, which a mean may miss by its last bit.
+    Where they are, the mean is one of them, which a sum over a count may miss by its last bit.
+
+    Args:
+        value: (S,) float64.
+        segment: (S,) int64.
+        segments: Number of segments.
+        weight: How often each value counts; once by default. (S,)
+
+    Returns:
+        (segments,) float64, 0 for a segment without weight; (segments,) bool, true for it.
     """
+    counted = np.ones(len(value), dtype=bool) if weight is None else weight > 0
+    equal = segment_constant(value, segment, segments, counted)
     level = np.zeros(segments)
     level[segment[counted]] = value[counted]
-    return level
+    return np.where(equal, level, segment_mean(value, segment, segments, weight)), equal
 
 
 def segment_constant(

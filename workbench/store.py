@@ -96,7 +96,7 @@ def _umask() -> int:
     return mask
 
 
-def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+def write_artefact_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     """Writes `manifest.json` with the digest of every other file of the folder."""
     files = {
         file.relative_to(folder).as_posix(): file_digest(file)
@@ -107,8 +107,8 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder whose files are all as it says.
+def read_artefact_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an artefact of a workspace whose files are all as it says.
 
     Raises:
         ArtefactError: No manifest, or a file is missing or has changed; the file is named.
@@ -193,9 +193,9 @@ class Workspace:
         name = digest(made_by)[:16]
         folder = self.root / kind / (f"{label}-{name}" if label else name)
         if folder.exists():
-            read_manifest(folder)
+            read_artefact_manifest(folder)
             return folder, False
         with atomic_folder(folder) as temporary:
             build(temporary)
-            write_manifest(temporary, made_by)
+            write_artefact_manifest(temporary, made_by)
         return folder, True

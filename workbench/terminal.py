@@ -144,6 +144,8 @@ def run_summary(result: RunResult) -> str:
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
     blocks += [f"note ({name}): {note}" for name, notes in result.notes.items() for note in notes]
     blocks += [f"note: {note}" for note in result.report.get("notices", ())]
+    if result.no_batch is not None:
+        blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     made = len(result.built)
     reused = "everything was there already" if not made else f"{made} artefacts made"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
@@ -249,12 +251,14 @@ def app_command(
 def export_summary(manifest: Manifest) -> str:
     """What a batch holds, whether it is sound, what it is worth, what its trainer must leave."""
     from workbench.exporters.findings import findings
+    from workbench.exporters.selection import REASONS
 
     counts, worth = manifest.counts, manifest.worth
     size = [f"{counts['rows']:,} rows", f"{counts['steps']:,} steps"]
     size += [f"{counts['tokens']:,} tokens"] if "tokens" in counts else []
     size += [
-        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps ({reason})"
+        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps "
+        f"({REASONS.get(reason, reason)})"
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]
@@ -282,5 +286,6 @@ def export_summary(manifest: Manifest) -> str:
 
 def _files(result: RunResult) -> list[str]:
     lines = [f"  credit  {path}" for path in result.credits.values()]
-    lines.append(f"  batch   {result.exported} ({result.export_method})")
+    if result.exported is not None:
+        lines.append(f"  batch   {result.exported} ({result.export_method})")
     return lines

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from workbench.errors import ParameterError
+
+EXPORT = "export"
+"""Before the options of the export where -p also sets fields of methods."""
 
 Log = Annotated[str, typer.Argument(metavar="LOG", help="A log: file, folder or glob.")]
 Format = Annotated[
@@ -25,6 +28,24 @@ Params = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="FIELD=VALUE", help="Set a field; values are read as JSON."),
 ]
+TokenizerName = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        help="Tokenizer of the policy, for a log of texts: a Hugging Face id or a folder.",
+    ),
+]
+OnlyGroups = Annotated[
+    list[str] | None,
+    typer.Option("--group", help="Export only this group; repeat for several."),
+]
+OnlyTasks = Annotated[
+    list[str] | None, typer.Option("--task", help="Export only this task; repeat for several.")
+]
+EXPORT_OPTIONS = (
+    "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, clip=NUMBER, "
+    "top_share=NUMBER"
+)
 MethodName = Annotated[str, typer.Option("-m", metavar="METHOD[:DIALECT]", help="The method.")]
 StepName = Annotated[str, typer.Option("--step", metavar="TRAJECTORY:INDEX", help="The step.")]
 EmbedderName = Annotated[
@@ -72,15 +93,39 @@ def field_values(pairs: Sequence[str] | None) -> dict[str, Any]:
     return values
 
 
-def method_field_values(pairs: Sequence[str] | None, methods: Sequence[str]) -> dict[str, Any]:
-    """`method.field=value` pairs by method."""
-    by_method: dict[str, dict[str, Any]] = {}
+def run_values(
+    pairs: Sequence[str] | None, methods: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """`method.field=value` pairs by method, and the options of `export.option=value` pairs."""
+    by_owner: dict[str, dict[str, Any]] = {EXPORT: {}}
     for name, value in field_values(pairs).items():
-        method, dot, field = name.rpartition(".")
-        if not dot or method not in methods:
-            raise ParameterError(f"-p takes METHOD.FIELD=VALUE with one of {methods}, got {name!r}")
-        by_method.setdefault(method, {})[field] = value
-    return by_method
+        owner, dot, field = name.rpartition(".")
+        if not dot or owner not in (*methods, EXPORT):
+            raise ParameterError(
+                f"-p takes METHOD.FIELD=VALUE with one of {list(methods)}, or "
+                f"{EXPORT}.OPTION=VALUE, got {name!r}"
+            )
+        by_owner.setdefault(owner, {})[field] = value
+    return by_owner, by_owner.pop(EXPORT)
+
+
+def export_values(
+    options: Mapping[str, Any],
+    tokenizer: str | None,
+    groups: Sequence[str] | None,
+    tasks: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The options of an export, from `-p` and from those that have an option of their own.
+
+    Raises:
+        ParameterError: One is given both ways.
+    """
+    named = {"tokenizer": tokenizer, "groups": groups, "tasks": tasks}
+    given = {name: value for name, value in named.items() if value}
+    twice = sorted(set(given) & set(options))
+    if twice:
+        raise ParameterError(f"{twice[0]} is given twice, by -p and by its own option")
+    return {**options, **given}
 
 
 def step_name(text: str) -> tuple[str, int]:

@@ -15,15 +15,20 @@ from workbench.cli.inputs import (
     state_text,
 )
 from workbench.cli.options import (
+    EXPORT_OPTIONS,
     EmbedderName,
     Format,
     LastActions,
     Log,
     Map,
+    OnlyGroups,
+    OnlyTasks,
     SkipBad,
     Template,
+    TokenizerName,
+    export_values,
     field_values,
-    method_field_values,
+    run_values,
 )
 from workbench.cli.root import app
 
@@ -41,7 +46,10 @@ def run(
         typer.Option(
             "-p",
             metavar="METHOD.FIELD=VALUE",
-            help="Set a field of a method, such as proxmo.temperature=0.05.",
+            help=(
+                "Set a field of a method, such as proxmo.temperature=0.05, or as "
+                f"export.OPTION=VALUE an option of the export: {EXPORT_OPTIONS}."
+            ),
         ),
     ] = None,
     embedder: EmbedderName = None,
@@ -51,6 +59,9 @@ def run(
     export_method: Annotated[
         str | None, typer.Option(help="Whose credit is exported. [default: the last method]")
     ] = None,
+    tokenizer: TokenizerName = None,
+    groups: OnlyGroups = None,
+    tasks: OnlyTasks = None,
     format: Format = None,
     mapping: Map = None,
     quarantine: Annotated[
@@ -64,16 +75,18 @@ def run(
     from workbench.terminal import next_command, progress, run_summary
 
     chosen = methods or list(pipeline.DEFAULT_METHODS)
+    fields, options = run_values(params, chosen)
     with progress() as report:
         result = pipeline.run(
             files,
             directory,
             methods=chosen,
-            params=method_field_values(params, chosen),
+            params=fields,
             embedder=embedder or DEFAULT_EMBEDDER,
             state_text=state_text(state, last_actions),
             target=to,
             export_method=export_method,
+            export_options=export_values(options, tokenizer, groups, tasks),
             format=format,
             mapping=read_mapping(mapping),
             quarantine=quarantine,
@@ -90,25 +103,15 @@ def export_batch(
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder to make.")],
     to: Annotated[str, typer.Option(help="Target; see `workbench formats`.")] = "weighted-batch",
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(help="Tokenizer for a log of texts: a Hugging Face id or a folder."),
-    ] = None,
-    groups: Annotated[
-        list[str] | None, typer.Option("--group", help="Only this group; repeat for several.")
-    ] = None,
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task; repeat for several.")
-    ] = None,
+    tokenizer: TokenizerName = None,
+    groups: OnlyGroups = None,
+    tasks: OnlyTasks = None,
     params: Annotated[
         list[str] | None,
         typer.Option(
             "-p",
             metavar="OPTION=VALUE",
-            help=(
-                "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, "
-                "clip=NUMBER, top_share=NUMBER, overwrite=true."
-            ),
+            help=f"{EXPORT_OPTIONS}, overwrite=true.",
         ),
     ] = None,
     format: Format = None,
@@ -116,11 +119,14 @@ def export_batch(
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
     from workbench.exporters import get
+    from workbench.exporters.folder import require_place
     from workbench.terminal import export_summary
 
-    named = {"tokenizer": tokenizer, "groups": groups, "tasks": tasks}
-    options = {name: value for name, value in named.items() if value} | field_values(params)
+    options = export_values(field_values(params), tokenizer, groups, tasks)
     target = get(to)
+    # Refused now rather than after a long log is read.
+    target.options_of(options)
+    require_place(directory, overwrite=bool(options.get("overwrite", False)))
     imported = read([log], format, mapping)
     table, made_by = credit_of(credit, imported, log)
     frame = imported.validated.log

@@ -7,13 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.estimators.credit import Peers, Term
-from workbench.returns import (
-    segment_constant,
-    segment_level,
-    segment_mean,
-    segment_std,
-    segment_sum,
-)
+from workbench.returns import segment_level, segment_std, segment_sum
 from workbench.steps import Index, Real
 
 
@@ -43,9 +37,7 @@ def anchor_term(
     keys = int(key.max()) + 1
     counted = weight > 0
     count = segment_sum(weight, key, keys)
-    constant = segment_constant(score, key, keys, counted)
-    mean = segment_mean(score, key, keys, weight)
-    mean = np.where(constant, segment_level(score, key, keys, counted), mean)
+    mean, constant = segment_level(score, key, keys, weight)
     deviation = np.where(constant, 0.0, segment_std(score, key, keys, weight))
     scale = np.full(keys, factor)
     if norm == "std":

@@ -21,7 +21,7 @@ from workbench.estimators.credit import Credit, Term
 from workbench.keys import Key
 from workbench.parameters import Parameterised, fields
 from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.steps import Steps
 
 TRAITS: Mapping[str, str] = {
     "steps-population": "group statistics over step rows, so long trajectories weigh more",
@@ -147,10 +147,6 @@ class Estimator(Parameterised, ABC):
         ]
         return [need for key in parsed if isinstance(key, Key) for need in key.needs()]
 
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """Diagnostics by name, one number a step. Each (S,) float64."""
-        return {}
-
     def notes(self, steps: Steps) -> Sequence[str]:
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
@@ -168,7 +164,6 @@ class Estimator(Parameterised, ABC):
             credit = Credit(
                 steps=steps,
                 terms=self.terms(steps, space),
-                outputs=self.outputs(steps, space),
                 notes=tuple(self.notes(steps)),
             )
             wrong = np.flatnonzero(~np.isfinite(credit.advantage))

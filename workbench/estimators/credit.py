@@ -38,6 +38,7 @@ class Term:
             (N-number); Σ weight · value is the baseline, but for a step without peers, whose
             baseline is its own score.
         facts: The numbers behind a step's score, baseline and factor, by name.
+        outputs: Diagnostics by name, columns of the credit's table. Each (S,) float64
     """
 
     score: Real
@@ -45,6 +46,7 @@ class Term:
     factor: Real
     peers: Callable[[int], Peers]
     facts: Callable[[int], Mapping[str, Any]]
+    outputs: Mapping[str, Real] = field(default_factory=dict)
 
     @cached_property
     def value(self) -> Real:
@@ -122,19 +124,22 @@ class Credit:
     Args:
         steps: The steps it is for.
         terms: Named terms; the advantage is their sum, in this order.
-        outputs: Diagnostics by name. Each (S,) float64
         notes: What a reader should know about it, one sentence each.
     """
 
     steps: Steps
     terms: Mapping[str, Term]
-    outputs: Mapping[str, Real] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @cached_property
     def advantage(self) -> Real:
         """The sum of the terms. (S,) float64."""
         return reduce(np.add, (term.value for term in self.terms.values()))
+
+    @property
+    def outputs(self) -> Mapping[str, Real]:
+        """Diagnostics of all terms by name. Each (S,) float64."""
+        return {name: each for term in self.terms.values() for name, each in term.outputs.items()}
 
     def table(self) -> pl.DataFrame:
         """One row a step of the whole log, in canonical order, null where a step is excluded.

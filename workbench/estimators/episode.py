@@ -13,13 +13,7 @@ from workbench.estimators.credit import Peers, Term, no_peers
 from workbench.estimators.inputs import response_tokens
 from workbench.estimators.scores import EpisodeScores
 from workbench.parameters import parameter
-from workbench.returns import (
-    segment_constant,
-    segment_level,
-    segment_mean,
-    segment_std,
-    segment_sum,
-)
+from workbench.returns import segment_level, segment_std, segment_sum
 from workbench.steps import Index, Real, Steps, Truth
 
 Population = Literal["trajectories", "steps", "first_row"]
@@ -115,10 +109,7 @@ def episode_scores(
         tokens = response_tokens(steps)
         of_trajectory = np.add.reduceat(tokens, first)
         weight = weight * (tokens if method.population == "steps" else of_trajectory)
-    constant = segment_constant(value, group, steps.groups, weight > 0)
-    mean = segment_mean(value, group, steps.groups, weight)
-    # The mean of n equal numbers may be off in the last bit; the value itself is not.
-    level = segment_level(value, group, steps.groups, weight > 0)
+    mean, constant = segment_level(value, group, steps.groups, weight)
     return EpisodeScores(
         score=score,
         value=value,
@@ -130,15 +121,14 @@ def episode_scores(
         own_index=own_index,
         own_weight=counted,
         size=size,
-        mean=np.where(constant, level, mean),
+        mean=mean,
         constant=constant,
         lone=(size <= 1) | (segment_sum(weight, group, steps.groups) == 0),
     )
 
 
 def _levelled(value: Real, group: Index, groups: int, counted: Truth) -> Real:
-    equal = segment_constant(value, group, groups, counted)
-    level = segment_level(value, group, groups, counted)
+    level, equal = segment_level(value, group, groups, counted.astype(np.float64))
     return np.where(equal[group] & counted, level[group], value)
 
 

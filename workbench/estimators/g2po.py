@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -84,19 +84,16 @@ class G2PO(ScaledMethod, StateMethod):
         weight = counted * steps.copies if self.count_copies else counted
         penalised = reached - self.value_penalty * steps.invalid_action
         gain = difference(reached, value)
+        gained = anchor_term(
+            steps.group, gain, weight, norm=self.norm, eps=self.eps, factor=self.step_weight
+        )
         return {
             "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
             "next": anchor_term(
                 state, penalised, weight, norm=self.norm, eps=self.eps, factor=self.step_weight
             ),
-            "gain": anchor_term(
-                steps.group, gain, weight, norm=self.norm, eps=self.eps, factor=self.step_weight
-            ),
+            "gain": replace(gained, outputs={"state_value": value}),
         }
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """`state_value`: V of each step's state."""
-        return {"state_value": self._values(steps, space)[1]}
 
     def _values(self, steps: Steps, space: Space) -> tuple[np.ndarray, Real, Real]:
         """State of each step, V of it, V of what the step leads to. (S,) each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from workbench.estimators.transitions import StateMethod
 from workbench.parameters import parameter
 from workbench.returns import discounted_returns
 from workbench.space import Space
-from workbench.steps import Index, Real, Steps
+from workbench.steps import Real, Steps
 
 _ROWS = {"population": "steps", "count_copies": True}
 _VERL_AGENT = "langfengQ/verl-agent gigpo/core_gigpo.py"
@@ -135,22 +135,18 @@ class GiGPO(StepMethod, StateMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
         scores = episode_scores(self, steps)
+        anchor = (space.as_one_group if self.across_groups else space).state_key(self.state_key)
+        score = self.step_score(steps)
+        step = anchor_term(
+            anchor,
+            score,
+            self.peer_weight(steps),
+            norm=self.norm,
+            eps=self.eps,
+            factor=self.step_weight,
+        )
+        outputs = {"anchor_group": anchor.astype(np.float64), "step_score": score}
         return {
             "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
-            "step": anchor_term(
-                self._anchor_groups(space),
-                self.step_score(steps),
-                self.peer_weight(steps),
-                norm=self.norm,
-                eps=self.eps,
-                factor=self.step_weight,
-            ),
+            "step": replace(step, outputs=outputs),
         }
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """`anchor_group`: number of each step's anchor group; `step_score`: its G, penalised."""
-        groups = self._anchor_groups(space).astype(np.float64)
-        return {"anchor_group": groups, "step_score": self.step_score(steps)}
-
-    def _anchor_groups(self, space: Space) -> Index:
-        return (space.as_one_group if self.across_groups else space).state_key(self.state_key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -107,7 +107,7 @@ class GraphGPO(ScaledMethod, StateMethod):
             "episode": episode_term(
                 self, steps, scores, norm="std", eps=self.eps, factor=self.episode_weight
             ),
-            "step": ways.with_facts(
+            "step": replace(ways, outputs={"path_reward": path}).with_facts(
                 lambda step: {
                     "hops_before": float(hops[state[step]]),
                     "hops_after": float(after[step]),
@@ -115,12 +115,8 @@ class GraphGPO(ScaledMethod, StateMethod):
             ),
         }
 
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """`path_reward`: x of each step, less its penalty."""
-        return {"path_reward": self._ways(steps, space)[3]}
-
     def _ways(self, steps: Steps, space: Space) -> tuple[Index, Real, Real, Real]:
-        """State of each step (S,), hops from each state, hops after each step (S,), x (S,)."""
+        """State of each step, hops from each state, hops after each step, x less its penalty."""
         if self.ends == "next_observation":
             state, following, goal = _named_ends(steps)
         else:

@@ -73,16 +73,10 @@ class MTGRPO(Estimator):
         with_result, before = until >= 0, steps.step_index <= until
         outcome, turn, combined = self._standardised(steps)
         return {
-            "outcome": _switched(outcome, with_result, 1.0),
-            "turn": _switched(turn, before, self.turn_weight),
-            "combined": _switched(combined, ~with_result, 1.0),
+            "outcome": _switched("outcome_advantage", outcome, with_result, 1.0),
+            "turn": _switched("turn_advantage", turn, before, self.turn_weight),
+            "combined": _switched("combined_advantage", combined, ~with_result, 1.0),
         }
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """The three standardised rewards, also where they do not apply."""
-        names = ("outcome_advantage", "turn_advantage", "combined_advantage")
-        terms = self._standardised(steps)
-        return {name: term.value for name, term in zip(names, terms, strict=True)}
 
     def _standardised(self, steps: Steps) -> tuple[Term, Term, Term]:
         trajectory = steps.trajectory
@@ -115,5 +109,7 @@ class MTGRPO(Estimator):
         return result
 
 
-def _switched(term: Term, on: Truth, weight: float) -> Term:
-    return replace(term, factor=np.where(on, weight * term.factor, 0.0))
+def _switched(output: str, term: Term, on: Truth, weight: float) -> Term:
+    """The term where it applies; as an output, undiminished everywhere."""
+    factor = np.where(on, weight * term.factor, 0.0)
+    return replace(term, factor=factor, outputs={output: term.value})

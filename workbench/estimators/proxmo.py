@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -196,18 +196,14 @@ class ProxMO(ScaledMethod, StepMethod, StateMethod):
             self, steps, scores, norm=self.episode_norm, eps=self.eps, factor=weight
         )
 
-        weighted = episode.with_facts(
+        outputs = {"success_rate": np.where(defined, rate, np.nan)}
+        weighted = replace(episode, outputs=outputs).with_facts(
             lambda step: {
                 "success_rate": float(rate[step]) if defined[step] else None,
                 "psc_weight": float(weight[step]),
             }
         )
         return {"episode": weighted, "step": self._step_term(steps, space, scale)}
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """`success_rate`: p of the step's group, NaN where success is not defined."""
-        rate, _, defined = self._success(steps, episode_scores(self, steps, self.worth(steps)))
-        return {"success_rate": np.where(defined, rate, np.nan)}
 
     def notes(self, steps: Steps) -> Sequence[str]:
         """Says where `psc="auto"` left the weight at 1, and where rewards want a scale."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from workbench.keys.history import earlier
 from workbench.parameters import parameter
 from workbench.returns import segment_sum
 from workbench.space import Space
-from workbench.steps import Index, Real, Steps
+from workbench.steps import Index, Steps
 
 
 @estimator(
@@ -57,23 +57,11 @@ class SALT(PairWrapper):
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The terms of the other credit, and what sharing adds to them."""
-        credit = create(self.of)(steps, space)
+        credit, edge = create(self.of)(steps, space), self._edges(steps, space)
         counted = steps.counted.astype(np.float64)
-        shared = anchor_term(
-            self._edges(steps, space),
-            credit.advantage,
-            counted,
-            norm="mean",
-            eps=0.0,
-            factor=-1.0,
-        )
-        return {**credit.terms, "shared": shared}
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """`edge_size`: how many steps of the group are on the step's edge."""
-        edge = self._edges(steps, space)
-        counted = steps.counted.astype(np.float64)
-        return {"edge_size": segment_sum(counted, edge, int(edge.max()) + 1)[edge]}
+        shared = anchor_term(edge, credit.advantage, counted, norm="mean", eps=0.0, factor=-1.0)
+        size = segment_sum(counted, edge, int(edge.max()) + 1)[edge]
+        return {**credit.terms, "shared": replace(shared, outputs={"edge_size": size})}
 
     def _edges(self, steps: Steps, space: Space) -> Index:
         state, action = space.state_key(self.state_key), space.action_key(self.action_key)

@@ -99,6 +99,7 @@ class SPO(Estimator):
                 factor=factor[tree.node],
                 peers=peers,
                 facts=facts,
+                outputs={"node_value": value[tree.node]},
             )
         }
 
@@ -110,7 +111,3 @@ class SPO(Estimator):
         constant = segment_constant(value[child], under, nodes)
         scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation + self.eps))
         return scale[tree.parent]
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """The value of each step's node."""
-        return {"node_value": space.tree.value(self.over)[space.tree.node]}

@@ -11,6 +11,7 @@ from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -122,16 +123,20 @@ class Transitions:
         known = self.visits > 0
         share = self.weight / np.where(known, self.visits, 1.0)[self.state]
         constant = segment_sum(share * self.reward, self.state, self.states)
+        on = self.next_state != END
+        places, shape = (self.state[on], self.next_state[on]), (self.states, self.states)
+        moved = csc_array((share[on], places), shape=shape)
+        system = csc_array(identity(self.states) - discount * moved)
         value = np.zeros(self.states)
         start = np.flatnonzero(np.diff(self.group, prepend=-1))
-        for first, last in zip(start, [*start[1:], len(self.group)], strict=True):
-            own, following = self.state[first:last], self.next_state[first:last]
-            low, count = int(own.min()), int(own.max()) - int(own.min()) + 1
-            on = following != END
-            places = (own[on] - low, following[on] - low)
-            moved = csc_array((share[first:last][on], places), shape=(count, count))
-            system = csc_array(identity(count) - discount * moved)
-            value[low : low + count] = splu(system).solve(constant[low : low + count])
+        edges = [*np.minimum.reduceat(self.state, start), self.states]
+        # Building the blocks one by one, or by slices of `system`, takes longer than solving them.
+        for first, last in pairwise(edges):
+            column = system.indptr[first : last + 1]
+            inside = slice(column[0], column[-1])
+            parts = system.data[inside], system.indices[inside] - first, column - column[0]
+            block = csc_array(parts, shape=(last - first, last - first))
+            value[first:last] = splu(block).solve(constant[first:last])
         return value
 
     def values_to_depth(self, discount: float, returns: Real, depth: int) -> Real:

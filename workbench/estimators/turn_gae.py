@@ -83,7 +83,8 @@ class TurnGAE(Estimator):
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The sum of what the rewards were beyond the critic's values."""
-        value, target = self._values(steps), self._target(steps)
+        value = self._values(steps)
+        target = self._target(steps, value)
         baseline, factor = value, np.ones(len(steps))
         facts: dict[str, float] = {}
         if self.whiten:
@@ -98,13 +99,14 @@ class TurnGAE(Estimator):
 
         return {
             "turn": Term(
-                score=target, baseline=baseline, factor=factor, peers=no_peers, facts=found
+                score=target,
+                baseline=baseline,
+                factor=factor,
+                peers=no_peers,
+                facts=found,
+                outputs={"value_target": target},
             )
         }
-
-    def outputs(self, steps: Steps, space: Space) -> Mapping[str, Real]:
-        """A + V before whitening, which the critic would be trained on."""
-        return {"value_target": self._target(steps)}
 
     def _values(self, steps: Steps) -> Real:
         value = steps.numbers("critic_value")
@@ -116,8 +118,8 @@ class TurnGAE(Estimator):
             )
         return value
 
-    def _target(self, steps: Steps) -> Real:
-        value = self._values(steps)
+    def _target(self, steps: Steps, value: Real) -> Real:
+        """A + V before whitening, which the critic would be trained on. (S,) float64."""
         index, trajectory = steps.step_index, steps.trajectory
         if self.turns == "steps":
             gain = _gains(steps.reward, value, index, self.gamma)

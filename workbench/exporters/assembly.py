@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.errors import MissingInputError, ParameterError
+from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
+from workbench.exporters.checks import row_checks
 from workbench.exporters.conversations import text_rows
 from workbench.exporters.lists import flat, nested
 from workbench.exporters.manifest import TURN_OFF, Manifest
 from workbench.exporters.options import WEIGHTS, Options
-from workbench.exporters.selection import Selection, counts, places, select
+from workbench.exporters.origin import method_entries, policies, tokenizer_of
+from workbench.exporters.selection import STEP, Selection, counts, places, select
 from workbench.exporters.tokenise import Tokenizer, hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
@@ -33,6 +35,7 @@ class Layout:
         tokens: Whether rows must be of token ids; otherwise a log of texts gives messages.
         trained_only: Whether rows without a trained token are left out, and the weight is
             multiplied into the advantages, because the trainer has no field for it.
+        require: Refuses steps that the files cannot be written from, whatever their credit.
     """
 
     format: str
@@ -41,6 +44,7 @@ class Layout:
     unit: str | None = None
     tokens: bool = True
     trained_only: bool = True
+    require: Callable[[pl.DataFrame], object] = lambda steps: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,25 +84,22 @@ def assemble(
 
     Raises:
         ParameterError: An option cannot be, or a step breaks a rule of the batch.
-        MissingInputError: Nothing is left to export, or the target needs token ids.
+        MissingInputError: The target needs token ids, and there are none.
+        EmptyBatchError: Nothing is left to export, or nothing of it would train a policy.
     """
     selection = select(log, credit, options)
-    steps = selection.steps.with_columns(_weight(options.weight))
-    steps, record = _tokens(steps, selection, layout, options.tokenizer)
-    unit = options.unit or layout.unit
-    made = _text_batch if record["from"] is None else _token_batch
-    rows, entries = made(steps, unit)
-    if layout.trained_only:
-        rows, entries["counts"]["rows_without_training"] = _folded(rows)
-    value = worth(rows)
-    method = _method(provenance)
+    steps, record, rows, entries = _laid_out(
+        selection.steps, layout, options, token_level=selection.token_level
+    )
+    value = _worth(rows, steps)
+    method = method_entries(provenance)
     manifest = Manifest(
         format=layout.format,
         version=layout.version,
         package_version=version("trajectory-workbench"),
         source=dict(provenance.get("log", {})),
         representation={name: provenance.get(name) for name in ("embedder", "state_text")},
-        policy=_policy(steps),
+        policy=policies(steps),
         tokens=record,
         token_level=record["from"] is not None,
         weight={
@@ -118,8 +119,74 @@ def assemble(
     return Batch(rows=rows, steps=steps, manifest=manifest, worth=value)
 
 
+def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, Any]:
+    """Refuses what `assemble` would refuse whatever the credit, before there is one.
+
+    A tokenizer is tried on one trajectory only, because it is slow.
+
+    Args:
+        log: A validated step log.
+        layout: What the target asks for.
+        options: What the user asks for.
+
+    Returns:
+        All that decides a batch beside log and credit, JSON-able: the options, and the digests of
+        their tokenizer.
+
+    Raises:
+        WorkbenchError: What `assemble` says.
+    """
+    likely = log.select(*STEP, pl.lit(1.0).alias("advantage"), "excluded")
+    selection = select(log, likely, options)
+    steps = selection.steps
+    layout.require(steps)
+    if options.tokenizer is not None:
+        trained = steps.filter("gradient_mask")
+        one = (steps if trained.is_empty() else trained)["trajectory_id"][0]
+        steps = steps.filter(pl.col("trajectory_id") == one)
+    steps, record, rows, _ = _laid_out(steps, layout, options, token_level=selection.token_level)
+    _worth(rows, steps)
+    kept = {name: value for name, value in record.items() if name not in ("from", "drifting_steps")}
+    return {"options": options.recorded(), "tokenizer": kept}
+
+
+def _laid_out(
+    steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
+) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame, dict[str, Any]]:
+    """Steps with weights and tokens, where those are from, the rows, what the manifest says."""
+    steps = steps.with_columns(_weight(options.weight))
+    steps, record = _tokens(steps, layout, options.tokenizer, token_level=token_level)
+    made = _text_batch if record["from"] is None else _token_batch
+    rows, entries = made(steps, options.unit or layout.unit)
+    if layout.trained_only:
+        rows, entries["counts"]["rows_without_training"] = _folded(rows)
+    entries["checks"] = row_checks(rows) | entries["checks"]
+    return steps, record, rows, entries
+
+
+def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
+    """What the rows are worth.
+
+    Raises:
+        EmptyBatchError: Nothing.
+    """
+    value = worth(rows)
+    if value.pulling:
+        return value
+    if value.steps:
+        why = f"none of its {value.steps} trained steps has an advantage other than 0"
+        hint = (
+            "a group whose trajectories all earn the same is dead, see `workbench facts`; it takes "
+            "more rollouts or other tasks"
+        )
+    else:
+        why = f"none of its {steps.height} steps is trained"
+        hint = "gradient_mask of the log, positive_only and top_share say which are"
+    raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
+
+
 def _tokens(
-    steps: pl.DataFrame, selection: Selection, layout: Layout, name: str | None
+    steps: pl.DataFrame, layout: Layout, name: str | None, *, token_level: bool
 ) -> tuple[pl.DataFrame, Mapping[str, Any]]:
     """The steps, with token ids where there are any or shall be, and where those are from.
 
@@ -128,15 +195,15 @@ def _tokens(
     """
     if name is not None:
         tokenizer = Tokenizer.load(name)
-        made = (hold_against if selection.token_level else tokenise)(steps, tokenizer)
+        made = (hold_against if token_level else tokenise)(steps, tokenizer)
         return made.steps, made.record
-    if selection.token_level:
+    if token_level:
         return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}
     if layout.tokens:
         raise MissingInputError(
             f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
-            f"{places(steps)}. Hint: `workbench export … --tokenizer` of the policy, or a "
-            "weighted-batch of messages"
+            f"{places(steps)}. Hint: name the policy's tokenizer with --tokenizer, or take the "
+            "target weighted-batch or datasets, whose rows may be messages"
         )
     return steps, {"from": None, "tokenizer": None, "drifting_steps": None}
 
@@ -153,7 +220,6 @@ def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 
     Raises:
         ParameterError: A row begins with a trained token, which nothing predicts.
-        MissingInputError: No row trains anything.
     """
     if "input_ids" not in rows.columns:
         mask, values = "step_mask", "step_advantages"
@@ -167,8 +233,6 @@ def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
             )
     trained = rows[mask].list.contains(1)
     kept = rows.filter(trained)
-    if kept.is_empty():
-        raise MissingInputError(f"none of the {rows.height} rows has anything to train on")
     size = kept[values].list.len().to_numpy().astype(np.int64)
     factors = np.repeat(kept["weight"].to_numpy(), size)
     product = flat(kept[values]).to_numpy() * factors
@@ -189,18 +253,13 @@ def _token_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, d
         sampled &= pl.col("response_mask").is_null() | pl.col("response_mask").list.contains(1)
     return rows, {
         "unit": "step" if unit == "step" or not whole else "mixed" if as_steps else "trajectory",
-        "tokenizer": _tokenizer(steps),
+        "tokenizer": tokenizer_of(steps),
         "advantage_scope": "per_token(step-broadcast)",
         "counts": {
-            "steps_without_tokens": steps.filter(~sampled).height,
+            "steps_without_tokens": int(steps.select((~sampled).sum()).item()),
             "trajectories_as_steps": as_steps,
         },
-        "checks": {
-            "lengths_equal": True,
-            "masked_advantages_zero": True,
-            "prefix_property": laid_out.prefix_property,
-            "logprobs_present": rows["old_logprobs"].null_count() == 0,
-        },
+        "checks": {"prefix_property": laid_out.prefix_property},
     }
 
 
@@ -216,12 +275,7 @@ def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, di
         "counts": {
             "rows_from_messages": laid_out.from_messages,
         },
-        "checks": {
-            "lengths_equal": True,
-            "masked_advantages_zero": True,
-            "prefix_property": None,
-            "logprobs_present": False,
-        },
+        "checks": {"prefix_property": None},
     }
 
 
@@ -240,7 +294,7 @@ def _row_counts(rows: pl.DataFrame) -> dict[str, int]:
 def _step_counts(selection: Selection) -> dict[str, int]:
     lengths = selection.steps.group_by("trajectory_id").len()["len"].to_list()
     return {
-        "masked_steps": selection.steps.filter(~pl.col("gradient_mask")).height,
+        "masked_steps": int((~selection.steps["gradient_mask"]).sum()),
         "not_positive": selection.not_positive,
         "below_top_share": selection.below_top_share,
         "clipped_steps": selection.clipped_steps,
@@ -248,52 +302,3 @@ def _step_counts(selection: Selection) -> dict[str, int]:
         "shortest_trajectory": min(lengths),
         "longest_trajectory": max(lengths),
     }
-
-
-def _method(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The method, and those of its fields that say which deviation and which epsilon."""
-    method = dict(provenance.get("method", {}))
-    words = ("eps", "ddof", "std", "norm", "scale", "baseline")
-    fields = method.get("fields", {})
-    conventions = {
-        name: value for name, value in fields.items() if any(word in name for word in words)
-    }
-    return {"method": method, "conventions": conventions}
-
-
-def _policy(steps: pl.DataFrame) -> dict[str, Any]:
-    """Which policies acted, and how far the oldest was behind the optimiser."""
-
-    def distinct(name: str) -> list[Any]:
-        if name not in steps.columns:
-            return []
-        values: list[Any] = steps[name].drop_nulls().unique().sort().to_list()
-        return values
-
-    staleness = None
-    if {"train_step", "policy_version"} <= set(steps.columns):
-        staleness = steps.select((pl.col("train_step") - pl.col("policy_version")).max()).item()
-    return {
-        "models": distinct("model"),
-        "versions": distinct("policy_version"),
-        "train_steps": distinct("train_step"),
-        "max_staleness": staleness,
-    }
-
-
-def _tokenizer(steps: pl.DataFrame) -> str | None:
-    """The one tokenizer of the token ids.
-
-    Raises:
-        ParameterError: There are several.
-    """
-    if "tokenizer" not in steps.columns:
-        return None
-    names = steps["tokenizer"].drop_nulls().unique().sort().to_list()
-    if len(names) > 1:
-        other = steps.filter(pl.col("tokenizer") != steps["tokenizer"].drop_nulls()[0])
-        raise ParameterError(
-            f"the token ids are of {len(names)} tokenizers, {names[:3]}: {places(other)}. "
-            "Hint: export them apart"
-        )
-    return names[0] if names else None

@@ -30,7 +30,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError, UnknownNameError
-from workbench.exporters.assembly import Batch, Layout, assemble
+from workbench.exporters.assembly import Batch, Layout, assemble, rehearse
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
@@ -94,13 +94,32 @@ class Exporter:
                 what `assemble` says.
             MissingInputError: What `assemble` says.
         """
-        chosen = self.options_type.of(options)
+        return assemble(log, credit, provenance, self.layout, self.options_of(options))
+
+    def rehearse(self, log: pl.DataFrame, **options: Any) -> dict[str, Any]:
+        """Refuses what an export of this log would be refused for whatever its credit.
+
+        Returns:
+            All that decides the files beside log and credit; see `assembly.rehearse`.
+
+        Raises:
+            WorkbenchError: What `assemble` says, or the target cannot be written from such a log.
+        """
+        return rehearse(log, self.layout, self.options_of(options))
+
+    def options_of(self, values: Mapping[str, Any]) -> Options:
+        """The options with the target's defaults.
+
+        Raises:
+            ParameterError: One that the target does not have, or whose value cannot be.
+        """
+        chosen = self.options_type.of(values)
         if chosen.unit not in self.units:
             known = [unit for unit in self.units if unit is not None]
             raise ParameterError(
                 f"{self.name}: unit must be one of {known} or left open, got {chosen.unit!r}"
             )
-        return assemble(log, credit, provenance, self.layout, chosen)
+        return chosen
 
     def save(self, batch: Batch, directory: Path, *, overwrite: bool = False) -> Manifest:
         """Writes a batch, reads it back and holds it against what was to be written.

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.errors import ArtefactError
-from workbench.exporters.lists import flat, lengths, row_has
+from workbench.exporters.lists import Array, Ints, flat, lengths, row_has
 from workbench.exporters.manifest import Manifest, require_counted
 
 FORMAT = "workbench-weighted-batch"
@@ -129,22 +129,32 @@ def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
     steps, ids = flat(rows["step_ids"]), flat(rows["input_ids"])
     rules = (
         (ids.is_null(), "a null in input_ids"),
+        (ids < 0, "a number below 0 in input_ids"),
         (steps.fill_null(-2) < -1, "step_ids is null or below -1"),
         ((mask == 1) & (steps < 0), "a trained token has no step in step_ids"),
     )
     for bad, rule in rules:
         _refuse(rows, row_has(rows["input_ids"], bad), rule, path)
     _check_logprobs(rows, path)
-    row = np.repeat(np.arange(rows.height, dtype=np.int64), lengths(rows["input_ids"]))
-    key = (row << 16) + steps.to_numpy().astype(np.int64)
-    key = key[steps.to_numpy() >= 0]
-    # Sorting every token is dear; a step's tokens are adjacent but for what it did not sample.
-    distinct = np.unique(key[np.append(True, key[1:] != key[:-1])]) if key.size else key
     return {
         "tokens": ids.len(),
         "trained_tokens": int(mask.to_numpy().sum(dtype=np.int64)),
-        "steps_with_tokens": distinct.size,
+        "steps_with_tokens": _distinct_steps(steps.to_numpy(), lengths(rows["input_ids"])),
     }
+
+
+def _distinct_steps(steps: Array, size: Ints) -> int:
+    """How many (row, step) there are, given the step of each token and the tokens of each row.
+
+    Sorting every token is dear; a step's tokens are adjacent but for what it did not sample, so
+    the first of each run stands for it.
+    """
+    ends = np.cumsum(size)
+    first = np.append(True, steps[1:] != steps[:-1])[: steps.size]
+    first[ends[ends < steps.size]] = True
+    at = np.flatnonzero(first & (steps >= 0))
+    row = np.searchsorted(ends, at, side="right")
+    return np.unique((row << 16) + steps[at]).size
 
 
 def _check_logprobs(rows: pl.DataFrame, path: Path) -> None:

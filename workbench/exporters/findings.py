@@ -9,16 +9,9 @@ from typing import Literal
 import polars as pl
 
 from workbench.exporters.manifest import Manifest
+from workbench.exporters.selection import REASONS
 
 Verdict = Literal["holds", "look", "n/a"]
-
-_LOST = {
-    "not_selected": "not asked for",
-    "excluded_trajectories": "no usable reward",
-    "nonfinite_advantage": "advantage not finite",
-    "no_token_ids": "no token ids",
-    "zero_advantage_groups": "zero groups",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +50,7 @@ def balance(manifest: Manifest) -> pl.DataFrame:
     """
     rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]
     rows += [
-        _counted(f"− {_LOST.get(reason, reason.replace('_', ' '))}", lost)
+        _counted(f"− {REASONS.get(reason, reason)}", lost)
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]
@@ -168,7 +161,7 @@ def _left_out(manifest: Manifest) -> Finding:
     }
     if not lost:
         return Finding(check=check, verdict="holds", says="none: the whole log is in the batch")
-    reasons = ", ".join(f"{count:,} ({_LOST.get(name, name)})" for name, count in lost.items())
+    reasons = ", ".join(f"{count:,} ({REASONS.get(name, name)})" for name, count in lost.items())
     total = manifest.input["trajectories"]
     return Finding(check=check, verdict="look", says=f"of {total:,}: {reasons}")
 

@@ -92,7 +92,7 @@ def require_place(directory: Path, *, overwrite: bool) -> None:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of an export whose files are whole.
+    """The manifest of an export whose files are all as it says.
 
     Raises:
         ArtefactError: There is none, a file is missing, or a digest is not the file's.

@@ -83,10 +83,10 @@ def write(batch: Batch, folder: Path) -> None:
     found: dict[StepKey, dict[str, Any]] = {}
     for number, source in enumerate(sources):
         name = "traces.jsonl" if len(sources) == 1 else f"traces_{number}.jsonl"
-        lines = source.read_bytes().decode().split("\n")
+        lines = _text(source).split("\n")
         for line, text in enumerate(lines, start=1):
             changes = []
-            for node in _sampled(text):
+            for node in _sampled(text, f"{source}:{line}"):
                 value = credit.get(node.key, 0.0)
                 count = sum(node.mask)
                 changes.append(with_member(text, node.start, "advantages", _numbers(value, count)))
@@ -111,9 +111,8 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     steps = read_lines(folder / STEPS, _WHERE)
     nodes: dict[tuple[str, int, str, int], _Sampled] = {}
     for name in steps["file"].unique():
-        text = (folder / name).read_bytes().decode()
-        for line, entry in enumerate(text.split("\n"), start=1):
-            for node in _sampled(entry):
+        for line, entry in enumerate(_text(folder / name).split("\n"), start=1):
+            for node in _sampled(entry, f"{folder / name}:{line}"):
                 nodes[name, line, node.key[0], node.position] = node
     names = ("file", "line", "trajectory_id", "node")
     found = [nodes.get(place) for place in steps.select(names).iter_rows()]
@@ -125,6 +124,36 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
         pl.Series("loss_mask", [[int(m) for m in node.mask] for node in chosen], dtype=MASK),
         pl.Series("advantages", [_spread(node) for node in chosen], dtype=REALS),
     )
+
+
+def require(steps: pl.DataFrame) -> None:
+    """Refuses a log that is not of traces: of each of its files the first episode is read.
+
+    Raises:
+        MissingInputError: It does not say which files it is from, or one is gone.
+        ParameterError: A file is not one of traces.
+    """
+    for source in _sources(steps):
+        lines = enumerate(_text(source).split("\n"), start=1)
+        line, text = next(((line, text) for line, text in lines if text.strip()), (1, "{}"))
+        for _ in _sampled(text, f"{source}:{line}"):
+            break
+
+
+def _text(path: Path) -> str:
+    """A file as it is: no line end is translated.
+
+    Raises:
+        ParameterError: It is not text.
+    """
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ParameterError(
+            f"{path} is not text, so it is no traces.jsonl of verifiers or prime-rl, which this "
+            "target writes again. Hint: export another target; traces that are compressed must "
+            "be unpacked and imported again"
+        ) from error
 
 
 def _keys(steps: pl.DataFrame) -> list[StepKey]:
@@ -148,8 +177,8 @@ def _sources(steps: pl.DataFrame) -> list[Path]:
     return paths
 
 
-def _sampled(text: str) -> Iterator[_Sampled]:
-    """The sampled nodes of the policy's traces of a line.
+def _sampled(text: str, place: str) -> Iterator[_Sampled]:
+    """The sampled nodes of the policy's traces of a line, whose place is named in an error.
 
     Raises:
         ParameterError: The line is no episode.
@@ -167,7 +196,10 @@ def _sampled(text: str) -> Iterator[_Sampled]:
             if nodes is not None and record.get("agent", {}).get("trainable") is not False:
                 yield from _of_trace(text, record, list(elements(text, nodes)))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise ParameterError(f"{text.strip()[:60]}… is no episode of verifiers: {error}") from error
+        raise ParameterError(
+            f"{place} is no episode of verifiers or prime-rl: {error}. Hint: this target writes "
+            "the traces.jsonl again that a log came from; export another target"
+        ) from error
 
 
 def _of_trace(text: str, trace: Mapping[str, Any], starts: Sequence[int]) -> Iterator[_Sampled]:
@@ -215,7 +247,9 @@ register(
     Exporter(
         name="prime-rl",
         description="traces.jsonl of verifiers and prime-rl again, node.advantages filled in.",
-        layout=Layout(format="workbench-prime-traces", trainer="prime-rl", unit="step"),
+        layout=Layout(
+            format="workbench-prime-traces", trainer="prime-rl", unit="step", require=require
+        ),
         write=write,
         read=read,
         units=STEPS_ONLY,

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from workbench.errors import MissingInputError, ParameterError
+from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters.options import Options
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 
-REASONS = (
-    "not_selected",
-    "excluded_trajectories",
-    "nonfinite_advantage",
-    "no_token_ids",
-    "zero_advantage_groups",
-)
-"""Why trajectories are dropped; one with several reasons counts under the first."""
+REASONS: Mapping[str, str] = {
+    "not_selected": "not asked for",
+    "excluded_trajectories": "no usable reward",
+    "nonfinite_advantage": "advantage not finite",
+    "no_token_ids": "no token ids",
+    "zero_advantage_groups": "zero groups",
+}
+"""Why trajectories are dropped, each in words; one with several reasons has the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     Raises:
         ParameterError: Credit and log are not of the same steps, a scored step has no advantage or
             one that is no number, or there is no such group or task.
-        MissingInputError: Nothing is left.
+        EmptyBatchError: Nothing is left.
     """
     steps = _joined(log, credit)
     token_level, has_tokens = _token_level(steps)
@@ -86,15 +86,18 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     trained = pl.col("gradient_mask")
     idle = (pl.col("dropped").is_not_null() | ~trained | (pl.col("advantage") == 0)).all()
     zero = idle.over("group_id") & pl.col("dropped").is_null()
-    zero_groups = steps.filter(zero)["group_id"].n_unique()
+    zero_groups = steps.select(pl.col("group_id").filter(zero).n_unique()).item()
     if options.drop_zero_groups:
         new = pl.when(zero).then(pl.lit("zero_advantage_groups")).otherwise(pl.col("dropped"))
         steps = steps.with_columns(new.alias("dropped"))
-    dropped = {name: counts(steps.filter(pl.col("dropped") == name)) for name in REASONS}
-    kept = steps.filter(pl.col("dropped").is_null())
+    ids = steps.select(*STEP, "dropped")  # a filter copies what it keeps, token ids too
+    dropped = {name: counts(ids.filter(pl.col("dropped") == name)) for name in REASONS}
+    whole = ids["dropped"].null_count() == ids.height
+    kept = steps if whole else steps.filter(pl.col("dropped").is_null())
     if kept.is_empty():
-        why = {name: entry["trajectories"] for name, entry in dropped.items()}
-        raise MissingInputError(f"no trajectory is left to export; dropped: {why}")
+        lost = {REASONS[name]: entry["trajectories"] for name, entry in dropped.items()}
+        why = ", ".join(f"{count} ({reason})" for reason, count in lost.items() if count)
+        raise EmptyBatchError(f"no trajectory is left to export; left out: {why or 'none'}")
     return Selection(
         steps=kept.drop("dropped"),
         token_level=token_level,
@@ -118,7 +121,9 @@ def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
         if names is None:
             continue
         if column not in steps.columns:
-            raise ParameterError(f"the log has no column {column!r} to choose tasks by")
+            raise ParameterError(
+                f"the log has no column {column!r} to choose by. Hint: choose groups (--group)"
+            )
         known = steps[column].drop_nulls().unique()
         unknown = sorted(set(names) - set(known))
         if unknown:
@@ -137,8 +142,7 @@ def _positive(steps: pl.DataFrame, *, only: bool) -> tuple[pl.DataFrame, int]:
         return steps, 0
     other = pl.col("gradient_mask") & pl.col("dropped").is_null() & (pl.col("advantage") <= 0)
     other = other.fill_null(value=False)
-    count = steps.filter(other).height
-    return steps.with_columns(pl.col("gradient_mask") & ~other), count
+    return steps.with_columns(pl.col("gradient_mask") & ~other), _number(steps, other)
 
 
 def _clipped(steps: pl.DataFrame, limit: float | None) -> tuple[pl.DataFrame, int]:
@@ -146,8 +150,8 @@ def _clipped(steps: pl.DataFrame, limit: float | None) -> tuple[pl.DataFrame, in
     if limit is None:
         return steps, 0
     trained = pl.col("gradient_mask") & pl.col("dropped").is_null()
-    beyond = steps.filter(trained & (pl.col("advantage").abs() > limit)).height
-    return steps.with_columns(pl.col("advantage").clip(-limit, limit)), beyond
+    beyond = trained & (pl.col("advantage").abs() > limit)
+    return steps.with_columns(pl.col("advantage").clip(-limit, limit)), _number(steps, beyond)
 
 
 def _top(steps: pl.DataFrame, share: float) -> tuple[pl.DataFrame, int]:
@@ -157,13 +161,17 @@ def _top(steps: pl.DataFrame, share: float) -> tuple[pl.DataFrame, int]:
     that product); all that reach it are trained, so that equal steps are treated alike.
     """
     trained = pl.col("gradient_mask") & pl.col("dropped").is_null()
-    size = steps.filter(trained)["advantage"].abs().sort(descending=True)
+    size = steps.select(pl.col("advantage").filter(trained).abs().sort(descending=True)).to_series()
     if share == 1 or not size.len():
         return steps, 0
     threshold = size[max(math.ceil(share * size.len() - 1e-9), 1) - 1]
-    below = trained & (pl.col("advantage").abs() < threshold)
-    count = steps.filter(below).height
-    return steps.with_columns(pl.col("gradient_mask") & ~below.fill_null(value=False)), count
+    below = (trained & (pl.col("advantage").abs() < threshold)).fill_null(value=False)
+    return steps.with_columns(pl.col("gradient_mask") & ~below), _number(steps, below)
+
+
+def _number(steps: pl.DataFrame, which: pl.Expr) -> int:
+    """How many steps an expression holds for."""
+    return int(steps.select(which.sum()).item())
 
 
 def counts(steps: pl.DataFrame) -> dict[str, int]:
@@ -189,7 +197,7 @@ def places(steps: pl.DataFrame) -> str:
 
 def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
     """The log in canonical order with the credit's advantage and both reasons for exclusion."""
-    log = log.sort(STEP)
+    log = _ordered(log)
     missing = [name for name in (*STEP, "advantage", "excluded") if name not in credit.columns]
     if missing:
         raise ParameterError(f"not a credit table: missing columns {missing}")
@@ -204,7 +212,8 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
     empty = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_null())
     if not empty.is_empty():
         raise ParameterError(
-            f"{empty.height} scored steps have no advantage in the credit: {places(empty)}"
+            f"{empty.height} scored steps have no advantage in the credit: {places(empty)}. "
+            "Hint: score this log again"
         )
     no_number = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_nan())
     if not no_number.is_empty():
@@ -213,6 +222,12 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
             "Hint: score this log again"
         )
     return steps.with_columns(pl.col("advantage").cast(pl.Float32))
+
+
+def _ordered(log: pl.DataFrame) -> pl.DataFrame:
+    """The log in canonical order; one that is in order is not copied."""
+    order = log.select(*STEP).with_row_index("row").sort(STEP)["row"]
+    return log if order.is_sorted() else log[order]
 
 
 def _raise_other_steps(log: pl.DataFrame, credit: pl.DataFrame) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,10 +15,12 @@ import polars as pl
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.exporters.conversations import text_rows
 from workbench.exporters.selection import places
+from workbench.model_files import hub_answers
 
 Messages = Sequence[Mapping[str, str]]
 
 _PROBE = "reply"
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, name: str) -> Tokenizer:
-        """The tokenizer of a Hugging Face id or a folder.
+        """The tokenizer of a folder or of a Hugging Face id.
+
+        The hub is asked only where it answers within seconds; otherwise the id must be in its
+        cache. Code that comes with a tokenizer is never run.
 
         Raises:
             MissingDependencyError: transformers is not installed.
@@ -46,13 +52,26 @@ class Tokenizer:
             raise MissingDependencyError(
                 "a tokenizer needs transformers. Hint: pip install transformers"
             ) from error
+        folder = Path(name).expanduser()
+        here = folder.is_dir()
+        hub = not here and not _is_path(name) and hub_answers()
         try:
-            loaded = AutoTokenizer.from_pretrained(name)
+            loaded = AutoTokenizer.from_pretrained(
+                str(folder) if here else name, local_files_only=not hub, trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            if here and not (folder / "tokenizer.json").is_file():
+                reason = "the folder has no tokenizer.json"
+            elif here or hub:
+                reason = str(error).splitlines()[0].rstrip(".")
+            elif _is_path(name):
+                reason = "there is no such folder"
+            else:
+                reason = "it is no folder and not in the hub's cache, and the hub does not answer"
             raise ParameterError(
                 f"no tokenizer can be loaded from {name!r}: {reason}. Hint: name a folder with "
-                "tokenizer.json, or an id that this machine has or can fetch"
+                "tokenizer.json, or the id of a chat model; `hf download ID` fetches one where "
+                "there is a network, HF_HUB_OFFLINE=1 forbids it"
             ) from error
         return cls(name=name, tokenizer=loaded)
 
@@ -75,9 +94,24 @@ class Tokenizer:
         ids = self.ids([tail])[0] if tail else []
         return ids[:1] if ids and ids[0] in self.tokenizer.all_special_ids else []
 
-    def prompt_ids(self, conversations: Sequence[Messages]) -> list[list[int]]:
-        """What the policy reads before it replies to each conversation."""
-        return self.ids([self._rendered(messages, more=True) for messages in conversations])
+    def prompt_ids(self, conversations: pl.Series) -> pl.Series:
+        """What the policy reads before the last message of each conversation, its reply.
+
+        Some conversations at a time: as Python's numbers the prompts of a long log take many times
+        the memory that they take as int32.
+
+        Args:
+            conversations: (S,) lists of role and content.
+
+        Returns:
+            (S,) lists of int32.
+        """
+        pieces = []
+        for part in conversations.to_frame().iter_slices(_AT_ONCE):
+            prompts = [messages[:-1] for messages in part.to_series().to_list()]
+            texts = [self._rendered(messages, more=True) for messages in prompts]
+            pieces.append(pl.Series(self.ids(texts), dtype=pl.List(pl.Int32)))
+        return pl.concat(pieces)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of texts as they are, nothing put before or behind them."""
@@ -111,6 +145,11 @@ class Tokenizer:
         return text
 
 
+def _is_path(name: str) -> bool:
+    """Whether a name can only be a folder's: an id is a name or owner/name."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tokenised:
     """Steps with token ids, and how they came by them.
@@ -137,8 +176,7 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer) -> Tokenised:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
         tokenizer: Whose ids they get.
     """
-    conversations = text_rows(steps, unit="step").rows["messages"].to_list()
-    prompts = tokenizer.prompt_ids([messages[:-1] for messages in conversations])
+    prompts = tokenizer.prompt_ids(text_rows(steps, unit="step").rows["messages"])
     actions = steps["action"].to_list()
     replies = tokenizer.ids(actions)
     drifting = sum(
@@ -155,7 +193,7 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer) -> Tokenised:
     ]
     ids = pl.List(pl.Int32)
     with_ids = steps.drop("response_mask", "response_logprobs", strict=False).with_columns(
-        pl.Series("prompt_ids", prompts, dtype=ids),
+        prompts.alias("prompt_ids"),
         pl.Series("response_ids", ended, dtype=ids),
         pl.lit(tokenizer.name).alias("tokenizer"),
     )

@@ -48,7 +48,9 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
     steps = _checked(steps)
     context, extends = _context()
     steps = steps.with_columns(
-        pl.concat_list("prompt_ids", "response_ids").list.len().alias("sequence_length"),
+        (pl.col("prompt_ids").list.len() + pl.col("response_ids").list.len()).alias(
+            "sequence_length"
+        ),
         extends.alias("extends"),
     )
     broken = steps.filter(~pl.col("extends"))
@@ -88,12 +90,14 @@ def row_facts(steps: pl.DataFrame, first: Ints, last: Ints) -> list[pl.Series]:
 
 def _context() -> tuple[pl.Expr, pl.Expr]:
     """What a prompt adds to its row, and whether it extends the step before."""
-    sequence = pl.concat_list("prompt_ids", "response_ids").shift(1)
-    size = sequence.list.len()
-    begins = pl.col("prompt_ids").list.head(size) == sequence
+    now, prompt, response = (
+        pl.col("prompt_ids"), pl.col("prompt_ids").shift(1), pl.col("response_ids").shift(1)
+    )  # fmt: skip
+    cut = prompt.list.len()
+    # Piece by piece: to join prompt and response would copy every token of the log once more.
+    begins = (now.list.head(cut) == prompt) & (now.list.slice(cut, response.list.len()) == response)
     extends = (pl.col("step_index") == 0) | begins.fill_null(value=False)
-    before = pl.col("sequence_length").shift(1)
-    added = pl.col("prompt_ids").list.slice(before)
+    added = now.list.slice(pl.col("sequence_length").shift(1))
     return pl.when("starts").then("prompt_ids").otherwise(added), extends
 
 
@@ -121,6 +125,7 @@ def _checked(steps: pl.DataFrame) -> pl.DataFrame:
     for name in ("prompt_ids", "response_ids", "response_mask"):
         elements = flat(steps[name])
         _refuse(steps, row_has(steps[name], elements.is_null()), f"null in {name}")
+        _refuse(steps, row_has(steps[name], elements < 0), f"a number below 0 in {name}")
     not_a_mask = ~flat(steps["response_mask"]).is_in([0, 1])
     bad = row_has(steps["response_mask"], not_a_mask)
     _refuse(steps, bad, "response_mask has values other than 0 and 1")
@@ -191,7 +196,8 @@ def _logprobs(
         rows = steps[np.unique(np.repeat(np.arange(steps.height), size)[bad])]
         raise ParameterError(
             f"response_logprobs of trained tokens are not finite in {rows.height} steps: "
-            f"{places(rows)}"
+            f"{places(rows)}. Hint: a log without that column is exported too, and the trainer "
+            "computes the old ones"
         )
     values[~sampled | ~np.isfinite(values)] = 0.0
     lists = nested(values, row_size, "old_logprobs")

@@ -175,14 +175,11 @@ def _worth(worth: Worth) -> None:
     trained = f"{worth.steps:,} trained steps" + (
         f" of {worth.tokens:,} tokens" if worth.tokens is not None else ""
     )
-    if worth.positive_share is None:
-        st.markdown(f"Nothing: none of the {trained} has an advantage to learn from.")
-        return
+    up = worth.positive_share or 0.0
     st.markdown(
         f"{worth.pulling:,} of {trained} pull at the policy, as much as "
         f"**{worth.effective_steps:,.0f}** of equal weight would. "
-        f"{worth.positive_share:.0%} of the weight pushes actions up (▲), "
-        f"{1 - worth.positive_share:.0%} down (▼)."
+        f"{up:.0%} of the weight pushes actions up (▲), {1 - up:.0%} down (▼)."
     )
     top = worth.groups.head(TOP_GROUPS)
     rest = f" of {worth.groups.height:,} groups" if worth.groups.height > top.height else ""
