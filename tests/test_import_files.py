@@ -360,6 +360,21 @@ def test_what_is_broken_in_a_csv_is_named_by_its_line_and_the_rest_is_read(tmp_p
         import_log([header])
 
 
+def test_other_names_in_a_csv_are_those_of_the_columns_that_they_mean(tmp_path: Path):
+    path = write_csv(
+        tmp_path / "in.csv",
+        "uid,traj_uid,env_step,anchor_obs,action,rewards,masked\n1e3,007,0,,a,1,True\n",
+    )
+    log = import_log([path]).validated.log
+    names = ["group_id", "trajectory_id", "observation", "gradient_mask"]
+    assert log.select(names).row(0) == ("1e3", "007", "", False)
+    path = write_csv(tmp_path / "twice.csv", f"{HEADER},reward\ng,t,0,o,a,1,2\n")
+    with pytest.raises(
+        LogError, match=r"header: has \['reward'\] more than once, at .*twice.csv:1"
+    ):
+        read([path])
+
+
 def test_a_field_of_a_csv_may_be_as_long_as_memory(tmp_path: Path):
     path = write_csv(tmp_path / "in.csv", f"{HEADER}\ng,t,0,{'x' * 10**6},a,1\n")
     assert len(read([path]).frame["observation"][0]) == 10**6

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.columns import known
+from workbench.columns import STEP_LOG, known
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT, Record
 from workbench.readers.steps import is_step, parts_of_steps
@@ -20,6 +20,9 @@ from workbench.readers.steps import is_step, parts_of_steps
 _SEPARATORS = ",\t;"
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+_ALIASES = {
+    alias: column.name for column in STEP_LOG for alias in (*column.aliases, *column.negated)
+}
 _TEXTS = ("observation", "action")
 """Columns that need a value, and whose value may be no text at all."""
 
@@ -70,7 +73,7 @@ def _header(line: str) -> tuple[list[str], str]:
 
 
 class _Rows:
-    """The records of a CSV file with the line on which each ends; one is in memory at a time."""
+    """The records of a CSV file with the line on which each begins; one is in memory at a time."""
 
     def __init__(self, path: Path, columns: Mapping[str, str], findings: Findings) -> None:
         self._path = path
@@ -90,6 +93,10 @@ class _Rows:
         with self._path.open("rb") as file:
             lines = self._lines(file)
             names, separator = _header(next(lines))
+            twice = sorted({name for name in names if name and names.count(name) > 1})
+            if twice:
+                self._findings.problem("header", f"has {twice} more than once", f"{self._path}:1")
+                return
             rows = csv.reader(lines, delimiter=separator, strict=True)
             start = 2
             try:
@@ -123,7 +130,7 @@ class _Rows:
 
     def _value(self, name: str, text: str) -> Any:
         """A field as the value that JSON would have; what it is not stays text, to be refused."""
-        column = known(self._names.get(name, name))
+        column = known(self._names.get(name, _ALIASES.get(name, name)))
         if not text:
             return "" if column and column.name in _TEXTS else None
         if column and column.dtype == pl.Boolean:
