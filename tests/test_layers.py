@@ -39,6 +39,7 @@ LAYERS = [
     "estimators",
     "compare",
     "prediction",
+    "thresholds",
     "decomposition",
     "training",
     "tuning",
