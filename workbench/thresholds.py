@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+
+import numpy as np
 
 from workbench.errors import ParameterError
 from workbench.estimators import Estimator, create
+from workbench.estimators.crbc import BackupMethod
+from workbench.estimators.transitions import transitions
 from workbench.keys import parse_state_key
 from workbench.keys.similar import Similar
 from workbench.keys.text import Exact
 from workbench.prediction import mean_of_others, peer_weight
 from workbench.returns import discounted_returns
 from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.steps import Index, Real, Steps
 
-THRESHOLDS = (*(round(0.05 * k, 2) for k in range(2, 20)), 0.97, 0.98, 0.99)
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
 EXACT = 1.0
 """The value that stands for exact keys: with a rising threshold clusters end in them."""
 
@@ -26,11 +29,17 @@ EXACT = 1.0
 class KeyThreshold:
     """The threshold of the state key by similarity that a method runs with.
 
-    The baseline of a step is the mean return of the steps in its cluster, of the group's other
-    trajectories; where no other trajectory was in it, the plain mean of the others. It is the same
-    for every method: what a threshold must get right is which states are worth the same. Methods
-    that back values up are no exception, since their own V of a cluster mixes it with what the
-    threshold makes of all later ones.
+    The baseline of a step is what its cluster says without its trajectory:
+
+        mean of G over the steps that other trajectories of the group have in the cluster
+        (n · V + plain) / (n + 1)         for a method that backs values up, n those steps
+
+    V is closed over the transitions of the other trajectories. Where no other trajectory was in the
+    cluster, both are the plain mean of the others. That mean counts as one more step beside V,
+    because V of a rarely met state predicts a single return worse than the plain mean, and keys
+    under which no two steps meet would win by falling back to it. A mean of G is taken as it is,
+    as the methods take it that have one for a baseline. It also stands in for what the others
+    compare inside a state, such as `graphgpo`'s hops: a cluster is to hold what is worth the same.
 
     Clusters are those of the whole group. Texts hold no returns, so the trajectory held out may
     take part in them.
@@ -72,23 +81,53 @@ class KeyThreshold:
         """The state key of a threshold."""
         if value == EXACT:
             return Exact().spec
-        return dataclasses.replace(self.key, threshold=value).spec
+        return replace(self.key, threshold=value).spec
 
     def peer_weight(self, steps: Steps) -> Real:
         """How often each step counts as a peer. (S,) float64."""
         return peer_weight(self.method, steps)
 
     def target(self, steps: Steps) -> Real:
-        """Return of each step from the logged rewards, discounted as the method does. (S,)."""
-        return discounted_returns(steps.reward, steps.step_index, _discount(self.method))
+        """Return of each step, discounted as the method does. (S,) float64."""
+        paid = steps.reward
+        if isinstance(self.method, BackupMethod):
+            paid = self.method.step_reward(steps)
+        return discounted_returns(paid, steps.step_index, _discount(self.method))
 
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
     ) -> Iterator[tuple[int, Real]]:
-        """The mean of each cluster over the other trajectories, at each threshold."""
+        """What each cluster says from the other trajectories, at each threshold."""
+        backed_up = isinstance(self.method, BackupMethod)
         for k, value in enumerate(values):
             state = space.state_key(self.setting(value))
-            yield k, mean_of_others(steps, score, weight, state)
+            if backed_up:
+                yield k, self._values(steps, state, score, weight)
+            else:
+                yield k, mean_of_others(steps, score, weight, state)
+
+    def _values(self, steps: Steps, state: Index, score: Real, weight: Real) -> Real:
+        """V of each step's cluster without its trajectory, and the plain mean as one more step."""
+        assert isinstance(self.method, BackupMethod)
+        graph = transitions(
+            steps,
+            state,
+            state,
+            reward=self.method.step_reward(steps),
+            truncated_as=self.method.truncated_as,
+        )
+        centre = self.target(steps) - score
+        value, evidence = np.zeros(len(steps)), np.zeros(len(steps))
+        first = np.searchsorted(steps.trajectory_group, steps.group)
+        number = steps.trajectory - first
+        # The first trajectories of all groups are held out together, then the second ones, …
+        for gone in range(int(number.max()) + 1):
+            own = number == gone
+            others = replace(graph, weight=np.where(own, 0.0, graph.weight))
+            value[own] = others.values(self.method.continuation)[state[own]]
+            evidence[own] = others.visits[state[own]]
+        plain = mean_of_others(steps, score, weight)
+        return (evidence * (value - centre) + plain) / (evidence + 1.0)
 
 
 def _discount(method: Any) -> float:
