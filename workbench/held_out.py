@@ -61,12 +61,25 @@ class PredictsAtOnce(Protocol):
         """
 
 
-def tuned_by(method: Any) -> Tunable | None:
-    """What of a method held-out rollouts can choose; None where there is nothing.
+def tuned_by(method: Estimator) -> Tunable:
+    """What of a method held-out rollouts can choose.
 
     The threshold of a state key by similarity where it runs with one, else the field that it
     declares, else the threshold of `similar` in place of the exact keys that it runs with.
+
+    Raises:
+        ParameterError: There is nothing, or the state key has no threshold.
     """
+    found = _tuned_by(method)
+    if found is None:
+        raise ParameterError(
+            f"{method.method.name} has no field that held-out rollouts can choose; these have: "
+            f"{tunable_methods()}"
+        )
+    return found
+
+
+def _tuned_by(method: Any) -> Tunable | None:
     takes_key = hasattr(method, KeyThreshold.tunable)
     by_similarity = takes_key and isinstance(parse_state_key(method.state_key), Similar)
     if isinstance(method, Tunable) and not by_similarity:
@@ -76,7 +89,7 @@ def tuned_by(method: Any) -> Tunable | None:
 
 def tunable_methods() -> list[str]:
     """Names of the methods that can be tuned."""
-    return [name for name in methods() if tuned_by(create(name)) is not None]
+    return [name for name in methods() if _tuned_by(create(name)) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,12 +280,6 @@ def held_out(
         MissingInputError: Its fields leave it without a step term.
     """
     tuned = tuned_by(method)
-    if tuned is None:
-        name = method.method.name
-        raise ParameterError(
-            f"{name} has no field that held-out rollouts can choose; these have: "
-            f"{tunable_methods()}"
-        )
     if "step" not in credit.terms:
         raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
     tried = tuple(tuned.candidates(space) if values is None else values)
