@@ -100,7 +100,12 @@ def tuning(
     Args:
         directory: Where shards, results and the table are kept.
         estimators: Name in the tables -> method that can be tuned; `METHODS` by default.
-        families, names, seeds, embedder, workers, report: As for `fidelity`.
+        families: Worlds; all by default.
+        names: Conditions; all by default.
+        seeds: How many, from 0 on.
+        embedder: Representation for methods that need similarities.
+        workers: Processes, as for `fidelity`.
+        report: Told about progress.
 
     Raises:
         UnknownNameError: No such world or condition.
