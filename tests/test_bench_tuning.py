@@ -160,7 +160,8 @@ def test_shards_are_shared_with_fidelity_and_those_without_a_setting_are_read(
 
 def test_a_change_of_how_values_are_chosen_is_measured_again(monkeypatch: pytest.MonkeyPatch):
     methods = {"gigpo": create("gigpo"), "gigpo tuned": Tuned(method=create("gigpo"))}
-    cell = Cell(condition=conditions(["helpdesk"], ["group=4"])[0], seed=0, methods=methods, embedder="tfidf")
+    (condition,) = conditions(["helpdesk"], ["group=4"])
+    cell = Cell(condition=condition, seed=0, methods=methods, embedder="tfidf")
     before = cell.keys
     assert len(set(before.values())) == 2
     monkeypatch.setattr(Tuned, "code", staticmethod(lambda: "edited"))

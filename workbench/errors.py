@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from workbench.amounts import number_of
+
 
 class WorkbenchError(Exception):
     """Something the user can put right; the message says what, where, and how."""
@@ -88,7 +90,7 @@ class LogError(WorkbenchError, ValueError):
     def __init__(self, subject: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         lines = "".join(f"\n- {problem}" for problem in self.problems)
-        super().__init__(f"{len(self.problems)} problem(s) in {subject}:{lines}")
+        super().__init__(f"{number_of(len(self.problems), 'problem')} in {subject}:{lines}")
         self._subject = subject
 
     def __reduce__(self) -> tuple[type[LogError], tuple[str, tuple[Problem, ...]]]:

@@ -172,6 +172,7 @@ def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
 
 
 def _print_tables(found: Fidelity, by_condition: str | None) -> None:
+    from workbench.amounts import number_of
     from workbench.bench.tables import (
         RANKS,
         SIZES,
@@ -187,7 +188,8 @@ def _print_tables(found: Fidelity, by_condition: str | None) -> None:
     for family in summary["family"].unique(maintain_order=True):
         of_family = found.results.filter(found.results["family"] == family)
         cells = of_family["condition"].n_unique(), of_family["seed"].n_unique()
-        print(f"{family}: mean over {cells[0]} conditions, {cells[1]} seeds each")
+        extent = f"{number_of(cells[0], 'condition')}, {number_of(cells[1], 'seed')}"
+        print(f"{family}: mean over {extent} each")
         for measures in (RANKS, SIZES):
             print(table(family_rows(summary, family, measures)), end="\n\n")
         if by_condition is not None:

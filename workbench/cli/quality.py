@@ -213,6 +213,7 @@ def tune(
 
 
 def _tuned_text(result: Mapping[str, Any]) -> str:
+    from workbench.amounts import number_of
     from workbench.terminal import number, table
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]
@@ -220,8 +221,9 @@ def _tuned_text(result: Mapping[str, Any]) -> str:
         f"{result['method']}: {result['field']} ({symbol}) is {number(now)}; recommended: "
         + ("none" if chosen is None else number(chosen)),
         result["reason"],
-        f"Held out whole trajectories: {result['steps']:,} steps of {result['groups']:,} groups; "
-        f"left out {result['groups_of_fewer_than_three_rollouts']:,} groups of fewer than three "
+        f"Held out whole trajectories: {number_of(result['steps'], 'step')} of "
+        f"{number_of(result['groups'], 'group')}; left out "
+        f"{number_of(result['groups_of_fewer_than_three_rollouts'], 'group')} of fewer than three "
         f"rollouts and {result['groups_of_equal_returns']:,} of equal returns.",
     ]
     if result["similarity_spread"]:

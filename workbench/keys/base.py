@@ -60,8 +60,8 @@ class Key(Parameterised, ABC):
         """What this key is parsed from: its name, and its settings where they differ from default.
 
         Example:
-            >>> parse_state_key("history:length=2").spec
-            'history:length=2'
+            >>> parse_state_key("history:length=3").spec
+            'history:length=3'
         """
         known = fields(type(self))
         settings = {n: value for n, value in vars(self).items() if value != known[n].default}
