@@ -106,8 +106,8 @@ def cell(row: dict[str, Any]) -> str:
     return f"{value} {MARKS[row['verdict']]}".rstrip()
 
 
-def with_interval(value: float, low: float | None, high: float | None) -> str:
-    """Such as ".312 [.298, .327]"; without an interval the value alone."""
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Such as ".312 [.298, .327]"; without an interval the value alone; – where there is none."""
     if low is None or high is None:
         return number(value)
     return f"{number(value)} [{number(low)}, {number(high)}]"
@@ -127,7 +127,9 @@ def _sorted_methods(rows: pl.DataFrame) -> list[str]:
     ].to_list()
 
 
-def number(value: float) -> str:
-    """Three decimals, without a leading 0."""
+def number(value: float | None) -> str:
+    """Three decimals without a leading 0; – where there is no value."""
+    if value is None:
+        return "–"
     text = f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text

@@ -193,7 +193,10 @@ class _Study:
         for (family, condition, name), part in summary.group_by(by, maintain_order=True):
             of = {row["method"]: row for row in part.iter_rows(named=True)}
             fixed = [of[variant] for variant in self.fixed]
-            best_fixed = max(fixed, key=lambda row: row["value"])
+            # A measure may have no value at all, where no group can be ranked.
+            best_fixed = max(
+                fixed, key=lambda row: -math.inf if row["value"] is None else row["value"]
+            )
             default = of[self.name]
             yield {
                 "family": family,

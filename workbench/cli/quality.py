@@ -233,6 +233,8 @@ def _tuned_text(result: Mapping[str, Any]) -> str:
             f"{symbol} in that unit, in which embedders can be compared."
         )
     rows = result["curve"]
+    if "exact_error" in rows[0]:
+        lines.append(f"{symbol.capitalize()} 1 stands for exact keys.")
     # Every eighth stop of a fine grid, and the ones that matter.
     step = len(rows) // 10 if len(rows) > 30 else 1
     shown = [r for k, r in enumerate(rows) if k % step == 0 or r["value"] in {chosen, now}]
