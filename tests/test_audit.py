@@ -255,6 +255,9 @@ def test_noise_is_not_called_reliable_for_being_the_same_with_any_rollouts():
         assert bool(of_it & {"split_half", "interval_width", "held_out_gain"}) is resampled
         reasons = one.left_out.filter(pl.col("credit") == name)["reason"]
         assert any("does not depend on the other" in reason for reason in reasons) is not resampled
+    text = " ".join(report(one).split())
+    assert "Left out for random: resampling, held-out error; its credit of a step does not" in text
+    assert "none is corrected for how many are looked at" in text
     # Where all rewards are equal every credit is 0, alone or not, and no reason is made up.
     flat = Space(steps({"g": {f"t{k}": [("p", "x", 1.0)] for k in range(4)}}), embedder=AXES)
     zero = audit(flat, {"rloo": credit(create("rloo"), flat)}, controls=())

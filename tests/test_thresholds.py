@@ -148,6 +148,7 @@ def test_exact_keys_are_kept_where_merging_mixes_good_and_bad(name: str):
     result = held(found, vectors, name)
     assert result.recommended == "exact"
     assert result.error[-1] < 0.6 * result.error[:-1].min()
+    assert result.reason.startswith("No threshold predicts returns better than exact keys: squared")
     # Without exact keys among the values it is another threshold, so that the test can fail.
     assert held(found, vectors, name, THRESHOLDS).recommended != "exact"
 
@@ -177,8 +178,12 @@ def test_a_threshold_that_is_no_better_than_exact_keys_is_not_recommended():
     )
     # The finest clusters that are as good as the best: .9, not .7.
     assert result([False, True, True, False], "exact keys").recommended == "c"
-    # 1.1 is 1 − 1.1/1.05 = −4.8 % below 1.05, and 45 % below 2.
-    assert "at 0.7" in result([False, True, True, False], "exact keys").reason
+    # 1.1 / 1.05 = 1.048, and 1.1 / 2 = .55.
+    assert result([False, True, True, False], "exact keys").reason == (
+        "threshold 0.9 predicts returns with squared error 1.1, 4.8 % above exact keys and 45 % "
+        "below the plain mean; it is the highest within one standard error of the best (squared "
+        "error 1 at 0.7)."
+    )
     assert result([False, True, True, True], None).recommended == "b"
 
 

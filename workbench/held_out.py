@@ -147,7 +147,10 @@ class HeldOut:
 
     @property
     def recommended(self) -> float | str | None:
-        """What to set the field to; None where nothing predicts better than the plain mean."""
+        """What to set the field to.
+
+        Where nothing predicts better than the plain mean it is the finest keys, or else None.
+        """
         place = self._place
         return None if place is None else self.settings[place]
 
@@ -190,7 +193,7 @@ class HeldOut:
     def _temperature_reason(self) -> str:
         least = float(self.error.min())
         best = f"{self.symbol} {self.best:.4g}"
-        gain = _below(least, self.plain, "their plain mean")
+        gain = _against(least, self.plain, "their plain mean")
         text = f"{best} predicts returns best: squared error {least:.3g}, {gain}."
         if self.tied is None:
             return text
@@ -199,18 +202,24 @@ class HeldOut:
 
     def _threshold_reason(self) -> str:
         assert self._place is not None
-        least, finest = float(self.error.min()), float(self.error[-1])
-        at = f"squared error {least:.3g} at {self.best:.4g}"
-        if self._place == len(self.values) - 1:
+        value, error = self.values[self._place], float(self.error[self._place])
+        below_plain = _against(error, self.plain, "the plain mean")
+        at_best = f"squared error {self.error.min():.3g} at {self.best:.4g}"
+        if value == self.best == self.values[-1]:
+            return (
+                f"No {self.symbol} predicts returns better than {self.finest}: squared error "
+                f"{error:.3g}, {below_plain}."
+            )
+        if value == self.values[-1]:
             return (
                 f"No {self.symbol} predicts returns better than {self.finest} by more than one "
-                f"standard error: {at}, {finest:.3g} with {self.finest}."
+                f"standard error: {at_best}, {error:.3g} with {self.finest}."
             )
-        value, error = self.values[self._place], float(self.error[self._place])
+        below_finest = _against(error, float(self.error[-1]), self.finest)
         return (
             f"{self.symbol} {value:.4g} predicts returns with squared error {error:.3g}, "
-            f"{_below(error, finest, self.finest)} and {_below(error, self.plain, 'plain mean')}; "
-            f"it is the highest within one standard error of the best ({at})."
+            f"{below_finest} and {below_plain}; it is the highest within one standard error of the "
+            f"best ({at_best})."
         )
 
     def curve(self, spread: float | None = None) -> pl.DataFrame:
@@ -342,5 +351,6 @@ def _as_good(sums: Real) -> Truth | None:
     return np.asarray(excess.sum(axis=1) <= standard_error)
 
 
-def _below(error: float, other: float, name: str | None) -> str:
-    return f"{100 * (1 - error / other):.2g} % below {name}"
+def _against(error: float, other: float, name: str | None) -> str:
+    gain = 1.0 - error / other
+    return f"{100 * abs(gain):.2g} % {'above' if gain < 0 else 'below'} {name}"
