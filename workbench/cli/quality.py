@@ -176,6 +176,8 @@ def tune(
     trajectory predict itself, and picks a far too cold or far too hot τ. A method that takes a
     state key has the threshold of the key by similarity tuned (state_key=similar), beside exact
     keys, which are kept unless merging near states predicts better by more than one standard error.
+
+    What predicts returns best need not credit steps best: `workbench bench tuning` measures that.
     """
     from workbench.embed import DEFAULT_EMBEDDER
     from workbench.estimators import create
