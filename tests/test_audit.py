@@ -240,11 +240,28 @@ def test_leaving_one_out_changes_the_order_where_one_decides():
     one = audit(space, {name: credit(create(name), space) for name in names})
     assert value(one, "leave_one_out_rank", "grpo") == pytest.approx(1.0)
     assert value(one, "leave_one_out_rank", "gigpo") < 1.0
-    # A control that knows no rollouts has nothing to change.
-    assert value(one, "leave_one_out_rank", "random") == pytest.approx(1.0)
-    assert value(one, "split_half", "random") == pytest.approx(1.0)
-    assert value(one, "sign_flip_rate", "random") == 0.0
     assert value(one, "split_half", "proxmo") < 1.0
+
+
+def test_noise_is_not_called_reliable_for_being_the_same_with_any_rollouts():
+    found = Steps.from_log(random_log(np.random.default_rng(2), rollouts=6, dense=True))
+    space = Space(found, embedder=AXES)
+    judged = create("imported", {"column": "reward"})
+    given = {"judge": credit(judged, space), "rloo": credit(create("rloo"), space)}
+    one = audit(space, given)
+    for name, resampled in {"random": False, "judge": False, "rloo": True}.items():
+        of_it = set(one.frame.filter(pl.col("credit") == name)["measure"])
+        assert {"leave_one_out_rank", "split_half", "sign_flip_rate"} <= of_it or not resampled
+        assert bool(of_it & {"split_half", "interval_width", "held_out_gain"}) is resampled
+        reasons = one.left_out.filter(pl.col("credit") == name)["reason"]
+        assert any("does not depend on the other" in reason for reason in reasons) is not resampled
+    text = " ".join(report(one).split())
+    assert "Left out for random: resampling, held-out error; its credit of a step does not" in text
+    assert "none is corrected for how many are looked at" in text
+    # Where all rewards are equal every credit is 0, alone or not, and no reason is made up.
+    flat = Space(steps({"g": {f"t{k}": [("p", "x", 1.0)] for k in range(4)}}), embedder=AXES)
+    zero = audit(flat, {"rloo": credit(create("rloo"), flat)}, controls=())
+    assert not zero.left_out["reason"].str.contains("does not depend").any()
 
 
 def test_power_by_hand():
@@ -448,8 +465,8 @@ def test_a_method_that_looks_at_other_groups_is_not_drawn():
     space = Space(found_steps, embedder=AXES)
     names = {"gpg": "gpg", "batch": "grpo:trl-batch", "rloo": "rloo"}
     given_ = {name: credit(create(method), space) for name, method in names.items()}
-    found = audit(space, given_)
+    found = audit(space, given_, controls=("return-to-go",))
     left_out = found.left_out.filter(pl.col("measures") == "resampling, held-out error")
     # One says so of itself, of the other the dialect's deviation over the batch tells.
     assert left_out["credit"].to_list() == ["gpg", "batch"]
-    assert set(found.intervals["credit"]) == {"rloo", "random", "return-to-go"}
+    assert set(found.intervals["credit"]) == {"rloo", "return-to-go"}

@@ -108,7 +108,7 @@ def test_the_command_prints_tables_and_writes_figures_that_need_no_network(
     options += ["--families", "helpdesk", "--quick", "--seeds", "2", "-o", tmp_path]
     run(monkeypatch, "bench", "fidelity", *options, "--by-condition", "kendall")
     printed = capsys.readouterr().out
-    assert "helpdesk: mean over 1 conditions, 2 seeds each" in printed
+    assert "helpdesk: mean over 1 condition, 2 seeds each" in printed
     assert "proxmo peers=other_steps temperature=0.2" in printed
     assert "helpdesk: kendall by condition" in printed
     assert {path.name for path in tmp_path.iterdir()} == {

@@ -696,6 +696,23 @@ def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
     assert method["state_text"] == {"template": "{actions} {observation}", "last_actions": 1}
 
 
+def test_tune_chooses_the_threshold_of_a_state_key(run: Run):
+    tune = ["tune", LOG, "-m", "gigpo", "-p", "norm=mean", "--embedder", "tfidf"]
+    found = json.loads(run(*tune, "--json", "-o", "curve.parquet")[1])
+    assert (found["field"], found["symbol"], found["now"]) == ("state_key", "threshold", "exact")
+    curve = pl.read_parquet("curve.parquet")
+    assert curve.to_dicts() == found["curve"]
+    # Exact keys are the last row.
+    assert curve["value"][-1] == 1.0
+    assert curve["exact_error"].unique().to_list() == [curve["squared_error"][-1]]
+    out = run(*tune)[1]
+    assert f"recommended: {found['recommended']}" in out
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
+    assert run(*command[1:])[0] == 0
+    fields = read_credit(Path("credit.parquet"))[1]["method"]["fields"]
+    assert (fields["state_key"], fields["norm"]) == (found["recommended"], "mean")
+
+
 def test_an_import_without_a_usable_reward_does_not_lead_to_a_run(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     assert "next: workbench run" in run("import", log, "-o", "whole.parquet")[1]

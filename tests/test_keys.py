@@ -361,3 +361,20 @@ def test_a_log_of_one_row_has_one_label_under_every_key() -> None:
     alone = Steps.from_log(validate(rows(one("a mug"))).log)
     assert all(states(alone, spec) == [0] for spec in STATE_SPECS)
     assert all(actions(alone, spec) == [0] for spec in ACTION_SPECS)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "exact",
+        "history:length=3",
+        "similar:threshold=0.6",
+        "similar:threshold=0.6,linkage=complete",
+        'similar:{"embedder": "a,b"}',
+        'similar:{"embedder": "1"}',
+    ],
+)
+def test_the_spec_of_a_key_is_parsed_to_the_key(spec: str) -> None:
+    key = parse_state_key(spec)
+    assert key.spec == spec
+    assert parse_state_key(key.spec) == key

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "workbench"
 
 # A module may use only what stands above it.
 LAYERS = [
+    "amounts",
     "errors",
     "parameters",
     "columns",
@@ -39,6 +40,7 @@ LAYERS = [
     "estimators",
     "compare",
     "prediction",
+    "thresholds",
     "decomposition",
     "training",
     "tuning",

@@ -14,13 +14,15 @@ HELD = HeldOut(
     field="temperature",
     symbol="τ",
     values=(0.1, 0.2, 0.4),
+    settings=(0.1, 0.2, 0.4),
     error=np.array([3.0, 1.0, 2.0]),
     plain=2.5,
     steps=12,
     groups=2,
     few=0,
     equal=0,
-    tied=(0.1, 0.2),
+    as_good=np.array([True, True, False]),
+    finest=None,
 )
 
 

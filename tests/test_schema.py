@@ -518,7 +518,7 @@ def test_the_message_lists_every_problem_and_what_was_read() -> None:
     with pytest.raises(LogError) as caught:
         validate(frame)
     assert str(caught.value) == (
-        "2 problem(s) in a step log of 4 rows:\n"
+        "2 problems in a step log of 4 rows:\n"
         "- group_id: is empty, at row 0, row 1, row 2 and 1 more\n"
         "- copies: must be at least 1, at row 0, row 1, row 2 and 1 more"
     )

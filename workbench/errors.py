@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from workbench.amounts import number_of
+
 
 class WorkbenchError(Exception):
     """Something the user can put right; the message says what, where, and how."""
@@ -94,7 +96,8 @@ class LogError(WorkbenchError, ValueError):
         self.problems = tuple(problems)
         lines = "".join(f"\n- {problem}" for problem in self.problems)
         end = f"\nHint: {way_on}" if way_on else ""
-        super().__init__(f"{len(self.problems)} problem(s) in {subject}:{lines}{end}")
+        count = number_of(len(self.problems), "problem")
+        super().__init__(f"{count} in {subject}:{lines}{end}")
         self._made_of = (subject, self.problems, way_on)
 
     def __reduce__(self) -> tuple[type[LogError], tuple[str, tuple[Problem, ...], str]]:

@@ -12,7 +12,9 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import MissingInputError, ParameterError
-from workbench.estimators import Credit, create, methods
+from workbench.estimators import Credit, Estimator, create, methods
+from workbench.keys import parse_state_key
+from workbench.keys.similar import Similar
 from workbench.prediction import (
     FEWEST_ROLLOUTS,
     mean_of_others,
@@ -22,7 +24,8 @@ from workbench.prediction import (
 )
 from workbench.returns import segment_mean, segment_sum
 from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.steps import Real, Steps, Truth
+from workbench.thresholds import KeyThreshold
 
 
 @runtime_checkable
@@ -58,9 +61,35 @@ class PredictsAtOnce(Protocol):
         """
 
 
+def tuned_by(method: Estimator) -> Tunable:
+    """What of a method held-out rollouts can choose.
+
+    The threshold of a state key by similarity where it runs with one, else the field that it
+    declares, else the threshold of `similar` in place of the exact keys that it runs with.
+
+    Raises:
+        ParameterError: There is nothing, or the state key has no threshold.
+    """
+    found = _tuned_by(method)
+    if found is None:
+        raise ParameterError(
+            f"{method.method.name} has no field that held-out rollouts can choose; these have: "
+            f"{tunable_methods()}"
+        )
+    return found
+
+
+def _tuned_by(method: Any) -> Tunable | None:
+    takes_key = hasattr(method, KeyThreshold.tunable)
+    by_similarity = takes_key and isinstance(parse_state_key(method.state_key), Similar)
+    if isinstance(method, Tunable) and not by_similarity:
+        return method
+    return KeyThreshold.of(method) if takes_key else None
+
+
 def tunable_methods() -> list[str]:
     """Names of the methods that can be tuned."""
-    return [name for name in methods() if isinstance(create(name), Tunable)]
+    return [name for name in methods() if _tuned_by(create(name)) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,28 +98,34 @@ class HeldOut:
 
     Args:
         field: The field.
-        symbol: What it is called in a formula.
-        values: Its values, ascending. (K,)
+        symbol: What the value is called in a formula.
+        values: The values, ascending. (K,)
+        settings: What the field is set to for each: itself, or a key with this threshold. (K,)
         error: Mean squared error over the steps; NaN where there are none. (K,) float64
         plain: The same for the plain mean of the other rollouts' steps, the limit of τ → ∞.
         steps: Steps that were predicted.
         groups: Groups that they are of.
         few: Groups left out for having fewer than three scored rollouts.
         equal: Groups left out because all returns are equal: any mean predicts them.
-        tied: Least and largest of the values around the best one whose excess error is within one
-            standard error over groups; None for fewer than two groups.
+        as_good: Whether the excess of each value over the least error is within one standard error
+            over groups; None for fewer than two groups. (K,) bool
+        finest: What the last value stands for, where clusters grow finer up to it. A cluster that
+            is too large does more harm than one too small, so the finest that are as good as the
+            best are recommended. None where no end of the values is the safe one.
     """
 
     field: str
     symbol: str
     values: tuple[float, ...]
+    settings: tuple[float | str, ...]
     error: Real
     plain: float
     steps: int
     groups: int
     few: int
     equal: int
-    tied: tuple[float, float] | None
+    as_good: Truth | None
+    finest: str | None
 
     @property
     def best(self) -> float | None:
@@ -100,9 +135,36 @@ class HeldOut:
         return self.values[int(np.argmin(self.error))]
 
     @property
-    def recommended(self) -> float | None:
-        """The best value, if it predicts better than the plain mean; else None."""
-        return self.best if self.steps and float(self.error.min()) < self.plain else None
+    def tied(self) -> tuple[float, float] | None:
+        """Least and largest of the values around the best one that are as good as it."""
+        if self.as_good is None:
+            return None
+        best, apart = int(np.argmin(self.error)), ~self.as_good
+        lower, higher = np.flatnonzero(apart[:best]), np.flatnonzero(apart[best:])
+        first = int(lower[-1]) + 1 if len(lower) else 0
+        last = best + int(higher[0]) - 1 if len(higher) else len(self.values) - 1
+        return self.values[first], self.values[last]
+
+    @property
+    def recommended(self) -> float | str | None:
+        """What to set the field to.
+
+        Where nothing predicts better than the plain mean it is the finest keys, or else None.
+        """
+        place = self._place
+        return None if place is None else self.settings[place]
+
+    @property
+    def _place(self) -> int | None:
+        """Which value is recommended."""
+        predicts = self.best is not None and float(self.error.min()) < self.plain
+        if self.finest is None or not self.steps:
+            return int(np.argmin(self.error)) if predicts else None
+        if not predicts:
+            return len(self.values) - 1
+        if self.as_good is None:
+            return int(np.argmin(self.error))
+        return int(np.flatnonzero(self.as_good)[-1])
 
     @property
     def reason(self) -> str:
@@ -112,41 +174,73 @@ class HeldOut:
                 f"No group can be held out: {self.few:,} have fewer than {FEWEST_ROLLOUTS} scored "
                 f"rollouts, in {self.equal:,} all returns are equal."
             )
+        alike = f", and so do {self.finest}" if self.finest else ""
         if self.best is None:
             return (
-                f"Every {self.symbol} predicts alike: no two states of a group are nearer than any "
-                "others."
+                f"Every {self.symbol} predicts alike{alike}: no two states of a group are nearer "
+                "than any others."
             )
         least = float(self.error.min())
         if least >= self.plain:
+            kept = f"; {self.finest} at least merge nothing" if self.finest else ""
             return (
                 f"No {self.symbol} predicts better than the plain mean of the other rollouts "
                 f"(squared error {self.plain:.3g}): how near two states are says nothing about "
-                "returns here."
+                f"returns here{kept}."
             )
-        gain = f"{100 * (1 - least / self.plain):.2g} % below their plain mean"
+        return self._temperature_reason() if self.finest is None else self._threshold_reason()
+
+    def _temperature_reason(self) -> str:
+        least = float(self.error.min())
         best = f"{self.symbol} {self.best:.4g}"
+        gain = _against(least, self.plain, "their plain mean")
         text = f"{best} predicts returns best: squared error {least:.3g}, {gain}."
         if self.tied is None:
             return text
         low, high = self.tied
         return f"{text} From {self.symbol} {low:.4g} to {high:.4g} it is within one standard error."
 
+    def _threshold_reason(self) -> str:
+        assert self._place is not None
+        value, error = self.values[self._place], float(self.error[self._place])
+        below_plain = _against(error, self.plain, "the plain mean")
+        at_best = f"squared error {self.error.min():.3g} at {self.best:.4g}"
+        if value == self.best == self.values[-1]:
+            return (
+                f"No {self.symbol} predicts returns better than {self.finest}: squared error "
+                f"{error:.3g}, {below_plain}."
+            )
+        if value == self.values[-1]:
+            return (
+                f"No {self.symbol} predicts returns better than {self.finest} by more than one "
+                f"standard error: {at_best}, {error:.3g} with {self.finest}."
+            )
+        below_finest = _against(error, float(self.error[-1]), self.finest)
+        return (
+            f"{self.symbol} {value:.4g} predicts returns with squared error {error:.3g}, "
+            f"{below_finest} and {below_plain}; it is the highest within one standard error of the "
+            f"best ({at_best})."
+        )
+
     def curve(self, spread: float | None = None) -> pl.DataFrame:
         """One row a value: value, in_spreads, squared_error, plain_error, gain.
+
+        Thresholds have exact_error beside plain_error; gain is over the plain mean.
 
         Args:
             spread: Deviation of similarities inside a group, as `tuning.similarity_spread` gives
                 it, to say a temperature in that unit; without it in_spreads is left out.
         """
+        known = self.steps > 0
+        against = {"plain_error": self.plain if known else None}
+        if self.finest is not None:
+            against["exact_error"] = float(self.error[-1]) if known else None
         table = pl.DataFrame(
             {
                 "value": pl.Series(self.values, dtype=pl.Float64),
                 "squared_error": pl.Series(self.error).fill_nan(None),
             }
-        ).with_columns(
-            pl.lit(self.plain if self.steps else None, dtype=pl.Float64).alias("plain_error")
-        )
+        ).with_columns(pl.lit(value, dtype=pl.Float64).alias(n) for n, value in against.items())
         gain = 1.0 - pl.col("squared_error") / pl.col("plain_error")
         table = table.with_columns(gain.alias("gain"))
         if spread is None:
@@ -172,7 +266,7 @@ class HeldOut:
 
 
 def held_out(
-    method: Any, credit: Credit, space: Space, values: Sequence[float] | None = None
+    method: Estimator, credit: Credit, space: Space, values: Sequence[float] | None = None
 ) -> HeldOut:
     """Leave-one-trajectory-out error of a method's baseline at K values of its tunable field.
 
@@ -185,26 +279,21 @@ def held_out(
     group statistics are neither predicted nor averaged.
 
     Args:
-        method: `Tunable`.
+        method: One that declares a `Tunable` field or takes a state key, see `tuned_by`.
         credit: Its credit in the space.
         space: The space that it was scored in.
         values: Values of the field, ascending; its candidates by default. (K,)
 
     Raises:
-        ParameterError: The method declares no field to be tuned.
+        ParameterError: The method has no field to be tuned, or a state key without a threshold.
         MissingInputError: Its fields leave it without a step term.
     """
-    if not isinstance(method, Tunable):
-        name = method.method.name
-        raise ParameterError(
-            f"{name} has no field that held-out rollouts can choose; these have: "
-            f"{tunable_methods()}"
-        )
+    tuned = tuned_by(method)
     if "step" not in credit.terms:
         raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
-    tried = tuple(method.candidates(space) if values is None else values)
-    steps, score = credit.steps, method.target(credit.steps)
-    weight = peer_weight(method, steps)
+    tried = tuple(tuned.candidates(space) if values is None else values)
+    steps, score = credit.steps, tuned.target(credit.steps)
+    weight = peer_weight(tuned, steps)
     group, groups = steps.group, steps.groups
     enough, equal = usable(steps, score, weight)
     chosen = (enough & ~equal)[group] & (weight > 0)
@@ -212,35 +301,37 @@ def held_out(
     plain = (centred - mean_of_others(steps, centred, weight))[chosen] ** 2
     sums = np.zeros((len(tried), groups))
     if chosen.any():
-        for k, baseline in _baselines(method, credit, space, weight, tried):
+        for k, baseline in _baselines(tuned, credit, space, weight, tried):
             squares = (centred - baseline)[chosen] ** 2
             sums[k] = segment_sum(squares, group[chosen], groups)
     count = int(chosen.sum())
     return HeldOut(
-        field=method.tunable,
-        symbol=method.tunable_symbol,
+        field=tuned.tunable,
+        symbol=tuned.tunable_symbol,
         values=tried,
+        settings=tuple(map(tuned.setting, tried)) if isinstance(tuned, KeyThreshold) else tried,
         error=sums.sum(axis=1) / count if count else np.full(len(tried), np.nan),
         plain=float(plain.mean()) if count else math.nan,
         steps=count,
         groups=len(np.unique(group[chosen])),
         few=int((~enough).sum()),
         equal=int((enough & equal).sum()),
-        tied=_tied(tried, sums[:, enough & ~equal]),
+        as_good=_as_good(sums[:, enough & ~equal]),
+        finest=tuned.finest if isinstance(tuned, KeyThreshold) else None,
     )
 
 
 def _baselines(
-    method: Any, credit: Credit, space: Space, weight: Real, values: Sequence[float]
+    tuned: Any, credit: Credit, space: Space, weight: Real, values: Sequence[float]
 ) -> Iterator[tuple[int, Real]]:
     """Baselines of the centred scores from other trajectories, for each value."""
-    steps, score = credit.steps, method.target(credit.steps)
+    steps, score = credit.steps, tuned.target(credit.steps)
     centred = _centred(steps, score, weight)
-    if isinstance(method, PredictsAtOnce):
-        yield from method.held_out_baselines(steps, space, centred, weight, values)
+    if isinstance(tuned, PredictsAtOnce):
+        yield from tuned.held_out_baselines(steps, space, centred, weight, values)
         return
     for k, value in enumerate(values):
-        variant = dataclasses.replace(method, **{method.tunable: value})
+        variant = dataclasses.replace(tuned, **{tuned.tunable: value})
         yield k, predicted(variant, credit, space).baseline - (score - centred)
 
 
@@ -250,16 +341,16 @@ def _centred(steps: Steps, score: Real, weight: Real) -> Real:
     return np.asarray(score - mean[steps.group])
 
 
-def _tied(values: tuple[float, ...], sums: Real) -> tuple[float, float] | None:
-    """Values around the best whose excess is within a standard error; sums are (K, G')."""
+def _as_good(sums: Real) -> Truth | None:
+    """Whose excess over the best is within a standard error; sums are (K, G'). (K,) bool."""
     groups = sums.shape[1]
     if groups < 2:
         return None
-    best = int(np.argmin(sums.sum(axis=1)))
-    excess = sums - sums[best]
+    excess = sums - sums[np.argmin(sums.sum(axis=1))]
     standard_error = math.sqrt(groups) * excess.std(axis=1, ddof=1)
-    apart = excess.sum(axis=1) > standard_error
-    colder, hotter = np.flatnonzero(apart[:best]), np.flatnonzero(apart[best:])
-    first = int(colder[-1]) + 1 if len(colder) else 0
-    last = best + int(hotter[0]) - 1 if len(hotter) else len(values) - 1
-    return values[first], values[last]
+    return np.asarray(excess.sum(axis=1) <= standard_error)
+
+
+def _against(error: float, other: float, name: str | None) -> str:
+    gain = 1.0 - error / other
+    return f"{100 * abs(gain):.2g} % {'above' if gain < 0 else 'below'} {name}"

@@ -125,13 +125,28 @@ def usable(steps: Steps, score: Real, weight: Real) -> tuple[Truth, Truth]:
     return rollouts >= FEWEST_ROLLOUTS, equal
 
 
-def mean_of_others(steps: Steps, value: Real, weight: Real) -> Real:
-    """Mean of a value over the steps of the group's other trajectories; 0 without. (S,)."""
+def mean_of_others(steps: Steps, value: Real, weight: Real, state: Index | None = None) -> Real:
+    """Mean of a value over the steps of the group's other trajectories; 0 without. (S,).
 
-    def others(amount: Real) -> Real:
-        of_group = segment_sum(amount, steps.group, steps.groups)[steps.group]
-        own = segment_sum(amount, steps.trajectory, steps.trajectories)[steps.trajectory]
-        return np.asarray(of_group - own)
+    Args:
+        steps: The steps.
+        value: Of each step. (S,)
+        weight: How often each step counts. (S,)
+        state: Label of each step; where other trajectories of the group have it too, only their
+            steps with it are averaged. (S,) int64
+    """
 
-    count = others(weight)
-    return np.where(count > 0, others(weight * value) / np.where(count > 0, count, 1.0), 0.0)
+    def others(amount: Real, label: Index, own: Index) -> Real:
+        whole = segment_sum(amount, label, int(label.max()) + 1)[label]
+        return np.asarray(whole - segment_sum(amount, own, int(own.max()) + 1)[own])
+
+    def mean(label: Index, own: Index, otherwise: Real | float) -> Real:
+        count = others(weight, label, own)
+        total = others(weight * value, label, own)
+        return np.where(count > 0, total / np.where(count > 0, count, 1.0), otherwise)
+
+    plain = mean(steps.group, steps.trajectory, 0.0)
+    if state is None:
+        return plain
+    visit = state * steps.trajectories + steps.trajectory
+    return mean(state, np.unique(visit, return_inverse=True)[1], plain)

@@ -85,7 +85,7 @@ def audit(
     for number, subject in enumerate(subjects):
         progress(f"audit {subject.name}", number, len(subjects))
         found = [*_of_table(subject, label, seed)]
-        if subject.drawable:
+        if subject.drawable and subject.depends_on_others:
             drawn = bootstrap(subject, sample)
             found += uncertainty(subject, sample, drawn)
             found += [leave_one_out(subject, sample), split_half(subject, sample)]
@@ -174,6 +174,16 @@ def _left_out(subjects: Sequence[Subject], not_held: Mapping[str, str]) -> pl.Da
         }
         for subject in subjects
         if subject.method is not None and not subject.drawable
+    ]
+    rows += [
+        {
+            "credit": subject.name,
+            "measures": "resampling, held-out error",
+            "reason": "its credit of a step does not depend on the other rollouts, so it is the "
+            "same whatever they are, and that says nothing of it",
+        }
+        for subject in subjects
+        if subject.drawable and not subject.depends_on_others
     ]
     rows += [
         {"credit": name, "measures": "held-out error", "reason": reason}

@@ -175,12 +175,20 @@ def _footnotes(audit: Audit) -> Iterator[str]:
         f"Resampling: {drawn['groups']} of {drawn['eligible_groups']} groups with three rollouts "
         f"or more, {drawn['draws']} draws each, seed {drawn['seed']}."
     )
-    yield "* outside the range of 40 shuffles of the credit inside its trajectories."
+    yield (
+        "* outside the range of 40 shuffles of the credit inside its trajectories; by chance alone "
+        "1 in 20 is."
+    )
     for row in audit.left_out.to_dicts():
         yield from _wrapped(
             f"Left out for {row['credit']}: {row['measures']}; {row['reason']}.", ""
         )
-    yield "Intervals, meanings and what to do: --explain or --json."
+    yield from _wrapped(
+        "Intervals, meanings and what to do: --explain or --json. Each interval holds by itself "
+        "(95 %); none is corrected for how many are looked at, so of 20 differences that are none "
+        "about 1 will look like one.",
+        "",
+    )
 
 
 def _cut(text: str, width: int) -> str:

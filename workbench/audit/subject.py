@@ -147,6 +147,21 @@ class Subject:
             for _, here, space in drawn_spaces(self.space, half, group)
         )
 
+    @cached_property
+    def depends_on_others(self) -> bool:
+        """Whether a step's credit has to do with the other rollouts of its group.
+
+        It does not where every trajectory gets the same credit as a group of its own: noise, a
+        column of the log. Other rollouts change nothing there, which is no virtue of the credit.
+        """
+        if self.method is None or self.deviation <= TOLERANCE:
+            return True
+        every = np.arange(self.steps.trajectories)
+        return not all(
+            self._same(self.method(here, space).advantage, self.advantage[here.origin])
+            for _, here, space in drawn_spaces(self.space, every, every)
+        )
+
     def _same(self, one: Real, other: Real) -> bool:
         """Whether two credits are the same number but for rounding."""
         return float(np.abs(one - other).max()) <= _SAME * max(self.deviation, TOLERANCE)

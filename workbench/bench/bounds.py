@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import t as student
 
+from workbench.amounts import number_of
 from workbench.bench.cells import ORACLES
 
 EXACT = 1e-9
@@ -44,7 +45,7 @@ def check_bounds(results: pl.DataFrame) -> None:
     """
     broken = [*_ranges(results), *_truth(results), *_expectations(results)]
     if broken:
-        raise BoundError("\n- ".join([f"{len(broken)} bound(s) are broken:", *broken]))
+        raise BoundError("\n- ".join([f"{number_of(len(broken), 'bound')} broken:", *broken]))
 
 
 def _ranges(results: pl.DataFrame) -> Iterator[str]:

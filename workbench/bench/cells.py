@@ -26,6 +26,7 @@ from workbench.bench.measures import (
     spearman,
 )
 from workbench.bench.scene import Scene, draw_scene
+from workbench.bench.tuned import Tuned
 from workbench.embed import Embedder, resolve
 from workbench.errors import MissingInputError
 from workbench.estimators import Estimator
@@ -63,6 +64,7 @@ SCHEMA: dict[str, Any] = {
     "seed": pl.Int64,
     "method": pl.String,
     "embedder": pl.String,
+    "setting": pl.String,
     "missing": pl.String,
     "steps": pl.Int64,
     "success": pl.Float64,
@@ -72,7 +74,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys((*MEASURES, *PARTS), pl.Float64),
     "key": pl.String,
 }
-"""Columns of the results: one row a condition, seed and method."""
+"""Columns of the results: one row a condition, seed and method; `setting` is what was tuned to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +84,14 @@ class Cell:
     Args:
         condition: The condition.
         seed: Of tasks and rollouts.
-        methods: Name in the tables -> the method, or None for an oracle of that name.
+        methods: Name in the tables -> the method, one that is tuned on the log first, or None for
+            an oracle of that name.
         embedder: Representation for methods that need similarities.
     """
 
     condition: Condition
     seed: int
-    methods: Mapping[str, Estimator | None]
+    methods: Mapping[str, Estimator | Tuned | None]
     embedder: str
 
     @property
@@ -106,9 +109,13 @@ class Cell:
             for name, method in self.methods.items()
         }
 
-    def _identity(self, name: str, method: Estimator | None) -> dict[str, Any]:
+    def _identity(self, name: str, method: Estimator | Tuned | None) -> dict[str, Any]:
         if method is None:
             return {"oracle": name}
+        if isinstance(method, Tuned):
+            embedder = resolve(self.embedder).key
+            untuned = self._identity(name, method.method)
+            return {"tuned": untuned, "choice": Tuned.code(), "embedder": embedder}
         similar = "similarity" in method.needs()
         return {
             "name": method.method.name,
@@ -135,9 +142,10 @@ class Cell:
         for name, method in self.methods.items():
             similar = method is not None and "similarity" in method.needs()
             embedder = self.embedder if similar else None
-            row = {**here, "method": name, "embedder": embedder, "key": keys[name]}
+            row: dict[str, Any] = {**here, "method": name, "embedder": embedder, "key": keys[name]}
             try:
-                found = measured(scene, _credit(name, method, scene, space))
+                credit, row["setting"] = _credit(name, method, scene, space)
+                found = measured(scene, credit)
             except MissingInputError as error:
                 rows.append({**row, "missing": str(error)})
             else:
@@ -145,8 +153,16 @@ class Cell:
         return pl.DataFrame(rows, schema=SCHEMA).fill_nan(None)
 
 
-def _credit(name: str, method: Estimator | None, scene: Scene, space: Space) -> Real:
-    return ORACLES[name](scene) if method is None else method(scene.steps, space).advantage
+def _credit(
+    name: str, method: Estimator | Tuned | None, scene: Scene, space: Space
+) -> tuple[Real, str | None]:
+    """The credit, and what a tuned method was set to."""
+    if method is None:
+        return ORACLES[name](scene), None
+    if not isinstance(method, Tuned):
+        return method(scene.steps, space).advantage, None
+    chosen, setting = method.chosen(scene.steps, space)
+    return chosen(scene.steps, space).advantage, setting
 
 
 def measured(scene: Scene, credit: Real) -> dict[str, float]:

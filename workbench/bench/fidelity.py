@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from workbench.bench.cells import MEASURES_VERSION, ORACLES, Cell
 from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
 from workbench.bench.shards import measure
 from workbench.bench.summary import summarise
+from workbench.bench.tuned import Tuned
 from workbench.embed import resolve
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators import Estimator, create, methods
@@ -105,24 +105,17 @@ def fidelity(
         ArtefactError: A file of the directory is damaged.
         BoundError: An oracle or a control does not score as it must.
     """
-    for what, number in (("seeds", seeds), ("workers", workers)):
-        if number is not None and number < 1:
-            raise ParameterError(f"{what} must be at least 1, got {number}")
-    chosen: dict[str, Estimator | None] = {
+    chosen: dict[str, Estimator | Tuned | None] = {
         **({name: create(name) for name in methods()} if estimators is None else estimators),
         **dict.fromkeys(ORACLES),
     }
     compared = reference or (REFERENCE if REFERENCE in chosen else next(iter(chosen)))
     if compared not in chosen:
         raise UnknownNameError("reference", compared, chosen)
-    cells = [
-        Cell(condition=condition, seed=seed, methods=chosen, embedder=embedder)
-        for condition in conditions(families, names)
-        for seed in range(seeds)
-    ]
+    cells = cells_of(chosen, families, names, seeds, embedder)
     folder = Path(directory)
-    results = measure(cells, folder / SHARDS, workers=workers or os.cpu_count() or 1, report=report)
-    _write(results, folder / RESULTS_FILE)
+    results = measure(cells, folder / SHARDS, workers=workers, report=report)
+    write_table(results, folder / RESULTS_FILE)
     lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
     skipped = dict(lacking.select("method", "missing").iter_rows())
     if compared in skipped:
@@ -130,8 +123,8 @@ def fidelity(
     check_bounds(results)
     report("summarise", 0, 0)
     summary = summarise(results.filter(pl.col("missing").is_null()), compared)
-    _write(summary, folder / SUMMARY_FILE)
-    _write_manifest(folder / MANIFEST_FILE, chosen, cells, compared)
+    write_table(summary, folder / SUMMARY_FILE)
+    write_manifest(folder / MANIFEST_FILE, cells, {"reference": compared})
     return Fidelity(
         results=results,
         summary=summary,
@@ -140,14 +133,30 @@ def fidelity(
     )
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
+def cells_of(
+    methods: Mapping[str, Estimator | Tuned | None],
+    families: Sequence[str] | None,
+    names: Sequence[str] | None,
+    seeds: int,
+    embedder: str,
+) -> list[Cell]:
+    """The cells of some methods in some conditions; arguments as for `fidelity`."""
+    if seeds < 1:
+        raise ParameterError(f"seeds must be at least 1, got {seeds}")
+    return [
+        Cell(condition=condition, seed=seed, methods=methods, embedder=embedder)
+        for condition in conditions(families, names)
+        for seed in range(seeds)
+    ]
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Writes a frame as Parquet, whole or not at all."""
     with atomic_file(path) as temporary:
         frame.write_parquet(temporary, compression="zstd")
 
 
-def _write_manifest(
-    path: Path, chosen: Mapping[str, Estimator | None], cells: Sequence[Cell], reference: str
-) -> None:
+def write_manifest(path: Path, cells: Sequence[Cell], more: Mapping[str, Any]) -> None:
     """What the tables are of: versions, methods with their fields, conditions with their dials."""
     content: dict[str, Any] = {
         "versions": {
@@ -155,7 +164,7 @@ def _write_manifest(
             "worlds": WORLDS_VERSION,
             "measures": MEASURES_VERSION,
         },
-        "methods": {name: dict(vars(made)) if made else None for name, made in chosen.items()},
+        "methods": {name: _fields(made) for name, made in cells[0].methods.items()},
         "conditions": {
             f"{cell.condition.family} {cell.condition.name}": vars(cell.condition.world)
             | {"group": cell.condition.group}
@@ -165,8 +174,14 @@ def _write_manifest(
         "batches": BATCHES,
         "seeds": len({cell.seed for cell in cells}),
         "embedder": resolve(cells[0].embedder).key,
-        "reference": reference,
+        **more,
     }
     with atomic_file(path) as temporary:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _fields(method: Estimator | Tuned | None) -> dict[str, Any] | None:
+    if method is None:
+        return None
+    return {"tuned": _fields(method.method)} if isinstance(method, Tuned) else dict(vars(method))

@@ -15,13 +15,15 @@ from threadpoolctl import threadpool_limits
 
 from workbench.artefacts import Report
 from workbench.bench.cells import SCHEMA, Cell
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, ParameterError
 from workbench.store import atomic_file, digest
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
-def measure(cells: Sequence[Cell], folder: Path, *, workers: int, report: Report) -> pl.DataFrame:
+def measure(
+    cells: Sequence[Cell], folder: Path, *, workers: int | None, report: Report
+) -> pl.DataFrame:
     """The rows of all cells, from the shards that are there and from work where one lacks.
 
     A shard holds the rows of one cell that were measured together, under the digest of their
@@ -31,17 +33,21 @@ def measure(cells: Sequence[Cell], folder: Path, *, workers: int, report: Report
     Args:
         cells: What is wanted.
         folder: Where shards are; made when first written to.
-        workers: Processes, one thread each; 1 works in this process.
+        workers: Processes, one thread each, as many as there are cores by default; 1 works in this
+            process.
         report: Told about progress.
 
     Raises:
+        ParameterError: No worker.
         ArtefactError: A shard cannot be read.
     """
+    if workers is not None and workers < 1:
+        raise ParameterError(f"workers must be at least 1, got {workers}")
     known = _read(folder)
     named = [(key, name) for cell in cells for name, key in cell.keys.items()]
     missing = list(_unmeasured(cells, set(known["key"])))
     report("measure", len(cells) - len(missing), len(cells))
-    finished = _worked(missing, folder, workers)
+    finished = _worked(missing, folder, workers or os.cpu_count() or 1)
     for number, found in enumerate(finished, start=len(cells) - len(missing) + 1):
         known = known.vstack(found)
         report("measure", number, len(cells))
@@ -55,7 +61,9 @@ def _read(folder: Path) -> pl.DataFrame:
     tables = [pl.DataFrame(schema=SCHEMA)]
     for file in sorted(folder.glob("*.parquet")):
         try:
-            tables.append(pl.read_parquet(file, glob=False).select(list(SCHEMA)))
+            # Shards of methods that are not tuned may be without `setting`.
+            table = pl.read_parquet(file, glob=False)
+            tables.append(table.match_to_schema(SCHEMA, missing_columns={"setting": "insert"}))
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise ArtefactError(
                 f"{file} cannot be read: {error}. Hint: remove it and run again"

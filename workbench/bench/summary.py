@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,9 @@ SCHEMA: dict[str, Any] = {
 """Columns of a summary; `condition` is null where all conditions of the family are averaged."""
 
 
-def summarise(results: pl.DataFrame, reference: str) -> pl.DataFrame:
+def summarise(
+    results: pl.DataFrame, reference: str, measures: Sequence[str] = tuple(SUMMARISED)
+) -> pl.DataFrame:
     """Means over seeds with bootstrap intervals, and paired differences to a reference method.
 
     Seeds are resampled whole, with all conditions and both methods of a difference together
@@ -107,6 +109,7 @@ def summarise(results: pl.DataFrame, reference: str) -> pl.DataFrame:
     Args:
         results: In the columns of `cells.SCHEMA`, one row a family, condition, seed and method.
         reference: The method that others are compared with; its own verdict is null.
+        measures: Which of `SUMMARISED`; all by default.
 
     Returns:
         In the columns of `SCHEMA`: one row a family, method and measure, then the same for each
@@ -117,9 +120,11 @@ def summarise(results: pl.DataFrame, reference: str) -> pl.DataFrame:
     for (family,), part in results.group_by("family", maintain_order=True):
         table = _Table.of(part)
         for method in table.methods:
-            for name, measure in SUMMARISED.items():
+            for name in measures:
                 here = {"family": family, "method": method, "measure": name}
-                rows += [here | row for row in _compared(table, measure, method, reference)]
+                rows += [
+                    here | row for row in _compared(table, SUMMARISED[name], method, reference)
+                ]
     frame = pl.DataFrame(rows, schema=SCHEMA)
     return frame.sort(pl.col("condition").is_not_null(), "family", maintain_order=True)
 

@@ -25,6 +25,38 @@ def legend(reference: str) -> str:
     )
 
 
+REGRET_LEGEND = (
+    "[ ] 95 % bootstrap over seeds, paired; gain = tuned − default; regret = best fixed − tuned, "
+    "the best fixed value being chosen in hindsight for the row; best of each log takes the best "
+    "value of every single log"
+)
+"""How to read `regret_rows`."""
+
+
+def regret_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """One row a method and condition of one family and measure, all conditions together first.
+
+    Args:
+        table: Rows of `tuning.Tuning.table`.
+    """
+    return [
+        {
+            "method": row["method"],
+            "condition": row["condition"] or "all",
+            "default": number(row["default"]),
+            "tuned": number(row["tuned"]),
+            "mostly to": f"{row['chosen']} ({row['chosen_share']:.0%})",
+            "gain": with_interval(row["gain"], row["gain_low"], row["gain_high"]),
+            "best fixed": f"{number(row['best_fixed'])} at {row['best_setting']}",
+            "regret": with_interval(row["regret"], row["regret_low"], row["regret_high"]),
+            "best of each log": number(row["best_of_each_log"]),
+        }
+        for row in table.sort(
+            "method", pl.col("condition").is_not_null(), maintain_order=True
+        ).iter_rows(named=True)
+    ]
+
+
 def family_rows(
     summary: pl.DataFrame, family: str, measures: tuple[str, ...]
 ) -> list[dict[str, Any]]:
@@ -70,15 +102,22 @@ def cell(row: dict[str, Any]) -> str:
     """Such as ".312 [.298, .327] ▲"; – where there is no value."""
     if row["value"] is None:
         return "–"
-    interval = "" if row["low"] is None else f" [{_number(row['low'])}, {_number(row['high'])}]"
-    return f"{_number(row['value'])}{interval} {MARKS[row['verdict']]}".rstrip()
+    value = with_interval(row["value"], row["low"], row["high"])
+    return f"{value} {MARKS[row['verdict']]}".rstrip()
+
+
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Such as ".312 [.298, .327]"; without an interval the value alone; – where there is none."""
+    if low is None or high is None:
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
 def short(row: dict[str, Any]) -> str:
     """The same without the interval."""
     if row["value"] is None:
         return "–"
-    return f"{_number(row['value'])} {MARKS[row['verdict']]}".rstrip()
+    return f"{number(row['value'])} {MARKS[row['verdict']]}".rstrip()
 
 
 def _sorted_methods(rows: pl.DataFrame) -> list[str]:
@@ -88,6 +127,9 @@ def _sorted_methods(rows: pl.DataFrame) -> list[str]:
     ].to_list()
 
 
-def _number(value: float) -> str:
+def number(value: float | None) -> str:
+    """Three decimals without a leading 0; – where there is no value."""
+    if value is None:
+        return "–"
     text = f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text

@@ -1,4 +1,4 @@
-"""Commands that measure methods where the truth is known: bench fidelity."""
+"""Commands that measure methods where the truth is known: bench fidelity, bench tuning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workbench.cli.options import AsJson, as_json_text, field_values
 from workbench.cli.root import app
 
 if TYPE_CHECKING:
-    from workbench.bench import Fidelity
+    from workbench.bench import Fidelity, Tuning
 
 bench = typer.Typer(
     help="Measure methods on worlds whose true advantages are known.",
@@ -25,9 +25,30 @@ app.add_typer(bench, name="bench")
 QUICK_SEEDS = 5
 
 
-@bench.callback()
-def _benchmarks() -> None:
-    """Keeps `fidelity` a sub-command while it is the only one."""
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--methods",
+        metavar="'METHOD[:DIALECT] [FIELD=VALUE …]'",
+        help="A method with its fields; repeat for several.",
+    ),
+]
+Families = Annotated[
+    list[str] | None, typer.Option("--families", help="A world; repeat. [default: all]")
+]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option("--conditions", help="Such as base or slips=0.2; repeat. [default: all]"),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless said otherwise.")
+]
+BenchEmbedder = Annotated[
+    str, typer.Option("--embedder", help="tfidf, or a sentence-transformers id or path.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")]
 
 
 @bench.command()
@@ -35,48 +56,28 @@ def fidelity(
     directory: Annotated[
         Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
     ] = Path("fidelity"),
-    methods: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-m",
-            "--methods",
-            metavar="'METHOD[:DIALECT] [FIELD=VALUE …]'",
-            help="A method with its fields; repeat for several. [default: all]",
-        ),
-    ] = None,
-    families: Annotated[
-        list[str] | None, typer.Option("--families", help="A world; repeat. [default: all]")
-    ] = None,
-    conditions: Annotated[
-        list[str] | None,
-        typer.Option("--conditions", help="Such as base or slips=0.2; repeat. [default: all]"),
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]")] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless said otherwise.")
-    ] = False,
+    methods: Methods = None,
+    families: Families = None,
+    conditions: Conditions = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
     reference: Annotated[
         str | None, typer.Option(help="Method of the paired differences. [default: grpo]")
     ] = None,
-    embedder: Annotated[
-        str, typer.Option(help="tfidf, or a sentence-transformers id or path.")
-    ] = "tfidf",
+    embedder: BenchEmbedder = "tfidf",
     by_condition: Annotated[
         str | None,
         typer.Option("--by-condition", metavar="MEASURE", help="Also print it by condition."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes. [default: one a core]")
-    ] = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure credit against exact advantages: ranks, signs, gradients, with intervals.
 
-    What DIR holds already is not measured again. Writes results.parquet, summary.parquet,
-    manifest.json and two figures a world.
+    All methods unless some are named. What DIR holds already is not measured again. Writes
+    results.parquet, summary.parquet, manifest.json and two figures a world.
     """
     from workbench.bench import fidelity as measure
-    from workbench.bench.conditions import BASE, SEEDS
     from workbench.terminal import progress
 
     with progress() as report:
@@ -84,8 +85,7 @@ def fidelity(
             directory,
             estimators=_estimators(methods),
             families=families,
-            names=conditions or ([BASE] if quick else None),
-            seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
+            **_extent(conditions, seeds, quick),
             embedder=embedder,
             reference=reference,
             workers=workers,
@@ -101,6 +101,66 @@ def fidelity(
     print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *figures])}")
 
 
+@bench.command()
+def tuning(
+    directory: Annotated[
+        Path,
+        typer.Option("-o", metavar="DIR", help="Where results are kept; may be that of fidelity."),
+    ] = Path("fidelity"),
+    methods: Methods = None,
+    families: Families = None,
+    conditions: Conditions = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
+    embedder: BenchEmbedder = "tfidf",
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what `workbench tune` is worth: its choice against every fixed value.
+
+    Methods are proxmo, soft-crbc and crbc unless others are named. What DIR holds already is not
+    measured again. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
+    """
+    from workbench.bench import tuning as measure
+    from workbench.terminal import progress
+
+    with progress() as report:
+        found = measure(
+            directory,
+            estimators=_estimators(methods),
+            families=families,
+            **_extent(conditions, seeds, quick),
+            embedder=embedder,
+            workers=workers,
+            report=report,
+        )
+    if as_json:
+        print(as_json_text(found.table.to_dicts()))
+        return
+    _print_regrets(found)
+    print(f"wrote {directory / 'tuning.parquet'}")
+
+
+def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dict[str, Any]:
+    """Which conditions and how many seeds."""
+    from workbench.bench.conditions import BASE, SEEDS
+
+    return {
+        "names": conditions or ([BASE] if quick else None),
+        "seeds": seeds or (QUICK_SEEDS if quick else SEEDS),
+    }
+
+
+def _print_regrets(found: Tuning) -> None:
+    from workbench.bench.tables import REGRET_LEGEND, regret_rows
+    from workbench.terminal import table
+
+    for (family, measure), part in found.table.group_by(["family", "measure"], maintain_order=True):
+        print(f"{family}: {measure}")
+        print(table(regret_rows(part)), end="\n\n")
+    print(REGRET_LEGEND)
+
+
 def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
     """The methods of specs such as "proxmo peers=other_steps", by spec; None for all."""
     from workbench.estimators import create
@@ -112,6 +172,7 @@ def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
 
 
 def _print_tables(found: Fidelity, by_condition: str | None) -> None:
+    from workbench.amounts import number_of
     from workbench.bench.tables import (
         RANKS,
         SIZES,
@@ -127,7 +188,8 @@ def _print_tables(found: Fidelity, by_condition: str | None) -> None:
     for family in summary["family"].unique(maintain_order=True):
         of_family = found.results.filter(found.results["family"] == family)
         cells = of_family["condition"].n_unique(), of_family["seed"].n_unique()
-        print(f"{family}: mean over {cells[0]} conditions, {cells[1]} seeds each")
+        extent = f"{number_of(cells[0], 'condition')}, {number_of(cells[1], 'seed')}"
+        print(f"{family}: mean over {extent} each")
         for measures in (RANKS, SIZES):
             print(table(family_rows(summary, family, measures)), end="\n\n")
         if by_condition is not None:

@@ -170,10 +170,14 @@ def tune(
     format: Format = None,
     mapping: Map = None,
 ) -> None:
-    """Choose a method's temperature or threshold by the error on rollouts held out.
+    """Choose a method's temperature, or the threshold of its state key, by rollouts held out.
 
     Whole trajectories are held out, in groups of at least three: leaving out single steps lets a
-    trajectory predict itself, and picks a far too cold or far too hot τ.
+    trajectory predict itself, and picks a far too cold or far too hot τ. A method that takes a
+    state key has the threshold of the key by similarity tuned (state_key=similar), beside exact
+    keys, which are kept unless merging near states predicts better by more than one standard error.
+
+    What predicts returns best need not credit steps best: `workbench bench tuning` measures that.
     """
     from workbench.embed import DEFAULT_EMBEDDER
     from workbench.estimators import create
@@ -190,7 +194,7 @@ def tune(
         found = held_out(made, made(space.steps, space), space)
         # A τ divides similarities, so their spread is its unit; a threshold is in cosines already.
         own = getattr(made, "embedder", None)
-        spread = similarity_spread(space.similarity(own)) if found.symbol == "τ" else None
+        spread = similarity_spread(space.similarity(own)) if found.finest is None else None
     result = {"method": method, "now": getattr(made, found.field), **found.to_dict(spread)}
     if output is not None:
         with atomic_file(output) as temporary:
@@ -200,7 +204,9 @@ def tune(
         return
     print(_tuned_text(result))
     if found.recommended is not None:
-        chosen = {**fields, found.field: float(f"{found.recommended:.6g}")}
+        value = found.recommended
+        value = value if isinstance(value, str) else float(f"{value:.6g}")
+        chosen = {**fields, found.field: value}
         how = how_scored(chosen, embedder or DEFAULT_EMBEDDER, state_text(state, last_actions))
         read_as = ["--format", format] if format else []
         read_as += ["--map", str(mapping)] if mapping else []
@@ -209,15 +215,17 @@ def tune(
 
 
 def _tuned_text(result: Mapping[str, Any]) -> str:
+    from workbench.amounts import number_of
     from workbench.terminal import number, table
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]
     lines = [
         f"{result['method']}: {result['field']} ({symbol}) is {number(now)}; recommended: "
-        + (f"{chosen:.4g}" if chosen is not None else "none"),
+        + ("none" if chosen is None else number(chosen)),
         result["reason"],
-        f"Held out whole trajectories: {result['steps']:,} steps of {result['groups']:,} groups; "
-        f"left out {result['groups_of_fewer_than_three_rollouts']:,} groups of fewer than three "
+        f"Held out whole trajectories: {number_of(result['steps'], 'step')} of "
+        f"{number_of(result['groups'], 'group')}; left out "
+        f"{number_of(result['groups_of_fewer_than_three_rollouts'], 'group')} of fewer than three "
         f"rollouts and {result['groups_of_equal_returns']:,} of equal returns.",
     ]
     if result["similarity_spread"]:
@@ -227,8 +235,10 @@ def _tuned_text(result: Mapping[str, Any]) -> str:
             f"{symbol} in that unit, in which embedders can be compared."
         )
     rows = result["curve"]
+    if "exact_error" in rows[0]:
+        lines.append(f"{symbol.capitalize()} 1 stands for exact keys.")
     # Every eighth stop of a fine grid, and the ones that matter.
-    step = max(1, len(rows) // 10)
+    step = len(rows) // 10 if len(rows) > 30 else 1
     shown = [r for k, r in enumerate(rows) if k % step == 0 or r["value"] in {chosen, now}]
     columns = [name for name in rows[0] if name != "plain_error"]
     return "\n".join([*lines, "", table(shown, columns)])

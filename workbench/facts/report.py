@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from workbench.amounts import number_of
 from workbench.facts.trajectories import GROUP_KINDS
 
 if TYPE_CHECKING:
@@ -81,16 +82,11 @@ def sentence(facts: Facts) -> str:
     spread = f"× {sizes[0]}" if len(sizes) == 1 else f"of {min(sizes)} to {max(sizes)}"
     rate, live = facts.success["rate"], facts.group_kinds["live"]
     parts = [
-        f"{_count(facts.rows, 'step')} in {_count(facts.trajectories, 'trajectory')}: "
-        f"{_count(facts.groups, 'group')} {spread} {'rollout' if sizes == [1] else 'rollouts'}",
+        f"{number_of(facts.rows, 'step')} in {number_of(facts.trajectories, 'trajectory')}: "
+        f"{number_of(facts.groups, 'group')} {spread} {'rollout' if sizes == [1] else 'rollouts'}",
         "Success is not known" if rate is None else f"{100 * rate:.1f} % succeed",
         f"{live:,} of the groups {'is' if live == 1 else 'are'} live, {facts.groups - live:,} dead",
     ]
     if facts.excluded:
-        parts.append(f"{_count(sum(facts.excluded.values()), 'trajectory')} not scored")
+        parts.append(f"{number_of(sum(facts.excluded.values()), 'trajectory')} not scored")
     return ". ".join(parts) + "."
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"

@@ -55,6 +55,26 @@ class Key(Parameterised, ABC):
         """What it asks of the space beside other keys: "similarity", or nothing."""
         return ()
 
+    @property
+    def spec(self) -> str:
+        """What this key is parsed from: its name, and its settings where they differ from default.
+
+        Example:
+            >>> parse_state_key("history:length=3").spec
+            'history:length=3'
+        """
+        known = fields(type(self))
+        settings = {n: value for n, value in vars(self).items() if value != known[n].default}
+        if not settings:
+            return self.name
+        pairs = [f"{n}={v if isinstance(v, str) else json.dumps(v)}" for n, v in settings.items()]
+        plain = ",".join(pairs)
+        try:
+            readable = _settings(self.name, plain) == settings
+        except ParameterError:
+            readable = False
+        return f"{self.name}:{plain if readable else json.dumps(settings)}"
+
 
 KeyClass = TypeVar("KeyClass", bound=type[Key])
 Registry = dict[str, type[Key]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.amounts import number_of
 from workbench.errors import Problem
 from workbench.schema import Validated
 
@@ -71,7 +72,7 @@ class ImportReport:
             len(self.files) > 3
         )
         sizes = ", ".join(
-            f"{size} in {count} group{'s' * (count != 1)}" for size, count in self.rollouts.items()
+            f"{size} in {number_of(count, 'group')}" for size, count in self.rollouts.items()
         )
         lines = [
             f"format            {self.format}",

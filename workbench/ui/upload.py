@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from workbench.amounts import number_of
 from workbench.columns import STEP_LOG, known
 from workbench.errors import LogError, WorkbenchError
 from workbench.readers import formats, source_files
@@ -199,7 +200,7 @@ def _names(given: Given) -> tuple[tuple[str, ...], str | None]:
 def _show_problems(refused: Refused) -> None:
     count = len(refused.problems)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.error(f"Not imported: {count} {'problem' if count == 1 else 'problems'}.")
+        st.error(f"Not imported: {number_of(count, 'problem')}.")
         st.button(
             "Discard",
             key=state.DISCARD,

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from workbench.amounts import number_of
 from workbench.artefacts import StoredLog
 from workbench.errors import Problem
 from workbench.facts import GROUP_KINDS, Facts
@@ -103,7 +104,7 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
     """The report as text, with the files' names in place of their paths."""
     files = report["files"]
     sizes = [
-        f"{size} in {count:,} {'group' if count == 1 else 'groups'}"
+        f"{size} in {number_of(count, 'group')}"
         for size, count in list(report["rollouts"].items())[:_MANY_SIZES]
     ]
     lines = [

@@ -1,0 +1,51 @@
+"""A method as a user has it who tunes it first: set by held-out rollouts of the log it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench import held_out as held_out_module
+from workbench import prediction, thresholds
+from workbench.estimators import Estimator
+from workbench.held_out import held_out
+from workbench.space import Space
+from workbench.steps import Steps
+from workbench.store import digest, file_digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """A method whose field `held_out` chooses; where it recommends nothing, the method as it is.
+
+    Args:
+        method: The method before it is tuned.
+    """
+
+    method: Estimator
+
+    def chosen(self, steps: Steps, space: Space) -> tuple[Estimator, str]:
+        """The method as it is recommended for a log, and what its field is set to."""
+        found = held_out(self.method, self.method(steps, space), space)
+        setting = found.recommended
+        if setting is None:
+            setting = getattr(self.method, found.field)
+        return with_setting(self.method, found.field, setting), str(setting)
+
+    @staticmethod
+    def code() -> str:
+        """Digest of the files in which is written how a value is chosen."""
+        files = [module.__file__ for module in (held_out_module, prediction, thresholds)]
+        return digest([file_digest(Path(str(file))) for file in files])
+
+    def needs(self) -> Sequence[str]:
+        """What the method needs, and the similarities that its field is about."""
+        return (*self.method.needs(), "similarity")
+
+
+def with_setting(method: Estimator, field: str, setting: float | str) -> Estimator:
+    """The method with a field set."""
+    changed: dict[str, Any] = {field: setting}
+    return replace(method, **changed)
