@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_exporters import PROVENANCE, logs, made, step_row, token_log
 
-from workbench.errors import ArtefactError, MissingInputError, ParameterError
+from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import Manifest, get, read_manifest, targets
 from workbench.exporters.checks import row_checks
 from workbench.exporters.folder import MANIFEST, _entry
@@ -268,7 +268,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
     folder = tmp_path_factory.mktemp("export")
     try:
         canonical = get("weighted-batch").assemble(*log, PROVENANCE, weight=weight, unit=unit)
-    except MissingInputError:
+    except EmptyBatchError:
         return
     refused: list[str] = []
     for target in set(TOKENS) - {"weighted-batch"}:
@@ -276,7 +276,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
         options |= {"unit": unit} if unit in get(target).units else {}
         try:
             batch = get(target).assemble(*log, PROVENANCE, weight=weight, **options)
-        except (MissingInputError, ParameterError) as error:
+        except (EmptyBatchError, MissingInputError, ParameterError) as error:
             refused.append(str(error))
             continue
         get(target).save(batch, folder / target)
@@ -396,7 +396,7 @@ def test_rows_that_train_nothing_are_left_out_and_counted(tmp_path: Path):
     assert manifest.counts["rows_without_training"] == 1
     assert manifest.counts["rows"] == 1
     nothing = log.with_columns(gradient_mask=False)
-    with pytest.raises(MissingInputError, match="none of its 3 steps is trained"):
+    with pytest.raises(EmptyBatchError, match="none of its 3 steps is trained"):
         write("verl", (nothing, credit), tmp_path / "none")
 
 
@@ -476,7 +476,7 @@ def test_only_the_groups_or_tasks_that_were_asked_for(tmp_path: Path):
     log, credit = several()
     with pytest.raises(ParameterError, match="no column 'task'"):
         write("weighted-batch", (log.drop("task"), credit), tmp_path / "c", tasks=["a"])
-    with pytest.raises(MissingInputError, match=r"left out: 3 \(not asked for\)"):
+    with pytest.raises(EmptyBatchError, match=r"left out: 3 \(not asked for\)"):
         write("weighted-batch", several(), tmp_path / "c", tasks=["b"], groups=["g"])
 
 
@@ -554,7 +554,7 @@ def test_bad_input_is_refused_with_its_row(tmp_path: Path, target: str):
     )
     with pytest.raises(ParameterError, match=r"another length than response_ids.*'t1' step 0"):
         write(target, (long, credit), tmp_path / "out")
-    with pytest.raises(MissingInputError, match="no trajectory is left to export"):
+    with pytest.raises(EmptyBatchError, match="no trajectory is left to export"):
         write(target, (log.with_columns(excluded=pl.lit("no")), credit), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ import pytest
 from logs import log
 from test_exporters import PROVENANCE, STEP, made, step_row, token_log
 
-from workbench.errors import MissingInputError
+from workbench.errors import EmptyBatchError
 from workbench.exporters import Manifest, get, read_batch
 from workbench.exporters.archive import Archive, archive, zipped
 from workbench.exporters.findings import Finding, balance, findings
@@ -219,7 +219,7 @@ def test_what_the_target_refuses_is_refused():
     described = {"g": {"a": [("o", "x", 1.0)], "b": [("o", "x", None)]}}
     logged = log(described).filter(trajectory_id="b")
     credit = logged.select(*STEP, "excluded", advantage=pl.lit(None, dtype=pl.Float64))
-    with pytest.raises(MissingInputError):
+    with pytest.raises(EmptyBatchError):
         archived((logged, credit))
 
 

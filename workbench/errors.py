@@ -49,7 +49,7 @@ class MissingInputError(WorkbenchError):
     """A method or an export needs something that the log does not have."""
 
 
-class EmptyBatchError(MissingInputError):
+class EmptyBatchError(WorkbenchError):
     """A batch that would train nothing: no step is left, or none has an advantage."""
 
 

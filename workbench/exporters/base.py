@@ -93,6 +93,7 @@ class Exporter:
             ParameterError: An option that the target does not have or whose value cannot be, or
                 what `assemble` says.
             MissingInputError: What `assemble` says.
+            EmptyBatchError: What `assemble` says.
         """
         return assemble(log, credit, provenance, self.layout, self.options_of(options))
 
