@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +11,24 @@ from typing import Any
 import polars as pl
 
 from workbench.artefacts import Report
+from workbench.bench.arguments import reference_among, require_positive
 from workbench.bench.bounds import check_bounds
-from workbench.bench.cells import MEASURES_VERSION, ORACLES, Cell
+from workbench.bench.cells import MEASURES_VERSION, ORACLES, SCHEMA, Cell
 from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
+from workbench.bench.files import (
+    MANIFEST_FILE,
+    RESULTS_FILE,
+    SHARDS,
+    SUMMARY_FILE,
+    write_manifest,
+    write_table,
+)
 from workbench.bench.shards import measure
 from workbench.bench.summary import summarise
 from workbench.embed import resolve
-from workbench.errors import MissingInputError, ParameterError, UnknownNameError
+from workbench.errors import MissingInputError
 from workbench.estimators import Estimator, create, methods
-from workbench.store import atomic_file, package_version
-
-RESULTS_FILE, SUMMARY_FILE, MANIFEST_FILE = "results.parquet", "summary.parquet", "manifest.json"
-SHARDS = "shards"
-REFERENCE = "grpo"
+from workbench.store import package_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,24 +109,26 @@ def fidelity(
         ArtefactError: A file of the directory is damaged.
         BoundError: An oracle or a control does not score as it must.
     """
-    for what, number in (("seeds", seeds), ("workers", workers)):
-        if number is not None and number < 1:
-            raise ParameterError(f"{what} must be at least 1, got {number}")
+    require_positive(seeds=seeds, workers=workers)
     chosen: dict[str, Estimator | None] = {
         **({name: create(name) for name in methods()} if estimators is None else estimators),
         **dict.fromkeys(ORACLES),
     }
-    compared = reference or (REFERENCE if REFERENCE in chosen else next(iter(chosen)))
-    if compared not in chosen:
-        raise UnknownNameError("reference", compared, chosen)
+    compared = reference_among(chosen, reference)
     cells = [
         Cell(condition=condition, seed=seed, methods=chosen, embedder=embedder)
         for condition in conditions(families, names)
         for seed in range(seeds)
     ]
     folder = Path(directory)
-    results = measure(cells, folder / SHARDS, workers=workers or os.cpu_count() or 1, report=report)
-    _write(results, folder / RESULTS_FILE)
+    results = measure(
+        cells,
+        folder / SHARDS,
+        schema=SCHEMA,
+        workers=workers or os.cpu_count() or 1,
+        report=report,
+    )
+    write_table(results, folder / RESULTS_FILE)
     lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
     skipped = dict(lacking.select("method", "missing").iter_rows())
     if compared in skipped:
@@ -130,8 +136,8 @@ def fidelity(
     check_bounds(results)
     report("summarise", 0, 0)
     summary = summarise(results.filter(pl.col("missing").is_null()), compared)
-    _write(summary, folder / SUMMARY_FILE)
-    _write_manifest(folder / MANIFEST_FILE, chosen, cells, compared)
+    write_table(summary, folder / SUMMARY_FILE)
+    write_manifest(_content(chosen, cells, compared), folder / MANIFEST_FILE)
     return Fidelity(
         results=results,
         summary=summary,
@@ -140,16 +146,11 @@ def fidelity(
     )
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    with atomic_file(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")
-
-
-def _write_manifest(
-    path: Path, chosen: Mapping[str, Estimator | None], cells: Sequence[Cell], reference: str
-) -> None:
+def _content(
+    chosen: Mapping[str, Estimator | None], cells: Sequence[Cell], reference: str
+) -> dict[str, Any]:
     """What the tables are of: versions, methods with their fields, conditions with their dials."""
-    content: dict[str, Any] = {
+    return {
         "versions": {
             "workbench": package_version(),
             "worlds": WORLDS_VERSION,
@@ -167,6 +168,3 @@ def _write_manifest(
         "embedder": resolve(cells[0].embedder).key,
         "reference": reference,
     }
-    with atomic_file(path) as temporary:
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
