@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from workbench.bench import conditions
+from workbench import cli
+from workbench.bench import Training, conditions, training
 from workbench.bench.episodes import play, step_log
 from workbench.bench.policies import Adam, LinearPolicy
 from workbench.bench.prompts import Decision, decisions_of, prompt
-from workbench.bench.runs import exported, learn
+from workbench.bench.runs import LAST, RECIPES, Course, Run, exported, learn, start
+from workbench.bench.tables import difference, training_rows
+from workbench.bench.training import CONTROL, learning_curves, summaries
+from workbench.cli import bench as cli_module
+from workbench.errors import ArtefactError, ParameterError, UnknownNameError
 from workbench.estimators import create
+from workbench.estimators.grpo import GRPO
+from workbench.plots.training import learning_curves as drawn_curves
 from workbench.simulate import Task, drawn_tasks, policy_values
+from workbench.space import Space
+from workbench.steps import Steps
 
 WORLD = conditions(["household"], ["base"])[0].world
 HORIZON = WORLD.horizon
 
 DECISIONS = [
-    Decision("put a mug on the desk", "You see a mug 1.", (), ("take mug 1", "look", "go to desk 1")),
+    Decision(
+        "put a mug on the desk", "You see a mug 1.", (), ("take mug 1", "look", "go to desk 1")
+    ),
     Decision("put a mug on the desk", "You hold it.", ("take mug 1",), ("look", "go to desk 1")),
     Decision("find two eggs", "Nothing.", ("look", "look"), ("open fridge 1",)),
 ]
@@ -78,7 +93,9 @@ def test_a_step_makes_what_has_credit_likelier_and_what_has_debit_less_likely(si
 def test_adam_by_hand() -> None:
     # First step: m̂ = g, v̂ = g², so rate · sign(g), whatever the size of g.
     adam = Adam(0.5)
-    assert adam.step(np.array([4.0, -0.01, 0.0])).tolist() == pytest.approx([0.5, -0.5, 0.0], rel=1e-5)
+    assert adam.step(np.array([4.0, -0.01, 0.0])).tolist() == pytest.approx(
+        [0.5, -0.5, 0.0], rel=1e-5
+    )
     # Second: m = .9·.4 + .1·(-4) = -.04, over 1 - .81; v = .016·1.999…: v̂ = 16.
     assert adam.step(np.array([-4.0, 0.0, 0.0]))[0] == pytest.approx(0.5 * (-0.04 / 0.19) / 4.0)
 
@@ -117,3 +134,334 @@ def test_episodes_succeed_as_often_as_exact_values_say(own: bool, tasks: list[Ta
         exact = policy_values(task.model, policy, horizon=horizon, gamma=1.0)[0, task.start]
         share = np.mean([each.success for each in played if each.task == number])
         assert share == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / episodes) + 1e-3)
+
+
+@pytest.fixture(scope="module")
+def log(tasks: list[Task]) -> pl.DataFrame:
+    """Two groups of four episodes by the tasks' own policies; some succeed."""
+    played = play(tasks[:2], None, episodes=4, horizon=HORIZON, seed=[3])
+    return step_log(played, run="r", version=7)
+
+
+def test_a_log_of_episodes_says_how_they_went(log: pl.DataFrame) -> None:
+    assert log["group_id"].unique().sort().to_list() == [
+        "r/policy-007/task-000",
+        "r/policy-007/task-001",
+    ]
+    ends = log.filter("done")
+    assert ends.height == log["trajectory_id"].n_unique() == 8
+    assert 0 < ends["success"].sum() < 8
+    # An episode is over when it is solved or when its steps are used up.
+    assert (ends["success"] != ends["truncated"]).all()
+    assert (ends.filter("truncated")["step_index"] == HORIZON - 1).all()
+    assert ends.select(pl.col("reward").cast(pl.Boolean) == pl.col("success")).to_series().all()
+    assert log.filter(~pl.col("done"))["reward"].sum() == 0.0
+
+
+def test_the_policy_learns_from_the_export_what_it_would_from_the_log(
+    log: pl.DataFrame, tmp_path: Path
+) -> None:
+    space, rows = exported(log, "grpo", create("grpo"), tmp_path, embedder="tfidf")
+    through_files, directly = random_policy(2), random_policy(2)
+    for policy in (through_files, directly):
+        policy.restart(0.1)
+    learn(through_files, rows)
+    credit = create("grpo")(space.steps, space).table().sort("trajectory_id", "step_index")
+    decisions, chosen = [], []
+    for (_,), steps in log.sort("trajectory_id", "step_index").group_by(
+        "trajectory_id", maintain_order=True
+    ):
+        # The last prompt of an episode has all that was read before.
+        messages = json.loads(steps["messages"][-1])
+        found = decisions_of([*messages, {"role": "assistant", "content": steps["action"][-1]}])
+        assert [each.observation for each in found[0]] == steps["observation"].to_list()
+        decisions += found[0]
+        chosen += found[1]
+    advantage = credit["advantage"].to_numpy().astype(np.float32).astype(np.float64)
+    directly.learn(decisions, np.array(chosen), advantage / len(advantage))
+    np.testing.assert_allclose(through_files.weights, directly.weights, atol=1e-12)
+    assert not np.array_equal(directly.weights, random_policy(2).weights)
+
+
+def test_what_the_export_masks_moves_nothing(log: pl.DataFrame, tmp_path: Path) -> None:
+    first = pl.col("step_index") == 0
+    whole, masked, untold = (
+        exported(frame, "grpo", create("grpo"), tmp_path / name, embedder="tfidf")[1]
+        for name, frame in {
+            "whole": log,
+            "masked": log.with_columns(gradient_mask=~first),
+            "none": log.with_columns(gradient_mask=pl.lit(value=False)),
+        }.items()
+        if not (tmp_path / name).mkdir()  # type: ignore[func-returns-value]
+    )
+    moved = []
+    for rows in (whole, masked):
+        policy = random_policy(3)
+        policy.restart(0.1)
+        learn(policy, rows)
+        moved.append(policy.weights)
+    assert not np.array_equal(*moved)
+    # Only the first decisions of an episode are made without an earlier action: the last quarter
+    # of the rows of W is of those, and what is read of the room alone is of the first step.
+    policy = random_policy(3)
+    before = policy.weights.copy()
+    policy.restart(0.1)
+    learn(policy, untold)
+    assert np.array_equal(policy.weights, before)
+
+
+def test_credit_of_zero_moves_nothing_even_with_momentum() -> None:
+    policy = random_policy(4)
+    policy.restart(0.1)
+    policy.learn(DECISIONS, np.zeros(3, dtype=np.int64), np.ones(3))
+    before = policy.weights.copy()
+    policy.learn(DECISIONS, np.zeros(3, dtype=np.int64), np.zeros(3))
+    assert np.array_equal(policy.weights, before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negated(GRPO):
+    """GRPO with the sign turned: what it rewards is wrong."""
+
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, object]:
+        return {
+            name: replace(term, factor=-term.factor)
+            for name, term in super().terms(steps, space).items()
+        }
+
+
+def test_turned_credit_trains_worse_than_no_training() -> None:
+    condition = conditions(["household"], ["paraphrase=0"])[0]
+    able = replace(condition.world, skill=0.9, skill_spread=0.0)  # type: ignore[type-var]
+    recipe = replace(RECIPES["linear"], pool=40, held_out=30, iterations=12, evaluate_every=4)
+    run = Run(
+        condition=replace(condition, world=able),
+        seed=0,
+        methods={"grpo": create("grpo"), "negated": Negated()},  # type: ignore[dict-item]
+        embedder="tfidf",
+        recipe=recipe,
+    )
+    right, wrong = run.rows().iter_rows(named=True)
+    assert right["start"] == wrong["start"]
+    assert wrong["final"] < right["start"] < right["final"]
+    assert wrong["area"] < right["area"] - 0.05
+
+
+def test_area_and_end_of_a_curve_by_hand() -> None:
+    course = Course(samples=[0, 10, 20, 30], success=[0.0, 0.2, 0.4, 0.9], steps=4, groups=2)
+    row = course.row()
+    # Trapezoids of width 10: 1 + 3 + 6.5, over 30; and (.2 + .4 + .9) / 3.
+    assert row["area"] == pytest.approx(10.5 / 30)
+    assert LAST == 3
+    assert row["final"] == pytest.approx(0.5)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a second: they learn next to nothing."""
+    recipe = RECIPES["linear"]
+    tiny = replace(recipe, pool=6, held_out=4, batch=2, imitation_steps=5, evaluate_every=1)
+    monkeypatch.setitem(RECIPES, "linear", replace(tiny, iterations=3))
+
+
+def trained(directory: Path, **options: object) -> Training:
+    chosen = {
+        "estimators": {name: create(name) for name in ("grpo", "gigpo")},
+        "names": ["base", "paraphrase=1"],
+        "seeds": 2,
+        "workers": 1,
+    }
+    return training(directory, **{**chosen, **options})  # type: ignore[arg-type]
+
+
+TABLES = ("results.parquet", "summary.parquet", "curves.parquet")
+
+
+@pytest.mark.usefixtures("small")
+def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = trained(tmp_path / "undisturbed")
+    original, done = Run.rows, []
+
+    def killed(run: Run) -> pl.DataFrame:
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(run)
+        return original(run)
+
+    monkeypatch.setattr(Run, "rows", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed")
+    assert len(list((tmp_path / "killed" / "shards").iterdir())) == 5
+    assert not (tmp_path / "killed" / "results.parquet").exists()
+    # Seeds come one after the other: both conditions have had one of each method but the last.
+    assert {run.seed for run in done} == {0}
+    monkeypatch.setattr(Run, "rows", original)
+    assert trained(tmp_path / "killed").results.equals(undisturbed.results)
+    for name in TABLES:
+        one, two = ((tmp_path / folder / name).read_bytes() for folder in ("undisturbed", "killed"))
+        assert one == two, name
+    # Nothing is trained twice, under whatever name.
+    monkeypatch.setattr(Run, "rows", killed)
+    named = {"again": create("grpo"), "grpo": create("grpo")}
+    found = trained(tmp_path / "killed", estimators=named).results
+    twice = [found.filter(pl.col("method") == name).drop("method") for name in named]
+    assert twice[0].equals(twice[1])
+    # A file that was cut off is named.
+    shard = next((tmp_path / "killed" / "shards").iterdir())
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(ArtefactError, match=f"{shard.name} cannot be read"):
+        trained(tmp_path / "killed")
+
+
+@pytest.mark.usefixtures("small")
+def test_all_methods_of_a_seed_begin_alike_and_have_equal_budgets(tmp_path: Path) -> None:
+    found = trained(tmp_path)
+    assert found.references == ["grpo", CONTROL]
+    assert found.results["method"].unique(maintain_order=True).to_list() == [
+        "grpo",
+        "gigpo",
+        CONTROL,
+    ]
+    # Two tasks, eight episodes each.
+    assert found.results["samples"].to_list() == [[0, 16, 32, 48]] * 12
+    alike = found.results.group_by("condition", "seed").agg(pl.col("start").n_unique())
+    assert alike["start"].to_list() == [1] * 4
+    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["recipe"]["rate"] == RECIPES["linear"].rate
+    assert manifest["seeds"] == 2
+    shares = found.results.group_by("condition").agg(pl.col("singletons").mean())
+    singletons = dict(shares.iter_rows())
+    assert singletons["paraphrase=1"] > 0.9 > 0.6 > singletons["base"]
+
+
+def test_a_start_is_the_same_whatever_was_trained_from_it() -> None:
+    recipe = replace(RECIPES["linear"], pool=3, held_out=1, imitation_steps=2, imitation_batch=10)
+    first = start(WORLD, recipe, 0)
+    start.cache_clear()
+    again = start(WORLD, recipe, 0)
+    assert np.array_equal(first.policy.weights, again.policy.weights)  # type: ignore[attr-defined]
+    other = start(WORLD, recipe, 1).policy.weights  # type: ignore[attr-defined]
+    assert not np.array_equal(first.policy.weights, other)  # type: ignore[attr-defined]
+
+
+def results(**finals: list[float]) -> pl.DataFrame:
+    """Results of some methods in one condition: a value a seed, reached in a straight line."""
+    rows = [
+        {
+            "family": "f",
+            "condition": "c",
+            "seed": seed,
+            "method": method,
+            "samples": [0, 10],
+            "success": [0.1, final],
+            "start": 0.1,
+            "area": (0.1 + final) / 2,
+            "final": final,
+        }
+        for method, values in finals.items()
+        for seed, final in enumerate(values)
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_tables_compare_with_the_reference_and_with_the_control() -> None:
+    # b is .2 above a in every seed; the control is .1 above a, so b is .1 above it.
+    found = results(a=[0.2, 0.4, 0.6], b=[0.4, 0.6, 0.8], control=[0.3, 0.5, 0.7])
+    rows = training_rows(summaries(found, ["a", "control"]), "f", "c", ["a", "control"])
+    assert [row["method"] for row in rows] == ["b", "control", "a"]
+    assert rows[0]["final"].startswith(".600 [")
+    assert rows[0]["final"].endswith("▲")
+    assert rows[0]["final − control"] == "+.100 [+.100, +.100] ▲"
+    assert rows[0]["area − control"] == "+.050 [+.050, +.050] ▲"
+    assert rows[1]["final − control"] == "–"
+    assert rows[2]["final − control"] == "-.100 [-.100, -.100] ▼"
+    assert rows[2]["final"] == ".400 [.200, .600]"
+
+
+def test_differences_that_touch_zero_are_unresolved() -> None:
+    row = {"difference": 0.02, "difference_low": -0.01, "difference_high": 0.05}
+    assert difference({**row, "verdict": "unresolved"}) == "+.020 [-.010, +.050] ~"
+
+
+def test_curves_have_a_point_an_evaluation() -> None:
+    curves = learning_curves(results(a=[0.2, 0.4], b=[0.4, 0.6]), "a")
+    of_b = curves.filter(pl.col("method") == "b")
+    assert of_b["samples"].to_list() == [0, 10]
+    assert of_b["value"].to_list() == pytest.approx([0.1, 0.5])
+    figure = drawn_curves(curves)
+    lines = {trace.name: list(trace.y) for trace in figure.data if trace.name}
+    assert lines == {"a": pytest.approx([0.1, 0.3]), "b": pytest.approx([0.1, 0.5])}
+
+
+def test_arguments_that_cannot_be_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="unknown policy 'mlp'"):
+        training(tmp_path, policy="mlp")
+    with pytest.raises(ParameterError, match="iterations must be at least 1, got 0"):
+        training(tmp_path, iterations=0)
+    with pytest.raises(UnknownNameError, match="unknown reference 'rloo'"):
+        training(tmp_path, reference="rloo")
+    with pytest.raises(ParameterError, match="no conditions are given"):
+        training(tmp_path, names=[])
+    with pytest.raises(ParameterError, match="no methods are given"):
+        training(tmp_path, estimators={})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("small")
+def test_the_command_prints_tables_and_writes_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bench", "training", "-m", "grpo norm=mean", "--quick", "--workers", "1"]
+    arguments += ["--seeds", "1", "-o", str(tmp_path)]
+    monkeypatch.setattr(cli_module, "QUICK_ITERATIONS", 2)
+    monkeypatch.setattr(sys, "argv", ["workbench", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    printed = capsys.readouterr().out
+    assert "household: base" in printed
+    assert "mean over conditions" not in printed
+    assert "final − return-to-go" in printed
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "shards",
+        "results.parquet",
+        "summary.parquet",
+        "curves.parquet",
+        "manifest.json",
+        "plotly.min.js",
+        "household-curves.html",
+    }
+    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["command"].startswith("workbench bench training -m 'grpo norm=mean' --quick")
+
+
+def test_a_transformer_learns_what_has_credit() -> None:
+    from workbench.bench.transformer import TransformerPolicy
+
+    policy = TransformerPolicy(0)
+    sums = np.add.reduceat(policy.probabilities(DECISIONS), [0, 3, 5])
+    assert sums.tolist() == pytest.approx([1.0, 1.0, 1.0])
+    assert np.array_equal(
+        policy.probabilities(DECISIONS), TransformerPolicy(0).probabilities(DECISIONS)
+    )
+    # What a decision is batched with does not matter.
+    alone = np.concatenate([policy.probabilities([each]) for each in DECISIONS])
+    np.testing.assert_allclose(policy.probabilities(DECISIONS), alone, atol=1e-6)
+    policy.restart(0.01)
+    before = policy.probabilities(DECISIONS)
+    policy.learn(DECISIONS, np.array([2, 0, 0]), np.array([1.0, -1.0, 0.0]))
+    after = policy.probabilities(DECISIONS)
+    assert after[2] > before[2]
+    assert after[3] < before[3]
+    policy.learn(DECISIONS, np.array([2, 0, 0]), np.zeros(3))
+    assert np.array_equal(policy.probabilities(DECISIONS), after)
+
+
+def test_help_and_the_linear_policy_load_no_torch() -> None:
+    script = "import sys, workbench.bench\nprint('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -3,5 +3,15 @@
 from workbench.bench.bounds import BoundError
 from workbench.bench.conditions import WORLDS_VERSION, Condition, conditions
 from workbench.bench.fidelity import Fidelity, fidelity
+from workbench.bench.training import Training, training
 
-__all__ = ["WORLDS_VERSION", "BoundError", "Condition", "Fidelity", "conditions", "fidelity"]
+__all__ = [
+    "WORLDS_VERSION",
+    "BoundError",
+    "Condition",
+    "Fidelity",
+    "Training",
+    "conditions",
+    "fidelity",
+    "training",
+]

@@ -172,5 +172,7 @@ def _drawn(probability: Real, decisions: Sequence[Decision], uniform: Real) -> I
     start = np.cumsum(size) - size
     running = np.cumsum(probability)
     before = running[start] - probability[start]
-    place = np.searchsorted(running, before + uniform * (running[start + size - 1] - before), "right")
+    place = np.searchsorted(
+        running, before + uniform * (running[start + size - 1] - before), "right"
+    )
     return np.clip(place - start, 0, size - 1)

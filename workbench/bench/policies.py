@@ -41,7 +41,7 @@ class Policy(Protocol):
 class LinearPolicy:
     """A linear score of hashed pairs of words, one word of what is read and one of the option.
 
-        score(i, a) = Σ_{u in i} Σ_{w in a} W[u, w],   π(a | i) = exp score(i, a) / Σ_b exp score(i, b)
+        π(a | i) = exp s(i, a) / Σ_b exp s(i, b),   s(i, a) = Σ_{u in i} Σ_{w in a} W[u, w]
 
     A word of the task, of the observation, of the last action and of all earlier ones are four
     different u. Besides its words an option has one that says how many of them the task has, as
@@ -88,7 +88,7 @@ class LinearPolicy:
 
 
 class Adam:
-    """Steps up a gradient whose size does not depend on the gradient's, as long as that is not 1e-8.
+    """Steps up a gradient, of a size that does not depend on the gradient's (where that is > 1e-8).
 
         m ← .9 m + .1 g,   v ← .999 v + .001 g²,   step = rate · m̂ / (√v̂ + 1e-8)
 
@@ -180,8 +180,12 @@ def _words(text: str) -> tuple[int, ...]:
 @lru_cache(maxsize=100_000)
 def _option(task: str, text: str) -> tuple[int, ...]:
     """Buckets of the words of an option, and of how many of them the task has."""
-    words = _vocabulary(text)
-    return _buckets({*words, f"{text.split()[0]}+{len(words & _vocabulary(task))}"})
+    return _buckets({*_vocabulary(text), shared_words(task, text)})
+
+
+def shared_words(task: str, option: str) -> str:
+    """How many words of an option the task has, as a word with the verb: "take+2"."""
+    return f"{option.split(maxsplit=1)[0]}+{len(_vocabulary(option) & _vocabulary(task))}"
 
 
 def _vocabulary(text: str) -> set[str]:

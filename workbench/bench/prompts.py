@@ -1,9 +1,9 @@
 """What a text policy reads and answers: decisions, and the conversations that hold them.
 
-    system     the task
-    user       an observation, and the admissible actions
-    assistant  one of them
-    user       …
+system     the task
+user       an observation, and the admissible actions
+assistant  one of them
+user       …
 """
 
 from __future__ import annotations

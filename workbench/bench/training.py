@@ -25,7 +25,7 @@ from workbench.bench.runs import LAST, RECIPES, SCHEMA, TRAINING_VERSION, Run
 from workbench.bench.shards import measure
 from workbench.bench.summary import mean_of, summarise
 from workbench.embed import resolve
-from workbench.errors import MissingInputError, UnknownNameError
+from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators import Estimator, create
 from workbench.store import package_version
 
@@ -38,8 +38,11 @@ METHODS: Mapping[str, Sequence[str]] = {
     "transformer": ("grpo", "proxmo", "soft-crbc", CONTROL),
 }
 SEEDS: Mapping[str, int] = {"linear": 10, "transformer": 3}
+CONDITIONS: Mapping[str, Sequence[str]] = {
+    "linear": (BASE, "paraphrase=0", "paraphrase=1"),
+    "transformer": (BASE,),
+}
 FAMILIES = ("household",)
-CONDITIONS = ("paraphrase=0", BASE, "paraphrase=1")
 MEASURES = ("start", "area", "final")
 
 
@@ -67,8 +70,8 @@ def training(
     *,
     policy: str = "linear",
     estimators: Mapping[str, Estimator] | None = None,
-    families: Sequence[str] = FAMILIES,
-    names: Sequence[str] = CONDITIONS,
+    families: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     seeds: int | None = None,
     iterations: int | None = None,
     embedder: str = "tfidf",
@@ -95,8 +98,8 @@ def training(
         policy: A key of `runs.RECIPES`.
         estimators: Name in the tables -> method; by default those of `METHODS`. The control
             return-to-go is added where it is not among them.
-        families: Worlds.
-        names: Conditions, such as "base".
+        families: Worlds; the household by default.
+        names: Conditions, such as "base"; by default those of `CONDITIONS`.
         seeds: How many, from 0 on; by default as in `SEEDS`.
         iterations: Batches of each run; by default those of the recipe.
         embedder: Representation for methods that need similarities.
@@ -118,18 +121,24 @@ def training(
     recipe = RECIPES[policy]
     if iterations is not None:
         recipe = replace(recipe, iterations=iterations)
-    chosen = dict(estimators or {name: create(name) for name in METHODS[policy]})
+    if estimators is None:
+        estimators = {name: create(name) for name in METHODS[policy]}
+    if not estimators:
+        raise ParameterError("no methods are given")
+    chosen = dict(estimators)
     references = [reference_among(chosen, reference)]
     if CONTROL not in chosen:
         chosen[CONTROL] = create(CONTROL)
     if CONTROL not in references:
         references.append(CONTROL)
     runs = [
-        Run(
-            condition=condition, seed=seed, methods={name: made}, embedder=embedder, recipe=recipe
-        )
-        for condition in conditions(families, names)
+        Run(condition=condition, seed=seed, methods={name: made}, embedder=embedder, recipe=recipe)
+        # Seeds in turn: a run that is cut short has some seeds of every condition.
         for seed in range(seeds or SEEDS[policy])
+        for condition in conditions(
+            FAMILIES if families is None else families,
+            CONDITIONS[policy] if names is None else names,
+        )
         for name, made in chosen.items()
     ]
     folder = Path(directory)
