@@ -95,7 +95,9 @@ def play(
         else:
             probability = policy.probabilities(decisions)
         chosen = _drawn(probability, decisions, choice[alive])
-        for number, decision, option in zip(alive, decisions, chosen.tolist(), strict=True):
+        for number, decision, option in zip(
+            alive.tolist(), decisions, chosen.tolist(), strict=True
+        ):
             each = found[number]
             each.decisions.append(decision)
             each.chosen.append(option)
@@ -175,4 +177,4 @@ def _drawn(probability: Real, decisions: Sequence[Decision], uniform: Real) -> I
     place = np.searchsorted(
         running, before + uniform * (running[start + size - 1] - before), "right"
     )
-    return np.clip(place - start, 0, size - 1)
+    return np.asarray(np.clip(place - start, 0, size - 1), dtype=np.int64)

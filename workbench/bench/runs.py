@@ -25,7 +25,7 @@ from workbench.exporters import get, read_batch
 from workbench.exporters.lists import flat
 from workbench.pipeline import open_log
 from workbench.returns import segment_constant
-from workbench.simulate import Task, World, drawn_tasks
+from workbench.simulate import Task, drawn_tasks
 from workbench.space import Space
 from workbench.store import digest, file_digest, package_version
 
@@ -179,7 +179,7 @@ class Run:
         return pl.DataFrame(rows, schema=SCHEMA)
 
     def _trained(self, name: str, method: Estimator) -> dict[str, Any]:
-        scene = start(self.condition.world, self.recipe, self.seed)
+        scene = start(self.condition, self.recipe, self.seed)
         policy = deepcopy(scene.policy)
         policy.restart(self.recipe.rate)
         course = Course()
@@ -275,11 +275,11 @@ class Scene:
 
 
 @lru_cache(maxsize=1)
-def start(world: World, recipe: Recipe, seed: int) -> Scene:
+def start(condition: Condition, recipe: Recipe, seed: int) -> Scene:
     """The tasks of a seed, and the policy after imitating one episode of each training task."""
-    tasks = list(drawn_tasks(world, recipe.pool + recipe.held_out, seed))
+    tasks = list(drawn_tasks(condition.world, recipe.pool + recipe.held_out, seed))
     pool = tasks[: recipe.pool]
-    shown = play(pool, None, episodes=1, horizon=world.horizon, seed=[seed, 0])
+    shown = play(pool, None, episodes=1, horizon=condition.world.horizon, seed=[seed, 0])
     decisions = [decision for episode in shown for decision in episode.decisions]
     chosen = np.array([option for episode in shown for option in episode.chosen])
     policy = new_policy(recipe.policy, seed)

@@ -6,7 +6,6 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +66,7 @@ class TransformerPolicy:
             here = slice(first, first + len(scores))
             answer = torch.from_numpy(chosen[here])[:, None]
             taken = scores.log_softmax(dim=1).gather(1, answer)[:, 0]
-            (torch.from_numpy(weight[here]).float() * taken).sum().backward()
+            (torch.from_numpy(weight[here]).float() * taken).sum().backward()  # type: ignore[no-untyped-call]
             first = here.stop
         self._optimiser.step()
 
@@ -144,5 +143,6 @@ def _tokens(text: str, kind: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
 
 
-def _padded(rows: list[Tensor]) -> Any:
-    return pad_sequence(rows, batch_first=True)
+def _padded(rows: list[Tensor]) -> Tensor:
+    padded: Tensor = pad_sequence(rows, batch_first=True)
+    return padded
