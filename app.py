@@ -10,7 +10,7 @@ import streamlit as st
 
 from workbench.pipeline import user_folder
 from workbench.ui import frame
-from workbench.ui.pages import export, log, methods, rollout, temperature
+from workbench.ui.pages import audit, export, log, methods, rollout, temperature
 
 BUNDLED = Path(__file__).parent / "data" / "household.parquet"
 
@@ -36,6 +36,7 @@ def main() -> None:
         page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
         page(temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"),
         page(methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"),
+        page(audit.page, title="Audit", icon=":material/fact_check:", url_path="audit"),
         page(export.page, title="Export", icon=":material/output:", url_path="export"),
     ]
     frame.set_pages(pages, allow_paths=given.allow_path_input)

@@ -170,14 +170,14 @@ def test_what_a_state_key_needs_is_needed_by_every_method_that_takes_it(name: st
 
 
 def test_ecpo_by_hand():
-    # κ = 1, mean 2/3. u: 1, 1: (2 + 2/3)/3 = 8/9; v: 0: (0 + 2/3)/2 = 1/3.
+    # κ = 2, mean 2/3. u: 1, 1: (2 + 4/3)/4 = 5/6; v: 0: (0 + 4/3)/3 = 4/9.
     of = one_step(("s", "u", 1.0), ("s", "u", 1.0), ("s", "v", 0.0))
-    # Over steps: mean 19/27, deviations 5, 5, -10 in 27ths, sum of squares 150: std sqrt(75)/27.
+    # Over steps: mean 19/27, deviations 7, 7, -14 in 54ths, sum of squares 294: std sqrt(147)/54.
     # B = 2/9 and W = 0, so the gate is tanh(3/4).
-    z = np.array([5, 5, -10]) / math.sqrt(75)
+    z = np.array([7, 7, -14]) / math.sqrt(147)
     gate = math.tanh(3 / 4)
     assert term(of, "ecpo", "step", eps=0.0) == pytest.approx(gate * z)
-    assert credit(of, "ecpo").terms["step"].score == pytest.approx([8 / 9, 8 / 9, 1 / 3])
+    assert credit(of, "ecpo").terms["step"].score == pytest.approx([5 / 6, 5 / 6, 4 / 9])
     # Without a prior the means themselves.
     assert credit(of, "ecpo", kappa=0.0).terms["step"].score == pytest.approx([1.0, 1.0, 0.0])
     # Over the two actions: ±1/sqrt(2), whatever κ.

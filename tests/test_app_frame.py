@@ -7,7 +7,7 @@ from conftest import OpenApp
 
 from workbench import model_files
 
-PAGES = ["log", "rollout", "temperature", "methods", "export"]
+PAGES = ["log", "rollout", "temperature", "methods", "audit", "export"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -49,7 +49,7 @@ def test_a_log_that_is_refused_stops_with_its_problems(app: OpenApp, tmp_path):
     assert not test.exception
 
 
-@pytest.mark.parametrize("page", ["rollout", "temperature", "methods", "export"])
+@pytest.mark.parametrize("page", PAGES[1:])
 def test_without_embeddings_a_page_says_what_is_missing_and_offers_tfidf(
     app: OpenApp, page: str, monkeypatch: pytest.MonkeyPatch
 ):

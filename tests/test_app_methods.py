@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_compare(app: OpenApp):
     largest = found.disagreements.filter(left="grpo", right="gigpo")
     rows = table(test, DIFFERENCE)
     assert [row["trajectory"] for row in rows] == largest["trajectory_id"].to_list()
-    assert [row["step"] for row in rows] == largest["step_index"].to_list()
+    assert [row["step"] - 1 for row in rows] == largest["step_index"].to_list()
     assert [row["gigpo"] for row in rows] == pytest.approx(largest["right_advantage"].to_list())
 
 
@@ -172,7 +172,7 @@ def test_a_row_opens_its_step_in_the_rollout(app: OpenApp):
     element = next(t for t in test.dataframe if DIFFERENCE in t.value.columns)
     select(test, element.proto.id, {"rows": [1], "columns": [], "cells": []})
     test.run()
-    assert test.session_state[state.VIEW].step == (row["trajectory"], row["step"])
+    assert test.session_state[state.VIEW].step == (row["trajectory"], row["step"] - 1)
     assert test.title[0].value == "Rollout"
 
 

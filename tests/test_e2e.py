@@ -150,6 +150,11 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
         go(page, "Methods")
         says(page, "Where do they disagree most?")
 
+        # Audit.
+        go(page, "Audit")
+        says(page, "What is wrong?")
+        says(page, "How do the credits compare?")
+
         # Export.
         go(page, "Export")
         with page.expect_download() as download:
@@ -223,7 +228,7 @@ def test_the_command_of_a_view_gives_its_numbers(
     assert json.loads(capsys.readouterr().out)["step_index"] == 12
 
 
-@pytest.mark.parametrize("name", ["log", "rollout", "temperature", "methods", "export"])
+@pytest.mark.parametrize("name", ["log", "rollout", "temperature", "methods", "audit", "export"])
 def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name: str):
     with opened(chrome, address) as page:
         page.get_by_role("combobox", name="Log").first.click()

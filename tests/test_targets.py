@@ -452,3 +452,46 @@ def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_p
     ]
     manifest = write("verl", made(rows), tmp_path / "out")
     assert manifest.dropped["no_token_ids"]["trajectories"] == 1
+
+
+# What rLLM's `from_dict` of Episode, Trajectory and Step looks up without a default.
+RLLM_EPISODE = {"id", "task", "is_correct", "trajectories"}
+RLLM_TRAJECTORY = {"name", "task", "reward"}
+RLLM_STEP = {
+    *("prompt_ids", "response_ids", "logprobs", "chat_completions", "observation", "thought"),
+    *("action", "model_response", "reward", "done", "mc_return"),
+}
+
+
+def test_rllm_finds_all_that_it_looks_up(tmp_path: Path):
+    log, credit = token_log()
+    write("rllm", (log, credit), tmp_path / "out")
+    episodes = lines(tmp_path / "out" / DATA["rllm"])
+    ids = [episode["id"] for episode in episodes]
+    assert len(set(ids)) == len(ids)
+    for episode in episodes:
+        assert episode.keys() >= RLLM_EPISODE
+        # rLLM refuses a reason that it does not know, null too; without one it takes "unknown".
+        assert "termination_reason" not in episode
+        assert episode["id"].rsplit(":", 1)[0] == episode["task"]
+        (trajectory,) = episode["trajectories"]
+        assert trajectory.keys() >= RLLM_TRAJECTORY
+        steps = trajectory["steps"]
+        assert [step["done"] for step in steps] == [False] * (len(steps) - 1) + [True]
+        for step in steps:
+            assert step.keys() >= RLLM_STEP
+            # Lists of another length are replaced with zeros, and a number is refused.
+            assert len(step["advantage"]) == len(step["response_ids"])
+            # No probabilities is an empty list there: its length is asked for.
+            assert len(step["logprobs"]) in (0, len(step["response_ids"]))
+
+
+def test_without_logged_probabilities_rllm_gets_empty_lists(tmp_path: Path):
+    log, credit = token_log()
+    log = log.drop("response_logprobs", strict=False)
+    write("rllm", (log, credit), tmp_path / "out")
+    for episode in lines(tmp_path / "out" / DATA["rllm"]):
+        assert all(step["logprobs"] == [] for step in episode["trajectories"][0]["steps"])
+    manifest = read_manifest(tmp_path / "out")
+    again = get("rllm").read(tmp_path / "out", manifest)
+    assert again["old_logprobs"].null_count() == again.height

@@ -65,7 +65,7 @@ class BackupMethod(ScaledMethod):
 @estimator(
     "crbc",
     summary="w_G · GRPO's term + w_S · (Q − V) / max(std of Q in the state, .1), backed up",
-    source="Ren et al., Cross-Rollout Bellman Closure, 2026",
+    source="arXiv 2609.35082",
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,8 @@ class CRBC(BackupMethod, ActionMethod):
     **Differs from** the paper, whose ends have the values 1 and 0 under Q = λ P V: ours are larger
     by 1/λ before the deviation divides them. No code of it was found.
 
-    Source: Ren, Zhu, Yang et al., Cross-Rollout Bellman Closure, preprint, September 2026.
+    Source: Ren et al., Cross-Rollout Bellman Closure for Long-Horizon Agentic Reinforcement
+    Learning, arXiv 2609.35082, equations 5–14 and appendix C.3.
     """
 
     depth: int | None = parameter(

@@ -131,14 +131,14 @@ class ECPO(StepMethod, ActionMethod):
     **Conventions**: episode statistics over trajectories; ddof 1, eps 1e-6 in both terms; self
     included; the z of actions is over the steps in the state, so that its mean over them is 0.
 
-    **Differs from** the paper in nothing known. κ 1, τ 4 and ω 1 are ours, for the paper's values
-    could not be read; whether its z is over steps or over actions is open, hence `over`.
+    **Differs from** the paper in nothing known. κ 2 is the paper's as readers report it; τ 4 and
+    ω 1 are ours, and whether its z is over steps or over actions is open, hence `over`.
 
     Source: arXiv 2606.05885.
     """
 
     kappa: float = parameter(
-        1.0, "κ, how many visits of the state's mean an action starts with", minimum=0.0
+        2.0, "κ, how many visits of the state's mean an action starts with", minimum=0.0
     )
     visit_scale: float = parameter(
         4.0,

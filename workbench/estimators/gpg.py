@@ -46,10 +46,10 @@ class GPG(GroupMethod):
     in group statistics; no deviation; group of one 0.
 
     **Differs from** verl, where α is B over the number of rewards other than 0, so that failures of
-    another task scale this one, and a group of one has its raw reward (dialect). Two fields are
-    the paper's as reported at second hand: B − M and f.
+    another task scale this one, and a group of one has its raw reward (dialect). The paper's best
+    results have α and f 1 as here; it tried α 1, and f the deviation, too, which `grpo` has.
 
-    Source: Chu et al., arXiv 2504.02546.
+    Source: Chu et al., arXiv 2504.02546; the authors' table of variants in AMAP-ML/GPG README.md.
     """
 
     alive: Literal["unequal_groups", "nonzero_rewards"] = parameter(

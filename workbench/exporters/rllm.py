@@ -32,32 +32,75 @@ _SCHEMA = {
         pl.Struct({"uid": pl.String, "reward": pl.Float32, "steps": pl.List(_STEP)})
     ),
 }
+_KEY = ("group_id", "trajectory_id", "step_index")
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `episodes.jsonl`, one trajectory a line, episode_id "group:number" as rLLM has it."""
-    steps = split(batch.rows).with_columns(
-        pl.struct(
-            "step_index",
-            "prompt_ids",
-            "response_ids",
-            pl.col("loss_mask").alias("response_mask"),
-            pl.col("old_logprobs").alias("logprobs"),
-            pl.col("advantages").alias("advantage"),
-            pl.col("policy_version").alias("weight_version"),
-        ).alias("steps")
+    """Writes `episodes.jsonl`, one trajectory a line, with id "group:number" as rLLM has it.
+
+    A line holds all that rLLM's `Episode.from_dict` asks for, and keys beside it that rLLM leaves
+    alone and the reader of rLLM's logs knows: episode_id, step_index, response_mask.
+    """
+    last = pl.col("step_index") == pl.col("step_index").max().over("trajectory_id")
+    told = batch.steps.select(
+        *_KEY,
+        "observation",
+        "action",
+        pl.col("reward").alias("step_reward"),
+        last.alias("done"),
+        _success(batch.steps).alias("is_correct"),
+    )
+    nothing = pl.lit([], dtype=pl.List(pl.String))
+    steps = (
+        split(batch.rows)
+        .join(told, on=_KEY, how="left", maintain_order="left")
+        .with_columns(
+            pl.struct(
+                "step_index",
+                "prompt_ids",
+                "response_ids",
+                pl.col("loss_mask").alias("response_mask"),
+                pl.col("old_logprobs").fill_null(pl.lit([], dtype=REALS)).alias("logprobs"),
+                pl.col("advantages").alias("advantage"),
+                pl.col("policy_version").alias("weight_version"),
+                nothing.alias("chat_completions"),
+                "observation",
+                pl.lit("").alias("thought"),
+                "action",
+                pl.col("action").alias("model_response"),
+                pl.col("step_reward").alias("reward"),
+                "done",
+                pl.lit(0.0).alias("mc_return"),
+            ).alias("steps")
+        )
     )
     one = steps.group_by("group_id", "trajectory_id", maintain_order=True).agg(
-        pl.col("reward").first(), "steps"
+        pl.col("reward").first(), pl.col("is_correct").first(), "steps"
     )
     number = pl.col("group_id").cum_count().over("group_id") - 1
-    trajectory = pl.struct(pl.col("trajectory_id").alias("uid"), "reward", "steps")
-    episodes = one.select(
-        (pl.col("group_id") + ":" + number.cast(pl.String)).alias("episode_id"),
+    trajectory = pl.struct(
+        pl.col("trajectory_id").alias("uid"),
+        pl.lit("agent").alias("name"),
         pl.col("group_id").alias("task"),
+        "reward",
+        "steps",
+    )
+    name = pl.col("group_id") + ":" + number.cast(pl.String)
+    episodes = one.select(
+        name.alias("id"),
+        name.alias("episode_id"),
+        pl.col("group_id").alias("task"),
+        "is_correct",
         pl.concat_list(trajectory).alias("trajectories"),
     )
     write_lines(episodes, folder / FILE)
+
+
+def _success(steps: pl.DataFrame) -> pl.Expr:
+    """Whether each step's trajectory is known to have solved its task."""
+    if "success" not in steps.columns:
+        return pl.lit(False)
+    return pl.col("success").fill_null(False)
 
 
 def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
@@ -72,7 +115,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
         "prompt_ids",
         "response_ids",
         pl.col("response_mask").alias("loss_mask"),
-        pl.col("logprobs").alias("old_logprobs"),
+        pl.when(pl.col("logprobs").list.len() > 0).then("logprobs").alias("old_logprobs"),
         pl.col("advantage").alias("advantages"),
         pl.col("weight_version").alias("policy_version"),
     )

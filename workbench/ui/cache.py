@@ -15,6 +15,7 @@ import polars as pl
 import streamlit as st
 
 from workbench.artefacts import Artefacts, StoredLog, provenance
+from workbench.audit import Audit, audit
 from workbench.compare import Comparison, compare
 from workbench.embed import Progress
 from workbench.estimators import Credit, create
@@ -133,6 +134,27 @@ def comparison(
         return compare({name: found.table() for name, found in credits.items()}, top=50)
 
     return _comparison(key, make)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Drawing other rollouts …")
+def _audited(key: str, _make: Callable[[], Audit]) -> Audit:
+    return _make()
+
+
+def audited(
+    log_id: str, embedder: str, chosen: Mapping[str, Mapping[str, Any]], entry: LogEntry
+) -> Audit:
+    """An audit of methods of a log. `chosen` is method -> fields set."""
+    key = json.dumps([log_id, embedder, chosen], sort_keys=True)
+
+    def make() -> Audit:
+        given = {
+            name: credit_table(log_id, embedder, name, params, entry)
+            for name, params in chosen.items()
+        }
+        return audit(space(log_id, embedder, entry), given)
+
+    return _audited(key, make)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Building the batch …")

@@ -13,6 +13,7 @@ from PIL import Image
 from workbench.embed import DEFAULT_EMBEDDER
 from workbench.errors import WorkbenchError
 from workbench.estimators import Credit
+from workbench.estimators.variants import variants
 from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
@@ -124,6 +125,18 @@ def show_messages() -> None:
     """What earlier actions left to say."""
     for kind, message in state.messages():
         getattr(st, kind)(escaped(message))
+
+
+def methods_picker(page: str) -> None:
+    """Picks the methods of the view; the first one stays when all are cleared."""
+    key = state.METHODS_PICKER.format(page=page)
+    chosen = state.current().methods
+
+    def choose() -> None:
+        state.update(methods=tuple(st.session_state[key]) or chosen[:1])
+
+    st.session_state[key] = list(chosen)
+    st.multiselect("Methods and dialects", variants(), key=key, on_change=choose)
 
 
 def credits(*methods: str) -> dict[str, Credit]:

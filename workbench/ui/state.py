@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from workbench.audit import MEASURES
 from workbench.errors import UnknownNameError
 from workbench.estimators import create
 from workbench.exporters import get
@@ -60,11 +61,13 @@ PAIR = "w_methods_pair"
 SCATTER = "w_methods_scatter"
 DISAGREEMENTS = "w_methods_disagreements"
 EXPORT = "w_export_{option}"
+MEASURE = "w_audit_measure"
+UNSTABLE_STEPS = "w_audit_steps"
 
 # Keys of the URL.
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
 URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
-URL_PAIR, URL_EXPORT = "pair", "export"
+URL_PAIR, URL_EXPORT, URL_MEASURE = "pair", "export", "measure"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,7 @@ class View:
         pin: τ that changes are counted against; None for the applied one.
         pair: The two methods that are set against each other; None for the first two.
         export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
+        measure: The number of an audit that is looked at; empty for the first.
     """
 
     log: str = ""
@@ -92,6 +96,7 @@ class View:
     pin: float | None = None
     pair: tuple[str, str] | None = None
     export: Mapping[str, Any] = field(default_factory=dict)
+    measure: str = ""
 
     def params(self, method: str) -> dict[str, Any]:
         """Fields that the view sets for a method; only plain `proxmo` is tuned here."""
@@ -110,6 +115,7 @@ class View:
             URL_PIN: f"{self.pin:.6g}" if self.pin else "",
             URL_PAIR: ",".join(self.pair) if self.pair else "",
             URL_EXPORT: json.dumps(self.export, sort_keys=True) if self.export else "",
+            URL_MEASURE: self.measure,
         }
         return {key: value for key, value in entries.items() if value}
 
@@ -128,6 +134,7 @@ class View:
             URL_PIN: ("pin", _temperature),
             URL_PAIR: ("pair", _pair),
             URL_EXPORT: ("export", _export),
+            URL_MEASURE: ("measure", _measure),
         }
         for key, (name, read) in readers.items():
             if query.get(key):
@@ -177,6 +184,12 @@ def _export(text: str) -> dict[str, Any]:
     if not isinstance(options, dict) or set(options) - set(known):
         raise ValueError(f"expected options of {list(known)}")
     return chosen
+
+
+def _measure(text: str) -> str:
+    if text not in MEASURES:
+        raise UnknownNameError("measure", text, MEASURES)
+    return text
 
 
 def _temperature(text: str) -> float:

@@ -13,7 +13,7 @@ import streamlit as st
 from workbench.compare import Comparison, sign_table, why_unranked
 from workbench.errors import WorkbenchError
 from workbench.estimators import Credit, methods
-from workbench.estimators.variants import differences, variants
+from workbench.estimators.variants import differences
 from workbench.plots import methods as plots
 from workbench.steps import Steps
 from workbench.ui import cache, command, frame, state
@@ -60,10 +60,9 @@ def page() -> None:
 def _pickers() -> tuple[tuple[str, ...], Pair | None]:
     """The methods of the view, and the two of them that are looked at."""
     view = state.current()
-    key = state.METHODS_PICKER.format(page="methods")
     left, right = st.columns([3, 2], gap="large")
-    st.session_state[key] = list(view.methods)
-    left.multiselect("Methods and dialects", variants(), key=key, on_change=_choose_methods)
+    with left:
+        frame.methods_picker("methods")
     pairs = {" and ".join(two): two for two in itertools.combinations(view.methods, 2)}
     if not pairs:
         return view.methods, None
@@ -78,12 +77,6 @@ def _pickers() -> tuple[tuple[str, ...], Pair | None]:
             on_change=lambda: state.update(pair=pairs[st.session_state[state.PAIR]]),
         )
     return view.methods, pair
-
-
-def _choose_methods() -> None:
-    """Takes the picked methods into the view; the first one stays when all are cleared."""
-    chosen = tuple(st.session_state[state.METHODS_PICKER.format(page="methods")])
-    state.update(methods=chosen or state.current().methods[:1])
 
 
 def _commands(pair: Pair) -> list[str]:
@@ -198,7 +191,7 @@ def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
     table = largest.select(
         pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
         pl.col("trajectory_id").map_elements(shortened, pl.String).alias("trajectory"),
-        pl.col("step_index").alias("step"),
+        (pl.col("step_index") + 1).alias("step"),
         pl.col("left_advantage").alias(pair[0]),
         pl.col("right_advantage").alias(pair[1]),
         pl.col("standardised_difference").alias("difference in σ"),
