@@ -38,6 +38,8 @@ class TransformerPolicy:
     """
 
     def __init__(self, seed: int) -> None:
+        # Sums come out alike on any number of cores.
+        torch.set_num_threads(1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = _Network()

@@ -114,9 +114,14 @@ def training(
     ] = None,
     conditions: Annotated[
         list[str] | None,
-        typer.Option("--conditions", help="Repeat. [default: base, paraphrase=0, paraphrase=1]"),
+        typer.Option(
+            "--conditions",
+            help="Such as base; repeat. [default: base, paraphrase=0, paraphrase=1]",
+        ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many. [default: 10]")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many. [default: 10; 3 for a transformer]")
+    ] = None,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="The base condition, 2 seeds and 15 batches a run."),
