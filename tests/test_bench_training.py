@@ -346,7 +346,7 @@ def test_a_start_is_the_same_whatever_was_trained_from_it() -> None:
     assert not np.array_equal(first.policy.weights, other)  # type: ignore[attr-defined]
 
 
-def results(**finals: list[float]) -> pl.DataFrame:
+def results(**finals: Sequence[float] | np.ndarray) -> pl.DataFrame:
     """Results of some methods in one condition: a value a seed, reached in a straight line."""
     rows = [
         {
@@ -368,7 +368,8 @@ def results(**finals: list[float]) -> pl.DataFrame:
 
 def test_tables_compare_with_the_reference_and_with_the_control() -> None:
     # b is .2 above a in every seed; the control is .1 above a, so b is .1 above it.
-    found = results(a=[0.2, 0.4, 0.6], b=[0.4, 0.6, 0.8], control=[0.3, 0.5, 0.7])
+    own = np.array([0.2, 0.3, 0.4, 0.5, 0.6])
+    found = results(a=own, b=own + 0.2, control=own + 0.1)
     rows = training_rows(summaries(found, ["a", "control"]), "f", "c", ["a", "control"])
     assert [row["method"] for row in rows] == ["b", "control", "a"]
     assert rows[0]["final"].startswith(".600 [")
@@ -377,7 +378,10 @@ def test_tables_compare_with_the_reference_and_with_the_control() -> None:
     assert rows[0]["area − control"] == "+.050 [+.050, +.050] ▲"
     assert rows[1]["final − control"] == "–"
     assert rows[2]["final − control"] == "-.100 [-.100, -.100] ▼"
-    assert rows[2]["final"] == ".400 [.200, .600]"
+    assert rows[2]["final"].startswith(".400 [")
+    # Four seeds that agree are too few to say so.
+    few = summaries(found.filter(pl.col("seed") < 4), ["a", "control"])
+    assert set(few["verdict"]) == {None, "unresolved"}
 
 
 def test_differences_that_touch_zero_are_unresolved() -> None:
@@ -459,7 +463,7 @@ def test_a_transformer_learns_what_has_credit() -> None:
     assert np.array_equal(policy.probabilities(DECISIONS), after)
 
 
-def test_help_and_the_linear_policy_load_no_torch() -> None:
+def test_importing_the_benchmarks_loads_no_torch() -> None:
     script = "import sys, workbench.bench\nprint('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -26,7 +26,7 @@ bench = typer.Typer(
 app.add_typer(bench, name="bench")
 
 QUICK_SEEDS = 5
-QUICK_RUNS, QUICK_ITERATIONS = 2, 15
+QUICK_ITERATIONS = 10
 
 Methods = Annotated[
     list[str] | None,
@@ -124,7 +124,7 @@ def training(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="The base condition, 2 seeds and 15 batches a run."),
+        typer.Option("--quick", help="The base condition, 5 seeds and 10 batches a run."),
     ] = False,
     reference: Reference = None,
     embedder: EmbedderName = "tfidf",
@@ -150,7 +150,7 @@ def training(
             estimators=_estimators(methods),
             families=families,
             names=conditions or ([BASE] if quick else None),
-            seeds=seeds or (QUICK_RUNS if quick else None),
+            seeds=seeds or (QUICK_SEEDS if quick else None),
             iterations=QUICK_ITERATIONS if quick else None,
             embedder=embedder,
             reference=reference,
