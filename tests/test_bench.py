@@ -11,6 +11,7 @@ import pytest
 
 from workbench.bench import BoundError, conditions, fidelity
 from workbench.bench import cells as cells_module
+from workbench.bench import identity as identity_module
 from workbench.bench.bounds import check_bounds
 from workbench.bench.cells import MEASURES, ORACLES, Cell, measured
 from workbench.bench.conditions import BATCHES, TASKS
@@ -324,7 +325,7 @@ def test_a_changed_method_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> 
     )
     before = cell.keys
     assert cell.keys == before
-    monkeypatch.setattr(cells_module, "_code_digest", lambda method: "edited")
+    monkeypatch.setattr(identity_module, "code_digest", lambda method: "edited")
     assert cell.keys != before
 
 

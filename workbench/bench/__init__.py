@@ -3,6 +3,7 @@
 from workbench.bench.bounds import BoundError
 from workbench.bench.conditions import WORLDS_VERSION, Condition, conditions
 from workbench.bench.fidelity import Fidelity, fidelity
+from workbench.bench.training import Training, training
 from workbench.bench.tuning import Tuning, tuning
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "BoundError",
     "Condition",
     "Fidelity",
+    "Training",
     "Tuning",
     "conditions",
     "fidelity",
+    "training",
     "tuning",
 ]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from workbench.bench.conditions import BATCHES, TASKS, WORLDS_VERSION, Condition
+from workbench.bench.identity import compares_texts, embedder_named, identity
 from workbench.bench.measures import (
     calibration_slope,
     cosine,
@@ -27,13 +25,12 @@ from workbench.bench.measures import (
 )
 from workbench.bench.scene import Scene, draw_scene
 from workbench.bench.tuned import Tuned
-from workbench.embed import Embedder, resolve
 from workbench.errors import MissingInputError
 from workbench.estimators import Estimator
 from workbench.returns import segment_constant
 from workbench.space import Space
 from workbench.steps import Real
-from workbench.store import digest, file_digest, package_version
+from workbench.store import digest, package_version
 
 MEASURES_VERSION = "1"
 """Changes with any change of a measure or an oracle."""
@@ -105,29 +102,14 @@ class Cell:
             "seed": self.seed,
         }
         return {
-            name: digest({**here, "method": self._identity(name, method)})
+            name: digest({**here, "method": identity(name, method, self.embedder)})
             for name, method in self.methods.items()
-        }
-
-    def _identity(self, name: str, method: Estimator | Tuned | None) -> dict[str, Any]:
-        if method is None:
-            return {"oracle": name}
-        if isinstance(method, Tuned):
-            embedder = resolve(self.embedder).key
-            untuned = self._identity(name, method.method)
-            return {"tuned": untuned, "choice": Tuned.code(), "embedder": embedder}
-        similar = "similarity" in method.needs()
-        return {
-            "name": method.method.name,
-            "fields": dict(vars(method)),
-            "code": _code_digest(type(method)),
-            "embedder": resolve(self.embedder).key if similar else None,
         }
 
     def rows(self) -> pl.DataFrame:
         """Measures every method: one row each, in the columns of `SCHEMA`."""
         scene = draw_scene(self.condition, self.seed)
-        space = Space(scene.steps, embedder=_embedder(self.embedder))
+        space = Space(scene.steps, embedder=embedder_named(self.embedder))
         keys = self.keys
         here = {
             "family": self.condition.family,
@@ -140,8 +122,7 @@ class Cell:
         }
         rows = []
         for name, method in self.methods.items():
-            similar = method is not None and "similarity" in method.needs()
-            embedder = self.embedder if similar else None
+            embedder = self.embedder if compares_texts(method) else None
             row: dict[str, Any] = {**here, "method": name, "embedder": embedder, "key": keys[name]}
             try:
                 credit, row["setting"] = _credit(name, method, scene, space)
@@ -216,19 +197,3 @@ def _facts(scene: Scene, space: Space) -> dict[str, float | int]:
         "live_groups": int((~dead).sum()),
         "ranked_groups": int(ranked.sum()),
     }
-
-
-@cache
-def _embedder(name: str) -> Embedder:
-    return resolve(name)
-
-
-@cache
-def _code_digest(method: type[Estimator]) -> str:
-    """Digest of the files in which a method and what it derives from are written.
-
-    A changed method is measured again; what its file imports counts by the package's version.
-    """
-    classes = [base for base in method.__mro__ if base.__module__.startswith("workbench.")]
-    files = sorted({Path(inspect.getfile(base)) for base in classes})
-    return digest([file_digest(file) for file in files])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,25 @@ from typing import Any
 import polars as pl
 
 from workbench.artefacts import Report
+from workbench.bench.arguments import reference_among, require_positive
 from workbench.bench.bounds import check_bounds
-from workbench.bench.cells import MEASURES_VERSION, ORACLES, Cell
+from workbench.bench.cells import MEASURES_VERSION, ORACLES, SCHEMA, Cell
 from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
+from workbench.bench.files import (
+    MANIFEST_FILE,
+    RESULTS_FILE,
+    SHARDS,
+    SUMMARY_FILE,
+    write_manifest,
+    write_table,
+)
 from workbench.bench.shards import measure
 from workbench.bench.summary import summarise
 from workbench.bench.tuned import Tuned
 from workbench.embed import resolve
-from workbench.errors import MissingInputError, ParameterError, UnknownNameError
+from workbench.errors import MissingInputError
 from workbench.estimators import Estimator, create, methods
-from workbench.store import atomic_file, package_version
-
-RESULTS_FILE, SUMMARY_FILE, MANIFEST_FILE = "results.parquet", "summary.parquet", "manifest.json"
-SHARDS = "shards"
-REFERENCE = "grpo"
+from workbench.store import package_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,16 +110,21 @@ def fidelity(
         ArtefactError: A file of the directory is damaged.
         BoundError: An oracle or a control does not score as it must.
     """
+    require_positive(seeds=seeds, workers=workers)
     chosen: dict[str, Estimator | Tuned | None] = {
         **({name: create(name) for name in methods()} if estimators is None else estimators),
         **dict.fromkeys(ORACLES),
     }
-    compared = reference or (REFERENCE if REFERENCE in chosen else next(iter(chosen)))
-    if compared not in chosen:
-        raise UnknownNameError("reference", compared, chosen)
+    compared = reference_among(chosen, reference)
     cells = cells_of(chosen, families, names, seeds, embedder)
     folder = Path(directory)
-    results = measure(cells, folder / SHARDS, workers=workers, report=report)
+    results = measure(
+        cells,
+        folder / SHARDS,
+        schema=SCHEMA,
+        workers=workers or os.cpu_count() or 1,
+        report=report,
+    )
     write_table(results, folder / RESULTS_FILE)
     lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
     skipped = dict(lacking.select("method", "missing").iter_rows())
@@ -124,7 +134,7 @@ def fidelity(
     report("summarise", 0, 0)
     summary = summarise(results.filter(pl.col("missing").is_null()), compared)
     write_table(summary, folder / SUMMARY_FILE)
-    write_manifest(folder / MANIFEST_FILE, cells, {"reference": compared})
+    write_manifest(manifest(cells, reference=compared), folder / MANIFEST_FILE)
     return Fidelity(
         results=results,
         summary=summary,
@@ -141,8 +151,6 @@ def cells_of(
     embedder: str,
 ) -> list[Cell]:
     """The cells of some methods in some conditions; arguments as for `fidelity`."""
-    if seeds < 1:
-        raise ParameterError(f"seeds must be at least 1, got {seeds}")
     return [
         Cell(condition=condition, seed=seed, methods=methods, embedder=embedder)
         for condition in conditions(families, names)
@@ -150,15 +158,9 @@ def cells_of(
     ]
 
 
-def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a frame as Parquet, whole or not at all."""
-    with atomic_file(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")
-
-
-def write_manifest(path: Path, cells: Sequence[Cell], more: Mapping[str, Any]) -> None:
+def manifest(cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
     """What the tables are of: versions, methods with their fields, conditions with their dials."""
-    content: dict[str, Any] = {
+    return {
         "versions": {
             "workbench": package_version(),
             "worlds": WORLDS_VERSION,
@@ -176,9 +178,6 @@ def write_manifest(path: Path, cells: Sequence[Cell], more: Mapping[str, Any]) -
         "embedder": resolve(cells[0].embedder).key,
         **more,
     }
-    with atomic_file(path) as temporary:
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _fields(method: Estimator | Tuned | None) -> dict[str, Any] | None:

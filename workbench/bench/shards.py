@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import polars as pl
 from threadpoolctl import threadpool_limits
 
 from workbench.artefacts import Report
-from workbench.bench.cells import SCHEMA, Cell
-from workbench.errors import ArtefactError, ParameterError
+from workbench.errors import ArtefactError
 from workbench.store import atomic_file, digest
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
+class Cell(Protocol):
+    """Work that can be done apart from all other, and in part: a frozen dataclass.
+
+    A key is a digest of all that decides the row of a method.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def methods(self) -> Mapping[str, Any]:
+        """Name in the tables -> what is measured."""
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Name in the tables -> key."""
+
+    def rows(self) -> pl.DataFrame:
+        """One row a method, with `method` and `key` among its columns."""
+
+
+C = TypeVar("C", bound=Cell)
+
+
 def measure(
-    cells: Sequence[Cell], folder: Path, *, workers: int | None, report: Report
+    cells: Sequence[C],
+    folder: Path,
+    *,
+    schema: Mapping[str, Any],
+    workers: int,
+    report: Report,
 ) -> pl.DataFrame:
     """The rows of all cells, from the shards that are there and from work where one lacks.
 
@@ -33,17 +61,15 @@ def measure(
     Args:
         cells: What is wanted.
         folder: Where shards are; made when first written to.
-        workers: Processes, one thread each, as many as there are cores by default; 1 works in this
-            process.
+        schema: Columns of the rows.
+        workers: Processes, one thread each; 1 works in this process.
         report: Told about progress.
 
     Raises:
         ParameterError: No worker.
         ArtefactError: A shard cannot be read.
     """
-    if workers is not None and workers < 1:
-        raise ParameterError(f"workers must be at least 1, got {workers}")
-    known = _read(folder)
+    known = _read(folder, schema)
     named = [(key, name) for cell in cells for name, key in cell.keys.items()]
     missing = list(_unmeasured(cells, set(known["key"])))
     report("measure", len(cells) - len(missing), len(cells))
@@ -54,16 +80,14 @@ def measure(
     # Rows are found by key: a shard may have been written under another name of the method.
     wanted = pl.DataFrame(named, schema={"key": pl.String, "method": pl.String}, orient="row")
     rows = known.unique("key", keep="first", maintain_order=True).drop("method")
-    return wanted.join(rows, on="key", how="left", maintain_order="left").select(list(SCHEMA))
+    return wanted.join(rows, on="key", how="left", maintain_order="left").select(list(schema))
 
 
-def _read(folder: Path) -> pl.DataFrame:
-    tables = [pl.DataFrame(schema=SCHEMA)]
+def _read(folder: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
+    tables = [pl.DataFrame(schema=schema)]
     for file in sorted(folder.glob("*.parquet")):
         try:
-            # Shards of methods that are not tuned may be without `setting`.
-            table = pl.read_parquet(file, glob=False)
-            tables.append(table.match_to_schema(SCHEMA, missing_columns={"setting": "insert"}))
+            tables.append(pl.read_parquet(file, glob=False).select(list(schema)))
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise ArtefactError(
                 f"{file} cannot be read: {error}. Hint: remove it and run again"
@@ -71,7 +95,7 @@ def _read(folder: Path) -> pl.DataFrame:
     return pl.concat(tables)
 
 
-def _unmeasured(cells: Sequence[Cell], known: set[str]) -> Iterator[Cell]:
+def _unmeasured(cells: Sequence[C], known: set[str]) -> Iterator[C]:
     """The cells of which something is missing, with what is missing alone."""
     for cell in cells:
         keys = cell.keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,11 @@ def _mean(value: Array) -> Array:
     return _ratio(total, count.astype(np.float64))
 
 
+def mean_of(column: str) -> Measure:
+    """The mean over seeds of a column; nulls are left out."""
+    return Measure(columns=(column,), of_seeds=_mean)
+
+
 def _mean_gradient_cosine(dot: Array, cross: Array, square: Array, true: Array) -> Array:
     signal = cross.sum(axis=-1)
     size = np.sqrt(np.maximum(signal, 0.0) * true.sum(axis=-1))
@@ -59,7 +64,7 @@ def _ratio(top: Array, bottom: Array) -> Array:
 
 
 SUMMARISED: Mapping[str, Measure] = {
-    **{name: Measure(columns=(name,), of_seeds=_mean) for name in MEASURES},
+    **{name: mean_of(name) for name in MEASURES},
     "mean_gradient_cosine": Measure(
         columns=("gradient_dot", "gradient_cross", "gradient_square", "true_square"),
         of_seeds=_mean_gradient_cosine,
@@ -97,7 +102,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def summarise(
-    results: pl.DataFrame, reference: str, measures: Sequence[str] = tuple(SUMMARISED)
+    results: pl.DataFrame, reference: str, measures: Mapping[str, Measure] = SUMMARISED
 ) -> pl.DataFrame:
     """Means over seeds with bootstrap intervals, and paired differences to a reference method.
 
@@ -107,9 +112,9 @@ def summarise(
     interval and nothing is resolved. Intervals are not corrected for how many are looked at.
 
     Args:
-        results: In the columns of `cells.SCHEMA`, one row a family, condition, seed and method.
+        results: One row a family, condition, seed and method, with the columns of the measures.
         reference: The method that others are compared with; its own verdict is null.
-        measures: Which of `SUMMARISED`; all by default.
+        measures: What is summarised, by name.
 
     Returns:
         In the columns of `SCHEMA`: one row a family, method and measure, then the same for each
@@ -118,13 +123,11 @@ def summarise(
     """
     rows = []
     for (family,), part in results.group_by("family", maintain_order=True):
-        table = _Table.of(part)
+        table = _Table.of(part, measures)
         for method in table.methods:
-            for name in measures:
+            for name, measure in measures.items():
                 here = {"family": family, "method": method, "measure": name}
-                rows += [
-                    here | row for row in _compared(table, SUMMARISED[name], method, reference)
-                ]
+                rows += [here | row for row in _compared(table, measure, method, reference)]
     frame = pl.DataFrame(rows, schema=SCHEMA)
     return frame.sort(pl.col("condition").is_not_null(), "family", maintain_order=True)
 
@@ -139,12 +142,12 @@ class _Table:
     values: Array
 
     @classmethod
-    def of(cls, results: pl.DataFrame) -> _Table:
+    def of(cls, results: pl.DataFrame, measures: Mapping[str, Measure]) -> _Table:
         methods, conditions, seeds = (
             results[name].unique(maintain_order=True).to_list()
             for name in ("method", "condition", "seed")
         )
-        columns = sorted({name for measure in SUMMARISED.values() for name in measure.columns})
+        columns = sorted({name for measure in measures.values() for name in measure.columns})
         shape = (len(methods), len(conditions), len(seeds))
         place = [
             results[name].replace_strict(known, range(len(known))).to_numpy()

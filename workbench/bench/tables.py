@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,9 @@ RANKS = ("spearman", "kendall", "sign_agreement", "precision_at_k")
 SIZES = ("gradient_cosine", "mean_gradient_cosine", "signal_to_noise", "calibration_slope")
 ORDER = "gradient_cosine"
 """Measure by which the methods of a table are sorted, largest first."""
+
+TRAINED = ("area", "final")
+"""Columns of a training table, which is sorted by the first."""
 
 
 def legend(reference: str) -> str:
@@ -65,7 +69,38 @@ def family_rows(
     found = {(row["method"], row["measure"]): row for row in rows.iter_rows(named=True)}
     return [
         {"method": method, **{name: cell(found[method, name]) for name in measures}}
-        for method in _sorted_methods(rows)
+        for method in _sorted_methods(rows, ORDER)
+    ]
+
+
+def training_rows(
+    summary: pl.DataFrame, family: str, condition: str | None, references: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row a method: area and final success, and their differences to the other references.
+
+    Args:
+        summary: Of a training benchmark.
+        family: Which world.
+        condition: Which of its conditions; None for the mean over them.
+        references: As the benchmark had them; the marks of the values are of the first.
+    """
+    here = pl.col("condition").eq_missing(pl.lit(condition))
+    rows = summary.filter((pl.col("family") == family) & here)
+    found = {
+        (row["reference"], row["method"], row["measure"]): row for row in rows.iter_rows(named=True)
+    }
+    first, *others = references
+    return [
+        {
+            "method": method,
+            **{name: cell(found[first, method, name]) for name in TRAINED},
+            **{
+                f"{name} − {other}": difference(found[other, method, name])
+                for other in others
+                for name in TRAINED
+            },
+        }
+        for method in _sorted_methods(rows.filter(reference=first), TRAINED[0])
     ]
 
 
@@ -80,7 +115,7 @@ def condition_rows(summary: pl.DataFrame, family: str, measure: str) -> list[dic
     of_family = summary.filter(pl.col("family") == family)
     rows = of_family.filter(pl.col("condition").is_not_null() & (pl.col("measure") == measure))
     found = {(row["condition"], row["method"]): row for row in rows.iter_rows(named=True)}
-    methods = _sorted_methods(of_family.filter(pl.col("condition").is_null()))
+    methods = _sorted_methods(of_family.filter(pl.col("condition").is_null()), ORDER)
     return [
         {"condition": name, **{method: short(found[name, method]) for method in methods}}
         for name in rows["condition"].unique(maintain_order=True)
@@ -94,6 +129,21 @@ def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
     shares = seeds.group_by(by, maintain_order=True).agg(
         pl.col("steps").mean().round(0).cast(pl.Int64),
         pl.col("success", "singletons", "live_groups", "ranked_groups").mean().round(3),
+    )
+    return shares.to_dicts()
+
+
+def training_fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
+    """What the runs of each condition are like, in the mean over methods and seeds.
+
+    Episodes learned from, their steps, success at the start, shares of singletons and of groups
+    with both outcomes.
+    """
+    shares = results.group_by("family", "condition", maintain_order=True).agg(
+        pl.col("seed").n_unique().alias("seeds"),
+        pl.col("samples").first().list.last().alias("episodes"),
+        pl.col("steps").mean().round(0).cast(pl.Int64),
+        pl.col("start", "singletons", "live_groups").mean().round(3),
     )
     return shares.to_dicts()
 
@@ -120,16 +170,26 @@ def short(row: dict[str, Any]) -> str:
     return f"{number(row['value'])} {MARKS[row['verdict']]}".rstrip()
 
 
-def _sorted_methods(rows: pl.DataFrame) -> list[str]:
-    of_order = rows.filter(pl.col("measure") == ORDER)
+def difference(row: dict[str, Any]) -> str:
+    """The paired difference, such as "+.032 [-.002, +.065] ~"; – for the reference itself."""
+    if row["verdict"] is None or row["difference"] is None:
+        return "–"
+    numbers = [row["difference"], row["difference_low"], row["difference_high"]]
+    value, *ends = [number(each, sign="+") for each in numbers if each is not None]
+    interval = f" [{', '.join(ends)}]" if ends else ""
+    return f"{value}{interval} {MARKS[row['verdict']]}"
+
+
+def _sorted_methods(rows: pl.DataFrame, measure: str) -> list[str]:
+    of_order = rows.filter(pl.col("measure") == measure)
     return of_order.sort("value", descending=True, nulls_last=True, maintain_order=True)[
         "method"
     ].to_list()
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, sign: str = "-") -> str:
     """Three decimals without a leading 0; – where there is no value."""
     if value is None:
         return "–"
-    text = f"{value:.3f}"
+    text = f"{value:{sign}.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text

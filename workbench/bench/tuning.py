@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 import polars as pl
 
 from workbench.artefacts import Report
+from workbench.bench.arguments import require_positive
+from workbench.bench.cells import SCHEMA as RESULTS_SCHEMA
 from workbench.bench.conditions import SEEDS, conditions
-from workbench.bench.fidelity import SHARDS, cells_of, write_manifest, write_table
+from workbench.bench.fidelity import cells_of, manifest
+from workbench.bench.files import SHARDS, write_manifest, write_table
 from workbench.bench.scene import draw_scene
 from workbench.bench.shards import measure
-from workbench.bench.summary import summarise
+from workbench.bench.summary import SUMMARISED, summarise
 from workbench.bench.tuned import Tuned, with_setting
 from workbench.errors import MissingInputError, ParameterError
 from workbench.estimators import Estimator, create
@@ -113,6 +117,7 @@ def tuning(
         MissingInputError: A method needs what simulated logs lack.
         ArtefactError: A file of the directory is damaged.
     """
+    require_positive(seeds=seeds, workers=workers)
     given = {name: create(name) for name in METHODS} if estimators is None else estimators
     if not given:
         raise ParameterError("no methods are given")
@@ -122,7 +127,13 @@ def tuning(
     variants = {name: made for study in studies for name, made in study.variants.items()}
     cells = cells_of(variants, families, names, seeds, embedder)
     folder = Path(directory)
-    results = measure(cells, folder / SHARDS, workers=workers, report=report)
+    results = measure(
+        cells,
+        folder / SHARDS,
+        schema=RESULTS_SCHEMA,
+        workers=workers or os.cpu_count() or 1,
+        report=report,
+    )
     lacking = results.filter(pl.col("missing").is_not_null())
     if lacking.height:
         method, reason = lacking.select("method", "missing").row(0)
@@ -134,7 +145,7 @@ def tuning(
         pl.col("condition").is_not_null(), "family", maintain_order=True
     )
     write_table(table, folder / TABLE_FILE)
-    write_manifest(folder / MANIFEST_FILE, cells, {})
+    write_manifest(manifest(cells), folder / MANIFEST_FILE)
     return Tuning(results=results, table=table)
 
 
@@ -188,7 +199,7 @@ class _Study:
         best = own.filter(pl.col("method") != self.tuned)
         best = best.group_by(each_log, maintain_order=True).agg(pl.col(*REGRETS).max())
         own = pl.concat([own, best.with_columns(method=pl.lit(ceiling))], how="diagonal")
-        summary = summarise(own, self.tuned, REGRETS)
+        summary = summarise(own, self.tuned, {name: SUMMARISED[name] for name in REGRETS})
         by = ["family", "condition", "measure"]
         for (family, condition, name), part in summary.group_by(by, maintain_order=True):
             of = {row["method"]: row for row in part.iter_rows(named=True)}

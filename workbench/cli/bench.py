@@ -1,9 +1,10 @@
-"""Commands that measure methods where the truth is known: bench fidelity, bench tuning."""
+"""Commands that measure methods on simulated worlds: bench fidelity, training, tuning."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,17 +14,19 @@ from workbench.cli.options import AsJson, as_json_text, field_values
 from workbench.cli.root import app
 
 if TYPE_CHECKING:
-    from workbench.bench import Fidelity, Tuning
+    import plotly.graph_objects as go
+
+    from workbench.bench import Fidelity, Training, Tuning
 
 bench = typer.Typer(
-    help="Measure methods on worlds whose true advantages are known.",
+    help="Measure methods on simulated worlds: how true their credit is, how well it trains.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(bench, name="bench")
 
 QUICK_SEEDS = 5
-
+QUICK_ITERATIONS = 10
 
 Methods = Annotated[
     list[str] | None,
@@ -45,7 +48,10 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]"
 Quick = Annotated[
     bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless said otherwise.")
 ]
-BenchEmbedder = Annotated[
+Reference = Annotated[
+    str | None, typer.Option(help="Method of the paired differences. [default: grpo]")
+]
+EmbedderName = Annotated[
     str, typer.Option("--embedder", help="tfidf, or a sentence-transformers id or path.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")]
@@ -61,10 +67,8 @@ def fidelity(
     conditions: Conditions = None,
     seeds: Seeds = None,
     quick: Quick = False,
-    reference: Annotated[
-        str | None, typer.Option(help="Method of the paired differences. [default: grpo]")
-    ] = None,
-    embedder: BenchEmbedder = "tfidf",
+    reference: Reference = None,
+    embedder: EmbedderName = "tfidf",
     by_condition: Annotated[
         str | None,
         typer.Option("--by-condition", metavar="MEASURE", help="Also print it by condition."),
@@ -91,9 +95,8 @@ def fidelity(
             workers=workers,
             report=report,
         )
-    figures = _write_figures(found, directory)
-    for method, reason in found.skipped.items():
-        print(f"note: {method} was not measured: {reason}", file=sys.stderr)
+    figures = _write_figures(_fidelity_figures(found), directory)
+    _print_skipped(found.skipped)
     if as_json:
         print(as_json_text({"reference": found.reference, "rows": found.summary.to_dicts()}))
         return
@@ -112,7 +115,7 @@ def tuning(
     conditions: Conditions = None,
     seeds: Seeds = None,
     quick: Quick = False,
-    embedder: BenchEmbedder = "tfidf",
+    embedder: EmbedderName = "tfidf",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -161,6 +164,78 @@ def _print_regrets(found: Tuning) -> None:
     print(REGRET_LEGEND)
 
 
+@bench.command()
+def training(
+    directory: Annotated[
+        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+    ] = Path("training"),
+    policy: Annotated[
+        str, typer.Option(help="linear, or transformer (slow; base alone, 3 seeds).")
+    ] = "linear",
+    methods: Methods = None,
+    families: Annotated[
+        list[str] | None, typer.Option("--families", help="A world; repeat. [default: household]")
+    ] = None,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--conditions",
+            help="Such as base; repeat. [default: base, paraphrase=0, paraphrase=1]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many. [default: 10; 3 for a transformer]")
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="The base condition, 5 seeds and 10 batches a run."),
+    ] = False,
+    reference: Reference = None,
+    embedder: EmbedderName = "tfidf",
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a small text policy on the credit of each method: learning curves, with intervals.
+
+    Every batch goes through a step log and an export; all methods have the same start, tasks,
+    number of episodes and rates, and return-to-go, which reads no text, is always among them.
+    What DIR holds already is not trained again. Writes results.parquet, summary.parquet,
+    curves.parquet, manifest.json and a figure a world.
+    """
+    from workbench.bench import training as train
+    from workbench.bench.conditions import BASE
+    from workbench.plots.training import learning_curves
+    from workbench.terminal import progress
+
+    with progress() as report:
+        found = train(
+            directory,
+            policy=policy,
+            estimators=_estimators(methods),
+            families=families,
+            names=conditions or ([BASE] if quick else None),
+            seeds=seeds or (QUICK_SEEDS if quick else None),
+            iterations=QUICK_ITERATIONS if quick else None,
+            embedder=embedder,
+            reference=reference,
+            workers=workers,
+            command=shlex.join(["workbench", *sys.argv[1:]]),
+            report=report,
+        )
+    figures = {
+        f"{family}-curves": learning_curves(rows)
+        for (family,), rows in found.curves.group_by("family", maintain_order=True)
+    }
+    written = _write_figures(figures, directory)
+    _print_skipped(found.skipped)
+    if as_json:
+        rows = found.summary.to_dicts()
+        print(as_json_text({"references": list(found.references), "rows": rows}))
+        return
+    _print_training(found)
+    print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *written])}")
+
+
 def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
     """The methods of specs such as "proxmo peers=other_steps", by spec; None for all."""
     from workbench.estimators import create
@@ -198,30 +273,58 @@ def _print_tables(found: Fidelity, by_condition: str | None) -> None:
     print(legend(found.reference))
 
 
-def _write_figures(found: Fidelity, directory: Path) -> list[Path]:
-    """Two pages a world and the one copy of plotly.js that they share, so that none needs a net."""
+def _print_training(found: Training) -> None:
+    from workbench.bench.tables import legend, training_fact_rows, training_rows
+    from workbench.terminal import table
+
+    print(table(training_fact_rows(found.results)), end="\n\n")
+    for family in found.summary["family"].unique(maintain_order=True):
+        of_family = found.results.filter(found.results["family"] == family)
+        names = of_family["condition"].unique(maintain_order=True).to_list()
+        for condition in [*names, None] if len(names) > 1 else names:
+            print(f"{family}: {condition or 'mean over conditions'}")
+            rows = training_rows(found.summary, family, condition, found.references)
+            print(table(rows), end="\n\n")
+    print(legend(found.references[0]))
+
+
+def _print_skipped(skipped: Mapping[str, str]) -> None:
+    for method, reason in skipped.items():
+        print(f"note: {method} was not measured: {reason}", file=sys.stderr)
+
+
+def _fidelity_figures(found: Fidelity) -> dict[str, go.Figure]:
+    """Two figures a world."""
     import polars as pl
-    from plotly.offline import get_plotlyjs
 
     from workbench.bench.tables import ORDER, RANKS, SIZES
     from workbench.plots.fidelity import methods, sweeps
+
+    figures = {}
+    for family in found.summary["family"].unique(maintain_order=True):
+        rows = found.summary.filter(found.summary["family"] == family)
+        whole = rows.filter(pl.col("condition").is_null())
+        figures[f"{family}-methods"] = methods(whole, [*RANKS, *SIZES])
+        along = found.along_dials(family)
+        if along.height:
+            figures[f"{family}-sweeps"] = sweeps(along, ORDER)
+    return figures
+
+
+def _write_figures(figures: Mapping[str, go.Figure], directory: Path) -> list[Path]:
+    """A page a figure, and the one copy of plotly.js that they share, so that none needs a net."""
+    from plotly.offline import get_plotlyjs
+
     from workbench.store import atomic_file
 
     written = []
     script = directory / "plotly.min.js"
     with atomic_file(script) as temporary:
         temporary.write_text(get_plotlyjs(), encoding="utf-8")
-    for family in found.summary["family"].unique(maintain_order=True):
-        rows = found.summary.filter(found.summary["family"] == family)
-        whole = rows.filter(pl.col("condition").is_null())
-        figures = {"methods": methods(whole, [*RANKS, *SIZES])}
-        along = found.along_dials(family)
-        if along.height:
-            figures["sweeps"] = sweeps(along, ORDER)
-        for name, figure in figures.items():
-            path = directory / f"{family}-{name}.html"
-            with atomic_file(path) as temporary:
-                page = figure.to_html(include_plotlyjs=script.name, div_id=path.stem)
-                temporary.write_text(page, encoding="utf-8")
-            written.append(path)
+    for name, figure in figures.items():
+        path = directory / f"{name}.html"
+        with atomic_file(path) as temporary:
+            page = figure.to_html(include_plotlyjs=script.name, div_id=path.stem)
+            temporary.write_text(page, encoding="utf-8")
+        written.append(path)
     return written

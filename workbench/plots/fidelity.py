@@ -9,13 +9,11 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from workbench.plots.scale import ABOVE, BELOW
+from workbench.plots.scale import ABOVE, BELOW, line_style
 
 _GREY = "#8c8c8c"
 _COLOUR = {"above": ABOVE, "below": BELOW, "unresolved": _GREY, None: "#222222"}
 _KEY = "paired difference to the reference (black): orange above, purple below, grey unresolved"
-_PALETTE = ("#222222", "#e08214", "#5e3c99", "#1b7837", "#2166ac", "#b2182b", "#8c510a", "#01665e")
-_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def methods(summary: pl.DataFrame, measures: Sequence[str]) -> go.Figure:
@@ -93,11 +91,7 @@ def sweeps(summary: pl.DataFrame, measure: str) -> go.Figure:
                     legendgroup=method,
                     showlegend=column == 1,
                     mode="lines+markers",
-                    line={
-                        "color": _PALETTE[number % len(_PALETTE)],
-                        "dash": _DASHES[number // len(_PALETTE) % len(_DASHES)],
-                        "width": 1.5,
-                    },
+                    line=line_style(number),
                     hovertemplate=f"{method}, {dial} %{{x:g}}: %{{y:.3f}}<extra></extra>",
                 ),
                 row=1,

@@ -21,7 +21,20 @@ DIVERGING: list[list[float | str]] = [
 BELOW, ABOVE = "#8073ac", "#e08214"
 """One colour for a negative and one for a positive number; both stand on light and on dark."""
 
+_LINES = ("#222222", "#e08214", "#5e3c99", "#1b7837", "#2166ac", "#b2182b", "#8c510a", "#01665e")
+_DASHES = ("solid", "dash", "dot", "dashdot")
 _ZERO = 1e-12
+
+
+def line_colour(number: int) -> str:
+    """Colour of the line with this number."""
+    return _LINES[number % len(_LINES)]
+
+
+def line_style(number: int) -> dict[str, str | float]:
+    """How plotly draws the line with this number: no two of the first 32 look alike."""
+    dash = _DASHES[number // len(_LINES) % len(_DASHES)]
+    return {"color": line_colour(number), "dash": dash, "width": 1.5}
 
 
 def symmetric_range(values: ArrayLike) -> tuple[float, float]:

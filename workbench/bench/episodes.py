@@ -1,0 +1,180 @@
+"""Episodes of a policy that reads text, played in lock-step, and the step log that they make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from workbench.bench.policies import Policy
+from workbench.bench.prompts import Decision, prompt
+from workbench.simulate import END, Task
+from workbench.simulate.base import SUCCESS
+from workbench.steps import Index, Real
+
+SCHEMA = {
+    "group_id": pl.String,
+    "trajectory_id": pl.String,
+    "step_index": pl.Int32,
+    "observation": pl.String,
+    "action": pl.String,
+    "reward": pl.Float64,
+    "success": pl.Boolean,
+    "task": pl.String,
+    "policy_version": pl.Int64,
+    "done": pl.Boolean,
+    "truncated": pl.Boolean,
+    "messages": pl.String,
+}
+
+
+@dataclass(kw_only=True)
+class Episode:
+    """One episode, under way or over.
+
+    Args:
+        task: Number of its task.
+        state: Latent state; `END` where the task has ended it.
+        observation: What the policy reads next.
+        decisions: What was put to the policy, a step each.
+        chosen: Which option it took.
+        rewards: What that was paid.
+    """
+
+    task: int
+    state: int
+    observation: str
+    decisions: list[Decision] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+    @property
+    def success(self) -> bool:
+        """Whether the rewards so far are those of a success."""
+        return sum(self.rewards) >= SUCCESS
+
+
+def play(
+    tasks: Sequence[Task],
+    policy: Policy | None,
+    *,
+    episodes: int,
+    horizon: int,
+    seed: Sequence[int],
+) -> list[Episode]:
+    """Plays some episodes of each task to their end or to the horizon.
+
+    Args:
+        tasks: The tasks.
+        policy: Who acts; None for the policy that each task came with.
+        episodes: Of each task.
+        horizon: Steps after which an episode is cut off.
+        seed: Of all randomness. Episode j has its own numbers for moves and its own stream for
+            wording, so that policies that act alike play alike.
+
+    Returns:
+        Those of a task adjacent, tasks in order.
+    """
+    total = len(tasks) * episodes
+    moves = np.random.default_rng([*seed, 0]).random((horizon, 2, total))
+    words = np.random.default_rng([*seed, 1]).spawn(total)
+    found = []
+    for number, rng in enumerate(words):
+        task = tasks[number // episodes]
+        opening = task.narrator.opening(rng)
+        found.append(Episode(task=number // episodes, state=task.start, observation=opening))
+    alive = np.arange(total)
+    for choice, outcome in moves:
+        playing = [found[number] for number in alive]
+        decisions = [_decision(tasks[each.task], each) for each in playing]
+        if policy is None:
+            probability = np.concatenate([_own(tasks[each.task], each.state) for each in playing])
+        else:
+            probability = policy.probabilities(decisions)
+        chosen = _drawn(probability, decisions, choice[alive])
+        for number, decision, option in zip(
+            alive.tolist(), decisions, chosen.tolist(), strict=True
+        ):
+            each = found[number]
+            each.decisions.append(decision)
+            each.chosen.append(option)
+            _move(tasks[each.task], each, outcome[number], words[number])
+        alive = alive[[each.state != END for each in playing]]
+        if not len(alive):
+            break
+    return found
+
+
+def step_log(episodes: Sequence[Episode], *, run: str, version: int) -> pl.DataFrame:
+    """The step log of some finished episodes; a group holds the episodes of a task.
+
+    Column `messages` has the prompt of each episode's last step, which is all that the policy read.
+
+    Args:
+        episodes: As `play` returns them.
+        run: First part of every id.
+        version: Of the policy, part of every id.
+    """
+    rows = []
+    for number, each in enumerate(episodes):
+        group = f"{run}/policy-{version:03d}/task-{each.task:03d}"
+        last = len(each.rewards) - 1
+        for time, (decision, option) in enumerate(zip(each.decisions, each.chosen, strict=True)):
+            ends = time == last
+            rows.append(
+                {
+                    "group_id": group,
+                    "trajectory_id": f"{group}/rollout-{number:03d}",
+                    "step_index": time,
+                    "observation": decision.observation,
+                    "action": decision.options[option],
+                    "reward": each.rewards[time],
+                    "success": each.success,
+                    "task": decision.task,
+                    "policy_version": version,
+                    "done": ends,
+                    "truncated": ends and each.state != END,
+                    "messages": json.dumps(prompt(each.decisions)) if ends else None,
+                }
+            )
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def _decision(task: Task, episode: Episode) -> Decision:
+    model = task.model
+    options = tuple([task.actions[a] for a in model.action[model.pairs_of(episode.state)].tolist()])
+    earlier: tuple[str, ...] = ()
+    if episode.decisions:
+        before = episode.decisions[-1]
+        earlier = (*before.earlier, before.options[episode.chosen[-1]])
+    return Decision(task.text, episode.observation, earlier, options)
+
+
+def _own(task: Task, state: int) -> Real:
+    return task.policy[task.model.pairs_of(state)]
+
+
+def _move(task: Task, episode: Episode, uniform: float, words: np.random.Generator) -> None:
+    """Lets the last choice of an episode have its outcome."""
+    model = task.model
+    pair = int(model.offsets[episode.state]) + episode.chosen[-1]
+    running = model.probability[pair].cumsum()
+    outcome = min(int(running.searchsorted(uniform, side="right")), len(running) - 1)
+    episode.rewards.append(float(model.reward[pair, outcome]))
+    episode.observation = task.narrator.feedback(pair, outcome, words)
+    episode.state = int(model.next_state[pair, outcome])
+
+
+def _drawn(probability: Real, decisions: Sequence[Decision], uniform: Real) -> Index:
+    """One option of each decision: where a uniform number falls in the running sum. (D,)."""
+    size = np.array([len(each.options) for each in decisions])
+    start = np.cumsum(size) - size
+    running = np.cumsum(probability)
+    before = running[start] - probability[start]
+    place = np.searchsorted(
+        running, before + uniform * (running[start + size - 1] - before), "right"
+    )
+    return np.asarray(np.clip(place - start, 0, size - 1), dtype=np.int64)
