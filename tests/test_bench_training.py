@@ -193,13 +193,15 @@ def test_the_policy_learns_from_what_the_export_trains_and_from_nothing_else(
     assert not np.array_equal(directly.weights, random_policy(2).weights)
 
 
-def test_where_all_is_masked_nothing_moves(log: pl.DataFrame, tmp_path: Path) -> None:
-    given = log.with_columns(gradient_mask=pl.lit(value=False))
-    rows = exported(given, "grpo", create("grpo"), tmp_path, embedder="tfidf")[1]
-    policy = random_policy(3)
-    policy.restart(0.1)
-    learn(policy, rows)
-    assert np.array_equal(policy.weights, random_policy(3).weights)
+def test_where_nothing_is_to_be_learned_there_is_no_batch(
+    log: pl.DataFrame, tmp_path: Path
+) -> None:
+    masked = log.with_columns(gradient_mask=pl.lit(value=False))
+    equal = log.with_columns(reward=pl.lit(0.0))
+    for given in (masked, equal):
+        space, rows = exported(given, "grpo", create("grpo"), tmp_path, embedder="tfidf")
+        assert rows is None
+        assert len(space.steps) == len(log)
 
 
 def test_credit_of_zero_moves_nothing_even_with_momentum() -> None:
