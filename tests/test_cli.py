@@ -432,7 +432,7 @@ def test_what_is_not_there_may_be_left_out_whether_or_not_a_log_was_written(
         refused(run("import", log, "no.jsonl", "-o", "out.parquet"), "does not exist", "--skip-bad")
         code, out, _ = run("import", log, "no.jsonl", "--skip-bad", "-o", "out.parquet")
         assert code == 0
-        assert "dropped           1 records: files: does not exist, at no.jsonl" in out
+        assert "dropped           1 record: files: does not exist, at no.jsonl" in out
 
 
 def test_an_outcome_on_every_step_is_noticed(run: Run, tmp_path: Path):

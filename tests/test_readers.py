@@ -399,7 +399,7 @@ def test_a_conversation_without_a_step_is_dropped_and_named(tmp_path: Path):
     path = write_lines(tmp_path / "log", [record(), record(messages=[user("go")])])
     report = import_log([path]).report
     assert report.trajectories == 1
-    assert "dropped           1 records: messages: hold no assistant message" in str(report)
+    assert "dropped           1 record: messages: hold no assistant message" in str(report)
     assert f"at {path}:2" in str(report)
 
 

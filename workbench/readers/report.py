@@ -92,11 +92,14 @@ class ImportReport:
         if self.renamed:
             names = ", ".join(f"{new} from {old}" for new, old in self.renamed.items())
             lines.append(f"renamed           {names}")
-        lines += [f"excluded          {n} trajectories: {why}" for why, n in self.excluded.items()]
-        dropped = [f"dropped           {p.count} records: {p}" for p in self.dropped]
+        lines += [
+            f"excluded          {number_of(count, 'trajectory')}: {why}"
+            for why, count in self.excluded.items()
+        ]
+        dropped = [f"dropped           {number_of(p.count, 'record')}: {p}" for p in self.dropped]
         lines += dropped or ["dropped           nothing"]
         if self.quarantined_rows:
-            lines.append(f"quarantined       {self.quarantined_rows} rows")
+            lines.append(f"quarantined       {number_of(self.quarantined_rows, 'row')}")
             lines += [f"                  {problem}" for problem in self.quarantined]
         return lines + [f"note              {notice}" for notice in self.notices]
 
