@@ -166,6 +166,7 @@ def test_the_policy_learns_from_what_the_export_trains_and_from_nothing_else(
     trained_on = (pl.col("step_index") > 0) | pl.lit(not masked)
     given = log.with_columns(gradient_mask=trained_on)
     space, rows = exported(given, "grpo", create("grpo"), tmp_path, embedder="tfidf")
+    assert rows is not None
     through_files, directly = random_policy(2), random_policy(2)
     for policy in (through_files, directly):
         policy.restart(0.1)
