@@ -320,6 +320,10 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(ArtefactError, match=f"{shard.name} cannot be read"):
         trained(tmp_path)
+    # Those of another benchmark have nothing to do here, and are not to be removed.
+    pl.DataFrame({"key": ["a"], "spearman": [0.5]}).write_parquet(shard)
+    with pytest.raises(ArtefactError, match=r"has other columns .* a directory of its own"):
+        trained(tmp_path)
 
 
 def test_all_methods_of_a_seed_begin_alike_and_have_equal_budgets(whole: Whole) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +121,7 @@ def fidelity(
         cells,
         folder / SHARDS,
         schema=SCHEMA,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers,
         report=report,
     )
     write_table(results, folder / RESULTS_FILE)

@@ -19,6 +19,7 @@ from workbench.errors import ArtefactError
 from workbench.store import atomic_file, digest
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+_OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it
 
 
 class Cell(Protocol):
@@ -49,7 +50,7 @@ def measure(
     folder: Path,
     *,
     schema: Mapping[str, Any],
-    workers: int,
+    workers: int | None,
     report: Report,
 ) -> pl.DataFrame:
     """The rows of all cells, from the shards that are there and from work where one lacks.
@@ -62,12 +63,12 @@ def measure(
         cells: What is wanted.
         folder: Where shards are; made when first written to.
         schema: Columns of the rows.
-        workers: Processes, one thread each; 1 works in this process.
+        workers: Processes, one thread each, as many as there are cores by default; 1 works in this
+            process.
         report: Told about progress.
 
     Raises:
-        ParameterError: No worker.
-        ArtefactError: A shard cannot be read.
+        ArtefactError: A shard cannot be read, or is of another benchmark.
     """
     known = _read(folder, schema)
     named = [(key, name) for cell in cells for name, key in cell.keys.items()]
@@ -87,12 +88,18 @@ def _read(folder: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     tables = [pl.DataFrame(schema=schema)]
     for file in sorted(folder.glob("*.parquet")):
         try:
-            tables.append(pl.read_parquet(file, glob=False).select(list(schema)))
+            table = pl.read_parquet(file, glob=False)
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise ArtefactError(
                 f"{file} cannot be read: {error}. Hint: remove it and run again"
             ) from error
-    return pl.concat(tables)
+        if set(schema) - set(table.columns) - _OPTIONAL or set(table.columns) - set(schema):
+            raise ArtefactError(
+                f"{file} has other columns than this benchmark. Hint: give each benchmark a "
+                "directory of its own"
+            )
+        tables.append(table)
+    return pl.concat(tables, how="diagonal")
 
 
 def _unmeasured(cells: Sequence[C], known: set[str]) -> Iterator[C]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -149,7 +148,7 @@ def training(
         runs,
         folder / SHARDS,
         schema=SCHEMA,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers,
         report=report,
     )
     write_table(results, folder / RESULTS_FILE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +130,7 @@ def tuning(
         cells,
         folder / SHARDS,
         schema=RESULTS_SCHEMA,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers,
         report=report,
     )
     lacking = results.filter(pl.col("missing").is_not_null())
