@@ -406,6 +406,19 @@ def test_curves_have_a_point_an_evaluation() -> None:
     assert lines == {"a": pytest.approx([0.1, 0.3]), "b": pytest.approx([0.1, 0.5])}
 
 
+def test_curves_of_larger_groups_are_of_more_episodes():
+    one = results(a=[0.2, 0.4], b=[0.4, 0.6])
+    samples = pl.Series("samples", [[0, 40]] * one.height)
+    larger = one.with_columns(samples, condition=pl.lit("group=32"))
+    curves = learning_curves(pl.concat([one, larger]), "a").filter(method="b")
+    assert curves.select("condition", "samples").rows() == [
+        ("c", 0),
+        ("group=32", 0),
+        ("c", 10),
+        ("group=32", 40),
+    ]
+
+
 def test_arguments_that_cannot_be_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown policy 'mlp'"):
         training(tmp_path, policy="mlp")

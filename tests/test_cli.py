@@ -696,6 +696,17 @@ def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
     assert method["state_text"] == {"template": "{actions} {observation}", "last_actions": 1}
 
 
+def test_a_number_of_neighbours_is_not_told_in_deviations_of_similarities(run: Run):
+    tune = ["tune", LOG, "-m", "soft-crbc", "--embedder", "tfidf"]
+    code, out, _ = run(*tune)
+    assert code == 0
+    assert "in_spreads" not in out
+    found = json.loads(run(*tune, "--json")[1])
+    assert (found["field"], found["symbol"]) == ("neighbours", "n")
+    assert found["similarity_spread"] is None
+    assert f"-p neighbours={found['recommended']:.6g}" in out
+
+
 def test_tune_chooses_the_threshold_of_a_state_key(run: Run):
     tune = ["tune", LOG, "-m", "gigpo", "-p", "norm=mean", "--embedder", "tfidf"]
     found = json.loads(run(*tune, "--json", "-o", "curve.parquet")[1])

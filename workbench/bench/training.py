@@ -190,14 +190,20 @@ def learning_curves(results: pl.DataFrame, reference: str) -> pl.DataFrame:
         results: Of one recipe, so that all runs were evaluated alike.
         reference: Method of the paired differences.
     """
-    samples = results["samples"][0].to_list()
+    places = range(len(results["success"][0]))
     points = results.with_columns(
-        pl.col("success").list.get(place).alias(str(number)) for place, number in enumerate(samples)
+        pl.col("success").list.get(place).alias(str(place)) for place in places
     )
-    measures = {str(number): mean_of(str(number)) for number in samples}
+    measures = {str(place): mean_of(str(place)) for place in places}
     rows = _cautious(summarise(points, reference, measures))
-    rows = rows.filter(pl.col("condition").is_not_null())
-    return rows.with_columns(samples=pl.col("measure").cast(pl.Int64)).drop("measure")
+    # Groups of another size are as many episodes more or fewer at each evaluation.
+    samples = results.select("family", "condition", "samples").unique(["family", "condition"])
+    return (
+        rows.filter(pl.col("condition").is_not_null())
+        .join(samples, on=["family", "condition"], maintain_order="left")
+        .with_columns(pl.col("samples").list.get(pl.col("measure").cast(pl.Int64)))
+        .drop("measure")
+    )
 
 
 def _cautious(summary: pl.DataFrame) -> pl.DataFrame:

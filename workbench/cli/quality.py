@@ -170,7 +170,7 @@ def tune(
     format: Format = None,
     mapping: Map = None,
 ) -> None:
-    """Choose a method's temperature, or the threshold of its state key, by rollouts held out.
+    """Choose a method's temperature, neighbours, or key threshold by rollouts held out.
 
     Whole trajectories are held out, in groups of at least three: leaving out single steps lets a
     trajectory predict itself, and picks a far too cold or far too hot τ. A method that takes a
@@ -192,9 +192,9 @@ def tune(
     imported = read([log], format, mapping)
     with open_space(imported, embedder, state, last_actions, cache) as space:
         found = held_out(made, made(space.steps, space), space)
-        # A τ divides similarities, so their spread is its unit; a threshold is in cosines already.
+        # A τ divides similarities, so their spread is its unit; no other field has that unit.
         own = getattr(made, "embedder", None)
-        spread = similarity_spread(space.similarity(own)) if found.finest is None else None
+        spread = similarity_spread(space.similarity(own)) if found.symbol == "τ" else None
     result = {"method": method, "now": getattr(made, found.field), **found.to_dict(spread)}
     if output is not None:
         with atomic_file(output) as temporary:
