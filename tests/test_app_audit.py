@@ -135,15 +135,14 @@ def test_the_command_gives_the_same_audit(app: OpenApp):
     assert "--credit grpo.parquet --credit gigpo.parquet" in line
 
 
-def test_without_a_method_the_page_asks_for_one(app: OpenApp):
+def test_the_first_method_stays_when_all_are_cleared(app: OpenApp):
     test = opened(app)
     test.multiselect(key="w_methods_audit").set_value([]).run()
     assert not test.exception
-    # The first one stays.
     assert test.query_params["methods"] == "grpo"
 
 
-def test_two_credits_of_equal_groups_find_nothing_to_draw(app: OpenApp):
+def test_where_all_rewards_are_equal_no_sign_changes(app: OpenApp):
     test = opened(app, dead_log(), methods="grpo")
     assert "No step's credit changes its sign" in said(test)
     assert json.dumps(figures(test)) != "[]"

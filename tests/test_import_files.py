@@ -355,6 +355,9 @@ def test_what_is_broken_in_a_csv_is_named_by_its_line_and_the_rest_is_read(tmp_p
     assert raw.frame["trajectory_id"].to_list() == ["t", "w"]
     with pytest.raises(LogError, match=rf"reward: is not a valid Float64, at {path}:5 \('nought'"):
         import_log([path], skip_bad=True)
+    # A header that cannot be read costs no row beside it.
+    path.write_bytes(HEADER.encode() + b",caf\xe9\ng,t,0,o,a,1,x\n")
+    assert read([path], skip_bad=True).frame["trajectory_id"].to_list() == ["t"]
     header = write_csv(tmp_path / "header.csv", HEADER + "\n")
     with pytest.raises(LogError, match="there are none"):
         import_log([header])

@@ -152,3 +152,11 @@ def test_the_end_of_a_turn_is_what_the_template_puts_there(tmp_path: Path, named
     assert Tokenizer.load(named).end_of_turn == [END]
     endless = tiny_policy.tokenizer(tmp_path / "endless", template="{{ messages[-1]['content'] }}")
     assert Tokenizer.load(str(endless)).end_of_turn == []
+
+
+def test_a_tokenizer_may_have_several_chat_templates(tmp_path: Path, named: str):
+    several = {"default": tiny_policy.TEMPLATE, "tool_use": "{{ tools }}"}
+    folder = tiny_policy.tokenizer(tmp_path / "several", template=several)
+    identity, one = (Tokenizer.load(str(name)).identity for name in (folder, named))
+    assert identity["vocabulary_sha256"] == one["vocabulary_sha256"]
+    assert identity["chat_template_sha256"] != one["chat_template_sha256"]

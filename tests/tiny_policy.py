@@ -41,7 +41,7 @@ TEMPLATE = (
 )
 
 
-def tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> Path:
+def tokenizer(folder: Path, *, template: str | dict[str, str] | None = TEMPLATE) -> Path:
     """Writes a word-level tokenizer with a chat template and gives its folder."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

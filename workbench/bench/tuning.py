@@ -234,7 +234,7 @@ class _Study:
         rows = results.filter((pl.col("method") == self.tuned) & (pl.col("family") == family))
         if condition is not None:
             rows = rows.filter(pl.col("condition") == condition)
-        counts = rows["setting"].value_counts(sort=True).sort(["count", "setting"], descending=True)
+        counts = rows["setting"].value_counts().sort(["count", "setting"], descending=True)
         setting, count = counts.row(0)
         return {"chosen": setting, "chosen_share": count / rows.height}
 

@@ -80,6 +80,8 @@ class Tokenizer:
         """Its name, and digests of its vocabulary and chat template: what made the ids."""
         vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
         template = self.tokenizer.chat_template
+        if isinstance(template, dict):  # one for tool use, say, beside the default
+            template = json.dumps(template, sort_keys=True)
         return {
             "tokenizer": self.name,
             "vocabulary_sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),

@@ -50,11 +50,10 @@ class Csv:
 def header_names(head: bytes) -> list[str]:
     """The names that the first line of a table gives, or what else stands between its commas.
 
+    Bytes that are no text have no names, and neither has JSON.
+
     Args:
         head: The first bytes of the file.
-
-    Returns:
-        None of bytes that are no text, and of JSON.
     """
     line = head.split(b"\n", 1)[0]
     if line.startswith((b"{", b"[")) or b"\0" in line:
@@ -93,6 +92,7 @@ class _Rows:
         with self._path.open("rb") as file:
             lines = self._lines(file)
             names, separator = _header(next(lines))
+            self._garbled = False
             twice = sorted({name for name in names if name and names.count(name) > 1})
             if twice:
                 self._findings.problem("header", f"has {twice} more than once", f"{self._path}:1")
