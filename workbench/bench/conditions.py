@@ -6,7 +6,7 @@ family's base. Families are the registered worlds: one more world is one more fa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,13 @@ class Condition:
     def setting(self, dial: str) -> float:
         """What a dial, or the group size, is set to here."""
         return float(self.group if dial == GROUP else getattr(self.world, dial))
+
+
+def dials_of(cells: Iterable[Condition]) -> dict[str, dict[str, Any]]:
+    """The dials and the group size of each condition, by family and name."""
+    return {
+        f"{cell.family} {cell.name}": {**vars(cell.world), GROUP: cell.group} for cell in cells
+    }
 
 
 def conditions(

@@ -13,7 +13,15 @@ from workbench.artefacts import Report
 from workbench.bench.arguments import reference_among, require_positive
 from workbench.bench.bounds import check_bounds
 from workbench.bench.cells import MEASURES_VERSION, ORACLES, SCHEMA, Cell
-from workbench.bench.conditions import BASE, BATCHES, SEEDS, TASKS, WORLDS_VERSION, conditions
+from workbench.bench.conditions import (
+    BASE,
+    BATCHES,
+    SEEDS,
+    TASKS,
+    WORLDS_VERSION,
+    conditions,
+    dials_of,
+)
 from workbench.bench.files import (
     MANIFEST_FILE,
     RESULTS_FILE,
@@ -166,11 +174,7 @@ def manifest(cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
             "measures": MEASURES_VERSION,
         },
         "methods": {name: _fields(made) for name, made in cells[0].methods.items()},
-        "conditions": {
-            f"{cell.condition.family} {cell.condition.name}": vars(cell.condition.world)
-            | {"group": cell.condition.group}
-            for cell in cells
-        },
+        "conditions": dials_of(cell.condition for cell in cells),
         "tasks": TASKS,
         "batches": BATCHES,
         "seeds": len({cell.seed for cell in cells}),

@@ -159,7 +159,7 @@ class Run:
 
     def rows(self) -> pl.DataFrame:
         """Trains with every method: one row each, in the columns of `SCHEMA`."""
-        rows = []
+        rows, keys = [], self.keys
         for name, method in self.methods.items():
             row = {
                 "family": self.condition.family,
@@ -171,7 +171,7 @@ class Run:
                 "seed": self.seed,
                 "method": name,
                 "embedder": self.embedder if compares_texts(method) else None,
-                "key": self.keys[name],
+                "key": keys[name],
             }
             try:
                 rows.append({**row, **self._trained(name, method)})

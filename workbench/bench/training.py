@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.artefacts import Report
 from workbench.bench.arguments import reference_among, require_positive
-from workbench.bench.conditions import BASE, WORLDS_VERSION, conditions
+from workbench.bench.conditions import BASE, WORLDS_VERSION, conditions, dials_of
 from workbench.bench.files import (
     MANIFEST_FILE,
     RESULTS_FILE,
@@ -229,11 +229,7 @@ def _content(
             "training": TRAINING_VERSION,
         },
         "methods": {name: dict(vars(made)) for name, made in chosen.items()},
-        "conditions": {
-            f"{run.condition.family} {run.condition.name}": vars(run.condition.world)
-            | {"group": run.condition.group}
-            for run in runs
-        },
+        "conditions": dials_of(run.condition for run in runs),
         "recipe": asdict(runs[0].recipe) | {"final": f"mean of the last {LAST} evaluations"},
         "seeds": len({run.seed for run in runs}),
         "embedder": resolve(runs[0].embedder).key,

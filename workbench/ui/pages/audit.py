@@ -24,9 +24,6 @@ def page() -> None:
     heading[0].title("Audit")
     view, entry = state.current(), frame.entry()
     frame.methods_picker("audit")
-    if not view.methods:
-        st.info("Pick a method to audit its credit.")
-        return
     credits = frame.credits(*view.methods)
     with heading[1]:
         command.popover(*_commands(tuple(credits)))
