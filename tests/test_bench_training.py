@@ -251,6 +251,9 @@ def test_area_and_end_of_a_curve_by_hand() -> None:
     assert row["area"] == pytest.approx(10.5 / 30)
     assert LAST == 3
     assert row["final"] == pytest.approx(0.5)
+    # A short course does not end where it began: (.3 + .5) / 2.
+    short = Course(samples=[0, 10, 20], success=[0.1, 0.3, 0.5], steps=4, groups=2).row()
+    assert short["final"] == pytest.approx(0.4)
 
 
 @pytest.fixture(scope="module")

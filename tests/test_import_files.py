@@ -310,9 +310,9 @@ def test_fields_of_a_csv_become_the_values_that_they_mean(tmp_path: Path):
     # An observation over two lines, so the second step begins on line 4; an index without a name.
     path = write_csv(
         tmp_path / "in.csv",
-        f",{HEADER},success,response_ids,seed,size,name\r\n"
-        '0,g,t,0,"a ""door"",\r\nshut",,0,True,"[1, 2]",12,-0.5,007\r\n'
-        "1,g,t,1,room,look,0.5,,[],,1e3,x\r\n",
+        f",{HEADER},success,response_ids,seed,size,name,train_step\r\n"
+        '0,g,t,0,"a ""door"",\r\nshut",,0,True,"[1, 2]",12,-0.5,007,7.0\r\n'
+        "1,g,t,1,room,look,0.5,,[],,1e3,x,\r\n",
     )
     log = import_log([path]).validated.log
     assert log["observation"].to_list() == ['a "door",\r\nshut', "room"]
@@ -321,8 +321,12 @@ def test_fields_of_a_csv_become_the_values_that_they_mean(tmp_path: Path):
     assert log["success"].to_list() == [True, None]
     assert log["response_ids"].to_list() == [[1, 2], []]
     assert log.select("seed", "size", "name").rows() == [(12, -0.5, "007"), (None, 1000.0, "x")]
+    assert log["train_step"].to_list() == [7, None]
     assert log["source_line"].to_list() == [2, 4]
     assert "" not in log.columns
+    path.write_text(f"{HEADER}\ng,t,0.5,o,a,1\n")
+    with pytest.raises(LogError, match=r"step_index: is not a valid Int32, at .*:2 \('0.5'\)"):
+        import_log([path])
 
 
 def test_names_of_a_csv_are_mapped(tmp_path: Path):

@@ -33,7 +33,7 @@ TRAINING_VERSION = "1"
 """Changes with any change of a policy, of how episodes are played or of what is learned."""
 
 LAST = 3
-"""Evaluations whose mean is the final success."""
+"""Evaluations whose mean is the final success; that of the start is never among them."""
 
 SCHEMA: dict[str, Any] = {
     "family": pl.String,
@@ -262,7 +262,7 @@ class Course:
             "success": self.success,
             "start": self.success[0],
             "area": float(np.trapezoid(share, self.samples) / self.samples[-1]),
-            "final": float(share[-LAST:].mean()),
+            "final": float(share[1:][-LAST:].mean()),
         }
 
 

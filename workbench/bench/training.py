@@ -90,7 +90,7 @@ def training(
     scale of a credit decides nothing. It is evaluated on tasks that it never learns from.
 
         area   mean of the success over the course of the training (trapezoids)
-        final  mean success of the last three evaluations
+        final  mean success of the last three evaluations, that of the start left out
 
     What is in the directory already is used again, run by run. The same arguments give the same
     bytes in the tables, whatever was there.

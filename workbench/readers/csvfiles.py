@@ -19,6 +19,7 @@ from workbench.readers.steps import is_step, parts_of_steps
 
 _SEPARATORS = ",\t;"
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+_WHOLE = re.compile(r"(-?\d+)\.0+", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _ALIASES = {
     alias: column.name for column in STEP_LOG for alias in (*column.aliases, *column.negated)
@@ -135,6 +136,8 @@ class _Rows:
             return "" if column and column.name in _TEXTS else None
         if column and column.dtype == pl.Boolean:
             return _TRUTH.get(text.lower(), text)
+        if column and column.dtype.is_integer() and (whole := _WHOLE.fullmatch(text)):
+            return whole[1]  # as pandas writes integers beside an empty field
         if column and isinstance(column.dtype, pl.List):
             try:
                 return json.loads(text)
