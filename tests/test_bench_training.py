@@ -28,6 +28,7 @@ from workbench.estimators.grpo import GRPO
 from workbench.plots.training import learning_curves as drawn_curves
 from workbench.simulate import Task, drawn_tasks, policy_values
 from workbench.space import Space
+from workbench.state_text import StateText
 from workbench.steps import Steps
 
 BASE = conditions(["household"], ["base"])[0]
@@ -242,6 +243,30 @@ def test_turned_credit_trains_worse_than_no_training() -> None:
     assert wrong["success"][-1] < 0.5 * wrong["start"]
     assert wrong["final"] < right["final"] - 0.05
     assert wrong["area"] < right["area"] - 0.05
+
+
+def test_a_state_text_is_part_of_what_only_methods_that_compare_texts_are(
+    log: pl.DataFrame, tmp_path: Path
+) -> None:
+    methods = {name: create(name) for name in ("grpo", "proxmo")}
+    with_actions = StateText(template="{actions} {observation}", last_actions=2)
+    run = Run(
+        condition=BASE,
+        seed=0,
+        methods=methods,
+        embedder="tfidf",
+        recipe=RECIPES["linear"],
+        state_text=with_actions,
+    )
+    plain = replace(run, state_text=StateText())
+    assert run.keys["grpo"] == plain.keys["grpo"]
+    assert run.keys["proxmo"] != plain.keys["proxmo"]
+    credits = []
+    for state_text in (None, with_actions):
+        given = ("proxmo", methods["proxmo"], tmp_path)
+        space, _ = exported(log, *given, embedder="tfidf", state_text=state_text)
+        credits.append(methods["proxmo"](space.steps, space).advantage)
+    assert not np.allclose(*credits)
 
 
 def test_area_and_end_of_a_curve_by_hand() -> None:

@@ -27,6 +27,7 @@ from workbench.pipeline import open_log
 from workbench.returns import segment_constant
 from workbench.simulate import Task, drawn_tasks
 from workbench.space import Space
+from workbench.state_text import StateText
 from workbench.store import digest, file_digest, package_version
 
 TRAINING_VERSION = "1"
@@ -34,6 +35,9 @@ TRAINING_VERSION = "1"
 
 LAST = 3
 """Evaluations whose mean is the final success; that of the start is never among them."""
+
+OBSERVATION = StateText()
+"""What methods compare unless told otherwise."""
 
 SCHEMA: dict[str, Any] = {
     "family": pl.String,
@@ -133,6 +137,7 @@ class Run:
         methods: Name in the tables -> the method.
         embedder: Representation for methods that need similarities.
         recipe: How the policy is trained.
+        state_text: What such methods compare.
     """
 
     condition: Condition
@@ -140,6 +145,7 @@ class Run:
     methods: Mapping[str, Estimator]
     embedder: str
     recipe: Recipe
+    state_text: StateText = OBSERVATION
 
     @property
     def keys(self) -> dict[str, str]:
@@ -153,9 +159,15 @@ class Run:
             "seed": self.seed,
         }
         return {
-            name: digest({**here, "method": identity(name, method, self.embedder)})
+            name: digest({**here, "method": self._identity(name, method)})
             for name, method in self.methods.items()
         }
+
+    def _identity(self, name: str, method: Estimator) -> dict[str, Any]:
+        own = identity(name, method, self.embedder)
+        if compares_texts(method) and self.state_text != OBSERVATION:
+            own["state_text"] = asdict(self.state_text)
+        return own
 
     def rows(self) -> pl.DataFrame:
         """Trains with every method: one row each, in the columns of `SCHEMA`."""
@@ -195,7 +207,14 @@ class Run:
                         run=f"{self.condition.family}-s{self.seed}",
                         version=iteration,
                     )
-                    space, rows = exported(log, name, method, Path(folder), embedder=self.embedder)
+                    space, rows = exported(
+                        log,
+                        name,
+                        method,
+                        Path(folder),
+                        embedder=self.embedder,
+                        state_text=self.state_text,
+                    )
                     if rows is not None:
                         learn(policy, rows)
                     course.see(space)
@@ -301,7 +320,13 @@ def start(condition: Condition, recipe: Recipe, seed: int) -> Start:
 
 
 def exported(
-    log: pl.DataFrame, name: str, method: Estimator, folder: Path, *, embedder: str
+    log: pl.DataFrame,
+    name: str,
+    method: Estimator,
+    folder: Path,
+    *,
+    embedder: str,
+    state_text: StateText | None = None,
 ) -> tuple[Space, pl.DataFrame | None]:
     """The way of any log: written, read and validated, scored, exported, and read back.
 
@@ -309,7 +334,12 @@ def exported(
     """
     file = folder / "log.parquet"
     log.write_parquet(file)
-    space = open_log(file, embedder=embedder_named(embedder), cache=folder / "vectors")
+    space = open_log(
+        file,
+        embedder=embedder_named(embedder),
+        state_text=state_text,
+        cache=folder / "vectors",
+    )
     credit = method(space.steps, space)
     made_by = provenance(name, method, space, file_digest(file), credit)
     batch = folder / "batch"

@@ -20,12 +20,13 @@ from workbench.bench.files import (
     write_manifest,
     write_table,
 )
-from workbench.bench.runs import LAST, RECIPES, SCHEMA, TRAINING_VERSION, Run
+from workbench.bench.runs import LAST, OBSERVATION, RECIPES, SCHEMA, TRAINING_VERSION, Run
 from workbench.bench.shards import measure
 from workbench.bench.summary import mean_of, summarise
 from workbench.embed import resolve
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.estimators import Estimator, create
+from workbench.state_text import StateText
 from workbench.store import package_version
 
 CURVES_FILE = "curves.parquet"
@@ -77,6 +78,7 @@ def training(
     seeds: int | None = None,
     iterations: int | None = None,
     embedder: str = "tfidf",
+    state_text: StateText | None = None,
     reference: str | None = None,
     workers: int | None = None,
     command: str | None = None,
@@ -105,6 +107,7 @@ def training(
         seeds: How many, from 0 on; by default as in `SEEDS`.
         iterations: Batches of each run; by default those of the recipe.
         embedder: Representation for methods that need similarities.
+        state_text: What such methods compare; the observation by default.
         reference: Method of the paired differences; by default `grpo`, or the first.
         workers: Processes, as many as there are cores by default. They start afresh, so that a
             script which calls this has to guard its main part, or pass 1.
@@ -134,7 +137,14 @@ def training(
     if CONTROL not in references:
         references.append(CONTROL)
     runs = [
-        Run(condition=condition, seed=seed, methods={name: made}, embedder=embedder, recipe=recipe)
+        Run(
+            condition=condition,
+            seed=seed,
+            methods={name: made},
+            embedder=embedder,
+            recipe=recipe,
+            state_text=state_text or OBSERVATION,
+        )
         # Seeds in turn: a run that is cut short has some seeds of every condition.
         for seed in range(seeds or SEEDS[policy])
         for condition in conditions(
@@ -233,5 +243,6 @@ def _content(
         "recipe": asdict(runs[0].recipe) | {"final": f"mean of the last {LAST} evaluations"},
         "seeds": len({run.seed for run in runs}),
         "embedder": resolve(runs[0].embedder).key,
+        "state_text": asdict(runs[0].state_text),
         "references": list(references),
     }

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.options import AsJson, as_json_text, field_values
+from workbench.cli.inputs import state_text
+from workbench.cli.options import AsJson, LastActions, Template, as_json_text, field_values
 from workbench.cli.root import app
 
 if TYPE_CHECKING:
@@ -192,6 +193,8 @@ def training(
     ] = False,
     reference: Reference = None,
     embedder: EmbedderName = "tfidf",
+    state: Template = None,
+    last_actions: LastActions = 0,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -217,6 +220,7 @@ def training(
             seeds=seeds or (QUICK_SEEDS if quick else None),
             iterations=QUICK_ITERATIONS if quick else None,
             embedder=embedder,
+            state_text=state_text(state, last_actions),
             reference=reference,
             workers=workers,
             command=shlex.join(["workbench", *sys.argv[1:]]),
