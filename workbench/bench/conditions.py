@@ -58,9 +58,7 @@ class Condition:
 
 def dials_of(cells: Iterable[Condition]) -> dict[str, dict[str, Any]]:
     """The dials and the group size of each condition, by family and name."""
-    return {
-        f"{cell.family} {cell.name}": {**vars(cell.world), GROUP: cell.group} for cell in cells
-    }
+    return {f"{cell.family} {cell.name}": {**vars(cell.world), GROUP: cell.group} for cell in cells}
 
 
 def conditions(

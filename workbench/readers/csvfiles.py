@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.columns import STEP_LOG, known
+from workbench.columns import STEP_LOG, Column, known
 from workbench.readers.base import Findings, Part, reader
 from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT, Record
 from workbench.readers.steps import is_step, parts_of_steps
@@ -130,19 +130,31 @@ class _Rows:
         return {name: self._value(name, text) for name, text in fields if name}
 
     def _value(self, name: str, text: str) -> Any:
-        """A field as the value that JSON would have; what it is not stays text, to be refused."""
+        """A field as the value that JSON would have."""
         column = known(self._names.get(name, _ALIASES.get(name, name)))
         if not text:
             return "" if column and column.name in _TEXTS else None
-        if column and column.dtype == pl.Boolean:
-            return _TRUTH.get(text.lower(), text)
-        if column and column.dtype.is_integer() and (whole := _WHOLE.fullmatch(text)):
-            return whole[1]  # as pandas writes integers beside an empty field
-        if column and isinstance(column.dtype, pl.List):
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError):
-                return text
-        if column or not _NUMBER.fullmatch(text):
+        return _typed(column, text) if column else _untyped(text)
+
+
+def _typed(column: Column, text: str) -> Any:
+    """A field of a known column; what is no value of its stays text, to be refused."""
+    if column.dtype == pl.Boolean:
+        return _TRUTH.get(text.lower(), text)
+    if column.dtype.is_integer():
+        # As pandas writes integers where a field of their column is empty.
+        whole = _WHOLE.fullmatch(text)
+        return whole[1] if whole else text
+    if isinstance(column.dtype, pl.List):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
             return text
-        return float(text) if set(text) & set(".eE") else int(text)
+    return text
+
+
+def _untyped(text: str) -> str | int | float:
+    """A field of another column: a number where it is written as one."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    return float(text) if set(text) & set(".eE") else int(text)
