@@ -18,7 +18,8 @@ from workbench.bench import Training, conditions, training
 from workbench.bench.episodes import play, step_log
 from workbench.bench.policies import Adam, LinearPolicy
 from workbench.bench.prompts import Decision, decisions_of, prompt
-from workbench.bench.runs import LAST, RECIPES, Course, Run, exported, learn, start
+from workbench.bench.recipes import RECIPES
+from workbench.bench.runs import LAST, Course, Run, exported, learn, start
 from workbench.bench.tables import difference, training_rows
 from workbench.bench.training import CONTROL, learning_curves, summaries
 from workbench.cli import bench as cli_module

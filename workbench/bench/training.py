@@ -20,7 +20,8 @@ from workbench.bench.files import (
     write_manifest,
     write_table,
 )
-from workbench.bench.runs import LAST, OBSERVATION, RECIPES, SCHEMA, TRAINING_VERSION, Run
+from workbench.bench.recipes import RECIPES
+from workbench.bench.runs import LAST, OBSERVATION, SCHEMA, TRAINING_VERSION, Run
 from workbench.bench.shards import measure
 from workbench.bench.summary import mean_of, summarise
 from workbench.embed import resolve
@@ -99,7 +100,7 @@ def training(
 
     Args:
         directory: Where shards, results and summaries are kept.
-        policy: A key of `runs.RECIPES`.
+        policy: A key of `recipes.RECIPES`.
         estimators: Name in the tables -> method; by default those of `METHODS`. The control
             return-to-go is added where it is not among them.
         families: Worlds; the household by default.
