@@ -433,6 +433,7 @@ def _arrow() -> bytes:
         (lzma.compress(b"{}"), "it is packed with xz; unpack it first"),
         (json.dumps([{"key": 1}]).encode(), "it is one JSON array; write a record a line"),
         (json.dumps({"key": 1}, indent=1).encode(), "it is JSON over several lines"),
+        (b'{\r\n "key": 1\r\n}', "it is JSON over several lines"),
         ('{"key": 1}'.encode("utf-16-le"), "iconv -f utf-16le -t utf-8"),
         (b"name,score\na,1\n", "need --format steps or csv, and --map"),
     ],

@@ -6,6 +6,7 @@ _TABLE = "make a table of steps Parquet: polars.{}.write_parquet('log.parquet')"
 _ARRAYS = "it holds {}, and no steps"
 _PACKED = "it is packed with {}; unpack it first, or pack it with gzip or zstd"
 _UTF16 = "it may be UTF-16 without a byte order mark; convert it with iconv -f {} -t utf-8"
+_LINES = "it is JSON over several lines; write a record a line: jq -c . log.json > log.jsonl"
 _PICKLE = "it may be a pickle, which can run any code and is never opened"
 
 _BEGINNINGS = {
@@ -23,7 +24,8 @@ _BEGINNINGS = {
     b"\x00{": _UTF16.format("utf-16be"),
     b"\x00": "it begins with zero bytes, as after a crash",
     b"[": "it is one JSON array; write a record a line: jq -c '.[]' log.json > log.jsonl",
-    b"{\n": "it is JSON over several lines; write a record a line: jq -c . log.json > log.jsonl",
+    b"{\n": _LINES,
+    b"{\r\n": _LINES,
 }
 _MEMBERS = {
     b".npy": _ARRAYS.format("NumPy arrays"),
