@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from workbench.bench.code import code_digest
 from workbench.bench.tuned import Tuned
 from workbench.embed import Embedder, resolve
-from workbench.estimators import Estimator
-from workbench.store import digest, file_digest
+from workbench.estimators import Estimator, create
 
 
 def identity(name: str, method: Estimator | Tuned | None, embedder: str) -> dict[str, Any]:
@@ -23,10 +23,12 @@ def identity(name: str, method: Estimator | Tuned | None, embedder: str) -> dict
     if isinstance(method, Tuned):
         untuned = identity(name, method.method, embedder)
         return {"tuned": untuned, "choice": Tuned.code(), "embedder": resolve(embedder).key}
+    wrapped = getattr(method, "of", None)
     return {
         "name": method.method.name,
         "fields": dict(vars(method)),
-        "code": code_digest(type(method)),
+        "code": _code(type(method)),
+        "of": None if wrapped is None else identity(wrapped, create(wrapped), embedder),
         "embedder": resolve(embedder).key if compares_texts(method) else None,
     }
 
@@ -43,11 +45,7 @@ def embedder_named(name: str) -> Embedder:
 
 
 @cache
-def code_digest(method: type[Estimator]) -> str:
-    """Digest of the files in which a method and what it derives from are written.
-
-    A changed method is measured again; what its file imports counts by the package's version.
-    """
+def _code(method: type[Estimator]) -> str:
+    """Digest of the files in which a method is written, and of what they import."""
     classes = [base for base in method.__mro__ if base.__module__.startswith("workbench.")]
-    files = sorted({Path(inspect.getfile(base)) for base in classes})
-    return digest([file_digest(file) for file in files])
+    return code_digest({Path(inspect.getfile(base)) for base in classes})

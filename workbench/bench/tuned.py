@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench import held_out as held_out_module
-from workbench import prediction, thresholds
+from workbench.bench.code import code_digest
 from workbench.estimators import Estimator
 from workbench.held_out import held_out
 from workbench.space import Space
 from workbench.steps import Steps
-from workbench.store import digest, file_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,8 @@ class Tuned:
 
     @staticmethod
     def code() -> str:
-        """Digest of the files in which is written how a value is chosen."""
-        files = [module.__file__ for module in (held_out_module, prediction, thresholds)]
-        return digest([file_digest(Path(str(file))) for file in files])
+        """Digest of how a value is chosen."""
+        return code_digest({Path(str(held_out_module.__file__))})
 
     def needs(self) -> Sequence[str]:
         """What the method needs, and the similarities that its field is about."""
