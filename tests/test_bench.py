@@ -325,7 +325,7 @@ def test_a_changed_method_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> 
     )
     before = cell.keys
     assert cell.keys == before
-    monkeypatch.setattr(identity_module, "code_digest", lambda method: "edited")
+    monkeypatch.setattr(identity_module, "_code", lambda method: "edited")
     assert cell.keys != before
 
 
