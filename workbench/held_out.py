@@ -102,7 +102,7 @@ class HeldOut:
         values: The values, ascending. (K,)
         settings: What the field is set to for each: itself, or a key with this threshold. (K,)
         error: Mean squared error over the steps; NaN where there are none. (K,) float64
-        plain: The same for the plain mean of the other rollouts' steps, the limit of τ → ∞.
+        plain: The same for the plain mean of the other rollouts' steps.
         steps: Steps that were predicted.
         groups: Groups that they are of.
         few: Groups left out for having fewer than three scored rollouts.
@@ -188,9 +188,9 @@ class HeldOut:
                 f"(squared error {self.plain:.3g}): how near two states are says nothing about "
                 f"returns here{kept}."
             )
-        return self._temperature_reason() if self.finest is None else self._threshold_reason()
+        return self._best_reason() if self.finest is None else self._threshold_reason()
 
-    def _temperature_reason(self) -> str:
+    def _best_reason(self) -> str:
         least = float(self.error.min())
         best = f"{self.symbol} {self.best:.4g}"
         gain = _against(least, self.plain, "their plain mean")
@@ -273,7 +273,7 @@ def held_out(
         mean_i (G_i − B_i)²        B_i from the steps of the group's other trajectories
 
     Whatever peers the method has, a step's own trajectory says nothing independent about it, and
-    leaving out no more than the step itself picks a far too cold or far too hot τ. Over groups with
+    leaving out no more than the step itself picks a value that is far off. Over groups with
     at least three scored rollouts; one whose returns are all equal has error 0 at every value, says
     nothing, and is left out so that it does not water down the others. Steps that count in no
     group statistics are neither predicted nor averaged.
