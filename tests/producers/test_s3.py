@@ -103,7 +103,7 @@ def test_a_store_that_refuses_is_one_message_and_no_traceback(
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("error: 1 problem(s) in s3://runs/demo:")
+    assert done.stderr.startswith("error: 1 problem in s3://runs/demo:")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
