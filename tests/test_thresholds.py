@@ -234,3 +234,25 @@ def test_returns_are_discounted_as_the_method_does():
     # What a method is made from discounts for it; gigpo's γ is .95.
     assert first("salt", of="gigpo") == pytest.approx(7.6)
     assert first("salt", of="grpo") == 8.0
+
+
+@pytest.mark.parametrize(("error", "cautious"), [(0.995, True), (0.8, False)])
+def test_a_threshold_that_is_next_to_the_plain_mean_is_recommended_with_caution(
+    error: float, cautious: bool
+):
+    result = HeldOut(
+        field="state_key",
+        symbol="threshold",
+        values=(0.2, 1.0),
+        settings=("similar:threshold=0.2", "exact"),
+        error=np.array([error, 1.2]),
+        plain=1.0,
+        steps=10,
+        groups=3,
+        few=0,
+        equal=0,
+        as_good=np.array([True, False]),
+        finest="exact keys",
+    )
+    assert result.recommended == "similar:threshold=0.2"
+    assert ("merged so far, states tell little" in result.reason) == cautious

@@ -27,6 +27,9 @@ from workbench.space import Space
 from workbench.steps import Real, Steps, Truth
 from workbench.thresholds import KeyThreshold
 
+LITTLE = 0.01
+"""Share of the plain mean's error below which a gain over it says little."""
+
 
 @runtime_checkable
 class Tunable(Protocol):
@@ -219,7 +222,16 @@ class HeldOut:
         return (
             f"{self.symbol} {value:.4g} predicts returns with squared error {error:.3g}, "
             f"{below_finest} and {below_plain}; it is the highest within one standard error of the "
-            f"best ({at_best})."
+            f"best ({at_best}).{self._caution(error)}"
+        )
+
+    def _caution(self, error: float) -> str:
+        """A sentence where clusters are as good as all steps in one."""
+        if error < (1.0 - LITTLE) * self.plain:
+            return ""
+        return (
+            " That is next to what the plain mean knows: merged so far, states tell little of "
+            "returns, and less of actions."
         )
 
     def curve(self, spread: float | None = None) -> pl.DataFrame:
