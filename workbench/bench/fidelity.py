@@ -30,7 +30,7 @@ from workbench.bench.files import (
     write_manifest,
     write_table,
 )
-from workbench.bench.shards import measure
+from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import summarise
 from workbench.bench.tuned import Tuned
 from workbench.embed import resolve
@@ -133,8 +133,7 @@ def fidelity(
         report=report,
     )
     write_table(results, folder / RESULTS_FILE)
-    lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
-    skipped = dict(lacking.select("method", "missing").iter_rows())
+    skipped = lacking(results)
     if compared in skipped:
         raise MissingInputError(f"the reference cannot be measured here: {skipped[compared]}")
     check_bounds(results)

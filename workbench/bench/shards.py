@@ -84,6 +84,12 @@ def measure(
     return wanted.join(rows, on="key", how="left", maintain_order="left").select(list(schema))
 
 
+def lacking(results: pl.DataFrame) -> dict[str, str]:
+    """Method -> what simulated logs lack of what it needs, for those that were not measured."""
+    rows = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
+    return dict(rows.select("method", "missing").iter_rows())
+
+
 def _read(folder: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     tables = [pl.DataFrame(schema=schema)]
     for file in sorted(folder.glob("*.parquet")):

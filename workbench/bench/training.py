@@ -22,7 +22,7 @@ from workbench.bench.files import (
 )
 from workbench.bench.recipes import RECIPES
 from workbench.bench.runs import LAST, OBSERVATION, SCHEMA, TRAINING_VERSION, Run
-from workbench.bench.shards import measure
+from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import mean_of, summarise
 from workbench.embed import resolve
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
@@ -163,8 +163,7 @@ def training(
         report=report,
     )
     write_table(results, folder / RESULTS_FILE)
-    lacking = results.filter(pl.col("missing").is_not_null()).unique("method", maintain_order=True)
-    skipped = dict(lacking.select("method", "missing").iter_rows())
+    skipped = lacking(results)
     for name in references:
         if name in skipped:
             raise MissingInputError(f"the reference cannot be trained with: {skipped[name]}")

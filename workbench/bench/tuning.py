@@ -17,7 +17,7 @@ from workbench.bench.conditions import SEEDS, conditions
 from workbench.bench.fidelity import cells_of, manifest
 from workbench.bench.files import SHARDS, write_manifest, write_table
 from workbench.bench.scene import draw_scene
-from workbench.bench.shards import measure
+from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import SUMMARISED, summarise
 from workbench.bench.tuned import Tuned, with_setting
 from workbench.errors import MissingInputError, ParameterError
@@ -133,9 +133,7 @@ def tuning(
         workers=workers,
         report=report,
     )
-    lacking = results.filter(pl.col("missing").is_not_null())
-    if lacking.height:
-        method, reason = lacking.select("method", "missing").row(0)
+    for method, reason in lacking(results).items():
         raise MissingInputError(f"{method} cannot be measured here: {reason}")
     write_table(results, folder / RESULTS_FILE)
     report("summarise", 0, 0)

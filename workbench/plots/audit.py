@@ -8,9 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.plots.scale import ABOVE, BELOW
+from workbench.plots.scale import ABOVE, BELOW, ZERO_LINE, interval
 
-_GREY = "#8c8c8c"
 _BAND = "rgba(140,140,140,0.35)"
 _FORMATS: Mapping[str, str] = {"share": ".1%", "correlation": "+.2f", "number": ".3g"}
 
@@ -38,8 +37,7 @@ def readings(rows: pl.DataFrame, kind: str, controls: Collection[str]) -> go.Fig
         part = rows.filter(pl.col("credit").is_in(list(controls)).fill_null(False) == hollow)
         if part.height:
             figure.add_trace(_points(part, kind, name, hollow=hollow))
-    zero = {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": _GREY}
-    figure.update_xaxes(tickformat=_FORMATS[kind].lstrip("+"), rangemode="tozero", **zero)
+    figure.update_xaxes(tickformat=_FORMATS[kind].lstrip("+"), rangemode="tozero", **ZERO_LINE)
     figure.update_yaxes(
         categoryorder="array", categoryarray=labels[::-1], showgrid=False, ticksuffix=" "
     )
@@ -52,22 +50,14 @@ def readings(rows: pl.DataFrame, kind: str, controls: Collection[str]) -> go.Fig
 
 
 def _points(rows: pl.DataFrame, kind: str, name: str, *, hollow: bool) -> go.Scatter:
-    value = rows["value"].to_numpy()
-    low, high = (rows[end].fill_null(rows["value"]).to_numpy() for end in ("low", "high"))
     colour = BELOW if hollow else ABOVE
     marker: dict[str, Any] = {"color": colour, "size": 10}
     if hollow:
         marker = {**marker, "symbol": "circle-open", "line": {"width": 2, "color": colour}}
     return go.Scatter(
-        x=value,
+        x=rows["value"].to_numpy(),
         y=rows["label"].to_list(),
-        error_x={
-            "type": "data",
-            "array": high - value,
-            "arrayminus": value - low,
-            "color": _GREY,
-            "thickness": 1.4,
-        },
+        error_x=interval(rows, thickness=1.4),
         mode="markers",
         marker=marker,
         name=name,

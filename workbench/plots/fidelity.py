@@ -9,10 +9,9 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from workbench.plots.scale import ABOVE, BELOW, line_style
+from workbench.plots.scale import ABOVE, BELOW, GREY, interval, line_style
 
-_GREY = "#8c8c8c"
-_COLOUR = {"above": ABOVE, "below": BELOW, "unresolved": _GREY, None: "#222222"}
+_COLOUR = {"above": ABOVE, "below": BELOW, "unresolved": GREY, None: "#222222"}
 _KEY = "paired difference to the reference (black): orange above, purple below, grey unresolved"
 
 
@@ -33,20 +32,11 @@ def methods(summary: pl.DataFrame, measures: Sequence[str]) -> go.Figure:
     )
     for column, measure in enumerate(measures, start=1):
         rows = summary.filter((pl.col("measure") == measure) & pl.col("value").is_not_null())
-        value, low, high = (
-            rows[name].fill_null(rows["value"]).to_numpy() for name in ("value", "low", "high")
-        )
         figure.add_trace(
             go.Scatter(
-                x=value,
+                x=rows["value"].to_numpy(),
                 y=rows["method"].to_list(),
-                error_x={
-                    "type": "data",
-                    "array": high - value,
-                    "arrayminus": value - low,
-                    "color": _GREY,
-                    "thickness": 1.2,
-                },
+                error_x=interval(rows, thickness=1.2),
                 mode="markers",
                 marker={"color": [_COLOUR[verdict] for verdict in rows["verdict"]], "size": 8},
                 hovertemplate="%{y}: %{x:.3f}<extra></extra>",

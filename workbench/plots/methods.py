@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.compare import TOLERANCE
-from workbench.plots.scale import ABOVE, BELOW, DIVERGING, symmetric_range
+from workbench.plots.scale import ABOVE, BELOW, DIVERGING, GREY, ZERO_LINE, symmetric_range
 
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -20,11 +20,10 @@ MOST_POINTS = 5_000
 
 CELLS = 60
 _GL_POINTS = 2_000  # from here on the browser draws points faster with WebGL
-_GREY = "#8c8c8c"
 _AGREEMENT = (
     ("same sign", "circle", BELOW, 6),
     ("opposite", "diamond", ABOVE, 7),
-    ("with a zero", "cross-thin-open", _GREY, 7),
+    ("with a zero", "cross-thin-open", GREY, 7),
 )
 
 
@@ -51,11 +50,10 @@ def scatter(left: Real, right: Real, names: tuple[str, str], marked: Index) -> g
         figure.add_trace(trace.update(name="largest disagreements"))
     ranges = [_axis(left), _axis(right)]
     reach = min(ranges[0][1], ranges[1][1])
-    line = {"color": _GREY, "width": 1, "dash": "dot"}
+    line = {"color": GREY, "width": 1, "dash": "dot"}
     figure.add_shape(type="line", x0=-reach, y0=-reach, x1=reach, y1=reach, line=line)
-    zero = {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": _GREY}
-    figure.update_xaxes(title=f"{names[0]} credit", range=ranges[0], **zero)
-    figure.update_yaxes(title=f"{names[1]} credit", range=ranges[1], **zero)
+    figure.update_xaxes(title=f"{names[0]} credit", range=ranges[0], **ZERO_LINE)
+    figure.update_yaxes(title=f"{names[1]} credit", range=ranges[1], **ZERO_LINE)
     figure.update_layout(
         height=380,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -174,8 +172,7 @@ def group_ranks(spearman: pl.Series) -> go.Figure:
             hovertemplate="%{customdata}: %{y} groups<extra></extra>",
         )
     )
-    zero = {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": _GREY}
-    figure.update_xaxes(title="rank correlation in a group", range=[-1.02, 1.02], **zero)
+    figure.update_xaxes(title="rank correlation in a group", range=[-1.02, 1.02], **ZERO_LINE)
     figure.update_yaxes(title="groups", rangemode="tozero", tickformat=",d")
     figure.update_layout(height=260, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=False)
     return figure

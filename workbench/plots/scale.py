@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 DIVERGING: list[list[float | str]] = [
@@ -20,6 +23,12 @@ DIVERGING: list[list[float | str]] = [
 
 BELOW, ABOVE = "#8073ac", "#e08214"
 """One colour for a negative and one for a positive number; both stand on light and on dark."""
+
+GREY = "#8c8c8c"
+"""What is neither, such as axes and intervals; it stands on light and on dark."""
+
+ZERO_LINE = {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": GREY}
+"""An axis on which 0 can be seen."""
 
 _LINES = ("#222222", "#e08214", "#5e3c99", "#1b7837", "#2166ac", "#b2182b", "#8c510a", "#01665e")
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -43,6 +52,19 @@ def symmetric_range(values: ArrayLike) -> tuple[float, float]:
     finite = np.abs(numbers[np.isfinite(numbers)])
     largest = float(finite.max()) if finite.size else 0.0
     return (-largest, largest) if largest > _ZERO else (-1.0, 1.0)
+
+
+def interval(rows: pl.DataFrame, thickness: float) -> dict[str, Any]:
+    """Error bars along x from `low` to `high` around `value`; none where an end is null."""
+    value = rows["value"].to_numpy()
+    low, high = (rows[end].fill_null(rows["value"]).to_numpy() for end in ("low", "high"))
+    return {
+        "type": "data",
+        "array": high - value,
+        "arrayminus": value - low,
+        "color": GREY,
+        "thickness": thickness,
+    }
 
 
 def sign_symbol(value: float) -> str:

@@ -71,6 +71,12 @@ def go_to(name: str) -> None:
     st.switch_page(st.session_state[state.PAGES][name], query_params=state.current().to_url())
 
 
+def open_step(trajectory: str, step: int) -> None:
+    """Shows a step in its rollout."""
+    state.update(step=(trajectory, step))
+    go_to("rollout")
+
+
 def library() -> Library:
     """The logs of this server."""
     found: Library = st.session_state[state.LIBRARY]
@@ -127,16 +133,19 @@ def show_messages() -> None:
         getattr(st, kind)(escaped(message))
 
 
-def methods_picker(page: str) -> None:
-    """Picks the methods of the view; the first one stays when all are cleared."""
+def methods_picker(
+    page: str, *, label: str = "Methods and dialects", may_be_empty: bool = False
+) -> None:
+    """Picks the methods of the view; the first one stays when all are cleared, unless none may."""
     key = state.METHODS_PICKER.format(page=page)
     chosen = state.current().methods
+    kept = () if may_be_empty else chosen[:1]
 
     def choose() -> None:
-        state.update(methods=tuple(st.session_state[key]) or chosen[:1])
+        state.update(methods=tuple(st.session_state[key]) or kept)
 
     st.session_state[key] = list(chosen)
-    st.multiselect("Methods and dialects", variants(), key=key, on_change=choose)
+    st.multiselect(label, variants(), key=key, on_change=choose)
 
 
 def credits(*methods: str) -> dict[str, Credit]:

@@ -161,8 +161,7 @@ def _steps(audit: Audit) -> None:
     )
     for row in event["selection"]["rows"]:
         step = shown.row(row, named=True)
-        state.update(step=(step["trajectory_id"], step["step_index"]))
-        frame.go_to("rollout")
+        frame.open_step(step["trajectory_id"], step["step_index"])
 
 
 def _everything(audit: Audit) -> None:

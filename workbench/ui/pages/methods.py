@@ -131,7 +131,7 @@ def _scatter(
     for point in event["selection"]["points"]:
         if "customdata" in point and "z" not in point:
             step = one.steps.identity(int(np.ravel(point["customdata"])[0]))
-            _open(str(step["trajectory_id"]), int(step["step_index"]))
+            frame.open_step(str(step["trajectory_id"]), int(step["step_index"]))
 
 
 def _numbers(steps: Steps, rows: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -213,16 +213,11 @@ def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
     )
     for row in event["selection"]["rows"]:
         step = largest.row(row, named=True)
-        _open(step["trajectory_id"], step["step_index"])
+        frame.open_step(step["trajectory_id"], step["step_index"])
 
 
 def _signed(columns: Sequence[str]) -> dict[str, Any]:
     return {name: st.column_config.NumberColumn(name, format="%+.3f") for name in columns}
-
-
-def _open(trajectory: str, step: int) -> None:
-    state.update(step=(trajectory, step))
-    frame.go_to("rollout")
 
 
 def _groups(pair: Pair, comparison: Comparison) -> None:

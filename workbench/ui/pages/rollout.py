@@ -8,7 +8,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from workbench.errors import ParameterError
-from workbench.estimators import Credit, methods
+from workbench.estimators import Credit
 from workbench.plots import rollout as plots
 from workbench.rollouts import Place, Rollouts, lanes, number, outcome, own_name
 from workbench.steps import Real
@@ -118,7 +118,7 @@ def _pickers(place: Place) -> None:
         names = {ids[row]: _name(table.row(row, named=True)) for row in of_group}
         _picker("Rollout", state.TRAJECTORY_PICKER, names, place.step[0], str)
     with shown:
-        _methods_picker()
+        frame.methods_picker("rollout", label="Methods", may_be_empty=True)
     with st.container(horizontal=True, gap="small"):
         _move(place, "group", -1, "Previous group", "shift+g", type="tertiary")
         _move(place, "group", 1, "Next group", "g", type="tertiary")
@@ -147,22 +147,6 @@ def _name(trajectory: Mapping[str, Any]) -> str:
     if trajectory["excluded"] is not None:
         reward = "not scored"
     return f"{outcome(trajectory['success'])} {reward} · {name}"
-
-
-def _methods_picker() -> None:
-    key = state.METHODS_PICKER.format(page="rollout")
-    st.session_state[key] = list(state.current().methods)
-    names = [
-        name if dialect is None else f"{name}:{dialect}"
-        for name, entry in methods().items()
-        for dialect in (None, *entry.dialects)
-    ]
-    st.multiselect(
-        "Methods",
-        names,
-        key=key,
-        on_change=lambda: state.update(methods=tuple(st.session_state[key])),
-    )
 
 
 def _credits() -> dict[str, Credit]:
