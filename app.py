@@ -8,9 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench.pipeline import user_folder
 from workbench.ui import frame
 from workbench.ui.pages import audit, export, log, methods, rollout, temperature
+from workbench.workspace.pipeline import user_folder
 
 BUNDLED = Path(__file__).parent / "data" / "household.parquet"
 

@@ -22,12 +22,12 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import MissingInputError
-from workbench.estimators import create, methods
-from workbench.estimators.variants import variants
-from workbench.nodes import with_prefix_nodes
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.nodes import with_prefix_nodes
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create, methods
+from workbench.methods.variants import variants
+from workbench.states.space import Space
 
 ROLLOUTS, LENGTH, STATES = 8, 10, 21
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.estimators.proxmo import ProxMO
-from workbench.held_out import held_out
-from workbench.octaves import STOPS
-from workbench.proximity import peer_statistics, proximity_baseline, proximity_baselines
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
-from workbench.tuning import Trial, sign_flips, sweep
+from workbench.analysis.tuning.held_out import held_out
+from workbench.analysis.tuning.temperature import Trial, sign_flips, sweep
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods.proximity.proxmo import ProxMO
+from workbench.states.proximity import peer_statistics, proximity_baseline, proximity_baselines
+from workbench.states.space import Space
+from workbench.states.temperatures import STOPS
 
 ROLLOUTS, LENGTH, STATES, WIDTH = 8, 20, 90, 32
 

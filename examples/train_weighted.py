@@ -25,10 +25,10 @@ import torch
 from rich.progress import track
 from torch.nn.utils.rnn import pad_sequence
 
-from workbench.artefacts import provenance
-from workbench.estimators import create
 from workbench.exporters import get, read_batch
-from workbench.pipeline import open_log, source_digest
+from workbench.methods import create
+from workbench.workspace.artefacts import provenance
+from workbench.workspace.pipeline import open_log, source_digest
 
 CLIP = 0.2
 TEMPLATE = (

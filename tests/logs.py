@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from workbench.schema import validate
-from workbench.steps import Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
 
 Described = Mapping[str, Mapping[str, Sequence[tuple[str, str, float | None]]]]
 """Group -> trajectory -> its steps as (observation, action, reward)."""

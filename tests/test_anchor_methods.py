@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
 
 from workbench.errors import ParameterError
-from workbench.estimators import Credit, create, methods
-from workbench.estimators.ecpo import action_values
+from workbench.log.credit import Credit
+from workbench.log.steps import Real, Steps
+from workbench.methods import create, methods
+from workbench.methods.anchor.ecpo import action_values
 from workbench.parameters import fields
-from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.states.space import Space
 
 
 def fields_of(name: str) -> set[str]:

@@ -11,10 +11,10 @@ from conftest import OpenApp
 from streamlit.testing.v1 import AppTest
 from test_app_methods import NASTY, bundled, figures, said, select, table
 
-from workbench.audit import CONTROLS, Audit, audit
-from workbench.estimators import create
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.analysis.audit import CONTROLS, Audit, audit
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.states.space import Space
 from workbench.ui.state import View
 
 

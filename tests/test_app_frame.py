@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import OpenApp
 
-from workbench import model_files
+from workbench.states.embedders import model_files
 
 PAGES = ["log", "rollout", "temperature", "methods", "audit", "export"]
 

@@ -13,11 +13,12 @@ from conftest import ROOT, OpenApp
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from workbench.compare import Comparison, compare, sign_table
-from workbench.estimators import Credit, create
+from workbench.analysis.compare import Comparison, compare, sign_table
+from workbench.log.credit import Credit
+from workbench.log.steps import Steps
+from workbench.methods import create
 from workbench.readers import import_log
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.states.space import Space
 from workbench.ui import state
 
 DIFFERENCE = "difference in σ"

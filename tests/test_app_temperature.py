@@ -13,11 +13,11 @@ import pytest
 from conftest import OpenApp
 from logs import Described, log, random_log, rows
 
-from workbench.estimators.proxmo import ProxMO
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
-from workbench.tuning import sign_flips
+from workbench.analysis.tuning.temperature import sign_flips
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods.proximity.proxmo import ProxMO
+from workbench.states.space import Space
 
 SLIDER = "w_tune_temperature"
 LOG: Described = {

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from logs import Described, log, random_log, rows, steps
 from test_tuning import AXES, random_vectors
 
-from workbench.audit import GROUPS, MEASURES, Audit, audit, explained, report
-from workbench.audit.power import power
-from workbench.audit.sample import sample_of
-from workbench.audit.statistics import ratio, segment_correlation, segment_ranks
-from workbench.audit.subject import AuditedLog, audited
-from workbench.audit.uncertainty import bootstrap
+from workbench.analysis.audit import GROUPS, MEASURES, Audit, audit, explained, report
+from workbench.analysis.audit.power import power
+from workbench.analysis.audit.sample import sample_of
+from workbench.analysis.audit.statistics import ratio, segment_correlation, segment_ranks
+from workbench.analysis.audit.subject import AuditedLog, audited
+from workbench.analysis.audit.uncertainty import bootstrap
 from workbench.errors import ParameterError
-from workbench.estimators import Estimator, create
-from workbench.pipeline import open_log
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import Estimator, create
+from workbench.states.space import Space
+from workbench.workspace.pipeline import open_log
 
 HOUSEHOLD = Path(__file__).parents[1] / "data" / "household.parquet"
 Given = tuple[pl.DataFrame, dict[str, Any] | None]
@@ -222,13 +222,13 @@ def test_groups_of_two_are_not_drawn_and_that_is_said():
 
 def test_a_long_log_is_sampled_by_whole_groups(monkeypatch: pytest.MonkeyPatch):
     found = Steps.from_log(random_log(np.random.default_rng(0), groups=20))
-    monkeypatch.setattr("workbench.audit.sample.SAMPLE_STEPS", 40)
+    monkeypatch.setattr("workbench.analysis.audit.sample.SAMPLE_STEPS", 40)
     sample = sample_of(found, seed=0)
     assert 0 < len(sample.groups) < 20
     assert sample.steps == np.isin(found.group, sample.groups).sum() <= 40
     assert f"{len(sample.groups)} groups drawn of 20" in sample.note
     assert sample_of(found, seed=0).groups.tolist() == sample.groups.tolist()
-    monkeypatch.setattr("workbench.audit.sample.REDO_STEPS", 30 * sample.steps)
+    monkeypatch.setattr("workbench.analysis.audit.sample.REDO_STEPS", 30 * sample.steps)
     assert sample_of(found, seed=0).draws == 30
 
 
@@ -407,7 +407,7 @@ def test_every_measure_has_a_meaning_an_action_and_a_place_in_an_audit():
 
 
 def test_texts_longer_than_the_window_are_counted():
-    from workbench.windows import WindowsReport
+    from workbench.states.embedders.chunking import WindowsReport
 
     class Windowed:
         """Vectors of a model with a window."""

@@ -10,9 +10,9 @@ import pytest
 from logs import Described, steps
 from test_audit import credit, table
 
-from workbench.audit import Audit, audit, report
-from workbench.estimators import create
-from workbench.space import Space
+from workbench.analysis.audit import Audit, audit, report
+from workbench.methods import create
+from workbench.states.space import Space
 
 
 def found(described: Described, name: str, /, params: Any = None, **columns: Any) -> set[str]:

@@ -17,12 +17,12 @@ from workbench.bench.cells import MEASURES, ORACLES, Cell, measured
 from workbench.bench.conditions import BATCHES, TASKS
 from workbench.bench.scene import Scene, draw_scene
 from workbench.bench.summary import summarise
-from workbench.embed import Vectors
 from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
-from workbench.estimators import create
+from workbench.log.steps import Index
+from workbench.methods import create
 from workbench.simulate import drawn_tasks, simulate, worlds
-from workbench.space import Space
-from workbench.steps import Index
+from workbench.states.embedders.tfidf import Vectors
+from workbench.states.space import Space
 
 FAMILIES = sorted(worlds())
 

@@ -10,8 +10,8 @@ import pytest
 from workbench.bench import code
 from workbench.bench.code import code_digest, imported
 from workbench.bench.identity import identity
-from workbench.estimators import create
-from workbench.estimators.soft_crbc import SoftCRBC
+from workbench.methods import create
+from workbench.methods.backup.soft_crbc import SoftCRBC
 
 
 def written(folder: Path, **modules: str) -> Path:
@@ -45,7 +45,7 @@ def test_a_change_counts_where_a_module_imports_it_however_far_off(
 
 def test_the_kernel_of_soft_crbc_is_part_of_what_it_is() -> None:
     names = {file.name for file in imported(Path(inspect.getfile(SoftCRBC)))}
-    assert {"neighbourhood.py", "transitions.py", "crbc.py"} <= names
+    assert {"kernel.py", "transitions.py", "crbc.py"} <= names
     assert "hgpo.py" not in names
 
 

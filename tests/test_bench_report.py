@@ -14,7 +14,7 @@ from workbench import cli
 from workbench.bench import Fidelity, fidelity
 from workbench.bench.tables import cell, condition_rows, fact_rows, family_rows, legend, short
 from workbench.errors import UnknownNameError
-from workbench.estimators import create
+from workbench.methods import create
 from workbench.plots.fidelity import methods, sweeps
 
 

@@ -24,13 +24,14 @@ from workbench.bench.tables import difference, training_rows
 from workbench.bench.training import CONTROL, learning_curves, summaries
 from workbench.cli import bench as cli_module
 from workbench.errors import ArtefactError, ParameterError, UnknownNameError
-from workbench.estimators import Term, create
-from workbench.estimators.grpo import GRPO
+from workbench.log.credit import Term
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.methods.outcome.grpo import GRPO
 from workbench.plots.training import learning_curves as drawn_curves
 from workbench.simulate import Task, drawn_tasks, policy_values
-from workbench.space import Space
-from workbench.state_text import StateText
-from workbench.steps import Steps
+from workbench.states.space import Space
+from workbench.states.text import StateText
 
 BASE = conditions(["household"], ["base"])[0]
 WORLD = BASE.world

@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 
 from workbench import cli
+from workbench.analysis.tuning.held_out import held_out
+from workbench.analysis.tuning.thresholds import THRESHOLDS
 from workbench.bench import Tuning, cells, conditions, fidelity, tuning
 from workbench.bench.cells import Cell
 from workbench.bench.tables import regret_rows
 from workbench.bench.tuned import Tuned
 from workbench.errors import ParameterError
-from workbench.estimators import create
-from workbench.held_out import held_out
-from workbench.space import Space
-from workbench.thresholds import THRESHOLDS
+from workbench.methods import create
+from workbench.states.space import Space
 
 
 def small(directory: Path, **options: object) -> Tuning:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from workbench.errors import LogError, ParameterError
-from workbench.estimators import create
+from workbench.log.steps import Steps
+from workbench.methods import create
 from workbench.readers import import_log
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.states.space import Space
 
 
 def bucket(**fields: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import pytest
 import tiny_policy
 
 from workbench import cli
-from workbench.embed import SentenceEmbedder
-from workbench.store import read_credit
-from workbench.terminal import number
+from workbench.cli.output import number
+from workbench.files import read_credit
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 
 ROOT = Path(__file__).parents[1]
 LOG = str(ROOT / "data" / "household.parquet")

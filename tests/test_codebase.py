@@ -12,17 +12,17 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from workbench.errors import ParameterError
-from workbench.schema import validate
+from workbench.log.schema import validate
 from workbench.simulate import END, Codebase, Task, drawn_tasks, policy_values, simulate
-from workbench.simulate.codebase_repository import SOURCES, Module, Repository, Source
-from workbench.simulate.codebase_states import (
+from workbench.simulate.codebase.repository import SOURCES, Module, Repository, Source
+from workbench.simulate.codebase.states import (
     Report,
     code_commands,
     code_model,
     code_states,
     informed_commands,
 )
-from workbench.simulate.codebase_text import CodeNarrator, command_text
+from workbench.simulate.codebase.text import CodeNarrator, command_text
 
 PLAIN = {"paraphrase": 0.0, "aliasing": 0.0, "slips": 0.0}
 EXPERT = {**PLAIN, "skill": 1.0, "skill_spread": 0.0}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from workbench.compare import compare, sign_table, why_unranked
+from workbench.analysis.compare import compare, sign_table, why_unranked
 from workbench.errors import ParameterError
 
 STEP = ["group_id", "trajectory_id", "step_index"]

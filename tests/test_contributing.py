@@ -13,10 +13,10 @@ import pytest
 import test_estimators as contract
 from logs import log
 
-from workbench.estimators import base, create, methods
-from workbench.estimators.variants import variants
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.steps import Steps
+from workbench.methods import base, create, methods
+from workbench.methods.variants import variants
+from workbench.states.space import Space
 
 ROOT = Path(__file__).parents[1]
 NAME = "same-turn"

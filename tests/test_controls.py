@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from logs import Described, random_log, steps
 
-from workbench.estimators import create
-from workbench.estimators.controls import noise
-from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.log.steps import Real, Steps
+from workbench.methods import create
+from workbench.methods.controls import noise
+from workbench.states.space import Space
 
 TWO: Described = {
     "g": {

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench import cli
-from workbench.decomposition import decompose, lowest, masked
+from workbench.analysis.decomposition import decompose, lowest, masked
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
+from workbench.log.schema import validate
 from workbench.plots.decomposition import role_round_map
-from workbench.schema import validate
 
 Row = tuple[str, int, float]
 

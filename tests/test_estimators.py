@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 
 from workbench.errors import ParameterError, UnknownNameError
-from workbench.estimators import create, methods
-from workbench.estimators.base import TRAITS
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create, methods
+from workbench.methods.base import TRAITS
 from workbench.parameters import fields
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.states.space import Space
 
 NAMES = [
     name

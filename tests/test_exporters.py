@@ -13,15 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import (
-    ArtefactError,
-    EmptyBatchError,
-    ParameterError,
-    UnknownNameError,
-)
-from workbench.exporters import Manifest, batch, folder, get, read_batch, read_manifest, targets
+from workbench.errors import ArtefactError, EmptyBatchError, ParameterError, UnknownNameError
+from workbench.exporters import Manifest, batch, folder, get, read_batch, read_manifest
+from workbench.exporters.base import targets
 from workbench.exporters.lists import flat, nested, ranges
-from workbench.schema import validate
+from workbench.log.schema import validate
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 PROVENANCE = {
@@ -510,7 +506,7 @@ def test_an_empty_folder_and_missing_parents_are_fine(tmp_path: Path) -> None:
     assert read_batch(tmp_path / "empty").equals(read_batch(tmp_path / "a" / "b" / "c"))
 
 
-@pytest.mark.parametrize("moment", ["weighted_batch.write_batch", "base.require_equal"])
+@pytest.mark.parametrize("moment", ["targets.weighted_batch.write_batch", "base.require_equal"])
 @pytest.mark.parametrize("stands", [True, False])
 def test_an_interrupted_export_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, stands: bool

@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from workbench.facts import GROUP_KINDS, facts, group_table, length_histogram
-from workbench.schema import validate
+from workbench.log.facts import GROUP_KINDS, facts, group_table, length_histogram
+from workbench.log.schema import validate
 
 
 def log(

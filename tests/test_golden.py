@@ -25,11 +25,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from workbench.estimators import create, methods
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create, methods
 from workbench.parameters import fields
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.states.space import Space
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES: dict[str, Any] = json.loads((GOLDEN / "cases.json").read_text())

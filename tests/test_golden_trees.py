@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from workbench.estimators import create, methods
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create, methods
+from workbench.states.space import Space
 
 GOLDEN = Path(__file__).parent / "golden"
 TABLES = ("tree_spo_treerl", "turn_mtgrpo", "turn_gae_hiper", "turn_gae_ragen_tokens")

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
 
+from workbench.analysis.prediction import predicted
+from workbench.analysis.tuning.held_out import held_out
 from workbench.errors import ParameterError
-from workbench.estimators import create
-from workbench.estimators.neighbourhood import near_weights
-from workbench.estimators.transitions import END, transitions
-from workbench.held_out import held_out
-from workbench.prediction import predicted
-from workbench.returns import discounted_returns
-from workbench.space import Space
-from workbench.steps import Real, Steps
+from workbench.log.segments import discounted_returns
+from workbench.log.steps import Real, Steps
+from workbench.methods import create
+from workbench.methods.parts.kernel import near_weights
+from workbench.methods.parts.transitions import END, transitions
+from workbench.states.space import Space
 
 # Two rollouts meet in the hall. One opens the door and wins, one waits and comes back to lose.
 #   a: hall --open--> door --go--> success           b: hall --wait--> hall --wait--> failure
@@ -238,7 +238,7 @@ def test_g2po_compares_the_next_value_in_the_state_and_its_gain_in_the_group():
 
 def test_soft_crbc_by_hand():
     # As HALL, but a waits in the doorway. No word is shared: similarity 1 or 0. At 25/7 neighbours
-    # the door counts 1/3 in the hall, the hall 1/2 at the door (see test_neighbourhood).
+    # the door counts 1/3 in the hall, the hall 1/2 at the door (see test_kernel).
     # λ 1, ρ 0. G: V(door), 1, V(hall), 0. V(h) = (d + h + 0 + 1/3)/(10/3): 7 h = 3 d + 1.
     # V(d) = (1 + (d + h + 0)/2)/(5/2): 4 d = 2 + h. So d = 3/5, h = 2/5.
     of = steps({"g": {**HALL["g"], "a": [("hall", "open", 0.0), ("door", "wait", 1.0)]}})

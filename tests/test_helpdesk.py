@@ -8,9 +8,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from workbench.errors import ParameterError
-from workbench.schema import validate
+from workbench.log.schema import validate
 from workbench.simulate import END, Helpdesk, Task, drawn_tasks, policy_values, simulate
-from workbench.simulate.helpdesk_states import (
+from workbench.simulate.helpdesk.states import (
     FIXES,
     Issue,
     informed_choices,

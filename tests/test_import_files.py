@@ -30,11 +30,11 @@ from logs import random_log
 from polars.testing import assert_frame_equal
 
 from workbench.errors import LogError, MissingDependencyError, ParameterError, Problem
-from workbench.nodes import sharing, with_prefix_nodes
+from workbench.log.nodes import sharing, with_prefix_nodes
+from workbench.log.schema import validate
 from workbench.readers import give_prefix_nodes, import_log, import_to, read, source_files
+from workbench.readers.streaming import staging_folder
 from workbench.readers.watching import Watch
-from workbench.readers.writing import staging_folder
-from workbench.schema import validate
 
 SAMPLES = Path(__file__).parent / "samples"
 CHAT = SAMPLES / "openai_chat.jsonl"
@@ -71,10 +71,10 @@ def write_lines(path: Path, records: list[Any]) -> Path:
 def tiny_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trajectory is a part of its own, and rows are sorted a few at a time."""
     monkeypatch.setattr("workbench.readers.rows._PART", 1)
-    monkeypatch.setattr("workbench.readers.steps._PART", 1)
-    monkeypatch.setattr("workbench.readers.parquet._FIRST", 1)
-    monkeypatch.setattr("workbench.readers.parquet._PART", 1)
-    monkeypatch.setattr("workbench.readers.staging._RUN", 2**9)
+    monkeypatch.setattr("workbench.readers.formats.steps._PART", 1)
+    monkeypatch.setattr("workbench.readers.formats.parquet._FIRST", 1)
+    monkeypatch.setattr("workbench.readers.formats.parquet._PART", 1)
+    monkeypatch.setattr("workbench.readers.out_of_core._RUN", 2**9)
 
 
 @pytest.mark.usefixtures("tiny_parts")

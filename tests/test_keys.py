@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, rows, steps
 
 from workbench.errors import ParameterError, UnknownNameError
-from workbench.keys import action_keys, parse_action_key, parse_state_key, state_keys
-from workbench.keys.report import key_report, key_table
-from workbench.keys.tools import tool_calls
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Index, Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Index, Steps
+from workbench.states.keys import action_keys, parse_action_key, parse_state_key, state_keys
+from workbench.states.keys.report import key_report, key_table
+from workbench.states.keys.tools import tool_calls
+from workbench.states.space import Space
 
 
 def states(steps: Steps, spec: str) -> list[int]:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, steps
 
-from workbench.keys.memory import EVENTS, remembered
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.states.keys.memory import EVENTS, remembered
+from workbench.states.space import Space
 
 
 def key(spec: str, *trajectories: list[tuple[str, str]]) -> list[int]:

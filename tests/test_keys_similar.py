@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, steps
 
-from workbench.keys import similar
-from workbench.keys.similar import Linkage, clusters
-from workbench.similarity import Similarity, States
-from workbench.space import Space
-from workbench.steps import Index, Real
+from workbench.log.steps import Index, Real
+from workbench.states.keys import similar
+from workbench.states.keys.similar import Linkage, clusters
+from workbench.states.similarity import Similarity, States
+from workbench.states.space import Space
 
 
 def angles(*degrees: float, texts: str = "abcdefgh") -> Similarity:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import MissingInputError, ParameterError
-from workbench.estimators import create
-from workbench.estimators.success import success_weight
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.methods.parts.success import success_weight
+from workbench.states.space import Space
 
 
 def log(trajectories: dict[str, list[tuple[str, float]]], **columns: object) -> pl.DataFrame:

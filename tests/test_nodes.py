@@ -13,10 +13,10 @@ from logs import Described, described_logs, log, rows
 
 from workbench import cli
 from workbench.errors import LogError, ParameterError
-from workbench.nodes import ancestors, nodes_of, sharing, with_prefix_nodes
-from workbench.schema import validate
-from workbench.steps import Steps
-from workbench.tree import Tree
+from workbench.log.nodes import ancestors, nodes_of, sharing, with_prefix_nodes
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.states.tree import Tree
 
 # a and b take the same first step; c sees another text and takes the same action.
 THREE: Described = {

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logs import QUARTERS, Described, described_logs, steps
 
+from workbench.analysis.rollouts import sentence
 from workbench.errors import MissingInputError, ParameterError
-from workbench.estimators import Credit, create
-from workbench.estimators.gdpo import parse_weights
-from workbench.rollouts import sentence
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.credit import Credit
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.methods.outcome.gdpo import parse_weights
+from workbench.states.space import Space
 
 
 def credit(of: Steps, name: str, /, **params: object) -> Credit:

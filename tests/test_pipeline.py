@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 import tiny_policy
 
-from workbench import artefacts, pipeline
-from workbench.embed import SentenceEmbedder
 from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
 from workbench.exporters import Exporter, read_batch, read_manifest
-from workbench.pipeline import run
 from workbench.simulate import Household, simulate
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+from workbench.workspace import artefacts, pipeline
+from workbench.workspace.pipeline import run
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from workbench.audit.result import SCHEMA
+from workbench.analysis.audit.result import SCHEMA
 from workbench.plots.audit import readings
 
 

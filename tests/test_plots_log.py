@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from workbench.facts import GROUP_KINDS
+from workbench.log.facts import GROUP_KINDS
 from workbench.plots import log as plots
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.estimators.credit import Part
+from workbench.log.credit import Part
 from workbench.plots.rollout import SYMBOLS_UP_TO, strip, waterfall
 from workbench.plots.scale import sign_symbol, signed_number, symmetric_range
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.held_out import HeldOut
+from workbench.analysis.tuning.held_out import HeldOut
 from workbench.plots.scale import ABOVE, BELOW
 from workbench.plots.temperature import held_out_error, spread, success_weights
 

@@ -12,18 +12,14 @@ from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
 from scipy.sparse import csr_array
 
-from workbench import proximity
 from workbench.errors import ArtefactError
-from workbench.keys import labels
-from workbench.neighbours import NeighbourIndex
-from workbench.proximity import (
-    Peers,
-    peer_weights,
-    proximity_baseline,
-)
-from workbench.returns import segment_mean
-from workbench.similarity import Similarity, States
-from workbench.steps import Index, Real, Steps
+from workbench.log.segments import segment_mean
+from workbench.log.steps import Index, Real, Steps
+from workbench.states import proximity
+from workbench.states.keys import labels
+from workbench.states.neighbours import NeighbourIndex
+from workbench.states.proximity import Peers, peer_weights, proximity_baseline
+from workbench.states.similarity import Similarity, States
 
 PEERS: Sequence[Peers] = get_args(Peers)
 
@@ -410,7 +406,7 @@ def test_blocks_beyond_the_budget_are_computed_again(monkeypatch: pytest.MonkeyP
     found = Steps.from_log(random_log(np.random.default_rng(6)))
     similarity = random_similarity(found, np.random.default_rng(7))
     size = len(np.unique(similarity.states.state[found.group == 0]))
-    monkeypatch.setattr("workbench.similarity.BLOCK_CACHE", size**2)
+    monkeypatch.setattr("workbench.states.similarity.BLOCK_CACHE", size**2)
     assert similarity.block(0) is similarity.block(0)
     assert similarity.block(1) is not similarity.block(1)
     np.testing.assert_array_equal(similarity.block(1), similarity.block(1))

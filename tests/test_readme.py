@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from workbench import cli
-from workbench.columns import column_table
-from workbench.estimators.base import TRAITS, methods, methods_table
+from workbench.log.columns import column_table
+from workbench.methods.base import TRAITS, methods, methods_table
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

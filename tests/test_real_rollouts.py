@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from workbench.estimators import create
-from workbench.facts import facts
-from workbench.pipeline import run
+from workbench.log.facts import facts
+from workbench.log.steps import Steps
+from workbench.methods import create
 from workbench.readers import import_log
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.states.space import Space
+from workbench.workspace.pipeline import run
 
 
 def steps_of(path: Path) -> Steps:

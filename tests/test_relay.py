@@ -13,12 +13,12 @@ import pytest
 from polars.testing import assert_frame_equal
 from scipy.stats import spearmanr
 
-from workbench.decomposition import decompose
-from workbench.estimators import create
-from workbench.nodes import sharing
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.analysis.decomposition import decompose
+from workbench.log.nodes import sharing
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.states.space import Space
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, rows, steps
 from test_tuning import AXES, Vectors, random_vectors
 
-from workbench import resampling
-from workbench.estimators import create
-from workbench.estimators.proxmo import ProxMO
-from workbench.held_out import Tunable, held_out, tunable_methods
-from workbench.prediction import predicted
-from workbench.resampling import drawn_spaces
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Index, Steps
+from workbench.analysis import resampling
+from workbench.analysis.prediction import predicted
+from workbench.analysis.resampling import drawn_spaces
+from workbench.analysis.tuning.held_out import Tunable, held_out, tunable_methods
+from workbench.log.schema import validate
+from workbench.log.steps import Index, Steps
+from workbench.methods import create
+from workbench.methods.proximity.proxmo import ProxMO
+from workbench.states.space import Space
 
 METHODS = ["grpo", "rloo", "gigpo", "proxmo"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, steps
 
-from workbench.returns import (
+from workbench.log.segments import (
     discounted_returns,
     segment_constant,
     segment_level,
@@ -17,7 +17,7 @@ from workbench.returns import (
     segment_std,
     segment_sum,
 )
-from workbench.steps import Index, Real
+from workbench.log.steps import Index, Real
 
 REALS = st.floats(-1e3, 1e3, allow_subnormal=False)
 SEGMENTS = 4

@@ -7,9 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from workbench.errors import ParameterError
-from workbench.estimators import Credit, create
-from workbench.rollouts import (
+from workbench.analysis.rollouts import (
     Rollouts,
     fact_rows,
     lanes,
@@ -20,9 +18,12 @@ from workbench.rollouts import (
     scored_number,
     sentence,
 )
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.errors import ParameterError
+from workbench.log.credit import Credit
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.states.space import Space
 
 LOG = logs.log(
     {

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from logs import Described, described_logs, log, random_log, rows
 from polars.testing import assert_frame_equal
 
-from workbench.columns import STEP_LOG, column_table, known
 from workbench.errors import LogError, ParameterError, Problem, UnknownNameError, WorkbenchError
-from workbench.schema import Validated, rename, validate
+from workbench.log.columns import STEP_LOG, column_table, known
+from workbench.log.schema import Validated, rename, validate
 
 # Rows 0 and 1 are t0, rows 2 and 3 are t1.
 TWO: Described = {

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from logs import Described, described_logs, log, rows, steps
 
 from workbench.errors import LogError, ParameterError
-from workbench.schema import validate
-from workbench.steps import Steps
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
 
 # In canonical order: a/t0 (2 steps), a/t1 (1), b/t2 (3).
 THREE: Described = {

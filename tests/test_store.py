@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from workbench.errors import ArtefactError
-from workbench.store import (
+from workbench.files import (
     MANIFEST,
     Workspace,
     atomic_file,
@@ -280,7 +280,7 @@ def test_another_version_of_the_workbench_builds_its_own(
 ) -> None:
     workspace, build = Workspace(tmp_path), Builder()
     old, _ = workspace.artefact("log", "", {}, build)
-    monkeypatch.setattr("workbench.store.version", lambda package: "99.0")
+    monkeypatch.setattr("workbench.files.version", lambda package: "99.0")
     new, built = workspace.artefact("log", "", {}, build)
     assert built
     assert new != old
@@ -316,7 +316,7 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_run_again(
 
 def test_a_killed_build_leaves_nothing_under_a_final_name(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from workbench.store import Workspace\n"
+        "import os, sys; from pathlib import Path; from workbench.files import Workspace\n"
         "def killed(folder):\n"
         "    (folder / 'file.txt').write_text('half')\n"
         "    os._exit(9)\n"

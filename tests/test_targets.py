@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from test_exporters import PROVENANCE, logs, made, step_row, token_log
 
 from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
-from workbench.exporters import Manifest, get, read_manifest, targets
+from workbench.exporters import Manifest, get, read_manifest
+from workbench.exporters.base import targets
 from workbench.exporters.checks import row_checks
 from workbench.exporters.folder import MANIFEST, _entry
 from workbench.exporters.manifest import TURN_OFF
-from workbench.schema import validate
+from workbench.log.schema import validate
 
 TOKENS = ("datasets", "rllm", "skyrl", "slime", "tinker", "trl", "verl", "weighted-batch")
 DATA = {
@@ -355,7 +356,7 @@ def test_a_killed_export_leaves_nothing_under_its_name_and_the_next_one_works(tm
 def test_what_reads_back_otherwise_is_refused_with_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    trained = "workbench.exporters.trl.trained_advantage"
+    trained = "workbench.exporters.targets.trl.trained_advantage"
     monkeypatch.setattr(trained, lambda rows: pl.Series([0.5, -2.0, 9.0], dtype=pl.Float32))
     with pytest.raises(
         ArtefactError, match=r"advantages was written as .*row 2 \(trajectory 't1'\)"

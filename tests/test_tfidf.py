@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.embed import ProxmoTfidfEmbedder, TfidfEmbedder
+from workbench.states.embedders.tfidf import ProxmoTfidfEmbedder, TfidfEmbedder
 
 WORDS = st.sampled_from(["mug", "cup", "1", "2", "door", "Table", "x9", "é"])
 DOCUMENTS = st.lists(st.lists(WORDS, max_size=6).map(" ".join), max_size=6, unique=True)

@@ -11,15 +11,15 @@ import pytest
 from logs import Described, random_log, steps
 from test_tuning import Vectors, one_step, random_vectors
 
+from workbench.analysis.prediction import mean_of_others, predicted
+from workbench.analysis.tuning.held_out import HeldOut, held_out, tunable_methods, tuned_by
+from workbench.analysis.tuning.thresholds import EXACT, THRESHOLDS, KeyThreshold
 from workbench.errors import ParameterError
-from workbench.estimators import create
-from workbench.estimators.crbc import CRBC
-from workbench.held_out import HeldOut, held_out, tunable_methods, tuned_by
-from workbench.keys import parse_state_key
-from workbench.prediction import mean_of_others, predicted
-from workbench.space import Space
-from workbench.steps import Steps
-from workbench.thresholds import EXACT, THRESHOLDS, KeyThreshold
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.methods.backup.crbc import CRBC
+from workbench.states.keys import parse_state_key
+from workbench.states.space import Space
 
 # cos(p, p') = .96, cos(p', q) = .28, cos(p, q) = 0.
 NEAR = Vectors({"p": (1.0, 0.0), "p'": (0.96, 0.28), "q": (0.0, 1.0)})

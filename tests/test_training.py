@@ -21,10 +21,10 @@ from hypothesis import given
 from logs import Described, described_logs, log, rows
 
 from workbench.errors import LogError, MissingInputError, ParameterError, UnknownNameError
-from workbench.estimators import create
-from workbench.space import Space
-from workbench.steps import Steps
-from workbench.training import step_advantages, token_advantages
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.states.space import Space
+from workbench.trainers import step_advantages, token_advantages
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "training_loops.md"
 

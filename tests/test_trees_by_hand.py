@@ -11,10 +11,11 @@ from hypothesis import given
 from logs import Described, described_logs, log
 
 from workbench.errors import MissingInputError, ParameterError
-from workbench.estimators import Credit, create
-from workbench.nodes import with_prefix_nodes
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.credit import Credit
+from workbench.log.nodes import with_prefix_nodes
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.states.space import Space
 
 # A planner's two plans; the first is followed by two answers, of which one is right.
 PLANS: Described = {

@@ -12,20 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, rows, steps
 
-from workbench.estimators.proxmo import ProxMO
-from workbench.held_out import HeldOut, held_out
-from workbench.octaves import STOPS, octaves, temperature_stops
-from workbench.proximity import (
-    Peers,
-    peer_statistics,
-    peer_weights,
-    proximity_baseline,
-    proximity_baselines,
-)
-from workbench.schema import validate
-from workbench.space import Space
-from workbench.steps import Index, Real, Steps
-from workbench.tuning import (
+from workbench.analysis.tuning.held_out import HeldOut, held_out
+from workbench.analysis.tuning.temperature import (
     BINS,
     SWEEP_LIMIT,
     Trial,
@@ -36,6 +24,18 @@ from workbench.tuning import (
     sweep,
     swept,
 )
+from workbench.log.schema import validate
+from workbench.log.steps import Index, Real, Steps
+from workbench.methods.proximity.proxmo import ProxMO
+from workbench.states.proximity import (
+    Peers,
+    peer_statistics,
+    peer_weights,
+    proximity_baseline,
+    proximity_baselines,
+)
+from workbench.states.space import Space
+from workbench.states.temperatures import STOPS, octaves, temperature_stops
 
 PEERS: Sequence[Peers] = get_args(Peers)
 TAU = 1 / math.log(2)  # e^(1/τ) = 2: an equal text counts twice as much as an orthogonal one

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from workbench.errors import UnknownNameError
-from workbench.estimators import create, methods
-from workbench.estimators.variants import differences, variants
+from workbench.methods import create, methods
+from workbench.methods.variants import differences, variants
 
 
 def test_every_method_and_every_dialect_can_be_made():

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from workbench.amounts import number_of
+from workbench.wording import number_of
 
 
 class WorkbenchError(Exception):

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from scipy.stats import t as student
 
-from workbench.amounts import number_of
 from workbench.bench.cells import ORACLES
+from workbench.wording import number_of
 
 EXACT = 1e-9
 CHANCE = 1e-6

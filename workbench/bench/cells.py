@@ -26,11 +26,11 @@ from workbench.bench.measures import (
 from workbench.bench.scene import Scene, draw_scene
 from workbench.bench.tuned import Tuned
 from workbench.errors import MissingInputError
-from workbench.estimators import Estimator
-from workbench.returns import segment_constant
-from workbench.space import Space
-from workbench.steps import Real
-from workbench.store import digest, package_version
+from workbench.files import digest, package_version
+from workbench.log.segments import segment_constant
+from workbench.log.steps import Real
+from workbench.methods import Estimator
+from workbench.states.space import Space
 
 MEASURES_VERSION = "1"
 """Changes with any change of a measure or an oracle."""

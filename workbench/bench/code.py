@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import workbench
-from workbench.store import digest, file_digest
+from workbench.files import digest, file_digest
 
 ROOT = Path(workbench.__file__).parent
 
@@ -21,7 +21,7 @@ def code_digest(files: Iterable[Path]) -> str:
         if file not in found:
             found.add(file)
             left += imported(file)
-    return digest({str(file.relative_to(ROOT)): file_digest(file) for file in found})
+    return digest(sorted(map(file_digest, found)))
 
 
 @cache

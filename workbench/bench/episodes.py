@@ -11,9 +11,9 @@ import polars as pl
 
 from workbench.bench.policies import Policy
 from workbench.bench.prompts import Decision, prompt
+from workbench.log.steps import Index, Real
 from workbench.simulate import END, Task
 from workbench.simulate.base import SUCCESS
-from workbench.steps import Index, Real
 
 SCHEMA = {
     "group_id": pl.String,

@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from workbench.artefacts import Report
 from workbench.bench.arguments import reference_among, require_positive
 from workbench.bench.bounds import check_bounds
 from workbench.bench.cells import MEASURES_VERSION, ORACLES, SCHEMA, Cell
@@ -33,10 +32,11 @@ from workbench.bench.files import (
 from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import summarise
 from workbench.bench.tuned import Tuned
-from workbench.embed import resolve
 from workbench.errors import MissingInputError
-from workbench.estimators import Estimator, create, methods
-from workbench.store import package_version
+from workbench.files import package_version
+from workbench.methods import Estimator, create, methods
+from workbench.states.embedders.registry import resolve
+from workbench.workspace.artefacts import Report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.store import atomic_file
+from workbench.files import atomic_file
 
 RESULTS_FILE, SUMMARY_FILE, MANIFEST_FILE = "results.parquet", "summary.parquet", "manifest.json"
 SHARDS = "shards"

@@ -9,8 +9,8 @@ from typing import Any
 
 from workbench.bench.code import code_digest
 from workbench.bench.tuned import Tuned
-from workbench.embed import Embedder, resolve
-from workbench.estimators import Estimator, create
+from workbench.methods import Estimator, create
+from workbench.states.embedders.registry import Embedder, resolve
 
 
 def identity(name: str, method: Estimator | Tuned | None, embedder: str) -> dict[str, Any]:

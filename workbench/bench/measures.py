@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
-from workbench.audit.statistics import rank_correlation
-from workbench.compare import TIE_DECIMALS, TOLERANCE
-from workbench.steps import Index, Real, Truth
+from workbench.analysis.audit.statistics import rank_correlation
+from workbench.analysis.compare import TIE_DECIMALS, TOLERANCE
+from workbench.log.steps import Index, Real, Truth
 
 PIVOTAL_SHARE = 0.1
 """The steps of a group whose true advantage is largest in size, ties at the edge included."""

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from workbench.bench.prompts import Decision
-from workbench.steps import Index, Real
+from workbench.log.steps import Index, Real
 
 BUCKETS = 256
 SOURCES = 4

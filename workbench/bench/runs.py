@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.artefacts import provenance
 from workbench.bench.conditions import WORLDS_VERSION, Condition
 from workbench.bench.episodes import Episode, play, step_log
 from workbench.bench.identity import compares_texts, embedder_named, identity
@@ -21,15 +20,16 @@ from workbench.bench.policies import Policy
 from workbench.bench.prompts import Decision, decisions_of
 from workbench.bench.recipes import Recipe, new_policy
 from workbench.errors import EmptyBatchError, MissingInputError
-from workbench.estimators import Estimator
 from workbench.exporters import get, read_batch
 from workbench.exporters.lists import flat
-from workbench.pipeline import open_log
-from workbench.returns import segment_constant
+from workbench.files import digest, file_digest, package_version
+from workbench.log.segments import segment_constant
+from workbench.methods import Estimator
 from workbench.simulate import Task, drawn_tasks
-from workbench.space import Space
-from workbench.state_text import StateText
-from workbench.store import digest, file_digest, package_version
+from workbench.states.space import Space
+from workbench.states.text import StateText
+from workbench.workspace.artefacts import provenance
+from workbench.workspace.pipeline import open_log
 
 TRAINING_VERSION = "1"
 """Changes with any change of a policy, of how episodes are played or of what is learned."""

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from workbench.bench.conditions import BATCHES, TASKS, Condition
-from workbench.returns import discounted_returns
-from workbench.schema import validate
+from workbench.log.schema import validate
+from workbench.log.segments import discounted_returns
+from workbench.log.steps import Index, Real, Steps
 from workbench.simulate import Task, drawn_tasks, policy_gradient, simulate
-from workbench.steps import Index, Real, Steps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from workbench.artefacts import Report
 from workbench.errors import ArtefactError
-from workbench.store import atomic_file, digest
+from workbench.files import atomic_file, digest
+from workbench.workspace.artefacts import Report
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it

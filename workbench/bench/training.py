@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from workbench.artefacts import Report
 from workbench.bench.arguments import reference_among, require_positive
 from workbench.bench.conditions import BASE, WORLDS_VERSION, conditions, dials_of
 from workbench.bench.files import (
@@ -24,11 +23,12 @@ from workbench.bench.recipes import RECIPES
 from workbench.bench.runs import LAST, OBSERVATION, SCHEMA, TRAINING_VERSION, Run
 from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import mean_of, summarise
-from workbench.embed import resolve
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
-from workbench.estimators import Estimator, create
-from workbench.state_text import StateText
-from workbench.store import package_version
+from workbench.files import package_version
+from workbench.methods import Estimator, create
+from workbench.states.embedders.registry import resolve
+from workbench.states.text import StateText
+from workbench.workspace.artefacts import Report
 
 CURVES_FILE = "curves.parquet"
 CONTROL = "return-to-go"

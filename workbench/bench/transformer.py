@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from workbench.bench.policies import shared_words
 from workbench.bench.prompts import Decision
-from workbench.steps import Index, Real
+from workbench.log.steps import Index, Real
 
 BUCKETS, WIDTH, HEADS, LAYERS, POSITIONS = 1024, 32, 2, 2, 64
 EARLIER = 4

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workbench import held_out as held_out_module
+from workbench.analysis.tuning import held_out as held_out_module
+from workbench.analysis.tuning.held_out import held_out
 from workbench.bench.code import code_digest
-from workbench.estimators import Estimator
-from workbench.held_out import held_out
-from workbench.space import Space
-from workbench.steps import Steps
+from workbench.log.steps import Steps
+from workbench.methods import Estimator
+from workbench.states.space import Space
 
 
 @dataclass(frozen=True, kw_only=True)

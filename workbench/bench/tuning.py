@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from workbench.artefacts import Report
+from workbench.analysis.tuning.held_out import tuned_by
+from workbench.analysis.tuning.thresholds import KeyThreshold
 from workbench.bench.arguments import require_positive
 from workbench.bench.cells import SCHEMA as RESULTS_SCHEMA
 from workbench.bench.conditions import SEEDS, conditions
@@ -21,10 +22,9 @@ from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import SUMMARISED, summarise
 from workbench.bench.tuned import Tuned, with_setting
 from workbench.errors import MissingInputError, ParameterError
-from workbench.estimators import Estimator, create
-from workbench.held_out import tuned_by
-from workbench.space import Space
-from workbench.thresholds import KeyThreshold
+from workbench.methods import Estimator, create
+from workbench.states.space import Space
+from workbench.workspace.artefacts import Report
 
 RESULTS_FILE, TABLE_FILE, MANIFEST_FILE = (
     "tuning-results.parquet",

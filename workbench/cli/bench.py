@@ -83,7 +83,7 @@ def fidelity(
     results.parquet, summary.parquet, manifest.json and two figures a world.
     """
     from workbench.bench import fidelity as measure
-    from workbench.terminal import progress
+    from workbench.cli.output import progress
 
     with progress() as report:
         found = measure(
@@ -126,7 +126,7 @@ def tuning(
     measured again. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
     """
     from workbench.bench import tuning as measure
-    from workbench.terminal import progress
+    from workbench.cli.output import progress
 
     with progress() as report:
         found = measure(
@@ -157,7 +157,7 @@ def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dic
 
 def _print_regrets(found: Tuning) -> None:
     from workbench.bench.tables import REGRET_LEGEND, regret_rows
-    from workbench.terminal import table
+    from workbench.cli.output import table
 
     for (family, measure), part in found.table.group_by(["family", "measure"], maintain_order=True):
         print(f"{family}: {measure}")
@@ -207,8 +207,8 @@ def training(
     """
     from workbench.bench import training as train
     from workbench.bench.conditions import BASE
+    from workbench.cli.output import progress
     from workbench.plots.training import learning_curves
-    from workbench.terminal import progress
 
     with progress() as report:
         found = train(
@@ -242,7 +242,7 @@ def training(
 
 def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
     """The methods of specs such as "proxmo peers=other_steps", by spec; None for all."""
-    from workbench.estimators import create
+    from workbench.methods import create
 
     if not specs:
         return None
@@ -251,16 +251,9 @@ def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
 
 
 def _print_tables(found: Fidelity, by_condition: str | None) -> None:
-    from workbench.amounts import number_of
-    from workbench.bench.tables import (
-        RANKS,
-        SIZES,
-        condition_rows,
-        fact_rows,
-        family_rows,
-        legend,
-    )
-    from workbench.terminal import table
+    from workbench.bench.tables import RANKS, SIZES, condition_rows, fact_rows, family_rows, legend
+    from workbench.cli.output import table
+    from workbench.wording import number_of
 
     summary = found.summary
     print(table(fact_rows(found.results)), end="\n\n")
@@ -279,7 +272,7 @@ def _print_tables(found: Fidelity, by_condition: str | None) -> None:
 
 def _print_training(found: Training) -> None:
     from workbench.bench.tables import legend, training_fact_rows, training_rows
-    from workbench.terminal import table
+    from workbench.cli.output import table
 
     print(table(training_fact_rows(found.results)), end="\n\n")
     for family in found.summary["family"].unique(maintain_order=True):
@@ -319,7 +312,7 @@ def _write_figures(figures: Mapping[str, go.Figure], directory: Path) -> list[Pa
     """A page a figure, and the one copy of plotly.js that they share, so that none needs a net."""
     from plotly.offline import get_plotlyjs
 
-    from workbench.store import atomic_file
+    from workbench.files import atomic_file
 
     written = []
     script = directory / "plotly.min.js"

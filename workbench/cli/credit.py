@@ -9,13 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import (
-    credit_of,
-    named_credits,
-    open_space,
-    read,
-    require_other,
-)
+from workbench.cli.inputs import credit_of, named_credits, open_space, read, require_other
 from workbench.cli.options import (
     AsJson,
     Cache,
@@ -50,10 +44,10 @@ def score(
     mapping: Map = None,
 ) -> None:
     """Score every step under one method and write the credit."""
-    from workbench.artefacts import provenance
-    from workbench.estimators import create
-    from workbench.pipeline import source_digest
-    from workbench.store import write_credit
+    from workbench.files import write_credit
+    from workbench.methods import create
+    from workbench.workspace.artefacts import provenance
+    from workbench.workspace.pipeline import source_digest
 
     made = create(method, field_values(params))
     require_other(output, [log])
@@ -84,8 +78,8 @@ def explain(
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
 ) -> None:
     """Say what the advantage of one step is made of."""
-    from workbench.estimators import create
-    from workbench.terminal import number, table
+    from workbench.cli.output import number, table
+    from workbench.methods import create
 
     made = create(method, field_values(params))
     imported = read([log], format, mapping)
@@ -118,7 +112,7 @@ def neighbours(
     mapping: Map = None,
 ) -> None:
     """Find the nearest states anywhere in a log, in any group."""
-    from workbench.terminal import table
+    from workbench.cli.output import table
 
     imported = read([log], format, mapping)
     with open_space(imported, embedder, state, last_actions, cache) as space:
@@ -134,9 +128,9 @@ def methods(
     as_json: AsJson = False,
 ) -> None:
     """List the methods with their fields, dialects and sources."""
+    from workbench.cli.output import table
     from workbench.errors import UnknownNameError
-    from workbench.estimators import methods as registered
-    from workbench.terminal import table
+    from workbench.methods import methods as registered
 
     known = registered()
     for name in names or ():
@@ -170,8 +164,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
-    from workbench.compare import compare as compare_credits
-    from workbench.terminal import table
+    from workbench.analysis.compare import compare as compare_credits
+    from workbench.cli.output import table
 
     tables = {name: table for name, (table, _) in named_credits(credits).items()}
     comparison = compare_credits(tables, top=top)
@@ -209,11 +203,11 @@ def decompose(
     mapping: Map = None,
 ) -> None:
     """Say how much of a credit's variance goes by role and by round, for logs of several agents."""
-    from workbench.decomposition import decompose as decomposed
-    from workbench.decomposition import lowest as lowest_blocks
-    from workbench.decomposition import masked
-    from workbench.store import atomic_file
-    from workbench.terminal import number, table
+    from workbench.analysis.decomposition import decompose as decomposed
+    from workbench.analysis.decomposition import lowest as lowest_blocks
+    from workbench.analysis.decomposition import masked
+    from workbench.cli.output import number, table
+    from workbench.files import atomic_file
 
     require_other(mask, [log])
     require_other(figure, [log])

@@ -13,11 +13,11 @@ from workbench.errors import ParameterError
 if TYPE_CHECKING:
     import polars as pl
 
-    from workbench.artefacts import Report
+    from workbench.log.steps import Steps
     from workbench.readers import Imported, ImportReport
-    from workbench.space import Space
-    from workbench.state_text import StateText
-    from workbench.steps import Steps
+    from workbench.states.space import Space
+    from workbench.states.text import StateText
+    from workbench.workspace.artefacts import Report
 
 
 def read(
@@ -30,8 +30,8 @@ def read(
     report: bool = False,
 ) -> Imported:
     """Reads and validates a log; what was set aside is written to the quarantine file."""
+    from workbench.files import atomic_file
     from workbench.readers import import_log
-    from workbench.store import atomic_file
 
     require_other(quarantine, files)
     imported = import_log(
@@ -62,8 +62,8 @@ def open_space(
     cache: Path | None,
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown; a workspace's log has its vectors there."""
-    from workbench.steps import Steps
-    from workbench.terminal import progress
+    from workbench.cli.output import progress
+    from workbench.log.steps import Steps
 
     steps, text = Steps.from_log(imported.validated.log), state_text(template, last_actions)
     with progress() as report:
@@ -79,10 +79,11 @@ def space_of(
     report: Report,
 ) -> Space:
     """A space of a log's steps; a workspace's log has its vectors there."""
-    from workbench.artefacts import Artefacts, StoredLog
-    from workbench.embed import DEFAULT_EMBEDDER, VectorCache
-    from workbench.pipeline import user_cache
-    from workbench.space import Space
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.states.embedders.vector_cache import VectorCache
+    from workbench.states.space import Space
+    from workbench.workspace.artefacts import Artefacts, StoredLog
+    from workbench.workspace.pipeline import user_cache
 
     files, chosen = imported.report.files, embedder or DEFAULT_EMBEDDER
     stored = StoredLog.at(files[0]) if len(files) == 1 and cache is None else None
@@ -121,7 +122,7 @@ def require_other(output: Path | None, files: Sequence[str]) -> None:
 
 def state_text(template: str | None, last_actions: int) -> Any:
     """The state text that the options ask for."""
-    from workbench.embed import StateText
+    from workbench.states.text import StateText
 
     chosen = "{observation}" if template is None else template
     return StateText(template=chosen, last_actions=last_actions)
@@ -136,8 +137,8 @@ def read_mapping(path: Path | None) -> Any:
 
 def credit_of(credit: Path, imported: Imported, log: str) -> tuple[pl.DataFrame, dict[str, Any]]:
     """A credit table and how it was made; says where that was from another file than the log."""
-    from workbench.pipeline import source_digest
-    from workbench.store import read_credit
+    from workbench.files import read_credit
+    from workbench.workspace.pipeline import source_digest
 
     table, made_by = read_credit(credit)
     if source_digest(imported.report.files) != made_by["log"]["sha256"]:
@@ -147,7 +148,7 @@ def credit_of(credit: Path, imported: Imported, log: str) -> tuple[pl.DataFrame,
 
 def named_credits(paths: Sequence[Path]) -> dict[str, tuple[pl.DataFrame, dict[str, Any]]]:
     """Credit tables and what made them, by method, or by file where a method comes twice."""
-    from workbench.store import read_credit
+    from workbench.files import read_credit
 
     if len(set(paths)) < len(paths):
         raise ParameterError(f"a credit is given twice: {[str(path) for path in paths]}")

@@ -10,13 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import (
-    open_space,
-    print_report,
-    read,
-    read_mapping,
-    require_other,
-)
+from workbench.cli.inputs import open_space, print_report, read, read_mapping, require_other
 from workbench.cli.options import (
     AsJson,
     Cache,
@@ -63,8 +57,8 @@ def import_files(
 
     Files may be compressed with gzip or zstd, and lie at an address such as s3://bucket/run.
     """
+    from workbench.cli.output import progress
     from workbench.readers import give_prefix_nodes, import_to
-    from workbench.terminal import progress
 
     if tree and watch is not None:
         raise ParameterError(
@@ -93,8 +87,8 @@ def import_files(
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
     """Looks at the files of a run that still writes, until the user interrupts."""
+    from workbench.readers.streaming import staging_folder
     from workbench.readers.watching import Watch
-    from workbench.readers.writing import staging_folder
 
     left: dict[str, str] = {}
     with staging_folder(output) as folder, suppress(KeyboardInterrupt):
@@ -132,7 +126,7 @@ def validate(
 @app.command()
 def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson = False) -> None:
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
-    from workbench.facts import facts as facts_of
+    from workbench.log.facts import facts as facts_of
 
     found = facts_of(read([log], format, mapping).validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
@@ -160,9 +154,9 @@ def keys(
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
 ) -> None:
     """Say which steps of a log are in the same state or take the same action under a key."""
-    from workbench.keys import parse_action_key, parse_state_key
-    from workbench.keys.report import Kind, key_report, key_table
-    from workbench.terminal import key_summary, table
+    from workbench.cli.output import key_summary, table
+    from workbench.states.keys import parse_action_key, parse_state_key
+    from workbench.states.keys.report import Kind, key_report, key_table
 
     if log is None:
         kinds: tuple[Kind, ...] = ("state", "action")
@@ -185,9 +179,9 @@ def keys(
 @app.command()
 def formats() -> None:
     """List the formats that are read and the targets that are written."""
-    from workbench.exporters import targets
-    from workbench.readers import formats as read_formats
-    from workbench.terminal import table
+    from workbench.cli.output import table
+    from workbench.exporters.base import targets
+    from workbench.readers.base import formats as read_formats
 
     rows = [{"read": name, "what": entry.description} for name, entry in read_formats().items()]
     print(table(rows, width=120), end="\n\n")
@@ -205,9 +199,9 @@ def simulate(
     params: Params = None,
 ) -> None:
     """Write a log of a small world whose true advantages are known exactly."""
+    from workbench.files import atomic_file
     from workbench.simulate import find_world
     from workbench.simulate import simulate as simulate_world
-    from workbench.store import atomic_file
 
     kind, dials = find_world(world), field_values(params)
     known = list(inspect.signature(kind).parameters)

@@ -36,9 +36,9 @@ from workbench.cli.options import (
 from workbench.cli.root import app
 
 if TYPE_CHECKING:
-    from workbench.artefacts import Report
     from workbench.readers import Imported
-    from workbench.space import Space
+    from workbench.states.space import Space
+    from workbench.workspace.artefacts import Report
 
 
 @app.command()
@@ -74,9 +74,9 @@ def audit(
     mapping: Map = None,
 ) -> None:
     """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
-    from workbench.audit import CONTROLS, explained, report
-    from workbench.audit import audit as audit_credits
-    from workbench.store import atomic_file
+    from workbench.analysis.audit import CONTROLS, explained, report
+    from workbench.analysis.audit import audit as audit_credits
+    from workbench.files import atomic_file
 
     require_other(output, [log, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
@@ -116,7 +116,7 @@ def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, An
 
 
 def _note_other_logs(imported: Imported, given: Mapping[str, Any]) -> None:
-    from workbench.pipeline import source_digest
+    from workbench.workspace.pipeline import source_digest
 
     digest = source_digest(imported.report.files)
     for name, (_, made_by) in given.items():
@@ -129,9 +129,9 @@ def _spaces(
     imported: Imported, given: Mapping[str, Any], cache: Path | None
 ) -> Iterator[tuple[dict[str, Space], Report]]:
     """The space in which each credit was made, one for each embedder and state text."""
-    from workbench.state_text import StateText
-    from workbench.steps import Steps
-    from workbench.terminal import progress
+    from workbench.cli.output import progress
+    from workbench.log.steps import Steps
+    from workbench.states.text import StateText
 
     steps = Steps.from_log(imported.validated.log)
     with progress() as report:
@@ -179,12 +179,12 @@ def tune(
 
     What predicts returns best need not credit steps best: `workbench bench tuning` measures that.
     """
-    from workbench.embed import DEFAULT_EMBEDDER
-    from workbench.estimators import create
-    from workbench.held_out import held_out
-    from workbench.store import atomic_file
-    from workbench.terminal import how_scored
-    from workbench.tuning import similarity_spread
+    from workbench.analysis.tuning.held_out import held_out
+    from workbench.analysis.tuning.temperature import similarity_spread
+    from workbench.cli.output import how_scored
+    from workbench.files import atomic_file
+    from workbench.methods import create
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
     fields = field_values(params)
     made = create(method, fields)
@@ -215,8 +215,8 @@ def tune(
 
 
 def _tuned_text(result: Mapping[str, Any]) -> str:
-    from workbench.amounts import number_of
-    from workbench.terminal import number, table
+    from workbench.cli.output import number, table
+    from workbench.wording import number_of
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]
     lines = [

@@ -8,12 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import (
-    credit_of,
-    read,
-    read_mapping,
-    state_text,
-)
+from workbench.cli.inputs import credit_of, read, read_mapping, state_text
 from workbench.cli.options import (
     EXPORT_OPTIONS,
     EmbedderName,
@@ -70,9 +65,9 @@ def run(
     skip_bad: SkipBad = False,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
-    from workbench import pipeline
-    from workbench.embed import DEFAULT_EMBEDDER
-    from workbench.terminal import next_command, progress, run_summary
+    from workbench.cli.output import next_command, progress, run_summary
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.workspace import pipeline
 
     chosen = methods or list(pipeline.DEFAULT_METHODS)
     fields, options = run_values(params, chosen)
@@ -118,9 +113,9 @@ def export_batch(
     mapping: Map = None,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
+    from workbench.cli.output import export_summary
     from workbench.exporters import get
     from workbench.exporters.folder import require_place
-    from workbench.terminal import export_summary
 
     options = export_values(field_values(params), tokenizer, groups, tasks)
     target = get(to)
@@ -158,7 +153,7 @@ def start_app(
     """Start the app in a browser, on this machine only unless an address is given."""
     import subprocess
 
-    from workbench.terminal import app_command
+    from workbench.cli.output import app_command
 
     command = app_command(
         logs or [],

@@ -5,11 +5,11 @@
 """
 
 from workbench.exporters.assembly import Batch, Layout
-from workbench.exporters.base import Exporter, get, register, targets
+from workbench.exporters.base import Exporter, get, register
 from workbench.exporters.folder import read_manifest
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import Options
-from workbench.exporters.weighted_batch import read_batch
+from workbench.exporters.targets.weighted_batch import read_batch
 
 __all__ = [
     "Batch",
@@ -21,5 +21,4 @@ __all__ = [
     "read_batch",
     "read_manifest",
     "register",
-    "targets",
 ]

@@ -15,7 +15,7 @@ import polars as pl
 from workbench.exporters.base import Exporter
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.worth import Worth
-from workbench.store import MANIFEST
+from workbench.files import MANIFEST
 
 FOLDER = "batch"
 """What the folder in the archive is called."""

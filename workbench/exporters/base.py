@@ -36,9 +36,6 @@ from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
 from workbench.parameters import fields
 
-LOADERS = Path(__file__).parent / "loaders"
-"""Modules that trainers load a batch with; an export takes along the one that it needs."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter:
@@ -53,7 +50,8 @@ class Exporter:
             holds. Raises ArtefactError where they break a rule.
         units: The units that rows can have, each with what it means.
         options_type: What it can be told.
-        loader: Module of `loaders` that the trainer loads the files with; written beside them.
+        loader: Module that the trainer loads the files with, which needs nothing but the trainer;
+            written beside them as `workbench_<name>.py`.
     """
 
     name: str
@@ -63,7 +61,7 @@ class Exporter:
     read: Callable[[Path, Manifest], pl.DataFrame]
     units: Mapping[str | None, str] = dataclasses.field(default_factory=lambda: UNITS)
     options_type: type[Options] = Options
-    loader: str | None = None
+    loader: Path | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -133,8 +131,8 @@ class Exporter:
         def write(folder: Path) -> Manifest:
             self.write(batch, folder)
             if self.loader is not None:
-                content = (LOADERS / self.loader).read_bytes()
-                (folder / self.loader).write_bytes(content)
+                module = folder / f"workbench_{self.name}.py"
+                module.write_bytes(self.loader.read_bytes())
             return dataclasses.replace(
                 batch.manifest, checks={**batch.manifest.checks, "read_back_equal": True}
             )
@@ -223,7 +221,7 @@ def register(exporter: Exporter) -> Exporter:
 
 def targets() -> Mapping[str, Exporter]:
     """All targets by name, sorted."""
-    package = importlib.import_module("workbench.exporters")
+    package = importlib.import_module("workbench.exporters.targets")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     return dict(sorted(_EXPORTERS.items()))

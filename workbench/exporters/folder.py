@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.manifest import Manifest
-from workbench.store import MANIFEST, file_digest
+from workbench.files import MANIFEST, file_digest
 
 
 def write_export(

@@ -15,7 +15,7 @@ import polars as pl
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.exporters.conversations import text_rows
 from workbench.exporters.selection import places
-from workbench.model_files import hub_answers
+from workbench.states.embedders.model_files import hub_answers
 
 Messages = Sequence[Mapping[str, str]]
 

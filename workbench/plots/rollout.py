@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.estimators.credit import Part
+from workbench.log.credit import Part
+from workbench.log.steps import Real
 from workbench.plots.scale import (
     ABOVE,
     BELOW,
@@ -16,7 +17,6 @@ from workbench.plots.scale import (
     signed_number,
     symmetric_range,
 )
-from workbench.steps import Real
 
 SYMBOLS_UP_TO = 40
 """Steps up to which a cell is wide enough for the symbol of its sign."""

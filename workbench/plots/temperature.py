@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from workbench.estimators.success import success_weight
-from workbench.held_out import HeldOut
+from workbench.analysis.tuning.held_out import HeldOut
+from workbench.methods.parts.success import success_weight
 from workbench.plots.scale import ABOVE, BELOW
 
 Real = NDArray[np.float64]

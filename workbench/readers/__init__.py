@@ -1,10 +1,10 @@
 """Log files in, step rows out: one module a format, found by the content of the files."""
 
-from workbench.readers.base import Findings, Format, Part, Reader, formats, reader
+from workbench.readers.base import Findings, Format, Part, Reader, reader
 from workbench.readers.importing import Imported, RawLog, import_log, read, source_files
 from workbench.readers.mapping import load_mapping, save_mapping
 from workbench.readers.report import ImportReport
-from workbench.readers.writing import give_prefix_nodes, import_to
+from workbench.readers.streaming import give_prefix_nodes, import_to
 
 __all__ = [
     "Findings",
@@ -14,7 +14,6 @@ __all__ = [
     "Part",
     "RawLog",
     "Reader",
-    "formats",
     "give_prefix_nodes",
     "import_log",
     "import_to",

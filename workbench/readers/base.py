@@ -1,8 +1,8 @@
 """What a reader is, and the registry of those that exist.
 
 A reader is a class with `sniff` and `read` that is registered with `reader`. Adding one is adding
-one module to this package: the registry imports every module that lies here, and the command line,
-the documents and the app read the registry.
+one module to `readers/formats`: the registry imports every module that lies there, and the command
+line, the documents and the app read the registry.
 """
 
 from __future__ import annotations
@@ -194,8 +194,9 @@ def reader(
 
 @functools.cache
 def _import_readers() -> None:
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    package = importlib.import_module("workbench.readers.formats")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
 
 
 def formats() -> Mapping[str, Format]:

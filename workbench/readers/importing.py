@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import LogError, Problem
+from workbench.log.schema import Validated, validate
 from workbench.readers.base import Findings, Format, Part
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.sources import Source, expand, identify, plain
-from workbench.schema import Validated, validate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.columns import STEP_LOG, known
 from workbench.errors import ParameterError, UnknownNameError
+from workbench.log.columns import STEP_LOG, known
 
 _SHAPE = '{"columns": {"<column of the step log>": "<name in the file>"}}'
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from workbench.columns import STEP_LOG
+from workbench.log.columns import STEP_LOG
 from workbench.readers.base import HEAD_BYTES, Findings, format_named, matching
-from workbench.readers.csvfiles import header_names
+from workbench.readers.formats.csvfiles import header_names
 from workbench.readers.jsonfiles import json_lines
 
 _ALIKE = 0.75

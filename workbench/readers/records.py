@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.columns import STEP_LOG, known
+from workbench.log.columns import STEP_LOG, known
 from workbench.readers.base import Findings, Part
+from workbench.readers.formats.parquet import parquet_frames
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.messages import canonical_json
-from workbench.readers.parquet import parquet_frames
 from workbench.readers.rows import StepRows
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from workbench.amounts import number_of
 from workbench.errors import Problem
-from workbench.schema import Validated
+from workbench.log.schema import Validated
+from workbench.wording import number_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.columns import STEP_LOG, known
+from workbench.log.columns import STEP_LOG, known
 from workbench.readers.base import Findings
 from workbench.readers.messages import Turn, canonical_json
 

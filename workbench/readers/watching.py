@@ -16,7 +16,7 @@ from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport
 from workbench.readers.sources import Source, expand, fitting, head_of, plain
-from workbench.readers.writing import Import
+from workbench.readers.streaming import Import
 
 _FOLDERS = 4  # from a trajectory of a trial's step up to the trial
 

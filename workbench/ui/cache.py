@@ -14,20 +14,11 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from workbench.artefacts import Artefacts, StoredLog, provenance
-from workbench.audit import Audit, audit
-from workbench.compare import Comparison, compare
-from workbench.embed import Progress
-from workbench.estimators import Credit, create
-from workbench.estimators.proxmo import ProxMO
-from workbench.exporters import get
-from workbench.exporters.archive import Archive, archive
-from workbench.facts import Facts, facts, group_table, length_histogram
-from workbench.held_out import HeldOut, held_out
-from workbench.rollouts import Rollouts
-from workbench.space import Space
-from workbench.steps import Steps
-from workbench.tuning import (
+from workbench.analysis.audit import Audit, audit
+from workbench.analysis.compare import Comparison, compare
+from workbench.analysis.rollouts import Rollouts
+from workbench.analysis.tuning.held_out import HeldOut, held_out
+from workbench.analysis.tuning.temperature import (
     Sweep,
     Trial,
     overrides,
@@ -35,7 +26,17 @@ from workbench.tuning import (
     sweep,
     swept,
 )
+from workbench.exporters import get
+from workbench.exporters.archive import Archive, archive
+from workbench.log.credit import Credit
+from workbench.log.facts import Facts, facts, group_table, length_histogram
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.methods.proximity.proxmo import ProxMO
+from workbench.states.embedders.tfidf import Progress
+from workbench.states.space import Space
 from workbench.ui.library import Library, LogEntry
+from workbench.workspace.artefacts import Artefacts, StoredLog, provenance
 
 
 @st.cache_resource(show_spinner=False)

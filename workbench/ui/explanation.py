@@ -8,11 +8,10 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from workbench.analysis.rollouts import Place, fact_rows, number, peer_rows, scored_number, sentence
 from workbench.errors import WorkbenchError
-from workbench.estimators import Credit
-from workbench.estimators.credit import Explanation
+from workbench.log.credit import Credit, Explanation
 from workbench.plots import rollout as plots
-from workbench.rollouts import Place, fact_rows, number, peer_rows, scored_number, sentence
 from workbench.ui import cache, frame, state
 from workbench.ui.text import escaped, shortened
 from workbench.ui.transcript import go_to, signed

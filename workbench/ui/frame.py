@@ -10,10 +10,10 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from workbench.embed import DEFAULT_EMBEDDER
 from workbench.errors import WorkbenchError
-from workbench.estimators import Credit
-from workbench.estimators.variants import variants
+from workbench.log.credit import Credit
+from workbench.methods.variants import variants
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.artefacts import LOG_FILE, Artefacts, StoredLog
 from workbench.errors import ParameterError
-from workbench.store import MANIFEST, atomic_file
+from workbench.files import MANIFEST, atomic_file
+from workbench.workspace.artefacts import LOG_FILE, Artefacts, StoredLog
 
 
 @dataclass(frozen=True)

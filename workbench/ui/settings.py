@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.estimators.proxmo import ProxMO
+from workbench.analysis.tuning.temperature import overrides
+from workbench.methods.proximity.proxmo import ProxMO
 from workbench.parameters import fields
-from workbench.tuning import overrides
 from workbench.ui import state
 
 SPECS = fields(ProxMO)

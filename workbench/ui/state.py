@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from workbench.audit import MEASURES
+from workbench.analysis.audit import MEASURES
 from workbench.errors import UnknownNameError
-from workbench.estimators import create
 from workbench.exporters import get
+from workbench.methods import create
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 DEFAULT_TARGET = "weighted-batch"

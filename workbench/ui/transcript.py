@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from workbench.analysis.rollouts import Place, number
+from workbench.log.steps import Real
 from workbench.plots.scale import sign_symbol, signed_number
-from workbench.rollouts import Place, number
-from workbench.steps import Real
 from workbench.ui import state
 from workbench.ui.text import escaped, shortened, show
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.amounts import number_of
-from workbench.columns import STEP_LOG, known
 from workbench.errors import LogError, WorkbenchError
-from workbench.readers import formats, source_files
+from workbench.files import digest
+from workbench.log.columns import STEP_LOG, known
+from workbench.readers import source_files
+from workbench.readers.base import formats
 from workbench.readers.names import guessed, mapped_format, names_in
-from workbench.store import digest
 from workbench.ui import frame, state
 from workbench.ui.library import LogEntry
 from workbench.ui.text import show
+from workbench.wording import number_of
 
 _REQUIRED = tuple(column.name for column in STEP_LOG if column.required)
 _MORE = ("success", "task", "copies", "valid_action", "response_tokens", "logged_advantage")

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from workbench.audit import GROUPS, MEASURES, Audit
+from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, state
 from workbench.ui.text import escaped, shortened

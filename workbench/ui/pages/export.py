@@ -11,11 +11,12 @@ import polars as pl
 import streamlit as st
 
 from workbench.errors import WorkbenchError
-from workbench.estimators.variants import variants
-from workbench.exporters import Exporter, targets
+from workbench.exporters import Exporter
 from workbench.exporters.archive import FOLDER, Archive
+from workbench.exporters.base import targets
 from workbench.exporters.findings import balance, findings
 from workbench.exporters.worth import Worth
+from workbench.methods.variants import variants
 from workbench.ui import cache, command, export_options, frame, state
 from workbench.ui.text import escaped, shortened
 

@@ -9,14 +9,14 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from workbench.amounts import number_of
-from workbench.artefacts import StoredLog
 from workbench.errors import Problem
-from workbench.facts import GROUP_KINDS, Facts
+from workbench.files import MANIFEST
+from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
-from workbench.store import MANIFEST
 from workbench.ui import cache, command, frame, state, upload
 from workbench.ui.text import escaped, shortened, show
+from workbench.wording import number_of
+from workbench.workspace.artefacts import StoredLog
 
 _CHART = {"displayModeBar": False}
 _MANY_FILES, _MANY_SIZES = 12, 8

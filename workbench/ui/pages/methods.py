@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from workbench.compare import Comparison, sign_table, why_unranked
+from workbench.analysis.compare import Comparison, sign_table, why_unranked
 from workbench.errors import WorkbenchError
-from workbench.estimators import Credit, methods
-from workbench.estimators.variants import differences
+from workbench.log.credit import Credit
+from workbench.log.steps import Steps
+from workbench.methods import methods
+from workbench.methods.variants import differences
 from workbench.plots import methods as plots
-from workbench.steps import Steps
 from workbench.ui import cache, command, frame, state
 from workbench.ui.text import escaped, shortened
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from workbench.analysis.rollouts import Place, Rollouts, lanes, number, outcome, own_name
 from workbench.errors import ParameterError
-from workbench.estimators import Credit
+from workbench.log.credit import Credit
+from workbench.log.steps import Real
 from workbench.plots import rollout as plots
-from workbench.rollouts import Place, Rollouts, lanes, number, outcome, own_name
-from workbench.steps import Real
 from workbench.ui import cache, command, explanation, frame, state
 from workbench.ui.text import escaped, shortened
 from workbench.ui.transcript import go_to, transcript

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from workbench.compare import TOLERANCE
+from workbench.analysis.compare import TOLERANCE
+from workbench.analysis.tuning.held_out import HeldOut
+from workbench.analysis.tuning.temperature import Trial, overrides, sign_flips, success_rates
 from workbench.errors import WorkbenchError
-from workbench.held_out import HeldOut
-from workbench.octaves import STOPS
 from workbench.plots import temperature as plots
-from workbench.tuning import Trial, overrides, sign_flips, success_rates
+from workbench.states.temperatures import STOPS
 from workbench.ui import cache, command, frame, settings, state
 from workbench.ui.settings import number, said
 from workbench.ui.text import escaped

@@ -1,0 +1,1 @@
+"""Analysis of credit: comparison, prediction, tuning and audit."""

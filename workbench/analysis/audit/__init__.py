@@ -1,0 +1,23 @@
+"""What can be said about credit without ground truth.
+
+An audit never says that a credit is right. It says where a log cannot support one, where a credit
+follows time, length or conventions rather than outcomes, and how much of it is luck of the draw.
+"""
+
+from workbench.analysis.audit.auditing import CONTROLS, audit
+from workbench.analysis.audit.findings import Finding
+from workbench.analysis.audit.measures import GROUPS, MEASURES, Measure
+from workbench.analysis.audit.report import explained, report
+from workbench.analysis.audit.result import Audit
+
+__all__ = [
+    "CONTROLS",
+    "GROUPS",
+    "MEASURES",
+    "Audit",
+    "Finding",
+    "Measure",
+    "audit",
+    "explained",
+    "report",
+]

@@ -1,0 +1,157 @@
+"""Agreement with numbers of the log: the trainer's own advantage, and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from workbench.analysis.audit.statistics import Reading, rank_correlation, segment_ranks, spearman
+from workbench.analysis.audit.subject import AuditedLog, Subject
+from workbench.analysis.compare import TOLERANCE
+from workbench.errors import ParameterError, WorkbenchError
+from workbench.log.steps import Real, Truth
+from workbench.methods import create
+from workbench.methods.variants import variants
+
+NEAR = 1e-4
+PENALTIES = (0.0, 0.1)  # the trainers' own for an invalid action; a log does not say which
+LABEL = "true_advantage"  # used where a log has it and no other is asked for
+
+
+def logged(subject: Subject) -> Iterator[Reading]:
+    """How near a credit is to the advantage that the trainer used; nothing where none is logged."""
+    theirs, known = _numbers(subject.log, "logged_advantage")
+    if not known.any():
+        return
+    difference = np.abs(subject.advantage - theirs)[known]
+    worst = int(np.flatnonzero(known)[np.argmax(difference)])
+    step = subject.steps.identity(worst)
+    count = int(known.sum())
+    yield Reading(measure="logged_within", value=float((difference <= NEAR).mean()), count=count)
+    yield Reading(
+        measure="logged_largest_difference",
+        value=float(difference.max()),
+        count=count,
+        where=f"{step['trajectory_id']}:{step['step_index']}",
+    )
+    rank = spearman(subject.advantage[known], theirs[known])
+    yield Reading(measure="logged_rank", value=rank, count=count)
+
+
+def closest_to_logged(log: AuditedLog) -> Iterator[Reading]:
+    """The registered method or dialect that agrees best with the trainer's own advantage.
+
+    Every one that needs no embedding that is not there already is tried, with and without a
+    penalty of 0.1 for invalid actions where the log has those.
+    """
+    theirs, known = _numbers(log, "logged_advantage")
+    if not known.any():
+        return
+    best: list[tuple[float, float, str, float]] = []
+    for name in variants():
+        for penalty in PENALTIES if log.steps.invalid_action.any() else PENALTIES[:1]:
+            found = _tried(log, name, penalty)
+            if found is None:
+                continue
+            difference = np.abs(found - theirs)[known]
+            label = name + (f" -p invalid_penalty={penalty:g}" if penalty else "")
+            # The share counts first; among equals the smallest mean difference.
+            far = -float((difference <= NEAR).mean())
+            best.append((far, float(difference.mean()), label, float(difference.max())))
+    if best:
+        far, _, label, largest = min(best)
+        yield Reading(
+            measure="closest_to_logged",
+            value=-far,
+            count=int(known.sum()),
+            where=label,
+            note=f"largest difference {largest:.3g}; {len(best)} variants tried",
+        )
+
+
+def _tried(log: AuditedLog, name: str, penalty: float) -> Real | None:
+    """A variant's credit; None where it has no penalty, lacks something, or would embed."""
+    method = create(name)
+    embeds = "similarity" in method.needs()
+    if embeds and (getattr(method, "embedder", None) or not log.space.has_similarity):
+        return None
+    if penalty:
+        if not hasattr(method, "invalid_penalty"):
+            return None
+        method = create(name, {"invalid_penalty": penalty})
+    if "ignores-rewards" in method.method.traits:
+        return None
+    try:
+        return method(log.steps, log.space).advantage
+    except WorkbenchError:
+        return None  # what it needs is not in this log, so it did not make the numbers either
+
+
+def label_by_group(subject: Subject, column: str | None) -> Real | None:
+    """Rank correlation with a column inside each group; None where the log lacks it. (G,)."""
+    name, steps = column or LABEL, subject.steps
+    if name not in steps.log.columns:
+        return None
+    values, known = _numbers(subject.log, name)
+    group = steps.group[known]
+    return rank_correlation(subject.advantage[known], values[known], group, steps.groups)
+
+
+def labels(subject: Subject, column: str | None) -> Iterator[Reading]:
+    """How a credit agrees with a column of the log, numbers or yes/no.
+
+    Raises:
+        ParameterError: The log has no such column, or it holds neither numbers nor yes/no.
+    """
+    name = column or LABEL
+    if name not in subject.steps.log.columns:
+        if column is None:
+            return
+        raise ParameterError(f"the log has no column {name!r}; it has {subject.steps.log.columns}")
+    values, known = _numbers(subject.log, name)
+    advantage, values = subject.advantage[known], values[known]
+    if subject.steps.log.schema[name] == pl.Boolean:
+        value, note = _area(advantage, values > 0.5), "probability that yes ranks above no"
+    else:
+        value, note = spearman(advantage, values), "rank correlation"
+    yield Reading(
+        measure="label_agreement",
+        value=value,
+        count=int(known.sum()),
+        note=f"with {name}: {note}",
+    )
+    if subject.steps.log.schema[name] == pl.Boolean:
+        return
+    signed = (np.abs(advantage) > TOLERANCE) & (np.abs(values) > TOLERANCE)
+    same = (advantage * values > 0)[signed]
+    yield Reading(
+        measure="label_sign_agreement",
+        value=float(same.mean()) if len(same) else None,
+        count=len(same),
+        note=f"with {name}",
+    )
+
+
+def _area(credit: Real, yes: Truth) -> float | None:
+    """Probability that a yes has more credit than a no, ties half (area under the ROC curve)."""
+    positive, negative = int(yes.sum()), int((~yes).sum())
+    if not positive or not negative:
+        return None
+    ranks = segment_ranks(credit, np.zeros(len(credit), dtype=np.int64))
+    return float((ranks[yes].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def _numbers(log: AuditedLog, name: str) -> tuple[Real, Truth]:
+    """A column of the log as numbers at the scored steps, 0 where unknown, and where it is known.
+
+    Raises:
+        ParameterError: It holds neither numbers nor yes/no.
+    """
+    series = log.steps.column(name)
+    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
+        raise ParameterError(f"{name!r} is {series.dtype}, neither numbers nor yes/no")
+    values = series.cast(pl.Float64)
+    known = values.is_not_null() & values.is_finite().fill_null(value=False)
+    return values.fill_null(0.0).fill_nan(0.0).to_numpy(), known.to_numpy()

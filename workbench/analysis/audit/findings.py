@@ -1,0 +1,275 @@
+"""Findings: what an audit names as a defect of a credit or a limit of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.analysis.audit.coverage import BY_SIMILARITY
+from workbench.analysis.audit.statistics import Reading
+from workbench.analysis.audit.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something to mend, or to know before a number is believed.
+
+    Args:
+        name: Which rule found it.
+        credit: Of which credit; None for the log.
+        text: What is wrong, with its numbers.
+        action: What to do.
+        evidence: Measure -> value that the rule looked at.
+    """
+
+    name: str
+    credit: str | None
+    text: str
+    action: str
+    evidence: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**vars(self), "evidence": dict(self.evidence)}
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The readings of one credit, or of the log, by measure and place."""
+
+    all: Sequence[Reading]
+
+    def get(self, measure: str, where: str | None = None) -> Reading | None:
+        """The first reading of a measure with a value; `where` names its place."""
+        for reading in self.all:
+            at = where is None or reading.where == where
+            if reading.measure == measure and at and reading.value is not None:
+                return reading
+        return None
+
+    def value(self, measure: str, where: str | None = None) -> float | None:
+        """Its value; None where there is none."""
+        found = self.get(measure, where)
+        return None if found is None else found.value
+
+
+Found = tuple[str, str, dict[str, float]]
+"""Text, action and evidence of a finding."""
+
+
+def log_findings(readings: Sequence[Reading]) -> Iterator[Finding]:
+    """What is to be said of the log, whatever is scored on it."""
+    seen = Readings(readings)
+    for name, rule in _OF_LOG.items():
+        found = rule(seen)
+        if found is not None:
+            text, action, evidence = found
+            yield Finding(name=name, credit=None, text=text, action=action, evidence=evidence)
+
+
+def credit_findings(subject: Subject, readings: Sequence[Reading]) -> Iterator[Finding]:
+    """What is to be said of one credit."""
+    seen = Readings(readings)
+    for name, rule in _OF_CREDIT.items():
+        found = rule(subject, seen)
+        if found is not None:
+            text, action, evidence = found
+            yield Finding(
+                name=name, credit=subject.name, text=text, action=action, evidence=evidence
+            )
+
+
+def _giant_state(seen: Readings) -> Found | None:
+    held = seen.get("giant_state")
+    if held is None or held.value is None or held.value <= 0.25:
+        return None
+    return (
+        f"One text is the state of {held.value:.0%} of the later steps of {held.where}: "
+        f"{held.note}. A comparison inside it mixes situations.",
+        "Log a state_key that tells them apart; for similarities put the last action into the "
+        "state text (--last-actions 1 --state '{actions} {observation}').",
+        {"giant_state": held.value},
+    )
+
+
+def _dead_groups(seen: Readings) -> Found | None:
+    dead = seen.value("dead_groups", "")
+    if dead is None or dead <= 0.5:
+        return None
+    return (
+        f"{dead:.0%} of the groups are dead: their rewards do not differ.",
+        "Sample tasks of middling difficulty or more rollouts; see dead_groups for the kinds.",
+        {"dead_groups": dead},
+    )
+
+
+def _singletons(seen: Readings) -> Found | None:
+    alone = seen.value("singleton_rate", "")
+    if alone is None or alone <= 0.5:
+        return None
+    return (
+        f"{alone:.0%} of the steps are in a state that occurs once in its group: exact keys give "
+        "them no step term.",
+        "Use similarities (proxmo, or a key by similarity), or a state text that repeats.",
+        {"singleton_rate": alone},
+    )
+
+
+def _steps_population(subject: Subject, seen: Readings) -> Found | None:
+    trajectories, rows = seen.value("trajectory_balance"), seen.value("step_balance")
+    if trajectories is None or rows is None or not subject.is_episode_credit:
+        return None
+    if trajectories <= 0.05 or rows > 0.25 * trajectories:
+        return None
+    return (
+        f"Groups are centred over step rows ({rows:.2g}), not trajectories ({trajectories:.2g} "
+        "deviations off): long trajectories weigh more in mean and deviation.",
+        "Score with population=trajectories.",
+        {"trajectory_balance": trajectories, "step_balance": rows},
+    )
+
+
+def _self_in_softmax(subject: Subject, seen: Readings) -> Found | None:
+    own = seen.get("self_weight")
+    if own is None or own.value is None or BY_SIMILARITY not in own.note or own.value <= 0.5:
+        return None
+    return (
+        f"Half of the steps give themselves {own.value:.2f} or more of their own baseline: the "
+        "step term all but vanishes.",
+        "Leave the own trajectory out (-p peers=other_trajectories), or choose τ by "
+        "`workbench tune`.",
+        {"self_weight": own.value},
+    )
+
+
+def _saturated_psc(subject: Subject, seen: Readings) -> Found | None:
+    end = seen.value("saturated_rate")
+    if end is None or end < 0.5:
+        return None
+    return (
+        f"The success rate p is 0 or 1 in {end:.0%} of the groups with both outcomes: the success "
+        "weight does not depend on difficulty.",
+        "Log `success`, or set -p reward_scale to what one success pays (10 in verl-agent).",
+        {"saturated_rate": end},
+    )
+
+
+def _time_as_quality(subject: Subject, seen: Readings) -> Found | None:
+    time = seen.get("time_in_winners")
+    if time is None or time.value is None or time.shuffled is None:
+        return None
+    if time.value > -0.5 or time.value >= time.shuffled[0]:
+        return None
+    return (
+        "Inside successes the credit falls with the steps to go (rank correlation "
+        f"{time.value:.2f}): being near the end is credited as being good.",
+        "Compare steps of like depth, take γ = 1, or take a method that values states.",
+        {"time_in_winners": time.value},
+    )
+
+
+def _penalty_only(subject: Subject, seen: Readings) -> Found | None:
+    share = seen.value("dead_credit", "penalty_only")
+    if share is None or share <= 0.05 or not subject.is_episode_credit:
+        return None
+    return (
+        f"{share:.0%} of the episode credit is in groups of equal rewards, where only the penalty "
+        "for invalid actions differs.",
+        "Set -p invalid_penalty=0 or drop these groups; never divide by their deviation.",
+        {"dead_credit": share},
+    )
+
+
+def _credit_of_equals(subject: Subject, seen: Readings) -> Found | None:
+    if not subject.is_episode_credit:
+        return None
+    kinds = ("all_fail", "all_pass", "constant_reward", "one_rollout")
+    shares = {kind: seen.value("dead_credit", kind) or 0.0 for kind in kinds}
+    total = sum(shares.values())
+    if total <= 1e-6:
+        return None
+    where = ", ".join(kind for kind, value in shares.items() if value > 1e-6)
+    return (
+        f"{total:.2g} of the episode credit is in groups with nothing to compare ({where}): "
+        "amplified rounding noise, the raw reward of a group of one, or time.",
+        "Test max − min before dividing; -p group_of_one=zero.",
+        {"dead_credit": total},
+    )
+
+
+def _unstable_signs(subject: Subject, seen: Readings) -> Found | None:
+    flips = seen.value("sign_flip_rate")
+    if flips is None or flips <= 0.2:
+        return None
+    return (
+        f"With other rollouts in its group a step's credit changes sign in {flips:.0%} of the "
+        "draws (instability, not error).",
+        "Do not filter or mask by the sign of single steps; more rollouts a group.",
+        {"sign_flip_rate": flips},
+    )
+
+
+def _follows_length(subject: Subject, seen: Readings) -> Found | None:
+    found = seen.get("action_length")
+    if found is None or found.value is None or found.shuffled is None:
+        return None
+    low, high = found.shuffled
+    if abs(found.value) <= 0.3 or low <= found.value <= high:
+        return None
+    return (
+        f"Inside trajectories the credit follows the length of the action (rank correlation "
+        f"{found.value:.2f}; shuffled {low:.2f} to {high:.2f}).",
+        "Read steps with `workbench explain`; a policy trained on it may learn to write longer or "
+        "shorter.",
+        {"action_length": found.value},
+    )
+
+
+def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
+    gain = seen.get("held_out_gain")
+    if gain is None or gain.value is None or gain.value > -0.01 or (gain.high or 0.0) > 0.0:
+        return None
+    return (
+        "On rollouts held out the baseline predicts returns worse than the plain mean of the "
+        f"others (squared error {-gain.value:.0%} larger).",
+        "`workbench tune`, other keys, or fewer distinctions; the plain mean is the fallback.",
+        {"held_out_gain": gain.value},
+    )
+
+
+def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
+    share = seen.value("step_share")
+    reward = subject.log.facts.reward
+    span = reward["maximum"] - reward["minimum"]
+    # A step term over its own deviation has no unit, and one that stands alone outweighs nothing.
+    divided = getattr(subject.method, "step_norm", "none") != "none"
+    alone = getattr(subject.method, "episode_weight", 1.0) == 0.0
+    if share is None or share <= 0.75 or span <= 1.5 or divided or alone:
+        return None
+    return (
+        f"Rewards span {span:g} and the step term is in their unit: its deviation is {share:.0%} "
+        "of both terms', so the outcome of the trajectory hardly counts.",
+        "Set -p reward_scale to what one success pays, or a smaller step_weight.",
+        {"step_share": share},
+    )
+
+
+_OF_LOG: dict[str, Callable[[Readings], Found | None]] = {
+    "dead-groups": _dead_groups,
+    "singletons": _singletons,
+    "giant-state": _giant_state,
+}
+
+_OF_CREDIT: dict[str, Callable[[Subject, Readings], Found | None]] = {
+    "steps-population": _steps_population,
+    "self-in-softmax": _self_in_softmax,
+    "saturated-success-weight": _saturated_psc,
+    "time-as-quality": _time_as_quality,
+    "penalty-only-credit": _penalty_only,
+    "credit-of-equals": _credit_of_equals,
+    "worse-than-the-mean": _worse_than_the_mean,
+    "unscaled-step-term": _unscaled_step_term,
+    "follows-length": _follows_length,
+    "unstable-signs": _unstable_signs,
+}

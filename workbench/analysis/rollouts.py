@@ -1,0 +1,318 @@
+"""A log as rollouts to read: which there are, where a step stands, what made its credit.
+
+Everything here is for a reader: the words of a term, the rows of a baseline, the place of a step
+among the others. Nothing is computed that a `Credit` does not hold already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import ParameterError
+from workbench.log.credit import Credit, Explanation
+from workbench.log.facts.trajectories import trajectory_table
+from workbench.log.steps import Real
+
+_IDS = ["group_id", "trajectory_id", "step_index"]
+
+StepId = tuple[str, int]
+"""A trajectory id and a step index."""
+
+FACT_NAMES: Mapping[str, str] = {
+    "score": "score",
+    "baseline": "baseline",
+    "factor": "factor",
+    "group_mean": "mean of the group",
+    "group_std": "deviation of the group",
+    "group_size": "members of the group",
+    "population": "statistics over",
+    "all_equal": "all equal",
+    "others": "others in the group",
+    "others_std": "their deviation",
+    "own_first_row_share": "share of its first row's penalty",
+    "batch_std": "deviation of the whole log",
+    "compared_with": "compared with",
+    "best": "best of the group",
+    "alpha": "correction for dead groups",
+    "success_rate": "success rate of the group",
+    "psc_weight": "weight by success",
+    "anchor_group_size": "steps in this state",
+    "anchor_mean": "their mean",
+    "anchor_std": "their deviation",
+    "peers": "peers",
+    "effective_peers": "effective number of peers",
+    "self_weight": "weight of the step itself",
+    "own_trajectory_weight": "weight of its own rollout",
+}
+"""What the facts of a term are called for people; others keep their names."""
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The trajectories of a log in its order.
+
+    Args:
+        table: `facts.trajectory_table`'s columns and `start`, the row of the first step.
+    """
+
+    table: pl.DataFrame
+
+    @classmethod
+    def from_log(cls, log: pl.DataFrame) -> Rollouts:
+        """The rollouts of a log that `schema.validate` has made."""
+        table = trajectory_table(log)[0]
+        return cls(
+            table.with_columns((pl.col("length").cum_sum() - pl.col("length")).alias("start"))
+        )
+
+    @cached_property
+    def row(self) -> Mapping[str, int]:
+        """Trajectory id -> its row in the table."""
+        return {name: row for row, name in enumerate(self.table["trajectory_id"])}
+
+    @cached_property
+    def groups(self) -> Mapping[str, range]:
+        """Group id -> the rows of its trajectories, in the log's order."""
+        runs = self.table["group_id"].rle().struct.unnest()
+        ends = runs["len"].cum_sum()
+        return {
+            group: range(end - length, end)
+            for group, length, end in zip(runs["value"], runs["len"], ends, strict=True)
+        }
+
+    def _telling(self) -> str:
+        """The first trajectory of a group whose rewards differ, so that it has credit."""
+        scored = pl.when(pl.col("excluded").is_null()).then(pl.col("episode_reward"))
+        several = scored.n_unique().over("group_id") - scored.is_null().any().over("group_id") > 1
+        live = self.table.filter(several)
+        first: str = (self.table if live.is_empty() else live)["trajectory_id"][0]
+        return first
+
+    def place(self, step: StepId | None) -> Place:
+        """Where a step stands; where it is None, the first of the first group that is telling.
+
+        Raises:
+            ParameterError: The log has no such step.
+        """
+        trajectory_id, index = step or (self._telling(), 0)
+        if trajectory_id not in self.row:
+            raise ParameterError(f"no trajectory {trajectory_id!r} in this log")
+        row = self.row[trajectory_id]
+        length = int(self.table["length"][row])
+        if not 0 <= index < length:
+            raise ParameterError(
+                f"trajectory {trajectory_id!r} has steps 0 to {length - 1}, not {index}"
+            )
+        return Place(self, row, index)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One step among the rollouts of a log.
+
+    Args:
+        rollouts: All of them.
+        row: Row of its trajectory there.
+        index: Its step index.
+    """
+
+    rollouts: Rollouts
+    row: int
+    index: int
+
+    @cached_property
+    def trajectory(self) -> Mapping[str, Any]:
+        """The row of its trajectory."""
+        return self.rollouts.table.row(self.row, named=True)
+
+    @property
+    def step(self) -> StepId:
+        """Its trajectory id and step index."""
+        return self.trajectory["trajectory_id"], self.index
+
+    @property
+    def log_row(self) -> int:
+        """Its row in the log."""
+        return int(self.trajectory["start"]) + self.index
+
+    def beside(self, what: Literal["step", "rollout", "group"], by: int) -> StepId | None:
+        """The step that far on (or back, below 0); a rollout's or a group's is its first one.
+
+        None where there is none. Steps do not leave their rollout; rollouts go on into the next
+        group.
+        """
+        if what == "step":
+            index = self.index + by
+            return (self.step[0], index) if 0 <= index < self.trajectory["length"] else None
+        row = self.row + by
+        if what == "group":
+            groups = list(self.rollouts.groups)
+            number = groups.index(self.trajectory["group_id"]) + by
+            row = self.rollouts.groups[groups[number]][0] if 0 <= number < len(groups) else -1
+        ids = self.rollouts.table["trajectory_id"]
+        return (ids[row], 0) if 0 <= row < len(ids) else None
+
+
+def scored_number(credit: Credit, place: Place) -> int:
+    """Number of a step among the scored ones; its trajectory must not be excluded."""
+    return int(np.searchsorted(credit.steps.row, place.log_row))
+
+
+def lanes(credits: Mapping[str, Credit], place: Place) -> Real:
+    """Advantages of every step of a rollout, one lane a method. (M, T) float64."""
+    length = place.trajectory["length"]
+    rows = []
+    for credit in credits.values():
+        first = scored_number(credit, place) - place.index
+        rows.append(credit.advantage[first : first + length])
+    return np.stack(rows) if rows else np.zeros((0, length))
+
+
+def outcome(success: bool | None) -> str:
+    """✓, ✗ or ? for a trajectory that succeeded, failed, or where that is not known."""
+    return "?" if success is None else "✓" if success else "✗"
+
+
+def own_name(trajectory_id: str, group_id: str) -> str:
+    """A trajectory's id without the group's in front of it."""
+    rest = trajectory_id.removeprefix(group_id)
+    return rest.lstrip("/:-_ ") or trajectory_id if rest != trajectory_id else trajectory_id
+
+
+def number(value: float) -> str:
+    """A number for people: three significant digits."""
+    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def sentence(term: str, facts: Mapping[str, Any]) -> str:
+    """How a term came about, in words.
+
+    Example:
+        >>> facts = {"score": 0.66, "baseline": 0.41, "factor": 1.0, "effective_peers": 4.2}
+        >>> sentence("step", facts)
+        'return 0.66 against the baseline 0.41 of 4.2 effective peers'
+    """
+    score = f"{'return' if term == 'step' else 'reward'} {number(facts['score'])}"
+    alone = _alone(facts)
+    if alone and facts["factor"] == 0:
+        return f"0, because {alone}"
+    if alone and facts["baseline"] == 0:
+        return f"{score} as it is, because {alone}"
+    if facts.get("compared_with") == "nothing":
+        return f"{score} as it is{_scaled(facts)}"
+    against = f"{score} against {_compared_with(facts)}"
+    if facts["factor"] == 0:
+        return f"{against}, switched off" + (": all are equal" if facts.get("all_equal") else "")
+    return against + _scaled(facts)
+
+
+def _alone(facts: Mapping[str, Any]) -> str:
+    if facts.get("others") == 0 or facts.get("group_size", 2) <= 1:
+        return "it is the only rollout of its group"
+    if facts.get("anchor_group_size", 2) <= 1:
+        return "no other step of the group is in this state"
+    if facts.get("peers") == 0:
+        return "it has no peers"
+    return ""
+
+
+def _compared_with(facts: Mapping[str, Any]) -> str:
+    mean = number(facts["baseline"])
+    if "compared_with" in facts:
+        return f"{facts['compared_with']} {mean}"
+    if facts.get("others") == 1:
+        return f"the {mean} of the only other rollout"
+    if "others" in facts:
+        return f"the mean {mean} of the {number(facts['others'])} others"
+    if "anchor_group_size" in facts:
+        size = number(facts["anchor_group_size"])
+        return f"the mean {mean} of the {size} steps in this state"
+    if "effective_peers" in facts:
+        return f"the baseline {mean} of {number(facts['effective_peers'])} effective peers"
+    return f"the group's mean {mean}"
+
+
+def _scaled(facts: Mapping[str, Any]) -> str:
+    weight = facts.get("psc_weight") or 1.0
+    scale = facts["factor"] / weight
+    names = ("group_std", "others_std", "batch_std", "anchor_std")
+    deviations = [facts[name] for name in names if facts.get(name)]
+    over = [found for found in deviations if math.isclose(scale * found, 1.0, rel_tol=1e-3)]
+    text = ""
+    if over:
+        text = f", over the deviation {number(over[0])}"
+    elif not math.isclose(scale, 1.0, rel_tol=1e-9):
+        text = f", times {number(scale)}"
+    if facts.get("success_rate") is not None and abs(weight - 1.0) >= 5e-4:
+        text += f", weighted {weight:.3f} for a success rate of {number(facts['success_rate'])}"
+    return text
+
+
+def fact_rows(facts: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """The facts of all terms as text: a row each, and a column for each term."""
+    names = dict.fromkeys(name for of_term in facts.values() for name in of_term)
+    rows = [
+        {"fact": FACT_NAMES.get(name, name.replace("_", " "))}
+        | {term: _fact(of_term[name]) if name in of_term else "" for term, of_term in facts.items()}
+        for name in names
+    ]
+    return pl.DataFrame(rows)
+
+
+def _fact(value: Any) -> str:
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerRows:
+    """The heaviest members of a term's baseline.
+
+    Args:
+        rows: rollout (marked "(this)" for the step itself, "(own)" for its rollout), step (counted
+            from 1; null where the whole trajectory is meant), weight, similarity, value.
+        targets: The step that each row leads to; a trajectory leads to its first.
+        count: Members of the baseline in all.
+        rest: Weight of those that are not in `rows`.
+    """
+
+    rows: pl.DataFrame
+    targets: Sequence[StepId]
+    count: int
+    rest: float
+
+
+def peer_rows(explanation: Explanation, term: str, top: int = 20) -> PeerRows:
+    """The members of a term's baseline for a reader, heaviest first."""
+    peers = explanation.peers.filter(pl.col("term") == term)
+    shown = peers.head(top)
+    own_id, own_index = explanation.step["trajectory_id"], explanation.step["step_index"]
+    rollout = [
+        own_name(trajectory, group)
+        + (" (this)" if (trajectory, index) == (own_id, own_index) else "")
+        + (" (own)" if trajectory == own_id and index != own_index else "")
+        for group, trajectory, index in shown.select(_IDS).iter_rows()
+    ]
+    rows = shown.select(
+        pl.Series("rollout", rollout, dtype=pl.String),
+        (pl.col("step_index") + 1).alias("step"),
+        "weight",
+        "similarity",
+        "value",
+    )
+    return PeerRows(
+        rows=rows,
+        targets=tuple(shown.select("trajectory_id", pl.col("step_index").fill_null(0)).iter_rows()),
+        count=peers.height,
+        rest=float(peers["weight"][top:].sum()),
+    )

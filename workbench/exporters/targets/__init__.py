@@ -1,0 +1,1 @@
+"""One module per export target; `exporters.base` imports and registers each of them."""

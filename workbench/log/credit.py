@@ -1,0 +1,204 @@
+"""The result of a method: an advantage a step, made of terms that can say where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from workbench.log.steps import Real, Steps
+
+PEERS_SCHEMA = {
+    "term": pl.String,
+    "group_id": pl.String,
+    "trajectory_id": pl.String,
+    "step_index": pl.Int32,
+    "weight": pl.Float64,
+    "similarity": pl.Float64,
+    "value": pl.Float64,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One summand of an advantage.
+
+        value_i = factor_i · (score_i − baseline_i)
+
+    Args:
+        score: What the step got. (S,) float64
+        baseline: What it is compared with. (S,) float64
+        factor: What the difference is multiplied with; 0 where a rule switches it off. (S,)
+        peers: Whose values make the baseline of a step: a frame with `PEERS_SCHEMA`'s columns but
+            `term`, `group_id` and `trajectory_id`, and with `step` (S-number) or `trajectory`
+            (N-number); Σ weight · value is the baseline, but for a step without peers, whose
+            baseline is its own score.
+        facts: The numbers behind a step's score, baseline and factor, by name.
+        outputs: Diagnostics by name, columns of the credit's table. Each (S,) float64
+    """
+
+    score: Real
+    baseline: Real
+    factor: Real
+    peers: Callable[[int], Peers]
+    facts: Callable[[int], Mapping[str, Any]]
+    outputs: Mapping[str, Real] = field(default_factory=dict)
+
+    @cached_property
+    def value(self) -> Real:
+        """The summand. (S,) float64."""
+        return self.factor * (self.score - self.baseline)
+
+    def with_facts(self, more: Callable[[int], Mapping[str, Any]]) -> Term:
+        """The same term with further facts of each step."""
+        return replace(self, facts=lambda step: {**self.facts(step), **more(step)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peers:
+    """Members of a baseline: steps, or whole trajectories where `step` is None."""
+
+    step: Any = None
+    trajectory: Any = None
+    weight: Any
+    value: Any
+    similarity: Any = None
+
+
+def no_peers(step: int) -> Peers:
+    """What a term shows that is compared with nothing in the log."""
+    return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One addend of an explained advantage."""
+
+    term: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What the advantage of one step is made of.
+
+    Args:
+        step: Its group_id, trajectory_id and step_index.
+        advantage: The number to be explained.
+        terms: Its terms by name; they sum to it.
+        parts: Score and baseline of each term, scaled; they sum to it too.
+        facts: Term -> the numbers behind it.
+        peers: The members of each term's baseline, heaviest first; Σ weight · value is the
+            baseline, as in `Term`. Columns `PEERS_SCHEMA`; step_index is null where a whole
+            trajectory is meant.
+    """
+
+    step: Mapping[str, Any]
+    advantage: float
+    terms: Mapping[str, float]
+    parts: tuple[Part, ...]
+    facts: Mapping[str, Mapping[str, Any]]
+    peers: pl.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            **self.step,
+            "advantage": self.advantage,
+            "terms": dict(self.terms),
+            "parts": [vars(part) for part in self.parts],
+            "facts": {term: dict(facts) for term, facts in self.facts.items()},
+            "peers": self.peers.to_dicts(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credit:
+    """An advantage for every scored step.
+
+    Args:
+        steps: The steps it is for.
+        terms: Named terms; the advantage is their sum, in this order.
+        notes: What a reader should know about it, one sentence each.
+    """
+
+    steps: Steps
+    terms: Mapping[str, Term]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def advantage(self) -> Real:
+        """The sum of the terms. (S,) float64."""
+        return reduce(np.add, (term.value for term in self.terms.values()))
+
+    @property
+    def outputs(self) -> Mapping[str, Real]:
+        """Diagnostics of all terms by name. Each (S,) float64."""
+        return {name: each for term in self.terms.values() for name, each in term.outputs.items()}
+
+    def table(self) -> pl.DataFrame:
+        """One row a step of the whole log, in canonical order, null where a step is excluded.
+
+        Columns: group_id, trajectory_id, step_index, advantage, term_<name> …, outputs, excluded.
+        """
+        log = self.steps.log
+        columns = {"advantage": self.advantage}
+        columns |= {f"term_{name}": term.value for name, term in self.terms.items()}
+        columns |= self.outputs
+        ids = log.select("group_id", "trajectory_id", "step_index")
+        scored = log["excluded"].is_null()
+        wide = pl.DataFrame({name: np.zeros(log.height) for name in columns})
+        filled = {}
+        for name, values in columns.items():
+            whole = np.zeros(log.height)
+            whole[self.steps.row] = values
+            filled[name] = pl.Series(name, whole).set(~scored, None)
+        return ids.hstack(wide.with_columns(**filled).hstack([log["excluded"]]))
+
+    def explain(self, step: int) -> Explanation:
+        """What the advantage of a scored step (numbered from 0 in canonical order) is made of."""
+        parts = []
+        for name, term in self.terms.items():
+            factor = float(term.factor[step])
+            parts.append(Part(term=name, name="score", value=factor * float(term.score[step])))
+            baseline = -factor * float(term.baseline[step])
+            parts.append(Part(term=name, name="baseline", value=baseline))
+        return Explanation(
+            step=self.steps.identity(step),
+            advantage=float(self.advantage[step]),
+            terms={name: float(term.value[step]) for name, term in self.terms.items()},
+            parts=tuple(parts),
+            facts={name: self._facts(term, step) for name, term in self.terms.items()},
+            peers=pl.concat(self._peers(name, term, step) for name, term in self.terms.items()),
+        )
+
+    def _facts(self, term: Term, step: int) -> dict[str, Any]:
+        own = {
+            "score": float(term.score[step]),
+            "baseline": float(term.baseline[step]),
+            "factor": float(term.factor[step]),
+        }
+        return own | dict(term.facts(step))
+
+    def _peers(self, name: str, term: Term, step: int) -> pl.DataFrame:
+        peers = term.peers(step)
+        of_trajectory = peers.step is None
+        first = self.steps.trajectory_start[:-1][peers.trajectory] if of_trajectory else peers.step
+        ids = self.steps.log.select("group_id", "trajectory_id", "step_index")
+        frame: pl.DataFrame = ids[self.steps.row[first]].with_columns(
+            term=pl.lit(name),
+            weight=pl.Series(peers.weight, dtype=pl.Float64),
+            similarity=pl.Series(peers.similarity, dtype=pl.Float64)
+            if peers.similarity is not None
+            else pl.lit(None, dtype=pl.Float64),
+            value=pl.Series(peers.value, dtype=pl.Float64),
+        )
+        if of_trajectory:
+            frame = frame.with_columns(step_index=pl.lit(None, dtype=pl.Int32))
+        frame = frame.select(list(PEERS_SCHEMA))
+        return frame.sort("weight", descending=True, maintain_order=True)

@@ -1,0 +1,11 @@
+"""What is in a step log, before anything is scored: the counts that decide what is possible.
+
+A group in which every trajectory has the same reward teaches a group-relative method nothing; a
+state that occurs once in its group has no peer; a log without token ids cannot become a
+token-level batch. `facts` says how many of each there are.
+"""
+
+from workbench.log.facts.counts import Facts, facts
+from workbench.log.facts.trajectories import GROUP_KINDS, group_table, length_histogram
+
+__all__ = ["GROUP_KINDS", "Facts", "facts", "group_table", "length_histogram"]

@@ -1,0 +1,213 @@
+"""The facts of a log: counts and shares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from workbench.log.columns import known
+from workbench.log.facts.report import labelled, sentence, the_rest
+from workbench.log.facts.trajectories import count_kinds, trajectory_table
+
+_DEPTHS = (("0", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5-9", 5), ("10-19", 10), ("20+", 20))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Counts and shares of one step log; a share is null where nothing is there to count.
+
+    Args:
+        rows: Steps.
+        groups: Groups.
+        trajectories: Trajectories, excluded ones among them.
+        excluded: Reason -> trajectories that are not scored.
+        rollouts_per_group: Number of trajectories -> groups with that many.
+        success: rate, known (trajectories), source: "success", "episode reward" or null.
+        mixed_outcome_groups: Groups with a success and a failure.
+        reward: kind ("terminal": nothing but 0 before the last step; "dense"), distinct (different
+            step rewards), distinct_episode, minimum, maximum (of the episode reward).
+        group_kinds: Key of `GROUP_KINDS` -> groups.
+        lengths: minimum, median, mean, maximum steps a trajectory.
+        singleton_rate: Share of scored steps whose exact observation occurs once in its group.
+        singleton_rate_by_depth: The same by step_index, from "0" to "20+".
+        mixed_policy_groups: Share of groups with more than one (model, policy_version); null where
+            the log names neither.
+        observations: median, maximum (characters), empty (share).
+        response_tokens: median, mean, maximum, total; null where not logged.
+        copies: rows (that stand for more than one), extra (rows that were collapsed).
+        token_ids: Share of steps with prompt and response ids.
+        truncated: Share of trajectories that a limit cut; null where not logged.
+        other_columns: Columns that the step log does not define.
+    """
+
+    rows: int
+    groups: int
+    trajectories: int
+    excluded: Mapping[str, int]
+    rollouts_per_group: Mapping[int, int]
+    success: Mapping[str, Any]
+    mixed_outcome_groups: int
+    reward: Mapping[str, Any]
+    group_kinds: Mapping[str, int]
+    lengths: Mapping[str, float]
+    singleton_rate: float | None
+    singleton_rate_by_depth: Mapping[str, float]
+    mixed_policy_groups: float | None
+    observations: Mapping[str, float]
+    response_tokens: Mapping[str, float] | None
+    copies: Mapping[str, int]
+    token_ids: float
+    truncated: float | None
+    other_columns: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        values = dataclasses.asdict(self)
+        values["rollouts_per_group"] = {str(k): n for k, n in self.rollouts_per_group.items()}
+        values["other_columns"] = list(self.other_columns)
+        return values
+
+    def lines(self) -> list[str]:
+        """The facts for a reader, at most 25 lines."""
+        return [f"{label:<22}{text}" for label, text in labelled(self) if text]
+
+    def details(self) -> list[tuple[str, str]]:
+        """Label and text of those that neither the sentence nor a figure of the app tells."""
+        return the_rest(self)
+
+    def sentence(self) -> str:
+        """The main ones in words."""
+        return sentence(self)
+
+
+def facts(log: pl.DataFrame) -> Facts:
+    """Counts what a validated step log holds.
+
+    Success is the column `success` where it is known; else, where every scored episode reward is
+    0 or one `reward_scale` (1 where none is logged), whether that was reached; else it is null.
+    Only scored trajectories (null in `excluded`) enter shares of outcomes and of states.
+    """
+    scored = log.filter(pl.col("excluded").is_null())
+    trajectories, source = trajectory_table(log)
+    counted = trajectories.filter(pl.col("excluded").is_null())
+    kinds = count_kinds(trajectories)
+    sizes = trajectories.group_by("group_id").len()["len"].value_counts().sort("len")
+    singleton = _singletons(scored)
+    known_success = counted["success"].drop_nulls()
+    return Facts(
+        rows=log.height,
+        groups=log["group_id"].n_unique(),
+        trajectories=trajectories.height,
+        excluded=_excluded(trajectories),
+        rollouts_per_group=dict(sizes.iter_rows()),
+        success={"rate": known_success.mean(), "known": known_success.len(), "source": source},
+        mixed_outcome_groups=_mixed(counted, pl.col("success").drop_nulls()),
+        reward=_reward(scored, counted),
+        group_kinds=kinds,
+        lengths=_numbers(trajectories["length"], "minimum", "median", "mean", "maximum"),
+        singleton_rate=_mean(singleton["single"]),
+        singleton_rate_by_depth=_by_depth(singleton),
+        mixed_policy_groups=_mixed_policies(log),
+        observations=_observations(log),
+        response_tokens=_response_tokens(log),
+        copies={
+            "rows": log.filter(pl.col("copies") > 1).height,
+            "extra": int(log["copies"].sum()) - log.height,
+        },
+        token_ids=_token_ids(log),
+        truncated=_mean(trajectories["truncated"].drop_nulls()),
+        other_columns=tuple(name for name in log.columns if known(name) is None),
+    )
+
+
+def _excluded(trajectories: pl.DataFrame) -> dict[str, int]:
+    # The reason of a null reward names its step; the count should not be split by that.
+    reason = pl.col("excluded").str.replace(r" at step \d+$", "")
+    reasons = trajectories.select(reason).drop_nulls()["excluded"].value_counts()
+    return dict(reasons.sort("count", "excluded", descending=[True, False]).iter_rows())
+
+
+def _mixed(trajectories: pl.DataFrame, values: pl.Expr) -> int:
+    """Groups in which an expression has more than one value."""
+    groups = trajectories.group_by("group_id").agg((values.n_unique() > 1).alias("mixed"))
+    return int(groups["mixed"].sum())
+
+
+def _reward(scored: pl.DataFrame, trajectories: pl.DataFrame) -> dict[str, Any]:
+    if scored.is_empty():
+        return dict.fromkeys(("kind", "distinct", "distinct_episode", "minimum", "maximum"))
+    last = pl.col("step_index") == pl.col("step_index").max().over("trajectory_id")
+    early = scored.filter(~last)["reward"]
+    episode = trajectories["episode_reward"]
+    return {
+        "kind": "dense" if (early != 0).any() else "terminal",
+        "distinct": scored["reward"].n_unique(),
+        "distinct_episode": episode.round(12).n_unique(),
+        "minimum": episode.min(),
+        "maximum": episode.max(),
+    }
+
+
+def _singletons(scored: pl.DataFrame) -> pl.DataFrame:
+    """step_index and whether the observation of the step occurs once in its group."""
+    count = pl.len().over("group_id", "observation")
+    return scored.select("step_index", (count == 1).alias("single"))
+
+
+def _by_depth(singleton: pl.DataFrame) -> dict[str, float]:
+    """Singleton rate by step depth; depths that no step has are left out."""
+    label = pl.lit(_DEPTHS[0][0])
+    for name, start in _DEPTHS[1:]:
+        label = pl.when(pl.col("step_index") >= start).then(pl.lit(name)).otherwise(label)
+    rates = dict(singleton.group_by(label.alias("depth")).agg(pl.col("single").mean()).iter_rows())
+    return {name: rates[name] for name, _ in _DEPTHS if name in rates}
+
+
+def _mixed_policies(log: pl.DataFrame) -> float | None:
+    policy = [name for name in ("model", "policy_version") if name in log.columns]
+    if not policy:
+        return None
+    return _mixed(log, pl.struct(policy)) / log["group_id"].n_unique()
+
+
+def _observations(log: pl.DataFrame) -> dict[str, float]:
+    characters = log["observation"].str.len_chars()
+    return {
+        **_numbers(characters, "median", "maximum"),
+        "empty": float((log["observation"].str.strip_chars() == "").mean()),  # type: ignore[arg-type]
+    }
+
+
+def _response_tokens(log: pl.DataFrame) -> dict[str, float] | None:
+    if "response_tokens" not in log.columns:
+        return None
+    tokens = log["response_tokens"].drop_nulls()
+    if tokens.is_empty():
+        return None
+    return {**_numbers(tokens, "median", "mean", "maximum"), "total": int(tokens.sum())}
+
+
+def _token_ids(log: pl.DataFrame) -> float:
+    if not {"prompt_ids", "response_ids"} <= set(log.columns):
+        return 0.0
+    both = log["prompt_ids"].is_not_null() & log["response_ids"].is_not_null()
+    return float(both.sum()) / log.height
+
+
+def _numbers(values: pl.Series, *names: str) -> dict[str, float]:
+    measures: dict[str, Any] = {
+        "minimum": values.min,
+        "median": values.median,
+        "mean": values.mean,
+        "maximum": values.max,
+    }
+    return {name: measures[name]() for name in names}
+
+
+def _mean(values: pl.Series) -> float | None:
+    mean = values.mean()
+    return None if mean is None else float(mean)  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""A validated log as aligned arrays: what every method computes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from workbench.errors import LogError, MissingInputError, ParameterError, Problem
+from workbench.log.columns import known
+
+Real = NDArray[np.float64]
+Index = NDArray[np.int64]
+Truth = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The scored steps of a log, sorted by (group, trajectory, step).
+
+    Steps of excluded trajectories are not here, so no method meets a missing reward. S steps,
+    N trajectories, G groups; trajectories are numbered in order, groups likewise.
+
+    Args:
+        log: The whole step log, excluded rows included. (L, …)
+        row: Where each scored step stands in `log`. (S,) int64
+        group: Group of each step. (S,) int64
+        trajectory: Trajectory of each step. (S,) int64
+        step_index: Place of each step in its trajectory, from 0. (S,) int64
+        reward: Reward of each step, finite. (S,) float64
+    """
+
+    log: pl.DataFrame
+    row: Index
+    group: Index
+    trajectory: Index
+    step_index: Index
+    reward: Real
+
+    @classmethod
+    def from_log(cls, log: pl.DataFrame) -> Steps:
+        """Takes the arrays out of a log that `schema.validate` has made.
+
+        Raises:
+            LogError: No trajectory of the log can be scored.
+        """
+        scored = log.with_row_index("__row").filter(pl.col("excluded").is_null())
+        if scored.is_empty():
+            reasons = log["excluded"].unique().sort().to_list()
+            rule = f"every trajectory is excluded: {'; '.join(reasons[:3])}"
+            hint = "without rewards no credit can be given; see `workbench facts`"
+            problem = Problem(column="reward", rule=rule, hint=hint)
+            raise LogError(f"a step log of {log.height} rows", [problem])
+        codes = scored.select(
+            pl.col("__row").cast(pl.Int64),
+            (pl.col("group_id").rle_id()).cast(pl.Int64),
+            (pl.col("trajectory_id").rle_id()).cast(pl.Int64),
+            pl.col("step_index").cast(pl.Int64),
+            pl.col("reward"),
+        )
+        row, group, trajectory, step_index, reward = (column.to_numpy() for column in codes)
+        return cls(log, row, group, trajectory, step_index, reward)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def groups(self) -> int:
+        """G, the number of groups."""
+        return int(self.group[-1]) + 1
+
+    @property
+    def trajectories(self) -> int:
+        """N, the number of trajectories."""
+        return int(self.trajectory[-1]) + 1
+
+    @cached_property
+    def group_start(self) -> Index:
+        """First step of each group, and S at the end. (G + 1,) int64."""
+        return np.searchsorted(self.group, np.arange(self.groups + 1)).astype(np.int64)
+
+    @cached_property
+    def trajectory_start(self) -> Index:
+        """First step of each trajectory, and S at the end. (N + 1,) int64."""
+        ends = np.arange(self.trajectories + 1)
+        return np.searchsorted(self.trajectory, ends).astype(np.int64)
+
+    @cached_property
+    def trajectory_group(self) -> Index:
+        """Group of each trajectory. (N,) int64."""
+        return self.group[self.trajectory_start[:-1]]
+
+    @cached_property
+    def episode_reward(self) -> Real:
+        """Undiscounted sum of each trajectory's rewards. (N,) float64."""
+        return np.add.reduceat(self.reward, self.trajectory_start[:-1])
+
+    @cached_property
+    def copies(self) -> Real:
+        """How many identical rows of the source each step stands for. (S,) float64."""
+        return self.column("copies").cast(pl.Float64).to_numpy()
+
+    @cached_property
+    def counted(self) -> Truth:
+        """Whether each step's trajectory counts in group statistics. (S,) bool."""
+        return self.column("in_group_statistics").to_numpy()
+
+    @cached_property
+    def invalid_action(self) -> Truth:
+        """Whether the environment could not parse each step's action. (S,) bool."""
+        return ~self.column("valid_action").to_numpy()
+
+    def column(self, name: str) -> pl.Series:
+        """A column of the log at the scored steps; nulls where the log does not have it. (S,)."""
+        if name in self.log.columns:
+            return self.log[name].gather(self.row)
+        entry = known(name)
+        dtype = entry.dtype if entry else pl.Null()
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, len(self))
+
+    def numbers(self, name: str, *, missing: float = np.nan) -> Real:
+        """A column of numbers at the scored steps. (S,) float64.
+
+        Args:
+            name: Any column of the log.
+            missing: What stands for null and NaN.
+
+        Raises:
+            MissingInputError: The log has no such column, or it holds no numbers.
+        """
+        numeric = [c for c, dtype in self.log.schema.items() if dtype.is_numeric()]
+        if name not in numeric:
+            found = "is not in the log" if name not in self.log.columns else "is no number"
+            raise MissingInputError(
+                f"the column {name!r} {found}. Hint: columns of numbers are {numeric}"
+            )
+        return self.column(name).cast(pl.Float64).fill_nan(None).fill_null(missing).to_numpy()
+
+    def of_trajectory(self, name: str) -> pl.Series:
+        """A per-trajectory column: its first value in each trajectory that is not null. (N,)."""
+        values = pl.DataFrame({"value": self.column(name), "trajectory": self.trajectory})
+        first = pl.col("value").drop_nulls().first()
+        return values.group_by("trajectory", maintain_order=True).agg(first)["value"]
+
+    def identity(self, step: int) -> Mapping[str, Any]:
+        """Ids of one scored step, as the log has them."""
+        ids = ["group_id", "trajectory_id", "step_index"]
+        return self.log.select(ids).row(int(self.row[step]), named=True)
+
+    def find(self, trajectory_id: str, step_index: int) -> int:
+        """Number of a scored step by its ids.
+
+        Raises:
+            ParameterError: The log has no such step, or its trajectory is excluded.
+        """
+        in_trajectory = self.log.with_row_index("__row").filter(
+            pl.col("trajectory_id") == trajectory_id
+        )
+        if in_trajectory.is_empty():
+            known = self.log["trajectory_id"].unique(maintain_order=True)
+            alike = known.filter(known.str.contains(trajectory_id, literal=True))
+            some = (known if alike.is_empty() else alike).head(3).to_list()
+            raise ParameterError(f"no trajectory {trajectory_id!r} in the log; it has {some} …")
+        here = in_trajectory.filter(pl.col("step_index") == step_index)
+        if here.is_empty():
+            raise ParameterError(
+                f"trajectory {trajectory_id!r} has steps 0 to {in_trajectory.height - 1}, "
+                f"not {step_index}"
+            )
+        reason = here["excluded"][0]
+        if reason is not None:
+            raise ParameterError(f"trajectory {trajectory_id!r} is excluded: {reason}")
+        return int(np.searchsorted(self.row, here["__row"][0]))

@@ -1,0 +1,1 @@
+"""Methods that compare steps in equal states."""

@@ -1,0 +1,152 @@
+"""GiGPO: the group's credit plus a comparison among steps in the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from workbench.log.credit import Term
+from workbench.log.segments import discounted_returns
+from workbench.log.steps import Real, Steps
+from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.parts.anchor import anchor_term
+from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
+from workbench.methods.parts.transitions import StateMethod
+from workbench.parameters import parameter
+from workbench.states.space import Space
+
+_ROWS = {"population": "steps", "count_copies": True}
+_VERL_AGENT = "langfengQ/verl-agent gigpo/core_gigpo.py"
+
+
+def _first_fit(threshold: float) -> dict[str, str]:
+    return {"state_key": f"first-fit:threshold={threshold}"}
+
+
+def _with_parts(prefix: str, norm: str, **params: float) -> dict[str, Golden]:
+    """The golden columns of an advantage and of its two terms."""
+    fields = {"norm": norm, **params}
+    return {
+        prefix: Golden(params=fields),
+        f"{prefix}__episode": Golden(params=fields, term="episode"),
+        f"{prefix}__step": Golden(params=fields, term="step"),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepMethod(GroupMethod):
+    """A group method with a step term on discounted returns."""
+
+    gamma: float = parameter(0.95, "γ, discount per step", minimum=0.0, maximum=1.0)
+    step_weight: float = parameter(1.0, "ω, weight of the step term", minimum=0.0)
+    eps: float = parameter(1e-6, "added to a deviation before dividing", minimum=0.0)
+
+    def step_score(self, steps: Steps, scale: Real | float = 1.0) -> Real:
+        """Discounted return of each step, less its penalty. (S,) float64."""
+        returns = discounted_returns(steps.reward / scale, steps.step_index, self.gamma)
+        return returns - self.invalid_penalty * steps.invalid_action
+
+    def peer_weight(self, steps: Steps) -> Real:
+        """How often each step counts as a peer. (S,) float64."""
+        counted = steps.counted.astype(np.float64)
+        return counted * steps.copies if self.count_copies else counted
+
+
+@estimator(
+    "gigpo",
+    summary="GRPO's term + ω · (G − mean of G over the group's steps with the same observation)",
+    source="arXiv 2505.10978",
+    needs=("keys",),
+    dialects=(
+        Dialect(
+            name="verl-agent",
+            source=_VERL_AGENT,
+            fields={"norm": "mean", "group_of_one": "raw", **_ROWS},
+            traits=("steps-population", "counts-copies", "raw-group-of-one"),
+            golden={
+                **_with_parts("gigpo_mean", "mean"),
+                **_with_parts("gigpo_std", "std"),
+                "gigpo_group": Golden(output="anchor_group"),
+            },
+        ),
+        Dialect(
+            name="verl-agent-similarity",
+            source=f"{_VERL_AGENT}, enable_similarity=True",
+            fields={"norm": "mean", "group_of_one": "raw", **_ROWS, **_first_fit(0.95)},
+            traits=("steps-population", "counts-copies", "raw-group-of-one", "row-order"),
+            golden={
+                "gigpo_sim95_mean": Golden(),
+                "gigpo_sim95_mean__step": Golden(term="step"),
+                "gigpo_sim95_group": Golden(output="anchor_group"),
+                "gigpo_sim80_mean": Golden(params=_first_fit(0.8)),
+                "gigpo_sim80_mean__step": Golden(params=_first_fit(0.8), term="step"),
+                "gigpo_sim80_group": Golden(params=_first_fit(0.8), output="anchor_group"),
+            },
+        ),
+        Dialect(
+            name="roll",
+            source="alibaba/ROLL roll/pipeline/agentic/utils.py",
+            fields={"across_groups": True, **_ROWS},
+            traits=("steps-population", "counts-copies", "couples-groups"),
+            golden={
+                **_with_parts("roll_gigpo_mean", "mean", invalid_penalty=0.0),
+                **_with_parts("roll_gigpo_std", "std", invalid_penalty=0.0),
+                "roll_step_return": Golden(params={"invalid_penalty": 0.0}, output="step_score"),
+            },
+        ),
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class GiGPO(StepMethod, StateMethod):
+    """Group-in-group advantage: an episode term and a term among equal states.
+
+        G_t = r_t + γ G_{t+1}
+        A_i = (R_i − μ_g)/(σ_g + eps) + ω · (G_i − mean_a G)/(std_a G + eps)
+
+    The anchor group a of a step is all steps of its group in the same state under `state_key`, at
+    any time and in any trajectory, itself included. With `norm="mean"` neither term is divided.
+
+    Degenerate cases: a step that is alone in its anchor group has a step term of 0, so where no
+    observation repeats GiGPO is GRPO; equal returns in an anchor group give exactly 0.
+
+    **Conventions**: episode statistics over trajectories; ddof 1 in both terms; eps 1e-6; self
+    included; group of one 0.
+
+    **Differs from** verl-agent, whose episode statistics run over step rows, duplicates included,
+    and which divides rounding noise by eps where returns are equal (dialect, the noise left out);
+    its similarity mode clusters greedily in the order of the rows (dialect), where any state key
+    here does without. ROLL takes equal observations of different tasks for one state (dialect,
+    `across_groups`), and leaves a group at 0 whose deviation is below 1e-6.
+
+    Source: Feng et al., arXiv 2505.10978, equations 3 to 8.
+    """
+
+    norm: Literal["std", "mean"] = parameter(
+        "std", "whether both terms are divided by their deviations"
+    )
+
+    across_groups: bool = parameter(
+        False, "whether steps of other groups in the same state are in the anchor group"
+    )
+
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
+        """The episode term and the step term."""
+        scores = episode_scores(self, steps)
+        anchor = (space.as_one_group if self.across_groups else space).state_key(self.state_key)
+        score = self.step_score(steps)
+        step = anchor_term(
+            anchor,
+            score,
+            self.peer_weight(steps),
+            norm=self.norm,
+            eps=self.eps,
+            factor=self.step_weight,
+        )
+        outputs = {"anchor_group": anchor.astype(np.float64), "step_score": score}
+        return {
+            "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
+            "step": replace(step, outputs=outputs),
+        }

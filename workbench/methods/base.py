@@ -1,0 +1,275 @@
+"""What a method is: hyper-parameters as fields, a credit as the result, a registry entry as name.
+
+A method is a frozen keyword-only dataclass that derives from `Estimator`, declares each
+hyper-parameter with `parameter`, returns its terms from `terms`, and is registered with
+`estimator`. The command line, the documents, the contract tests and the app read the registry.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import MissingInputError, ParameterError, UnknownNameError
+from workbench.log.columns import known
+from workbench.log.credit import Credit, Term
+from workbench.log.steps import Steps
+from workbench.parameters import Parameterised, fields
+from workbench.states.keys import Key
+from workbench.states.space import Space
+
+TRAITS: Mapping[str, str] = {
+    "steps-population": "group statistics over step rows, so long trajectories weigh more",
+    "tokens-population": "statistics over response tokens, so long responses weigh more",
+    "counts-copies": "a row that the trainer duplicated counts as often as it occurs",
+    "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
+    "couples-groups": "the credit of a group depends on the other groups of the log",
+    "row-order": "depends on the order of the rows in the source",
+    "ignores-rewards": "its credit is the same whatever the rewards are",
+}
+"""What a method or dialect does that a right one does not; the contract tests prove each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """How a dialect reproduces one column of numbers from an original implementation.
+
+    Args:
+        params: Fields to set beyond the dialect's own.
+        term: The term that is the column; None for the whole advantage.
+        output: The diagnostic that is the column, in place of a term.
+        table: The golden table that has it; "steps" for the step tables.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    term: str | None = None
+    output: str | None = None
+    table: str = "steps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """Field values under which a method gives the numbers of one code base.
+
+    Args:
+        name: The code base.
+        fields: The values.
+        source: Where its code is.
+        traits: Keys of `TRAITS` that hold under these values.
+        golden: Golden column -> how it is reproduced.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    source: str
+    traits: Sequence[str] = ()
+    golden: Mapping[str, Golden] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A registry entry.
+
+    Args:
+        name: What users type.
+        summary: One line: what the advantage of a step is.
+        source: Paper or code.
+        estimator: The class.
+        needs: What it asks of the space ("similarity", "keys") and which columns of the log,
+            beside what the keys among its fields ask.
+        traits: Keys of `TRAITS` that hold at the defaults.
+        dialects: Its dialects by name.
+    """
+
+    name: str
+    summary: str
+    source: str
+    estimator: type[Estimator]
+    needs: Sequence[str]
+    traits: Sequence[str]
+    dialects: Mapping[str, Dialect]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as JSON-able data: fields with type, default and range, dialects, golden."""
+        return {
+            "summary": self.summary,
+            "source": self.source,
+            "needs": list(self.estimator().needs()),
+            "traits": list(self.traits),
+            "fields": {name: spec.to_dict() for name, spec in fields(self.estimator).items()},
+            "dialects": {
+                dialect.name: {
+                    "source": dialect.source,
+                    "fields": dict(dialect.fields),
+                    "traits": list(dialect.traits),
+                    "golden": {
+                        column: {"params": dict(golden.params)}
+                        | ({"output": golden.output} if golden.output else {"term": golden.term})
+                        | ({"table": golden.table} if golden.table != "steps" else {})
+                        for column, golden in dialect.golden.items()
+                    },
+                }
+                for dialect in self.dialects.values()
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimator(Parameterised, ABC):
+    """A credit-assignment method; its fields are its hyper-parameters.
+
+    Raises:
+        ParameterError: A field is of the wrong type or out of range; all such fields are named.
+    """
+
+    method: ClassVar[Method]
+
+    @abstractmethod
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
+        """The named terms whose values sum to the advantage."""
+
+    def needs(self) -> Sequence[str]:
+        """What these fields ask of the space ("similarity", "keys") and of the log (columns)."""
+        return (*self.method.needs, *self.needs_of_keys())
+
+    def needs_of_keys(self) -> Sequence[str]:
+        """What the keys among the fields ask of the space."""
+        specs = fields(type(self)).values()
+        parsed = [
+            spec.metadata["parse"](getattr(self, spec.name))
+            for spec in specs
+            if "parse" in spec.metadata
+        ]
+        return [need for key in parsed if isinstance(key, Key) for need in key.needs()]
+
+    def notes(self, steps: Steps) -> Sequence[str]:
+        """What a reader of this credit on this log should know, one sentence each."""
+        return ()
+
+    def __call__(self, steps: Steps, space: Space) -> Credit:
+        """The credit of every scored step.
+
+        Raises:
+            MissingInputError: The log lacks what the method needs.
+            ParameterError: An advantage would not be finite.
+        """
+        self._require_columns(steps)
+        # What overflows is refused below, with its step named.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            credit = Credit(
+                steps=steps,
+                terms=self.terms(steps, space),
+                notes=tuple(self.notes(steps)),
+            )
+            wrong = np.flatnonzero(~np.isfinite(credit.advantage))
+        if len(wrong):
+            raise ParameterError(
+                f"{len(wrong)} advantages are not finite, first at {steps.identity(wrong[0])}: "
+                f"rewards or fields are too large for {self}"
+            )
+        return credit
+
+    def _require_columns(self, steps: Steps) -> None:
+        missing = [
+            column
+            for column in map(known, self.needs())
+            if column is not None and not _is_logged(steps, column.name)
+        ]
+        if missing:
+            named = [f"`{column.name}` ({column.meaning.rstrip('.')})" for column in missing]
+            made_by = [column.made_by for column in missing if column.made_by]
+            mapped = (
+                "`workbench import FILE… --map columns.json -o LOG` takes it from a column of "
+                "another name"
+            )
+            raise MissingInputError(
+                f"{self.method.name} needs {' and '.join(named)}, which this log does not have. "
+                f"Hint: {'; '.join([*made_by, mapped])}"
+            )
+
+
+def _is_logged(steps: Steps, name: str) -> bool:
+    names = [column for column in steps.log.columns if known(column) is known(name)]
+    return any(not steps.column(column).is_null().all() for column in names)
+
+
+_METHODS: dict[str, Method] = {}
+EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
+
+
+def estimator(
+    name: str,
+    *,
+    summary: str,
+    source: str,
+    needs: Sequence[str] = (),
+    traits: Sequence[str] = (),
+    dialects: Sequence[Dialect] = (),
+) -> Callable[[EstimatorClass], EstimatorClass]:
+    """Registers a method under a name; see `Method` for the arguments."""
+
+    def register(cls: EstimatorClass) -> EstimatorClass:
+        cls.method = _METHODS[name] = Method(
+            name=name,
+            summary=summary,
+            source=source,
+            estimator=cls,
+            needs=needs,
+            traits=traits,
+            dialects={dialect.name: dialect for dialect in dialects},
+        )
+        return cls
+
+    return register
+
+
+def methods() -> Mapping[str, Method]:
+    """All registered methods by name, sorted."""
+    return dict(sorted(_METHODS.items()))
+
+
+def create(name: str, params: Mapping[str, Any] | None = None) -> Estimator:
+    """A method with its hyper-parameters set.
+
+    Args:
+        name: "method" or "method:dialect".
+        params: Fields that differ from the method's or the dialect's values.
+
+    Raises:
+        UnknownNameError: No such method or dialect.
+        ParameterError: No such field, or a value that it cannot have.
+    """
+    method_name, _, dialect_name = name.partition(":")
+    if method_name not in _METHODS:
+        raise UnknownNameError("method", method_name, _METHODS)
+    method = _METHODS[method_name]
+    values: dict[str, Any] = {}
+    if dialect_name:
+        if dialect_name not in method.dialects:
+            raise UnknownNameError(f"dialect of {method_name}", dialect_name, method.dialects)
+        values.update(method.dialects[dialect_name].fields)
+    known = fields(method.estimator)
+    for field_name in params or {}:
+        if field_name not in known:
+            raise ParameterError(str(UnknownNameError(f"field of {name}", field_name, known)))
+    return method.estimator(**{**values, **(params or {})})
+
+
+def methods_table() -> pl.DataFrame:
+    """The registry as a table for documents: method, advantage, needs, dialects, source."""
+    rows = [
+        {
+            "method": method.name,
+            "advantage of a step": method.summary,
+            "needs": ", ".join(method.estimator().needs()) or "–",
+            "dialects": ", ".join(method.dialects) or "–",
+            "source": method.source,
+        }
+        for method in methods().values()
+    ]
+    return pl.DataFrame(rows)

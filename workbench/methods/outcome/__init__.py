@@ -1,0 +1,1 @@
+"""Methods with one advantage per trajectory, from its outcome."""

@@ -1,0 +1,74 @@
+"""GPG: the group's mean taken off, and the log's dead trajectories made up for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.log.credit import Term
+from workbench.log.steps import Steps
+from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
+from workbench.methods.parts.scores import EpisodeScores
+from workbench.parameters import parameter
+from workbench.states.space import Space
+
+
+@estimator(
+    "gpg",
+    summary="(B / trajectories of groups with unequal rewards) · (R − mean of the group)",
+    source="arXiv 2504.02546",
+    traits=("couples-groups",),
+    dialects=(
+        Dialect(
+            name="verl",
+            source="verl-project/verl verl/trainer/ppo/core_algos.py",
+            fields={"group_of_one": "raw", "alive": "nonzero_rewards"},
+            traits=("couples-groups", "raw-group-of-one"),
+            golden={"gpg_traj": Golden(params={"invalid_penalty": 0.0})},
+        ),
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class GPG(GroupMethod):
+    """Mean-only credit, scaled up by the share of trajectories that have none.
+
+        A_i = α · (R_i − μ_g) / f        α = B / (B − M)
+
+    B trajectories are in the log, M of them in groups whose rewards are all equal: those have no
+    gradient, and a loss averaged over B would be too small by them.
+
+    Degenerate cases: a group whose rewards are all equal gives exactly 0; so does a group of one.
+    Where every group is dead, α is B and everything 0.
+
+    **Conventions**: mean over the group's trajectories, self included; B and M count trajectories
+    in group statistics; no deviation; group of one 0.
+
+    **Differs from** verl, where α is B over the number of rewards other than 0, so that failures of
+    another task scale this one, and a group of one has its raw reward (dialect). The paper's best
+    results have α and f 1 as here; it tried α 1, and f the deviation, too, which `grpo` has.
+
+    Source: Chu et al., arXiv 2504.02546; the authors' table of variants in AMAP-ML/GPG README.md.
+    """
+
+    alive: Literal["unequal_groups", "nonzero_rewards"] = parameter(
+        "unequal_groups", "which trajectories α counts as having a gradient"
+    )
+    f_norm: float = parameter(
+        1.0, "f, divides every advantage", minimum=0.0, minimum_exclusive=True
+    )
+
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
+        """The episode term alone."""
+        scores = episode_scores(self, steps)
+        alpha = self._alpha(scores)
+        episode = episode_term(self, steps, scores, norm="mean", factor=alpha / self.f_norm)
+        return {"episode": episode.with_facts(lambda step: {"alpha": alpha})}
+
+    def _alpha(self, scores: EpisodeScores) -> float:
+        if self.alive == "nonzero_rewards":
+            alive = scores.value != 0.0
+        else:
+            alive = ~scores.constant[scores.group]
+        return float(scores.weight.sum() / max((scores.weight * alive).sum(), 1.0))

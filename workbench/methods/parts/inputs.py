@@ -1,0 +1,40 @@
+"""Optional columns of the log as arrays, refused where they have gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import MissingInputError
+from workbench.log.steps import Index, Real, Steps
+
+
+def response_tokens(steps: Steps) -> Real:
+    """How many tokens the policy wrote at each step. (S,) float64.
+
+    Raises:
+        MissingInputError: It is not known for every scored step.
+    """
+    name = "response_tokens"
+    return _without_gaps(steps, name, steps.column(name), np.arange(len(steps)))
+
+
+def of_trajectory(steps: Steps, name: str) -> Real:
+    """A column that holds one number a trajectory. (N,) float64.
+
+    Raises:
+        MissingInputError: It is not known for every scored trajectory.
+    """
+    return _without_gaps(steps, name, steps.of_trajectory(name), steps.trajectory_start[:-1])
+
+
+def _without_gaps(steps: Steps, name: str, values: pl.Series, step: Index) -> Real:
+    numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    gaps = np.flatnonzero(~np.isfinite(numbers))
+    if len(gaps):
+        raise MissingInputError(
+            f"`{name}` is not known in {len(gaps)} of {len(numbers)} places, first at "
+            f"{steps.identity(int(step[gaps[0]]))}. Hint: log it everywhere, or leave those "
+            "trajectories out"
+        )
+    return numbers

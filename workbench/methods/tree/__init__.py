@@ -1,0 +1,1 @@
+"""Methods for forked, replayed and multi-agent rollouts."""

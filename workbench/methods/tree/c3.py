@@ -1,0 +1,142 @@
+"""C3: an action against the other actions that were tried in exactly the same context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.log.credit import Peers, Term
+from workbench.log.segments import (
+    difference,
+    segment_constant,
+    segment_first,
+    segment_mean,
+    segment_sum,
+)
+from workbench.log.steps import Index, Real, Steps, Truth
+from workbench.methods.base import Dialect, Estimator, estimator
+from workbench.methods.parts.replays import replay_means
+from workbench.parameters import parameter
+from workbench.states.keys import labels
+from workbench.states.space import Space
+
+
+@estimator(
+    "c3",
+    summary="mean return of the action − mean of the other actions tried in the same context",
+    source="arXiv 2603.06859",
+    needs=("keys", "node_id"),
+    dialects=(
+        Dialect(
+            name="reference",
+            source="EIT-EAST-Lab/C3 c3/credit, experience_maker",
+            fields={"weight": "actions", "norm": "std"},
+        ),
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class C3(Estimator):
+    """Contextual counterfactual credit: the context is held fixed, the action replaced.
+
+        R_j = mean return of action j
+        A_j = R_j − Σ_{k≠j} w_k R_k / Σ_{k≠j} w_k        over the actions k of the same context
+
+    A context is a node's parent, with the same role and the same state (the observation, or the
+    logged state_key): what was said before is equal word for word. An action's returns are its
+    replay_returns where the log has them (those of its first step, since the rollouts that share a
+    node share its replays), else the outcomes of the rollouts below its node; w_k is how many there
+    are. A log of plain rollouts gets its nodes from shared prefixes (`workbench import --tree`):
+    its contexts are the pseudo-buckets of the paper, most of them at the first step.
+
+    Degenerate cases: a context with one action gives 0; equal returns give exactly 0.
+
+    **Conventions**: leave one action out; weighted by returns; no deviation; an action counts once
+    however many rollouts took it. With norm = std: over sqrt(var + eps) of the advantages of the
+    context, ddof 0, eps 1e-8.
+
+    **Differs from** the released code, which weights actions alike and then divides by the
+    deviation, after which leaving one out changes nothing (dialect). Its forms with a critic's
+    value of the text are not here.
+
+    Source: Chen et al., arXiv 2603.06859.
+    """
+
+    baseline: Literal["others", "all"] = parameter(
+        "others", "whether an action is in its own baseline"
+    )
+    weight: Literal["returns", "actions"] = parameter(
+        "returns", "whether an action counts as often as it has returns, or once"
+    )
+    norm: Literal["none", "std"] = parameter(
+        "none", "whether to divide by the deviation of the context's advantages"
+    )
+    eps: float = parameter(1e-8, "added to the variance", minimum=0.0)
+
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
+        """The action against the others."""
+        tree = space.tree
+        context = labels(
+            steps,
+            tree.parent[tree.node],
+            steps.column("role"),
+            space.state_key(),
+        )
+        score, returns = _node_returns(steps, space)
+        contexts = int(context.max()) + 1
+        action = labels(steps, context, tree.node)
+        once = segment_first(action, steps.counted)
+        weight = once * (returns if self.weight == "returns" else 1.0)
+        own = np.zeros(len(steps))
+        if self.baseline == "others":
+            own = segment_sum(weight, action, int(action.max()) + 1)[action]
+        rest = segment_sum(weight, context, contexts)[context] - own
+        total = segment_sum(weight * score, context, contexts)[context] - own * score
+        baseline = np.where(rest > 0, total / np.where(rest > 0, rest, 1.0), score)
+        constant = segment_constant(score, context, contexts, weight > 0)[context]
+        inside = segment_sum(once, action, int(action.max()) + 1)[action] > 0
+        equal = (difference(score, baseline) == 0.0) | (constant & inside)
+        baseline = np.where(equal, score, baseline)
+        factor = np.ones(len(steps))
+        if self.norm == "std":
+            factor = self._scale(score - baseline, context, once, constant)
+
+        def facts(step: int) -> dict[str, Any]:
+            members = (context == context[step]) & (once > 0)
+            return {
+                "returns": float(returns[step]),
+                "actions_in_context": int(members.sum()),
+            }
+
+        def peers(step: int) -> Peers:
+            others = (context == context[step]) & (weight > 0)
+            if self.baseline == "others":
+                others &= action != action[step]
+            members = np.flatnonzero(others)
+            share = weight[members] / (weight[members].sum() or 1.0)
+            return Peers(step=members, weight=share, value=score[members])
+
+        return {
+            "step": Term(score=score, baseline=baseline, factor=factor, peers=peers, facts=facts)
+        }
+
+    def _scale(self, gain: Real, context: Index, once: Real, constant: Truth) -> Real:
+        contexts = int(context.max()) + 1
+        centred = gain - segment_mean(gain, context, contexts, once)[context]
+        variance = segment_mean(centred**2, context, contexts, once)[context]
+        return np.where(constant, 0.0, 1.0 / np.sqrt(np.where(constant, 1.0, variance + self.eps)))
+
+
+def _node_returns(steps: Steps, space: Space) -> tuple[Real, Real]:
+    """Mean return of each step's node, and how many returns it has. (S,), (S,)."""
+    tree = space.tree
+    nodes = len(tree.parent)
+    mean, count = replay_means(steps)
+    first = segment_first(tree.node, steps.counted & (count > 0))
+    replays = segment_sum(first * count, tree.node, nodes)
+    of_replays = segment_sum(first * mean, tree.node, nodes)
+    value = np.where(replays > 0, of_replays, tree.value())
+    returns = np.where(replays > 0, replays, tree.rollouts)
+    return value[tree.node], returns[tree.node]

@@ -1,0 +1,1 @@
+"""Methods from per-turn rewards, values or advantages that the log has."""

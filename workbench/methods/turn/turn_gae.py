@@ -1,0 +1,154 @@
+"""Generalised advantage estimation over turns, with a critic's values from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.errors import MissingInputError
+from workbench.log.credit import Term, no_peers
+from workbench.log.segments import EQUAL, backward_sums
+from workbench.log.steps import Index, Real, Steps
+from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.parameters import parameter
+from workbench.states.space import Space
+
+_HIPER, _RAGEN = "turn_gae_hiper", "turn_gae_ragen_tokens"
+
+
+@estimator(
+    "turn-gae",
+    summary="Σ (γλ)^k δ over the turns that are left, δ = r + γ V(next) − V, V a logged critic's",
+    source="arXiv 1506.02438",
+    needs=("critic_value",),
+    dialects=(
+        Dialect(
+            name="hiper",
+            source="JonP07/HiPER-agent verl/trainer/ppo/core_algos.py",
+            fields={"lam": 0.9, "whiten": True},
+            traits=("couples-groups",),
+            golden={
+                "hiper_turn_gae": Golden(table=_HIPER),
+                "hiper_return": Golden(output="value_target", table=_HIPER),
+                "turn_gae_raw": Golden(params={"whiten": False}, table=_HIPER),
+            },
+        ),
+        Dialect(
+            name="ragen",
+            source="mll-lab-nu/RAGEN ragen/trainer/core_algos.py",
+            fields={"turns": "rewards", "gamma": 0.9, "token_gamma": 1.0, "whiten": True},
+            traits=("couples-groups",),
+            golden={
+                "ragen_bilevel_adv": Golden(table=_RAGEN),
+                "ragen_bilevel_return": Golden(output="value_target", table=_RAGEN),
+            },
+        ),
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class TurnGAE(Estimator):
+    """GAE whose unit is the turn: what PPO trains on where a critic's values were logged.
+
+        δ_t = r_t + γ V(s_{t+1}) − V(s_t)                V after the last step is 0
+        A_t = δ_t + γ λ A_{t+1}
+
+    With `turns="rewards"` rows are tokens, a turn ends where the reward is not 0, and there are two
+    levels: A of the turns' last tokens as above, then inside a turn with token_gamma in γ's place
+    and the turn's A + V as the reward of its last token.
+
+    Degenerate cases: a last turn without reward ends with its trajectory. With `whiten`, equal
+    advantages give exactly 0.
+
+    **Conventions**: no statistics of the group; γ .95, λ .95; whitening is off: over all steps of
+    the log that count, each once, with ddof 1 and 1e-8 on the variance.
+
+    **Differs from** HiPER, which whitens over the batch, and from RAGEN, which finds turns by their
+    reward and whitens over tokens (dialects).
+
+    Source: Schulman et al., arXiv 1506.02438; HiPER, arXiv 2602.16165; RAGEN, arXiv 2504.20073.
+    """
+
+    gamma: float = parameter(0.95, "γ, discount per turn", minimum=0.0, maximum=1.0)
+    lam: float = parameter(0.95, "λ, weight of longer sums", minimum=0.0, maximum=1.0)
+    whiten: bool = parameter(False, "whether advantages are standardised over all steps of the log")
+    turns: Literal["steps", "rewards"] = parameter(
+        "steps", "whether each step is a turn, or one ends where the reward is not 0"
+    )
+    token_gamma: float = parameter(
+        1.0, "γ inside a turn, where turns end at rewards", minimum=0.0, maximum=1.0
+    )
+
+    def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
+        """The sum of what the rewards were beyond the critic's values."""
+        value = self._values(steps)
+        target = self._target(steps, value)
+        baseline, factor = value, np.ones(len(steps))
+        facts: dict[str, float] = {}
+        if self.whiten:
+            counted = (target - value)[steps.counted]
+            mean, variance = _moments(counted)
+            baseline = value + mean
+            factor = np.full(len(steps), 0.0 if variance == 0.0 else 1 / np.sqrt(variance + 1e-8))
+            facts = {"mean_of_all": mean, "variance_of_all": variance}
+
+        def found(step: int) -> dict[str, Any]:
+            return {"critic_value": float(value[step]), **facts}
+
+        return {
+            "turn": Term(
+                score=target,
+                baseline=baseline,
+                factor=factor,
+                peers=no_peers,
+                facts=found,
+                outputs={"value_target": target},
+            )
+        }
+
+    def _values(self, steps: Steps) -> Real:
+        value = steps.numbers("critic_value")
+        missing = np.flatnonzero(~np.isfinite(value))
+        if len(missing):
+            raise MissingInputError(
+                f"critic_value is missing at {len(missing)} scored steps, first at "
+                f"{steps.identity(missing[0])}"
+            )
+        return value
+
+    def _target(self, steps: Steps, value: Real) -> Real:
+        """A + V before whitening, which the critic would be trained on. (S,) float64."""
+        index, trajectory = steps.step_index, steps.trajectory
+        if self.turns == "steps":
+            gain = _gains(steps.reward, value, index, self.gamma)
+            return value + backward_sums(gain, self.gamma * self.lam, index)
+        ends = np.flatnonzero(steps.reward != 0)
+        target = steps.reward.copy()
+        if len(ends):
+            new = np.concatenate([[True], trajectory[ends][1:] != trajectory[ends][:-1]])
+            turn = np.arange(len(ends)) - np.maximum.accumulate(
+                np.where(new, np.arange(len(ends)), 0)
+            )
+            gain = _gains(steps.reward[ends], value[ends], turn, self.gamma)
+            target[ends] = value[ends] + backward_sums(gain, self.gamma * self.lam, turn)
+        inside = np.ones(len(value), dtype=bool)
+        inside[ends] = False
+        gain = np.where(inside, _gains(target, value, index, self.token_gamma), target - value)
+        carry = np.where(inside, self.token_gamma * self.lam, 0.0)
+        return value + backward_sums(gain, carry, index)
+
+
+def _gains(reward: Real, value: Real, index: Index, gamma: float) -> Real:
+    """δ of each turn; nothing comes after the last of a trajectory. (S,) float64."""
+    following = np.append(value[1:], 0.0)
+    last = np.append(index[1:] == 0, True)
+    return reward + gamma * np.where(last, 0.0, following) - value
+
+
+def _moments(value: Real) -> tuple[float, float]:
+    """Mean and variance (ddof 1); a variance of exactly 0 where all are equal."""
+    if len(value) < 2 or np.ptp(value) <= EQUAL * np.abs(value).max():
+        return float(value[0]) if len(value) else 0.0, 0.0
+    return float(value.mean()), float(value.var(ddof=1))

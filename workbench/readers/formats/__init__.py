@@ -1,0 +1,1 @@
+"""One module per format; `readers.base` imports and registers each of them."""

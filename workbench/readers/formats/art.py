@@ -1,0 +1,88 @@
+"""OpenPipe ART: `trajectories/<split>/<step>.parquet`, one trajectory a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.formats.parquet import parquet_columns, without_nulls
+from workbench.readers.jsonfiles import Record
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import turns
+from workbench.readers.records import of_step, parts_of_rows, step_of_name
+from workbench.readers.rows import StepRows, number
+
+_COLUMNS = frozenset({"group_index", "reward", "messages", "group_metadata"})
+
+
+@reader("art", description="OpenPipe ART trajectories Parquet, one trajectory a row")
+class Art:
+    """Steps are the messages that are marked trainable; the reward is the outcome.
+
+    An assistant message that is not trainable was put into the context and is history. A group is
+    a `group_index` of one file. Split and step are those of the path, as ART writes it.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """The columns that ART writes."""
+        return set(parquet_columns(path, head)) >= _COLUMNS
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The steps of all rows; the format has fixed names, so `columns` must be empty."""
+        refuse_mapping(columns, "ART trajectories")
+        step = step_of_name(path, r"/(\d+)\.parquet$")
+        add = partial(_add, split=path.parent.name, step=step)
+        return parts_of_rows(path, add, numbered=True)
+
+
+def _add(
+    rows: StepRows,
+    record: Record,
+    line: int,
+    findings: Findings,
+    place: str,
+    *,
+    split: str,
+    step: int | None,
+) -> None:
+    group = record["group_index"]
+    if group is None:
+        findings.problem("group_index", "is missing or null", place)
+        return
+    messages = without_nulls(record["messages"] or [])
+    trainable = [at for at, message in enumerate(messages) if message.pop("trainable", False)]
+    try:
+        said = turns([_message(message) for message in messages], trainable)
+        reward = number(record["reward"])
+    except ValueError as error:
+        findings.problem("messages", str(error), place)
+        return
+    if not said:
+        findings.drop("messages", "hold no trainable message, so no step", place)
+        return
+    rows.add(
+        said,
+        line=line,
+        outcome=reward,
+        fields={
+            "group_id": of_step(step, f"{split}/{group}" if split else str(group)),
+            "trajectory_id": None,
+            "train_step": step,
+            "split": split or None,
+            "metrics": record.get("metrics"),
+            "metadata": record.get("metadata"),
+        },
+    )
+
+
+def _message(message: Record) -> Record:
+    """A message whose tool calls, which the table has as JSON text, are values.
+
+    Raises:
+        ValueError: They are no JSON.
+    """
+    calls = message.get("tool_calls")
+    return message if calls is None else message | {"tool_calls": json.loads(calls)}

@@ -1,0 +1,251 @@
+"""OpenAI-style chat JSONL: one trajectory a line, `messages` and the user's own keys beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ParameterError
+from workbench.log.columns import STEP_LOG, known
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
+from workbench.readers.messages import Turn, turns
+from workbench.readers.rows import StepRows, identity, number, truth
+
+_GUESSES: Mapping[str, Sequence[str]] = {
+    "group_id": (
+        "group_id", "task_id", "prompt_id", "problem_id", "group", "uid", "example_id",
+    ),
+    "trajectory_id": (
+        "trajectory_id", "rollout_id", "rollout", "rollout_index", "rollout_idx", "sample_idx",
+        "sample_index", "sample_id", "trial", "attempt",
+    ),
+    "reward": ("reward", "score", "success"),
+    "success": ("success",),
+}  # fmt: skip
+"""Column -> keys that may hold it, the first that any record has a value for."""
+
+_OF_TRAJECTORY = frozenset(
+    {
+        "success", "task", "run_id", "train_step", "policy_version", "model", "tokenizer",
+        "reward_scale", "gradient_mask", "masked", "in_group_statistics", "copies",
+        "source_copies", "episode_reward", "episode_rewards", "episode_return", "aux_reward_*",
+        "greedy_reward", "agent_id", "role", "tree_id", "excluded",
+    }
+)  # fmt: skip
+"""Columns of the step log that mean the same said once of a whole trajectory."""
+
+_OF_LAST_STEP = frozenset({"done", "truncated", "finish_reason"})
+_GUESSED = frozenset(key for keys in _GUESSES.values() for key in keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Conversation:
+    line: int
+    turns: Sequence[Turn]
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Keys:
+    """Which key holds what.
+
+    Args:
+        told: Column -> key, as mapped or guessed.
+        kept: Column -> key, for all others.
+        found: Every key that has a value in some record.
+        nested: Keys of lists and objects, which are not kept.
+    """
+
+    told: Mapping[str, str]
+    kept: Mapping[str, str]
+    found: Sequence[str]
+    nested: frozenset[str]
+
+
+@reader("chat", description="OpenAI-style chat JSONL, one trajectory a line", generic=True)
+class Chat:
+    """Steps are assistant messages; the reward is the outcome, on the last step.
+
+    Keys that hold group, trajectory, reward and so on are those of the mapping, where a dotted
+    name such as `info.score` reaches into objects; else the usual ones are looked for. A
+    trajectory key that holds text is the id; one that holds a number counts within its group,
+    so the group goes before it (`find-key/0`). Without one, trajectories are numbered in their
+    group (`find-key#0`). Other scalar keys are kept as columns, under `record_<key>` where the
+    step log has that name for something that differs from step to step. A record without an
+    assistant message is left out and stated.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Lines of objects that have `messages`; a damaged line does not hide the others."""
+        for line in head.splitlines():
+            if line.lstrip().startswith(b"["):
+                return False
+            if "messages" in leading_keys(line):
+                return True
+        return False
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The steps of all records, read line by line: once for the keys, once for the steps."""
+        of_records = {"messages", *_GUESSES} | _OF_TRAJECTORY | _OF_LAST_STEP
+        if useless := [
+            name for name in columns if getattr(known(name), "name", "") not in of_records
+        ]:
+            raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
+        keys = _keys(columns, path)
+        findings, rows = Findings(), StepRows()
+        lines = json_lines(path, findings)
+        for line, record in lines:
+            conversation = _conversation(line, record, columns, findings, f"{path}:{line}")
+            if conversation is not None:
+                _add(rows, conversation, keys, findings, f"{path}:{line}")
+            if rows.is_full:
+                yield _part(rows, keys, findings, lines.done)
+                rows = StepRows()
+                # The file goes on reporting to the same findings, so what is said is said once.
+                findings.clear()
+        _notices(keys, findings, path)
+        if keys.nested:
+            text = f"lists and objects of records were not kept: {sorted(keys.nested)}"
+            findings.notice(text, str(path))
+        yield _part(rows, keys, findings, 1.0)
+
+
+def _part(rows: StepRows, keys: _Keys, findings: Findings, done: float) -> Part:
+    said = Findings()
+    said.include(findings)
+    return Part(
+        frame=rows.frame(),
+        findings=said,
+        renamed={name: key for name, key in keys.told.items() if name != key},
+        numbered="trajectory_id" not in keys.told,
+        done=done,
+    )
+
+
+def _conversation(
+    line: int, record: Record, columns: Mapping[str, str], findings: Findings, place: str
+) -> _Conversation | None:
+    messages_key = columns.get("messages", "messages")
+    if (messages := lookup(record, messages_key)) is None:
+        findings.problem("messages", f"the record has no key {messages_key!r}", place)
+        return None
+    try:
+        steps = turns(messages)
+    except ValueError as error:
+        findings.problem("messages", str(error), place)
+        return None
+    if not steps:
+        findings.drop("messages", "hold no assistant message, so no step", place)
+        return None
+    return _Conversation(line=line, turns=steps, fields=_fields(record, columns))
+
+
+def _fields(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
+    """What a record says beside its messages: scalars by key, and whatever is mapped."""
+    messages_key = columns.get("messages", "messages")
+    kept = {
+        key: value
+        for key, value in record.items()
+        if key != messages_key and (key in _GUESSED or not isinstance(value, list | dict))
+    }
+    return kept | {key: lookup(record, key) for key in set(columns.values()) - {messages_key}}
+
+
+def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
+    """What each key holds: as mapped, else the first guess that any record has a value for."""
+    found: set[str] = set()
+    large: set[str] = set()
+    for _, record in json_lines(path, Findings()):
+        fields = _fields(record, columns)
+        found |= {key for key, value in fields.items() if value is not None}
+        large |= set(record) - set(fields)
+    told = {name: key for name, key in columns.items() if name != "messages"}
+    absent = sorted(set(told.values()) - found)
+    if absent and found:
+        raise ParameterError(
+            f"the column mapping names {absent}, for which no record has a value; "
+            f"found {sorted(found)}"
+        )
+    for name, guesses in _GUESSES.items():
+        taken = {key for other, key in told.items() if {name, other} != {"reward", "success"}}
+        candidates = [key for key in guesses if key in found and key not in taken]
+        if name not in told and candidates:
+            told[name] = candidates[0]
+    rest = sorted(found - set(told.values()))
+    return _Keys(
+        told=told,
+        kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
+        found=sorted(found),
+        nested=frozenset(large - {columns.get("messages", "messages")}),
+    )
+
+
+def _same_meaning(key: str) -> bool:
+    """Whether a trajectory's value may stand in a column of this name."""
+    entry = known(key)
+    if entry is None:
+        aliases = {alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)}
+        return key in _OF_TRAJECTORY or not (key in aliases or key.startswith("__"))
+    return entry.name in _OF_TRAJECTORY | _OF_LAST_STEP
+
+
+def _notices(keys: _Keys, findings: Findings, path: Path) -> None:
+    if "reward" not in keys.told:
+        looked = list(_GUESSES["reward"])
+        findings.notice(f"no record has a value for any of {looked}: rewards are null", str(path))
+    if "trajectory_id" not in keys.told:
+        text = "trajectories have no id and are numbered in their group, in the order of the lines"
+        findings.notice(text, str(path))
+
+
+def _add(
+    rows: StepRows, conversation: _Conversation, keys: _Keys, findings: Findings, place: str
+) -> None:
+    """Adds a conversation to the rows, or its problem to the findings."""
+    fields = conversation.fields
+    values = _values(fields, keys, findings, place)
+    if values is None:
+        return
+    logged = fields.get(keys.told.get("trajectory_id", ""))
+    if logged is not None and not isinstance(logged, str):
+        values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
+    outcome = values.pop("reward")
+    if isinstance(fields.get(keys.told.get("reward", "")), bool) and "success" not in keys.told:
+        values["success"] = bool(outcome)
+    mapped = {name: key for name, key in keys.told.items() if name not in _GUESSES}
+    others = {name: fields.get(key) for name, key in (mapped | dict(keys.kept)).items()}
+    last = {name: others.pop(name) for name in _OF_LAST_STEP & set(others)}
+    rows.add(
+        conversation.turns,
+        line=conversation.line,
+        outcome=outcome,
+        fields=values | others,
+        last_fields=last,
+    )
+
+
+def _values(
+    fields: Mapping[str, Any], keys: _Keys, findings: Findings, place: str
+) -> dict[str, Any] | None:
+    """Group, trajectory, reward and success of a record; None where one has a problem."""
+    if "group_id" not in keys.told:
+        rule = f"no record has any of {list(_GUESSES['group_id'])}; found {keys.found}"
+        hint = 'name its key with --map: a JSON file with {"columns": {"group_id": "…"}}'
+        findings.problem("group_id", rule, place, hint)
+        return None
+    values: dict[str, Any] = dict.fromkeys(_GUESSES)
+    converters = {"reward": number, "success": truth}
+    for name in [name for name in _GUESSES if name in keys.told]:
+        key = keys.told[name]
+        try:
+            values[name] = converters.get(name, identity)(fields.get(key))
+        except ValueError as error:
+            findings.problem(name, f"{key!r} {error}", place)
+            return None
+        if values[name] is None and name not in converters:
+            findings.problem(name, f"the record has no value for {key!r}", place)
+            return None
+    return values

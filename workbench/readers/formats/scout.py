@@ -1,0 +1,101 @@
+"""Inspect Scout's transcript databases: Parquet, one transcript a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.formats.inspect_ai import inspect_turns
+from workbench.readers.formats.parquet import parquet_columns, parquet_frames
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.rows import StepRows
+from workbench.readers.scores import reward_of
+
+_COLUMNS = (
+    "transcript_id", "task_set", "task_id", "task_repeat", "agent", "model", "score", "success",
+    "error", "limit", "messages",
+)  # fmt: skip
+
+
+@reader("scout", description="Inspect Scout transcripts as Parquet, one transcript a row")
+class Scout:
+    """Groups are tasks of a model, trajectories transcripts, steps assistant messages.
+
+    The reward is the score, on the last step, or else the success as 1 or 0. A transcript that
+    ended in an error has none. `source_line` is the row of the file, from 1.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """A Parquet file with transcripts and their messages."""
+        return {"transcript_id", "messages"} <= set(parquet_columns(path, head))
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Part:
+        """The steps of all transcripts; `columns` may name the score that is the reward."""
+        refuse_mapping(columns, "Scout transcripts", but="reward")
+        findings, rows = Findings(), StepRows()
+        line = 0
+        for frame in parquet_frames(path, findings, only=_COLUMNS):
+            for record in frame.iter_rows(named=True):
+                line += 1
+                _add(
+                    rows, record, findings, f"{path}:{line}", line=line, told=columns.get("reward")
+                )
+        return Part(frame=rows.frame(), findings=findings)
+
+
+def _add(
+    rows: StepRows,
+    record: Mapping[str, Any],
+    findings: Findings,
+    place: str,
+    *,
+    line: int,
+    told: str | None,
+) -> None:
+    if record["transcript_id"] is None:
+        findings.problem("transcript_id", "is null", place)
+        return
+    try:
+        steps = inspect_turns(_decoded(record["messages"]))
+    except (ValueError, RecursionError) as error:
+        findings.problem("messages", str(error), place)
+        return
+    if not steps:
+        findings.drop("messages", "hold no assistant message, so no step", place)
+        return
+    score, success = record.get("score"), record.get("success")
+    try:
+        value = _decoded(score)
+    except ValueError:
+        value = score  # a bare word such as C
+    scores = value if isinstance(value, dict) else {"score": value}
+    reward, others = reward_of(scores if value is not None else {}, told, findings, place)
+    if reward is None and success is not None and not others:
+        reward = float(success)
+    if record.get("error"):  # none is an empty text or null
+        reward = None
+    parts = (record.get("task_set"), record.get("task_id"), record.get("model"))
+    limit = record.get("limit") or None
+    rows.add(
+        steps,
+        line=line,
+        outcome=reward,
+        fields={
+            "group_id": "/".join(part for part in parts if part) or record["transcript_id"],
+            "trajectory_id": record["transcript_id"],
+            "success": success,
+            "model": record.get("model"),
+            "agent_id": record.get("agent"),
+            "task_repeat": record.get("task_repeat"),
+            **others,
+        },
+        last_fields={"truncated": limit is not None, "finish_reason": limit},
+    )
+
+
+def _decoded(value: Any) -> Any:
+    """JSON that a column holds as text."""
+    return json.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,123 @@
+"""The step log itself as lines, one step a line, under canonical, other or mapped names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from workbench.errors import ParameterError
+from workbench.log.columns import STEP_LOG, known
+from workbench.log.schema import rename
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
+from workbench.readers.rows import checked_values, inferred, numbers, token_ids
+
+_PART = 2**22  # characters of a part's texts
+_TOLD_BY = ("trajectory_id", "step_index", "observation", "action")
+_NAMES = {column.name: (column.name, *column.aliases) for column in STEP_LOG}
+LISTS = {
+    column.name: numbers if column.dtype.inner in {pl.Float32, pl.Float64} else token_ids
+    for column in STEP_LOG
+    if isinstance(column.dtype, pl.List)
+}
+"""Columns that hold lists -> what checks them."""
+
+
+@reader("steps", description="step log as JSON lines, one step a line", generic=True)
+class Steps:
+    """Lines with a step's trajectory, number, observation and action, as keys of the step log.
+
+    A mapping gives other names, where a dotted one such as `info.score` reaches into objects.
+    Keys that the step log does not know are kept; lists and objects as JSON text.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Lines whose keys are those of a step, or aliases of them."""
+        if head.startswith(b"{") and b"\n" not in head:
+            with path.open("rb") as file:
+                return is_step(leading_keys(file.readline()))
+        return any(is_step(leading_keys(line)) for line in head.splitlines()[:3])
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The rows as they are, renamed, part by part."""
+        findings = Findings()
+        return parts_of_steps(path, json_lines(path, findings), columns, findings)
+
+
+class Lines(Protocol):
+    """Records with their lines, counted from 1."""
+
+    def __iter__(self) -> Iterator[tuple[int, Record]]: ...
+
+    @property
+    def done(self) -> float:
+        """The share of the file that is read."""
+
+
+def parts_of_steps(
+    path: Path, lines: Lines, columns: Mapping[str, str], findings: Findings
+) -> Iterator[Part]:
+    """The steps of a file whose records are steps, renamed, part by part.
+
+    Args:
+        path: The file.
+        lines: Its records.
+        columns: Canonical name -> name in the file.
+        findings: What `lines` finds and what is wrong with a record; told with the last part.
+
+    Raises:
+        ParameterError: `columns` names what no record has.
+    """
+    found: set[str] = set()
+    rows: list[Record] = []
+    size = 0
+    for line, record in lines:
+        row = _row(record, columns)
+        values = {name: row[name] for name in LISTS if name in row}
+        if checked_values(values, LISTS, findings, f"{path}:{line}", optional=LISTS) is None:
+            continue
+        found |= {name for name, value in row.items() if value is not None}
+        rows.append({"source_line": line, **row})
+        size += sum(len(value) for value in row.values() if isinstance(value, str | list))
+        if size >= _PART:
+            yield _part(rows, columns, lines.done)
+            rows, size = [], 0
+    absent = sorted(columns[name] for name in set(columns) - found)
+    if absent and found:
+        raise ParameterError(
+            f"the column mapping names {absent}, for which no record has a value; "
+            f"found {sorted(found)}"
+        )
+    yield replace(_part(rows, columns, 1.0), findings=findings)
+
+
+def is_step(names: Collection[str]) -> bool:
+    """Whether these are the names of a step: of its trajectory, number, observation and action."""
+    return all(any(name in names for name in _NAMES[column]) for column in _TOLD_BY)
+
+
+def _row(record: Record, columns: Mapping[str, str]) -> Record:
+    """A record under the names of the mapping."""
+    told = {name: lookup(record, key) for name, key in columns.items()}
+    mapped = {*columns, *columns.values()}
+    return told | {key: value for key, value in record.items() if key not in mapped}
+
+
+def _part(rows: Sequence[Record], columns: Mapping[str, str], done: float) -> Part:
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: [row.get(name) for row in rows] for name in names}
+    frame = pl.DataFrame(
+        [
+            pl.Series(name, column, dtype=entry.dtype)
+            if name in LISTS and (entry := known(name))
+            else inferred(name, column)
+            for name, column in values.items()
+        ]
+    )
+    frame, renamed = rename(frame, {})
+    told = {name: key for name, key in columns.items() if name != key}
+    return Part(frame=frame, findings=Findings(), renamed=renamed | told, done=done)

@@ -1,0 +1,152 @@
+"""TRL completions: `completions_<step>.parquet` of `log_completions=True`, one rollout a row."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import ParameterError
+from workbench.readers.base import Findings, Part, reader
+from workbench.readers.formats.parquet import (
+    parquet_columns,
+    parquet_frames,
+    parquet_schema,
+    without_nulls,
+)
+from workbench.readers.jsonfiles import Record
+from workbench.readers.mapping import refuse_mapping
+from workbench.readers.messages import Turn, turns
+from workbench.readers.records import digest, kept_fields, of_step, parts_of_rows, whole
+from workbench.readers.rows import StepRows, number
+
+_NAME = "completions_*.parquet"
+_COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
+
+
+@reader("trl", description="TRL completions Parquet of GRPO and its kin, one rollout a row")
+class Trl:
+    """Steps are the assistant messages of the completion; a group is one prompt at one step.
+
+    Columns of reals between `completion` and `advantage` are taken for rewards, and kept as
+    `aux_reward_<name>`; the outcome is their sum without NaN, as TRL adds them with its default
+    weights; a rollout with none is unscorable. With other weights, or where such a column is no
+    reward, name the outcome with a mapping of `reward`. Tables hold every argument of every tool
+    call for each of them, so arguments that are null are left out. TRL writes a generation again
+    at every step that trains on it; a file that repeats the one before it is read and stated.
+    """
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """The columns that TRL writes."""
+        return set(parquet_columns(path, head)) >= _COLUMNS
+
+    def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
+        """The steps of all rows; `columns` may name the reward to take."""
+        refuse_mapping(columns, "TRL completions", but="reward")
+        findings = Findings()
+        rewards = _rewards(path, columns.get("reward"), findings)
+        if (before := _repeated(path)) is not None:
+            text = "all but the step is as in {}: one generation that several steps trained on"
+            findings.notice(text.format(before.name), str(path))
+        yield Part(frame=StepRows().frame(), findings=findings)
+        yield from parts_of_rows(path, partial(_add, rewards=rewards), numbered=True)
+
+
+def _rewards(path: Path, told: str | None, findings: Findings) -> tuple[str, ...]:
+    """The columns whose sum is the outcome; none where the file cannot be read."""
+    schema = parquet_schema(path)
+    names = list(schema)
+    if told is not None:
+        if told not in schema:
+            raise ParameterError(
+                f"the column mapping names {told!r}, which {path} does not have; found {names}"
+            )
+        return (told,)
+    if not schema.keys() >= _COLUMNS:
+        return ()
+    between = names[names.index("completion") + 1 : names.index("advantage")]
+    found = tuple(name for name in between if schema[name].is_float())
+    if not found:
+        findings.notice("no column holds rewards: rewards are null", str(path))
+    elif len(found) > 1:
+        text = f"the reward is the sum of {list(found)}; weights are not logged"
+        findings.notice(text, str(path))
+    return found
+
+
+def _repeated(path: Path) -> Path | None:
+    """The file of the step before, if this one holds the same rollouts."""
+    earlier = [file for file in sorted(path.parent.glob(_NAME)) if file.name < path.name]
+    if not earlier or not path.match(_NAME):
+        return None
+    one, other = parquet_frames(path, Findings()), parquet_frames(earlier[-1], Findings())
+    pairs = itertools.zip_longest(one, other, fillvalue=pl.DataFrame())
+    same = all(a.drop("step", strict=False).equals(b.drop("step", strict=False)) for a, b in pairs)
+    return earlier[-1] if same else None
+
+
+def _add(
+    rows: StepRows,
+    record: Record,
+    line: int,
+    findings: Findings,
+    place: str,
+    *,
+    rewards: Sequence[str],
+) -> None:
+    try:
+        step = whole(record["step"])
+        prompt = _messages(record["prompt"], "user")
+        said = _turns(prompt, record["completion"])
+        scores = {name: number(record.get(name)) for name in rewards}
+    except ValueError as error:
+        findings.problem("completion", str(error), place)
+        return
+    if not said:
+        findings.drop("completion", "holds no assistant message, so no step", place)
+        return
+    advantage = record["advantage"]
+    rows.add(
+        said,
+        line=line,
+        outcome=_sum([score for score in scores.values() if score is not None]),
+        fields={
+            "group_id": of_step(step, digest(prompt)),
+            "trajectory_id": None,
+            "train_step": step,
+            "logged_advantage": None if isinstance(advantage, list) else advantage,
+        }
+        | kept_fields(record, _COLUMNS | set(rewards)),
+        last_fields={f"aux_reward_{name}": score for name, score in scores.items()},
+    )
+
+
+def _sum(scores: Sequence[float]) -> float | None:
+    """The sum without NaN; NaN where nothing else is there, None where nothing is."""
+    finite = [score for score in scores if score == score]  # noqa: PLR0124  NaN is no score
+    if finite:
+        return sum(finite)
+    return scores[0] if scores else None
+
+
+def _turns(prompt: list[Record], completion: Any) -> list[Turn]:
+    answer = _messages(completion, "assistant")
+    return turns([*prompt, *answer], range(len(prompt), len(prompt) + len(answer)))
+
+
+def _messages(given: Any, role: str) -> list[Record]:
+    """Messages without the keys that only their table has, or text as one message.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(given, str):
+        return [{"role": role, "content": given}]
+    if not isinstance(given, list):
+        raise ValueError("is neither text nor a list of messages")
+    messages: list[Record] = without_nulls(given)
+    return messages

@@ -1,0 +1,255 @@
+"""Step rows that need not fit into memory: whole on disk, and in memory what rules are about.
+
+The rules of the step log ask little of long texts and lists: whether a text is there, whether
+lists have one length, whether two rows are alike. Each part of a log is therefore written to disk,
+and a narrow row stays in memory, in which `observation` is a hash of all of these, `action` is
+empty and lists are short. `schema.validate` checks the narrow log as it checks any other, and the
+rows that it leaves are joined with what is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import Problem
+from workbench.log.columns import STEP_LOG, known
+from workbench.log.rules import cast, missing_columns
+from workbench.log.schema import rename
+from workbench.readers.base import Findings
+from workbench.readers.importing import report_types
+
+_POSITION = "__position"
+_RANK = "__rank"
+_TEXTS = (
+    "observation", "action", "next_observation", "messages", "task", "reward_source", "run_id",
+    "model", "tokenizer", "finish_reason",
+)  # fmt: skip
+"""Those of which no rule asks more, and no report."""
+
+_LARGE: Mapping[str, pl.DataType] = {
+    column.name: column.dtype
+    for column in STEP_LOG
+    if isinstance(column.dtype, pl.List) or column.name in _TEXTS
+}
+_MATCHED = ("response_mask", "response_logprobs", "logged_token_advantage")
+"""Lists that must be as long as `response_ids`."""
+
+_RUN = 2**23
+"""Bytes of staged rows, in memory, that are sorted at a time."""
+
+_RUNS = 512
+"""Most runs, since each part may have rows of each run, in files of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """One part of a log.
+
+    Args:
+        rows: Positions of its rows in the log.
+        path: The large columns, and those that the step log does not know.
+        size: Bytes of those, in memory.
+        schema: Their types.
+        renamed: Canonical name -> the name it had.
+    """
+
+    rows: range
+    path: Path
+    size: int
+    schema: Mapping[str, pl.DataType]
+    renamed: Mapping[str, str]
+
+
+class Staging:
+    """A folder of staged parts, in the order in which they came."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._height = 0
+        self._count = 0
+
+    def add(self, frame: pl.DataFrame, findings: Findings) -> tuple[pl.DataFrame, Staged] | None:
+        """Stages rows; returns the narrow ones and where the rest is, or None without a row.
+
+        Args:
+            frame: Step rows under canonical names or their aliases, with their places.
+            findings: Gets rows whose large columns are not of the type of the step log; these
+                are left out.
+        """
+        frame, renamed = rename(frame, {})
+        frame = _typed(frame, findings)
+        if frame.is_empty():
+            return None
+        rows = range(self._height, self._height + frame.height)
+        positions = pl.int_range(rows.start, rows.stop, dtype=pl.Int64)
+        frame = frame.with_columns(positions.alias(_POSITION))
+        self._height = rows.stop
+        self._count += 1
+        aside = [name for name in frame.columns if name in _LARGE or known(name) is None]
+        large = frame.select(aside)
+        path = self._folder / f"part-{self._count}.arrow"
+        large.write_ipc(path, compression="zstd")
+        staged = Staged(
+            rows=rows,
+            path=path,
+            size=int(large.estimated_size()),
+            schema=dict(large.schema),
+            renamed=renamed,
+        )
+        return _narrow(frame), staged
+
+
+def _typed(frame: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    """The rows whose large columns have the types of the step log, or are cast without a loss."""
+    for name, dtype in _LARGE.items():
+        if name not in frame.columns or frame.schema[name] == dtype:
+            continue
+        rule = f"is {frame.schema[name]}, expected {dtype}"
+        try:
+            values, lost = cast(frame[name], dtype)
+        except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
+            values, lost = frame[name], frame[name].is_not_null()
+            rule_rows = frame
+        else:
+            rule = f"is not a valid {dtype}"
+            rule_rows = frame.filter(lost)
+        for row in rule_rows.iter_rows(named=True):
+            findings.problem(name, rule, f"{row['source_file']}:{row.get('source_line', '?')}")
+        kept = ~lost.fill_null(value=False)
+        empty = pl.Series(name, [None] * frame.height, dtype=dtype)
+        frame = frame.with_columns(values if values.dtype == dtype else empty).filter(kept)
+    return frame
+
+
+def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
+    has = set(frame.columns)
+    contents = [
+        pl.col(name) if name in has else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in _LARGE.items()
+    ]
+    # Twelve digits are what polars keeps of a text without a place of its own. Two rows that claim
+    # to be the same step and differ are taken for copies once in a million million times.
+    content = (pl.struct(contents).hash(seed=0) % 10**12).cast(pl.String)
+    narrow = [
+        pl.when(pl.col(name).is_not_null()).then(value).alias(name)
+        for name, value in (("observation", content), ("action", pl.lit("")))
+        if name in has
+    ]
+    for name, dtype in _LARGE.items():
+        if name in has and isinstance(dtype, pl.List):
+            empty, one = pl.lit([], dtype=dtype), pl.lit([0], dtype=dtype)
+            length = pl.col("response_ids").list.len() if "response_ids" in has else None
+            if name in _MATCHED and length is not None:
+                differs = (pl.col(name).list.len() != length).fill_null(value=False)
+                empty = pl.when(differs).then(one).otherwise(empty)
+            narrow.append(pl.when(pl.col(name).is_not_null()).then(empty).alias(name))
+    small = [name for name in frame.columns if name not in _LARGE and known(name) is not None]
+    return frame.select(*small, _POSITION, *narrow)
+
+
+def missing_in(parts: Sequence[Staged], narrow: pl.DataFrame) -> Problem | None:
+    """What is wrong with a log whose parts lack a required column, all names of it in view."""
+    names = [*narrow.columns, *(name for part in parts for name in part.schema)]
+    return missing_columns(_ordered(dict.fromkeys(name for name in names if name != _POSITION)))
+
+
+def report_types_of(parts: Sequence[Staged], findings: Findings) -> None:
+    """Names the columns whose types in different parts do not go together."""
+    frames = [pl.DataFrame(schema=part.schema) for part in parts]
+    types: dict[str, set[type[pl.DataType]]] = {}
+    for part in parts:
+        for name, dtype in part.schema.items():
+            types.setdefault(name, set()).add(type(dtype))
+    # Of lists and texts polars makes texts where there is no row, and refuses where there is one.
+    mixed = any(
+        len(found - {pl.Null}) > 1 and found & {pl.List, pl.Struct, pl.Array}
+        for found in types.values()
+    )
+    try:
+        pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError:
+        mixed = True
+    if mixed:
+        report_types(frames, findings)
+
+
+def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder: Path) -> None:
+    """Writes the rows that a check of the narrow log left, whole and in its order, as Parquet.
+
+    Args:
+        path: The file.
+        rows: What `schema.validate` made of the narrow log.
+        parts: Where the large columns are.
+        folder: Where rows are kept that wait for their turn.
+    """
+    import pyarrow.parquet as pq
+
+    own = rows.drop(name for name in _LARGE if name in rows.columns)
+    own = own.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RANK))
+    empty = pl.concat(
+        [own.clear(), *(pl.DataFrame(schema=part.schema) for part in parts)], how="diagonal_relaxed"
+    )
+    names = _ordered(name for name in empty.columns if name not in (_POSITION, _RANK))
+    types = dict(empty.schema)
+    runs = min(_RUNS, max(1, -(-sum(part.size for part in parts) // _RUN)))
+    writer: pq.ParquetWriter | None = None
+    try:
+        for run in _runs(own, parts, folder, -(-own.height // runs)):
+            missing = [
+                pl.lit(None, dtype=types[name]).alias(name)
+                for name in names
+                if name not in run.columns
+            ]
+            whole = run.with_columns(missing).select(
+                pl.col(name).cast(types[name]) for name in names
+            )
+            table = whole.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Columns of the step log first, in its order."""
+    given = list(names)
+    ordered = [name for column in STEP_LOG for name in given if column.matches(name)]
+    return ordered + [name for name in given if name not in ordered]
+
+
+def _runs(
+    own: pl.DataFrame, parts: Sequence[Staged], folder: Path, height: int
+) -> Iterator[pl.DataFrame]:
+    """The rows in order, `height` at a time: each part is dealt out to the runs it belongs to."""
+    positions = own[_POSITION].to_numpy()
+    order = np.argsort(positions, kind="stable")
+    waiting: dict[int, list[Path]] = {}
+    for number, part in enumerate(parts):
+        ends = (part.rows.start, part.rows.stop)
+        first, last = np.searchsorted(positions, ends, sorter=order)
+        here = own[order[first:last]]
+        if here.is_empty():
+            continue
+        whole = here.join(_read(part.path), on=_POSITION, how="left")
+        dealt = whole.with_columns((pl.col(_RANK) // height).alias("__run"))
+        for (run,), rows in dealt.partition_by("__run", as_dict=True).items():
+            file = folder / f"run-{run}-{number}.arrow"
+            rows.drop("__run").write_ipc(file, compression="zstd")
+            waiting.setdefault(int(str(run)), []).append(file)
+    for run in sorted(waiting):
+        files = waiting[run]
+        yield pl.concat(map(_read, files), how="diagonal_relaxed").sort(_RANK)
+        for file in files:
+            file.unlink()
+
+
+def _read(path: Path) -> pl.DataFrame:
+    # Opened here, since polars would read brackets in a path as a pattern.
+    with path.open("rb") as file:
+        return pl.read_ipc(file)

@@ -1,0 +1,259 @@
+"""From files to a step log on disk, whatever their size; once, or again and again as a run goes on.
+
+Every file is read part by part into a `Staging`, so memory holds one part and a narrow row a step.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import LogError
+from workbench.files import atomic_file
+from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
+from workbench.log.schema import validate
+from workbench.readers.base import Findings, Format
+from workbench.readers.importing import (
+    found_files,
+    joined,
+    parts_of,
+    refuse_broken,
+    sentence,
+    subject_of,
+    with_numbers,
+)
+from workbench.readers.mapping import mapped_columns
+from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
+from workbench.readers.report import ImportReport, import_report
+from workbench.readers.sources import Source
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, what is done of it and what there is to do, in kilobytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedFile:
+    """A file that is staged."""
+
+    name: str
+    narrow: list[pl.DataFrame]
+    parts: Sequence[Staged]
+    findings: Findings
+    renamed: Mapping[str, str]
+    numbered: bool
+
+
+class Import:
+    """Files that are staged, and the log that they make together."""
+
+    def __init__(
+        self, folder: Path, output: Path, *, columns: Mapping[str, str], quarantine: Path | None
+    ) -> None:
+        self._folder = folder
+        self._output = output
+        self._columns = columns
+        self._quarantine = quarantine
+        self._staging = Staging(folder)
+        self.files: dict[str, StagedFile] = {}
+        self.findings = Findings()
+        self.format = ""
+
+    def stage(
+        self, chosen: Format, source: Source, progress: Callable[[float], None]
+    ) -> StagedFile:
+        """Stages a file, which is no part of the log until it is taken."""
+        findings, numbered = Findings(), False
+        renamed: dict[str, str] = {}
+        narrow: list[pl.DataFrame] = []
+        parts: list[Staged] = []
+        for part in parts_of(chosen, source, self._columns, findings):
+            renamed |= part.renamed
+            numbered |= part.numbered
+            staged = self._staging.add(part.frame, findings)
+            if staged is not None:
+                narrow.append(staged[0])
+                parts.append(staged[1])
+                renamed |= staged[1].renamed
+            progress(part.done)
+        return StagedFile(
+            name=source.name,
+            narrow=narrow,
+            parts=parts,
+            findings=findings,
+            renamed=renamed,
+            numbered=numbered,
+        )
+
+    def take(self, chosen: Format, file: StagedFile) -> None:
+        """Adds a staged file to the log, in the place of what was taken of it before."""
+        self.drop(self.files.pop(file.name, None))
+        self.files[file.name] = file
+        self.format = chosen.name
+
+    def drop(self, file: StagedFile | None) -> None:
+        """Removes what was staged."""
+        for part in file.parts if file else ():
+            part.path.unlink()
+
+    def write(self, subject: str, *, skip_bad: bool, last: bool) -> ImportReport:
+        """Checks the log of all staged files and writes it.
+
+        Args:
+            subject: The files in words.
+            skip_bad: Go on without broken files and records.
+            last: Nothing is written after this, so memory may be given back before.
+
+        Raises:
+            LogError: A file or a rule is broken; nothing is written.
+        """
+        findings = Findings()
+        findings.include(self.findings)
+        for file in self.files.values():
+            findings.include(file.findings)
+        parts = [part for file in self.files.values() for part in file.parts]
+        narrow = joined([rows for file in self.files.values() for rows in file.narrow], findings)
+        types = Findings()
+        if parts:
+            report_types_of(parts, types)
+        findings.include(types)
+        # Columns that do not go together leave no row that could be written.
+        is_empty = narrow.is_empty() or bool(types.problems)
+        refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=is_empty)
+        if any(file.numbered for file in self.files.values()):
+            narrow = with_numbers(narrow)
+        missing = missing_in(parts, narrow) if parts else None
+        if missing is not None:
+            raise LogError(subject, [missing])
+        if last:
+            for file in self.files.values():
+                file.narrow.clear()
+        # In one piece, since columns that are added would be copied together with all others.
+        narrow = narrow.rechunk()
+        validated = validate(narrow, quarantine=self._quarantine is not None)
+        report = import_report(
+            validated,
+            format=self.format,
+            files=tuple(self.files),
+            rows_read=narrow.height,
+            dropped=(*findings.problems, *findings.dropped),
+            notices=tuple(sentence(notice) for notice in findings.notices),
+            renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
+        )
+        log, aside = validated.log, validated.quarantined
+        del narrow, validated
+        if self._quarantine is not None and aside.height:
+            self._write(self._quarantine, aside, parts)
+        self._write(self._output, log, parts)
+        return report
+
+    def _write(self, path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> None:
+        with atomic_file(path) as temporary:
+            write_staged(temporary, rows, parts, self._folder)
+
+
+def import_to(
+    output: Path,
+    paths: Sequence[str | Path],
+    *,
+    format: str | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    quarantine: Path | None = None,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
+
+    What is kept in memory is a part of a file at a time and, of each step, what rules are about.
+    Until the log is whole, parts lie in a hidden folder beside it.
+
+    Args:
+        output: The log, as Parquet; written whole or not at all.
+        paths: As for `read`.
+        format: As for `read`.
+        mapping: As for `read`.
+        quarantine: Where trajectories that break a rule go; without it they are refused.
+        skip_bad: As for `read`.
+        progress: Told how much is read.
+
+    Raises:
+        LogError: A file or a rule is broken; every problem is listed.
+        ParameterError: The mapping is wrong.
+        UnknownNameError: There is no such format.
+    """
+    with staging_folder(output) as folder:
+        work = Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
+        chosen, sources = found_files(paths, format, work.findings, folder / "copies")
+        sizes = [source.path.stat().st_size for source in sources]
+        for number, source in enumerate(sources):
+            before, size = sum(sizes[:number]), sizes[number]
+
+            def tell(done: float, before: int = before, size: int = size) -> None:
+                if progress is not None:
+                    progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
+
+            work.take(chosen, work.stage(chosen, source, tell))
+        return work.write(subject_of(paths), skip_bad=skip_bad, last=True)
+
+
+def give_prefix_nodes(path: Path) -> Sharing:
+    """Gives a log on disk the nodes of its prefix tree, some groups at a time.
+
+    What is in memory is a row group of the file and the group that its end cuts in two.
+
+    Args:
+        path: A log as `import_to` writes it, its rows in order; written anew whole or not at all.
+
+    Returns:
+        How much its rollouts have in common.
+
+    Raises:
+        ParameterError: The log has nodes already.
+    """
+    import pyarrow.parquet as pq
+
+    found = Sharing(nodes=0, shared=0, groups=0)
+    writer: pq.ParquetWriter | None = None
+    with atomic_file(path) as temporary, pq.ParquetFile(path) as file:
+        try:
+            for rows in _whole_groups(file):
+                log = with_prefix_nodes(rows)
+                found += sharing(log)
+                table = log.to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                writer.write_table(table)
+        finally:
+            if writer is not None:
+                writer.close()
+    return found
+
+
+def _whole_groups(file: Any) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file in order, a group never cut in two."""
+    rest: list[pl.DataFrame] = []
+    for number in range(file.num_row_groups):
+        rows = pl.DataFrame(file.read_row_group(number))
+        last = rows["group_id"] == rows["group_id"][-1]
+        if last.all() and rest and rest[0]["group_id"][0] == rows["group_id"][0]:
+            rest.append(rows)
+            continue
+        whole = pl.concat([*rest, rows.filter(~last)])
+        rest = [rows.filter(last)]
+        if whole.height:
+            yield whole
+    yield pl.concat(rest)
+
+
+@contextmanager
+def staging_folder(output: Path) -> Iterator[Path]:
+    """A hidden folder beside the log, for as long as it is being made."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{output.name}.", suffix=".parts", dir=output.parent
+    ) as folder:
+        yield Path(folder)

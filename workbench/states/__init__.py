@@ -1,0 +1,1 @@
+"""States of steps: their texts, vectors, similarities, keys and neighbours."""

@@ -1,0 +1,1 @@
+"""Embedders: state texts in, vectors out."""

@@ -1,0 +1,89 @@
+"""What turns state texts into vectors: the protocol, and the lookup by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.errors import ParameterError
+from workbench.states.embedders.chunking import WindowsReport
+from workbench.states.embedders.model_files import MINILM
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+from workbench.states.embedders.tfidf import Progress, ProxmoTfidfEmbedder, TfidfEmbedder, Vectors
+from workbench.states.embedders.vector_cache import VectorCache
+from workbench.states.text import StateText
+
+__all__ = [
+    "DEFAULT_EMBEDDER",
+    "Embedder",
+    "Progress",
+    "ProxmoTfidfEmbedder",
+    "SentenceEmbedder",
+    "StateText",
+    "TfidfEmbedder",
+    "VectorCache",
+    "Vectors",
+    "WindowsReport",
+    "resolve",
+]
+
+DEFAULT_EMBEDDER = MINILM
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {
+    "tfidf": TfidfEmbedder,
+    "tfidf-proxmo": ProxmoTfidfEmbedder,
+}
+
+
+class Embedder(Protocol):
+    """What turns state texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """What the user typed, or the registry name."""
+
+    @property
+    def key(self) -> str:
+        """Everything that decides the vectors, as a name for a folder."""
+
+    @property
+    def counts_copies(self) -> bool:
+        """Whether `counts` should count duplicated rows of a log."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        counts: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        progress: Progress | None = None,
+    ) -> Vectors:
+        """Vectors of length 1, or 0 for a text with nothing in it.
+
+        Args:
+            texts: State texts, distinct within a segment. (U,).
+            counts: How many steps have each text. (U,) int64.
+            starts: Where each segment (group) starts, and U. (G+1,) int64.
+            progress: Told how many texts or windows of how many are done.
+
+        Returns:
+            (U, D) float64, dense or sparse.
+        """
+
+
+def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
+    """The embedder of a name; nothing is loaded before it encodes.
+
+    Args:
+        name: `all-MiniLM-L6-v2` (or `minilm`), `tfidf`, `tfidf-proxmo`, or the id or folder of
+            any other sentence-transformers model.
+        cache: Where vectors are kept; TF-IDF needs none.
+
+    Returns:
+        The embedder.
+    """
+    if not name.strip():
+        raise ParameterError(f"an embedder must be named, such as {DEFAULT_EMBEDDER!r} or 'tfidf'")
+    make = EMBEDDERS.get(name)
+    return make() if make else SentenceEmbedder(name, cache)

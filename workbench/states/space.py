@@ -1,0 +1,233 @@
+"""What a method may ask about the states of a log, computed when first asked and then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from workbench.log.segments import segment_sum
+from workbench.log.steps import Index, Steps
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder, resolve
+from workbench.states.embedders.tfidf import Progress
+from workbench.states.embedders.vector_cache import VectorCache
+from workbench.states.keys import parse_action_key, parse_state_key
+from workbench.states.neighbours import NeighbourIndex
+from workbench.states.similarity import Similarity, States
+from workbench.states.text import StateText
+from workbench.states.tree import Tree
+
+IndexStore = Callable[[str, Callable[[], NeighbourIndex]], NeighbourIndex]
+"""Gives the index of a key, from a store or, where that has none, from the function."""
+
+
+class Space:
+    """Lazy access to vectors, similarities and keys of one log.
+
+    A second method or another temperature on the same space costs no second embedding and no
+    second similarity.
+
+    Args:
+        steps: The scored steps.
+        embedder: A name that `embed.resolve` knows, a model id, a path, or an embedder.
+        state_text: What text of a step stands for its state.
+        cache: Where vectors are kept between runs; None keeps none.
+        index_store: Where neighbour indices are kept between runs; None keeps none.
+        progress: Called with (done, total) while texts are encoded.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        *,
+        embedder: str | Embedder = DEFAULT_EMBEDDER,
+        state_text: StateText | None = None,
+        cache: VectorCache | None = None,
+        index_store: IndexStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.steps = steps
+        self.state_text = state_text or StateText()
+        self._named = embedder
+        self._cache = cache
+        self._index_store = index_store
+        self._progress = progress
+        self._similarities: dict[str, Similarity] = {}
+        self._action_similarities: dict[str, Similarity] = {}
+        self._state_keys: dict[str, Index] = {}
+        self._action_keys: dict[str, Index] = {}
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the space."""
+        if isinstance(self._named, str):
+            return resolve(self._named, self._cache)
+        return self._named
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The rollout trees of a log with node_id."""
+        return Tree.of(self.steps)
+
+    def state_key(self, spec: str = "exact") -> Index:
+        """Label of each step's state under a key of `keys`. (S,) int64."""
+        if spec not in self._state_keys:
+            self._state_keys[spec] = parse_state_key(spec)(self.steps, self)
+        return self._state_keys[spec]
+
+    def action_key(self, spec: str = "text") -> Index:
+        """Label of each step's action under a key of `keys`. (S,) int64."""
+        if spec not in self._action_keys:
+            self._action_keys[spec] = parse_action_key(spec)(self.steps, self)
+        return self._action_keys[spec]
+
+    def similarity(
+        self, embedder: str | None = None, *, progress: Progress | None = None
+    ) -> Similarity:
+        """Similarities between the distinct states of each group.
+
+        Args:
+            embedder: A method that brings its own representation names it here; it then sees the
+                bare observations. None takes the space's embedder and state text.
+            progress: Called with (done, total) in place of the space's own.
+        """
+        name = "" if embedder is None else embedder
+        if name not in self._similarities:
+            text = self.state_text if embedder is None else StateText()
+            texts = text.texts(self.steps.log)
+            self._similarities[name] = self._similarity_of(texts, embedder, progress)
+        return self._similarities[name]
+
+    def action_similarity(self, embedder: str | None = None) -> Similarity:
+        """Similarities between the distinct actions of each group.
+
+        Args:
+            embedder: As for `similarity`.
+        """
+        name = "" if embedder is None else embedder
+        if name not in self._action_similarities:
+            texts = self.steps.log["action"]
+            self._action_similarities[name] = self._similarity_of(texts, embedder)
+        return self._action_similarities[name]
+
+    def _similarity_of(
+        self, texts: pl.Series, embedder: str | None, progress: Progress | None = None
+    ) -> Similarity:
+        own = self.embedder if embedder is None else resolve(embedder, self._cache)
+        states = group_states(self.steps, texts)
+        counts = self._counts(own, states)
+        vectors = own.encode(states.text, counts, states.start, progress or self._progress)
+        return Similarity(states, vectors)
+
+    @cached_property
+    def as_one_group(self) -> Space:
+        """The space of the same steps as if all were of one group.
+
+        Keys asked of it are the same across groups where they agree, which mixes tasks.
+        """
+        steps = replace(self.steps, group=np.zeros_like(self.steps.group))
+        return Space(
+            steps,
+            embedder=self._named,
+            state_text=self.state_text,
+            cache=self._cache,
+            progress=self._progress,
+        )
+
+    @property
+    def has_similarity(self) -> bool:
+        """Whether the similarities of the space's own embedder are there already."""
+        return "" in self._similarities
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of these vectors should know; empty before they were asked for."""
+        report = getattr(self.embedder, "windows_report", None)
+        return (str(report),) if report is not None and report.longer else ()
+
+    def _counts(self, embedder: Embedder, states: States) -> Index:
+        weight = self.steps.counted.astype(np.float64)
+        if embedder.counts_copies:
+            weight *= self.steps.copies
+        return segment_sum(weight, states.state, len(states.text)).astype(np.int64)
+
+    @cached_property
+    def log_states(self) -> States:
+        """The distinct state texts of the whole log, as one segment."""
+        texts = self.state_text.texts(self.steps.log).gather(self.steps.row)
+        distinct = texts.unique(maintain_order=True)
+        state = distinct.to_frame("text").with_row_index("state")
+        joined = texts.to_frame("text").join(state, on="text", maintain_order="left")
+        start = np.array([0, len(distinct)], dtype=np.int64)
+        return States(joined["state"].to_numpy().astype(np.int64), start, distinct.to_list())
+
+    @property
+    def log_counts(self) -> Index:
+        """How many steps each state of `log_states` counts for the embedder. (U,) int64."""
+        return self._counts(self.embedder, self.log_states)
+
+    @cached_property
+    def neighbours(self) -> NeighbourIndex:
+        """The index over `log_states`."""
+        states = self.log_states
+
+        def build() -> NeighbourIndex:
+            vectors = self.embedder.encode(
+                states.text, self.log_counts, states.start, self._progress
+            )
+            return NeighbourIndex(vectors)
+
+        if self._index_store is None:
+            return build()
+        return self._index_store(f"{self.embedder.key}-{self.state_text.key}", build)
+
+    def nearest(self, step: int, count: int) -> pl.DataFrame:
+        """The states nearest to a step's anywhere in the log, its own first.
+
+        Returns:
+            One row a state: similarity (cosine), the first step that is in it (group_id,
+            trajectory_id, step_index), how many steps and groups are, their mean episode reward,
+            and its text.
+        """
+        states, steps = self.log_states, self.steps
+        found, similarity = self.neighbours.nearest(int(states.state[step]), count)
+        members = pl.DataFrame(
+            {
+                "state": states.state,
+                "group": steps.group,
+                "reward": steps.episode_reward[steps.trajectory],
+            }
+        ).with_row_index("step")
+        of_state = members.group_by("state").agg(
+            pl.col("step").min().alias("first"),
+            pl.len().alias("steps"),
+            pl.col("group").n_unique().alias("groups"),
+            pl.col("reward").mean().alias("mean_episode_reward"),
+        )
+        rows = pl.DataFrame({"state": found, "similarity": similarity}).join(
+            of_state, on="state", maintain_order="left"
+        )
+        ids = steps.log.select("group_id", "trajectory_id", "step_index")
+        where = ids[steps.row[rows["first"].to_numpy()]]
+        text = pl.Series("text", [states.text[state] for state in found])
+        counts = rows.select("steps", "groups", "mean_episode_reward")
+        return rows.select("similarity").hstack(where).hstack(counts).with_columns(text)
+
+
+def group_states(steps: Steps, texts: pl.Series) -> States:
+    """The distinct texts of every group, in the order in which a group first meets them.
+
+    Args:
+        steps: The steps.
+        texts: One a row of their log. (L,)
+    """
+    at_steps = texts.gather(steps.row).alias("text")
+    keys = pl.DataFrame([pl.Series("group", steps.group), at_steps])
+    distinct = keys.unique(maintain_order=True).with_row_index("state")
+    joined = keys.join(distinct, on=["group", "text"], maintain_order="left")
+    start = np.searchsorted(distinct["group"].to_numpy(), np.arange(steps.groups + 1))
+    state = joined["state"].to_numpy().astype(np.int64)
+    return States(state, start.astype(np.int64), distinct["text"].to_list())

@@ -1,0 +1,1 @@
+"""Workspace: stored artefacts, and the pipeline that makes them."""

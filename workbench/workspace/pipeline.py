@@ -1,0 +1,230 @@
+"""The whole way from files to a weighted batch, stage by stage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.analysis.compare import Comparison, compare
+from workbench.errors import EmptyBatchError, ParameterError
+from workbench.exporters import get
+from workbench.files import digest, file_digest, read_credit
+from workbench.log.credit import Credit
+from workbench.log.facts import Facts, facts
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.readers import import_log
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder
+from workbench.states.embedders.tfidf import Progress
+from workbench.states.embedders.vector_cache import VectorCache
+from workbench.states.space import Space
+from workbench.states.text import StateText
+from workbench.workspace.artefacts import Artefacts, Report
+
+DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
+
+
+def user_folder() -> Path:
+    """Where things are kept that have no workspace, unless the user says otherwise."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "trajectory-workbench"
+
+
+def user_cache() -> Path:
+    """Where vectors are kept outside a workspace unless the user says otherwise."""
+    return user_folder() / "embeddings"
+
+
+def source_digest(files: Sequence[str | Path]) -> str:
+    """SHA-256 of one file's bytes; for several files, of the list of their digests."""
+    digests = [file_digest(Path(file)) for file in files]
+    return digests[0] if len(digests) == 1 else digest(digests)
+
+
+def open_log(
+    sources: str | Path | Sequence[str | Path],
+    *,
+    embedder: str | Embedder = DEFAULT_EMBEDDER,
+    state_text: StateText | None = None,
+    cache: str | Path | None = None,
+    format: str | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Space:
+    """Reads and validates a log and opens it for scoring.
+
+    Args:
+        sources: Files, folders or globs of one format.
+        embedder: Representation for methods that need similarities.
+        state_text: What text of a step stands for its state.
+        cache: Folder for vectors; the user's cache by default.
+        format: Reader; recognised by content where None.
+        mapping: Column mapping.
+        progress: Called with (done, total) while texts are encoded.
+
+    Raises:
+        LogError: The log breaks a rule; every problem is listed.
+    """
+    given = [sources] if isinstance(sources, str | Path) else sources
+    log = import_log(given, format=format, mapping=mapping).validated.log
+    return Space(
+        Steps.from_log(log),
+        embedder=embedder,
+        state_text=state_text,
+        cache=VectorCache(Path(cache) if cache else user_cache()),
+        progress=progress,
+    )
+
+
+def score(space: Space, method: str, **params: Any) -> Credit:
+    """The credit of every step of a log.
+
+    Args:
+        space: From `open_log`; a second method on it costs no second embedding.
+        method: "method" or "method:dialect".
+        **params: Fields of the method that differ from its values.
+
+    Raises:
+        UnknownNameError: No such method or dialect.
+        ParameterError: No such field, or a value that it cannot have.
+        MissingInputError: The method needs what the log lacks.
+    """
+    return create(method, params)(space.steps, space)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What `run` made, and where.
+
+    Args:
+        workspace: The folder.
+        log: The step log in it.
+        report: The import report, as data.
+        facts: The facts of the log.
+        credits: Method -> its credit file.
+        notes: Method -> what a reader of its credit should know.
+        comparison: The methods compared; None for one method.
+        exported: Folder of the batch; None where it would train nothing.
+        no_batch: Why there is none; None where there is one.
+        export_method: Whose credit it carries.
+        params: Method -> fields that differ from its values.
+        embedder: Representation that was used.
+        state_text: What text of a step stood for its state.
+        built: Artefacts made now, as paths below the workspace; what was there is not in it.
+    """
+
+    workspace: Path
+    log: Path
+    report: Mapping[str, Any]
+    facts: Facts
+    credits: Mapping[str, Path]
+    notes: Mapping[str, Sequence[str]]
+    comparison: Comparison | None
+    exported: Path | None
+    no_batch: str | None
+    export_method: str
+    params: Mapping[str, Mapping[str, Any]]
+    embedder: str
+    state_text: StateText
+    built: tuple[Path, ...]
+
+
+def run(
+    sources: Sequence[str | Path],
+    directory: str | Path,
+    *,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    embedder: str = DEFAULT_EMBEDDER,
+    state_text: StateText | None = None,
+    target: str = "weighted-batch",
+    export_method: str | None = None,
+    export_options: Mapping[str, Any] | None = None,
+    format: str | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    quarantine: bool = False,
+    skip_bad: bool = False,
+    report: Report = lambda stage, done, total: None,
+) -> RunResult:
+    """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
+
+    Every artefact is named by the hash of what made it and is used again where it is there, so a
+    second run on the same input does no work twice and an interrupted one goes on where it was.
+    What an export would be refused for whatever its credit is refused before the long part. Where
+    the credit leaves nothing to train, everything but the batch is made, and it is said why.
+
+    Args:
+        sources: Files, folders or globs of one format.
+        directory: The workspace.
+        methods: "method" or "method:dialect", scored in this order.
+        params: Method -> fields that differ from its values.
+        embedder: Representation for methods that need similarities.
+        state_text: What text of a step stands for its state.
+        target: What to export for.
+        export_method: Whose credit is exported; the last method by default.
+        export_options: The target's own, such as {"tokenizer": …, "clip": 5.0}.
+        format: Reader; recognised by content where None.
+        mapping: Column mapping.
+        quarantine: Set broken trajectories aside instead of refusing the log.
+        skip_bad: Leave out unreadable lines instead of refusing the file.
+        report: Told about progress.
+
+    Raises:
+        WorkbenchError: The first stage that the user can put right.
+    """
+    if not methods:
+        raise ParameterError("run needs at least one method")
+    unused = sorted(set(params or {}) - set(methods))
+    if unused:
+        raise ParameterError(f"fields are set for {unused}, which are not scored: {list(methods)}")
+    made = {name: create(name, (params or {}).get(name)) for name in methods}
+    chosen = export_method or methods[-1]
+    if chosen not in made:
+        raise ParameterError(f"{chosen!r} cannot be exported, it is not scored: {list(made)}")
+    exporter, options = get(target), export_options or {}
+    if "overwrite" in options:
+        raise ParameterError(
+            "overwrite says nothing in a run: batches of other options have folders of their own"
+        )
+    exporter.options_of(options)
+    artefacts = Artefacts(directory, report)
+    log = artefacts.log(
+        sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+    )
+    steps = Steps.from_log(log.frame)
+    decided = exporter.rehearse(log.frame, **options)
+    space = artefacts.space(steps, embedder, state_text)
+    if any("similarity" in method.needs() for method in made.values()):
+        report("index", 0, 0)
+        _ = space.neighbours
+    credits = {
+        name: artefacts.credit(name, method, space, log.sha256) for name, method in made.items()
+    }
+    tables = {name: read_credit(path) for name, path in credits.items()}
+    report("compare", 0, 0)
+    exported, no_batch = None, None
+    try:
+        exported = artefacts.export(log.frame, tables[chosen], exporter, options, decided)
+    except EmptyBatchError as error:
+        no_batch = str(error)
+    return RunResult(
+        workspace=Path(directory),
+        log=log.path,
+        report=log.report,
+        facts=facts(log.frame),
+        credits=credits,
+        notes={name: made_by["notes"] for name, (_, made_by) in tables.items()},
+        comparison=compare({name: table for name, (table, _) in tables.items()})
+        if len(tables) > 1
+        else None,
+        exported=exported,
+        no_batch=no_batch,
+        export_method=chosen,
+        params=params or {},
+        embedder=embedder,
+        state_text=space.state_text,
+        built=tuple(artefacts.built),
+    )
