@@ -25,7 +25,7 @@ from workbench.errors import MissingInputError
 from workbench.log.nodes import with_prefix_nodes
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
-from workbench.methods import create, methods
+from workbench.methods import METHODS, create
 from workbench.methods.variants import variants
 from workbench.states.space import Space
 
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--limit", type=float, default=20.0)
     asked = parser.parse_args()
-    names = asked.methods or (variants() if asked.dialects else list(methods()))
+    names = asked.methods or (variants() if asked.dialects else list(METHODS))
     seconds: dict[str, list[float | None]] = {
         name: [] for name in ("(reading)", "(states)", *names)
     }

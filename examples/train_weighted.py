@@ -25,7 +25,7 @@ import torch
 from rich.progress import track
 from torch.nn.utils.rnn import pad_sequence
 
-from workbench.exporters import get, read_batch
+from workbench.exporters import TARGETS, read_batch
 from workbench.methods import create
 from workbench.workspace.artefacts import provenance
 from workbench.workspace.pipeline import open_log, source_digest
@@ -66,11 +66,11 @@ def mixed_groups(log: pl.DataFrame) -> list[str]:
 def export(source: Path, method: str, groups: int, folder: Path) -> pl.DataFrame:
     """Scores a log and exports some groups of it; the rows of the batch."""
     space = open_log(source, embedder="tfidf")
-    log, estimator = space.steps.log, create(method)
-    credit = estimator(space.steps, space)
-    made_by = provenance(method, estimator, space, source_digest([source]), credit)
+    log, made = space.steps.log, create(method)
+    credit = made(space.steps, space)
+    made_by = provenance(method, made, space, source_digest([source]), credit)
     chosen = mixed_groups(log)[:groups]
-    get("weighted-batch")(
+    TARGETS["weighted-batch"](
         log, credit.table(), made_by, folder / "batch", groups=chosen,
         drop_zero_groups=True, overwrite=True, tokenizer=make_tokenizer(log, folder / "tokenizer"),
     )  # fmt: skip

@@ -13,14 +13,14 @@ from logs import Described, described_logs, random_log, steps
 from workbench.errors import ParameterError
 from workbench.log.credit import Credit
 from workbench.log.steps import Real, Steps
-from workbench.methods import create, methods
+from workbench.methods import METHODS, create
 from workbench.methods.anchor.ecpo import action_values
 from workbench.parameters import fields
 from workbench.states.space import Space
 
 
 def fields_of(name: str) -> set[str]:
-    return set(fields(methods()[name].estimator))
+    return set(fields(METHODS[name].cls))
 
 
 def credit(of: Steps, name: str, /, **params: object) -> Credit:
@@ -164,7 +164,7 @@ def test_proxmo_with_same_state_peers_takes_any_state_key():
     assert create("gigpo").needs() == ("keys",)
 
 
-@pytest.mark.parametrize("name", [name for name in methods() if "state_key" in fields_of(name)])
+@pytest.mark.parametrize("name", [name for name in METHODS if "state_key" in fields_of(name)])
 def test_what_a_state_key_needs_is_needed_by_every_method_that_takes_it(name: str):
     params = {"state_key": "similar:threshold=0.5"}
     assert "similarity" in create(name, params).needs()

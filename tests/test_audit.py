@@ -24,7 +24,7 @@ from workbench.analysis.audit.uncertainty import bootstrap
 from workbench.errors import ParameterError
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.states.space import Space
 from workbench.workspace.pipeline import open_log
 
@@ -32,10 +32,10 @@ HOUSEHOLD = Path(__file__).parents[1] / "data" / "household.parquet"
 Given = tuple[pl.DataFrame, dict[str, Any] | None]
 
 
-def credit(method: Estimator, space: Space) -> Given:
+def credit(method: Method, space: Space) -> Given:
     """A method's credit with what an audit needs to make it again."""
     table = method(space.steps, space).table()
-    return table, {"method": {"name": method.method.name, "fields": dict(vars(method))}}
+    return table, {"method": {"name": method.info.name, "fields": dict(vars(method))}}
 
 
 def table(space: Space, advantage: Any) -> Given:

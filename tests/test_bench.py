@@ -20,11 +20,11 @@ from workbench.bench.summary import summarise
 from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
 from workbench.log.steps import Index
 from workbench.methods import create
-from workbench.simulate import drawn_tasks, simulate, worlds
+from workbench.simulate import WORLDS, drawn_tasks, simulate
 from workbench.states.embedders.tfidf import Vectors
 from workbench.states.space import Space
 
-FAMILIES = sorted(worlds())
+FAMILIES = sorted(WORLDS)
 
 
 def base(family: str) -> Scene:
@@ -39,7 +39,7 @@ def scene(request: pytest.FixtureRequest) -> Scene:
 def small(directory: Path, **options: object) -> pl.DataFrame:
     """A benchmark of seconds: two conditions of the helpdesk, two seeds, two methods."""
     chosen = {
-        "estimators": {name: create(name) for name in ("grpo", "gigpo")},
+        "methods": {name: create(name) for name in ("grpo", "gigpo")},
         "families": ["helpdesk"],
         "names": ["base", "group=4"],
         "seeds": 2,
@@ -50,8 +50,8 @@ def small(directory: Path, **options: object) -> pl.DataFrame:
 
 def test_every_family_has_a_base_and_sweeps_of_the_same_dials() -> None:
     found = conditions()
-    assert sorted({cell.family for cell in found}) == sorted(worlds())
-    for family in worlds():
+    assert sorted({cell.family for cell in found}) == sorted(WORLDS)
+    for family in WORLDS:
         cells = conditions([family])
         assert cells[0].name == "base"
         assert {"group", "paraphrase", "skill", "slips", "aliasing", "milestones"} == {
@@ -280,13 +280,13 @@ def test_a_second_run_measures_nothing_and_a_new_method_only_itself(
     assert small(tmp_path).equals(first)
     assert measured_names == []
     more = {name: create(name) for name in ("grpo", "gigpo", "rloo")}
-    wider = small(tmp_path, estimators=more)
+    wider = small(tmp_path, methods=more)
     assert measured_names == [["rloo"]] * 4
     assert wider.filter(pl.col("method") != "rloo").equals(first)
     # Another field of a method is another measurement; the name in the tables is not.
     measured_names.clear()
     named = {"one": create("grpo"), "mean": create("grpo", {"norm": "mean"}), "two": create("grpo")}
-    renamed = small(tmp_path, estimators=named)
+    renamed = small(tmp_path, methods=named)
     assert measured_names == [["mean"]] * 4
     for name in ("one", "two"):
         same = renamed.filter(pl.col("method") == name)
@@ -359,7 +359,7 @@ def test_a_method_that_lacks_its_input_is_listed_and_not_dropped(
     monkeypatch.setattr(type(rloo), "terms", lacking)
     found = fidelity(
         tmp_path,
-        estimators={"grpo": create("grpo"), "rloo": rloo},
+        methods={"grpo": create("grpo"), "rloo": rloo},
         families=["helpdesk"],
         names=["base"],
         seeds=2,
@@ -367,7 +367,7 @@ def test_a_method_that_lacks_its_input_is_listed_and_not_dropped(
     )
     assert found.skipped == {"rloo": "rloo needs greedy rewards"}
     with pytest.raises(MissingInputError, match="the reference cannot be measured here: rloo"):
-        small(tmp_path, estimators={"rloo": rloo}, names=["base"])
+        small(tmp_path, methods={"rloo": rloo}, names=["base"])
     assert found.results.filter(pl.col("method") == "rloo")["spearman"].to_list() == [None, None]
     assert set(found.summary["method"]) == {"grpo", *ORACLES}
 
@@ -393,11 +393,11 @@ def test_the_benchmark_fails_when_an_oracle_does_not_score_as_it_must(
 ) -> None:
     monkeypatch.setattr(cells_module, "ORACLES", planted(name, wrong))
     with pytest.raises(BoundError, match=message):
-        small(tmp_path, estimators={}, names=["group=4"], seeds=8)
+        small(tmp_path, methods={}, names=["group=4"], seeds=8)
 
 
 def test_the_benchmark_fails_when_noise_scores(tmp_path: Path) -> None:
-    results = small(tmp_path, estimators={"random": create("random")}, names=["base"], seeds=6)
+    results = small(tmp_path, methods={"random": create("random")}, names=["base"], seeds=6)
     check_bounds(results)
     lucky = pl.when(pl.col("method") == "random").then(0.3 + 0.01 * pl.col("seed"))
     with pytest.raises(BoundError, match=r"spearman of random must be 0 on average, got 0\.325"):

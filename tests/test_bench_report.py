@@ -22,7 +22,7 @@ from workbench.plots.fidelity import methods, sweeps
 def found(tmp_path_factory: pytest.TempPathFactory) -> Fidelity:
     return fidelity(
         tmp_path_factory.mktemp("fidelity"),
-        estimators={name: create(name) for name in ("grpo", "return-to-go")},
+        methods={name: create(name) for name in ("grpo", "return-to-go")},
         families=["helpdesk"],
         names=["base", "group=4", "slips=0", "slips=0.2"],
         seeds=3,

@@ -294,7 +294,7 @@ def small() -> Iterator[None]:
 
 def trained(directory: Path, **options: object) -> Training:
     chosen = {
-        "estimators": {"grpo": create("grpo")},
+        "methods": {"grpo": create("grpo")},
         "names": ["base", "paraphrase=1"],
         "seeds": 2,
         "workers": 1,
@@ -342,7 +342,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     # Nothing is trained twice, under whatever name.
     monkeypatch.setattr(Run, "rows", killed)
     named = {"again": create("grpo"), "grpo": create("grpo")}
-    found = trained(tmp_path, estimators=named).results
+    found = trained(tmp_path, methods=named).results
     twice = [found.filter(pl.col("method") == name).drop("method") for name in named]
     assert twice[0].equals(twice[1])
     # A file that was cut off is named.
@@ -459,7 +459,7 @@ def test_arguments_that_cannot_be_are_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="no conditions are given"):
         training(tmp_path, names=[])
     with pytest.raises(ParameterError, match="no methods are given"):
-        training(tmp_path, estimators={})
+        training(tmp_path, methods={})
     assert not list(tmp_path.iterdir())
 
 

@@ -25,7 +25,7 @@ from workbench.states.space import Space
 def small(directory: Path, **options: object) -> Tuning:
     """A benchmark of seconds: two conditions of the helpdesk, two seeds, gigpo."""
     chosen = {
-        "estimators": {"gigpo": create("gigpo", {"norm": "mean"})},
+        "methods": {"gigpo": create("gigpo", {"norm": "mean"})},
         "families": ["helpdesk"],
         "names": ["group=4", "paraphrase=1"],
         "seeds": 2,
@@ -100,7 +100,7 @@ def test_regret_and_gain_are_paired_differences_of_means(found: Tuning):
 def test_there_is_no_regret_where_the_value_does_not_matter(tmp_path: Path):
     # Without a step term the credit is GRPO's under every key.
     without = {"gigpo": create("gigpo", {"step_weight": 0.0})}
-    table = small(tmp_path, estimators=without, names=["group=4"], seeds=3).table
+    table = small(tmp_path, methods=without, names=["group=4"], seeds=3).table
     columns = ["regret", "regret_low", "regret_high", "gain", "gain_low", "gain_high"]
     assert table.select(columns).to_numpy().tolist() == np.zeros((4, 6)).tolist()
 
@@ -147,7 +147,7 @@ def test_shards_are_shared_with_fidelity_and_those_without_a_setting_are_read(
     )
     fidelity(
         folder,
-        estimators={"gigpo": create("gigpo", {"norm": "mean"})},
+        methods={"gigpo": create("gigpo", {"norm": "mean"})},
         families=["helpdesk"],
         names=["group=4"],
         seeds=2,
@@ -171,9 +171,9 @@ def test_a_change_of_how_values_are_chosen_is_measured_again(monkeypatch: pytest
 
 def test_a_method_without_anything_to_tune_is_refused(tmp_path: Path):
     with pytest.raises(ParameterError, match="grpo has no field"):
-        small(tmp_path, estimators={"grpo": create("grpo")})
+        small(tmp_path, methods={"grpo": create("grpo")})
     with pytest.raises(ParameterError, match="no methods are given"):
-        small(tmp_path, estimators={})
+        small(tmp_path, methods={})
 
 
 def test_the_command_prints_a_table_for_each_family_and_measure(

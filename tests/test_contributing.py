@@ -14,7 +14,7 @@ import test_estimators as contract
 from logs import log
 
 from workbench.log.steps import Steps
-from workbench.methods import base, create, methods
+from workbench.methods import METHODS, base, create
 from workbench.methods.variants import variants
 from workbench.states.space import Space
 
@@ -32,7 +32,7 @@ def block(name: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def added(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The documented file as a module, its method registered while these tests run."""
-    file = tmp_path_factory.mktemp("estimators") / "same_turn.py"
+    file = tmp_path_factory.mktemp("methods") / "same_turn.py"
     file.write_text(block("method"), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("same_turn", file)
     assert spec
@@ -41,11 +41,12 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     sys.modules["same_turn"] = module
     spec.loader.exec_module(module)
     yield
-    del base._METHODS[NAME], sys.modules["same_turn"]
+    METHODS.remove(NAME)
+    del sys.modules["same_turn"]
 
 
 def test_it_is_in_the_registry_and_in_the_document_s_table():
-    assert NAME in methods()
+    assert NAME in METHODS
     assert NAME in variants()
     assert NAME in base.methods_table()["method"].to_list()
     contract.test_every_trait_is_known_and_every_method_says_its_formula_and_conventions()

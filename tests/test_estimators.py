@@ -15,25 +15,25 @@ import pytest
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
-from workbench.methods import create, methods
+from workbench.methods import METHODS, create
 from workbench.methods.base import TRAITS
 from workbench.parameters import fields
 from workbench.states.space import Space
 
 NAMES = [
     name
-    for method in methods().values()
+    for method in METHODS.values()
     for name in (method.name, *(f"{method.name}:{dialect}" for dialect in method.dialects))
 ]
 OUTCOMES = [
-    name for name in NAMES if "ignores-rewards" not in methods()[name.partition(":")[0]].traits
+    name for name in NAMES if "ignores-rewards" not in METHODS[name.partition(":")[0]].traits
 ]
 WORDS = ["drawer 1", "drawer 2", "a mug", "the shelf is empty", "sink", "nothing happens", "go"]
 
 
 def traits(name: str) -> set[str]:
     method, _, dialect = name.partition(":")
-    entry = methods()[method]
+    entry = METHODS[method]
     return set(entry.dialects[dialect].traits if dialect else entry.traits)
 
 
@@ -122,7 +122,7 @@ def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
 
 def accepted(name: str, **params: object) -> dict[str, object]:
     """Those of the parameters that a method has."""
-    known = fields(methods()[name.partition(":")[0]].estimator)
+    known = fields(METHODS[name.partition(":")[0]].cls)
     return {field: value for field, value in params.items() if field in known}
 
 
@@ -159,7 +159,7 @@ def test_a_method_made_from_another_has_its_notes_and_needs(name: str):
 
 
 def test_the_four_methods_are_registered():
-    assert {"grpo", "rloo", "gigpo", "proxmo"} <= set(methods())
+    assert {"grpo", "rloo", "gigpo", "proxmo"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -378,8 +378,8 @@ def test_an_explanation_sums_to_the_advantage_and_its_peers_to_the_baseline(name
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hyper_parameters_out_of_range_are_refused_and_all_named(name: str):
-    estimator = methods()[name.partition(":")[0]].estimator
-    for spec in fields(estimator).values():
+    cls = METHODS[name.partition(":")[0]].cls
+    for spec in fields(cls).values():
         if "min" in spec.metadata:
             with pytest.raises(ParameterError, match=f"{spec.name} must be in"):
                 create(name, {spec.name: spec.metadata["min"] - 1})
@@ -421,14 +421,14 @@ def test_an_int_is_a_float_and_a_bool_is_not():
 def test_every_trait_is_known_and_every_method_says_its_formula_and_conventions():
     for name in NAMES:
         assert traits(name) <= set(TRAITS)
-    for method in methods().values():
-        text = method.estimator.__doc__ or ""
+    for method in METHODS.values():
+        text = method.cls.__doc__ or ""
         for part in ("**Conventions**", "**Differs from**", "Source:", "Degenerate cases:"):
             assert part in text, f"{method.name}: {part}"
 
 
 def test_the_registry_is_json():
-    listed = json.loads(json.dumps({name: m.to_dict() for name, m in methods().items()}))
+    listed = json.loads(json.dumps({name: m.to_dict() for name, m in METHODS.items()}))
     temperature = listed["proxmo"]["fields"]["temperature"]
     assert temperature["type"] == "float"
     assert temperature["default"] == 0.1

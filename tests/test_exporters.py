@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import ArtefactError, EmptyBatchError, ParameterError, UnknownNameError
-from workbench.exporters import Manifest, batch, folder, get, read_batch, read_manifest
-from workbench.exporters.base import targets
+from workbench.exporters import TARGETS, Manifest, batch, folder, read_batch, read_manifest
 from workbench.exporters.lists import flat, nested, ranges
 from workbench.log.schema import validate
 
@@ -69,7 +68,7 @@ def token_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def write(log: pl.DataFrame, credit: pl.DataFrame, directory: Path, **options: Any) -> Manifest:
-    return get("weighted-batch")(log, credit, PROVENANCE, directory, **options)
+    return TARGETS["weighted-batch"](log, credit, PROVENANCE, directory, **options)
 
 
 def written(
@@ -80,11 +79,11 @@ def written(
 
 
 def test_targets_are_found_by_name() -> None:
-    assert "weighted-batch" in targets()
-    assert targets()["weighted-batch"].description.endswith("datasets.")
-    assert get("weighted-batch").options["weight"] == "none"
+    assert "weighted-batch" in TARGETS
+    assert TARGETS["weighted-batch"].description.endswith("datasets.")
+    assert TARGETS["weighted-batch"].options["weight"] == "none"
     with pytest.raises(UnknownNameError, match="did you mean 'weighted-batch'"):
-        get("weighted_batch")
+        TARGETS["weighted_batch"]
 
 
 def test_the_sample_export_comes_out_exactly(shared: Path, tmp_path: Path) -> None:

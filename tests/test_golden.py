@@ -27,7 +27,7 @@ import pytest
 
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
-from workbench.methods import create, methods
+from workbench.methods import METHODS, create
 from workbench.parameters import fields
 from workbench.states.space import Space
 
@@ -85,7 +85,7 @@ ROW_ORDER = {"remax_traj", "passk_dedup_std"}
 
 COLUMNS = {
     column: (f"{method.name}:{dialect.name}", golden)
-    for method in methods().values()
+    for method in METHODS.values()
     for dialect in method.dialects.values()
     for column, golden in dialect.golden.items()
     if golden.table == "steps"
@@ -121,7 +121,7 @@ def credit_of(frame: pl.DataFrame, column: str, case: str) -> pl.DataFrame:
     )
     steps = Steps.from_log(validate(inputs).log)
     params = dict(golden.params)
-    if "invalid_penalty" in fields(methods()[name.partition(":")[0]].estimator):
+    if "invalid_penalty" in fields(METHODS[name.partition(":")[0]].cls):
         params = {"invalid_penalty": CASES[case]["options"].get("invalid_coef", 0.0)} | params
     method = create(name, params)
     credit = method(steps, Space(steps, embedder="tfidf")).table()

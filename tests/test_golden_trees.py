@@ -14,14 +14,14 @@ import pytest
 
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
-from workbench.methods import create, methods
+from workbench.methods import METHODS, create
 from workbench.states.space import Space
 
 GOLDEN = Path(__file__).parent / "golden"
 TABLES = ("tree_spo_treerl", "turn_mtgrpo", "turn_gae_hiper", "turn_gae_ragen_tokens")
 COLUMNS = {
     column: (f"{method.name}:{dialect.name}", golden)
-    for method in methods().values()
+    for method in METHODS.values()
     for dialect in method.dialects.values()
     for column, golden in dialect.golden.items()
     if golden.table in TABLES

@@ -14,7 +14,7 @@ from logs import Described, described_logs, random_log, rows, steps
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.log.schema import validate
 from workbench.log.steps import Index, Steps
-from workbench.states.keys import action_keys, parse_action_key, parse_state_key, state_keys
+from workbench.states.keys import ACTION_KEYS, STATE_KEYS, parse_action_key, parse_state_key
 from workbench.states.keys.report import key_report, key_table
 from workbench.states.keys.tools import tool_calls
 from workbench.states.space import Space
@@ -115,10 +115,10 @@ def test_two_steps_share_a_key_if_and_only_if_group_and_text_are_equal(
     assert key.tolist() == [numbers.setdefault(one, len(numbers)) for one in state]
 
 
-STATE_SPECS = [*state_keys(), "normalised:numbers=true", "history:length=3,of=normalised"]
+STATE_SPECS = [*STATE_KEYS, "normalised:numbers=true", "history:length=3,of=normalised"]
 STATE_SPECS += ["similar:threshold=0.5,linkage=complete", "history:actions=true", "tool:call=false"]
 OF_THE_TEXTS = [spec for spec in STATE_SPECS if spec != "first-fit"]  # it reads the rows' order
-ACTION_SPECS = [*action_keys(), "tool:without_call=same"]
+ACTION_SPECS = [*ACTION_KEYS, "tool:without_call=same"]
 
 
 @pytest.mark.parametrize("spec", STATE_SPECS)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from workbench.errors import LogError, ParameterError, UnknownNameError
+from workbench.errors import LogError, ParameterError, PluginError, UnknownNameError
 from workbench.log.schema import validate
 from workbench.readers import Findings, Part, import_log, load_mapping, read, reader, save_mapping
-from workbench.readers.base import READERS, formats
+from workbench.readers.base import FORMATS
 from workbench.readers.jsonfiles import leading_keys
 from workbench.readers.messages import MessageError, action_text, content_text, turns
 
@@ -165,16 +165,15 @@ def test_real_step_logs_are_read_without_a_loss(shared: Path, name: str, rows: i
 
 
 def test_every_format_has_a_description():
-    assert {"chat", "parquet", "tau-bench"} <= set(formats())
-    assert all(entry.description for entry in formats().values())
+    assert {"chat", "parquet", "tau-bench"} <= set(FORMATS)
+    assert all(entry.description for entry in FORMATS.values())
 
 
 def test_a_new_reader_is_one_class_and_goes_before_the_generic_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    formats()
-    monkeypatch.setattr("workbench.readers.base.READERS", READERS | {})
-    before = set(formats())
+    monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS.items()))
+    before = set(FORMATS)
 
     @reader("shouting", description="chat in capitals")
     class Shouting:
@@ -184,7 +183,7 @@ def test_a_new_reader_is_one_class_and_goes_before_the_generic_ones(
         def read(self, path: Path, columns: Mapping[str, str]) -> Part:
             return Part(frame=pl.read_parquet(PARQUET), findings=Findings())
 
-    assert set(formats()) == before | {"shouting"}
+    assert set(FORMATS) == before | {"shouting"}
     loud = write_lines(tmp_path / "loud", [record(messages=[user("GO"), assistant("ok")])])
     quiet = write_lines(tmp_path / "quiet", [record()])
     assert read([loud]).format == "shouting"
@@ -192,18 +191,17 @@ def test_a_new_reader_is_one_class_and_goes_before_the_generic_ones(
 
 
 def test_a_file_that_two_formats_claim_asks_for_one_of_them(monkeypatch: pytest.MonkeyPatch):
-    formats()
-    monkeypatch.setattr("workbench.readers.base.READERS", READERS | {})
+    monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS.items()))
     for name in ("first", "second"):
-        reader(name, description=name)(type(READERS["parquet"].reader))
+        reader(name, description=name)(type(FORMATS["parquet"].reader))
     with pytest.raises(LogError, match=r"several formats fit.*\['first', 'second'\]"):
         read([PARQUET])
     assert read([PARQUET], format="second").frame.height == 9
 
 
 def test_two_readers_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="two readers are called 'chat'"):
-        reader("chat", description="")(type(READERS["chat"].reader))
+    with pytest.raises(PluginError, match="two formats are called 'chat'"):
+        reader("chat", description="")(type(FORMATS["chat"].reader))
 
 
 def test_files_are_told_by_content_not_by_name(tmp_path: Path):
@@ -231,7 +229,7 @@ def test_leading_keys_survive_a_cut_anywhere():
 
 def test_importing_the_readers_loads_nothing_heavy():
     code = (
-        "import sys, workbench.readers.base as r; r.formats();"
+        "import sys, workbench.readers.base as r; list(r.FORMATS);"
         "heavy = {'torch', 'faiss', 'sentence_transformers', 'streamlit', 'pyarrow', 'sklearn'};"
         "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
     )

@@ -17,7 +17,7 @@ import pytest
 
 from workbench import cli
 from workbench.log.columns import column_table
-from workbench.methods.base import TRAITS, methods, methods_table
+from workbench.methods.base import METHODS, TRAITS, methods_table
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -57,7 +57,7 @@ def methods_markdown() -> str:
 def traits_markdown() -> str:
     traits = {
         name: entry.traits
-        for method in methods().values()
+        for method in METHODS.values()
         for name, entry in (
             (method.name, method),
             *((f"{method.name}:{dialect.name}", dialect) for dialect in method.dialects.values()),

@@ -13,18 +13,17 @@ from polars.testing import assert_frame_equal
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.simulate import (
     END,
+    WORLDS,
     Household,
     Model,
     Task,
     World,
     action_values,
     drawn_tasks,
-    find_world,
     policy_gradient,
     policy_values,
     sampled_returns,
     simulate,
-    worlds,
 )
 from workbench.simulate.model import (
     FloatArray,
@@ -221,10 +220,10 @@ def test_rewards_for_progress_by_hand() -> None:
     assert progress_reward(solved, before, after, 0.0).tolist() == [0.0, 0.0, 1.0]
 
 
-@pytest.mark.parametrize("name", sorted(worlds()))
+@pytest.mark.parametrize("name", sorted(WORLDS))
 @pytest.mark.parametrize("milestones", [0.0, 0.5])
 def test_exact_values_agree_with_a_hundred_thousand_rollouts(name: str, milestones: float) -> None:
-    kind = find_world(name)
+    kind = WORLDS[name]
     world: World = kind(**{**kind.study.base, "milestones": milestones})  # type: ignore[call-arg]
     for index, task in enumerate(drawn_tasks(world, 5, 3)):
         value = policy_values(task.model, task.policy, horizon=world.horizon, gamma=0.95)
@@ -602,11 +601,11 @@ def test_the_smallest_and_largest_houses_can_be_solved(dials: dict[str, int]) ->
 
 
 def test_worlds_are_found_by_name() -> None:
-    assert find_world("household") is Household
-    assert worlds()["household"] is Household
+    assert WORLDS["household"] is Household
+    assert WORLDS["household"] is Household
     assert Household.name == "household"
     with pytest.raises(UnknownNameError, match=r"unknown world 'househld'; expected .*'household'"):
-        find_world("househld")
+        WORLDS["househld"]
 
 
 def test_the_sample_log_is_what_the_defaults_give() -> None:

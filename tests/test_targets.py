@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from test_exporters import PROVENANCE, logs, made, step_row, token_log
 
 from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
-from workbench.exporters import Manifest, get, read_manifest
-from workbench.exporters.base import targets
+from workbench.exporters import TARGETS, Manifest, read_manifest
 from workbench.exporters.checks import row_checks
 from workbench.exporters.folder import MANIFEST, _entry
 from workbench.exporters.manifest import TURN_OFF
@@ -44,7 +43,7 @@ Log = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def write(target: str, log: Log, directory: Path, **options: Any) -> Manifest:
-    return get(target)(*log, PROVENANCE, directory, **options)
+    return TARGETS[target](*log, PROVENANCE, directory, **options)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -114,9 +113,9 @@ def credited(target: str, folder: Path) -> list[tuple[int, float, int | None]]:
 
 
 def test_there_is_a_target_for_each_trainer_that_says_what_to_switch_off():
-    own = {target.layout.trainer for target in targets().values()} - {None}
+    own = {target.layout.trainer for target in TARGETS.values()} - {None}
     assert own <= set(TURN_OFF)
-    assert set(targets()) == {*TOKENS, "prime-rl"}
+    assert set(TARGETS) == {*TOKENS, "prime-rl"}
 
 
 @pytest.mark.parametrize("target", TOKENS)
@@ -173,7 +172,7 @@ def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
     assert said["source"] == PROVENANCE["log"]
     assert said["conventions"] == {"eps": 1e-06, "ddof": 1}
     assert said["options"]["weight"] == "inverse_length"
-    assert said["unit"] == (get(target).layout.unit or "trajectory")
+    assert said["unit"] == (TARGETS[target].layout.unit or "trajectory")
     assert said["policy"] == {
         "models": ["policy"], "versions": [5], "train_steps": [7], "max_staleness": 2
     }  # fmt: skip
@@ -183,7 +182,7 @@ def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
     assert said["counts"]["zero_advantage_groups"] == 0
     assert said["worth"]["pulling"] == 2
     assert said["tokens"]["from"] == "log"
-    trainer = get(target).layout.trainer
+    trainer = TARGETS[target].layout.trainer
     assert said["turn_off"] == (TURN_OFF if trainer is None else {trainer: TURN_OFF[trainer]})
     assert said["checks"] == {
         "lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": False,
@@ -193,14 +192,14 @@ def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
 
 
 def test_checks_are_looked_at_in_the_rows():
-    rows = get("weighted-batch").assemble(*token_log(), PROVENANCE).rows
+    rows = TARGETS["weighted-batch"].assemble(*token_log(), PROVENANCE).rows
     good = {"lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": False}
     assert row_checks(rows) == good
     everywhere = rows.with_columns(pl.col("advantages").list.eval(pl.element() + 1))
     assert row_checks(everywhere) == {**good, "masked_advantages_zero": False}
     short = rows.with_columns(pl.col("step_ids").list.head(1))
     assert row_checks(short)["lengths_equal"] is False
-    texts = get("weighted-batch").assemble(
+    texts = TARGETS["weighted-batch"].assemble(
         *(frame.drop("prompt_ids", strict=False) for frame in token_log()), PROVENANCE
     ).rows  # fmt: skip
     assert row_checks(texts) == good
@@ -268,19 +267,19 @@ def test_every_group_pulls_as_hard_whatever_the_target(
     log = made(rows, response_mask=pl.List(pl.Int8))
     folder = tmp_path_factory.mktemp("export")
     try:
-        canonical = get("weighted-batch").assemble(*log, PROVENANCE, weight=weight, unit=unit)
+        canonical = TARGETS["weighted-batch"].assemble(*log, PROVENANCE, weight=weight, unit=unit)
     except EmptyBatchError:
         return
     refused: list[str] = []
     for target in set(TOKENS) - {"weighted-batch"}:
         options = {"positive_only": False} if target == "datasets" else {}
-        options |= {"unit": unit} if unit in get(target).units else {}
+        options |= {"unit": unit} if unit in TARGETS[target].units else {}
         try:
-            batch = get(target).assemble(*log, PROVENANCE, weight=weight, **options)
+            batch = TARGETS[target].assemble(*log, PROVENANCE, weight=weight, **options)
         except (EmptyBatchError, MissingInputError, ParameterError) as error:
             refused.append(str(error))
             continue
-        get(target).save(batch, folder / target)
+        TARGETS[target].save(batch, folder / target)
         if canonical.worth.pulling:
             mine, other = (
                 w.groups.filter(pl.col("share") > 0) for w in (batch.worth, canonical.worth)
@@ -291,7 +290,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
             assert batch.worth.effective_steps == pytest.approx(
                 canonical.worth.effective_steps, rel=1e-5
             )
-        assert get(target).load(folder / target).height == batch.rows.height
+        assert TARGETS[target].load(folder / target).height == batch.rows.height
     reasons = ("would train nothing", "begin with a trained", "does not have: group")
     assert all(any(reason in text for reason in reasons) for text in refused)
 
@@ -302,13 +301,13 @@ def test_damage_is_found(tmp_path: Path, target: str):
     path = tmp_path / "out" / DATA[target]
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ArtefactError, match="is not the file that"):
-        get(target).load(tmp_path / "out")
+        TARGETS[target].load(tmp_path / "out")
     # Even where a faulty tool wrote the digest anew.
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     manifest["files"][path.name] = _entry(path)
     (tmp_path / "out" / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ArtefactError):
-        get(target).load(tmp_path / "out")
+        TARGETS[target].load(tmp_path / "out")
 
 
 @pytest.mark.parametrize("target", TOKENS)
@@ -328,13 +327,13 @@ KILLED = """
 import dataclasses, os, signal, sys
 from pathlib import Path
 from test_exporters import PROVENANCE, token_log
-from workbench.exporters import get
+from workbench.exporters import TARGETS
 
 def half(batch, folder):
     target.write(batch, folder)
     os.kill(os.getpid(), signal.SIGKILL)
 
-target = get("verl")
+target = TARGETS["verl"]
 dataclasses.replace(target, write=half)(*token_log(), PROVENANCE, Path(sys.argv[1]))
 """
 
@@ -370,8 +369,8 @@ def test_a_loader_is_taken_along_and_has_its_digest(tmp_path: Path, target: str)
     manifest = write(target, token_log(), tmp_path / "out")
     name = f"workbench_{target}.py"
     assert name in read_manifest(tmp_path / "out").files
-    assert list(manifest.turn_off) == [get(target).layout.trainer]
-    if name in manifest.turn_off[get(target).layout.trainer]:
+    assert list(manifest.turn_off) == [TARGETS[target].layout.trainer]
+    if name in manifest.turn_off[TARGETS[target].layout.trainer]:
         assert (tmp_path / "out" / name).is_file()
 
 
@@ -482,7 +481,7 @@ def test_only_the_groups_or_tasks_that_were_asked_for(tmp_path: Path):
 
 
 def trained(target: str, log: Log, **options: Any) -> tuple[Any, list[list[float]]]:
-    batch = get(target).assemble(*log, PROVENANCE, **options)
+    batch = TARGETS[target].assemble(*log, PROVENANCE, **options)
     pairs = batch.rows.select("step_advantages", "step_mask").iter_rows()
     return batch.manifest.counts, [
         [value for value, mask in zip(values, masks, strict=True) if mask]
@@ -631,5 +630,5 @@ def test_without_logged_probabilities_rllm_gets_empty_lists(tmp_path: Path):
     for episode in lines(tmp_path / "out" / DATA["rllm"]):
         assert all(step["logprobs"] == [] for step in episode["trajectories"][0]["steps"])
     manifest = read_manifest(tmp_path / "out")
-    again = get("rllm").read(tmp_path / "out", manifest)
+    again = TARGETS["rllm"].read(tmp_path / "out", manifest)
     assert again["old_logprobs"].null_count() == again.height

@@ -12,7 +12,7 @@ import tiny_policy
 from test_exporters import PROVENANCE, made, message, step_row
 
 from workbench.errors import MissingInputError, ParameterError
-from workbench.exporters import get
+from workbench.exporters import TARGETS
 from workbench.exporters.tokenise import Tokenizer
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
@@ -45,7 +45,7 @@ def rows_of(
     target: str = "weighted-batch",
     **options: Any,
 ) -> tuple[Any, list[dict[str, Any]]]:
-    exporter = get(target)
+    exporter = TARGETS[target]
     manifest = exporter(*log, PROVENANCE, tmp_path / "out", **options)
     return manifest, exporter.load(tmp_path / "out").to_dicts()
 

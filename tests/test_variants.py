@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 
 from workbench.errors import UnknownNameError
-from workbench.methods import create, methods
+from workbench.methods import METHODS, create
 from workbench.methods.variants import differences, variants
 
 
 def test_every_method_and_every_dialect_can_be_made():
     names = variants()
-    assert len(names) == sum(1 + len(method.dialects) for method in methods().values())
+    assert len(names) == sum(1 + len(method.dialects) for method in METHODS.values())
     for name in names:
         create(name)
 
 
 def test_a_dialect_differs_in_the_fields_it_sets():
     fields = {difference.field for difference in differences("gigpo", "gigpo:verl-agent")}
-    assert fields == set(methods()["gigpo"].dialects["verl-agent"].fields)
+    assert fields == set(METHODS["gigpo"].dialects["verl-agent"].fields)
 
 
 def test_a_method_does_not_differ_from_itself_but_from_itself_set_otherwise():

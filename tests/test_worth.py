@@ -14,12 +14,12 @@ from logs import log
 from test_exporters import PROVENANCE, STEP, made, step_row, token_log
 
 from workbench.errors import EmptyBatchError
-from workbench.exporters import Manifest, get, read_batch
+from workbench.exporters import TARGETS, Manifest, read_batch
 from workbench.exporters.archive import Archive, archive, zipped
 from workbench.exporters.findings import Finding, balance, findings
 from workbench.exporters.worth import worth
 
-TARGET = get("weighted-batch")
+TARGET = TARGETS["weighted-batch"]
 
 
 def archived(logged: tuple[pl.DataFrame, pl.DataFrame], **options: Any) -> Archive:

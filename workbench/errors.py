@@ -45,6 +45,10 @@ class MissingDependencyError(WorkbenchError, ImportError):
     """A package or a model that an asked-for feature needs is not installed."""
 
 
+class PluginError(WorkbenchError):
+    """An entry of a registry that cannot be had: its module fails, or its name is taken."""
+
+
 class MissingInputError(WorkbenchError):
     """A method or an export needs something that the log does not have."""
 

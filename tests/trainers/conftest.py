@@ -20,7 +20,7 @@ import pytest
 import tiny_policy
 from test_exporters import PROVENANCE, made, step_row
 
-from workbench.exporters import Batch, get
+from workbench.exporters import TARGETS, Batch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
@@ -73,7 +73,7 @@ def exported(tmp_path: Path) -> Exported:
     """Writes an export and gives its folder and what was to be in it."""
 
     def export(target: str, log: Scored | None = None, **options: Any) -> tuple[Path, Batch]:
-        exporter = get(target)
+        exporter = TARGETS[target]
         batch = exporter.assemble(*(log or scored()), PROVENANCE, **options)
         folder = tmp_path / "-".join([target, *map(str, options.values())])
         exporter.save(batch, folder)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from conftest import scored
 
-from workbench.exporters import get
+from workbench.exporters import TARGETS
 
 
 @pytest.mark.parametrize("target", ["weighted-batch", "datasets"])
@@ -24,7 +24,7 @@ def test_datasets_loads_all_parquet(exported: Any, tmp_path: Path, target: str, 
     )
     assert loaded.num_rows == batch.rows.height
     assert loaded["trajectory_id"][:] == batch.rows["trajectory_id"].to_list()
-    assert get(target).load(folder).height == loaded.num_rows
+    assert TARGETS[target].load(folder).height == loaded.num_rows
 
 
 def test_trls_supervised_loss_is_that_of_the_steps_with_positive_credit(

@@ -11,7 +11,7 @@ from workbench.analysis.resampling import drawn_spaces
 from workbench.log.credit import Credit, Term
 from workbench.log.segments import segment_constant, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods import Estimator
+from workbench.methods import Method
 from workbench.states.space import Space
 
 FEWEST_ROLLOUTS = 3  # of a group, for one to be held out and two to be averaged
@@ -45,7 +45,7 @@ def predicting_term(credit: Credit) -> str | None:
 
 
 def predicted(
-    method: Estimator, credit: Credit, space: Space, trajectories: Index | None = None
+    method: Method, credit: Credit, space: Space, trajectories: Index | None = None
 ) -> Prediction:
     """What a method's baseline says of a trajectory that counts in none of its statistics.
 

@@ -29,7 +29,7 @@ from workbench.errors import MissingInputError
 from workbench.files import digest, package_version
 from workbench.log.segments import segment_constant
 from workbench.log.steps import Real
-from workbench.methods import Estimator
+from workbench.methods import Method
 from workbench.states.space import Space
 
 MEASURES_VERSION = "1"
@@ -88,7 +88,7 @@ class Cell:
 
     condition: Condition
     seed: int
-    methods: Mapping[str, Estimator | Tuned | None]
+    methods: Mapping[str, Method | Tuned | None]
     embedder: str
 
     @property
@@ -135,7 +135,7 @@ class Cell:
 
 
 def _credit(
-    name: str, method: Estimator | Tuned | None, scene: Scene, space: Space
+    name: str, method: Method | Tuned | None, scene: Scene, space: Space
 ) -> tuple[Real, str | None]:
     """The credit, and what a tuned method was set to."""
     if method is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.errors import ParameterError, UnknownNameError
-from workbench.simulate import World, find_world, worlds
+from workbench.simulate import WORLDS, World
 
 WORLDS_VERSION = "1"
 """Changes with any change of a world, its texts, its study or the numbers below."""
@@ -77,7 +77,7 @@ def conditions(
     for what, given in (("families", families), ("conditions", names)):
         if given is not None and not given:
             raise ParameterError(f"no {what} are given")
-    found = [cell for family in families or sorted(worlds()) for cell in _of_family(family)]
+    found = [cell for family in families or sorted(WORLDS) for cell in _of_family(family)]
     known = [cell.name for cell in found]
     for name in names or ():
         if name not in known:
@@ -87,7 +87,7 @@ def conditions(
 
 def _of_family(family: str) -> list[Condition]:
     # Dials are fields of the class, which the protocol of an instance does not know.
-    make: Any = find_world(family)
+    make: Any = WORLDS[family]
     study = make.study
 
     def cell(dial: str, value: float | None, group: int, **dials: float) -> Condition:

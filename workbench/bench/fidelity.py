@@ -34,7 +34,7 @@ from workbench.bench.summary import summarise
 from workbench.bench.tuned import Tuned
 from workbench.errors import MissingInputError
 from workbench.files import package_version
-from workbench.methods import Estimator, create, methods
+from workbench.methods import METHODS, Method, create
 from workbench.states.embedders.registry import resolve
 from workbench.workspace.artefacts import Report
 
@@ -83,7 +83,7 @@ class Fidelity:
 def fidelity(
     directory: str | Path,
     *,
-    estimators: Mapping[str, Estimator] | None = None,
+    methods: Mapping[str, Method] | None = None,
     families: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     seeds: int = SEEDS,
@@ -100,7 +100,7 @@ def fidelity(
 
     Args:
         directory: Where shards, results and summary are kept.
-        estimators: Name in the tables -> method; all registered ones at their defaults if None.
+        methods: Name in the tables -> method; all registered ones at their defaults if None.
         families: Worlds; all by default.
         names: Conditions, such as "base"; all by default.
         seeds: How many, from 0 on.
@@ -118,8 +118,8 @@ def fidelity(
         BoundError: An oracle or a control does not score as it must.
     """
     require_positive(seeds=seeds, workers=workers)
-    chosen: dict[str, Estimator | Tuned | None] = {
-        **({name: create(name) for name in methods()} if estimators is None else estimators),
+    chosen: dict[str, Method | Tuned | None] = {
+        **({name: create(name) for name in METHODS} if methods is None else methods),
         **dict.fromkeys(ORACLES),
     }
     compared = reference_among(chosen, reference)
@@ -150,7 +150,7 @@ def fidelity(
 
 
 def cells_of(
-    methods: Mapping[str, Estimator | Tuned | None],
+    methods: Mapping[str, Method | Tuned | None],
     families: Sequence[str] | None,
     names: Sequence[str] | None,
     seeds: int,
@@ -182,7 +182,7 @@ def manifest(cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
     }
 
 
-def _fields(method: Estimator | Tuned | None) -> dict[str, Any] | None:
+def _fields(method: Method | Tuned | None) -> dict[str, Any] | None:
     if method is None:
         return None
     return {"tuned": _fields(method.method)} if isinstance(method, Tuned) else dict(vars(method))

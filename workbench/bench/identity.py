@@ -9,11 +9,11 @@ from typing import Any
 
 from workbench.bench.code import code_digest
 from workbench.bench.tuned import Tuned
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.states.embedders.registry import Embedder, resolve
 
 
-def identity(name: str, method: Estimator | Tuned | None, embedder: str) -> dict[str, Any]:
+def identity(name: str, method: Method | Tuned | None, embedder: str) -> dict[str, Any]:
     """Name, fields, code and representation of a method; the name of an oracle, which is None.
 
     Of a tuned one the same before it is tuned, and how it is.
@@ -25,7 +25,7 @@ def identity(name: str, method: Estimator | Tuned | None, embedder: str) -> dict
         return {"tuned": untuned, "choice": Tuned.code(), "embedder": resolve(embedder).key}
     wrapped = getattr(method, "of", None)
     return {
-        "name": method.method.name,
+        "name": method.info.name,
         "fields": dict(vars(method)),
         "code": _code(type(method)),
         "of": None if wrapped is None else identity(wrapped, create(wrapped), embedder),
@@ -33,7 +33,7 @@ def identity(name: str, method: Estimator | Tuned | None, embedder: str) -> dict
     }
 
 
-def compares_texts(method: Estimator | Tuned | None) -> bool:
+def compares_texts(method: Method | Tuned | None) -> bool:
     """Whether a method depends on the embedder."""
     return method is not None and "similarity" in method.needs()
 
@@ -45,7 +45,7 @@ def embedder_named(name: str) -> Embedder:
 
 
 @cache
-def _code(method: type[Estimator]) -> str:
+def _code(method: type[Method]) -> str:
     """Digest of the files in which a method is written, and of what they import."""
     classes = [base for base in method.__mro__ if base.__module__.startswith("workbench.")]
     return code_digest({Path(inspect.getfile(base)) for base in classes})

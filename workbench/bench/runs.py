@@ -20,11 +20,11 @@ from workbench.bench.policies import Policy
 from workbench.bench.prompts import Decision, decisions_of
 from workbench.bench.recipes import Recipe, new_policy
 from workbench.errors import EmptyBatchError, MissingInputError
-from workbench.exporters import get, read_batch
+from workbench.exporters import TARGETS, read_batch
 from workbench.exporters.lists import flat
 from workbench.files import digest, file_digest, package_version
 from workbench.log.segments import segment_constant
-from workbench.methods import Estimator
+from workbench.methods import Method
 from workbench.simulate import Task, drawn_tasks
 from workbench.states.space import Space
 from workbench.states.text import StateText
@@ -80,7 +80,7 @@ class Run:
 
     condition: Condition
     seed: int
-    methods: Mapping[str, Estimator]
+    methods: Mapping[str, Method]
     embedder: str
     recipe: Recipe
     state_text: StateText = OBSERVATION
@@ -101,7 +101,7 @@ class Run:
             for name, method in self.methods.items()
         }
 
-    def _identity(self, name: str, method: Estimator) -> dict[str, Any]:
+    def _identity(self, name: str, method: Method) -> dict[str, Any]:
         own = identity(name, method, self.embedder)
         if compares_texts(method) and self.state_text != OBSERVATION:
             own["state_text"] = asdict(self.state_text)
@@ -129,7 +129,7 @@ class Run:
                 rows.append({**row, "missing": str(error)})
         return pl.DataFrame(rows, schema=SCHEMA)
 
-    def _trained(self, name: str, method: Estimator) -> dict[str, Any]:
+    def _trained(self, name: str, method: Method) -> dict[str, Any]:
         begun = start(self.condition, self.recipe, self.seed)
         policy = deepcopy(begun.policy)
         policy.restart(self.recipe.rate)
@@ -260,7 +260,7 @@ def start(condition: Condition, recipe: Recipe, seed: int) -> Start:
 def exported(
     log: pl.DataFrame,
     name: str,
-    method: Estimator,
+    method: Method,
     folder: Path,
     *,
     embedder: str,
@@ -282,7 +282,7 @@ def exported(
     made_by = provenance(name, method, space, file_digest(file), credit)
     batch = folder / "batch"
     try:
-        get("weighted-batch")(
+        TARGETS["weighted-batch"](
             space.steps.log, credit.table(), made_by, batch, unit="trajectory", overwrite=True
         )
     except EmptyBatchError:

@@ -25,7 +25,7 @@ from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import mean_of, summarise
 from workbench.errors import MissingInputError, ParameterError, UnknownNameError
 from workbench.files import package_version
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.states.embedders.registry import resolve
 from workbench.states.text import StateText
 from workbench.workspace.artefacts import Report
@@ -73,7 +73,7 @@ def training(
     directory: str | Path,
     *,
     policy: str = "linear",
-    estimators: Mapping[str, Estimator] | None = None,
+    methods: Mapping[str, Method] | None = None,
     families: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     seeds: int | None = None,
@@ -101,7 +101,7 @@ def training(
     Args:
         directory: Where shards, results and summaries are kept.
         policy: A key of `recipes.RECIPES`.
-        estimators: Name in the tables -> method; by default those of `METHODS`. The control
+        methods: Name in the tables -> method; by default those of `METHODS`. The control
             return-to-go is added where it is not among them.
         families: Worlds; the household by default.
         names: Conditions, such as "base"; by default those of `CONDITIONS`.
@@ -127,11 +127,11 @@ def training(
     recipe = RECIPES[policy]
     if iterations is not None:
         recipe = replace(recipe, iterations=iterations)
-    if estimators is None:
-        estimators = {name: create(name) for name in METHODS[policy]}
-    if not estimators:
+    if methods is None:
+        methods = {name: create(name) for name in METHODS[policy]}
+    if not methods:
         raise ParameterError("no methods are given")
-    chosen = dict(estimators)
+    chosen = dict(methods)
     references = [reference_among(chosen, reference)]
     if CONTROL not in chosen:
         chosen[CONTROL] = create(CONTROL)
@@ -226,7 +226,7 @@ def _cautious(summary: pl.DataFrame) -> pl.DataFrame:
 
 def _content(
     runs: Sequence[Run],
-    chosen: Mapping[str, Estimator],
+    chosen: Mapping[str, Method],
     references: Sequence[str],
     command: str | None,
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from workbench.analysis.tuning import held_out as held_out_module
 from workbench.analysis.tuning.held_out import held_out
 from workbench.bench.code import code_digest
 from workbench.log.steps import Steps
-from workbench.methods import Estimator
+from workbench.methods import Method
 from workbench.states.space import Space
 
 
@@ -23,9 +23,9 @@ class Tuned:
         method: The method before it is tuned.
     """
 
-    method: Estimator
+    method: Method
 
-    def chosen(self, steps: Steps, space: Space) -> tuple[Estimator, str]:
+    def chosen(self, steps: Steps, space: Space) -> tuple[Method, str]:
         """The method as it is recommended for a log, and what its field is set to."""
         found = held_out(self.method, self.method(steps, space), space)
         setting = found.recommended
@@ -43,7 +43,7 @@ class Tuned:
         return (*self.method.needs(), "similarity")
 
 
-def with_setting(method: Estimator, field: str, setting: float | str) -> Estimator:
+def with_setting(method: Method, field: str, setting: float | str) -> Method:
     """The method with a field set."""
     changed: dict[str, Any] = {field: setting}
     return replace(method, **changed)

@@ -22,7 +22,7 @@ from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import SUMMARISED, summarise
 from workbench.bench.tuned import Tuned, with_setting
 from workbench.errors import MissingInputError, ParameterError
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.states.space import Space
 from workbench.workspace.artefacts import Report
 
@@ -88,7 +88,7 @@ class Tuning:
 def tuning(
     directory: str | Path,
     *,
-    estimators: Mapping[str, Estimator] | None = None,
+    methods: Mapping[str, Method] | None = None,
     families: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     seeds: int = SEEDS,
@@ -102,7 +102,7 @@ def tuning(
 
     Args:
         directory: Where shards, results and the table are kept.
-        estimators: Name in the tables -> method that can be tuned; `METHODS` by default.
+        methods: Name in the tables -> method that can be tuned; `METHODS` by default.
         families: Worlds; all by default.
         names: Conditions; all by default.
         seeds: How many, from 0 on.
@@ -117,7 +117,7 @@ def tuning(
         ArtefactError: A file of the directory is damaged.
     """
     require_positive(seeds=seeds, workers=workers)
-    given = {name: create(name) for name in METHODS} if estimators is None else estimators
+    given = {name: create(name) for name in METHODS} if methods is None else methods
     if not given:
         raise ParameterError("no methods are given")
     scene = draw_scene(conditions(families, names)[0], 0)
@@ -158,12 +158,12 @@ class _Study:
     """
 
     name: str
-    method: Estimator
+    method: Method
     fixed: Mapping[str, float | str]
     field: str
 
     @classmethod
-    def of(cls, name: str, method: Estimator, space: Space) -> _Study:
+    def of(cls, name: str, method: Method, space: Space) -> _Study:
         """Fixed values are the candidates of the first log, thinned where they are many."""
         found = tuned_by(method)
         values = found.candidates(space)
@@ -180,7 +180,7 @@ class _Study:
         return f"{self.name} tuned"
 
     @property
-    def variants(self) -> dict[str, Estimator | Tuned]:
+    def variants(self) -> dict[str, Method | Tuned]:
         """Everything that is measured, by name."""
         fixed = {
             name: with_setting(self.method, self.field, setting)

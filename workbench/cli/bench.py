@@ -88,7 +88,7 @@ def fidelity(
     with progress() as report:
         found = measure(
             directory,
-            estimators=_estimators(methods),
+            methods=_methods(methods),
             families=families,
             **_extent(conditions, seeds, quick),
             embedder=embedder,
@@ -131,7 +131,7 @@ def tuning(
     with progress() as report:
         found = measure(
             directory,
-            estimators=_estimators(methods),
+            methods=_methods(methods),
             families=families,
             **_extent(conditions, seeds, quick),
             embedder=embedder,
@@ -214,7 +214,7 @@ def training(
         found = train(
             directory,
             policy=policy,
-            estimators=_estimators(methods),
+            methods=_methods(methods),
             families=families,
             names=conditions or ([BASE] if quick else None),
             seeds=seeds or (QUICK_SEEDS if quick else None),
@@ -240,7 +240,7 @@ def training(
     print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *written])}")
 
 
-def _estimators(specs: Sequence[str] | None) -> dict[str, Any] | None:
+def _methods(specs: Sequence[str] | None) -> dict[str, Any] | None:
     """The methods of specs such as "proxmo peers=other_steps", by spec; None for all."""
     from workbench.methods import create
 

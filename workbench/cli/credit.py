@@ -129,23 +129,18 @@ def methods(
 ) -> None:
     """List the methods with their fields, dialects and sources."""
     from workbench.cli.output import table
-    from workbench.errors import UnknownNameError
-    from workbench.methods import methods as registered
+    from workbench.methods import METHODS
 
-    known = registered()
-    for name in names or ():
-        if name not in known:
-            raise UnknownNameError("method", name, known)
-    chosen = {name: method for name, method in known.items() if not names or name in names}
+    chosen = {name: METHODS[name] for name in sorted(names or METHODS)}
     if as_json:
-        print(as_json_text({name: method.to_dict() for name, method in chosen.items()}))
+        print(as_json_text({name: info.to_dict() for name, info in chosen.items()}))
         return
-    for name, method in chosen.items():
-        print(f"{name}: {method.summary}\n  {method.source}")
-        fields = method.to_dict()["fields"].items()
+    for name, info in chosen.items():
+        print(f"{name}: {info.summary}\n  {info.source}")
+        fields = info.to_dict()["fields"].items()
         rows = [{"field": f"  {key}", **_field_row(spec)} for key, spec in fields]
         print(table(rows, width=120))
-        for dialect in method.dialects.values():
+        for dialect in info.dialects.values():
             values = ", ".join(f"{key}={value}" for key, value in dialect.fields.items())
             print(f"  {name}:{dialect.name}  {values}")
         print()

@@ -180,12 +180,12 @@ def keys(
 def formats() -> None:
     """List the formats that are read and the targets that are written."""
     from workbench.cli.output import table
-    from workbench.exporters.base import targets
-    from workbench.readers.base import formats as read_formats
+    from workbench.exporters.base import TARGETS
+    from workbench.readers.base import FORMATS
 
-    rows = [{"read": name, "what": entry.description} for name, entry in read_formats().items()]
+    rows = [{"read": name, "what": entry.description} for name, entry in FORMATS.items()]
     print(table(rows, width=120), end="\n\n")
-    rows = [{"write": name, "what": to.description} for name, to in targets().items()]
+    rows = [{"write": name, "what": to.description} for name, to in TARGETS.items()]
     print(table(rows, width=120))
 
 
@@ -200,10 +200,10 @@ def simulate(
 ) -> None:
     """Write a log of a small world whose true advantages are known exactly."""
     from workbench.files import atomic_file
-    from workbench.simulate import find_world
+    from workbench.simulate import WORLDS
     from workbench.simulate import simulate as simulate_world
 
-    kind, dials = find_world(world), field_values(params)
+    kind, dials = WORLDS[world], field_values(params)
     known = list(inspect.signature(kind).parameters)
     for name in dials:
         if name not in known:

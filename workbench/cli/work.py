@@ -114,11 +114,11 @@ def export_batch(
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
     from workbench.cli.output import export_summary
-    from workbench.exporters import get
+    from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
 
     options = export_values(field_values(params), tokenizer, groups, tasks)
-    target = get(to)
+    target = TARGETS[to]
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))

@@ -1,23 +1,22 @@
-"""Weighted training batches: one module a trainer, found by name through a registry.
+"""Weighted training batches: scored logs in the formats that trainers load.
 
-`targets()` lists what there is; `get(name)` gives one. A module of this package that registers an
-`Exporter` is a target; adding one is adding its file.
+A module of `targets` that registers an `Exporter` is an export target.
 """
 
 from workbench.exporters.assembly import Batch, Layout
-from workbench.exporters.base import Exporter, get, register
+from workbench.exporters.base import TARGETS, Exporter, register
 from workbench.exporters.folder import read_manifest
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import Options
 from workbench.exporters.targets.weighted_batch import read_batch
 
 __all__ = [
+    "TARGETS",
     "Batch",
     "Exporter",
     "Layout",
     "Manifest",
     "Options",
-    "get",
     "read_batch",
     "read_manifest",
     "register",

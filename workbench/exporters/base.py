@@ -1,4 +1,4 @@
-"""What an export target is: how it writes the rows of a batch, and how it reads them back.
+"""Export targets: how one writes the rows of a batch and reads them back, and their registry.
 
 Example of a module of this package that adds a target:
 
@@ -20,8 +20,6 @@ Example of a module of this package that adds a target:
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +27,13 @@ from typing import Any
 
 import polars as pl
 
-from workbench.errors import ArtefactError, ParameterError, UnknownNameError
+from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.assembly import Batch, Layout, assemble, rehearse
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
 from workbench.parameters import fields
+from workbench.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,30 +209,11 @@ def require_equal(found: pl.DataFrame, expected: pl.DataFrame, place: Path) -> N
             )
 
 
-_EXPORTERS: dict[str, Exporter] = {}
+TARGETS: Registry[Exporter] = Registry(
+    "export target", folder="workbench.exporters.targets", group="workbench.targets"
+)
 
 
 def register(exporter: Exporter) -> Exporter:
     """Adds a target under its name."""
-    _EXPORTERS[exporter.name] = exporter
-    return exporter
-
-
-def targets() -> Mapping[str, Exporter]:
-    """All targets by name, sorted."""
-    package = importlib.import_module("workbench.exporters.targets")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_EXPORTERS.items()))
-
-
-def get(name: str) -> Exporter:
-    """The target of this name.
-
-    Raises:
-        UnknownNameError: There is none.
-    """
-    known = targets()
-    if name not in known:
-        raise UnknownNameError("export target", name, known)
-    return known[name]
+    return TARGETS.add(exporter.name, exporter)

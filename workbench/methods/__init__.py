@@ -1,11 +1,5 @@
-"""Credit-assignment methods: importing this package registers all of them."""
+"""Credit-assignment methods, one module each, by family."""
 
-from importlib import import_module
-from pkgutil import walk_packages
+from workbench.methods.base import METHODS, Dialect, Method, MethodInfo, create, method
 
-from workbench.methods.base import Estimator, Method, create, methods
-
-for _module in walk_packages(__path__, f"{__name__}."):
-    import_module(_module.name)
-
-__all__ = ["Estimator", "Method", "create", "methods"]
+__all__ = ["METHODS", "Dialect", "Method", "MethodInfo", "create", "method"]

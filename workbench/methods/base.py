@@ -1,8 +1,8 @@
-"""What a method is: hyper-parameters as fields, a credit as the result, a registry entry as name.
+"""Base class and registry of credit-assignment methods.
 
-A method is a frozen keyword-only dataclass that derives from `Estimator`, declares each
-hyper-parameter with `parameter`, returns its terms from `terms`, and is registered with
-`estimator`. The command line, the documents, the contract tests and the app read the registry.
+A method is a frozen keyword-only dataclass that derives from `Method`, declares each
+hyper-parameter with `parameter`, returns its terms from `terms`, and is registered with the
+decorator `method`. The command line, the documents, the contract tests and the app read `METHODS`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from workbench.log.columns import known
 from workbench.log.credit import Credit, Term
 from workbench.log.steps import Steps
 from workbench.parameters import Parameterised, fields
+from workbench.registry import Registry
 from workbench.states.keys import Key
 from workbench.states.space import Space
 
@@ -72,14 +73,14 @@ class Dialect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class MethodInfo:
     """A registry entry.
 
     Args:
         name: What users type.
         summary: One line: what the advantage of a step is.
         source: Paper or code.
-        estimator: The class.
+        cls: The class.
         needs: What it asks of the space ("similarity", "keys") and which columns of the log,
             beside what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
@@ -89,7 +90,7 @@ class Method:
     name: str
     summary: str
     source: str
-    estimator: type[Estimator]
+    cls: type[Method]
     needs: Sequence[str]
     traits: Sequence[str]
     dialects: Mapping[str, Dialect]
@@ -99,9 +100,9 @@ class Method:
         return {
             "summary": self.summary,
             "source": self.source,
-            "needs": list(self.estimator().needs()),
+            "needs": list(self.cls().needs()),
             "traits": list(self.traits),
-            "fields": {name: spec.to_dict() for name, spec in fields(self.estimator).items()},
+            "fields": {name: spec.to_dict() for name, spec in fields(self.cls).items()},
             "dialects": {
                 dialect.name: {
                     "source": dialect.source,
@@ -120,14 +121,14 @@ class Method:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimator(Parameterised, ABC):
+class Method(Parameterised, ABC):
     """A credit-assignment method; its fields are its hyper-parameters.
 
     Raises:
         ParameterError: A field is of the wrong type or out of range; all such fields are named.
     """
 
-    method: ClassVar[Method]
+    info: ClassVar[MethodInfo]
 
     @abstractmethod
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
@@ -135,7 +136,7 @@ class Estimator(Parameterised, ABC):
 
     def needs(self) -> Sequence[str]:
         """What these fields ask of the space ("similarity", "keys") and of the log (columns)."""
-        return (*self.method.needs, *self.needs_of_keys())
+        return (*self.info.needs, *self.needs_of_keys())
 
     def needs_of_keys(self) -> Sequence[str]:
         """What the keys among the fields ask of the space."""
@@ -188,7 +189,7 @@ class Estimator(Parameterised, ABC):
                 "another name"
             )
             raise MissingInputError(
-                f"{self.method.name} needs {' and '.join(named)}, which this log does not have. "
+                f"{self.info.name} needs {' and '.join(named)}, which this log does not have. "
                 f"Hint: {'; '.join([*made_by, mapped])}"
             )
 
@@ -198,11 +199,13 @@ def _is_logged(steps: Steps, name: str) -> bool:
     return any(not steps.column(column).is_null().all() for column in names)
 
 
-_METHODS: dict[str, Method] = {}
-EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
+METHODS: Registry[MethodInfo] = Registry(
+    "method", folder="workbench.methods", group="workbench.methods"
+)
+MethodClass = TypeVar("MethodClass", bound=type[Method])
 
 
-def estimator(
+def method(
     name: str,
     *,
     summary: str,
@@ -210,30 +213,46 @@ def estimator(
     needs: Sequence[str] = (),
     traits: Sequence[str] = (),
     dialects: Sequence[Dialect] = (),
-) -> Callable[[EstimatorClass], EstimatorClass]:
-    """Registers a method under a name; see `Method` for the arguments."""
+) -> Callable[[MethodClass], MethodClass]:
+    """Registers a method under a name; see `MethodInfo` for the arguments."""
 
-    def register(cls: EstimatorClass) -> EstimatorClass:
-        cls.method = _METHODS[name] = Method(
-            name=name,
-            summary=summary,
-            source=source,
-            estimator=cls,
-            needs=needs,
-            traits=traits,
-            dialects={dialect.name: dialect for dialect in dialects},
+    def register(cls: MethodClass) -> MethodClass:
+        cls.info = METHODS.add(
+            name,
+            MethodInfo(
+                name=name,
+                summary=summary,
+                source=source,
+                cls=cls,
+                needs=needs,
+                traits=traits,
+                dialects={dialect.name: dialect for dialect in dialects},
+            ),
         )
         return cls
 
     return register
 
 
-def methods() -> Mapping[str, Method]:
-    """All registered methods by name, sorted."""
-    return dict(sorted(_METHODS.items()))
+def find(name: str) -> tuple[MethodInfo, Dialect | None]:
+    """The registry entries behind a name.
+
+    Args:
+        name: "method" or "method:dialect".
+
+    Raises:
+        UnknownNameError: No such method or dialect.
+    """
+    method_name, _, dialect_name = name.partition(":")
+    info = METHODS[method_name]
+    if not dialect_name:
+        return info, None
+    if dialect_name not in info.dialects:
+        raise UnknownNameError(f"dialect of {method_name}", dialect_name, info.dialects)
+    return info, info.dialects[dialect_name]
 
 
-def create(name: str, params: Mapping[str, Any] | None = None) -> Estimator:
+def create(name: str, params: Mapping[str, Any] | None = None) -> Method:
     """A method with its hyper-parameters set.
 
     Args:
@@ -244,32 +263,24 @@ def create(name: str, params: Mapping[str, Any] | None = None) -> Estimator:
         UnknownNameError: No such method or dialect.
         ParameterError: No such field, or a value that it cannot have.
     """
-    method_name, _, dialect_name = name.partition(":")
-    if method_name not in _METHODS:
-        raise UnknownNameError("method", method_name, _METHODS)
-    method = _METHODS[method_name]
-    values: dict[str, Any] = {}
-    if dialect_name:
-        if dialect_name not in method.dialects:
-            raise UnknownNameError(f"dialect of {method_name}", dialect_name, method.dialects)
-        values.update(method.dialects[dialect_name].fields)
-    known = fields(method.estimator)
+    info, dialect = find(name)
+    known = fields(info.cls)
     for field_name in params or {}:
         if field_name not in known:
             raise ParameterError(str(UnknownNameError(f"field of {name}", field_name, known)))
-    return method.estimator(**{**values, **(params or {})})
+    return info.cls(**{**(dialect.fields if dialect else {}), **(params or {})})
 
 
 def methods_table() -> pl.DataFrame:
     """The registry as a table for documents: method, advantage, needs, dialects, source."""
     rows = [
         {
-            "method": method.name,
-            "advantage of a step": method.summary,
-            "needs": ", ".join(method.estimator().needs()) or "–",
-            "dialects": ", ".join(method.dialects) or "–",
-            "source": method.source,
+            "method": info.name,
+            "advantage of a step": info.summary,
+            "needs": ", ".join(info.cls().needs()) or "–",
+            "dialects": ", ".join(info.dialects) or "–",
+            "source": info.source,
         }
-        for method in methods().values()
+        for info in METHODS.values()
     ]
     return pl.DataFrame(rows)

@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from workbench.log.credit import Term, no_peers
 from workbench.log.segments import discounted_returns, segment_constant, segment_mean
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.base import Estimator, create, estimator
+from workbench.methods.base import Method, create, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.wrapper import Wrapper
 from workbench.parameters import parameter
@@ -49,14 +49,14 @@ def _bare(value: Real) -> Term:
     return Term(score=value, baseline=zero, factor=one, peers=no_peers, facts=lambda step: {})
 
 
-@estimator(
+@method(
     "random",
     summary="a standard normal number drawn for the step",
     source="control",
     traits=("ignores-rewards",),
 )
 @dataclass(frozen=True, kw_only=True)
-class RandomCredit(Estimator):
+class RandomCredit(Method):
     """Noise: what a measure says of a credit that knows nothing.
 
         A_i = Φ⁻¹(u_i)        u_i uniform in (0, 1) by a hash of seed, trajectory and step
@@ -77,14 +77,14 @@ class RandomCredit(Estimator):
         return {"noise": _bare(ndtri(noise(steps, self.seed)))}
 
 
-@estimator(
+@method(
     "step-index",
     summary="t − mean of t over the group's steps: position as if it were merit",
     source="control",
     traits=("ignores-rewards",),
 )
 @dataclass(frozen=True, kw_only=True)
-class StepIndex(Estimator):
+class StepIndex(Method):
     """Position: later steps get more credit, whatever they did.
 
         A_i = t_i − mean_g(t)
@@ -107,13 +107,13 @@ class StepIndex(Estimator):
         }
 
 
-@estimator(
+@method(
     "return-to-go",
     summary="G − mean of G over all steps of the group: the discount and nothing else",
     source="control",
 )
 @dataclass(frozen=True, kw_only=True)
-class ReturnToGo(Estimator):
+class ReturnToGo(Method):
     """Discounted return less a constant: what the discount alone is worth.
 
         G_t = r_t + γ G_{t+1}
@@ -140,7 +140,7 @@ class ReturnToGo(Estimator):
         return {"step": anchor_term(steps.group, score, counted, norm="mean", eps=0.0, factor=1.0)}
 
 
-@estimator(
+@method(
     "shuffled",
     summary="another method's credit, its steps shuffled inside each trajectory",
     source="control",
@@ -182,7 +182,7 @@ def _moved(term: Term, source: Index) -> Term:
     )
 
 
-@estimator(
+@method(
     "trajectory",
     summary="the mean of another method's credit over the trajectory, the same for every step",
     source="control",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.methods.base import create, methods
+from workbench.methods.base import METHODS, create
 from workbench.parameters import fields
 
 
@@ -36,7 +36,7 @@ def variants() -> list[str]:
     """
     return [
         name
-        for method in methods().values()
+        for method in METHODS.values()
         for name in (method.name, *(f"{method.name}:{dialect}" for dialect in method.dialects))
     ]
 

@@ -1,15 +1,12 @@
-"""What a reader is, and the registry of those that exist.
+"""Readers: their protocol, what they find, and the registry of formats.
 
-A reader is a class with `sniff` and `read` that is registered with `reader`. Adding one is adding
-one module to `readers/formats`: the registry imports every module that lies there, and the command
-line, the documents and the app read the registry.
+A reader is a class with `sniff` and `read` that is registered with the decorator `reader`. Adding
+one is adding one module to `readers/formats`; the command line, the documents and the app read
+`FORMATS`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +14,8 @@ from typing import Protocol, TypeVar
 
 import polars as pl
 
-from workbench.errors import Problem, UnknownNameError
+from workbench.errors import Problem
+from workbench.registry import Registry
 
 HEAD_BYTES = 65_536
 """How much of a file `sniff` sees without opening it."""
@@ -168,7 +166,9 @@ class Format:
     companions: tuple[str, ...] = ()
 
 
-READERS: dict[str, Format] = {}
+FORMATS: Registry[Format] = Registry(
+    "format", folder="workbench.readers.formats", group="workbench.formats"
+)
 ReaderClass = TypeVar("ReaderClass", bound=Callable[[], Reader])
 
 
@@ -178,46 +178,22 @@ def reader(
     """Registers a reader class under the name of its format."""
 
     def register(cls: ReaderClass) -> ReaderClass:
-        if name in READERS:
-            raise ValueError(f"two readers are called {name!r}")
-        READERS[name] = Format(
-            name=name,
-            description=description,
-            reader=cls(),
-            generic=generic,
-            companions=companions,
+        FORMATS.add(
+            name,
+            Format(
+                name=name,
+                description=description,
+                reader=cls(),
+                generic=generic,
+                companions=companions,
+            ),
         )
         return cls
 
     return register
 
 
-@functools.cache
-def _import_readers() -> None:
-    package = importlib.import_module("workbench.readers.formats")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-
-
-def formats() -> Mapping[str, Format]:
-    """Every format that can be read, by name."""
-    _import_readers()
-    return dict(sorted(READERS.items()))
-
-
-def format_named(name: str) -> Format:
-    """The format of this name.
-
-    Raises:
-        UnknownNameError: There is none; the message lists those that exist.
-    """
-    found = formats()
-    if name not in found:
-        raise UnknownNameError("format", name, found)
-    return found[name]
-
-
 def matching(path: Path, head: bytes) -> Iterable[Format]:
     """The formats that recognise a file; generic ones only where no specific one does."""
-    found = [entry for entry in formats().values() if entry.reader.sniff(path, head)]
+    found = [entry for entry in FORMATS.values() if entry.reader.sniff(path, head)]
     return [entry for entry in found if not entry.generic] or found

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from workbench.log.columns import STEP_LOG
-from workbench.readers.base import HEAD_BYTES, Findings, format_named, matching
+from workbench.readers.base import FORMATS, HEAD_BYTES, Findings, matching
 from workbench.readers.formats.csvfiles import header_names
 from workbench.readers.jsonfiles import json_lines
 
@@ -78,7 +78,7 @@ def mapped_format(path: str | Path, given: str | None) -> str | None:
     """
     with Path(path).open("rb") as file:
         head = file.read(HEAD_BYTES)
-    found = [format_named(given)] if given else list(matching(Path(path), head))
+    found = [FORMATS[given]] if given else list(matching(Path(path), head))
     if not found:
         return "csv" if _table_names(head) else _unrecognised(Path(path))
     return found[0].name if found[0].generic else None

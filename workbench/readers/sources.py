@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.readers.base import HEAD_BYTES, Findings, Format, format_named, matching
+from workbench.readers.base import FORMATS, HEAD_BYTES, Findings, Format, matching
 from workbench.readers.compression import codec_of, encoding_of, recode_file, unpack_file
 from workbench.readers.foreign import hint_for
 from workbench.readers.remote import fetch, is_remote
@@ -207,7 +207,7 @@ def identify(
     if len(recognised) != 1:
         return None, []
     found, those = recognised.popitem()
-    return format_named(found), those
+    return FORMATS[found], those
 
 
 def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
@@ -217,7 +217,7 @@ def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
     """
     if asked is None:
         return [entry.name for entry in matching(source.path, head)]
-    fits = not source.from_folder or format_named(asked).reader.sniff(source.path, head)
+    fits = not source.from_folder or FORMATS[asked].reader.sniff(source.path, head)
     return [asked] * fits
 
 

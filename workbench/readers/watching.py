@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import LogError, ParameterError
-from workbench.readers.base import Findings, format_named, formats
+from workbench.readers.base import FORMATS, Findings
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
@@ -128,7 +128,7 @@ class Watch:
                     return f"several formats fit: {names}" if names else "no reader recognises it"
                 if names[0] != (self._work.format or names[0]):
                     return f"it is of format {names[0]!r}, not {self._work.format!r}"
-                chosen = format_named(names[0])
+                chosen = FORMATS[names[0]]
                 file = self._work.stage(chosen, opened, lambda done: None)
                 if file.findings.problems and not self._skip_bad:
                     self._work.drop(file)
@@ -145,7 +145,7 @@ _Stamp = tuple[tuple[str, int, float], ...]
 
 def _stamp_of(path: Path) -> _Stamp:
     """What tells that a file has changed; empty if it went away between two looks."""
-    names = sorted({name for entry in formats().values() for name in entry.companions})
+    names = sorted({name for entry in FORMATS.values() for name in entry.companions})
     companions = [folder / name for folder in path.parents[:_FOLDERS] for name in names]
     found = [_changed(file) for file in (path, *companions)]
     return tuple(stamp for stamp in found if stamp is not None) if found[0] else ()

@@ -1,23 +1,19 @@
 """Small worlds with exact values: sample logs whose true credit is known.
 
-`simulate` writes a step log of a world; `worlds` lists what there is. A new world is a module of
-this package with a frozen dataclass under the `world` decorator that draws tasks; see `base` for
-what a task is made of. Importing the package registers every one.
+`simulate` writes a step log of a world; `WORLDS` lists them. A new world is a module of this
+package with a frozen dataclass under the decorator `world` that draws tasks; `base` says what a
+task is made of.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from workbench.simulate.base import (
+    WORLDS,
     Narrator,
     Study,
     Task,
     World,
     drawn_tasks,
-    find_world,
     simulate,
     world,
-    worlds,
 )
 from workbench.simulate.codebase import Codebase
 from workbench.simulate.helpdesk import Helpdesk
@@ -31,11 +27,9 @@ from workbench.simulate.model import (
     sampled_returns,
 )
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
-
 __all__ = [
     "END",
+    "WORLDS",
     "Codebase",
     "Helpdesk",
     "Household",
@@ -46,11 +40,9 @@ __all__ = [
     "World",
     "action_values",
     "drawn_tasks",
-    "find_world",
     "policy_gradient",
     "policy_values",
     "sampled_returns",
     "simulate",
     "world",
-    "worlds",
 ]

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 import polars as pl
 
-from workbench.errors import ParameterError, UnknownNameError
+from workbench.errors import ParameterError
+from workbench.registry import Registry
 from workbench.simulate.model import END, FloatArray, Model, action_values, policy_values
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -111,7 +112,9 @@ class World(Protocol):
         """Draw one task."""
 
 
-_WORLDS: dict[str, type[World]] = {}
+WORLDS: Registry[type[World]] = Registry(
+    "world", folder="workbench.simulate", group="workbench.worlds"
+)
 
 
 def world(name: str, study: Study) -> Callable[[W], W]:
@@ -119,26 +122,10 @@ def world(name: str, study: Study) -> Callable[[W], W]:
 
     def register(cls: W) -> W:
         cls.name, cls.study = name, study
-        _WORLDS[name] = cls
+        WORLDS.add(name, cls)
         return cls
 
     return register
-
-
-def worlds() -> dict[str, type[World]]:
-    """All registered worlds by name."""
-    return dict(_WORLDS)
-
-
-def find_world(name: str) -> type[World]:
-    """The world of a name.
-
-    Raises:
-        UnknownNameError: No world has that name; the message lists those that exist.
-    """
-    if name not in _WORLDS:
-        raise UnknownNameError("world", name, _WORLDS)
-    return _WORLDS[name]
 
 
 def dial(default: float, *, low: float, high: float, below_high: bool = False) -> Any:

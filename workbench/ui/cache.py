@@ -26,7 +26,7 @@ from workbench.analysis.tuning.temperature import (
     sweep,
     swept,
 )
-from workbench.exporters import get
+from workbench.exporters import TARGETS
 from workbench.exporters.archive import Archive, archive
 from workbench.log.credit import Credit
 from workbench.log.facts import Facts, facts, group_table, length_histogram
@@ -177,7 +177,7 @@ def batch(
     def make() -> Archive:
         log = stored(log_id, entry)
         table, made_by = credit_table(log_id, embedder, method, params, entry)
-        return archive(get(to), log.frame, table, made_by, **options)
+        return archive(TARGETS[to], log.frame, table, made_by, **options)
 
     return _batch(key, make)
 

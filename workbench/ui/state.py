@@ -18,7 +18,7 @@ import streamlit as st
 
 from workbench.analysis.audit import MEASURES
 from workbench.errors import UnknownNameError
-from workbench.exporters import get
+from workbench.exporters import TARGETS
 from workbench.methods import create
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
@@ -179,7 +179,7 @@ def _export(text: str) -> dict[str, Any]:
     if not isinstance(chosen, dict) or set(chosen) - {"method", "to", "options"}:
         raise ValueError("expected a JSON object with method, to and options")
     create(str(chosen.get("method", DEFAULT_METHODS[0])))
-    known = get(str(chosen.get("to", DEFAULT_TARGET))).options
+    known = TARGETS[str(chosen.get("to", DEFAULT_TARGET))].options
     options = chosen.get("options", {})
     if not isinstance(options, dict) or set(options) - set(known):
         raise ValueError(f"expected options of {list(known)}")

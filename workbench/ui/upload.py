@@ -14,7 +14,7 @@ from workbench.errors import LogError, WorkbenchError
 from workbench.files import digest
 from workbench.log.columns import STEP_LOG, known
 from workbench.readers import source_files
-from workbench.readers.base import formats
+from workbench.readers.base import FORMATS
 from workbench.readers.names import guessed, mapped_format, names_in
 from workbench.ui import frame, state
 from workbench.ui.library import LogEntry
@@ -122,7 +122,7 @@ def _asked() -> Given | None:
 
 
 def _format() -> str | None:
-    known_formats = formats()
+    known_formats = FORMATS
     name = st.selectbox(
         "Format",
         ["", *known_formats],

@@ -15,7 +15,7 @@ from workbench.exporters import Exporter, read_manifest
 from workbench.files import MANIFEST, Workspace, digest, file_digest, package_version, write_credit
 from workbench.log.credit import Credit
 from workbench.log.steps import Steps
-from workbench.methods import Estimator
+from workbench.methods import Method
 from workbench.readers import import_log, source_files
 from workbench.states.embedders.registry import Embedder, resolve
 from workbench.states.embedders.vector_cache import VectorCache
@@ -83,7 +83,7 @@ class StoredLog:
 
 
 def provenance(
-    name: str, method: Estimator, space: Space, log_sha256: str, credit: Credit | None = None
+    name: str, method: Method, space: Space, log_sha256: str, credit: Credit | None = None
 ) -> dict[str, Any]:
     """What a credit is made of: method, fields, log, representation; kept with the credit.
 
@@ -98,7 +98,7 @@ def provenance(
     made_by: dict[str, Any] = {
         "version": package_version(),
         "method": {
-            "name": method.method.name,
+            "name": method.info.name,
             "dialect": dialect or None,
             "fields": dict(vars(method)),
         },
@@ -209,7 +209,7 @@ class Artefacts:
         )
         return space
 
-    def credit(self, name: str, method: Estimator, space: Space, log_sha256: str) -> Path:
+    def credit(self, name: str, method: Method, space: Space, log_sha256: str) -> Path:
         """The file of a method's credit."""
         self._report(f"score {name}", 0, 0)
         inputs = provenance(name, method, space, log_sha256)

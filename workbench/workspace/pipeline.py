@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.analysis.compare import Comparison, compare
 from workbench.errors import EmptyBatchError, ParameterError
-from workbench.exporters import get
+from workbench.exporters import TARGETS
 from workbench.files import digest, file_digest, read_credit
 from workbench.log.credit import Credit
 from workbench.log.facts import Facts, facts
@@ -184,7 +184,7 @@ def run(
     chosen = export_method or methods[-1]
     if chosen not in made:
         raise ParameterError(f"{chosen!r} cannot be exported, it is not scored: {list(made)}")
-    exporter, options = get(target), export_options or {}
+    exporter, options = TARGETS[target], export_options or {}
     if "overwrite" in options:
         raise ParameterError(
             "overwrite says nothing in a run: batches of other options have folders of their own"

@@ -81,7 +81,7 @@ def _tried(log: AuditedLog, name: str, penalty: float) -> Real | None:
         if not hasattr(method, "invalid_penalty"):
             return None
         method = create(name, {"invalid_penalty": penalty})
-    if "ignores-rewards" in method.method.traits:
+    if "ignores-rewards" in method.info.traits:
         return None
     try:
         return method(log.steps, log.space).advantage

@@ -14,7 +14,7 @@ from workbench.analysis.compare import TOLERANCE
 from workbench.errors import WorkbenchError
 from workbench.log.segments import segment_mean, segment_std, segment_sum
 from workbench.log.steps import Real
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.parameters import fields
 
 
@@ -99,8 +99,8 @@ def _saturated(subject: Subject) -> Reading:
 def _dialects(subject: Subject) -> Iterator[Reading]:
     """How far each dialect of the method is from its default, and the field that does it."""
     assert subject.method is not None
-    method = subject.method.method
-    default = method.estimator()
+    method = subject.method.info
+    default = method.cls()
     base = _advantage(default, subject)
     if isinstance(base, str):
         return
@@ -126,7 +126,7 @@ def _dialects(subject: Subject) -> Iterator[Reading]:
             )
 
 
-def _advantage(method: Estimator, subject: Subject) -> Real | str:
+def _advantage(method: Method, subject: Subject) -> Real | str:
     """The credit of a method, or why it cannot score this log."""
     try:
         return method(subject.steps, subject.space).advantage
@@ -134,9 +134,7 @@ def _advantage(method: Estimator, subject: Subject) -> Real | str:
         return f"cannot score this log: {error}"
 
 
-def _cause(
-    default: Estimator, dialect: Estimator, subject: Subject, base: Real, deviation: float
-) -> str:
+def _cause(default: Method, dialect: Method, subject: Subject, base: Real, deviation: float) -> str:
     """The field of a dialect that alone moves the default the most."""
     moved: dict[str, float] = {}
     for name in fields(type(default)):
@@ -152,7 +150,7 @@ def _cause(
     return f"{cause} alone: {moved[cause]:.3g}"
 
 
-def _with(method: Estimator, name: str, value: Any) -> Estimator:
+def _with(method: Method, name: str, value: Any) -> Method:
     return dataclasses.replace(method, **{name: value})
 
 

@@ -18,7 +18,7 @@ from workbench.log.facts import Facts, facts, group_table
 from workbench.log.facts.trajectories import trajectory_table
 from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Real, Steps, Truth
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.states.space import Space
 
 _STEP = ["group_id", "trajectory_id", "step_index"]
@@ -112,7 +112,7 @@ class Subject:
     log: AuditedLog
     space: Space
     table: pl.DataFrame
-    method: Estimator | None = None
+    method: Method | None = None
     credit: Credit | None = None
     unknown: str = ""
 
@@ -138,7 +138,7 @@ class Subject:
         Methods say so of themselves; what their fields do is found by scoring every other group
         alone, which a deviation over the whole batch, for one, does not survive.
         """
-        if self.method is None or "couples-groups" in self.method.method.traits:
+        if self.method is None or "couples-groups" in self.method.info.traits:
             return False
         steps = self.steps
         half = np.flatnonzero(steps.trajectory_group % 2 == 0)
@@ -257,7 +257,7 @@ def _aligned(name: str, steps: Steps, table: pl.DataFrame) -> pl.DataFrame:
 
 def _again(
     subject: Subject, made_by: Mapping[str, Any] | None
-) -> tuple[Estimator | None, Credit | None, str]:
+) -> tuple[Method | None, Credit | None, str]:
     """The method that made a credit and its credit here, or why they cannot be had."""
     if made_by is None or "name" not in made_by.get("method", {}):
         return None, None, "the credit does not say what made it"

@@ -23,7 +23,7 @@ from workbench.errors import MissingInputError, ParameterError
 from workbench.log.credit import Credit
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Real, Steps, Truth
-from workbench.methods import Estimator, create, methods
+from workbench.methods import METHODS, Method, create
 from workbench.states.keys import parse_state_key
 from workbench.states.keys.similar import Similar
 from workbench.states.space import Space
@@ -65,7 +65,7 @@ class PredictsAtOnce(Protocol):
         """
 
 
-def tuned_by(method: Estimator) -> Tunable:
+def tuned_by(method: Method) -> Tunable:
     """What of a method held-out rollouts can choose.
 
     The threshold of a state key by similarity where it runs with one, else the field that it
@@ -77,7 +77,7 @@ def tuned_by(method: Estimator) -> Tunable:
     found = _tuned_by(method)
     if found is None:
         raise ParameterError(
-            f"{method.method.name} has no field that held-out rollouts can choose; these have: "
+            f"{method.info.name} has no field that held-out rollouts can choose; these have: "
             f"{tunable_methods()}"
         )
     return found
@@ -93,7 +93,7 @@ def _tuned_by(method: Any) -> Tunable | None:
 
 def tunable_methods() -> list[str]:
     """Names of the methods that can be tuned."""
-    return [name for name in methods() if _tuned_by(create(name)) is not None]
+    return [name for name in METHODS if _tuned_by(create(name)) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +279,7 @@ class HeldOut:
 
 
 def held_out(
-    method: Estimator, credit: Credit, space: Space, values: Sequence[float] | None = None
+    method: Method, credit: Credit, space: Space, values: Sequence[float] | None = None
 ) -> HeldOut:
     """Leave-one-trajectory-out error of a method's baseline at K values of its tunable field.
 

@@ -12,7 +12,7 @@ from workbench.analysis.prediction import mean_of_others, peer_weight
 from workbench.errors import ParameterError
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods import Estimator, create
+from workbench.methods import Method, create
 from workbench.methods.backup.crbc import BackupMethod
 from workbench.methods.parts.transitions import transitions
 from workbench.states.keys import parse_state_key
@@ -50,7 +50,7 @@ class KeyThreshold:
         key: The key by similarity; its threshold is what is left open.
     """
 
-    method: Estimator
+    method: Method
     key: Similar
 
     tunable: ClassVar[str] = "state_key"
@@ -58,7 +58,7 @@ class KeyThreshold:
     finest: ClassVar[str] = "exact keys"
 
     @classmethod
-    def of(cls, method: Estimator) -> KeyThreshold:
+    def of(cls, method: Method) -> KeyThreshold:
         """The threshold of a method's state key; of the key's defaults where that is exact.
 
         Raises:

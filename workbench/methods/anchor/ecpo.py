@@ -12,7 +12,7 @@ from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns, segment_constant, segment_mean, segment_sum
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.anchor.gigpo import StepMethod
-from workbench.methods.base import create, estimator
+from workbench.methods.base import create, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import episode_scores, episode_term
 from workbench.methods.parts.transitions import ActionMethod
@@ -108,7 +108,7 @@ def _gated(term: Term, gate: Real, facts: Mapping[str, Real]) -> Term:
     )
 
 
-@estimator(
+@method(
     "ecpo",
     summary="GRPO's term + ω ρ(s) · z of the action's shrunk mean return in the state",
     source="arXiv 2606.05885",
@@ -181,7 +181,7 @@ class ECPO(StepMethod, ActionMethod):
         }
 
 
-@estimator(
+@method(
     "ecpo-gate",
     summary="another method's credit, its step terms times ECPO's reliability of the state",
     source="arXiv 2606.05885",

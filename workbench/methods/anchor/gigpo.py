@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Real, Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.methods.parts.transitions import StateMethod
@@ -55,7 +55,7 @@ class StepMethod(GroupMethod):
         return counted * steps.copies if self.count_copies else counted
 
 
-@estimator(
+@method(
     "gigpo",
     summary="GRPO's term + ω · (G − mean of G over the group's steps with the same observation)",
     source="arXiv 2505.10978",

@@ -18,7 +18,7 @@ from workbench.log.segments import (
 )
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.anchor.gigpo import StepMethod
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import episode_scores, episode_term
 from workbench.methods.parts.transitions import StateMethod
 from workbench.parameters import parameter
@@ -30,7 +30,7 @@ _BASE = {"base_group": True}
 _MEAN = {"norm": "mean"}
 
 
-@estimator(
+@method(
     "hgpo",
     summary="Σ_k w_k · z of G among the group's steps with the same last k states, k = 1 … K + 1",
     source="arXiv 2602.22817",

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Steps
-from workbench.methods.base import create, estimator
+from workbench.methods.base import create, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.transitions import next_states
 from workbench.methods.parts.wrapper import PairWrapper
@@ -20,7 +20,7 @@ from workbench.states.keys.history import earlier
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "salt",
     summary="mean of GRPO's advantage over the group's steps on the same edge of its graph",
     source="arXiv 2510.20022",

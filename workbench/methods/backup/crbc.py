@@ -12,7 +12,7 @@ from workbench.errors import ParameterError
 from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns, segment_std
 from workbench.log.steps import Real, Steps
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
 from workbench.methods.parts.transitions import ActionMethod, gap_term, transitions
 from workbench.parameters import parameter
@@ -62,7 +62,7 @@ class BackupMethod(ScaledMethod):
         return np.asarray(scaled - self.invalid_penalty * steps.invalid_action)
 
 
-@estimator(
+@method(
     "crbc",
     summary="w_G · GRPO's term + w_S · (Q − V) / max(std of Q in the state, .1), backed up",
     source="arXiv 2609.35082",

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import difference
 from workbench.log.steps import Real, Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
 from workbench.methods.parts.transitions import END, StateMethod, next_states, transitions
@@ -19,7 +19,7 @@ from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "g2po",
     summary="GRPO's term + ω · (z of V(s′) in the state + z of V(s′) − V(s) in the group)",
     source="arXiv 2606.22995",

@@ -17,13 +17,13 @@ from workbench.log.segments import (
     segment_std,
 )
 from workbench.log.steps import Real, Steps
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.transitions import StateMethod, gap_term, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "gagpo",
     summary="GAE(γ, λ) on V̂(s) = mean G of the steps in the state, standardised in the group",
     source="arXiv 2605.13217",

@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.log.credit import Term
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
 from workbench.methods.parts.success import trajectory_success
@@ -23,7 +23,7 @@ GOAL = "success"
 """Text that the released code writes as the state after a success."""
 
 
-@estimator(
+@method(
     "graphgpo",
     summary="w_E · GRPO's term + w_G · z in the state of γ^(hops to a success after − before + 1)",
     source="arXiv 2605.26684",

@@ -10,13 +10,13 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Steps
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.transitions import ActionMethod, gap_term, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "mc-q",
     summary="mean G of the steps with the same state and action − mean G of those in the state",
     source="arXiv 2502.10325",

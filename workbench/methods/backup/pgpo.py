@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import difference, discounted_returns
 from workbench.log.steps import Steps
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import ScaledMethod
 from workbench.methods.parts.success import success_rate, trajectory_success
@@ -20,7 +20,7 @@ from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "pgpo",
     summary="z of G in the state + β(1 − p)^α · z of γΦ(s′) − Φ(s) in the state, Φ the mean G",
     source="arXiv 2609.02236",

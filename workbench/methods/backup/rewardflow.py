@@ -10,7 +10,7 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import difference
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
 from workbench.methods.parts.transitions import END, StateMethod, next_states
@@ -18,7 +18,7 @@ from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "rewardflow",
     summary="R − mean + ω · (ΔV − mean of ΔV in the state), V = best discounted outcome in reach",
     source="arXiv 2603.18859",

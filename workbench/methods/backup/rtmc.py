@@ -10,14 +10,14 @@ import numpy as np
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import discounted_returns, segment_constant, segment_mean, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.transitions import ActionMethod
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "rtmc",
     summary="first-visit mean G of (s, a) − mean G of s, shrunk towards the group's mean",
     source="arXiv 2604.11037",

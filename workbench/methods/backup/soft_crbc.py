@@ -15,7 +15,7 @@ from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import difference, discounted_returns, segment_sum
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.backup.crbc import SCALE_FLOOR, BackupMethod
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.parts.kernel import near_weights
 from workbench.methods.parts.transitions import END, Transitions, last_steps, transitions
 from workbench.parameters import parameter
@@ -42,7 +42,7 @@ class NearValues:
     evidence: Real
 
 
-@estimator(
+@method(
     "soft-crbc",
     summary="mean of G − V over near steps with the action; V a mean of near λ-returns it closes",
     source="ours; Ormoneit & Sen 2002 on the closure of crbc",

@@ -11,21 +11,21 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import segment_first
 from workbench.log.steps import Steps
-from workbench.methods.base import Estimator, estimator
+from workbench.methods.base import Method, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "dr-mas",
     summary="(R − mean) / (std + eps) over the group's trajectories in which the same agent acts",
     source="arXiv 2602.08847",
     needs=("agent_id",),
 )
 @dataclass(frozen=True, kw_only=True)
-class DrMAS(Estimator):
+class DrMAS(Method):
     """Per-agent normalisation: every agent is measured by the rollouts that it takes part in.
 
         A_i = (R_i − μ_k) / (σ_k + eps)        k the agent of step i

@@ -9,7 +9,7 @@ from workbench.errors import ParameterError
 from workbench.log.columns import known
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.methods.parts.inputs import of_trajectory
 from workbench.methods.parts.whitening import OVER_TOKENS, Whitened
@@ -41,7 +41,7 @@ def parse_weights(text: str) -> dict[str, float]:
     return found
 
 
-@estimator(
+@method(
     "gdpo",
     summary="Σ over rewards of (R − mean) / (std + eps) in the group, over the std of that sum",
     source="arXiv 2601.05242",

@@ -8,14 +8,14 @@ from typing import Literal
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.methods.parts.scores import EpisodeScores
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "gpg",
     summary="(B / trajectories of groups with unequal rewards) · (R − mean of the group)",
     source="arXiv 2504.02546",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, Norm, episode_scores, episode_term
 from workbench.parameters import parameter
 from workbench.states.space import Space
@@ -20,7 +20,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
 _TRL = "huggingface/trl trl/trainer/grpo_trainer.py"
 
 
-@estimator(
+@method(
     "grpo",
     summary="(R − mean of the group) / (std of the group + eps), the same for every step",
     source="arXiv 2402.03300",

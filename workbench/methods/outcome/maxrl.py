@@ -9,13 +9,13 @@ import numpy as np
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "maxrl",
     summary="(R − mean of the group) / (mean of the group + eps), the same for every step",
     source="arXiv 2602.02710",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "opo",
     summary="R − mean of the group weighted by response tokens, the same for every step",
     source="arXiv 2505.23585",

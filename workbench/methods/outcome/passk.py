@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import EQUAL
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import OutcomeMethod, episode_scores
 from workbench.parameters import parameter
 from workbench.states.space import Space
@@ -19,7 +19,7 @@ from workbench.states.space import Space
 _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
 
 
-@estimator(
+@method(
     "passk",
     summary="the best of a group: (R − second best) / (std + eps); all others 0",
     source="arXiv 2503.19595",

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.log.credit import Term, no_peers
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import episode_scores
 from workbench.methods.parts.whitening import OVER_TOKENS, Whitened
 from workbench.parameters import parameter
@@ -20,7 +20,7 @@ _VERL = "verl-project/verl verl/trainer/ppo/core_algos.py"
 _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
 
 
-@estimator(
+@method(
     "reinforce++",
     summary="(R − mean of all trajectories) / (their std + eps), the same for every step",
     source="arXiv 2501.03262",

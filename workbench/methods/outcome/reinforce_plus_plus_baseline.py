@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.methods.parts.whitening import OVER_TOKENS, Whitened
 from workbench.states.space import Space
@@ -18,7 +18,7 @@ _VERL_FIELDS = {**OVER_TOKENS, "group_of_one": "raw"}
 _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
 
 
-@estimator(
+@method(
     "reinforce++-baseline",
     summary="(R − mean of the group) / (std of that over all trajectories + eps)",
     source="arXiv 2501.03262",

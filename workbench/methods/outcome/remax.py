@@ -9,12 +9,12 @@ import numpy as np
 
 from workbench.log.credit import Term, no_peers
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.methods.parts.inputs import of_trajectory
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "remax",
     summary="R − reward of a greedy rollout of the same task, the same for every step",
     source="arXiv 2310.10505",
@@ -29,7 +29,7 @@ from workbench.states.space import Space
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class ReMax(Estimator):
+class ReMax(Method):
     """Greedy baseline: what the policy gets where it takes its likeliest tokens.
 
         A_i = R_i − b_i        b_i the log's `greedy_reward`

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.states.space import Space
 
@@ -19,7 +19,7 @@ _SKYRL = "NovaSky-AI/SkyRL skyrl/backends/skyrl_train/utils/ppo_utils.py"
 _SKYRL_AGENT = "NovaSky-AI/SkyRL skyrl-agent/skyrl_agent/integrations/skyrl_train/trainer.py"
 
 
-@estimator(
+@method(
     "rloo",
     summary="R − mean of the other trajectories of the group, the same for every step",
     source="arXiv 2402.14740",

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import segment_level, segment_std, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import Estimator
+from workbench.methods.base import Method
 from workbench.methods.parts.inputs import response_tokens
 from workbench.methods.parts.scores import EpisodeScores
 from workbench.parameters import parameter
@@ -21,7 +21,7 @@ Norm = Literal["std", "mean", "batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutcomeMethod(Estimator, ABC):
+class OutcomeMethod(Method, ABC):
     """A method that compares a trajectory's reward with those of others.
 
     The fields are conventions on which code bases differ; the defaults are the right ones.

@@ -52,7 +52,7 @@ class Whitened(OutcomeMethod, ABC):
     def needs(self) -> Sequence[str]:
         """What the method needs, and response tokens where they are counted."""
         tokens = ("response_tokens",) if self.batch_weight == "tokens" else ()
-        return (*self.method.needs, *tokens)
+        return (*self.info.needs, *tokens)
 
     def whitened(
         self, steps: Steps, terms: Mapping[str, tuple[EpisodeScores, Term]]

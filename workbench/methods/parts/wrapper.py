@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.log.steps import Steps
-from workbench.methods.base import Estimator, create
+from workbench.methods.base import Method, create
 from workbench.parameters import parameter
 from workbench.states.keys import parse_action_key, parse_state_key
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapper(Estimator, ABC):
+class Wrapper(Method, ABC):
     """A method that is made from the credit of another method."""
 
     of: str = parameter(

@@ -12,7 +12,7 @@ from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Steps
 from workbench.methods.anchor.gigpo import StepMethod
-from workbench.methods.base import estimator
+from workbench.methods.base import method
 from workbench.methods.outcome.rloo import RLOO
 from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
 from workbench.methods.parts.transitions import ActionMethod, gap_term
@@ -21,7 +21,7 @@ from workbench.states.keys import labels, parse_state_key
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "bipace-q",
     summary="GRPO's term + ω · (mean G of the action in the cluster − mean G of the cluster)",
     source="arXiv 2606.25556",

@@ -14,7 +14,7 @@ from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_constant, segment_mean, segment_std
 from workbench.log.steps import Real, Steps, Truth
 from workbench.methods.anchor.gigpo import StepMethod
-from workbench.methods.base import Dialect, Golden, estimator
+from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
 from workbench.methods.parts.scores import EpisodeScores
@@ -57,7 +57,7 @@ def _golden() -> dict[str, Golden]:
     return golden
 
 
-@estimator(
+@method(
     "proxmo",
     summary="w(R, p) · GRPO's term + ω · (G − softmax(similarity / τ)-weighted mean of G)",
     source="arXiv 2602.19225",

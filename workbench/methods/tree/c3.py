@@ -17,14 +17,14 @@ from workbench.log.segments import (
     segment_sum,
 )
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import Dialect, Estimator, estimator
+from workbench.methods.base import Dialect, Method, method
 from workbench.methods.parts.replays import replay_means
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "c3",
     summary="mean return of the action − mean of the other actions tried in the same context",
     source="arXiv 2603.06859",
@@ -38,7 +38,7 @@ from workbench.states.space import Space
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class C3(Estimator):
+class C3(Method):
     """Contextual counterfactual credit: the context is held fixed, the action replaced.
 
         R_j = mean return of action j

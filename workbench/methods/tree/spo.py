@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import segment_constant, segment_std
 from workbench.log.steps import Real, Steps
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.parameters import parameter
 from workbench.states.space import Space
 from workbench.states.tree import Over, Tree
@@ -19,7 +19,7 @@ from workbench.states.tree import Over, Tree
 _TABLE = "tree_spo_treerl"
 
 
-@estimator(
+@method(
     "spo",
     summary="V(node of the step) − V(node before), V the mean outcome of the rollouts below",
     source="arXiv 2505.23564",
@@ -39,7 +39,7 @@ _TABLE = "tree_spo_treerl"
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class SPO(Estimator):
+class SPO(Method):
     """Segment policy optimisation on a rollout tree: the value gained along an edge.
 
         V(v) = mean outcome of the rollouts below v

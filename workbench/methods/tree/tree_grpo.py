@@ -11,14 +11,14 @@ import numpy as np
 from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import segment_first, segment_sum
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "tree-grpo",
     summary="GRPO's term over the group + GRPO's term over the rollouts of the same tree",
     source="arXiv 2509.21240",
@@ -39,7 +39,7 @@ from workbench.states.space import Space
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class TreeGRPO(Estimator):
+class TreeGRPO(Method):
     """Two comparisons of one reward: between trees and inside the tree.
 
         z_g(R) = (R_i − μ_g) / (σ_g + eps)

@@ -10,21 +10,21 @@ import polars as pl
 
 from workbench.log.credit import Term
 from workbench.log.steps import Index, Steps
-from workbench.methods.base import Estimator, estimator
+from workbench.methods.base import Method, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "treemem",
     summary="(mean outcome below the step's node − mean over the role's nodes) / (their std + eps)",
     source="arXiv 2605.04811",
     needs=("node_id", "role"),
 )
 @dataclass(frozen=True, kw_only=True)
-class TreeMem(Estimator):
+class TreeMem(Method):
     """Subtree means per role: each role is measured on what became of its decisions.
 
         c(v) = mean outcome of the rollouts below node v

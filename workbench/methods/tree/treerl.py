@@ -10,13 +10,13 @@ import numpy as np
 
 from workbench.log.credit import Peers, Term
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.states.space import Space
 
 _TABLE = "tree_spo_treerl"
 
 
-@estimator(
+@method(
     "treerl",
     summary="n/(n − 1) · (V(node) − V(root) + V(node) − V(node before)), n rollouts in the tree",
     source="arXiv 2506.11902",
@@ -35,7 +35,7 @@ _TABLE = "tree_spo_treerl"
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class TreeRL(Estimator):
+class TreeRL(Method):
     """A global and a local advantage of each node of a rollout tree.
 
         R'_j = R_j − mean of the other rollouts of the tree = n/(n − 1) · (R_j − mean)

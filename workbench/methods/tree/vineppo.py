@@ -11,19 +11,19 @@ import numpy as np
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.base import Estimator, estimator
+from workbench.methods.base import Method, method
 from workbench.methods.parts.replays import replay_means
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "vineppo",
     summary="mean of the replays from behind the step − mean of those from before it",
     source="arXiv 2410.01679",
     needs=("replay_returns",),
 )
 @dataclass(frozen=True, kw_only=True)
-class VinePPO(Estimator):
+class VinePPO(Method):
     """Monte-Carlo values of the states along a rollout, without a critic.
 
         Q̂_t = mean episode reward of the replays that went on right after step t

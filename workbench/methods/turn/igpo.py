@@ -19,13 +19,13 @@ from workbench.log.segments import (
     segment_sum,
 )
 from workbench.log.steps import Real, Steps
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
 
 
-@estimator(
+@method(
     "igpo",
     summary="Σ γ^k · (x − mean of x over the group's turns) / std, x reward + turn reward",
     source="arXiv 2510.14967",
@@ -44,7 +44,7 @@ from workbench.states.space import Space
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class IGPO(Estimator):
+class IGPO(Method):
     """Information-gain policy optimisation: a reward at every turn.
 
         x_t = r_t + turn_reward_t

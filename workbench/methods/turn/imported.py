@@ -11,7 +11,7 @@ import numpy as np
 from workbench.log.credit import Term, no_peers
 from workbench.log.segments import discounted_returns, segment_first
 from workbench.log.steps import Real, Steps, Truth
-from workbench.methods.base import Estimator, estimator
+from workbench.methods.base import Method, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.parameters import parameter
 from workbench.states.space import Space
@@ -19,7 +19,7 @@ from workbench.states.space import Space
 _Norm = Literal["none", "group-mean", "group-z", "trajectory-mean", "trajectory-z"]
 
 
-@estimator(
+@method(
     "imported",
     summary="a column of the log, less its mean in the group or the trajectory if asked",
     source="column of the log",
@@ -27,7 +27,7 @@ _Norm = Literal["none", "group-mean", "group-z", "trajectory-mean", "trajectory-
     traits=("ignores-rewards",),
 )
 @dataclass(frozen=True, kw_only=True)
-class Imported(Estimator):
+class Imported(Method):
     """A number a step that something else made: a judge, a critic, a scorer, the trainer itself.
 
         x_t = column_t,  or its discounted sum to the end of the rollout where gamma is given

@@ -11,7 +11,7 @@ import polars as pl
 from workbench.log.credit import Term
 from workbench.log.segments import segment_first, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.parameters import parameter
 from workbench.states.space import Space
@@ -19,7 +19,7 @@ from workbench.states.space import Space
 _TABLE = "turn_mtgrpo"
 
 
-@estimator(
+@method(
     "mt-grpo",
     summary="GRPO's term of R + w · GRPO's term of the turn reward, up to the turn that earned it",
     source="arXiv 2505.11821",
@@ -39,7 +39,7 @@ _TABLE = "turn_mtgrpo"
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class MTGRPO(Estimator):
+class MTGRPO(Method):
     """Two rewards of a rollout, one for its result and one for the turn that fetched it.
 
         T_i = sum of the rollout's turn_reward        z(x) = (x − mean) / (std + eps) in the group

@@ -12,14 +12,14 @@ from workbench.errors import MissingInputError
 from workbench.log.credit import Term, no_peers
 from workbench.log.segments import EQUAL, backward_sums
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.base import Dialect, Estimator, Golden, estimator
+from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 _HIPER, _RAGEN = "turn_gae_hiper", "turn_gae_ragen_tokens"
 
 
-@estimator(
+@method(
     "turn-gae",
     summary="Σ (γλ)^k δ over the turns that are left, δ = r + γ V(next) − V, V a logged critic's",
     source="arXiv 1506.02438",
@@ -49,7 +49,7 @@ _HIPER, _RAGEN = "turn_gae_hiper", "turn_gae_ragen_tokens"
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class TurnGAE(Estimator):
+class TurnGAE(Method):
     """GAE whose unit is the turn: what PPO trains on where a critic's values were logged.
 
         δ_t = r_t + γ V(s_{t+1}) − V(s_t)                V after the last step is 0

@@ -1,4 +1,4 @@
-"""What a key is: settings as fields, a label for every step as the result, a spec as its name.
+"""Base class and registries of state and action keys.
 
 A key is a frozen dataclass that derives from `Key`, declares its settings with `parameter`, and is
 registered with `state_key` or `action_key`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ import polars as pl
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.log.steps import Index, Steps
 from workbench.parameters import Parameterised, fields
+from workbench.registry import Registry
 from workbench.states.similarity import Similarity
 
 
@@ -77,52 +78,45 @@ class Key(Parameterised, ABC):
 
 
 KeyClass = TypeVar("KeyClass", bound=type[Key])
-Registry = dict[str, type[Key]]
 
-_STATE_KEYS: Registry = {}
-_ACTION_KEYS: Registry = {}
+STATE_KEYS: Registry[type[Key]] = Registry(
+    "state key", folder="workbench.states.keys", group="workbench.state_keys"
+)
+ACTION_KEYS: Registry[type[Key]] = Registry(
+    "action key", folder="workbench.states.keys", group="workbench.action_keys"
+)
 
 
 def state_key(name: str) -> Callable[[KeyClass], KeyClass]:
     """Registers a state key under a name."""
-    return _registrar(_STATE_KEYS, name)
+    return _registrar(STATE_KEYS, name)
 
 
 def action_key(name: str) -> Callable[[KeyClass], KeyClass]:
     """Registers an action key under a name."""
-    return _registrar(_ACTION_KEYS, name)
+    return _registrar(ACTION_KEYS, name)
 
 
-def _registrar(registry: Registry, name: str) -> Callable[[KeyClass], KeyClass]:
+def _registrar(registry: Registry[type[Key]], name: str) -> Callable[[KeyClass], KeyClass]:
     def register(cls: KeyClass) -> KeyClass:
         cls.name = name
-        registry[name] = cls
+        registry.add(name, cls)
         return cls
 
     return register
 
 
-def state_keys() -> Mapping[str, type[Key]]:
-    """All state keys by name."""
-    return dict(sorted(_STATE_KEYS.items()))
-
-
-def action_keys() -> Mapping[str, type[Key]]:
-    """All action keys by name."""
-    return dict(sorted(_ACTION_KEYS.items()))
-
-
 def parse_state_key(spec: str) -> Key:
     """The state key of a spec; see `_parsed`."""
-    return _parsed("state key", spec, _STATE_KEYS)
+    return _parsed(spec, STATE_KEYS)
 
 
 def parse_action_key(spec: str) -> Key:
     """The action key of a spec; see `_parsed`."""
-    return _parsed("action key", spec, _ACTION_KEYS)
+    return _parsed(spec, ACTION_KEYS)
 
 
-def _parsed(kind: str, spec: str, registry: Registry) -> Key:
+def _parsed(spec: str, registry: Registry[type[Key]]) -> Key:
     """A key from `name`, `name:field=value,field=value`, or `name:{JSON object}`.
 
     Values are read as JSON where they parse, else as text; one that holds a comma wants the
@@ -133,14 +127,13 @@ def _parsed(kind: str, spec: str, registry: Registry) -> Key:
         ParameterError: No such field, or a value that it cannot have.
     """
     name, _, rest = spec.partition(":")
-    if name not in registry:
-        raise UnknownNameError(kind, name, registry)
+    key = registry[name]
     settings = _settings(spec, rest)
-    known = fields(registry[name])
+    known = fields(key)
     for field_name in settings:
         if field_name not in known:
-            raise UnknownNameError(f"field of {kind} {name}", field_name, known)
-    return registry[name](**settings)
+            raise UnknownNameError(f"field of {registry.kind} {name}", field_name, known)
+    return key(**settings)
 
 
 def _settings(spec: str, rest: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.log.steps import Index, Steps
 from workbench.parameters import fields
-from workbench.states.keys.base import KeySpace, action_keys, state_keys
+from workbench.states.keys.base import ACTION_KEYS, STATE_KEYS, KeySpace
 from workbench.states.keys.text import state_texts
 
 Kind = Literal["state", "action"]
@@ -134,7 +134,7 @@ def _share(truth: pl.Series) -> float:
 
 def key_table(kind: Kind) -> list[dict[str, str]]:
     """The registered keys as rows for documents: key, fields, what counts as the same."""
-    registered = state_keys() if kind == "state" else action_keys()
+    registered = STATE_KEYS if kind == "state" else ACTION_KEYS
     return [
         {
             f"{kind} key": name,

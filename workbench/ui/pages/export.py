@@ -13,7 +13,7 @@ import streamlit as st
 from workbench.errors import WorkbenchError
 from workbench.exporters import Exporter
 from workbench.exporters.archive import FOLDER, Archive
-from workbench.exporters.base import targets
+from workbench.exporters.base import TARGETS
 from workbench.exporters.findings import balance, findings
 from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
@@ -55,7 +55,7 @@ def _default_method(methods: Sequence[str]) -> str:
 
 def _pickers() -> tuple[str, Exporter, dict[str, Any]]:
     """Method, target and its options, as the view has them."""
-    view, known = state.current(), targets()
+    view, known = state.current(), TARGETS
     method = view.export.get("method", _default_method(view.methods))
     target = known[view.export.get("to", state.DEFAULT_TARGET)]
     places = st.columns(2)

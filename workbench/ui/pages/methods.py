@@ -14,7 +14,7 @@ from workbench.analysis.compare import Comparison, sign_table, why_unranked
 from workbench.errors import WorkbenchError
 from workbench.log.credit import Credit
 from workbench.log.steps import Steps
-from workbench.methods import methods
+from workbench.methods import METHODS
 from workbench.methods.variants import differences
 from workbench.plots import methods as plots
 from workbench.ui import cache, command, frame, state
@@ -265,7 +265,7 @@ def _fields(pair: Pair) -> None:
     st.subheader("What is different in them?")
     names = [name.partition(":")[0] for name in pair]
     for name in dict.fromkeys(names):
-        st.markdown(f"**{escaped(name)}**: {escaped(methods()[name].summary)}")
+        st.markdown(f"**{escaped(name)}**: {escaped(METHODS[name].summary)}")
     found = differences(*pair, view.params(pair[0]), view.params(pair[1]))
     if not found:
         st.caption("All their fields have the same values.")
