@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "workbench"
 FLOORS = [
     {"wording"},
     {"errors"},
-    {"files", "parameters"},
+    {"files", "parameters", "registry"},
     {"log"},
     {"readers", "simulate"},
     {"states"},

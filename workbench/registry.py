@@ -24,7 +24,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
     Args:
         kind: What an entry is, for messages: "method".
-        folder: Package whose modules register entries, sub-packages included.
+        folder: Package whose modules register entries.
+        nested: Whether modules of its sub-packages do so too.
         group: Entry-point group of other packages; the value of an entry point is a module.
 
     Raises:
@@ -32,10 +33,11 @@ class Registry(Mapping[str, T], Generic[T]):
         PluginError: A module that another package names cannot be imported.
     """
 
-    def __init__(self, kind: str, *, folder: str, group: str) -> None:
+    def __init__(self, kind: str, *, folder: str, group: str, nested: bool = False) -> None:
         self.kind = kind
         self.group = group
         self._folder = folder
+        self._nested = nested
         self._entries: dict[str, T] = {}
         self._loaded = False
         self._lock = RLock()
@@ -64,7 +66,8 @@ class Registry(Mapping[str, T], Generic[T]):
             self._loaded = True
             try:
                 package = import_module(self._folder)
-                for module in pkgutil.walk_packages(package.__path__, f"{self._folder}."):
+                modules = pkgutil.walk_packages if self._nested else pkgutil.iter_modules
+                for module in modules(package.__path__, f"{self._folder}."):
                     import_module(module.name)
                 for point in sorted(entry_points(group=self.group)):
                     try:

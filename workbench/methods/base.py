@@ -200,7 +200,7 @@ def _is_logged(steps: Steps, name: str) -> bool:
 
 
 METHODS: Registry[MethodInfo] = Registry(
-    "method", folder="workbench.methods", group="workbench.methods"
+    "method", folder="workbench.methods", nested=True, group="workbench.methods"
 )
 MethodClass = TypeVar("MethodClass", bound=type[Method])
 
