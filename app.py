@@ -1,52 +1,5 @@
-"""The app: `workbench app`, or `streamlit run app.py -- [LOG…]`."""
+"""The app, for `streamlit run app.py -- [LOG…]`; `workbench app` starts the same."""
 
-from __future__ import annotations
-
-import argparse
-import sys
-from pathlib import Path
-
-import streamlit as st
-
-from workbench.ui import frame
-from workbench.ui.pages import audit, export, log, methods, rollout, temperature
-from workbench.workspace.pipeline import user_folder
-
-BUNDLED = Path(__file__).parent / "data" / "household.parquet"
-
-
-def arguments() -> argparse.Namespace:
-    """What stands behind `--` on the command line of streamlit."""
-    parser = argparse.ArgumentParser(prog="app.py")
-    parser.add_argument("logs", nargs="*", default=[str(BUNDLED)])
-    parser.add_argument("--embedder")
-    parser.add_argument("--allow-path-input", action="store_true")
-    parser.add_argument("--home", type=Path, default=user_folder() / "app")
-    return parser.parse_args(sys.argv[1:])
-
-
-def main() -> None:
-    """The frame of every page, then the page."""
-    st.set_page_config("Trajectory workbench", frame.ICON, layout="wide")
-    st.html(f"<style>{frame.STYLE}</style>")
-    given = arguments()
-    page = st.Page
-    pages = [
-        page(log.page, title="Log", icon=":material/dataset:", default=True),
-        page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
-        page(temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"),
-        page(methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"),
-        page(audit.page, title="Audit", icon=":material/fact_check:", url_path="audit"),
-        page(export.page, title="Export", icon=":material/output:", url_path="export"),
-    ]
-    frame.set_pages(pages, allow_paths=given.allow_path_input)
-    frame.open_view(given.home, tuple(given.logs), given.embedder)
-    # The default page lives at the root; who types its name finds it too.
-    named = page(log.page, title="Log", url_path="log", visibility="hidden")
-    chosen = st.navigation([*pages, named])
-    frame.sidebar()
-    frame.show_messages()
-    chosen.run()
-
+from workbench.ui.app import main
 
 main()

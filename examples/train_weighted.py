@@ -26,9 +26,8 @@ from rich.progress import track
 from torch.nn.utils.rnn import pad_sequence
 
 from workbench.exporters import TARGETS, read_batch
-from workbench.methods import create
-from workbench.workspace.artefacts import provenance
-from workbench.workspace.pipeline import open_log, source_digest
+from workbench.methods.scoring import score
+from workbench.workspace.opened import open_log
 
 CLIP = 0.2
 TEMPLATE = (
@@ -66,12 +65,10 @@ def mixed_groups(log: pl.DataFrame) -> list[str]:
 def export(source: Path, method: str, groups: int, folder: Path) -> pl.DataFrame:
     """Scores a log and exports some groups of it; the rows of the batch."""
     space = open_log(source, embedder="tfidf")
-    log, made = space.steps.log, create(method)
-    credit = made(space.steps, space)
-    made_by = provenance(method, made, space, source_digest([source]), credit)
+    log, credit = space.steps.log, score(space, method)
     chosen = mixed_groups(log)[:groups]
     TARGETS["weighted-batch"](
-        log, credit.table(), made_by, folder / "batch", groups=chosen,
+        log, credit.scored(), folder / "batch", groups=chosen,
         drop_zero_groups=True, overwrite=True, tokenizer=make_tokenizer(log, folder / "tokenizer"),
     )  # fmt: skip
     return read_batch(folder / "batch")

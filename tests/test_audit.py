@@ -22,26 +22,26 @@ from workbench.analysis.audit.statistics import ratio, segment_correlation, segm
 from workbench.analysis.audit.subject import AuditedLog, audited
 from workbench.analysis.audit.uncertainty import bootstrap
 from workbench.errors import ParameterError
+from workbench.log.credit import Provenance, ScoredCredit
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import Method, create
+from workbench.methods.scoring import scored
 from workbench.states.space import Space
-from workbench.workspace.pipeline import open_log
+from workbench.workspace.opened import open_log
 
 HOUSEHOLD = Path(__file__).parents[1] / "data" / "household.parquet"
-Given = tuple[pl.DataFrame, dict[str, Any] | None]
 
 
-def credit(method: Method, space: Space) -> Given:
+def credit(method: Method, space: Space) -> ScoredCredit:
     """A method's credit with what an audit needs to make it again."""
-    table = method(space.steps, space).table()
-    return table, {"method": {"name": method.info.name, "fields": dict(vars(method))}}
+    return scored(space, method.info.name, method).scored()
 
 
-def table(space: Space, advantage: Any) -> Given:
+def table(space: Space, advantage: Any) -> ScoredCredit:
     """A credit from elsewhere."""
     ids = space.steps.log.select("group_id", "trajectory_id", "step_index")[space.steps.row]
-    return ids.with_columns(advantage=pl.Series(advantage, dtype=pl.Float64)), None
+    return ScoredCredit(ids.with_columns(advantage=pl.Series(advantage, dtype=pl.Float64)))
 
 
 def value(found: Audit, measure: str, name: str | None = None, where: str = "") -> float | None:
@@ -184,7 +184,7 @@ def test_a_bootstrap_draws_the_others_and_never_the_step_itself():
     described = {"g": {f"t{k}": [("p", "x", float(k == 0))] for k in range(3)}}
     space = Space(steps(described), embedder=AXES)
     log_, method = AuditedLog(space), create("grpo", {"norm": "mean"})
-    subject = audited("c", log_, space, *credit(method, space))
+    subject = audited("c", log_, space, credit(method, space))
     found = bootstrap(subject, sample_of(space.steps, seed=0, draws=400))
     assert found.low == pytest.approx([2 / 3, -2 / 3, -2 / 3])
     assert found.high == pytest.approx([2 / 3, 0.0, 0.0])
@@ -198,7 +198,7 @@ def test_the_bootstrap_has_the_distribution_of_all_draws_of_the_others():
     described = {"g": {f"t{k}": [("p", "x", reward)] for k, reward in enumerate(rewards)}}
     space = Space(steps(described), embedder=AXES)
     method = create("grpo", {"norm": "mean"})
-    subject = audited("c", AuditedLog(space), space, *credit(method, space))
+    subject = audited("c", AuditedLog(space), space, credit(method, space))
     found = bootstrap(subject, sample_of(space.steps, seed=1, draws=4000))
     for own, reward in enumerate(rewards):
         others = [r for k, r in enumerate(rewards) if k != own]
@@ -336,10 +336,15 @@ def test_dialects_are_measured_and_the_field_that_does_it_is_named():
 def test_a_credit_of_an_unknown_method_is_audited_by_its_table_alone():
     found_steps = Steps.from_log(random_log(np.random.default_rng(2), rollouts=4))
     space = Space(found_steps, embedder=AXES)
-    own, _ = credit(create("gigpo"), space)
-    ours = {"method": {"name": "ours", "fields": {}}}
-    other = {"method": {"name": "gigpo", "fields": {"gamma": 0.5}}}
-    found = audit(space, {"a": (own, ours), "b": (own, other), "c": (own, None)}, controls=())
+    own = credit(create("gigpo"), space).table
+    ours = Provenance(method={"name": "ours", "fields": {}})
+    other = Provenance(method={"name": "gigpo", "fields": {"gamma": 0.5}})
+    given_ = {
+        "a": ScoredCredit(own, ours),
+        "b": ScoredCredit(own, other),
+        "c": ScoredCredit(own),
+    }
+    found = audit(space, given_, controls=())
     reasons = dict(found.left_out.select("credit", "reason").iter_rows())
     assert "unknown method 'ours'" in reasons["a"]
     assert "gives other numbers here" in reasons["b"]
@@ -352,13 +357,13 @@ def test_a_credit_of_an_unknown_method_is_audited_by_its_table_alone():
 
 def test_a_credit_of_another_log_is_refused():
     space = Space(steps(TWO), embedder=AXES)
-    shorter, _ = table(space, np.zeros(5))
+    shorter = table(space, np.zeros(5)).table
     with pytest.raises(ParameterError, match="no finite advantage for 1 of the 5"):
-        audit(space, {"c": (shorter.head(4), None)})
+        audit(space, {"c": ScoredCredit(shorter.head(4))})
     with pytest.raises(ParameterError, match="missing columns"):
-        audit(space, {"c": (shorter.drop("advantage"), None)})
+        audit(space, {"c": ScoredCredit(shorter.drop("advantage"))})
     with pytest.raises(ParameterError, match="steps twice"):
-        audit(space, {"c": (pl.concat([shorter, shorter]), None)})
+        audit(space, {"c": ScoredCredit(pl.concat([shorter, shorter]))})
     with pytest.raises(ParameterError, match="at least one credit"):
         audit(space, {})
 

@@ -15,9 +15,9 @@ import pytest
 import tiny_policy
 
 from workbench import cli
-from workbench.cli.output import number
-from workbench.files import read_credit
+from workbench.log.credit import read_credit
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+from workbench.wording import number
 
 ROOT = Path(__file__).parents[1]
 LOG = str(ROOT / "data" / "household.parquet")
@@ -689,11 +689,11 @@ def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
     command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
     assert command[0] == "workbench"
     assert run(*command[1:])[0] == 0
-    method = read_credit(Path("credit.parquet"))[1]
-    fields = method["method"]["fields"]
+    method = read_credit(Path("credit.parquet")).provenance
+    fields = method.method["fields"]
     assert (f"{fields['temperature']:.4g}", fields["gamma"]) == (chosen[1], 1.0)
-    assert method["embedder"]["name"] == "tfidf"
-    assert method["state_text"] == {"template": "{actions} {observation}", "last_actions": 1}
+    assert method.embedder["name"] == "tfidf"
+    assert method.state_text == {"template": "{actions} {observation}", "last_actions": 1}
 
 
 def test_a_number_of_neighbours_is_not_told_in_deviations_of_similarities(run: Run):
@@ -720,7 +720,7 @@ def test_tune_chooses_the_threshold_of_a_state_key(run: Run):
     assert f"recommended: {found['recommended']}" in out
     command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
     assert run(*command[1:])[0] == 0
-    fields = read_credit(Path("credit.parquet"))[1]["method"]["fields"]
+    fields = read_credit(Path("credit.parquet")).provenance.method["fields"]
     assert (fields["state_key"], fields["norm"]) == (found["recommended"], "mean")
 
 

@@ -10,6 +10,17 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from batches import (
+    PROVENANCE,
+    STEP,
+    TOKENS,
+    logs,
+    made,
+    message,
+    scored_credit,
+    step_row,
+    token_log,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,57 +29,9 @@ from workbench.exporters import TARGETS, Manifest, batch, folder, read_batch, re
 from workbench.exporters.lists import flat, nested, ranges
 from workbench.log.schema import validate
 
-STEP = ["group_id", "trajectory_id", "step_index"]
-PROVENANCE = {
-    "method": {"name": "grpo", "dialect": None, "fields": {"gamma": 1.0, "eps": 1e-6, "ddof": 1}},
-    "log": {"sha256": "ab" * 32, "rows": 4},
-}
-TOKENS = {"prompt_ids": pl.List(pl.Int32), "response_ids": pl.List(pl.Int32)}
-
-
-def step_row(
-    trajectory: str,
-    step: int,
-    advantage: float | None = 1.0,
-    *,
-    group: str = "g",
-    reward: float | None = 0.0,
-    **columns: Any,
-) -> dict[str, Any]:
-    return {
-        "group_id": group,
-        "trajectory_id": trajectory,
-        "step_index": step,
-        "observation": f"see {step}",
-        "action": f"do {step}",
-        "reward": reward,
-        "advantage": advantage,
-        **columns,
-    }
-
-
-def made(rows: list[dict[str, Any]], **schema: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A validated log of rows, and its credit from their `advantage`."""
-    types = {name: dtype for name, dtype in TOKENS.items() if any(name in row for row in rows)}
-    overrides = {"advantage": pl.Float64, "reward": pl.Float64, **types, **schema}
-    frame = pl.DataFrame(rows, schema_overrides=overrides, infer_schema_length=None)
-    log = validate(frame).log
-    return log.drop("advantage"), log.select(*STEP, "advantage", "excluded")
-
-
-def token_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """t0: two steps, the second prompt extends the first; t1: one step."""
-    return made(
-        [
-            step_row("t0", 0, 0.5, prompt_ids=[1, 2], response_ids=[3], **columns),
-            step_row("t0", 1, -2.0, reward=1.0, prompt_ids=[1, 2, 3, 4], response_ids=[5, 6]),
-            step_row("t1", 0, 0.25, prompt_ids=[7], response_ids=[8]),
-        ]
-    )
-
 
 def write(log: pl.DataFrame, credit: pl.DataFrame, directory: Path, **options: Any) -> Manifest:
-    return TARGETS["weighted-batch"](log, credit, PROVENANCE, directory, **options)
+    return TARGETS["weighted-batch"](log, scored_credit(credit), directory, **options)
 
 
 def written(
@@ -267,10 +230,6 @@ def text_log(**columns: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
-def message(role: str | None, content: str | None, **more: Any) -> dict[str, Any]:
-    return {"role": role, "content": content, **more}
-
-
 def test_a_log_of_texts_becomes_conversations(tmp_path: Path) -> None:
     manifest, rows = written(*text_log(), tmp_path / "out")
     assert rows[0] == {
@@ -384,8 +343,8 @@ def test_the_manifest_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     policy = {"model": "m-7b", "policy_version": 5, "train_step": 7, "tokenizer": "tok"}
     row = step_row("t", 0, prompt_ids=[1], response_ids=[2], **policy)
     manifest = write(*made([row]), tmp_path / "out")
-    assert manifest.source == PROVENANCE["log"]
-    assert manifest.method == PROVENANCE["method"]
+    assert manifest.source == PROVENANCE.log
+    assert manifest.method == PROVENANCE.method
     assert manifest.conventions == {"eps": 1e-6, "ddof": 1}
     assert manifest.policy == {
         "models": ["m-7b"],
@@ -699,38 +658,6 @@ def test_flat_lists_come_back(lists: list[list[int]]) -> None:
 def test_ranges() -> None:
     start, stop = np.array([3, 5, 0]), np.array([5, 5, 2])
     assert ranges(start, stop).tolist() == [3, 4, 0, 1]
-
-
-IDS = st.lists(st.integers(0, 2), max_size=3)
-ADVANTAGE = st.sampled_from([None, 0.0, 1.5, -0.25, float("inf")])
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Logs with and without token ids, whose prompts sometimes extend the step before."""
-    rows = []
-    for number in range(draw(st.integers(1, 4))):
-        sequence = []
-        excluded = draw(st.integers(0, 4)) == 0
-        tokens = draw(st.integers(0, 3)) > 0
-        for step in range(draw(st.integers(1, 3))):
-            prompt = draw(IDS) if draw(st.integers(0, 4)) == 0 else sequence + draw(IDS)
-            response = draw(IDS)
-            sequence = prompt + response
-            mask = draw(st.lists(st.integers(0, 1), min_size=len(response), max_size=len(response)))
-            row = step_row(
-                f"t{number}",
-                step,
-                draw(ADVANTAGE.filter(lambda a, null=excluded: null or a is not None)),
-                group=f"g{number % 2}",
-                reward=None if excluded else 0.5,
-                gradient_mask=draw(st.booleans()),
-                prompt_ids=prompt if tokens else None,
-                response_ids=response if tokens else None,
-                response_mask=mask if tokens else None,
-            )
-            rows.append(row)
-    return rows
 
 
 def expected_rows(rows: list[dict[str, Any]], *, by_step: bool) -> list[tuple[list[Any], ...]]:

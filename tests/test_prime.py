@@ -9,7 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from test_exporters import PROVENANCE, STEP, made, step_row
+from batches import (
+    PROVENANCE,
+    STEP,
+    made,
+    scored_credit,
+    step_row,
+)
 
 from workbench.errors import MissingInputError, ParameterError
 from workbench.exporters import TARGETS
@@ -92,7 +98,7 @@ def without(text: str) -> str:
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_all_but_the_advantages_is_equal_byte_by_byte(tmp_path: Path, newline: str):
     log, credit, source = traced(tmp_path, newline=newline)
-    TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     before = source.read_bytes().decode().split("\n")
     after = (tmp_path / "out" / "traces.jsonl").read_bytes().decode().split("\n")
     assert [without(line) for line in after] == [without(line) for line in before]
@@ -107,7 +113,7 @@ def test_a_single_advantage_lands_on_its_own_tokens(tmp_path: Path):
     log, credit, _ = traced(tmp_path)
     only = (pl.col("trajectory_id") == "tr-0") & (pl.col("step_index") == 1)
     credit = credit.with_columns(pl.when(only).then(3.0).otherwise(0.0).alias("advantage"))
-    TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     found = {}
     for line in (tmp_path / "out" / "traces.jsonl").read_text().splitlines():
         for trace in json.loads(line)["traces"]:
@@ -122,13 +128,13 @@ def test_a_single_advantage_lands_on_its_own_tokens(tmp_path: Path):
     assert found == {("tr-0", 3): [(7, 3.0), (7, 3.0)]}
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert set(manifest["turn_off"]) == {"prime-rl"}
-    assert (manifest["unit"], manifest["method"]) == ("step", PROVENANCE["method"])
+    assert (manifest["unit"], manifest["method"]) == ("step", PROVENANCE.method)
 
 
 def test_traces_that_are_not_in_the_batch_get_zeros(tmp_path: Path):
     log, credit, _ = traced(tmp_path)
     other = pl.when(pl.col("trajectory_id") == "tr-0").then(pl.lit("out")).alias("excluded")
-    manifest = TARGETS["prime-rl"](log.with_columns(other), credit, PROVENANCE, tmp_path / "out")
+    manifest = TARGETS["prime-rl"](log.with_columns(other), scored_credit(credit), tmp_path / "out")
     assert manifest.dropped["excluded_trajectories"]["trajectories"] == 1
     first = (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[0]
     nodes = json.loads(first)["traces"][0]["nodes"]
@@ -137,7 +143,7 @@ def test_traces_that_are_not_in_the_batch_get_zeros(tmp_path: Path):
 
 def test_a_weight_is_multiplied_in(tmp_path: Path):
     log, credit, _ = traced(tmp_path)
-    TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out", weight="inverse_length")
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out", weight="inverse_length")
     first = (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[0]
     # Two trained steps: 0.5 / 2 and -2 / 2.
     nodes = json.loads(first)["traces"][0]["nodes"]
@@ -149,20 +155,20 @@ def test_traces_that_are_gone_or_were_changed_are_refused(tmp_path: Path):
     changed = source.read_text().replace('"token_ids": [7, 7]', '"token_ids": [7, 4]')
     source.write_text(changed)
     with pytest.raises(ParameterError, match=r"other tokens than the log: .*'tr-0' step 1"):
-        TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+        TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     source.write_text(changed.splitlines()[1] + "\n")
     with pytest.raises(ParameterError, match=r"2 steps of the log are no sampled node.*'tr-0'"):
-        TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+        TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     source.write_text('{"id": 1}\n')
     with pytest.raises(
         ParameterError, match=r"traces.jsonl:1 is no episode of .*: it has no traces"
     ):
-        TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+        TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     source.unlink()
     with pytest.raises(MissingInputError, match="are not there"):
-        TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+        TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     with pytest.raises(MissingInputError, match="does not say which"):
-        TARGETS["prime-rl"](log.drop("source_file"), credit, PROVENANCE, tmp_path / "out")
+        TARGETS["prime-rl"](log.drop("source_file"), scored_credit(credit), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -170,7 +176,7 @@ def test_agents_that_are_not_trained_are_not_touched(tmp_path: Path):
     log, credit, source = traced(tmp_path)
     judge = ODD.replace('"tr-1"', '"judge"').replace('"trainable":true', '"trainable":false')
     source.write_text(source.read_text() + judge + "\n")
-    TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     assert (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[2] == judge
 
 
@@ -186,7 +192,7 @@ def test_the_sample_traces_come_back_with_other_advantages(shared: Path, tmp_pat
     credit = canonical.select(*STEP, advantage=2 * pl.col("grpo_adv"), excluded=pl.lit(None))
     log, _ = made(canonical.drop("episode_reward").with_columns(advantage=1.0).to_dicts())
     credit = credit.cast({"step_index": pl.Int32, "excluded": pl.String})
-    TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     text = (tmp_path / "out" / "traces.jsonl").read_text()
     assert text.replace("1.732048", "0.866024").replace("-1.732048", "-0.866024") == (
         source.read_text()

@@ -18,10 +18,10 @@ from workbench.log.steps import Index, Real, Steps
 from workbench.states import proximity
 from workbench.states.keys import labels
 from workbench.states.neighbours import NeighbourIndex
-from workbench.states.proximity import Peers, peer_weights, proximity_baseline
+from workbench.states.proximity import PeerRule, peer_weights, proximity_baseline
 from workbench.states.similarity import Similarity, States
 
-PEERS: Sequence[Peers] = get_args(Peers)
+PEERS: Sequence[PeerRule] = get_args(PeerRule)
 
 
 def states_of(found: Steps) -> States:
@@ -46,7 +46,7 @@ def random_similarity(found: Steps, rng: np.random.Generator, width: int = 3) ->
     return similarity_of(found, vector)
 
 
-def are_peers(found: Steps, one: int, other: int, peers: Peers) -> bool:
+def are_peers(found: Steps, one: int, other: int, peers: PeerRule) -> bool:
     if found.group[one] != found.group[other]:
         return False
     return {
@@ -64,7 +64,7 @@ def brute_force(
     weight: Real,
     *,
     temperature: float,
-    peers: Peers,
+    peers: PeerRule,
 ) -> tuple[list[float], list[bool]]:
     """The formula, pair by pair over all S × S steps."""
     vectors, state = similarity.vectors, similarity.states.state
@@ -101,7 +101,7 @@ TAU = 1 / math.log(2)  # e^(1/τ) = 2: an equal text counts twice as much as an 
         ("same_step", [5 / 2, 2.0, 5 / 2]),
     ],
 )
-def test_baseline_by_hand(peers: Peers, expected: list[float]) -> None:
+def test_baseline_by_hand(peers: PeerRule, expected: list[float]) -> None:
     found = steps(HAND)
     similarity = similarity_of(found, AXES)
     baseline, has_peers = proximity_baseline(
@@ -133,7 +133,7 @@ def test_weights_by_hand() -> None:
     st.integers(0, 2**32 - 1),
 )
 def test_baseline_equals_the_sum_over_all_pairs_of_steps(
-    described: Described, peers: Peers, temperature: float, seed: int
+    described: Described, peers: PeerRule, temperature: float, seed: int
 ) -> None:
     found, rng = steps(described), np.random.default_rng(seed)
     similarity = random_similarity(found, rng)
@@ -150,7 +150,7 @@ def test_baseline_equals_the_sum_over_all_pairs_of_steps(
 
 @settings(deadline=None, max_examples=60)
 @given(described_logs(texts="abc"), st.sampled_from(PEERS), st.integers(0, 2**32 - 1))
-def test_a_weight_counts_like_so_many_peers(described: Described, peers: Peers, seed: int) -> None:
+def test_a_weight_counts_as_peers(described: Described, peers: PeerRule, seed: int) -> None:
     found, rng = steps(described), np.random.default_rng(seed)
     similarity = random_similarity(found, rng)
     weight = rng.integers(0, 3, len(found)).astype(np.float64)
@@ -173,7 +173,7 @@ def test_a_weight_counts_like_so_many_peers(described: Described, peers: Peers, 
 @settings(deadline=None, max_examples=60)
 @given(described_logs(texts="abc"), st.sampled_from(PEERS), st.integers(0, 2**32 - 1))
 def test_peer_weights_are_those_of_the_baseline(
-    described: Described, peers: Peers, seed: int
+    described: Described, peers: PeerRule, seed: int
 ) -> None:
     found, rng = steps(described), np.random.default_rng(seed)
     similarity = random_similarity(found, rng)
@@ -256,7 +256,7 @@ def test_a_cold_baseline_is_the_mean_over_identical_texts(described: Described) 
 @settings(deadline=None, max_examples=40)
 @given(described_logs(), st.sampled_from(PEERS), st.integers(0, 2**32 - 1))
 def test_squeezed_cosines_are_another_temperature(
-    described: Described, peers: Peers, seed: int
+    described: Described, peers: PeerRule, seed: int
 ) -> None:
     # (c + (1 - c) cos) / τ = constant + cos / (τ / (1 - c)); a further axis of length √c and the
     # others shrunk by √(1 - c) make such cosines.
@@ -282,7 +282,7 @@ def test_squeezed_cosines_are_another_temperature(
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-9, 1e300])
 @pytest.mark.parametrize("peers", PEERS)
-def test_extreme_temperatures_neither_overflow_nor_warn(peers: Peers, temperature: float) -> None:
+def test_extreme_temperatures_do_not_overflow(peers: PeerRule, temperature: float) -> None:
     found = Steps.from_log(random_log(np.random.default_rng(1), dense=True))
     similarity = random_similarity(found, np.random.default_rng(2))
     baseline, _ = proximity_baseline(
@@ -302,7 +302,7 @@ def test_a_step_without_peers_has_baseline_zero_and_says_so() -> None:
     found = steps(lonely)
     similarity = similarity_of(found, AXES)
 
-    def result(peers: Peers, weight: Sequence[float]) -> tuple[list[float], list[bool]]:
+    def result(peers: PeerRule, weight: Sequence[float]) -> tuple[list[float], list[bool]]:
         baseline, has_peers = proximity_baseline(
             similarity, found, found.reward, np.array(weight), temperature=1.0, peers=peers
         )
@@ -327,7 +327,7 @@ def test_peers_of_a_lonely_step_are_none() -> None:
 @pytest.mark.parametrize("peers", PEERS)
 @pytest.mark.parametrize("chunk", [1, 7, 30])
 def test_the_size_of_a_chunk_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, peers: Peers, chunk: int
+    monkeypatch: pytest.MonkeyPatch, peers: PeerRule, chunk: int
 ) -> None:
     rng = np.random.default_rng(3)
     found = Steps.from_log(random_log(rng, rollouts=6, dense=True))
@@ -342,7 +342,7 @@ def test_the_size_of_a_chunk_changes_nothing(
 
 
 @pytest.mark.parametrize("peers", PEERS)
-def test_a_group_scored_alone_has_the_same_bytes(peers: Peers) -> None:
+def test_a_group_scored_alone_has_the_same_bytes(peers: PeerRule) -> None:
     rng = np.random.default_rng(5)
     frame = random_log(rng, groups=4, dense=True)
     found = Steps.from_log(frame)

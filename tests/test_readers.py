@@ -17,7 +17,15 @@ from polars.testing import assert_frame_equal
 
 from workbench.errors import LogError, ParameterError, PluginError, UnknownNameError
 from workbench.log.schema import validate
-from workbench.readers import Findings, Part, import_log, load_mapping, read, reader, save_mapping
+from workbench.readers import (
+    Diagnostics,
+    Part,
+    import_log,
+    load_mapping,
+    read,
+    reader,
+    save_mapping,
+)
 from workbench.readers.base import FORMATS
 from workbench.readers.jsonfiles import leading_keys
 from workbench.readers.messages import MessageError, action_text, content_text, turns
@@ -181,7 +189,7 @@ def test_a_new_reader_is_one_class_and_goes_before_the_generic_ones(
             return b"GO" in head
 
         def read(self, path: Path, columns: Mapping[str, str]) -> Part:
-            return Part(frame=pl.read_parquet(PARQUET), findings=Findings())
+            return Part(frame=pl.read_parquet(PARQUET), diagnostics=Diagnostics())
 
     assert set(FORMATS) == before | {"shouting"}
     loud = write_lines(tmp_path / "loud", [record(messages=[user("GO"), assistant("ok")])])

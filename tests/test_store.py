@@ -19,7 +19,6 @@ from polars.testing import assert_frame_equal
 from workbench.errors import ArtefactError
 from workbench.files import (
     MANIFEST,
-    Workspace,
     atomic_file,
     atomic_folder,
     canonical_json,
@@ -27,14 +26,18 @@ from workbench.files import (
     file_digest,
     package_version,
     read_artefact_manifest,
-    read_credit,
     write_artefact_manifest,
-    write_credit,
 )
+from workbench.log.credit import Provenance, ScoredCredit, read_credit, write_credit
+from workbench.workspace.store import Workspace
 
 TABLE = pl.DataFrame(
     {"trajectory_id": ["t", "t", "u"], "step_index": [0, 1, 0], "advantage": [0.5, -0.5, None]}
 )
+
+
+def credit(**method: Any) -> ScoredCredit:
+    return ScoredCredit(TABLE, Provenance(method=method))
 
 
 @pytest.fixture
@@ -316,7 +319,8 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_run_again(
 
 def test_a_killed_build_leaves_nothing_under_a_final_name(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from workbench.files import Workspace\n"
+        "import os, sys; from pathlib import Path\n"
+        "from workbench.workspace.store import Workspace\n"
         "def killed(folder):\n"
         "    (folder / 'file.txt').write_text('half')\n"
         "    os._exit(9)\n"
@@ -353,32 +357,37 @@ JSON = st.recursive(
 @given(
     st.lists(st.none() | st.floats(allow_nan=False), max_size=5),
     st.dictionaries(st.text(st.characters(codec="utf-8")), JSON, max_size=3),
+    st.lists(st.text(st.characters(codec="utf-8")), max_size=2),
 )
 def test_a_credit_file_reads_back_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, advantage: list[float | None], made_by: dict[str, Any]
+    tmp_path_factory: pytest.TempPathFactory,
+    advantage: list[float | None],
+    method: dict[str, Any],
+    notes: list[str],
 ) -> None:
     path = tmp_path_factory.mktemp("credit") / "credit.parquet"
     table = pl.DataFrame({"advantage": pl.Series(advantage, dtype=pl.Float64)})
-    write_credit(path, table, made_by)
-    found, found_made_by = read_credit(path)
-    assert_frame_equal(found, table)
-    assert found_made_by == json.loads(json.dumps(made_by))
+    credit = ScoredCredit(table, Provenance(method=method, notes=notes, version="1"))
+    write_credit(path, credit)
+    found = read_credit(path)
+    assert_frame_equal(found.table, table)
+    assert found.provenance.to_dict() == json.loads(json.dumps(credit.provenance.to_dict()))
 
 
 def test_a_credit_file_has_the_same_bytes_on_every_run(tmp_path: Path) -> None:
-    write_credit(tmp_path / "one", TABLE, {"method": "grpo", "fields": {"a": 1, "b": 2}})
-    write_credit(tmp_path / "two", TABLE, {"fields": {"b": 2, "a": 1}, "method": "grpo"})
+    write_credit(tmp_path / "one", credit(name="grpo", fields={"a": 1, "b": 2}))
+    write_credit(tmp_path / "two", credit(fields={"b": 2, "a": 1}, name="grpo"))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    write_credit(tmp_path / "two", TABLE, {"method": "gigpo"})
+    write_credit(tmp_path / "two", credit(name="gigpo"))
     assert (tmp_path / "one").read_bytes() != (tmp_path / "two").read_bytes()
     assert names(tmp_path) == ["one", "two"]
 
 
 def test_any_parquet_reader_reads_a_credit_file(tmp_path: Path) -> None:
     path = tmp_path / "credit.parquet"
-    write_credit(path, TABLE, {"method": "grpo"})
+    write_credit(path, credit(name="grpo"))
     assert_frame_equal(pl.read_parquet(path), TABLE)
-    assert json.loads(pl.read_parquet_metadata(path)["workbench"]) == {"method": "grpo"}
+    assert json.loads(pl.read_parquet_metadata(path)["workbench"])["method"] == {"name": "grpo"}
 
 
 def test_a_file_without_provenance_is_no_credit_file(tmp_path: Path) -> None:
@@ -390,7 +399,7 @@ def test_a_file_without_provenance_is_no_credit_file(tmp_path: Path) -> None:
 
 def test_a_file_without_advantages_is_no_credit_file(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
-    write_credit(path, TABLE.drop("advantage"), {"method": "grpo"})
+    write_credit(path, ScoredCredit(TABLE.drop("advantage")))
     with pytest.raises(ArtefactError, match=re.escape(f"{path} is no credit file. Hint:")):
         read_credit(path)
 
@@ -398,7 +407,7 @@ def test_a_file_without_advantages_is_no_credit_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "folder"])
 def test_a_credit_file_that_cannot_be_read_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "credit.parquet"
-    write_credit(path, TABLE, {"method": "grpo"})
+    write_credit(path, credit(name="grpo"))
     whole = path.read_bytes()
     path.unlink()
     contents = {"empty": b"", "text": b"advantage\n0.5\n", "cut": whole[:-20]}

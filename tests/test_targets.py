@@ -16,9 +16,16 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from batches import (
+    PROVENANCE,
+    exportable,
+    logs,
+    made,
+    step_row,
+    token_log,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_exporters import PROVENANCE, logs, made, step_row, token_log
 
 from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, Manifest, read_manifest
@@ -43,7 +50,7 @@ Log = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def write(target: str, log: Log, directory: Path, **options: Any) -> Manifest:
-    return TARGETS[target](*log, PROVENANCE, directory, **options)
+    return TARGETS[target](*exportable(log), directory, **options)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -168,8 +175,8 @@ def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
     )
     write(target, (log, credit), tmp_path / "out", positive_only=False, weight="inverse_length")
     said = json.loads((tmp_path / "out" / MANIFEST).read_text())
-    assert said["method"] == PROVENANCE["method"]
-    assert said["source"] == PROVENANCE["log"]
+    assert said["method"] == PROVENANCE.method
+    assert said["source"] == PROVENANCE.log
     assert said["conventions"] == {"eps": 1e-06, "ddof": 1}
     assert said["options"]["weight"] == "inverse_length"
     assert said["unit"] == (TARGETS[target].layout.unit or "trajectory")
@@ -192,7 +199,7 @@ def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
 
 
 def test_checks_are_looked_at_in_the_rows():
-    rows = TARGETS["weighted-batch"].assemble(*token_log(), PROVENANCE).rows
+    rows = TARGETS["weighted-batch"].assemble(*exportable(token_log())).rows
     good = {"lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": False}
     assert row_checks(rows) == good
     everywhere = rows.with_columns(pl.col("advantages").list.eval(pl.element() + 1))
@@ -200,7 +207,7 @@ def test_checks_are_looked_at_in_the_rows():
     short = rows.with_columns(pl.col("step_ids").list.head(1))
     assert row_checks(short)["lengths_equal"] is False
     texts = TARGETS["weighted-batch"].assemble(
-        *(frame.drop("prompt_ids", strict=False) for frame in token_log()), PROVENANCE
+        *exportable([frame.drop("prompt_ids", strict=False) for frame in token_log()])
     ).rows  # fmt: skip
     assert row_checks(texts) == good
 
@@ -267,7 +274,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
     log = made(rows, response_mask=pl.List(pl.Int8))
     folder = tmp_path_factory.mktemp("export")
     try:
-        canonical = TARGETS["weighted-batch"].assemble(*log, PROVENANCE, weight=weight, unit=unit)
+        canonical = TARGETS["weighted-batch"].assemble(*exportable(log), weight=weight, unit=unit)
     except EmptyBatchError:
         return
     refused: list[str] = []
@@ -275,7 +282,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
         options = {"positive_only": False} if target == "datasets" else {}
         options |= {"unit": unit} if unit in TARGETS[target].units else {}
         try:
-            batch = TARGETS[target].assemble(*log, PROVENANCE, weight=weight, **options)
+            batch = TARGETS[target].assemble(*exportable(log), weight=weight, **options)
         except (EmptyBatchError, MissingInputError, ParameterError) as error:
             refused.append(str(error))
             continue
@@ -326,7 +333,7 @@ def test_an_interrupted_export_never_looks_finished(
 KILLED = """
 import dataclasses, os, signal, sys
 from pathlib import Path
-from test_exporters import PROVENANCE, token_log
+from batches import PROVENANCE, STEP, credited, given, logs, made, message, step_row, token_log
 from workbench.exporters import TARGETS
 
 def half(batch, folder):
@@ -334,7 +341,7 @@ def half(batch, folder):
     os.kill(os.getpid(), signal.SIGKILL)
 
 target = TARGETS["verl"]
-dataclasses.replace(target, write=half)(*token_log(), PROVENANCE, Path(sys.argv[1]))
+dataclasses.replace(target, write=half)(*exportable(token_log()), Path(sys.argv[1]))
 """
 
 
@@ -348,7 +355,7 @@ def test_a_killed_export_leaves_nothing_under_its_name_and_the_next_one_works(tm
     )
     assert killed.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
-    assert re.fullmatch(r"\.out\..*\.partial", left.name)
+    assert re.fullmatch(r"\.out\..*\.part", left.name)
     assert write("verl", token_log(), out) == read_manifest(out)
 
 
@@ -481,7 +488,7 @@ def test_only_the_groups_or_tasks_that_were_asked_for(tmp_path: Path):
 
 
 def trained(target: str, log: Log, **options: Any) -> tuple[Any, list[list[float]]]:
-    batch = TARGETS[target].assemble(*log, PROVENANCE, **options)
+    batch = TARGETS[target].assemble(*exportable(log), **options)
     pairs = batch.rows.select("step_advantages", "step_mask").iter_rows()
     return batch.manifest.counts, [
         [value for value, mask in zip(values, masks, strict=True) if mask]

@@ -9,7 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 import tiny_policy
-from test_exporters import PROVENANCE, made, message, step_row
+from batches import (
+    exportable,
+    made,
+    message,
+    step_row,
+)
 
 from workbench.errors import MissingInputError, ParameterError
 from workbench.exporters import TARGETS
@@ -46,7 +51,7 @@ def rows_of(
     **options: Any,
 ) -> tuple[Any, list[dict[str, Any]]]:
     exporter = TARGETS[target]
-    manifest = exporter(*log, PROVENANCE, tmp_path / "out", **options)
+    manifest = exporter(*exportable(log), tmp_path / "out", **options)
     return manifest, exporter.load(tmp_path / "out").to_dicts()
 
 

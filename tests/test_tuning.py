@@ -28,7 +28,7 @@ from workbench.log.schema import validate
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.states.proximity import (
-    Peers,
+    PeerRule,
     peer_statistics,
     peer_weights,
     proximity_baseline,
@@ -37,7 +37,7 @@ from workbench.states.proximity import (
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS, octaves, temperature_stops
 
-PEERS: Sequence[Peers] = get_args(Peers)
+PEERS: Sequence[PeerRule] = get_args(PeerRule)
 TAU = 1 / math.log(2)  # e^(1/τ) = 2: an equal text counts twice as much as an orthogonal one
 
 
@@ -211,7 +211,7 @@ def test_nearness_that_misleads_is_said():
 
 
 @pytest.mark.parametrize("peers", PEERS)
-def test_a_sweep_is_the_credit_at_every_stop(peers: Peers):
+def test_a_sweep_is_the_credit_at_every_stop(peers: PeerRule):
     found = Steps.from_log(random_log(np.random.default_rng(3), rollouts=4, texts=8, dense=True))
     space = Space(found, embedder=random_vectors(found, 4))
     method = ProxMO(peers=peers, gamma=0.9, step_weight=2.0)
@@ -255,7 +255,7 @@ def test_squares_of_exponentials_stay_exact_over_ten_octaves():
     st.integers(0, 2**32 - 1),
 )
 def test_statistics_of_peers_are_those_of_their_weights(
-    described: Described, peers: Peers, temperature: float, seed: int
+    described: Described, peers: PeerRule, temperature: float, seed: int
 ):
     found = steps(described)
     similarity = Space(found, embedder=random_vectors(found, seed)).similarity()

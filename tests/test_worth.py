@@ -10,20 +10,26 @@ from typing import Any
 
 import polars as pl
 import pytest
+from batches import (
+    STEP,
+    exportable,
+    made,
+    step_row,
+    token_log,
+)
 from logs import log
-from test_exporters import PROVENANCE, STEP, made, step_row, token_log
 
 from workbench.errors import EmptyBatchError
 from workbench.exporters import TARGETS, Manifest, read_batch
 from workbench.exporters.archive import Archive, archive, zipped
-from workbench.exporters.findings import Finding, balance, findings
+from workbench.exporters.checklist import Check, balance, checklist
 from workbench.exporters.worth import worth
 
 TARGET = TARGETS["weighted-batch"]
 
 
 def archived(logged: tuple[pl.DataFrame, pl.DataFrame], **options: Any) -> Archive:
-    return archive(TARGET, *logged, PROVENANCE, **options)
+    return archive(TARGET, *exportable(logged), **options)
 
 
 def text_log(*advantages: float | None, group: str = "g", **columns: Any) -> list[dict[str, Any]]:
@@ -34,8 +40,8 @@ def text_log(*advantages: float | None, group: str = "g", **columns: Any) -> lis
     ]
 
 
-def found(manifest: Manifest) -> dict[str, Finding]:
-    return {finding.check: finding for finding in findings(manifest)}
+def found(manifest: Manifest) -> dict[str, Check]:
+    return {check.check: check for check in checklist(manifest)}
 
 
 def test_worth_of_messages_by_hand():
@@ -79,7 +85,7 @@ def test_the_weight_of_a_trajectory_counts():
 
 
 def test_a_batch_without_advantages_is_worth_nothing():
-    rows = TARGET.assemble(*made(text_log(1.0, 1.0)), PROVENANCE).rows
+    rows = TARGET.assemble(*exportable(made(text_log(1.0, 1.0)))).rows
     result = worth(rows.with_columns(step_advantages=pl.col("step_advantages") * 0.0))
     assert (result.pulling, result.effective_steps, result.positive_share) == (0, 0.0, None)
 
@@ -121,7 +127,7 @@ def test_what_is_left_out_and_what_is_in_sum_to_the_log():
     assert table["trajectories"].to_list() == [2, 1, 1]
 
 
-def test_findings_of_messages():
+def test_checks_of_messages():
     words = found(archived(made(text_log(1.0, 0.0))).manifest)
     assert {check: finding.verdict for check, finding in words.items()} == {
         "Alignment": "holds",
@@ -136,7 +142,7 @@ def test_findings_of_messages():
     }
 
 
-def test_findings_of_tokens_that_lack_log_probabilities_and_do_not_follow_on():
+def test_checks_of_tokens_that_lack_log_probabilities_and_do_not_follow_on():
     rows = [
         step_row("t", 0, prompt_ids=[1], response_ids=[2]),
         step_row("t", 1, prompt_ids=[9], response_ids=[3]),
@@ -147,7 +153,7 @@ def test_findings_of_tokens_that_lack_log_probabilities_and_do_not_follow_on():
     assert words["Logprobs"].verdict == "look"
 
 
-def test_findings_of_zero_groups_and_of_those_left_out():
+def test_checks_of_zero_groups_and_of_those_left_out():
     rows = [*text_log(0.0, group="g"), *text_log(1.0, group="h")]
     kept = found(archived(made(rows)).manifest)
     assert kept["Zero groups"].verdict == "look"
@@ -158,12 +164,12 @@ def test_findings_of_zero_groups_and_of_those_left_out():
 
 
 @pytest.mark.parametrize(("version", "verdict"), [(3, "look"), (5, "holds")])
-def test_findings_of_staleness(version: int, verdict: str):
+def test_checks_of_staleness(version: int, verdict: str):
     logged = made(text_log(1.0, train_step=5, policy_version=version))
     assert found(archived(logged).manifest)["Staleness"].verdict == verdict
 
 
-def test_findings_of_lengths():
+def test_checks_of_lengths():
     unequal = [*text_log(1.0, 1.0, group="g"), *text_log(1.0, group="h")]
     plain = found(archived(made(unequal)).manifest)["Lengths"]
     assert (plain.verdict, "1 to 2 steps" in plain.says) == ("look", True)
@@ -180,7 +186,7 @@ def test_findings_of_lengths():
         ({"from": "text", "tokenizer": "t", "drifting_steps": 0}, "look", "from the text with t"),
     ],
 )
-def test_findings_of_where_the_tokens_are_from(tokens: dict[str, Any], verdict: str, words: str):
+def test_checks_of_where_the_tokens_are_from(tokens: dict[str, Any], verdict: str, words: str):
     manifest = dataclasses.replace(archived(token_log()).manifest, tokens=tokens)
     assert found(manifest)["Tokens"].verdict == verdict
     assert words in found(manifest)["Tokens"].says
@@ -198,7 +204,7 @@ def test_the_archive_is_the_export_and_its_bytes_depend_on_nothing_else(tmp_path
     with zipfile.ZipFile(io.BytesIO(one.content)) as packed:
         assert packed.namelist() == ["batch/manifest.json", "batch/weighted_batch.parquet"]
         packed.extractall(tmp_path)
-    TARGET(*token_log(), PROVENANCE, tmp_path / "direct")
+    TARGET(*exportable(token_log()), tmp_path / "direct")
     assert read_batch(tmp_path / "batch").equals(read_batch(tmp_path / "direct"))
     for name, size in one.sizes.items():
         content = (tmp_path / "direct" / name).read_bytes()

@@ -1,4 +1,4 @@
-"""Files on disk: atomic writes, digests, credit files, and the workspace folder.
+"""Files on disk: atomic writes, digests, canonical JSON, manifests.
 
 Nothing unfinished ever bears a final name: files and folders are written under a temporary name
 beside their place and renamed. What is there is checked against its manifest before it is used.
@@ -11,20 +11,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
 
 PACKAGE = "trajectory-workbench"
 MANIFEST = "manifest.json"
-METADATA_KEY = "workbench"
 
 
 def package_version() -> str:
@@ -70,23 +66,52 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder; a folder that is there already stays, and the new one is dropped.
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Gives a folder to fill and puts it at `path` when the block ends without an error.
 
-    Artefacts are named by what made them, so a folder that another process finished first is equal.
+    A run that is killed leaves at most a hidden folder `.<name>.….part` beside the place.
+
+    Args:
+        path: The place.
+        replace: Whether a folder that stands there is replaced. If not it stays, and the new one
+            is dropped: artefacts are named by what made them, so one that another process finished
+            first is equal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    # Two levels: what is renamed into place has the permissions of any new folder.
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
+        new = holder / "new"
+        new.mkdir()
+        yield new
+        if replace:
+            _swap(new, path, holder / "old")
+        else:
+            _put(new, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _put(new: Path, path: Path) -> None:
+    """Renames a folder into place unless one is there."""
+    try:
+        new.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
+def _swap(new: Path, path: Path, old: Path) -> None:
+    """Renames a folder into place; what stood there comes back if that fails."""
+    stood = path.exists()
+    if stood:
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        if stood:
+            old.rename(path)
+        raise
 
 
 def _umask() -> int:
@@ -134,68 +159,3 @@ def read_artefact_manifest(folder: Path) -> dict[str, Any]:
 
 def _mend(folder: Path) -> str:
     return f"Hint: remove {folder} and run again to have it made anew"
-
-
-def write_credit(path: Path, table: pl.DataFrame, provenance: Mapping[str, Any]) -> None:
-    """Writes a credit table with what made it in the file's metadata, under `workbench`."""
-    metadata = {METADATA_KEY: canonical_json(provenance)}
-    with atomic_file(path) as temporary:
-        table.write_parquet(temporary, compression="zstd", metadata=metadata)
-
-
-def read_credit(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """A credit table and what made it.
-
-    Raises:
-        ArtefactError: The file is missing, not Parquet, or was not written by `write_credit`.
-    """
-    try:
-        metadata = pl.read_parquet_metadata(path)
-        table = pl.read_parquet(path, glob=False)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise ArtefactError(f"{path} cannot be read as a credit file: {error}") from error
-    if METADATA_KEY not in metadata or "advantage" not in table.columns:
-        raise ArtefactError(f"{path} is no credit file. Hint: `workbench score LOG -m METHOD -o …`")
-    return table, json.loads(metadata[METADATA_KEY])
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A folder of artefacts, each named by the hash of what made it.
-
-        log/<hash>/  embeddings/<embedder>/  index/<hash>/  credit/<method>-<hash>/
-        exports/<target>-<hash>/
-
-    Args:
-        root: The folder; made when first written to.
-    """
-
-    root: Path
-
-    def artefact(
-        self, kind: str, label: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
-    ) -> tuple[Path, bool]:
-        """The folder of an artefact, built only if it is not there whole.
-
-        Args:
-            kind: Sub-folder of the workspace.
-            label: Readable part of the name; may be empty.
-            inputs: All that decides the content; JSON-able.
-            build: Writes the files into the folder it is given.
-
-        Returns:
-            The folder, and whether it was built now.
-
-        Raises:
-            ArtefactError: It is there, but damaged.
-        """
-        made_by = {"inputs": dict(inputs), "version": package_version()}
-        name = digest(made_by)[:16]
-        folder = self.root / kind / (f"{label}-{name}" if label else name)
-        if folder.exists():
-            read_artefact_manifest(folder)
-            return folder, False
-        with atomic_folder(folder) as temporary:
-            build(temporary)
-            write_artefact_manifest(temporary, made_by)
-        return folder, True

@@ -60,6 +60,11 @@ class Parameterised:
         if wrong:
             raise ParameterError("; ".join(wrong))
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The hyper-parameters by name."""
+        return {name: getattr(self, name) for name in fields(type(self))}
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSpec:

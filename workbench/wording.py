@@ -1,6 +1,16 @@
-"""Numbers with their nouns."""
+"""Numbers, counts and texts as people read them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total) while work is under way; total 0 where it is not known."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A `Progress` that shows nothing."""
 
 
 def number_of(count: int, noun: str) -> str:
@@ -12,3 +22,42 @@ def number_of(count: int, noun: str) -> str:
     """
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A value in a text or a cell: a float in significant digits, – for null, others as they are.
+
+    Example:
+        >>> number(0.123456), number(0.123456, 3), number(12345.6), number(None), number(7)
+        ('0.1235', '0.123', '12,346', '–', '7')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    # Adding 0 takes the sign from -0.0, such as a term of weight 0 has.
+    return f"{value + 0.0:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def decimals(value: float | None, sign: str = "-") -> str:
+    """A share or a correlation: three decimals without a leading 0; – where there is no value.
+
+    Example:
+        >>> decimals(0.5), decimals(-0.25), decimals(0.5, sign="+"), decimals(None)
+        ('.500', '-.250', '+.500', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:{sign}.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def shortened(text: str, width: int = 80) -> str:
+    r"""A text on one line, cut with … where it is longer; · for what a terminal would obey.
+
+    Example:
+        >>> shortened("two\nlines", 20), shortened("a long text", 7)
+        ('two lines', 'a long…')
+    """
+    line = "".join(sign if sign.isprintable() else "·" for sign in " ".join(text.split()))
+    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -18,7 +18,11 @@ import numpy as np
 import polars as pl
 import pytest
 import tiny_policy
-from test_exporters import PROVENANCE, made, step_row
+from batches import (
+    exportable,
+    made,
+    step_row,
+)
 
 from workbench.exporters import TARGETS, Batch
 
@@ -74,7 +78,7 @@ def exported(tmp_path: Path) -> Exported:
 
     def export(target: str, log: Scored | None = None, **options: Any) -> tuple[Path, Batch]:
         exporter = TARGETS[target]
-        batch = exporter.assemble(*(log or scored()), PROVENANCE, **options)
+        batch = exporter.assemble(*exportable(log or scored()), **options)
         folder = tmp_path / "-".join([target, *map(str, options.values())])
         exporter.save(batch, folder)
         return folder, batch

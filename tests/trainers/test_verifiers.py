@@ -5,7 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_exporters import PROVENANCE
+from batches import (
+    scored_credit,
+)
 from test_prime import traced
 
 from workbench.exporters import TARGETS
@@ -16,7 +18,7 @@ def test_verifiers_reads_its_traces_back_with_our_advantages(tmp_path: Path):
 
     log, credit, source = traced(tmp_path)
     folder = tmp_path / "out"
-    TARGETS["prime-rl"](log, credit, PROVENANCE, folder)
+    TARGETS["prime-rl"](log, scored_credit(credit), folder)
     expected = {
         (row["trajectory_id"], row["step_index"]): row["advantage"]
         for row in credit.iter_rows(named=True)
@@ -47,7 +49,7 @@ def test_the_branch_that_prime_rl_trains_on_has_the_advantage_at_each_sampled_to
     log, credit, _ = traced(tmp_path)
     only = (pl.col("trajectory_id") == "tr-0") & (pl.col("step_index") == 1)
     credit = credit.with_columns(pl.when(only).then(3.0).otherwise(0.0).alias("advantage"))
-    TARGETS["prime-rl"](log, credit, PROVENANCE, tmp_path / "out")
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     first = (tmp_path / "out" / "traces.jsonl").read_text().splitlines()[0]
     (trace,) = WireEpisode.model_validate_json(first).traces
     (branch,) = trace.branches

@@ -16,9 +16,9 @@ from scipy.sparse import csr_array
 
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.states.embedders.registry import Embedder
-from workbench.states.embedders.tfidf import Progress
 from workbench.states.similarity import Similarity, States
 from workbench.states.space import Space
+from workbench.wording import Progress
 
 ROWS_AT_ONCE = 20_000  # steps of the drawn logs that are scored together
 

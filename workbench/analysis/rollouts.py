@@ -19,6 +19,7 @@ from workbench.errors import ParameterError
 from workbench.log.credit import Credit, Explanation
 from workbench.log.facts.trajectories import trajectory_table
 from workbench.log.steps import Real
+from workbench.wording import number
 
 _IDS = ["group_id", "trajectory_id", "step_index"]
 
@@ -186,11 +187,6 @@ def own_name(trajectory_id: str, group_id: str) -> str:
     return rest.lstrip("/:-_ ") or trajectory_id if rest != trajectory_id else trajectory_id
 
 
-def number(value: float) -> str:
-    """A number for people: three significant digits."""
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
 def sentence(term: str, facts: Mapping[str, Any]) -> str:
     """How a term came about, in words.
 
@@ -199,7 +195,7 @@ def sentence(term: str, facts: Mapping[str, Any]) -> str:
         >>> sentence("step", facts)
         'return 0.66 against the baseline 0.41 of 4.2 effective peers'
     """
-    score = f"{'return' if term == 'step' else 'reward'} {number(facts['score'])}"
+    score = f"{'return' if term == 'step' else 'reward'} {number(facts['score'], 3)}"
     alone = _alone(facts)
     if alone and facts["factor"] == 0:
         return f"0, because {alone}"
@@ -224,18 +220,18 @@ def _alone(facts: Mapping[str, Any]) -> str:
 
 
 def _compared_with(facts: Mapping[str, Any]) -> str:
-    mean = number(facts["baseline"])
+    mean = number(facts["baseline"], 3)
     if "compared_with" in facts:
         return f"{facts['compared_with']} {mean}"
     if facts.get("others") == 1:
         return f"the {mean} of the only other rollout"
     if "others" in facts:
-        return f"the mean {mean} of the {number(facts['others'])} others"
+        return f"the mean {mean} of the {number(facts['others'], 3)} others"
     if "anchor_group_size" in facts:
-        size = number(facts["anchor_group_size"])
+        size = number(facts["anchor_group_size"], 3)
         return f"the mean {mean} of the {size} steps in this state"
     if "effective_peers" in facts:
-        return f"the baseline {mean} of {number(facts['effective_peers'])} effective peers"
+        return f"the baseline {mean} of {number(facts['effective_peers'], 3)} effective peers"
     return f"the group's mean {mean}"
 
 
@@ -247,11 +243,11 @@ def _scaled(facts: Mapping[str, Any]) -> str:
     over = [found for found in deviations if math.isclose(scale * found, 1.0, rel_tol=1e-3)]
     text = ""
     if over:
-        text = f", over the deviation {number(over[0])}"
+        text = f", over the deviation {number(over[0], 3)}"
     elif not math.isclose(scale, 1.0, rel_tol=1e-9):
-        text = f", times {number(scale)}"
+        text = f", times {number(scale, 3)}"
     if facts.get("success_rate") is not None and abs(weight - 1.0) >= 5e-4:
-        text += f", weighted {weight:.3f} for a success rate of {number(facts['success_rate'])}"
+        text += f", weighted {weight:.3f} for a success rate of {number(facts['success_rate'], 3)}"
     return text
 
 
@@ -271,7 +267,7 @@ def _fact(value: Any) -> str:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, int | float) else str(value)
+    return number(value, 3) if isinstance(value, int | float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)

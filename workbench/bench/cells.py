@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from workbench.bench.conditions import BATCHES, TASKS, WORLDS_VERSION, Condition
-from workbench.bench.identity import compares_texts, embedder_named, identity
+from workbench.bench.identity import depends_on_texts, embedder_named, identity
 from workbench.bench.measures import (
     calibration_slope,
     cosine,
@@ -122,7 +122,7 @@ class Cell:
         }
         rows = []
         for name, method in self.methods.items():
-            embedder = self.embedder if compares_texts(method) else None
+            embedder = self.embedder if depends_on_texts(method) else None
             row: dict[str, Any] = {**here, "method": name, "embedder": embedder, "key": keys[name]}
             try:
                 credit, row["setting"] = _credit(name, method, scene, space)

@@ -36,7 +36,7 @@ from workbench.errors import MissingInputError
 from workbench.files import package_version
 from workbench.methods import METHODS, Method, create
 from workbench.states.embedders.registry import resolve
-from workbench.workspace.artefacts import Report
+from workbench.wording import Progress, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def fidelity(
     embedder: str = "tfidf",
     reference: str | None = None,
     workers: int | None = None,
-    report: Report = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Fidelity:
     """Measures methods, and the oracles beside them, against exact advantages.
 
@@ -108,7 +108,7 @@ def fidelity(
         reference: Method of the paired differences; by default `grpo`, or the first.
         workers: Processes, as many as there are cores by default. They start afresh, so that a
             script which calls this has to guard its main part, or pass 1.
-        report: Told about progress.
+        progress: Told about progress.
 
     Raises:
         UnknownNameError: No such world, condition, or reference.
@@ -130,14 +130,14 @@ def fidelity(
         folder / SHARDS,
         schema=SCHEMA,
         workers=workers,
-        report=report,
+        progress=progress,
     )
     write_table(results, folder / RESULTS_FILE)
     skipped = lacking(results)
     if compared in skipped:
         raise MissingInputError(f"the reference cannot be measured here: {skipped[compared]}")
     check_bounds(results)
-    report("summarise", 0, 0)
+    progress("summarise", 0, 0)
     summary = summarise(results.filter(pl.col("missing").is_null()), compared)
     write_table(summary, folder / SUMMARY_FILE)
     write_manifest(manifest(cells, reference=compared), folder / MANIFEST_FILE)

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.bench.code import code_digest
 from workbench.bench.tuned import Tuned
 from workbench.methods import Method, create
+from workbench.methods.capabilities import Wraps
 from workbench.states.embedders.registry import Embedder, resolve
 
 
@@ -23,17 +24,17 @@ def identity(name: str, method: Method | Tuned | None, embedder: str) -> dict[st
     if isinstance(method, Tuned):
         untuned = identity(name, method.method, embedder)
         return {"tuned": untuned, "choice": Tuned.code(), "embedder": resolve(embedder).key}
-    wrapped = getattr(method, "of", None)
+    wrapped = method.of if isinstance(method, Wraps) else None
     return {
         "name": method.info.name,
         "fields": dict(vars(method)),
         "code": _code(type(method)),
         "of": None if wrapped is None else identity(wrapped, create(wrapped), embedder),
-        "embedder": resolve(embedder).key if compares_texts(method) else None,
+        "embedder": resolve(embedder).key if depends_on_texts(method) else None,
     }
 
 
-def compares_texts(method: Method | Tuned | None) -> bool:
+def depends_on_texts(method: Method | Tuned | None) -> bool:
     """Whether a method depends on the embedder."""
     return method is not None and "similarity" in method.needs()
 

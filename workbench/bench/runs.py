@@ -15,21 +15,21 @@ import polars as pl
 
 from workbench.bench.conditions import WORLDS_VERSION, Condition
 from workbench.bench.episodes import Episode, play, step_log
-from workbench.bench.identity import compares_texts, embedder_named, identity
+from workbench.bench.identity import depends_on_texts, embedder_named, identity
 from workbench.bench.policies import Policy
 from workbench.bench.prompts import Decision, decisions_of
 from workbench.bench.recipes import Recipe, new_policy
 from workbench.errors import EmptyBatchError, MissingInputError
 from workbench.exporters import TARGETS, read_batch
 from workbench.exporters.lists import flat
-from workbench.files import digest, file_digest, package_version
+from workbench.files import digest, package_version
 from workbench.log.segments import segment_constant
 from workbench.methods import Method
+from workbench.methods.scoring import scored
 from workbench.simulate import Task, drawn_tasks
 from workbench.states.space import Space
 from workbench.states.text import StateText
-from workbench.workspace.artefacts import provenance
-from workbench.workspace.pipeline import open_log
+from workbench.workspace.opened import open_log
 
 TRAINING_VERSION = "1"
 """Changes with any change of a policy, of how episodes are played or of what is learned."""
@@ -103,7 +103,7 @@ class Run:
 
     def _identity(self, name: str, method: Method) -> dict[str, Any]:
         own = identity(name, method, self.embedder)
-        if compares_texts(method) and self.state_text != OBSERVATION:
+        if depends_on_texts(method) and self.state_text != OBSERVATION:
             own["state_text"] = asdict(self.state_text)
         return own
 
@@ -120,7 +120,7 @@ class Run:
                 "policy": self.recipe.policy,
                 "seed": self.seed,
                 "method": name,
-                "embedder": self.embedder if compares_texts(method) else None,
+                "embedder": self.embedder if depends_on_texts(method) else None,
                 "key": keys[name],
             }
             try:
@@ -278,13 +278,10 @@ def exported(
         state_text=state_text,
         cache=folder / "vectors",
     )
-    credit = method(space.steps, space)
-    made_by = provenance(name, method, space, file_digest(file), credit)
+    credit = scored(space, name, method).scored()
     batch = folder / "batch"
     try:
-        TARGETS["weighted-batch"](
-            space.steps.log, credit.table(), made_by, batch, unit="trajectory", overwrite=True
-        )
+        TARGETS["weighted-batch"](space.steps.log, credit, batch, unit="trajectory", overwrite=True)
     except EmptyBatchError:
         return space, None
     return space, read_batch(batch)

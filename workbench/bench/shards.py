@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_limits
 
 from workbench.errors import ArtefactError
 from workbench.files import atomic_file, digest
-from workbench.workspace.artefacts import Report
+from workbench.wording import Progress
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it
 
 
-class Cell(Protocol):
+class Work(Protocol):
     """Work that can be done apart from all other, and in part: a frozen dataclass.
 
     A key is a digest of all that decides the row of a method.
@@ -42,7 +42,7 @@ class Cell(Protocol):
         """One row a method, with `method` and `key` among its columns."""
 
 
-C = TypeVar("C", bound=Cell)
+C = TypeVar("C", bound=Work)
 
 
 def measure(
@@ -51,7 +51,7 @@ def measure(
     *,
     schema: Mapping[str, Any],
     workers: int | None,
-    report: Report,
+    progress: Progress,
 ) -> pl.DataFrame:
     """The rows of all cells, from the shards that are there and from work where one lacks.
 
@@ -65,7 +65,7 @@ def measure(
         schema: Columns of the rows.
         workers: Processes, one thread each, as many as there are cores by default; 1 works in this
             process.
-        report: Told about progress.
+        progress: Told about progress.
 
     Raises:
         ArtefactError: A shard cannot be read, or is of another benchmark.
@@ -73,11 +73,11 @@ def measure(
     known = _read(folder, schema)
     named = [(key, name) for cell in cells for name, key in cell.keys.items()]
     missing = list(_unmeasured(cells, set(known["key"])))
-    report("measure", len(cells) - len(missing), len(cells))
+    progress("measure", len(cells) - len(missing), len(cells))
     finished = _worked(missing, folder, workers or os.cpu_count() or 1)
     for number, found in enumerate(finished, start=len(cells) - len(missing) + 1):
         known = known.vstack(found)
-        report("measure", number, len(cells))
+        progress("measure", number, len(cells))
     # Rows are found by key: a shard may have been written under another name of the method.
     wanted = pl.DataFrame(named, schema={"key": pl.String, "method": pl.String}, orient="row")
     rows = known.unique("key", keep="first", maintain_order=True).drop("method")
@@ -117,7 +117,7 @@ def _unmeasured(cells: Sequence[C], known: set[str]) -> Iterator[C]:
             yield replace(cell, methods=left)
 
 
-def _worked(cells: Sequence[Cell], folder: Path, workers: int) -> Iterator[pl.DataFrame]:
+def _worked(cells: Sequence[Work], folder: Path, workers: int) -> Iterator[pl.DataFrame]:
     if workers == 1 or len(cells) <= 1:
         for cell in cells:
             yield _work(cell, folder)
@@ -136,7 +136,7 @@ def _worked(cells: Sequence[Cell], folder: Path, workers: int) -> Iterator[pl.Da
                 task.cancel()
 
 
-def _work(cell: Cell, folder: Path) -> pl.DataFrame:
+def _work(cell: Work, folder: Path) -> pl.DataFrame:
     with threadpool_limits(1):
         rows = cell.rows()
     name = digest(rows["key"].to_list())[:16]

@@ -9,6 +9,7 @@ import polars as pl
 
 from workbench.bench.summary import SUMMARISED
 from workbench.errors import UnknownNameError
+from workbench.wording import decimals
 
 MARKS = {"above": "▲", "below": "▼", "unresolved": "~", None: " "}
 
@@ -47,13 +48,13 @@ def regret_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
         {
             "method": row["method"],
             "condition": row["condition"] or "all",
-            "default": number(row["default"]),
-            "tuned": number(row["tuned"]),
+            "default": decimals(row["default"]),
+            "tuned": decimals(row["tuned"]),
             "mostly to": f"{row['chosen']} ({row['chosen_share']:.0%})",
             "gain": with_interval(row["gain"], row["gain_low"], row["gain_high"]),
-            "best fixed": f"{number(row['best_fixed'])} at {row['best_setting']}",
+            "best fixed": f"{decimals(row['best_fixed'])} at {row['best_setting']}",
             "regret": with_interval(row["regret"], row["regret_low"], row["regret_high"]),
-            "best of each log": number(row["best_of_each_log"]),
+            "best of each log": decimals(row["best_of_each_log"]),
         }
         for row in table.sort(
             "method", pl.col("condition").is_not_null(), maintain_order=True
@@ -159,15 +160,15 @@ def cell(row: dict[str, Any]) -> str:
 def with_interval(value: float | None, low: float | None, high: float | None) -> str:
     """Such as ".312 [.298, .327]"; without an interval the value alone; – where there is none."""
     if low is None or high is None:
-        return number(value)
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+        return decimals(value)
+    return f"{decimals(value)} [{decimals(low)}, {decimals(high)}]"
 
 
 def short(row: dict[str, Any]) -> str:
     """The same without the interval."""
     if row["value"] is None:
         return "–"
-    return f"{number(row['value'])} {MARKS[row['verdict']]}".rstrip()
+    return f"{decimals(row['value'])} {MARKS[row['verdict']]}".rstrip()
 
 
 def difference(row: dict[str, Any]) -> str:
@@ -175,7 +176,7 @@ def difference(row: dict[str, Any]) -> str:
     if row["verdict"] is None or row["difference"] is None:
         return "–"
     numbers = [row["difference"], row["difference_low"], row["difference_high"]]
-    value, *ends = [number(each, sign="+") for each in numbers if each is not None]
+    value, *ends = [decimals(each, sign="+") for each in numbers if each is not None]
     interval = f" [{', '.join(ends)}]" if ends else ""
     return f"{value}{interval} {MARKS[row['verdict']]}"
 
@@ -185,11 +186,3 @@ def _sorted_methods(rows: pl.DataFrame, measure: str) -> list[str]:
     return of_order.sort("value", descending=True, nulls_last=True, maintain_order=True)[
         "method"
     ].to_list()
-
-
-def number(value: float | None, sign: str = "-") -> str:
-    """Three decimals without a leading 0; – where there is no value."""
-    if value is None:
-        return "–"
-    text = f"{value:{sign}.3f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text

@@ -28,7 +28,7 @@ from workbench.files import package_version
 from workbench.methods import Method, create
 from workbench.states.embedders.registry import resolve
 from workbench.states.text import StateText
-from workbench.workspace.artefacts import Report
+from workbench.wording import Progress, silent
 
 CURVES_FILE = "curves.parquet"
 CONTROL = "return-to-go"
@@ -83,7 +83,7 @@ def training(
     reference: str | None = None,
     workers: int | None = None,
     command: str | None = None,
-    report: Report = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Training:
     """Trains a small text policy with the credit of each method, and compares what became of it.
 
@@ -113,7 +113,7 @@ def training(
         workers: Processes, as many as there are cores by default. They start afresh, so that a
             script which calls this has to guard its main part, or pass 1.
         command: What was typed, for the manifest.
-        report: Told about progress.
+        progress: Told about progress.
 
     Raises:
         UnknownNameError: No such policy, world, condition, or reference.
@@ -160,14 +160,14 @@ def training(
         folder / SHARDS,
         schema=SCHEMA,
         workers=workers,
-        report=report,
+        progress=progress,
     )
     write_table(results, folder / RESULTS_FILE)
     skipped = lacking(results)
     for name in references:
         if name in skipped:
             raise MissingInputError(f"the reference cannot be trained with: {skipped[name]}")
-    report("summarise", 0, 0)
+    progress("summarise", 0, 0)
     trained = results.filter(pl.col("missing").is_null())
     summary, curves = summaries(trained, references), learning_curves(trained, references[0])
     write_table(summary, folder / SUMMARY_FILE)

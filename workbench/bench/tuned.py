@@ -30,7 +30,7 @@ class Tuned:
         found = held_out(self.method, self.method(steps, space), space)
         setting = found.recommended
         if setting is None:
-            setting = getattr(self.method, found.field)
+            setting = self.method.values[found.field]
         return with_setting(self.method, found.field, setting), str(setting)
 
     @staticmethod

@@ -24,7 +24,7 @@ from workbench.bench.tuned import Tuned, with_setting
 from workbench.errors import MissingInputError, ParameterError
 from workbench.methods import Method, create
 from workbench.states.space import Space
-from workbench.workspace.artefacts import Report
+from workbench.wording import Progress, silent
 
 RESULTS_FILE, TABLE_FILE, MANIFEST_FILE = (
     "tuning-results.parquet",
@@ -94,7 +94,7 @@ def tuning(
     seeds: int = SEEDS,
     embedder: str = "tfidf",
     workers: int | None = None,
-    report: Report = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Tuning:
     """Measures methods at every fixed value of the field that is tuned, and tuned on each log.
 
@@ -108,7 +108,7 @@ def tuning(
         seeds: How many, from 0 on.
         embedder: Representation for methods that need similarities.
         workers: Processes, as for `fidelity`.
-        report: Told about progress.
+        progress: Told about progress.
 
     Raises:
         UnknownNameError: No such world or condition.
@@ -131,12 +131,12 @@ def tuning(
         folder / SHARDS,
         schema=RESULTS_SCHEMA,
         workers=workers,
-        report=report,
+        progress=progress,
     )
     for method, reason in lacking(results).items():
         raise MissingInputError(f"{method} cannot be measured here: {reason}")
     write_table(results, folder / RESULTS_FILE)
-    report("summarise", 0, 0)
+    progress("summarise", 0, 0)
     rows = [row for study in studies for row in study.rows(results)]
     table = pl.DataFrame(rows, schema=SCHEMA).sort(
         pl.col("condition").is_not_null(), "family", maintain_order=True
@@ -169,7 +169,7 @@ class _Study:
         values = found.candidates(space)
         thinned = values[:: math.ceil(len(values) / MOST_FIXED)]
         settings = map(found.setting, thinned) if isinstance(found, KeyThreshold) else thinned
-        own = getattr(method, found.tunable)
+        own = method.values[found.tunable]
         fixed = {f"{name}, {found.tunable} {setting}": setting for setting in settings}
         fixed = {key: setting for key, setting in fixed.items() if setting != own}
         return cls(name=name, method=method, fixed={name: own, **fixed}, field=found.tunable)

@@ -85,7 +85,7 @@ def fidelity(
     from workbench.bench import fidelity as measure
     from workbench.cli.output import progress
 
-    with progress() as report:
+    with progress() as told:
         found = measure(
             directory,
             methods=_methods(methods),
@@ -94,7 +94,7 @@ def fidelity(
             embedder=embedder,
             reference=reference,
             workers=workers,
-            report=report,
+            progress=told,
         )
     figures = _write_figures(_fidelity_figures(found), directory)
     _print_skipped(found.skipped)
@@ -128,7 +128,7 @@ def tuning(
     from workbench.bench import tuning as measure
     from workbench.cli.output import progress
 
-    with progress() as report:
+    with progress() as told:
         found = measure(
             directory,
             methods=_methods(methods),
@@ -136,7 +136,7 @@ def tuning(
             **_extent(conditions, seeds, quick),
             embedder=embedder,
             workers=workers,
-            report=report,
+            progress=told,
         )
     if as_json:
         print(as_json_text(found.table.to_dicts()))
@@ -210,7 +210,7 @@ def training(
     from workbench.cli.output import progress
     from workbench.plots.training import learning_curves
 
-    with progress() as report:
+    with progress() as told:
         found = train(
             directory,
             policy=policy,
@@ -224,7 +224,7 @@ def training(
             reference=reference,
             workers=workers,
             command=shlex.join(["workbench", *sys.argv[1:]]),
-            report=report,
+            progress=told,
         )
     figures = {
         f"{family}-curves": learning_curves(rows)

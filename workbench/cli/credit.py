@@ -44,20 +44,17 @@ def score(
     mapping: Map = None,
 ) -> None:
     """Score every step under one method and write the credit."""
-    from workbench.files import write_credit
+    from workbench.log.credit import write_credit
     from workbench.methods import create
-    from workbench.workspace.artefacts import provenance
-    from workbench.workspace.pipeline import source_digest
+    from workbench.methods.scoring import scored
 
     made = create(method, field_values(params))
     require_other(output, [log])
-    imported = read([log], format, mapping)
-    with open_space(imported, embedder, state, last_actions, cache) as space:
-        credit = made(space.steps, space)
-        log_sha256 = source_digest(imported.report.files)
-        made_by = provenance(method, made, space, log_sha256, credit)
-    write_credit(output, credit.table(), made_by)
-    for note in made_by["notes"]:
+    opened = read([log], format, mapping, cache=cache)
+    with open_space(opened, embedder, state, last_actions) as space:
+        credit = scored(space, method, made).scored()
+    write_credit(output, credit)
+    for note in credit.provenance.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"wrote {output}: {len(space.steps)} of {space.steps.log.height} steps scored")
 
@@ -78,12 +75,13 @@ def explain(
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
 ) -> None:
     """Say what the advantage of one step is made of."""
-    from workbench.cli.output import number, table
+    from workbench.cli.output import table
     from workbench.methods import create
+    from workbench.wording import number
 
     made = create(method, field_values(params))
-    imported = read([log], format, mapping)
-    with open_space(imported, embedder, state, last_actions, cache) as space:
+    opened = read([log], format, mapping, cache=cache)
+    with open_space(opened, embedder, state, last_actions) as space:
         explanation = made(space.steps, space).explain(space.steps.find(*step_name(step)))
     if as_json:
         print(as_json_text(explanation.to_dict()))
@@ -114,8 +112,8 @@ def neighbours(
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.output import table
 
-    imported = read([log], format, mapping)
-    with open_space(imported, embedder, state, last_actions, cache) as space:
+    opened = read([log], format, mapping, cache=cache)
+    with open_space(opened, embedder, state, last_actions) as space:
         rows = space.nearest(space.steps.find(*step_name(step)), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
 
@@ -162,7 +160,7 @@ def compare(
     from workbench.analysis.compare import compare as compare_credits
     from workbench.cli.output import table
 
-    tables = {name: table for name, (table, _) in named_credits(credits).items()}
+    tables = {name: credit.table for name, credit in named_credits(credits).items()}
     comparison = compare_credits(tables, top=top)
     if as_json:
         print(as_json_text(comparison.to_dict()))
@@ -201,14 +199,15 @@ def decompose(
     from workbench.analysis.decomposition import decompose as decomposed
     from workbench.analysis.decomposition import lowest as lowest_blocks
     from workbench.analysis.decomposition import masked
-    from workbench.cli.output import number, table
+    from workbench.cli.output import table
     from workbench.files import atomic_file
+    from workbench.wording import number
 
     require_other(mask, [log])
     require_other(figure, [log])
-    imported = read([log], format, mapping)
-    frame = imported.validated.log
-    found = decomposed(frame, credit_of(credit, imported, log)[0])
+    opened = read([log], format, mapping)
+    frame = opened.frame
+    found = decomposed(frame, credit_of(credit, opened, log).table)
     if as_json:
         print(as_json_text(found.to_dict()))
     else:

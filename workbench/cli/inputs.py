@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from workbench.log.steps import Steps
-    from workbench.readers import Imported, ImportReport
+    from workbench.log.credit import ScoredCredit
+    from workbench.readers import ImportReport
     from workbench.states.space import Space
-    from workbench.states.text import StateText
-    from workbench.workspace.artefacts import Report
+    from workbench.workspace.opened import OpenedLog
 
 
 def read(
@@ -28,10 +25,12 @@ def read(
     *,
     skip_bad: bool = False,
     report: bool = False,
-) -> Imported:
+    cache: Path | None = None,
+) -> OpenedLog:
     """Reads and validates a log; what was set aside is written to the quarantine file."""
     from workbench.files import atomic_file
     from workbench.readers import import_log
+    from workbench.workspace.opened import OpenedLog
 
     require_other(quarantine, files)
     imported = import_log(
@@ -50,52 +49,20 @@ def read(
     else:
         for notice in imported.validated.notices:
             print(f"note: {notice}", file=sys.stderr)
-    return imported
+    return OpenedLog.of_import(imported, cache)
 
 
 @contextmanager
 def open_space(
-    imported: Imported,
-    embedder: str | None,
-    template: str | None,
-    last_actions: int,
-    cache: Path | None,
+    opened: OpenedLog, embedder: str | None, template: str | None, last_actions: int
 ) -> Iterator[Space]:
-    """The space of a log while a progress bar is shown; a workspace's log has its vectors there."""
+    """The space of a log while a progress bar is shown."""
     from workbench.cli.output import progress
-    from workbench.log.steps import Steps
-
-    steps, text = Steps.from_log(imported.validated.log), state_text(template, last_actions)
-    with progress() as report:
-        yield space_of(imported, steps, embedder, text, cache, report)
-
-
-def space_of(
-    imported: Imported,
-    steps: Steps,
-    embedder: str | None,
-    text: StateText,
-    cache: Path | None,
-    report: Report,
-) -> Space:
-    """A space of a log's steps; a workspace's log has its vectors there."""
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
-    from workbench.states.embedders.vector_cache import VectorCache
-    from workbench.states.space import Space
-    from workbench.workspace.artefacts import Artefacts, StoredLog
-    from workbench.workspace.pipeline import user_cache
 
-    files, chosen = imported.report.files, embedder or DEFAULT_EMBEDDER
-    stored = StoredLog.at(files[0]) if len(files) == 1 and cache is None else None
-    if stored is not None:
-        return Artefacts(stored.workspace, report).space(steps, chosen, text)
-    return Space(
-        steps,
-        embedder=chosen,
-        state_text=text,
-        cache=VectorCache(cache or user_cache()),
-        progress=lambda done, total: report("embed", done, total),
-    )
+    text = state_text(template, last_actions)
+    with progress() as told:
+        yield opened.space(embedder or DEFAULT_EMBEDDER, text, told)
 
 
 def print_report(report: ImportReport, quarantine: Path | None) -> None:
@@ -108,14 +75,14 @@ def print_report(report: ImportReport, quarantine: Path | None) -> None:
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:
     """Refuses to write over a file that is read: originals are never touched."""
-    from workbench.readers.base import Findings
+    from workbench.readers.base import Diagnostics
     from workbench.readers.remote import is_remote
     from workbench.readers.sources import expand
 
     if output is not None and output.exists():
         here = [file for file in files if not is_remote(file)]
         # What is not there is said when it is read.
-        sources = {source.path.resolve() for source in expand(here, Findings(), Path())}
+        sources = {source.path.resolve() for source in expand(here, Diagnostics(), Path())}
         if output.resolve() in sources:
             raise ParameterError(f"{output} is read; writing there would destroy it")
 
@@ -135,31 +102,25 @@ def read_mapping(path: Path | None) -> Any:
     return None if path is None else load_mapping(path)
 
 
-def credit_of(credit: Path, imported: Imported, log: str) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """A credit table and how it was made; says where that was from another file than the log."""
-    from workbench.files import read_credit
-    from workbench.workspace.pipeline import source_digest
+def credit_of(path: Path, opened: OpenedLog, log: str) -> ScoredCredit:
+    """A credit file; says where it was made from another file than the log."""
+    from workbench.log.credit import read_credit
 
-    table, made_by = read_credit(credit)
-    if source_digest(imported.report.files) != made_by["log"]["sha256"]:
-        print(f"note: {credit} was made from another file than {log}", file=sys.stderr)
-    return table, made_by
+    credit = read_credit(path)
+    if opened.sha256 != credit.provenance.log_sha256:
+        print(f"note: {path} was made from another file than {log}", file=sys.stderr)
+    return credit
 
 
-def named_credits(paths: Sequence[Path]) -> dict[str, tuple[pl.DataFrame, dict[str, Any]]]:
-    """Credit tables and what made them, by method, or by file where a method comes twice."""
-    from workbench.files import read_credit
+def named_credits(paths: Sequence[Path]) -> dict[str, ScoredCredit]:
+    """Credit files by method, or by file where a method comes twice."""
+    from workbench.log.credit import read_credit
 
     if len(set(paths)) < len(paths):
         raise ParameterError(f"a credit is given twice: {[str(path) for path in paths]}")
-    tables = []
-    for path in paths:
-        table, made_by = read_credit(path)
-        method = made_by["method"]
-        name = ":".join(filter(None, (method["name"], method["dialect"])))
-        tables.append((name, path, (table, made_by)))
-    names = [name for name, _, _ in tables]
+    credits = [(path, read_credit(path)) for path in paths]
+    names = [credit.provenance.name for _, credit in credits]
     return {
-        name if names.count(name) == 1 else f"{name} ({path})": table
-        for name, path, table in tables
+        name if names.count(name) == 1 else f"{name} ({path})": credit
+        for name, (path, credit) in zip(names, credits, strict=True)
     }

@@ -128,7 +128,7 @@ def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson 
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
     from workbench.log.facts import facts as facts_of
 
-    found = facts_of(read([log], format, mapping).validated.log)
+    found = facts_of(read([log], format, mapping).frame)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
 
 
@@ -167,8 +167,8 @@ def keys(
     if action_key is not None:
         parse_action_key(action_key)
         asked["action"] = action_key
-    imported = read([log], format, mapping)
-    with open_space(imported, embedder, state, last_actions, cache) as space:
+    opened = read([log], format, mapping, cache=cache)
+    with open_space(opened, embedder, state, last_actions) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:
         print(as_json_text([report.to_dict(top) for report in reports]))

@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import MissingDependencyError, ParameterError
+from workbench.errors import ParameterError
+from workbench.readers.bundled import app_script, bundled_logs
+from workbench.wording import number, shortened, silent
 
 if TYPE_CHECKING:
     from workbench.exporters import Manifest
     from workbench.log.facts import Facts
     from workbench.states.keys.report import KeyReport
     from workbench.states.text import StateText
-    from workbench.workspace.artefacts import Report
+    from workbench.wording import Progress
     from workbench.workspace.pipeline import RunResult
 
 
@@ -74,40 +76,26 @@ def _from_difference(texts: Sequence[str]) -> list[str]:
     return [f"…{text[cut:]}" if cut else text for text in texts]
 
 
-def number(value: Any) -> str:
-    """A value as a cell: four significant digits, – for null."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    # Adding 0 takes the sign from -0.0, such as a term of weight 0 has.
-    return f"{value + 0.0:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def shortened(text: str, width: int) -> str:
-    """The text on one line, cut with … where it is longer; · for what a terminal would obey."""
-    line = "".join(sign if sign.isprintable() else "·" for sign in " ".join(text.split()))
-    return line if len(line) <= width else f"{line[: width - 1]}…"
-
-
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[Progress]:
     """A bar with rate and time left for the stage under way; nothing where no one watches."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         SpinnerColumn,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import (
+        Progress as Bar,
+    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda stage, done, total: None
+        yield silent
         return
-    bar = Progress(
+    bar = Bar(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -119,7 +107,7 @@ def progress() -> Iterator[Report]:
     )
     tasks: dict[str, Any] = {}
 
-    def report(stage: str, done: int, total: int) -> None:
+    def tell(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
             for earlier in tasks.values():
                 bar.stop_task(earlier)
@@ -130,7 +118,7 @@ def progress() -> Iterator[Report]:
         bar.update(task, completed=done, total=total or None, rate=rate)
 
     with bar:
-        yield report
+        yield tell
 
 
 def run_summary(result: RunResult) -> str:
@@ -191,7 +179,7 @@ def _telling_step(result: RunResult) -> str:
     """The step of the largest disagreement, or of one method's largest credit."""
     import polars as pl
 
-    from workbench.files import read_credit
+    from workbench.log.credit import read_credit
 
     if result.comparison is not None:
         names = result.comparison.names
@@ -199,7 +187,7 @@ def _telling_step(result: RunResult) -> str:
         pair = (differences["left"] == names[0]) & (differences["right"] == names[-1])
         rows = differences.filter(pair)
     else:
-        credit, _ = read_credit(result.credits[result.export_method])
+        credit = read_credit(result.credits[result.export_method]).table
         size = pl.col("advantage").abs()
         rows = credit.sort(size, descending=True, nulls_last=True, maintain_order=True)
     row = rows.row(0, named=True)
@@ -222,17 +210,17 @@ def app_command(
     """The command that starts the app; without a display it opens no browser.
 
     Raises:
-        MissingDependencyError: The package was installed without `app.py`.
         ParameterError: A log is not there.
     """
-    script = Path(__file__).parents[2] / "app.py"
-    if not script.is_file():
-        raise MissingDependencyError(
-            f"{script} is not there. Hint: the app runs from a clone, installed with pip install -e"
-        )
-    missing = [log for log in logs if not Path(log).exists() and not _matches(log)]
+    bundled = bundled_logs()
+    paths = {log: Path(log) for log in logs}
+    named = [log for log, path in paths.items() if log in bundled and not path.exists()]
+    paths |= {log: bundled[log] for log in named}
+    missing = [log for log, path in paths.items() if not path.exists() and not _matches(log)]
     if missing:
-        raise ParameterError(f"{missing[0]} does not exist")
+        raise ParameterError(
+            f"{missing[0]} does not exist. Hint: a path, or a bundled log: {', '.join(bundled)}"
+        )
     if headless is None:
         seen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
         headless = sys.platform.startswith("linux") and not seen
@@ -244,13 +232,13 @@ def app_command(
     options = [part for name, value in server.items() for part in (f"--{name}", str(value))]
     own = ["--embedder", embedder] if embedder else []
     own += ["--allow-path-input"] if allow_path_input else []
-    own += [str(Path(log).resolve()) for log in logs]
-    return [sys.executable, "-m", "streamlit", "run", str(script), *options, "--", *own]
+    own += [str(path.resolve()) for path in paths.values()]
+    return [sys.executable, "-m", "streamlit", "run", str(app_script()), *options, "--", *own]
 
 
 def export_summary(manifest: Manifest) -> str:
     """What a batch holds, whether it is sound, what it is worth, what its trainer must leave."""
-    from workbench.exporters.findings import findings
+    from workbench.exporters.checklist import checklist
     from workbench.exporters.selection import REASONS
 
     counts, worth = manifest.counts, manifest.worth
@@ -269,7 +257,7 @@ def export_summary(manifest: Manifest) -> str:
             "verdict": verdicts[finding.verdict],
             "what was found": finding.says,
         }
-        for finding in findings(manifest)
+        for finding in checklist(manifest)
     ]
     pull = f"{worth['pulling']:,} of {worth['steps']:,} trained steps"
     if worth["tokens"] is not None:

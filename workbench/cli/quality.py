@@ -16,7 +16,6 @@ from workbench.cli.inputs import (
     open_space,
     read,
     require_other,
-    space_of,
     state_text,
 )
 from workbench.cli.options import (
@@ -36,9 +35,10 @@ from workbench.cli.options import (
 from workbench.cli.root import app
 
 if TYPE_CHECKING:
-    from workbench.readers import Imported
+    from workbench.log.credit import ScoredCredit
     from workbench.states.space import Space
-    from workbench.workspace.artefacts import Report
+    from workbench.wording import Progress
+    from workbench.workspace.opened import OpenedLog
 
 
 @app.command()
@@ -80,9 +80,9 @@ def audit(
 
     require_other(output, [log, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
-    imported = read([log], format, mapping)
-    _note_other_logs(imported, given)
-    with _spaces(imported, given, cache) as (spaces, progress):
+    opened = read([log], format, mapping, cache=cache)
+    _note_other_logs(opened, given)
+    with _spaces(opened, given) as (spaces, progress):
         found = audit_credits(
             next(iter(spaces.values())),
             given,
@@ -115,43 +115,39 @@ def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, An
     }
 
 
-def _note_other_logs(imported: Imported, given: Mapping[str, Any]) -> None:
-    from workbench.workspace.pipeline import source_digest
-
-    digest = source_digest(imported.report.files)
-    for name, (_, made_by) in given.items():
-        if made_by.get("log", {}).get("sha256") != digest:
+def _note_other_logs(opened: OpenedLog, given: Mapping[str, ScoredCredit]) -> None:
+    for name, credit in given.items():
+        if credit.provenance.log_sha256 != opened.sha256:
             print(f"note: {name} was made from another file than this log", file=sys.stderr)
 
 
 @contextmanager
 def _spaces(
-    imported: Imported, given: Mapping[str, Any], cache: Path | None
-) -> Iterator[tuple[dict[str, Space], Report]]:
+    opened: OpenedLog, given: Mapping[str, ScoredCredit]
+) -> Iterator[tuple[dict[str, Space], Progress]]:
     """The space in which each credit was made, one for each embedder and state text."""
     from workbench.cli.output import progress
-    from workbench.log.steps import Steps
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.states.text import StateText
 
-    steps = Steps.from_log(imported.validated.log)
-    with progress() as report:
+    with progress() as told:
         made: dict[tuple[str | None, StateText], Space] = {}
         asked = {
             name: (
-                (made_by.get("embedder") or {}).get("name"),
-                StateText(**(made_by.get("state_text") or {})),
+                (credit.provenance.embedder or {}).get("name"),
+                StateText(**(credit.provenance.state_text or {})),
             )
-            for name, (_, made_by) in given.items()
+            for name, credit in given.items()
         }
         # A credit that needs no vectors takes the first space that has some.
         first = next((key for key in asked.values() if key[0]), (None, StateText()))
         spaces = {}
         for name, key in asked.items():
-            chosen = key if key[0] else first
+            embedder, text = chosen = key if key[0] else first
             if chosen not in made:
-                made[chosen] = space_of(imported, steps, *chosen, cache, report)
+                made[chosen] = opened.space(embedder or DEFAULT_EMBEDDER, text, told)
             spaces[name] = made[chosen]
-        yield spaces, report
+        yield spaces, told
 
 
 @app.command()
@@ -184,18 +180,19 @@ def tune(
     from workbench.cli.output import how_scored
     from workbench.files import atomic_file
     from workbench.methods import create
+    from workbench.methods.capabilities import own_embedder
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
     fields = field_values(params)
     made = create(method, fields)
     require_other(output, [log])
-    imported = read([log], format, mapping)
-    with open_space(imported, embedder, state, last_actions, cache) as space:
+    opened = read([log], format, mapping, cache=cache)
+    with open_space(opened, embedder, state, last_actions) as space:
         found = held_out(made, made(space.steps, space), space)
         # A τ divides similarities, so their spread is its unit; no other field has that unit.
-        own = getattr(made, "embedder", None)
+        own = own_embedder(made)
         spread = similarity_spread(space.similarity(own)) if found.symbol == "τ" else None
-    result = {"method": method, "now": getattr(made, found.field), **found.to_dict(spread)}
+    result = {"method": method, "now": made.values[found.field], **found.to_dict(spread)}
     if output is not None:
         with atomic_file(output) as temporary:
             found.curve(spread).write_parquet(temporary, compression="zstd")
@@ -215,8 +212,8 @@ def tune(
 
 
 def _tuned_text(result: Mapping[str, Any]) -> str:
-    from workbench.cli.output import number, table
-    from workbench.wording import number_of
+    from workbench.cli.output import table
+    from workbench.wording import number, number_of
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]
     lines = [

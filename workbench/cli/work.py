@@ -71,7 +71,7 @@ def run(
 
     chosen = methods or list(pipeline.DEFAULT_METHODS)
     fields, options = run_values(params, chosen)
-    with progress() as report:
+    with progress() as told:
         result = pipeline.run(
             files,
             directory,
@@ -86,7 +86,7 @@ def run(
             mapping=read_mapping(mapping),
             quarantine=quarantine,
             skip_bad=skip_bad,
-            report=report,
+            progress=told,
         )
     print(run_summary(result))
     print(f"next: {next_command(result)}")
@@ -122,10 +122,9 @@ def export_batch(
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    imported = read([log], format, mapping)
-    table, made_by = credit_of(credit, imported, log)
-    frame = imported.validated.log
-    print(export_summary(target(frame, table, made_by, directory, **options)))
+    opened = read([log], format, mapping)
+    scored = credit_of(credit, opened, log)
+    print(export_summary(target(opened.frame, scored, directory, **options)))
     print(f"wrote {directory}")
 
 

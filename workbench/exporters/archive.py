@@ -16,6 +16,7 @@ from workbench.exporters.base import Exporter
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.worth import Worth
 from workbench.files import MANIFEST
+from workbench.log.credit import ScoredCredit
 
 FOLDER = "batch"
 """What the folder in the archive is called."""
@@ -45,8 +46,7 @@ class Archive:
 def archive(
     target: Exporter,
     log: pl.DataFrame,
-    credit: pl.DataFrame,
-    provenance: Mapping[str, Any],
+    credit: ScoredCredit,
     **options: Any,
 ) -> Archive:
     """Exports into a folder that is gone afterwards, and packs what stood there.
@@ -55,13 +55,12 @@ def archive(
         target: Who writes.
         log: A validated step log.
         credit: The credit of the same steps.
-        provenance: How the credit was made.
         **options: The target's own.
 
     Raises:
         WorkbenchError: What the target refuses.
     """
-    batch = target.assemble(log, credit, provenance, **options)
+    batch = target.assemble(log, credit, **options)
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / FOLDER
         manifest = target.save(batch, folder)

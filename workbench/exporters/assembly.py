@@ -21,6 +21,7 @@ from workbench.exporters.selection import STEP, Selection, counts, places, selec
 from workbench.exporters.tokenise import Tokenizer, hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
+from workbench.log.credit import ScoredCredit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,7 @@ class Batch:
 
 def assemble(
     log: pl.DataFrame,
-    credit: pl.DataFrame,
-    provenance: Mapping[str, Any],
+    credit: ScoredCredit,
     layout: Layout,
     options: Options,
 ) -> Batch:
@@ -78,7 +78,6 @@ def assemble(
     Args:
         log: A validated step log.
         credit: The credit of the same steps.
-        provenance: How the credit was made: "method" and "log".
         layout: What the target asks for.
         options: What the user asks for.
 
@@ -87,18 +86,19 @@ def assemble(
         MissingInputError: The target needs token ids, and there are none.
         EmptyBatchError: Nothing is left to export, or nothing of it would train a policy.
     """
-    selection = select(log, credit, options)
+    selection = select(log, credit.table, options)
     steps, record, rows, entries = _laid_out(
         selection.steps, layout, options, token_level=selection.token_level
     )
     value = _worth(rows, steps)
-    method = method_entries(provenance)
+    made = credit.provenance
+    method = method_entries(made)
     manifest = Manifest(
         format=layout.format,
         version=layout.version,
         package_version=version("trajectory-workbench"),
-        source=dict(provenance.get("log", {})),
-        representation={name: provenance.get(name) for name in ("embedder", "state_text")},
+        source=dict(made.log),
+        representation={"embedder": made.embedder, "state_text": made.state_text},
         policy=policies(steps),
         tokens=record,
         token_level=record["from"] is not None,

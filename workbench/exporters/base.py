@@ -32,6 +32,7 @@ from workbench.exporters.assembly import Batch, Layout, assemble, rehearse
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
+from workbench.log.credit import ScoredCredit
 from workbench.parameters import fields
 from workbench.registry import Registry
 
@@ -80,8 +81,7 @@ class Exporter:
     def assemble(
         self,
         log: pl.DataFrame,
-        credit: pl.DataFrame,
-        provenance: Mapping[str, Any],
+        credit: ScoredCredit,
         **options: Any,
     ) -> Batch:
         """The batch, not yet written; see `assembly.assemble`.
@@ -92,7 +92,7 @@ class Exporter:
             MissingInputError: What `assemble` says.
             EmptyBatchError: What `assemble` says.
         """
-        return assemble(log, credit, provenance, self.layout, self.options_of(options))
+        return assemble(log, credit, self.layout, self.options_of(options))
 
     def rehearse(self, log: pl.DataFrame, **options: Any) -> dict[str, Any]:
         """Refuses what an export of this log would be refused for whatever its credit.
@@ -169,8 +169,7 @@ class Exporter:
     def __call__(
         self,
         log: pl.DataFrame,
-        credit: pl.DataFrame,
-        provenance: Mapping[str, Any],
+        credit: ScoredCredit,
         directory: Path,
         **options: Any,
     ) -> Manifest:
@@ -179,7 +178,6 @@ class Exporter:
         Args:
             log: A validated step log.
             credit: The credit of the same steps.
-            provenance: How the credit was made: "method" and "log", as in its file.
             directory: The folder to make.
             **options: Fields of the target's options.
 
@@ -188,7 +186,7 @@ class Exporter:
         """
         overwrite = bool(options.get("overwrite", False))
         require_place(Path(directory), overwrite=overwrite)
-        batch = self.assemble(log, credit, provenance, **options)
+        batch = self.assemble(log, credit, **options)
         return self.save(batch, directory, overwrite=overwrite)
 
 

@@ -1,20 +1,17 @@
-"""A folder that exists whole or not at all: written beside its place, checked, then renamed.
+"""Export folders: finished ones with a manifest, written whole or not at all.
 
-The manifest is written last and carries the digest of every other file. A run that is killed
-leaves at most a hidden folder `.<name>.….partial` beside the place.
+The manifest is written last and carries the digest of every other file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.manifest import Manifest
-from workbench.files import MANIFEST, file_digest
+from workbench.files import MANIFEST, atomic_folder, file_digest
 
 
 def write_export(
@@ -41,22 +38,12 @@ def write_export(
     """
     directory = Path(directory).resolve()
     require_place(directory, overwrite=overwrite)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    # Two levels: what is renamed into place has the permissions of any new folder.
-    holder = Path(
-        tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".partial", dir=directory.parent)
-    )
-    try:
-        new = holder / "new"
-        new.mkdir()
+    with atomic_folder(directory, replace=True) as new:
         manifest = write(new)
         files = {path.name: _entry(path) for path in sorted(new.iterdir())}
         manifest = dataclasses.replace(manifest, files=files)
         (new / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         check(new, read_manifest(new))
-        _put_in_place(new, directory, holder / "old")
-    finally:
-        shutil.rmtree(holder)
     return manifest
 
 
@@ -122,16 +109,3 @@ def _manifest(directory: Path) -> Manifest:
 
 def _entry(path: Path) -> dict[str, str | int]:
     return {"sha256": file_digest(path), "bytes": path.stat().st_size}
-
-
-def _put_in_place(new: Path, directory: Path, old: Path) -> None:
-    """Renames the new folder into place; what stood there comes back if that fails."""
-    stood = directory.exists()
-    if stood:
-        directory.rename(old)
-    try:
-        new.rename(directory)
-    except OSError:
-        if stood:
-            old.rename(directory)
-        raise

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.exporters.selection import places
+from workbench.log.credit import Provenance
 
 
-def method_entries(provenance: Mapping[str, Any]) -> dict[str, Any]:
+def method_entries(provenance: Provenance) -> dict[str, Any]:
     """The method, and those of its fields that say which deviation and which epsilon."""
-    method = dict(provenance.get("method", {}))
+    method = dict(provenance.method)
     words = ("eps", "ddof", "std", "norm", "scale", "baseline")
     fields = method.get("fields", {})
     conventions = {

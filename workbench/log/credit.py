@@ -1,17 +1,25 @@
-"""The result of a method: an advantage a step, made of terms that can say where they come from."""
+"""Credit: one advantage per step, as a sum of explainable terms, and how it was made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from workbench.errors import ArtefactError
+from workbench.files import atomic_file, canonical_json
 from workbench.log.steps import Real, Steps
+from workbench.wording import number, shortened
 
+METADATA_KEY = "workbench"
 PEERS_SCHEMA = {
     "term": pl.String,
     "group_id": pl.String,
@@ -118,6 +126,85 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How a credit was made; written into the metadata of its file.
+
+    Args:
+        method: "name" in the registry, "dialect" or null, and "fields" with their values; also
+            "code", the digest of its file, where the method is not of this package. Empty for a
+            credit from elsewhere.
+        log: "sha256" of what was read, "rows" of the log and how many were "scored".
+        embedder: "name" and "key"; None where no similarity was asked for.
+        state_text: Fields of the state text; None likewise.
+        notes: What a reader of the credit should know, one sentence each.
+        version: Of the workbench.
+    """
+
+    method: Mapping[str, Any] = field(default_factory=dict)
+    log: Mapping[str, Any] = field(default_factory=dict)
+    embedder: Mapping[str, Any] | None = None
+    state_text: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
+    version: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Method, with its dialect after a colon; empty where that is not known."""
+        return ":".join(filter(None, (self.method.get("name"), self.method.get("dialect"))))
+
+    @property
+    def log_sha256(self) -> str | None:
+        """Digest of what the log was read from."""
+        return self.log.get("sha256")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**vars(self), "notes": list(self.notes)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Provenance:
+        """The provenance of a file; keys that this version does not know are left out."""
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        return cls(**{name: given for name, given in value.items() if name in known})
+
+
+@dataclass(frozen=True)
+class ScoredCredit:
+    """A credit as a file holds it.
+
+    Args:
+        table: As `Credit.table` gives it.
+        provenance: How it was made.
+    """
+
+    table: pl.DataFrame
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+def write_credit(path: Path, credit: ScoredCredit) -> None:
+    """Writes a credit as Parquet, its provenance in the file's metadata under `workbench`."""
+    metadata = {METADATA_KEY: canonical_json(credit.provenance.to_dict())}
+    with atomic_file(path) as temporary:
+        credit.table.write_parquet(temporary, compression="zstd", metadata=metadata)
+
+
+def read_credit(path: Path) -> ScoredCredit:
+    """A credit file.
+
+    Raises:
+        ArtefactError: The file is missing, not Parquet, or was not written by `write_credit`.
+    """
+    try:
+        metadata = pl.read_parquet_metadata(path)
+        table = pl.read_parquet(path, glob=False)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ArtefactError(f"{path} cannot be read as a credit file: {error}") from error
+    if METADATA_KEY not in metadata or "advantage" not in table.columns:
+        raise ArtefactError(f"{path} is no credit file. Hint: `workbench score LOG -m METHOD -o …`")
+    return ScoredCredit(table, Provenance.from_dict(json.loads(metadata[METADATA_KEY])))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Credit:
     """An advantage for every scored step.
 
@@ -125,11 +212,46 @@ class Credit:
         steps: The steps it is for.
         terms: Named terms; the advantage is their sum, in this order.
         notes: What a reader should know about it, one sentence each.
+        method: What gave it, with its fields set (a `methods.Method`).
+        space: Where that ran (a `states.space.Space`).
+        provenance: How it was made, for files; None where a method was called by itself.
     """
 
     steps: Steps
     terms: Mapping[str, Term]
     notes: tuple[str, ...] = ()
+    method: Any = None
+    space: Any = None
+    provenance: Provenance | None = None
+
+    @property
+    def name(self) -> str:
+        """Method, with its dialect after a colon; "credit" where that is not known."""
+        known = self.provenance.name if self.provenance else ""
+        return known or (self.method.info.name if self.method is not None else "credit")
+
+    def __repr__(self) -> str:
+        mean, std, zero = self._moments()
+        return (
+            f"<Credit {shortened(self.name, 80)}: {len(self.steps):,} of "
+            f"{self.steps.log.height:,} steps scored, mean {number(mean)}, std {number(std)}, "
+            f"{zero:.1%} zero>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Mean, deviation, share of zeros, notes, and the first rows of the table."""
+        mean, std, zero = self._moments()
+        facts = f"mean {number(mean)}, std {number(std)}, {zero:.1%} zero"
+        notes = "".join(f"<li>{escape(shortened(note, 300))}</li>" for note in self.notes[:5])
+        head = self.table().head(5)._repr_html_()
+        title = escape(shortened(self.name, 80))
+        return f"<p><b>{title}</b>: {facts}</p>{f'<ul>{notes}</ul>' * bool(notes)}{head}"
+
+    def _moments(self) -> tuple[float, float, float]:
+        """Mean, standard deviation (ddof 1; 0 for one step) and share of exact zeros."""
+        value = self.advantage
+        std = float(value.std(ddof=1)) if len(value) > 1 else 0.0
+        return float(value.mean()), std, float((value == 0.0).mean())
 
     @cached_property
     def advantage(self) -> Real:
@@ -160,8 +282,21 @@ class Credit:
             filled[name] = pl.Series(name, whole).set(~scored, None)
         return ids.hstack(wide.with_columns(**filled).hstack([log["excluded"]]))
 
-    def explain(self, step: int) -> Explanation:
-        """What the advantage of a scored step (numbered from 0 in canonical order) is made of."""
+    def scored(self) -> ScoredCredit:
+        """The credit as a file holds it."""
+        return ScoredCredit(self.table(), self.provenance or Provenance(notes=self.notes))
+
+    def explain(self, step: int | str | tuple[str, int]) -> Explanation:
+        """What the advantage of a scored step is made of.
+
+        Args:
+            step: Its number from 0 in canonical order, (trajectory_id, step_index), or
+                "TRAJECTORY:INDEX".
+
+        Raises:
+            ParameterError: There is no such scored step.
+        """
+        step = self.steps.number_of(step)
         parts = []
         for name, term in self.terms.items():
             factor = float(term.factor[step])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,6 +117,13 @@ class Steps:
         """Whether the environment could not parse each step's action. (S,) bool."""
         return ~self.column("valid_action").to_numpy()
 
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the log's rows, for logs that were not read from a file."""
+        buffer = io.BytesIO()
+        self.log.write_ipc(buffer, compression="uncompressed")
+        return hashlib.sha256(buffer.getbuffer()).hexdigest()
+
     def column(self, name: str) -> pl.Series:
         """A column of the log at the scored steps; nulls where the log does not have it. (S,)."""
         if name in self.log.columns:
@@ -151,6 +160,36 @@ class Steps:
         """Ids of one scored step, as the log has them."""
         ids = ["group_id", "trajectory_id", "step_index"]
         return self.log.select(ids).row(int(self.row[step]), named=True)
+
+    def number_of(self, step: int | str | tuple[str, int]) -> int:
+        """Number of a scored step.
+
+        Args:
+            step: That number, (trajectory_id, step_index), or "TRAJECTORY:INDEX".
+
+        Raises:
+            ParameterError: It is none of these, or there is no such scored step.
+        """
+        if isinstance(step, str):
+            trajectory, colon, index = step.rpartition(":")
+            if not colon or not index.isdecimal():
+                raise ParameterError(f"a step is TRAJECTORY:INDEX, such as 't1:3'; got {step!r}")
+            return self.find(trajectory, int(index))
+        if isinstance(step, tuple) and len(step) == 2:
+            return self.find(str(step[0]), self._index(step[1]))
+        number = self._index(step)
+        if not 0 <= number < len(self):
+            raise ParameterError(f"scored steps are 0 to {len(self) - 1}, got {number}")
+        return number
+
+    @staticmethod
+    def _index(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ParameterError(
+                "a step is its number, (trajectory_id, step_index) or 'TRAJECTORY:INDEX'; got "
+                f"{value!r}"
+            )
+        return int(value)
 
     def find(self, trajectory_id: str, step_index: int) -> int:
         """Number of a scored step by its ids.

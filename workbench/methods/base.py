@@ -7,15 +7,25 @@ decorator `method`. The command line, the documents, the contract tests and the 
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import polars as pl
 
-from workbench.errors import MissingInputError, ParameterError, UnknownNameError
+from workbench.errors import (
+    MissingInputError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+)
+from workbench.files import digest, file_digest
 from workbench.log.columns import known
 from workbench.log.credit import Credit, Term
 from workbench.log.steps import Steps
@@ -85,6 +95,8 @@ class MethodInfo:
             beside what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
         dialects: Its dialects by name.
+        code: Digest of its file where that is not of this package; part of what a credit is
+            named by.
     """
 
     name: str
@@ -94,6 +106,7 @@ class MethodInfo:
     needs: Sequence[str]
     traits: Sequence[str]
     dialects: Mapping[str, Dialect]
+    code: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-able data: fields with type, default and range, dialects, golden."""
@@ -148,6 +161,19 @@ class Method(Parameterised, ABC):
         ]
         return [need for key in parsed if isinstance(key, Key) for need in key.needs()]
 
+    def identity(self, name: str) -> dict[str, Any]:
+        """What provenance says of the method: name, dialect, fields.
+
+        Args:
+            name: As it was asked for, with the dialect.
+        """
+        own = {
+            "name": self.info.name,
+            "dialect": split_name(name)[1] or None,
+            "fields": self.values,
+        }
+        return own if self.info.code is None else {**own, "code": self.info.code}
+
     def notes(self, steps: Steps) -> Sequence[str]:
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
@@ -166,6 +192,8 @@ class Method(Parameterised, ABC):
                 steps=steps,
                 terms=self.terms(steps, space),
                 notes=tuple(self.notes(steps)),
+                method=self,
+                space=space,
             )
             wrong = np.flatnonzero(~np.isfinite(credit.advantage))
         if len(wrong):
@@ -227,6 +255,7 @@ def method(
                 needs=needs,
                 traits=traits,
                 dialects={dialect.name: dialect for dialect in dialects},
+                code=_code(cls),
             ),
         )
         return cls
@@ -234,17 +263,97 @@ def method(
     return register
 
 
+def _code(cls: type) -> str | None:
+    """Digest of the file of a class from outside this package."""
+    if cls.__module__.partition(".")[0] == "workbench":
+        return None
+    return file_digest(Path(inspect.getfile(cls)))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Method and dialect of a name; the dialect is empty where none is named.
+
+    Example:
+        >>> split_name("grpo"), split_name("grpo:verl"), split_name("./mine.py:Mine:theirs")
+        (('grpo', ''), ('grpo', 'verl'), ('./mine.py:Mine', 'theirs'))
+    """
+    file, is_file, rest = name.rpartition(".py:")
+    method_name, _, dialect = rest.partition(":")
+    return file + is_file + method_name, dialect
+
+
+_FILES: dict[Path, tuple[str, dict[str, MethodInfo]]] = {}
+
+
+def of_file(name: str) -> MethodInfo:
+    """The method of a file, imported once for each content of the file.
+
+    Args:
+        name: "FILE.py:Class"; the class is one that the file registers with `method`.
+
+    Raises:
+        PluginError: The file is missing or cannot be imported, its class is not there or not
+            registered, or a method of the package has the name that it registers.
+    """
+    path_name, _, class_name = name.rpartition(":")
+    path = Path(path_name).expanduser().resolve()
+    if not path.is_file():
+        raise PluginError(f"{path_name} is not there. Hint: -m FILE.py:Class, such as {_OF_FILE}")
+    METHODS.load()
+    content = file_digest(path)
+    known, registered = _FILES.get(path, ("", {}))
+    if known != content:
+        for method_name in registered:
+            METHODS.remove(method_name)
+        _FILES.pop(path, None)
+        _FILES[path] = content, _registered_by(path)
+    classes = {info.cls.__name__: info for info in _FILES[path][1].values()}
+    if class_name not in classes:
+        raise PluginError(
+            f"{path_name} registers no method {class_name!r}; it registers {sorted(classes)}. "
+            "Hint: put @method(…) of workbench.methods above the class"
+        )
+    return classes[class_name]
+
+
+_OF_FILE = "./mine.py:MyMethod"
+
+
+def _registered_by(path: Path) -> dict[str, MethodInfo]:
+    """Imports a file and gives the methods that it registers; none stay if it fails."""
+    before = set(METHODS)
+    name = f"workbench_file_{path.stem}_{digest(str(path))[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up, and so does pickle in a worker.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        for new in set(METHODS) - before:
+            METHODS.remove(new)
+        del sys.modules[name]
+        if isinstance(error, PluginError):
+            raise
+        raise PluginError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return {new: METHODS[new] for new in set(METHODS) - before}
+
+
 def find(name: str) -> tuple[MethodInfo, Dialect | None]:
     """The registry entries behind a name.
 
     Args:
-        name: "method" or "method:dialect".
+        name: "method" or "method:dialect", where the method is a registered one or, as
+            "FILE.py:Class", one of a file.
 
     Raises:
         UnknownNameError: No such method or dialect.
+        PluginError: The file cannot be imported, or has no such method.
     """
-    method_name, _, dialect_name = name.partition(":")
-    info = METHODS[method_name]
+    method_name, dialect_name = split_name(name)
+    info = of_file(method_name) if ".py:" in method_name else METHODS[method_name]
     if not dialect_name:
         return info, None
     if dialect_name not in info.dialects:

@@ -1,13 +1,13 @@
 """Log files in, step rows out: one module a format, found by the content of the files."""
 
-from workbench.readers.base import Findings, Format, Part, Reader, reader
+from workbench.readers.base import Diagnostics, Format, Part, Reader, reader
 from workbench.readers.importing import Imported, RawLog, import_log, read, source_files
 from workbench.readers.mapping import load_mapping, save_mapping
 from workbench.readers.report import ImportReport
 from workbench.readers.streaming import give_prefix_nodes, import_to
 
 __all__ = [
-    "Findings",
+    "Diagnostics",
     "Format",
     "ImportReport",
     "Imported",

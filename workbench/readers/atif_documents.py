@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import Record, json_object, objects
 
 
@@ -30,23 +30,23 @@ class Document:
     place: str
 
 
-def documents_of(path: Path, record: Record, findings: Findings) -> Iterator[Document]:
+def documents_of(path: Path, record: Record, diagnostics: Diagnostics) -> Iterator[Document]:
     """The main agent's document and those of its sub-agents, depth first."""
     above = (path.resolve(),)
-    yield from _walk(path, record, findings, agent_id="main", parent=None, above=above)
+    yield from _walk(path, record, diagnostics, agent_id="main", parent=None, above=above)
 
 
 def _walk(
     path: Path,
     record: Record,
-    findings: Findings,
+    diagnostics: Diagnostics,
     *,
     agent_id: str,
     parent: str | None,
     above: tuple[object, ...],
 ) -> Iterator[Document]:
     """A document and all below it; `above` are the files and embedded ids on the way here."""
-    steps = list(_own_steps(path, record, findings))
+    steps = list(_own_steps(path, record, diagnostics))
     agent = record.get("agent")
     model = agent.get("model_name") if isinstance(agent, dict) else None
     place = str(path) if agent_id == "main" else f"{path} agent {agent_id}"
@@ -59,26 +59,28 @@ def _walk(
     for step in steps:
         number_of_act += is_act(step)
         for reference in _references(step):
-            inner, key, file = _resolved(path, reference, embedded, findings)
+            inner, key, file = _resolved(path, reference, embedded, diagnostics)
             if inner is None or key in called:
                 continue
             if key in above:
                 rule = "sub-agents refer to each other in a circle"
-                findings.problem("subagent_trajectory_ref", rule, f"{place} ({key})")
+                diagnostics.problem("subagent_trajectory_ref", rule, f"{place} ({key})")
                 continue
             called.add(key)
             name = inner.get("trajectory_id") or inner.get("session_id") or Path(str(key)).stem
             node = f"{agent_id}:{max(number_of_act, 0)}"
             child = f"{agent_id}/{name}"
             yield from _walk(
-                file, inner, findings, agent_id=child, parent=node, above=(*above, key)
+                file, inner, diagnostics, agent_id=child, parent=node, above=(*above, key)
             )
     for name in sorted(str(name) for name in set(embedded) - called):
-        findings.notice(f"no step refers to the embedded sub-agent {name!r}; it is left out", place)
+        diagnostics.notice(
+            f"no step refers to the embedded sub-agent {name!r}; it is left out", place
+        )
 
 
 def _resolved(
-    path: Path, reference: Record, embedded: Mapping[Any, Record], findings: Findings
+    path: Path, reference: Record, embedded: Mapping[Any, Record], diagnostics: Diagnostics
 ) -> tuple[Record | None, object, Path]:
     """A sub-agent's document, what it is known by, and its file."""
     own = reference.get("trajectory_id")
@@ -87,24 +89,24 @@ def _resolved(
     named = reference.get("trajectory_path")
     file = _beside(path.parent, named) if isinstance(named, str) else None
     if file is not None:
-        return json_object(file, findings), file.resolve(), file
+        return json_object(file, diagnostics), file.resolve(), file
     shown = own or named
-    findings.notice(f"the sub-agent {shown!r} is not in the file nor beside it", str(path))
+    diagnostics.notice(f"the sub-agent {shown!r} is not in the file nor beside it", str(path))
     return None, own, path
 
 
-def _own_steps(path: Path, record: Record, findings: Findings) -> Iterator[Record]:
+def _own_steps(path: Path, record: Record, diagnostics: Diagnostics) -> Iterator[Record]:
     """The steps of a document and of its continuations, without what was copied from before."""
     seen: set[Path] = set()
     while True:
         if path.resolve() in seen:
             rule = "continuations refer to each other in a circle"
-            findings.problem("continued_trajectory_ref", rule, str(path))
+            diagnostics.problem("continued_trajectory_ref", rule, str(path))
             return
         seen.add(path.resolve())
         steps = record.get("steps")
         if not isinstance(steps, list):
-            findings.problem("steps", "is missing or no list", str(path))
+            diagnostics.problem("steps", "is missing or no list", str(path))
             return
         for step in objects(steps):
             if not step.get("is_copied_context"):
@@ -114,9 +116,9 @@ def _own_steps(path: Path, record: Record, findings: Findings) -> Iterator[Recor
             return
         file = _beside(path.parent, named)
         if file is None:
-            findings.notice(f"the continuation {named!r} does not lie beside it", str(path))
+            diagnostics.notice(f"the continuation {named!r} does not lie beside it", str(path))
             return
-        following = json_object(file, findings)
+        following = json_object(file, diagnostics)
         if following is None:
             return
         path, record = file, following
@@ -127,7 +129,7 @@ def is_act(step: Record) -> bool:
     return step.get("source") == "agent" and step.get("llm_call_count") != 0
 
 
-def is_part_of_another(path: Path, findings: Findings) -> bool:
+def is_part_of_another(path: Path, diagnostics: Diagnostics) -> bool:
     """Whether another file refers to this one, and so reads it.
 
     Files that refer to each other in a circle, without one that begins, are a problem.
@@ -142,7 +144,7 @@ def is_part_of_another(path: Path, findings: Findings) -> bool:
         above |= referring
     if len(above) > 1 and not is_read:
         rule = "refer to each other in a circle, and none of them begins"
-        findings.problem("trajectories", rule, str(path))
+        diagnostics.problem("trajectories", rule, str(path))
     return len(above) > 1
 
 
@@ -162,7 +164,7 @@ def _references_in(
     """File -> the files of a folder that refer to it."""
     found: dict[Path, set[Path]] = {}
     for file, _ in files:
-        record = json_object(file, Findings()) or {}
+        record = json_object(file, Diagnostics()) or {}
         for named in filter(None, (_beside(folder, name) for name in _file_references(record))):
             if named.resolve() != file.resolve():
                 found.setdefault(named.resolve(), set()).add(file.resolve())

@@ -21,8 +21,8 @@ HEAD_BYTES = 65_536
 """How much of a file `sniff` sees without opening it."""
 
 
-class Findings:
-    """Collects what a reader has to say about its files, equal findings counted together."""
+class Diagnostics:
+    """Collects what a reader has to say about its files, equal diagnostics counted together."""
 
     def __init__(self) -> None:
         self._problems: dict[tuple[str, str, str], _Tally] = {}
@@ -41,8 +41,8 @@ class Findings:
         """Something done or seen that is no error."""
         self._notices.setdefault(("", text, ""), _Tally()).add(place)
 
-    def include(self, other: Findings, words: Callable[[str], str] = str) -> None:
-        """Adds the findings of one file to these.
+    def include(self, other: Diagnostics, words: Callable[[str], str] = str) -> None:
+        """Adds the diagnostics of one file to these.
 
         Args:
             other: What was found.
@@ -104,7 +104,7 @@ class Part:
 
     Args:
         frame: Step rows in the order of the file, under canonical names or their aliases.
-        findings: What is wrong with the file, what was left out, what else there is to know.
+        diagnostics: What is wrong with the file, what was left out, what else there is to know.
         renamed: Canonical name -> the name it had in the file.
         numbered: The file does not name its trajectories: `trajectory_id` is null, a record (one
             `source_line`) is one trajectory, and whoever joins the files numbers them.
@@ -112,7 +112,7 @@ class Part:
     """
 
     frame: pl.DataFrame
-    findings: Findings
+    diagnostics: Diagnostics
     renamed: Mapping[str, str] = field(default_factory=dict)
     numbered: bool = False
     done: float = 1.0
@@ -135,7 +135,7 @@ class Reader(Protocol):
         Broken records become problems of the part; the rest is read all the same, and the caller
         decides whether to refuse. `source_file` and `source_row` are filled in by the caller.
         A format whose files may be larger than the memory gives part after part, each with whole
-        records and findings of its own.
+        records and diagnostics of its own.
 
         Args:
             path: The file.

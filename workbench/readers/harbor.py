@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import Record, json_object, objects
 from workbench.readers.rows import numbers, ones, text, token_ids
 from workbench.readers.scores import reward_of
@@ -22,12 +22,12 @@ class Trial:
     result: Record | None = None
 
 
-def trial_of(path: Path, record: Record, findings: Findings) -> Trial:
+def trial_of(path: Path, record: Record, diagnostics: Diagnostics) -> Trial:
     """The trial that a trajectory belongs to: its `result.json` lies in a folder above."""
     for folder in path.parents[:4]:
         beside = folder / "result.json"
         if beside.is_file():
-            result = json_object(beside, findings)
+            result = json_object(beside, diagnostics)
             if result is None or not isinstance(result.get("trial_name"), str):
                 break
             name, task = result["trial_name"], result.get("task_name")
@@ -38,7 +38,7 @@ def trial_of(path: Path, record: Record, findings: Findings) -> Trial:
                 result = _result_of_step(result, inner.name)
             return Trial(name=name, task=task if isinstance(task, str) else None, result=result)
     own = record.get("trajectory_id") or record.get("session_id")
-    findings.notice("no result.json lies above the trajectory: it has no reward", str(path))
+    diagnostics.notice("no result.json lies above the trajectory: it has no reward", str(path))
     return Trial(name=own if isinstance(own, str) else path.stem)
 
 
@@ -47,17 +47,17 @@ def _result_of_step(result: Record, step: str) -> Record:
     return found[0] if found else {}
 
 
-def report_trial_without_trajectory(path: Path, result: Record, findings: Findings) -> None:
+def report_trial_without_trajectory(path: Path, result: Record, diagnostics: Diagnostics) -> None:
     """A trial's `result.json` holds no step; its trajectory is read where that lies."""
     if next(path.parent.glob("**/trajectory*.json"), None) is None:
         error = result.get("exception_info")
         why = error.get("exception_type") if isinstance(error, dict) else None
         rule = "the trial has no trajectory, so no step"
-        findings.drop("trajectory", rule, f"{path}" + f" ({why})" * bool(why))
+        diagnostics.drop("trajectory", rule, f"{path}" + f" ({why})" * bool(why))
 
 
 def with_rollout_details(
-    columns: Mapping[str, list[Any]], trial: Trial, findings: Findings, place: str
+    columns: Mapping[str, list[Any]], trial: Trial, diagnostics: Diagnostics, place: str
 ) -> dict[str, list[Any]]:
     """Token columns from `result.json`, where the steps have none: one turn there is one step."""
     agent = (trial.result or {}).get("agent_result")
@@ -73,20 +73,20 @@ def with_rollout_details(
     for name, (key, convert) in names.items():
         given = details[0].get(key)
         if not isinstance(given, list) or len(given) != len(columns[name]):
-            findings.notice(
+            diagnostics.notice(
                 f"rollout_details have no {key} for each step; they are not read", place
             )
             return dict(columns)
         try:
             read[name] = [convert(turn) for turn in given]
         except ValueError as error:
-            findings.problem(key, str(error), place)
+            diagnostics.problem(key, str(error), place)
             return dict(columns)
     return {**columns, **read, "response_mask": [ones(ids) for ids in read["response_ids"]]}
 
 
 def outcome_of(
-    trial: Trial, told: str | None, findings: Findings, place: str
+    trial: Trial, told: str | None, diagnostics: Diagnostics, place: str
 ) -> tuple[float | None, dict[str, float | None]]:
     """The verifier's reward; none where the trial ended in an exception that voids it."""
     verdict = (trial.result or {}).get("verifier_result")
@@ -94,9 +94,9 @@ def outcome_of(
     if not isinstance(rewards, dict):
         return None, {}
     if (trial.result or {}).get("reward_valid") is False:
-        findings.notice("the verifier's reward counts as invalid and is not read", place)
+        diagnostics.notice("the verifier's reward counts as invalid and is not read", place)
         return None, {}
-    return reward_of(rewards, told, findings, place)
+    return reward_of(rewards, told, diagnostics, place)
 
 
 def exception_of(trial: Trial) -> str | None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from workbench.errors import LogError, Problem
 from workbench.log.schema import Validated, validate
-from workbench.readers.base import Findings, Format, Part
+from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
@@ -110,22 +110,24 @@ def read(
         UnknownNameError: There is no such format.
     """
     columns = mapped_columns(mapping)
-    findings = Findings()
+    diagnostics = Diagnostics()
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-        chosen, sources = found_files(paths, format, findings, Path(folder))
-        parts = [part for source in sources for part in parts_of(chosen, source, columns, findings)]
-    frame = joined([part.frame for part in parts], findings)
+        chosen, sources = found_files(paths, format, diagnostics, Path(folder))
+        parts = [
+            part for source in sources for part in parts_of(chosen, source, columns, diagnostics)
+        ]
+    frame = joined([part.frame for part in parts], diagnostics)
     if any(part.numbered for part in parts) and not frame.is_empty():
         frame = with_numbers(frame)
     subject = subject_of(paths)
-    refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=frame.is_empty())
+    refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     return RawLog(
         frame=frame,
         format=chosen.name,
         files=tuple(source.name for source in sources),
-        problems=findings.problems,
-        dropped=findings.dropped,
-        notices=tuple(sentence(notice) for notice in findings.notices),
+        problems=diagnostics.problems,
+        dropped=diagnostics.dropped,
+        notices=tuple(sentence(notice) for notice in diagnostics.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()},
     )
 
@@ -136,25 +138,25 @@ def source_files(paths: Sequence[str | Path]) -> list[Path]:
     Raises:
         LogError: A name or pattern means no file, or one that is not on this machine.
     """
-    findings = Findings()
+    diagnostics = Diagnostics()
     for address in filter(is_remote, paths):
         hint = f"import it first: workbench import {address} -o log.parquet"
-        findings.problem("files", "is not on this machine", str(address), hint)
-    sources = expand([path for path in paths if not is_remote(path)], findings, Path())
-    if findings.problems:
-        raise LogError(", ".join(map(str, paths)), findings.problems)
+        diagnostics.problem("files", "is not on this machine", str(address), hint)
+    sources = expand([path for path in paths if not is_remote(path)], diagnostics, Path())
+    if diagnostics.problems:
+        raise LogError(", ".join(map(str, paths)), diagnostics.problems)
     return [source.path for source in sources]
 
 
 def found_files(
-    paths: Sequence[str | Path], format: str | None, findings: Findings, folder: Path
+    paths: Sequence[str | Path], format: str | None, diagnostics: Diagnostics, folder: Path
 ) -> tuple[Format, list[Source]]:
     """The one format of the files that are meant, and those of them that are of it.
 
     Args:
         paths: Files, folders, patterns, and addresses of those.
         format: Name of the format; None tells it from the content of the files.
-        findings: Gets what is wrong with single files.
+        diagnostics: Gets what is wrong with single files.
         folder: Where plain copies of compressed and remote files go.
 
     Raises:
@@ -162,11 +164,11 @@ def found_files(
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
-        findings.problem("files", "none were given")
-    sources = plain(expand(given, findings, folder), findings, folder)
-    chosen, sources = identify(sources, format, findings)
+        diagnostics.problem("files", "none were given")
+    sources = plain(expand(given, diagnostics, folder), diagnostics, folder)
+    chosen, sources = identify(sources, format, diagnostics)
     if chosen is None:
-        raise LogError(subject_of(paths), findings.problems)
+        raise LogError(subject_of(paths), diagnostics.problems)
     return chosen, sources
 
 
@@ -177,16 +179,16 @@ def subject_of(paths: Sequence[str | Path]) -> str:
 
 
 def parts_of(
-    chosen: Format, source: Source, columns: Mapping[str, str], findings: Findings
+    chosen: Format, source: Source, columns: Mapping[str, str], diagnostics: Diagnostics
 ) -> Iterator[Part]:
     """What the reader takes out of a file, part by part, with `source_file` filled in."""
     try:
         read = chosen.reader.read(source.path, columns)
         for part in [read] if isinstance(read, Part) else read:
-            findings.include(part.findings, source.in_words_of_user)
+            diagnostics.include(part.diagnostics, source.in_words_of_user)
             yield replace(part, frame=_with_source_file(part.frame, source))
     except OSError as error:
-        findings.problem("file", f"cannot be read ({error.strerror or error})", source.name)
+        diagnostics.problem("file", f"cannot be read ({error.strerror or error})", source.name)
 
 
 def _with_source_file(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
@@ -200,7 +202,7 @@ def _with_source_file(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     return frame.with_columns(names.alias("source_file"))
 
 
-def joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
+def joined(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> pl.DataFrame:
     """All rows under one another, with `source_row`; none where types do not go together."""
     frames = [frame for frame in frames if frame.columns]
     if not frames:
@@ -208,10 +210,10 @@ def joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
     try:
         frame = pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError:
-        report_types(frames, findings)
+        report_types(frames, diagnostics)
         return pl.DataFrame()
     if "source_row" in frame.columns and frame["source_row"].is_duplicated().any():
-        findings.notice("source_row was not unique over the files and is numbered anew")
+        diagnostics.notice("source_row was not unique over the files and is numbered anew")
         frame = frame.drop("source_row")
     if "source_row" not in frame.columns:
         rows = pl.int_range(pl.len(), dtype=pl.Int64)
@@ -219,26 +221,28 @@ def joined(frames: Sequence[pl.DataFrame], findings: Findings) -> pl.DataFrame:
     return frame
 
 
-def refuse_broken(subject: str, findings: Findings, *, skip_bad: bool, is_empty: bool) -> None:
+def refuse_broken(
+    subject: str, diagnostics: Diagnostics, *, skip_bad: bool, is_empty: bool
+) -> None:
     """Refuses files with a problem that the user did not ask to go on without.
 
     Args:
         subject: The files in words.
-        findings: What was found in them.
+        diagnostics: What was found in them.
         skip_bad: Go on without broken files and records.
         is_empty: No row was read.
 
     Raises:
         LogError: There is a problem, or no row and a reason for it.
     """
-    if findings.problems and (is_empty or not skip_bad):
+    if diagnostics.problems and (is_empty or not skip_bad):
         way_on = "workbench import --skip-bad leaves these out and reads the rest"
-        raise LogError(subject, findings.problems, "" if is_empty else way_on)
-    if is_empty and findings.dropped:
-        raise LogError(subject, findings.dropped)
+        raise LogError(subject, diagnostics.problems, "" if is_empty else way_on)
+    if is_empty and diagnostics.dropped:
+        raise LogError(subject, diagnostics.dropped)
 
 
-def report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:
+def report_types(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> None:
     """Names the columns whose types in different frames do not go together."""
     types: dict[str, set[str]] = {}
     for frame in frames:
@@ -247,7 +251,7 @@ def report_types(frames: Sequence[pl.DataFrame], findings: Findings) -> None:
     for name, found in types.items():
         if len(found) > 1:
             rule = f"has types in different files that do not go together: {sorted(found)}"
-            findings.problem(name, rule)
+            diagnostics.problem(name, rule)
 
 
 def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -37,13 +37,13 @@ class JsonLines(Iterator[tuple[int, Record]]):
 
     Args:
         path: The file; one line of it at a time is in memory.
-        findings: Gets the lines that cannot be read.
+        diagnostics: Gets the lines that cannot be read.
     """
 
-    def __init__(self, path: Path, findings: Findings) -> None:
+    def __init__(self, path: Path, diagnostics: Diagnostics) -> None:
         self._size = path.stat().st_size
         self._read = 0
-        self._records = self._iterate(path, findings)
+        self._records = self._iterate(path, diagnostics)
 
     def __next__(self) -> tuple[int, Record]:
         return next(self._records)
@@ -53,56 +53,56 @@ class JsonLines(Iterator[tuple[int, Record]]):
         """The share of the file that is read."""
         return self._read / self._size if self._size else 1.0
 
-    def _iterate(self, path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+    def _iterate(self, path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 self._read += len(raw)
                 line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
-                record = _record(line, findings, f"{path}:{number}")
+                record = _record(line, diagnostics, f"{path}:{number}")
                 if record is not None:
                     yield number, record
 
 
-def json_lines(path: Path, findings: Findings) -> JsonLines:
+def json_lines(path: Path, diagnostics: Diagnostics) -> JsonLines:
     """The records of a JSONL file with their lines, one by one."""
-    return JsonLines(path, findings)
+    return JsonLines(path, diagnostics)
 
 
-def _record(line: bytes, findings: Findings, place: str) -> Record | None:
+def _record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | None:
     if not line.strip():
         return None
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        findings.problem("line", NOT_UTF8, f"{place} (byte {error.start})", UTF8_HINT)
+        diagnostics.problem("line", NOT_UTF8, f"{place} (byte {error.start})", UTF8_HINT)
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        findings.problem("line", "is not JSON", f"{place} ({_reason(error, text)})")
+        diagnostics.problem("line", "is not JSON", f"{place} ({_reason(error, text)})")
         return None
-    return checked_record(value, text, findings, place)
+    return checked_record(value, text, diagnostics, place)
 
 
-def _whole_text(path: Path, findings: Findings) -> str | None:
+def _whole_text(path: Path, diagnostics: Diagnostics) -> str | None:
     try:
         return path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
-        findings.problem("file", NOT_UTF8, f"{path} (byte {error.start})", UTF8_HINT)
+        diagnostics.problem("file", NOT_UTF8, f"{path} (byte {error.start})", UTF8_HINT)
         return None
 
 
-def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+def json_array(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
     """The records of a file that is one JSON array, counted from 1.
 
     Records before a damage are yielded; behind it nothing can be told apart.
     """
-    text = _whole_text(path, findings)
+    text = _whole_text(path, diagnostics)
     if text is None:
         return
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
-        findings.problem("file", "is not a JSON array", str(path))
+        diagnostics.problem("file", "is not a JSON array", str(path))
         return
     decoder, number = json.JSONDecoder(), 0
     at = _skip(text, at + 1)
@@ -113,52 +113,52 @@ def json_array(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             reason = _reason(error, text)
-            findings.problem("file", "is not JSON from here on", f"{place} ({reason})")
+            diagnostics.problem("file", "is not JSON from here on", f"{place} ({reason})")
             return
-        record = checked_record(value, text[start:at], findings, place)
+        record = checked_record(value, text[start:at], diagnostics, place)
         if record is not None:
             yield number, record
         at = _skip(text, at)
         if text[at : at + 1] == ",":
             at = _skip(text, at + 1)
         elif text[at : at + 1] != "]":
-            findings.problem("file", "the array is cut off or damaged here", f"behind {place}")
+            diagnostics.problem("file", "the array is cut off or damaged here", f"behind {place}")
             return
     if text[_skip(text, at + 1) :]:
-        findings.problem("file", "has text behind its JSON array", str(path))
+        diagnostics.problem("file", "has text behind its JSON array", str(path))
 
 
-def json_object(path: Path, findings: Findings) -> Record | None:
+def json_object(path: Path, diagnostics: Diagnostics) -> Record | None:
     """The object that a whole file is; None where it is damaged or something else."""
-    text = _whole_text(path, findings)
+    text = _whole_text(path, diagnostics)
     if text is None:
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        findings.problem("file", "is not JSON", f"{path} ({_reason(error, text)})")
+        diagnostics.problem("file", "is not JSON", f"{path} ({_reason(error, text)})")
         return None
-    return checked_record(value, text, findings, str(path))
+    return checked_record(value, text, diagnostics, str(path))
 
 
-def checked_record(value: Any, text: str, findings: Findings, place: str) -> Record | None:
+def checked_record(value: Any, text: str, diagnostics: Diagnostics, place: str) -> Record | None:
     r"""A decoded value if it is an object, its lone surrogates (`"\ud83d"`) replaced.
 
     Half a surrogate pair is what a string cut in the middle of an emoji leaves behind. It cannot
     be written as UTF-8, so it becomes U+FFFD, with a notice.
     """
     if not isinstance(value, dict):
-        findings.problem("record", f"is {_KINDS[type(value)]}, expected a JSON object", place)
+        diagnostics.problem("record", f"is {_KINDS[type(value)]}, expected a JSON object", place)
         return None
     if r"\ud" not in text.lower():
         return value
     try:
         mended = _mended(value)
     except RecursionError:
-        findings.problem("record", "is nested too deeply", place)
+        diagnostics.problem("record", "is nested too deeply", place)
         return None
     if mended != value:
-        findings.notice("halves of surrogate pairs became U+FFFD", place)
+        diagnostics.notice("halves of surrogate pairs became U+FFFD", place)
     return dict(mended)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from workbench.log.columns import STEP_LOG
-from workbench.readers.base import FORMATS, HEAD_BYTES, Findings, matching
+from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, matching
 from workbench.readers.formats.csvfiles import header_names
 from workbench.readers.jsonfiles import json_lines
 
@@ -32,7 +32,7 @@ def names_in(path: str | Path) -> tuple[str, ...]:
             file.seek(0)
             return tuple(pl.read_parquet_schema(file))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        _, record = next(json_lines(Path(path), Findings()), (0, {}))
+        _, record = next(json_lines(Path(path), Diagnostics()), (0, {}))
     except OSError:
         return ()
     return tuple(_keys(record))
@@ -85,7 +85,7 @@ def mapped_format(path: str | Path, given: str | None) -> str | None:
 
 
 def _unrecognised(path: Path) -> str | None:
-    _, record = next(json_lines(path, Findings()), (0, {}))
+    _, record = next(json_lines(path, Diagnostics()), (0, {}))
     if not record:
         return None
     lists = [value for value in record.values() if isinstance(value, list)]

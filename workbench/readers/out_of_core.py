@@ -20,7 +20,7 @@ from workbench.errors import Problem
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.rules import cast, missing_columns
 from workbench.log.schema import rename
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 from workbench.readers.importing import report_types
 
 _POSITION = "__position"
@@ -73,16 +73,18 @@ class Staging:
         self._height = 0
         self._count = 0
 
-    def add(self, frame: pl.DataFrame, findings: Findings) -> tuple[pl.DataFrame, Staged] | None:
+    def add(
+        self, frame: pl.DataFrame, diagnostics: Diagnostics
+    ) -> tuple[pl.DataFrame, Staged] | None:
         """Stages rows; returns the narrow ones and where the rest is, or None without a row.
 
         Args:
             frame: Step rows under canonical names or their aliases, with their places.
-            findings: Gets rows whose large columns are not of the type of the step log; these
+            diagnostics: Gets rows whose large columns are not of the type of the step log; these
                 are left out.
         """
         frame, renamed = rename(frame, {})
-        frame = _typed(frame, findings)
+        frame = _typed(frame, diagnostics)
         if frame.is_empty():
             return None
         rows = range(self._height, self._height + frame.height)
@@ -104,7 +106,7 @@ class Staging:
         return _narrow(frame), staged
 
 
-def _typed(frame: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
     """The rows whose large columns have the types of the step log, or are cast without a loss."""
     for name, dtype in _LARGE.items():
         if name not in frame.columns or frame.schema[name] == dtype:
@@ -119,7 +121,7 @@ def _typed(frame: pl.DataFrame, findings: Findings) -> pl.DataFrame:
             rule = f"is not a valid {dtype}"
             rule_rows = frame.filter(lost)
         for row in rule_rows.iter_rows(named=True):
-            findings.problem(name, rule, f"{row['source_file']}:{row.get('source_line', '?')}")
+            diagnostics.problem(name, rule, f"{row['source_file']}:{row.get('source_line', '?')}")
         kept = ~lost.fill_null(value=False)
         empty = pl.Series(name, [None] * frame.height, dtype=dtype)
         frame = frame.with_columns(values if values.dtype == dtype else empty).filter(kept)
@@ -158,7 +160,7 @@ def missing_in(parts: Sequence[Staged], narrow: pl.DataFrame) -> Problem | None:
     return missing_columns(_ordered(dict.fromkeys(name for name in names if name != _POSITION)))
 
 
-def report_types_of(parts: Sequence[Staged], findings: Findings) -> None:
+def report_types_of(parts: Sequence[Staged], diagnostics: Diagnostics) -> None:
     """Names the columns whose types in different parts do not go together."""
     frames = [pl.DataFrame(schema=part.schema) for part in parts]
     types: dict[str, set[type[pl.DataType]]] = {}
@@ -175,7 +177,7 @@ def report_types_of(parts: Sequence[Staged], findings: Findings) -> None:
     except pl.exceptions.PolarsError:
         mixed = True
     if mixed:
-        report_types(frames, findings)
+        report_types(frames, diagnostics)
 
 
 def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder: Path) -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from workbench.log.columns import STEP_LOG, known
-from workbench.readers.base import Findings, Part
+from workbench.readers.base import Diagnostics, Part
 from workbench.readers.formats.parquet import parquet_frames
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.messages import canonical_json
 from workbench.readers.rows import StepRows
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
-AddRecord = Callable[[StepRows, Record, int, Findings, str], None]
-"""Adds the steps of a record to the rows, or what is wrong with it to the findings.
+AddRecord = Callable[[StepRows, Record, int, Diagnostics, str], None]
+"""Adds the steps of a record to the rows, or what is wrong with it to the diagnostics.
 
-Its arguments: the rows, the record, its line, the findings, and its place in words.
+Its arguments: the rows, the record, its line, the diagnostics, and its place in words.
 """
 
 _LARGE = 2**31
@@ -38,37 +38,37 @@ def parts_of_lines(
         numbered: As in `Part`.
         notice: What there is to know of a file that holds a step.
     """
-    findings, rows, is_empty = Findings(), StepRows(), True
-    lines = json_lines(path, findings)
+    diagnostics, rows, is_empty = Diagnostics(), StepRows(), True
+    lines = json_lines(path, diagnostics)
     for line, record in lines:
-        add(rows, record, line, findings, f"{path}:{line}")
+        add(rows, record, line, diagnostics, f"{path}:{line}")
         if rows.is_full:
-            yield _part(rows, findings, numbered=numbered, done=lines.done)
+            yield _part(rows, diagnostics, numbered=numbered, done=lines.done)
             rows, is_empty = StepRows(), False
     if notice and not (is_empty and rows.frame().is_empty()):
-        findings.notice(notice, str(path))
-    yield _part(rows, findings, numbered=numbered)
+        diagnostics.notice(notice, str(path))
+    yield _part(rows, diagnostics, numbered=numbered)
 
 
 def parts_of_rows(path: Path, add: AddRecord, *, numbered: bool = False) -> Iterator[Part]:
     """The steps of a Parquet file of which a row is a record, part by part; likewise."""
-    findings, line = Findings(), 0
-    for frame in parquet_frames(path, findings):
+    diagnostics, line = Diagnostics(), 0
+    for frame in parquet_frames(path, diagnostics):
         rows = StepRows()
         for record in frame.iter_rows(named=True):
             line += 1
-            add(rows, record, line, findings, f"{path}:{line}")
-        yield _part(rows, findings, numbered=numbered)
-    yield _part(StepRows(), findings, numbered=numbered)
+            add(rows, record, line, diagnostics, f"{path}:{line}")
+        yield _part(rows, diagnostics, numbered=numbered)
+    yield _part(StepRows(), diagnostics, numbered=numbered)
 
 
-def _part(rows: StepRows, findings: Findings, *, numbered: bool, done: float = 1.0) -> Part:
-    """The rows with the findings so far, which begin anew."""
-    said = Findings()
-    said.include(findings)
-    findings.clear()
+def _part(rows: StepRows, diagnostics: Diagnostics, *, numbered: bool, done: float = 1.0) -> Part:
+    """The rows with the diagnostics so far, which begin anew."""
+    said = Diagnostics()
+    said.include(diagnostics)
+    diagnostics.clear()
     frame = rows.frame()
-    return Part(frame=frame, findings=said, numbered=numbered and frame.height > 0, done=done)
+    return Part(frame=frame, diagnostics=said, numbered=numbered and frame.height > 0, done=done)
 
 
 def digest(*values: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workbench.errors import MissingDependencyError
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -19,13 +19,13 @@ def is_remote(path: str | Path) -> bool:
     return _ADDRESS.match(str(path)) is not None
 
 
-def fetch(address: str, folder: Path, findings: Findings) -> Iterator[tuple[Path, str, bool]]:
+def fetch(address: str, folder: Path, diagnostics: Diagnostics) -> Iterator[tuple[Path, str, bool]]:
     """Copies the files that an address means into a folder, as they lie there.
 
     Args:
         address: Of a file, a folder, or a pattern.
         folder: An empty folder.
-        findings: Gets what is not there.
+        diagnostics: Gets what is not there.
 
     Yields:
         The copy, the address of the original, and whether it was found in a folder.
@@ -47,7 +47,7 @@ def fetch(address: str, folder: Path, findings: Findings) -> Iterator[tuple[Path
             found, is_folder = [path] if system.exists(path) else [], False
             rule = "does not exist"
     if not found:
-        findings.problem("files", rule, address)
+        diagnostics.problem("files", rule, address)
     for item in found:
         parts = PurePosixPath(str(item).lstrip("/")).parts
         if is_folder and any(part.startswith((".", "_")) for part in parts):

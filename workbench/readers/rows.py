@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from workbench.log.columns import STEP_LOG, known
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 from workbench.readers.messages import Turn, canonical_json
 
 _STEP_COLUMNS = (
@@ -225,7 +225,7 @@ def numbers(value: Any) -> list[float] | None:
 def checked_values(
     record: Mapping[str, Any],
     converters: Mapping[str, Converter],
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     optional: Collection[str] = (),
@@ -235,7 +235,7 @@ def checked_values(
     Args:
         record: A JSON object.
         converters: Key -> what makes its value.
-        findings: Gets the first problem.
+        diagnostics: Gets the first problem.
         place: Where the record stands.
         optional: Keys that may be missing or null.
     """
@@ -244,9 +244,9 @@ def checked_values(
         try:
             values[key] = convert(record.get(key))
         except ValueError as error:
-            findings.problem(key, str(error), place)
+            diagnostics.problem(key, str(error), place)
             return None
         if values[key] is None and key not in optional:
-            findings.problem(key, "is missing or null", place)
+            diagnostics.problem(key, "is missing or null", place)
             return None
     return values

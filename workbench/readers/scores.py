@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.errors import ParameterError
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 from workbench.readers.rows import number
 
 _WORDS = {
@@ -42,7 +42,7 @@ def flat_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reward_of(
-    scores: Mapping[str, Any], told: str | None, findings: Findings, place: str
+    scores: Mapping[str, Any], told: str | None, diagnostics: Diagnostics, place: str
 ) -> tuple[float | None, dict[str, float | None]]:
     """The reward among scores by name, and the others as columns `aux_reward_<name>`.
 
@@ -52,7 +52,7 @@ def reward_of(
     Args:
         scores: Name -> value, in the order of the file.
         told: Name that the user mapped to the column `reward`.
-        findings: Gets a notice where a choice was made or a value is no number.
+        diagnostics: Gets a notice where a choice was made or a value is no number.
         place: Where the scores stand.
 
     Raises:
@@ -67,12 +67,12 @@ def reward_of(
     values = {name: score_number(value) for name, value in flat.items()}
     for name, value in flat.items():
         if value is not None and values[name] is None:
-            findings.notice(f"the score {name!r} is no number and is null", place)
+            diagnostics.notice(f"the score {name!r} is no number and is null", place)
     if not values:
         return None, {}
     name = told or ("reward" if "reward" in values else next(iter(values)))
     if told is None and len(values) > 1 and name != "reward":
-        findings.notice(
+        diagnostics.notice(
             f"there are several scores and {name!r} is the reward; "
             'choose another with --map: a JSON file with {"columns": {"reward": "…"}}',
             place,

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings
+from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import Record, json_lines
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -23,7 +23,7 @@ def first_record(path: Path, head: bytes) -> Record:
     if not head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"{"):
         return {}
     if b"\n" not in head:
-        _, record = next(json_lines(path, Findings()), (0, {}))
+        _, record = next(json_lines(path, Diagnostics()), (0, {}))
         return record
     for line in head.removeprefix(_BYTE_ORDER_MARK).splitlines():
         try:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.readers.base import FORMATS, HEAD_BYTES, Findings, Format, matching
+from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, Format, matching
+from workbench.readers.bundled import bundled_logs
 from workbench.readers.compression import codec_of, encoding_of, recode_file, unpack_file
 from workbench.readers.foreign import hint_for
 from workbench.readers.remote import fetch, is_remote
@@ -44,45 +45,52 @@ class Source:
         return text
 
 
-def expand(paths: Iterable[str | Path], findings: Findings, folder: Path) -> list[Source]:
+def expand(paths: Iterable[str | Path], diagnostics: Diagnostics, folder: Path) -> list[Source]:
     """The files that are meant, each once: in the order given, those of a folder or glob sorted.
 
     Folders are searched to the bottom, without names that begin with a dot or an underscore.
 
     Args:
         paths: Files, folders, patterns, and addresses of those.
-        findings: Gets what is not there.
+        diagnostics: Gets what is not there.
         folder: Where copies of remote files go.
     """
     sources: dict[str, Source] = {}
     for number, given in enumerate(paths):
         if is_remote(given):
-            found = list(_remote_files(str(given), folder / f"remote-{number}", findings))
+            found = list(_remote_files(str(given), folder / f"remote-{number}", diagnostics))
         else:
-            found = list(_files(Path(given), findings))
+            found = list(_files(_meant(given), diagnostics))
         for source in found:
             key = source.name if source.copies else str(source.path.resolve())
             sources.setdefault(key, source)
     return list(sources.values())
 
 
-def _remote_files(address: str, folder: Path, findings: Findings) -> Iterable[Source]:
+def _meant(given: str | Path) -> Path:
+    """A path; for the name of a bundled log, where nothing of that name is here, that log."""
+    path = Path(given)
+    bundled = bundled_logs().get(str(given))
+    return bundled if bundled is not None and not path.exists() else path
+
+
+def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Iterable[Source]:
     try:
-        for copy, original, from_folder in fetch(address, folder, findings):
+        for copy, original, from_folder in fetch(address, folder, diagnostics):
             # Files beside it are copies too, so it is the folder whose name has to be replaced.
             inner = str(copy.relative_to(folder))
             root = (f"{folder}/", original.removesuffix(inner))
             yield Source(path=copy, from_folder=from_folder, copies=(root,))
     except OSError as error:
-        findings.problem("files", f"cannot be fetched ({error})", address, _REMOTE_HINT)
+        diagnostics.problem("files", f"cannot be fetched ({error})", address, _REMOTE_HINT)
 
 
-def plain(sources: Sequence[Source], findings: Findings, folder: Path) -> list[Source]:
+def plain(sources: Sequence[Source], diagnostics: Diagnostics, folder: Path) -> list[Source]:
     """The sources, compressed files unpacked and those in UTF-16 or UTF-32 as UTF-8.
 
     Args:
         sources: What `expand` found.
-        findings: Gets files that are damaged, and a notice of what was recoded.
+        diagnostics: Gets files that are damaged, and a notice of what was recoded.
         folder: Where the plain copies go.
     """
     found = []
@@ -90,16 +98,16 @@ def plain(sources: Sequence[Source], findings: Findings, folder: Path) -> list[S
         opened: Source | None = source
         for step in ("unpacked", "recoded"):
             if opened is not None:
-                opened = _opened(opened, folder / f"{step}-{number}", findings)
+                opened = _opened(opened, folder / f"{step}-{number}", diagnostics)
         if opened is not None:
             found.append(opened)
     return found
 
 
-def _opened(source: Source, folder: Path, findings: Findings) -> Source | None:
+def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | None:
     """A source itself if it is plain, else its plain copy; None where it is damaged."""
     # What cannot be read is reported once, when the format is looked for.
-    head = head_of(source, Findings()) or b""
+    head = head_of(source, Diagnostics()) or b""
     codec, encoding = codec_of(head), encoding_of(head)
     if codec is None and encoding is None:
         return source
@@ -112,44 +120,47 @@ def _opened(source: Source, folder: Path, findings: Findings) -> Source | None:
             unpack_file(own, copy, codec)
         elif encoding is not None:
             recode_file(own, copy, encoding)
-            findings.notice(f"read as {encoding.upper()}", source.name)
+            diagnostics.notice(f"read as {encoding.upper()}", source.name)
     except (OSError, UnicodeError) as error:
         how = codec or encoding
-        findings.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)
+        diagnostics.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)
         return None
     return replace(source, path=copy, copies=((str(copy), str(own)), *source.copies))
 
 
-def _files(given: Path, findings: Findings) -> Iterable[Source]:
+def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:
     logs = sorted(given.glob("log/*/log.parquet"))
     if len(logs) > 1:
         rule = "is a workspace of several logs; name one of them"
-        findings.problem("files", rule, str(given), f"such as {logs[0]}")
+        diagnostics.problem("files", rule, str(given), f"such as {logs[0]}")
     elif logs:
         yield Source(path=logs[0])
     elif given.is_dir():
-        yield from _files_of_folder(given, findings)
+        yield from _files_of_folder(given, diagnostics)
     elif given.exists():
-        yield from _file(given, findings)
+        yield from _file(given, diagnostics)
     elif glob.has_magic(str(given)):
         matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207  it takes absolute patterns
         if not matches:
-            findings.problem("files", "no file matches the pattern", str(given))
+            diagnostics.problem("files", "no file matches the pattern", str(given))
         for match in map(Path, matches):
             find = _files_of_folder if match.is_dir() else _file
-            yield from find(match, findings)
+            yield from find(match, diagnostics)
     else:
-        findings.problem("files", "does not exist", str(given))
+        # A name that looks like no path may be meant for a bundled log.
+        bare = given.name == str(given) and not given.suffix
+        hint = f"a path, or a bundled log: {', '.join(bundled_logs())}" if bare else ""
+        diagnostics.problem("files", "does not exist", str(given), hint)
 
 
-def _file(path: Path, findings: Findings) -> Iterable[Source]:
+def _file(path: Path, diagnostics: Diagnostics) -> Iterable[Source]:
     if path.is_file():
         return [Source(path=path)]
-    findings.problem("files", "is no regular file; write it to disk first", str(path))
+    diagnostics.problem("files", "is no regular file; write it to disk first", str(path))
     return []
 
 
-def _files_of_folder(folder: Path, findings: Findings) -> Iterable[Source]:
+def _files_of_folder(folder: Path, diagnostics: Diagnostics) -> Iterable[Source]:
     found = [
         path
         for path in sorted(folder.rglob("*"))
@@ -157,12 +168,12 @@ def _files_of_folder(folder: Path, findings: Findings) -> Iterable[Source]:
         and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
     ]
     if not found:
-        findings.problem("files", "the folder holds no file", str(folder))
+        diagnostics.problem("files", "the folder holds no file", str(folder))
     return [Source(path=path, from_folder=True) for path in found]
 
 
 def identify(
-    sources: Sequence[Source], name: str | None, findings: Findings
+    sources: Sequence[Source], name: str | None, diagnostics: Diagnostics
 ) -> tuple[Format | None, list[Source]]:
     """The one format of the files, and those of them that are of it.
 
@@ -174,9 +185,9 @@ def identify(
         sources: The files.
         name: The format, if the user named it; then it takes every file that was named, and
             those files of folders that it recognises, or all of them if it recognises none.
-        findings: Gets what is wrong: unknown, empty or mixed files.
+        diagnostics: Gets what is wrong: unknown, empty or mixed files.
     """
-    heads = {source: head_of(source, findings) for source in sources}
+    heads = {source: head_of(source, diagnostics) for source in sources}
     named = {source: fitting(source, head, name) for source, head in heads.items() if head}
     if name is not None and not any(named.values()):
         named = {source: [name] for source in named}
@@ -185,7 +196,7 @@ def identify(
     for source, names in named.items():
         if len(names) > 1:
             hint = f"name one with --format: {names}"
-            findings.problem("format", "several formats fit", source.name, hint)
+            diagnostics.problem("format", "several formats fit", source.name, hint)
         elif names:
             recognised.setdefault(names[0], []).append(source)
         else:
@@ -193,17 +204,17 @@ def identify(
     endings = {source.path.suffix for those in recognised.values() for source in those}
     for source in [source for source, head in heads.items() if head == b""]:
         if source.from_folder and endings and source.path.suffix not in endings:
-            findings.notice("empty files were passed over", source.name)
+            diagnostics.notice("empty files were passed over", source.name)
         else:
-            findings.problem("file", "is empty", source.name)
+            diagnostics.problem("file", "is empty", source.name)
     passed_over = "files of no known format" if name is None else f"files that are not {name}"
-    _report_unknown(unknown, findings, passed_over if recognised else "")
+    _report_unknown(unknown, diagnostics, passed_over if recognised else "")
     if len(recognised) > 1:
         for found, those in recognised.items():
             hint = "import the files of one format at a time, or name it with --format"
             rule = f"formats are mixed: {len(those)} of format {found!r}"
             for source in those:
-                findings.problem("format", rule, source.name, hint)
+                diagnostics.problem("format", rule, source.name, hint)
     if len(recognised) != 1:
         return None, []
     found, those = recognised.popitem()
@@ -221,30 +232,30 @@ def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
     return [asked] * fits
 
 
-def head_of(source: Source, findings: Findings) -> bytes | None:
+def head_of(source: Source, diagnostics: Diagnostics) -> bytes | None:
     """The first bytes of a file, none of an empty one; None where it cannot be read."""
     try:
         with source.path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        findings.problem("file", f"cannot be read ({error.strerror})", source.name)
+        diagnostics.problem("file", f"cannot be read ({error.strerror})", source.name)
         return None
     return head if head.removeprefix(b"\xef\xbb\xbf").strip() else b""
 
 
 def _report_unknown(
-    unknown: Sequence[tuple[Source, bytes]], findings: Findings, passed_over: str
+    unknown: Sequence[tuple[Source, bytes]], diagnostics: Diagnostics, passed_over: str
 ) -> None:
     """Names files that no reader takes; those of folders in a notice, if they may be passed over.
 
     Args:
         unknown: The files and their first bytes.
-        findings: Gets them.
+        diagnostics: Gets them.
         passed_over: What to call those that were passed over; empty where none may be.
     """
     for source, head in unknown:
         if source.from_folder and passed_over and not head.startswith(b"\0"):
-            findings.notice(f"{passed_over} were passed over", source.name)
+            diagnostics.notice(f"{passed_over} were passed over", source.name)
             continue
         place = f"{source.name} (begins with {head[:16]!r})"
-        findings.problem("format", "no reader recognises it", place, hint_for(head))
+        diagnostics.problem("format", "no reader recognises it", place, hint_for(head))

@@ -18,7 +18,7 @@ from workbench.errors import LogError
 from workbench.files import atomic_file
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
-from workbench.readers.base import Findings, Format
+from workbench.readers.base import Diagnostics, Format
 from workbench.readers.importing import (
     found_files,
     joined,
@@ -32,9 +32,7 @@ from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.sources import Source
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, what is done of it and what there is to do, in kilobytes."""
+from workbench.wording import Progress, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,7 @@ class StagedFile:
     name: str
     narrow: list[pl.DataFrame]
     parts: Sequence[Staged]
-    findings: Findings
+    diagnostics: Diagnostics
     renamed: Mapping[str, str]
     numbered: bool
 
@@ -61,21 +59,21 @@ class Import:
         self._quarantine = quarantine
         self._staging = Staging(folder)
         self.files: dict[str, StagedFile] = {}
-        self.findings = Findings()
+        self.diagnostics = Diagnostics()
         self.format = ""
 
     def stage(
         self, chosen: Format, source: Source, progress: Callable[[float], None]
     ) -> StagedFile:
         """Stages a file, which is no part of the log until it is taken."""
-        findings, numbered = Findings(), False
+        diagnostics, numbered = Diagnostics(), False
         renamed: dict[str, str] = {}
         narrow: list[pl.DataFrame] = []
         parts: list[Staged] = []
-        for part in parts_of(chosen, source, self._columns, findings):
+        for part in parts_of(chosen, source, self._columns, diagnostics):
             renamed |= part.renamed
             numbered |= part.numbered
-            staged = self._staging.add(part.frame, findings)
+            staged = self._staging.add(part.frame, diagnostics)
             if staged is not None:
                 narrow.append(staged[0])
                 parts.append(staged[1])
@@ -85,7 +83,7 @@ class Import:
             name=source.name,
             narrow=narrow,
             parts=parts,
-            findings=findings,
+            diagnostics=diagnostics,
             renamed=renamed,
             numbered=numbered,
         )
@@ -112,19 +110,19 @@ class Import:
         Raises:
             LogError: A file or a rule is broken; nothing is written.
         """
-        findings = Findings()
-        findings.include(self.findings)
+        diagnostics = Diagnostics()
+        diagnostics.include(self.diagnostics)
         for file in self.files.values():
-            findings.include(file.findings)
+            diagnostics.include(file.diagnostics)
         parts = [part for file in self.files.values() for part in file.parts]
-        narrow = joined([rows for file in self.files.values() for rows in file.narrow], findings)
-        types = Findings()
+        narrow = joined([rows for file in self.files.values() for rows in file.narrow], diagnostics)
+        types = Diagnostics()
         if parts:
             report_types_of(parts, types)
-        findings.include(types)
+        diagnostics.include(types)
         # Columns that do not go together leave no row that could be written.
         is_empty = narrow.is_empty() or bool(types.problems)
-        refuse_broken(subject, findings, skip_bad=skip_bad, is_empty=is_empty)
+        refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=is_empty)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
         missing = missing_in(parts, narrow) if parts else None
@@ -141,8 +139,8 @@ class Import:
             format=self.format,
             files=tuple(self.files),
             rows_read=narrow.height,
-            dropped=(*findings.problems, *findings.dropped),
-            notices=tuple(sentence(notice) for notice in findings.notices),
+            dropped=(*diagnostics.problems, *diagnostics.dropped),
+            notices=tuple(sentence(notice) for notice in diagnostics.notices),
             renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
         )
         log, aside = validated.log, validated.quarantined
@@ -165,7 +163,7 @@ def import_to(
     mapping: Mapping[str, Any] | None = None,
     quarantine: Path | None = None,
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ImportReport:
     """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
 
@@ -179,7 +177,7 @@ def import_to(
         mapping: As for `read`.
         quarantine: Where trajectories that break a rule go; without it they are refused.
         skip_bad: As for `read`.
-        progress: Told how much is read.
+        progress: Told how much is read, in kilobytes.
 
     Raises:
         LogError: A file or a rule is broken; every problem is listed.
@@ -188,14 +186,13 @@ def import_to(
     """
     with staging_folder(output) as folder:
         work = Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
-        chosen, sources = found_files(paths, format, work.findings, folder / "copies")
+        chosen, sources = found_files(paths, format, work.diagnostics, folder / "copies")
         sizes = [source.path.stat().st_size for source in sources]
         for number, source in enumerate(sources):
             before, size = sum(sizes[:number]), sizes[number]
 
             def tell(done: float, before: int = before, size: int = size) -> None:
-                if progress is not None:
-                    progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
+                progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
 
             work.take(chosen, work.stage(chosen, source, tell))
         return work.write(subject_of(paths), skip_bad=skip_bad, last=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import LogError, ParameterError
-from workbench.readers.base import FORMATS, Findings
+from workbench.readers.base import FORMATS, Diagnostics
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
@@ -91,7 +91,7 @@ class Watch:
         """Takes what is new and writes the log if anything is."""
         left: dict[str, str] = {}
         taken = []
-        for source in expand(self._paths, Findings(), self._folder):
+        for source in expand(self._paths, Diagnostics(), self._folder):
             name, stamp = source.name, _stamp_of(source.path)
             if not stamp or source.path.resolve() in self._own:
                 continue
@@ -118,11 +118,11 @@ class Watch:
 
     def _take(self, source: Source) -> str:
         """Stages a file; returns why not, or nothing."""
-        findings = Findings()
+        diagnostics = Diagnostics()
         copies = self._folder / "copies"
         try:
-            for opened in plain([source], findings, copies):
-                head = head_of(opened, findings)
+            for opened in plain([source], diagnostics, copies):
+                head = head_of(opened, diagnostics)
                 names = fitting(opened, head, self._format) if head else []
                 if len(names) != 1:
                     return f"several formats fit: {names}" if names else "no reader recognises it"
@@ -130,13 +130,13 @@ class Watch:
                     return f"it is of format {names[0]!r}, not {self._work.format!r}"
                 chosen = FORMATS[names[0]]
                 file = self._work.stage(chosen, opened, lambda done: None)
-                if file.findings.problems and not self._skip_bad:
+                if file.diagnostics.problems and not self._skip_bad:
                     self._work.drop(file)
-                    return str(file.findings.problems[0])
+                    return str(file.diagnostics.problems[0])
                 self._work.take(chosen, file)
         finally:
             shutil.rmtree(copies, ignore_errors=True)
-        return str(findings.problems[0]) if findings.problems else ""
+        return str(diagnostics.problems[0]) if diagnostics.problems else ""
 
 
 _Stamp = tuple[tuple[str, int, float], ...]

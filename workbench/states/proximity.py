@@ -19,7 +19,7 @@ from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.states.similarity import Similarity
 from workbench.states.temperatures import exponentials
 
-Peers = Literal["all", "other_steps", "other_trajectories", "same_step"]
+PeerRule = Literal["all", "other_steps", "other_trajectories", "same_step"]
 
 CHUNK = 4_000_000  # entries of one array of weights in flight: 32 MB
 
@@ -63,7 +63,7 @@ def proximity_baseline(
     weight: Real,
     *,
     temperature: float,
-    peers: Peers,
+    peers: PeerRule,
 ) -> tuple[Real, Truth]:
     """Softmax-weighted mean of the values of a step's peers in its group.
 
@@ -98,7 +98,7 @@ def proximity_baselines(
     weight: Real,
     *,
     temperatures: Sequence[float],
-    peers: Peers,
+    peers: PeerRule,
 ) -> tuple[Real, Truth]:
     """`proximity_baseline` at K temperatures; one that is half another costs no exponential.
 
@@ -142,7 +142,7 @@ def peer_statistics(
     weight: Real,
     *,
     temperatures: Sequence[float],
-    peers: Peers,
+    peers: PeerRule,
 ) -> PeerStatistics:
     """Statistics of the weights of `peer_weights`; arguments as for `proximity_baselines`."""
     own, trajectory, effective = np.zeros((3, len(temperatures), len(steps)))
@@ -182,7 +182,7 @@ class _Rows:
     """
 
     group: _Group
-    peers: Peers
+    peers: PeerRule
     members: Index
     row: Index
     part: Index
@@ -208,7 +208,7 @@ class _Rows:
 
 
 def _rows(
-    group: _Group, weight: Real, peers: Peers, *, by_trajectory: bool = False
+    group: _Group, weight: Real, peers: PeerRule, *, by_trajectory: bool = False
 ) -> Iterator[_Rows]:
     """The rows of a group in chunks; `by_trajectory` keeps those of two trajectories apart."""
     part = _part(group, peers)
@@ -231,7 +231,7 @@ def _rows(
         )
 
 
-def _peer_sums(group: _Group, amount: Real, part: Index, peers: Peers) -> Real:
+def _peer_sums(group: _Group, amount: Real, part: Index, peers: PeerRule) -> Real:
     """Sum of the amounts of each row's peers in each state, from the row's part. (r, n)."""
     of_part = _sums_by(group, amount, _part(group, peers), part)
     if peers in ("all", "same_step"):
@@ -249,7 +249,7 @@ def _sums_by(group: _Group, amount: Real, part: Index, wanted: Index) -> Real:
     return flat.reshape(shape)[wanted]
 
 
-def _part(group: _Group, peers: Peers) -> Index:
+def _part(group: _Group, peers: PeerRule) -> Index:
     """What of the group a step's peers leave out, or for `all` and `same_step` are. (m,) int64."""
     if peers == "other_steps":
         return np.arange(len(group.state))
@@ -272,7 +272,7 @@ def peer_weights(
     step: int,
     *,
     temperature: float,
-    peers: Peers,
+    peers: PeerRule,
 ) -> tuple[Index, Real, Real]:
     """The peers of one step, the weights that `proximity_baseline` gives them, the similarities.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 
 import numpy as np
 import polars as pl
@@ -12,16 +13,17 @@ import polars as pl
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Steps
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder, resolve
-from workbench.states.embedders.tfidf import Progress
 from workbench.states.embedders.vector_cache import VectorCache
 from workbench.states.keys import parse_action_key, parse_state_key
 from workbench.states.neighbours import NeighbourIndex
 from workbench.states.similarity import Similarity, States
 from workbench.states.text import StateText
 from workbench.states.tree import Tree
+from workbench.wording import Progress, shortened, silent
 
-IndexStore = Callable[[str, Callable[[], NeighbourIndex]], NeighbourIndex]
-"""Gives the index of a key, from a store or, where that has none, from the function."""
+IndexStore = Callable[[str, States, Index, Callable[[], NeighbourIndex]], NeighbourIndex]
+"""Gives the index of a key, of states and their counts, from a store or, where that has none, from
+the function."""
 
 
 class Space:
@@ -36,7 +38,8 @@ class Space:
         state_text: What text of a step stands for its state.
         cache: Where vectors are kept between runs; None keeps none.
         index_store: Where neighbour indices are kept between runs; None keeps none.
-        progress: Called with (done, total) while texts are encoded.
+        progress: Told how many texts are encoded.
+        log_sha256: Gives the digest of what the log was read from; that of its rows by default.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class Space:
         state_text: StateText | None = None,
         cache: VectorCache | None = None,
         index_store: IndexStore | None = None,
-        progress: Progress | None = None,
+        progress: Progress = silent,
+        log_sha256: Callable[[], str] | None = None,
     ) -> None:
         self.steps = steps
         self.state_text = state_text or StateText()
@@ -55,10 +59,33 @@ class Space:
         self._cache = cache
         self._index_store = index_store
         self._progress = progress
+        self._log_sha256 = log_sha256
         self._similarities: dict[str, Similarity] = {}
         self._action_similarities: dict[str, Similarity] = {}
         self._state_keys: dict[str, Index] = {}
         self._action_keys: dict[str, Index] = {}
+
+    def __repr__(self) -> str:
+        return f"<Space {self._described()}>"
+
+    def _repr_html_(self) -> str:
+        """What is opened, notes, and the first rows of the log."""
+        notes = "".join(f"<li>{escape(shortened(note, 300))}</li>" for note in self._known_notes())
+        columns = ("group_id", "trajectory_id", "step_index", "observation", "action", "reward")
+        head = self.steps.log.select(columns).head(5)._repr_html_()
+        return f"<p>{escape(self._described())}</p>{f'<ul>{notes}</ul>' * bool(notes)}{head}"
+
+    def _described(self) -> str:
+        named = self._named if isinstance(self._named, str) else self._named.name
+        steps = self.steps
+        return (
+            f"{len(steps):,} of {steps.log.height:,} steps scored, {steps.trajectories:,} "
+            f"trajectories, {steps.groups:,} groups; embedder {shortened(named, 120)}"
+        )
+
+    def _known_notes(self) -> tuple[str, ...]:
+        """The notes, without making the embedder where none has been asked for."""
+        return self.notes if "embedder" in self.__dict__ else ()
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -66,6 +93,13 @@ class Space:
         if isinstance(self._named, str):
             return resolve(self._named, self._cache)
         return self._named
+
+    @cached_property
+    def log_sha256(self) -> str:
+        """Digest of what the log was read from."""
+        if self._log_sha256 is not None:
+            return self._log_sha256()
+        return self.steps.sha256
 
     @cached_property
     def tree(self) -> Tree:
@@ -92,7 +126,7 @@ class Space:
         Args:
             embedder: A method that brings its own representation names it here; it then sees the
                 bare observations. None takes the space's embedder and state text.
-            progress: Called with (done, total) in place of the space's own.
+            progress: Told in place of the space's own.
         """
         name = "" if embedder is None else embedder
         if name not in self._similarities:
@@ -145,7 +179,7 @@ class Space:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of these vectors should know; empty before they were asked for."""
-        report = getattr(self.embedder, "windows_report", None)
+        report = self.embedder.windows_report
         return (str(report),) if report is not None and report.longer else ()
 
     def _counts(self, embedder: Embedder, states: States) -> Index:
@@ -182,7 +216,8 @@ class Space:
 
         if self._index_store is None:
             return build()
-        return self._index_store(f"{self.embedder.key}-{self.state_text.key}", build)
+        key = f"{self.embedder.key}-{self.state_text.key}"
+        return self._index_store(key, states, self.log_counts, build)
 
     def nearest(self, step: int, count: int) -> pl.DataFrame:
         """The states nearest to a step's anywhere in the log, its own first.

@@ -32,11 +32,14 @@ from workbench.log.credit import Credit
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.log.steps import Steps
 from workbench.methods import create
+from workbench.methods.capabilities import compares_texts
 from workbench.methods.proximity.proxmo import ProxMO
-from workbench.states.embedders.tfidf import Progress
+from workbench.methods.scoring import score
 from workbench.states.space import Space
 from workbench.ui.library import Library, LogEntry
-from workbench.workspace.artefacts import Artefacts, StoredLog, provenance
+from workbench.wording import Progress
+from workbench.workspace.artefacts import Artefacts, StoredLog
+from workbench.workspace.opened import OpenedLog
 
 
 @st.cache_resource(show_spinner=False)
@@ -76,21 +79,27 @@ def log_lengths(log_id: str, _entry: LogEntry) -> pl.DataFrame:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def steps(log_id: str, _entry: LogEntry) -> Steps:
+def opened(log_id: str, _entry: LogEntry) -> OpenedLog:
+    """A log as methods score it; its credits name what a command line names to read it."""
+    log = stored(log_id, _entry)
+    sha256 = log.sha256 if _entry.source == str(log.path) else log.source_sha256
+    return OpenedLog.of_stored(log, Artefacts(_entry.workspace), sha256)
+
+
+def steps(log_id: str, entry: LogEntry) -> Steps:
     """A log's scored steps."""
-    return Steps.from_log(stored(log_id, _entry).frame)
+    return opened(log_id, entry).steps
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def space(log_id: str, embedder: str, _entry: LogEntry) -> Space:
     """A log's space; its vectors are made by `vectors`, outside any cache, with progress."""
-    return Artefacts(_entry.workspace).space(steps(log_id, _entry), embedder)
+    return opened(log_id, _entry).space(embedder)
 
 
 def needs_vectors(method: str) -> bool:
     """Whether a method asks for similarities of the space's embedder."""
-    made = create(method)
-    return "similarity" in made.needs() and getattr(made, "embedder", None) is None
+    return compares_texts(create(method))
 
 
 def has_vectors(log_id: str, embedder: str, entry: LogEntry) -> bool:
@@ -105,8 +114,7 @@ def vectors(log_id: str, embedder: str, entry: LogEntry, progress: Progress) -> 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _credit(log_id: str, embedder: str, method: str, fields: str, _entry: LogEntry) -> Credit:
-    where = space(log_id, embedder, _entry)
-    return create(method, json.loads(fields))(where.steps, where)
+    return score(space(log_id, embedder, _entry), method, json.loads(fields))
 
 
 def credit(
@@ -150,7 +158,7 @@ def audited(
 
     def make() -> Audit:
         given = {
-            name: credit_table(log_id, embedder, name, params, entry)
+            name: credit(log_id, embedder, name, params, entry).scored()
             for name, params in chosen.items()
         }
         return audit(space(log_id, embedder, entry), given)
@@ -176,20 +184,10 @@ def batch(
 
     def make() -> Archive:
         log = stored(log_id, entry)
-        table, made_by = credit_table(log_id, embedder, method, params, entry)
-        return archive(TARGETS[to], log.frame, table, made_by, **options)
+        scored = credit(log_id, embedder, method, params, entry).scored()
+        return archive(TARGETS[to], log.frame, scored, **options)
 
     return _batch(key, make)
-
-
-def credit_table(
-    log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
-) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """A credit as `workbench score` writes it into a file, and what it is made of."""
-    found = credit(log_id, embedder, method, params, entry)
-    log, where = stored(log_id, entry), space(log_id, embedder, entry)
-    sha256 = log.sha256 if entry.source == str(log.path) else log.source_sha256
-    return found.table(), provenance(method, create(method, params), where, sha256, found)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Trying other temperatures …")

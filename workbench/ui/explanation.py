@@ -8,13 +8,14 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from workbench.analysis.rollouts import Place, fact_rows, number, peer_rows, scored_number, sentence
+from workbench.analysis.rollouts import Place, fact_rows, peer_rows, scored_number, sentence
 from workbench.errors import WorkbenchError
 from workbench.log.credit import Credit, Explanation
 from workbench.plots import rollout as plots
 from workbench.ui import cache, frame, state
-from workbench.ui.text import escaped, shortened
+from workbench.ui.text import escaped
 from workbench.ui.transcript import go_to, signed
+from workbench.wording import number, shortened
 
 NEAREST = 10
 
@@ -72,7 +73,9 @@ def _peers(place: Place, found: Explanation) -> None:
             st.markdown(f"{title}nobody, there are no peers")
             continue
         rest = peers.count - peers.rows.height
-        more = f", the heaviest {peers.rows.height} here; {rest:,} more weigh {number(peers.rest)}"
+        more = (
+            f", the heaviest {peers.rows.height} here; {rest:,} more weigh {number(peers.rest, 3)}"
+        )
         st.markdown(f"{title}{peers.count:,} {kind}{more if rest else ''}")
         rows = peers.rows
         empty = [name for name in ("similarity", "step") if rows[name].is_null().all()]

@@ -17,6 +17,7 @@ from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
+from workbench.wording import silent
 
 STYLE = ".stMainBlockContainer { padding-top: 2.5rem; padding-bottom: 3rem; }"
 """Streamlit leaves a hand's breadth above every page."""
@@ -179,7 +180,7 @@ def require_vectors() -> None:
         return
     if view.embedder == "tfidf":
         with st.spinner("Reading the states of this log …"):
-            cache.vectors(here.id, view.embedder, here, lambda done, total: None)
+            cache.vectors(here.id, view.embedder, here, silent)
         return
     place = st.empty()
     with place.container(border=True):
@@ -189,7 +190,7 @@ def require_vectors() -> None:
         st.button("Stop and use TF-IDF", on_click=lambda: state.update(embedder="tfidf"))
     began = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
+    def progress(stage: str, done: int, total: int) -> None:
         # A click on any control ends the script here; the embedder keeps what it has.
         spent = time.monotonic() - began
         left = f", {spent / done * (total - done):.0f} s left" if done else ""

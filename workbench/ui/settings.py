@@ -11,6 +11,7 @@ from workbench.analysis.tuning.temperature import overrides
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.parameters import fields
 from workbench.ui import state
+from workbench.wording import number
 
 SPECS = fields(ProxMO)
 _SYMBOLS = {
@@ -89,9 +90,8 @@ def reset() -> None:
 
 def said(values: Mapping[str, Any]) -> str:
     """Fields in one line."""
-    return ", ".join(f"{_SYMBOLS[name]} {number(value)}" for name, value in values.items())
+    return ", ".join(f"{_SYMBOLS[name]} {_text(value)}" for name, value in values.items())
 
 
-def number(value: Any) -> str:
-    """A field's value as people read it."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("_", " ")
+def _text(value: Any) -> str:
+    return number(value).replace("_", " ")

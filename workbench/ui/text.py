@@ -27,9 +27,3 @@ def escaped(text: str) -> str:
     """A log's text for a place that reads Markdown, such as a label or a caption: one line."""
     line = _TYPESET.sub("\\g<0>\u2060", " ".join(text.split()))
     return _MARKDOWN.sub(r"\\\1", line)
-
-
-def shortened(text: str, width: int = 80) -> str:
-    """One line of a text, cut with … where it is longer; plain text, for tables and titles."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else f"{line[: width - 1]}…"

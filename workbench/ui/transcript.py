@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from workbench.analysis.rollouts import Place, number
+from workbench.analysis.rollouts import Place
 from workbench.log.steps import Real
 from workbench.plots.scale import sign_symbol, signed_number
 from workbench.ui import state
-from workbench.ui.text import escaped, shortened, show
+from workbench.ui.text import escaped, show
+from workbench.wording import number, shortened
 
 BEFORE, AFTER = 1, 8
 """Steps shown in brief before and after the current one, which so stays where it is on screen."""
@@ -82,7 +83,7 @@ def _credits(credit: Sequence[tuple[str, float]]) -> str:
 def _reward(row: dict[str, Any]) -> str:
     if row["reward"] is None:
         return "reward not logged"
-    return f"reward {number(row['reward'])}"
+    return f"reward {number(row['reward'], 3)}"
 
 
 def _marks(row: dict[str, Any]) -> str:

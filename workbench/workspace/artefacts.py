@@ -12,22 +12,21 @@ from typing import Any
 import polars as pl
 
 from workbench.exporters import Exporter, read_manifest
-from workbench.files import MANIFEST, Workspace, digest, file_digest, package_version, write_credit
-from workbench.log.credit import Credit
-from workbench.log.steps import Steps
+from workbench.files import MANIFEST, digest, file_digest
+from workbench.log.credit import ScoredCredit, write_credit
+from workbench.log.steps import Index
 from workbench.methods import Method
+from workbench.methods.scoring import provenance, scored
 from workbench.readers import import_log, source_files
-from workbench.states.embedders.registry import Embedder, resolve
 from workbench.states.embedders.vector_cache import VectorCache
 from workbench.states.neighbours import NeighbourIndex
+from workbench.states.similarity import States
 from workbench.states.space import Space
-from workbench.states.text import StateText
+from workbench.wording import Progress, silent
+from workbench.workspace.store import Workspace
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
 CREDIT_FILE, INDEX_FILE = "credit.parquet", "index.faiss"
-
-Report = Callable[[str, int, int], None]
-"""Told (stage, done, total) while work is under way; total 0 where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -82,60 +81,20 @@ class StoredLog:
         return report
 
 
-def provenance(
-    name: str, method: Method, space: Space, log_sha256: str, credit: Credit | None = None
-) -> dict[str, Any]:
-    """What a credit is made of: method, fields, log, representation; kept with the credit.
-
-    Args:
-        name: "method" or "method:dialect", as asked for.
-        method: The method with its fields.
-        space: Where it ran.
-        log_sha256: Digest of the log.
-        credit: What it gave, if it ran already: adds what a reader should know.
-    """
-    _, _, dialect = name.partition(":")
-    made_by: dict[str, Any] = {
-        "version": package_version(),
-        "method": {
-            "name": method.info.name,
-            "dialect": dialect or None,
-            "fields": dict(vars(method)),
-        },
-        "log": {
-            "sha256": log_sha256,
-            "rows": space.steps.log.height,
-            "scored": len(space.steps),
-        },
-        "embedder": None,
-        "state_text": None,
-        "notes": list(credit.notes) if credit else [],
-    }
-    if "similarity" in method.needs():
-        own = getattr(method, "embedder", None)
-        embedder = space.embedder if own is None else resolve(own)
-        text = space.state_text if own is None else StateText()
-        made_by["embedder"] = {"name": embedder.name, "key": embedder.key}
-        made_by["state_text"] = vars(text)
-        if credit and own is None:
-            made_by["notes"] += space.notes
-    return made_by
-
-
 class Artefacts:
     """Makes the artefacts of a workspace, each only if it is not there whole.
 
     Args:
         root: The workspace.
-        report: Told about progress.
+        progress: Told about progress.
 
     Attributes:
         built: What was made now, as paths below the workspace.
     """
 
-    def __init__(self, root: str | Path, report: Report = lambda stage, done, total: None) -> None:
+    def __init__(self, root: str | Path, progress: Progress = silent) -> None:
         self._workspace = Workspace(Path(root))
-        self._report = report
+        self._progress = progress
         self.built: list[Path] = []
 
     def _artefact(
@@ -166,7 +125,7 @@ class Artefacts:
             "quarantine": quarantine,
             "skip_bad": skip_bad,
         }
-        self._report("read", 0, 0)
+        self._progress("read", 0, 0)
 
         def build(folder: Path) -> None:
             imported = import_log(
@@ -183,49 +142,39 @@ class Artefacts:
         files = [[path.name, file_digest(path)] for path in source_files(sources)]
         return StoredLog(self._artefact("log", "", {"files": files, **reading}, build))
 
-    def space(
-        self, steps: Steps, embedder: str | Embedder, state_text: StateText | None = None
-    ) -> Space:
-        """The space of a log, its vectors and index kept in the workspace."""
-        cache = VectorCache(self._workspace.root / "embeddings")
+    @property
+    def vectors(self) -> VectorCache:
+        """Vectors of texts, kept in the workspace."""
+        return VectorCache(self._workspace.root / "embeddings")
 
-        def index_store(key: str, build: Callable[[], NeighbourIndex]) -> NeighbourIndex:
-            texts = digest([list(space.log_states.text), space.log_counts.tolist()])
-            folder = self._artefact(
-                "index",
-                "",
-                {"vectors": key, "texts": texts},
-                lambda folder: build().save(folder / INDEX_FILE),
-            )
-            return NeighbourIndex.load(folder / INDEX_FILE)
-
-        space = Space(
-            steps,
-            embedder=embedder,
-            state_text=state_text,
-            cache=cache,
-            index_store=index_store,
-            progress=lambda done, total: self._report("embed", done, total),
+    def index_store(
+        self, key: str, states: States, counts: Index, build: Callable[[], NeighbourIndex]
+    ) -> NeighbourIndex:
+        """The neighbour index of a log's states; see `space.IndexStore`."""
+        texts = digest([list(states.text), counts.tolist()])
+        folder = self._artefact(
+            "index",
+            "",
+            {"vectors": key, "texts": texts},
+            lambda folder: build().save(folder / INDEX_FILE),
         )
-        return space
+        return NeighbourIndex.load(folder / INDEX_FILE)
 
-    def credit(self, name: str, method: Method, space: Space, log_sha256: str) -> Path:
+    def credit(self, name: str, method: Method, space: Space) -> Path:
         """The file of a method's credit."""
-        self._report(f"score {name}", 0, 0)
-        inputs = provenance(name, method, space, log_sha256)
+        self._progress(f"score {name}", 0, 0)
 
         def build(folder: Path) -> None:
-            credit = method(space.steps, space)
-            made_by = provenance(name, method, space, log_sha256, credit)
-            write_credit(folder / CREDIT_FILE, credit.table(), made_by)
+            write_credit(folder / CREDIT_FILE, scored(space, name, method).scored())
 
-        label = name.replace(":", "-")
-        return self._artefact("credit", label, inputs, build) / CREDIT_FILE
+        made = provenance(space, name, method)
+        label = made.name.replace(":", "-")
+        return self._artefact("credit", label, made.to_dict(), build) / CREDIT_FILE
 
     def export(
         self,
         log: pl.DataFrame,
-        credit: tuple[pl.DataFrame, Mapping[str, Any]],
+        credit: ScoredCredit,
         target: Exporter,
         options: Mapping[str, Any],
         decided: Mapping[str, Any],
@@ -234,7 +183,7 @@ class Artefacts:
 
         Args:
             log: A validated step log.
-            credit: Its credit, and what made that.
+            credit: Its credit.
             target: Who writes.
             options: The target's own.
             decided: All that decides the files beside log and credit; see `Exporter.rehearse`.
@@ -242,13 +191,12 @@ class Artefacts:
         Raises:
             EmptyBatchError: The batch would train nothing.
         """
-        self._report("export", 0, 0)
-        table, made_by = credit
-        name = f"{target.name}-{digest([made_by, decided])[:16]}"
+        self._progress("export", 0, 0)
+        name = f"{target.name}-{digest([credit.provenance.to_dict(), decided])[:16]}"
         folder = self._workspace.root / "exports" / name
         if folder.exists():
             read_manifest(folder)
         else:
-            target(log, table, made_by, folder, **options)
+            target(log, credit, folder, **options)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder

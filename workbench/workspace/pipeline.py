@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,88 +10,16 @@ from typing import Any
 from workbench.analysis.compare import Comparison, compare
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
-from workbench.files import digest, file_digest, read_credit
-from workbench.log.credit import Credit
+from workbench.log.credit import read_credit
 from workbench.log.facts import Facts, facts
-from workbench.log.steps import Steps
 from workbench.methods import create
-from workbench.readers import import_log
-from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder
-from workbench.states.embedders.tfidf import Progress
-from workbench.states.embedders.vector_cache import VectorCache
-from workbench.states.space import Space
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
-from workbench.workspace.artefacts import Artefacts, Report
+from workbench.wording import Progress, silent
+from workbench.workspace.artefacts import Artefacts
+from workbench.workspace.opened import OpenedLog
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
-
-
-def user_folder() -> Path:
-    """Where things are kept that have no workspace, unless the user says otherwise."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "trajectory-workbench"
-
-
-def user_cache() -> Path:
-    """Where vectors are kept outside a workspace unless the user says otherwise."""
-    return user_folder() / "embeddings"
-
-
-def source_digest(files: Sequence[str | Path]) -> str:
-    """SHA-256 of one file's bytes; for several files, of the list of their digests."""
-    digests = [file_digest(Path(file)) for file in files]
-    return digests[0] if len(digests) == 1 else digest(digests)
-
-
-def open_log(
-    sources: str | Path | Sequence[str | Path],
-    *,
-    embedder: str | Embedder = DEFAULT_EMBEDDER,
-    state_text: StateText | None = None,
-    cache: str | Path | None = None,
-    format: str | None = None,
-    mapping: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> Space:
-    """Reads and validates a log and opens it for scoring.
-
-    Args:
-        sources: Files, folders or globs of one format.
-        embedder: Representation for methods that need similarities.
-        state_text: What text of a step stands for its state.
-        cache: Folder for vectors; the user's cache by default.
-        format: Reader; recognised by content where None.
-        mapping: Column mapping.
-        progress: Called with (done, total) while texts are encoded.
-
-    Raises:
-        LogError: The log breaks a rule; every problem is listed.
-    """
-    given = [sources] if isinstance(sources, str | Path) else sources
-    log = import_log(given, format=format, mapping=mapping).validated.log
-    return Space(
-        Steps.from_log(log),
-        embedder=embedder,
-        state_text=state_text,
-        cache=VectorCache(Path(cache) if cache else user_cache()),
-        progress=progress,
-    )
-
-
-def score(space: Space, method: str, **params: Any) -> Credit:
-    """The credit of every step of a log.
-
-    Args:
-        space: From `open_log`; a second method on it costs no second embedding.
-        method: "method" or "method:dialect".
-        **params: Fields of the method that differ from its values.
-
-    Raises:
-        UnknownNameError: No such method or dialect.
-        ParameterError: No such field, or a value that it cannot have.
-        MissingInputError: The method needs what the log lacks.
-    """
-    return create(method, params)(space.steps, space)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +74,7 @@ def run(
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
     skip_bad: bool = False,
-    report: Report = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
 
@@ -170,7 +97,7 @@ def run(
         mapping: Column mapping.
         quarantine: Set broken trajectories aside instead of refusing the log.
         skip_bad: Leave out unreadable lines instead of refusing the file.
-        report: Told about progress.
+        progress: Told about progress.
 
     Raises:
         WorkbenchError: The first stage that the user can put right.
@@ -190,24 +117,21 @@ def run(
             "overwrite says nothing in a run: batches of other options have folders of their own"
         )
     exporter.options_of(options)
-    artefacts = Artefacts(directory, report)
+    artefacts = Artefacts(directory, progress)
     log = artefacts.log(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
     )
-    steps = Steps.from_log(log.frame)
+    space = OpenedLog.of_stored(log, artefacts).space(embedder, state_text, progress)
     decided = exporter.rehearse(log.frame, **options)
-    space = artefacts.space(steps, embedder, state_text)
     if any("similarity" in method.needs() for method in made.values()):
-        report("index", 0, 0)
+        progress("index", 0, 0)
         _ = space.neighbours
-    credits = {
-        name: artefacts.credit(name, method, space, log.sha256) for name, method in made.items()
-    }
-    tables = {name: read_credit(path) for name, path in credits.items()}
-    report("compare", 0, 0)
+    credits = {name: artefacts.credit(name, method, space) for name, method in made.items()}
+    read = {name: read_credit(path) for name, path in credits.items()}
+    progress("compare", 0, 0)
     exported, no_batch = None, None
     try:
-        exported = artefacts.export(log.frame, tables[chosen], exporter, options, decided)
+        exported = artefacts.export(log.frame, read[chosen], exporter, options, decided)
     except EmptyBatchError as error:
         no_batch = str(error)
     return RunResult(
@@ -216,9 +140,9 @@ def run(
         report=log.report,
         facts=facts(log.frame),
         credits=credits,
-        notes={name: made_by["notes"] for name, (_, made_by) in tables.items()},
-        comparison=compare({name: table for name, (table, _) in tables.items()})
-        if len(tables) > 1
+        notes={name: credit.provenance.notes for name, credit in read.items()},
+        comparison=compare({name: credit.table for name, credit in read.items()})
+        if len(read) > 1
         else None,
         exported=exported,
         no_batch=no_batch,

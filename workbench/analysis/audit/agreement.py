@@ -13,6 +13,7 @@ from workbench.analysis.compare import TOLERANCE
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.steps import Real, Truth
 from workbench.methods import create
+from workbench.methods.capabilities import PenalisesInvalid, compares_texts, own_embedder
 from workbench.methods.variants import variants
 
 NEAR = 1e-4
@@ -74,11 +75,10 @@ def closest_to_logged(log: AuditedLog) -> Iterator[Reading]:
 def _tried(log: AuditedLog, name: str, penalty: float) -> Real | None:
     """A variant's credit; None where it has no penalty, lacks something, or would embed."""
     method = create(name)
-    embeds = "similarity" in method.needs()
-    if embeds and (getattr(method, "embedder", None) or not log.space.has_similarity):
+    if own_embedder(method) or (compares_texts(method) and not log.space.has_similarity):
         return None
     if penalty:
-        if not hasattr(method, "invalid_penalty"):
+        if not isinstance(method, PenalisesInvalid):
             return None
         method = create(name, {"invalid_penalty": penalty})
     if "ignores-rewards" in method.info.traits:

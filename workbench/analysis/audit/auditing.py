@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -21,29 +20,28 @@ from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import AuditedLog, Subject, audited
 from workbench.analysis.audit.uncertainty import bootstrap, uncertainty
 from workbench.errors import ParameterError
+from workbench.log.credit import ScoredCredit
 from workbench.log.steps import Real
 from workbench.methods import create
 from workbench.states.space import Space
+from workbench.wording import Progress, silent
 
 CONTROLS = ("random", "return-to-go")
 LOGGED = "logged"
 _OF_METHOD = "resampling, held-out error, peers, dialects"
 _SCHEMA = {"credit": pl.String, "measures": pl.String, "reason": pl.String}
 
-Given = tuple[pl.DataFrame, Mapping[str, Any] | None]
-"""A credit table and what made it, as `store.read_credit` gives them."""
-
 
 def audit(
     space: Space,
-    credits: Mapping[str, Given],
+    credits: Mapping[str, ScoredCredit],
     *,
     spaces: Mapping[str, Space] | None = None,
     label: str | None = None,
     controls: Sequence[str] = CONTROLS,
     draws: int = DRAWS,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Audit:
     """Measures credits of a log without knowing the truth.
 
@@ -70,8 +68,8 @@ def audit(
     log = AuditedLog(space)
     controls = [name for name in controls if name not in credits]
     subjects = [
-        audited(name, log, (spaces or {}).get(name, space), table, made_by)
-        for name, (table, made_by) in credits.items()
+        audited(name, log, (spaces or {}).get(name, space), credit)
+        for name, credit in credits.items()
     ]
     subjects += _logged(log, credits)
     subjects += [_control(name, log) for name in controls]
@@ -118,14 +116,14 @@ def audit(
     )
 
 
-def _logged(log: AuditedLog, credits: Mapping[str, Given]) -> list[Subject]:
+def _logged(log: AuditedLog, credits: Mapping[str, ScoredCredit]) -> list[Subject]:
     """The trainer's own advantage as a credit, where every scored step has one."""
     logged_advantage = log.steps.column("logged_advantage")
     if logged_advantage.null_count() or LOGGED in credits:
         return []
     ids = log.steps.log.select("group_id", "trajectory_id", "step_index")[log.steps.row]
     table = ids.with_columns(advantage=logged_advantage)
-    return [audited(LOGGED, log, log.space, table)]
+    return [audited(LOGGED, log, log.space, ScoredCredit(table))]
 
 
 def _control(name: str, log: AuditedLog) -> Subject:

@@ -13,6 +13,8 @@ from workbench.analysis.prediction import predicting_term
 from workbench.log.credit import Term
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
+from workbench.methods.capabilities import compares_texts
+from workbench.wording import shortened
 
 PEER_SAMPLE = 5_000  # steps whose peers are looked at one by one
 BY_SIMILARITY = "weights by similarity"  # in notes: of a kernel, in which self counts most
@@ -88,7 +90,7 @@ def giant_state(log: AuditedLog) -> Reading:
     text = steps.column("observation")[example]
     note = (
         f"{visits[largest]} steps of {visitors[largest]} trajectories, reached from "
-        f"{sources[largest]} other states: {_short(text)!r}"
+        f"{sources[largest]} other states: {shortened(text, 48)!r}"
     )
     return Reading(
         measure="giant_state",
@@ -97,11 +99,6 @@ def giant_state(log: AuditedLog) -> Reading:
         where=log.group_ids[group[largest]] if held[largest] else "",
         note=note if held[largest] else "no state is visited twice a trajectory from two others",
     )
-
-
-def _short(text: str, width: int = 48) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def credit_coverage(subject: Subject, rng: np.random.Generator) -> Iterator[Reading]:
@@ -118,9 +115,9 @@ def credit_coverage(subject: Subject, rng: np.random.Generator) -> Iterator[Read
         if name is not None:
             yield from _peers(steps, subject.credit.terms[name], rng)
     method = subject.method
-    if method is None or "similarity" not in method.needs() or getattr(method, "embedder", None):
+    if method is None or not compares_texts(method):
         return
-    report = getattr(subject.space.embedder, "windows_report", None)
+    report = subject.space.embedder.windows_report
     if report is not None:
         note = f"of {report.limit} tokens" if report.limit is not None else ""
         yield Reading(

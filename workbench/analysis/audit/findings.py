@@ -243,8 +243,9 @@ def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
     reward = subject.log.facts.reward
     span = reward["maximum"] - reward["minimum"]
     # A step term over its own deviation has no unit, and one that stands alone outweighs nothing.
-    divided = getattr(subject.method, "step_norm", "none") != "none"
-    alone = getattr(subject.method, "episode_weight", 1.0) == 0.0
+    fields = subject.method.values if subject.method else {}
+    divided = fields.get("step_norm", "none") != "none"
+    alone = fields.get("episode_weight", 1.0) == 0.0
     if share is None or share <= 0.75 or span <= 1.5 or divided or alone:
         return None
     return (

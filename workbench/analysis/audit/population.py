@@ -16,6 +16,7 @@ from workbench.log.segments import segment_mean, segment_std, segment_sum
 from workbench.log.steps import Real
 from workbench.methods import Method, create
 from workbench.parameters import fields
+from workbench.wording import number
 
 
 def log_population(log: AuditedLog) -> Iterator[Reading]:
@@ -138,12 +139,12 @@ def _cause(default: Method, dialect: Method, subject: Subject, base: Real, devia
     """The field of a dialect that alone moves the default the most."""
     moved: dict[str, float] = {}
     for name in fields(type(default)):
-        value = getattr(dialect, name)
-        if value == getattr(default, name):
+        value = dialect.values[name]
+        if value == default.values[name]:
             continue
         there = _advantage(_with(default, name, value), subject)
         if not isinstance(there, str):
-            moved[f"{name}={_said(value)}"] = float(np.abs(there - base).mean()) / deviation
+            moved[f"{name}={number(value)}"] = float(np.abs(there - base).mean()) / deviation
     if not moved or max(moved.values()) <= TOLERANCE:
         return "no field alone does it"
     cause = max(moved, key=lambda name: moved[name])
@@ -152,7 +153,3 @@ def _cause(default: Method, dialect: Method, subject: Subject, base: Real, devia
 
 def _with(method: Method, name: str, value: Any) -> Method:
     return dataclasses.replace(method, **{name: value})
-
-
-def _said(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

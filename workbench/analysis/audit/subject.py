@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +12,7 @@ import polars as pl
 from workbench.analysis.compare import TOLERANCE
 from workbench.analysis.resampling import drawn_spaces
 from workbench.errors import ParameterError, WorkbenchError
-from workbench.log.credit import Credit
+from workbench.log.credit import Credit, Provenance, ScoredCredit
 from workbench.log.facts import Facts, facts, group_table
 from workbench.log.facts.trajectories import trajectory_table
 from workbench.log.segments import segment_constant, segment_mean
@@ -202,10 +201,9 @@ def audited(
     name: str,
     log: AuditedLog,
     space: Space,
-    table: pl.DataFrame,
-    made_by: Mapping[str, Any] | None = None,
+    given: ScoredCredit,
 ) -> Subject:
-    """A credit table as something to audit, with its method if that can be had again.
+    """A credit as something to audit, with its method if that can be had again.
 
     The method is created from what the credit file says of it and scores the log once more; unless
     it gives the same credit, only the table is audited and `unknown` says why.
@@ -214,15 +212,14 @@ def audited(
         name: What to call it.
         log: The log.
         space: Where the method runs.
-        table: A credit table.
-        made_by: Its provenance, as `store.read_credit` gives it; None for a credit from elsewhere.
+        given: The credit.
 
     Raises:
         ParameterError: The table is not a credit of the log's scored steps.
     """
-    aligned = _aligned(name, log.steps, table)
+    aligned = _aligned(name, log.steps, given.table)
     bare = Subject(name=name, log=log, space=space, table=aligned)
-    method, credit, unknown = _again(bare, made_by)
+    method, credit, unknown = _again(bare, given.provenance)
     return Subject(
         name=name,
         log=log,
@@ -255,15 +252,12 @@ def _aligned(name: str, steps: Steps, table: pl.DataFrame) -> pl.DataFrame:
     return aligned.with_columns(value)
 
 
-def _again(
-    subject: Subject, made_by: Mapping[str, Any] | None
-) -> tuple[Method | None, Credit | None, str]:
+def _again(subject: Subject, made: Provenance) -> tuple[Method | None, Credit | None, str]:
     """The method that made a credit and its credit here, or why they cannot be had."""
-    if made_by is None or "name" not in made_by.get("method", {}):
+    if not made.name:
         return None, None, "the credit does not say what made it"
-    entry = made_by["method"]
     try:
-        method = create(entry["name"], entry["fields"])
+        method = create(made.method["name"], made.method["fields"])
         credit = method(subject.steps, subject.space)
     except WorkbenchError as error:
         return None, None, f"its method cannot score this log again: {error}"
@@ -273,7 +267,8 @@ def _again(
             None,
             None,
             (
-                f"its method ({entry['name']}) gives other numbers here, up to {largest:.3g} away: "
+                f"its method ({made.method['name']}) gives other numbers here, up to "
+                f"{largest:.3g} away: "
                 "another log, embedder, state text or version"
             ),
         )

@@ -24,6 +24,7 @@ from workbench.log.credit import Credit
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Real, Steps, Truth
 from workbench.methods import METHODS, Method, create
+from workbench.methods.capabilities import HasStateKey
 from workbench.states.keys import parse_state_key
 from workbench.states.keys.similar import Similar
 from workbench.states.space import Space
@@ -83,12 +84,11 @@ def tuned_by(method: Method) -> Tunable:
     return found
 
 
-def _tuned_by(method: Any) -> Tunable | None:
-    takes_key = hasattr(method, KeyThreshold.tunable)
-    by_similarity = takes_key and isinstance(parse_state_key(method.state_key), Similar)
-    if isinstance(method, Tunable) and not by_similarity:
+def _tuned_by(method: Method) -> Tunable | None:
+    key = parse_state_key(method.state_key) if isinstance(method, HasStateKey) else None
+    if isinstance(method, Tunable) and not isinstance(key, Similar):
         return method
-    return KeyThreshold.of(method) if takes_key else None
+    return KeyThreshold.of(method) if key is not None else None
 
 
 def tunable_methods() -> list[str]:

@@ -19,7 +19,7 @@ from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.parameters import fields
-from workbench.states.proximity import Peers, peer_statistics, proximity_baselines
+from workbench.states.proximity import PeerRule, peer_statistics, proximity_baselines
 from workbench.states.similarity import Similarity
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS, octaves
@@ -109,7 +109,7 @@ def _medians(
     steps: Steps,
     weight: Real,
     temperatures: Sequence[float],
-    peers: Peers,
+    peers: PeerRule,
 ) -> Real:
     """Medians over the steps of own step, own trajectory and effective peers. (3, K)."""
     medians = np.zeros((3, len(temperatures)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from workbench.analysis.prediction import mean_of_others, peer_weight
 from workbench.errors import ParameterError
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods import Method, create
+from workbench.methods import Method
 from workbench.methods.backup.crbc import BackupMethod
+from workbench.methods.capabilities import discount
 from workbench.methods.parts.transitions import transitions
 from workbench.states.keys import parse_state_key
 from workbench.states.keys.similar import Similar
@@ -64,7 +65,7 @@ class KeyThreshold:
         Raises:
             ParameterError: The method takes no state key, or has one without a threshold.
         """
-        spec = getattr(method, cls.tunable)
+        spec = str(method.values.get(cls.tunable))
         key = parse_state_key(spec)
         if isinstance(key, Exact):
             key = Similar()
@@ -93,7 +94,7 @@ class KeyThreshold:
         paid = steps.reward
         if isinstance(self.method, BackupMethod):
             paid = self.method.step_reward(steps)
-        return discounted_returns(paid, steps.step_index, _discount(self.method))
+        return discounted_returns(paid, steps.step_index, discount(self.method))
 
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
@@ -129,11 +130,3 @@ class KeyThreshold:
             evidence[own] = others.visits[state[own]]
         plain = mean_of_others(steps, score, weight)
         return (evidence * (value - centre) + plain) / (evidence + 1.0)
-
-
-def _discount(method: Any) -> float:
-    """λ or γ of a method, or of the one it is made from; 1 where neither discounts."""
-    for name in ("continuation", "gamma"):
-        if hasattr(method, name):
-            return float(getattr(method, name))
-    return _discount(create(method.of)) if hasattr(method, "of") else 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
@@ -48,8 +48,8 @@ class Areal:
         return parts_of_lines(path, _add, notice=text)
 
 
-def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
-    values = checked_values(record, _CONVERTERS, findings, place, optional=_OPTIONAL)
+def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=_OPTIONAL)
     if values is None:
         return
     version, lengths = values["tail_version"], (values["seqlen"], values["prompt_len"])

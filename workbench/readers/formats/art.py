@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.parquet import parquet_columns, without_nulls
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
@@ -42,7 +42,7 @@ def _add(
     rows: StepRows,
     record: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     split: str,
@@ -50,7 +50,7 @@ def _add(
 ) -> None:
     group = record["group_index"]
     if group is None:
-        findings.problem("group_index", "is missing or null", place)
+        diagnostics.problem("group_index", "is missing or null", place)
         return
     messages = without_nulls(record["messages"] or [])
     trainable = [at for at, message in enumerate(messages) if message.pop("trainable", False)]
@@ -58,10 +58,10 @@ def _add(
         said = turns([_message(message) for message in messages], trainable)
         reward = number(record["reward"])
     except ValueError as error:
-        findings.problem("messages", str(error), place)
+        diagnostics.problem("messages", str(error), place)
         return
     if not said:
-        findings.drop("messages", "hold no trainable message, so no step", place)
+        diagnostics.drop("messages", "hold no trainable message, so no step", place)
         return
     rows.add(
         said,

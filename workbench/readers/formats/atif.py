@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.atif_documents import Document, documents_of, is_act, is_part_of_another
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.harbor import (
     Trial,
     exception_of,
@@ -57,19 +57,19 @@ class Atif:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of a trajectory and its sub-agents; `columns` may name the reward to take."""
         refuse_mapping(columns, "ATIF trajectories", but="reward")
-        findings, rows = Findings(), StepRows()
-        record = json_object(path, findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        record = json_object(path, diagnostics)
         if record is None:
-            return Part(frame=rows.frame(), findings=findings)
+            return Part(frame=rows.frame(), diagnostics=diagnostics)
         if path.parent.name == _USER:
-            findings.drop("trajectory", "is the simulated user's", str(path))
+            diagnostics.drop("trajectory", "is the simulated user's", str(path))
         elif "steps" not in record:
-            report_trial_without_trajectory(path, record, findings)
-        elif not is_part_of_another(path, findings):
-            trial = trial_of(path, record, findings)
-            documents = list(documents_of(path, record, findings))
-            _add_documents(rows, documents, trial, columns.get("reward"), findings)
-        return Part(frame=rows.frame(), findings=findings)
+            report_trial_without_trajectory(path, record, diagnostics)
+        elif not is_part_of_another(path, diagnostics):
+            trial = trial_of(path, record, diagnostics)
+            documents = list(documents_of(path, record, diagnostics))
+            _add_documents(rows, documents, trial, columns.get("reward"), diagnostics)
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
 def _add_documents(
@@ -77,7 +77,7 @@ def _add_documents(
     documents: Sequence[Document],
     trial: Trial,
     told: str | None,
-    findings: Findings,
+    diagnostics: Diagnostics,
 ) -> None:
     is_tree = len(documents) > 1
     for document in documents:
@@ -85,17 +85,17 @@ def _add_documents(
         try:
             steps = _turns(document.steps)
         except ValueError as error:
-            findings.problem("steps", str(error), document.place)
+            diagnostics.problem("steps", str(error), document.place)
             continue
         acts = [step for step in document.steps if is_act(step)]
         if not steps:
-            findings.drop("steps", "hold none of the agent's, so no step", document.place)
+            diagnostics.drop("steps", "hold none of the agent's, so no step", document.place)
             continue
-        columns = _step_columns(acts, findings)
+        columns = _step_columns(acts, diagnostics)
         if columns is None:
             continue
         outcome, others = (
-            outcome_of(trial, told, findings, document.place) if is_main else (None, {})
+            outcome_of(trial, told, diagnostics, document.place) if is_main else (None, {})
         )
         trajectory = trial.name if is_main else f"{trial.name}/{document.agent_id}"
         fields: dict[str, Any] = {
@@ -110,7 +110,7 @@ def _add_documents(
             fields |= {"tree_id": trial.name, "agent_id": document.agent_id}
             columns |= {"node_id": nodes, "parent_id": [root, *nodes[:-1]]}
         if is_main:
-            columns = with_rollout_details(columns, trial, findings, document.place)
+            columns = with_rollout_details(columns, trial, diagnostics, document.place)
         rows.add(
             steps,
             outcome=outcome,
@@ -162,7 +162,7 @@ _METRICS = {
 }
 
 
-def _step_columns(acts: Sequence[Record], findings: Findings) -> dict[str, list[Any]] | None:
+def _step_columns(acts: Sequence[Record], diagnostics: Diagnostics) -> dict[str, list[Any]] | None:
     """Token columns and places of the agent's steps; None where one is malformed."""
     columns: dict[str, list[Any]] = {
         name: []
@@ -177,7 +177,7 @@ def _step_columns(acts: Sequence[Record], findings: Findings) -> dict[str, list[
         values = checked_values(
             metrics if isinstance(metrics, dict) else {},
             _METRICS,
-            findings,
+            diagnostics,
             place,
             optional=_METRICS,
         )

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys
 from workbench.readers.rows import identity
 
@@ -52,28 +52,30 @@ class C3Buckets:
             raise ParameterError(
                 f"C3 buckets have fixed names; the mapping of {sorted(columns)} has no use"
             )
-        findings = Findings()
+        diagnostics = Diagnostics()
         rows: list[dict[str, Any]] = []
-        for line, record in json_lines(path, findings):
-            rows += _candidates(record, line, findings, f"{path}:{line}")
-        return Part(frame=pl.DataFrame(rows, schema=_SCHEMA), findings=findings)
+        for line, record in json_lines(path, diagnostics):
+            rows += _candidates(record, line, diagnostics, f"{path}:{line}")
+        return Part(frame=pl.DataFrame(rows, schema=_SCHEMA), diagnostics=diagnostics)
 
 
-def _candidates(record: Record, line: int, findings: Findings, place: str) -> list[dict[str, Any]]:
+def _candidates(
+    record: Record, line: int, diagnostics: Diagnostics, place: str
+) -> list[dict[str, Any]]:
     """The rows of one bucket; none of a bucket that has a problem."""
     bucket: dict[str, Any] = {}
     for name in ("bucket_id", "question_id", "target_role", "ctx_hash"):
         try:
             bucket[name] = identity(record.get(name))
         except ValueError as error:
-            findings.problem(name, str(error), place)
+            diagnostics.problem(name, str(error), place)
             return []
         if bucket[name] is None:
-            findings.problem(name, "is missing or null", place)
+            diagnostics.problem(name, "is missing or null", place)
             return []
     candidates = record.get("candidates")
     if not isinstance(candidates, list) or not candidates:
-        findings.problem("candidates", "is no list of candidates", place)
+        diagnostics.problem("candidates", "is no list of candidates", place)
         return []
     transcript = _transcript(record)
     rows = []
@@ -85,7 +87,7 @@ def _candidates(record: Record, line: int, findings: Findings, place: str) -> li
                 if isinstance(candidate, dict)
                 else "hold something that is no JSON object"
             )
-            findings.problem("candidates", rule, f"{place} candidate {number}")
+            diagnostics.problem("candidates", rule, f"{place} candidate {number}")
             return []
         name = f"{bucket['bucket_id']}/{candidate.get('j', number)}"
         rows.append(

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.messages import Turn, turns
 from workbench.readers.rows import StepRows, identity, number, truth
@@ -95,30 +95,30 @@ class Chat:
         ]:
             raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
         keys = _keys(columns, path)
-        findings, rows = Findings(), StepRows()
-        lines = json_lines(path, findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        lines = json_lines(path, diagnostics)
         for line, record in lines:
-            conversation = _conversation(line, record, columns, findings, f"{path}:{line}")
+            conversation = _conversation(line, record, columns, diagnostics, f"{path}:{line}")
             if conversation is not None:
-                _add(rows, conversation, keys, findings, f"{path}:{line}")
+                _add(rows, conversation, keys, diagnostics, f"{path}:{line}")
             if rows.is_full:
-                yield _part(rows, keys, findings, lines.done)
+                yield _part(rows, keys, diagnostics, lines.done)
                 rows = StepRows()
-                # The file goes on reporting to the same findings, so what is said is said once.
-                findings.clear()
-        _notices(keys, findings, path)
+                # The file goes on reporting to the same diagnostics, so what is said is said once.
+                diagnostics.clear()
+        _notices(keys, diagnostics, path)
         if keys.nested:
             text = f"lists and objects of records were not kept: {sorted(keys.nested)}"
-            findings.notice(text, str(path))
-        yield _part(rows, keys, findings, 1.0)
+            diagnostics.notice(text, str(path))
+        yield _part(rows, keys, diagnostics, 1.0)
 
 
-def _part(rows: StepRows, keys: _Keys, findings: Findings, done: float) -> Part:
-    said = Findings()
-    said.include(findings)
+def _part(rows: StepRows, keys: _Keys, diagnostics: Diagnostics, done: float) -> Part:
+    said = Diagnostics()
+    said.include(diagnostics)
     return Part(
         frame=rows.frame(),
-        findings=said,
+        diagnostics=said,
         renamed={name: key for name, key in keys.told.items() if name != key},
         numbered="trajectory_id" not in keys.told,
         done=done,
@@ -126,19 +126,19 @@ def _part(rows: StepRows, keys: _Keys, findings: Findings, done: float) -> Part:
 
 
 def _conversation(
-    line: int, record: Record, columns: Mapping[str, str], findings: Findings, place: str
+    line: int, record: Record, columns: Mapping[str, str], diagnostics: Diagnostics, place: str
 ) -> _Conversation | None:
     messages_key = columns.get("messages", "messages")
     if (messages := lookup(record, messages_key)) is None:
-        findings.problem("messages", f"the record has no key {messages_key!r}", place)
+        diagnostics.problem("messages", f"the record has no key {messages_key!r}", place)
         return None
     try:
         steps = turns(messages)
     except ValueError as error:
-        findings.problem("messages", str(error), place)
+        diagnostics.problem("messages", str(error), place)
         return None
     if not steps:
-        findings.drop("messages", "hold no assistant message, so no step", place)
+        diagnostics.drop("messages", "hold no assistant message, so no step", place)
         return None
     return _Conversation(line=line, turns=steps, fields=_fields(record, columns))
 
@@ -158,7 +158,7 @@ def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
     """What each key holds: as mapped, else the first guess that any record has a value for."""
     found: set[str] = set()
     large: set[str] = set()
-    for _, record in json_lines(path, Findings()):
+    for _, record in json_lines(path, Diagnostics()):
         fields = _fields(record, columns)
         found |= {key for key, value in fields.items() if value is not None}
         large |= set(record) - set(fields)
@@ -192,21 +192,23 @@ def _same_meaning(key: str) -> bool:
     return entry.name in _OF_TRAJECTORY | _OF_LAST_STEP
 
 
-def _notices(keys: _Keys, findings: Findings, path: Path) -> None:
+def _notices(keys: _Keys, diagnostics: Diagnostics, path: Path) -> None:
     if "reward" not in keys.told:
         looked = list(_GUESSES["reward"])
-        findings.notice(f"no record has a value for any of {looked}: rewards are null", str(path))
+        diagnostics.notice(
+            f"no record has a value for any of {looked}: rewards are null", str(path)
+        )
     if "trajectory_id" not in keys.told:
         text = "trajectories have no id and are numbered in their group, in the order of the lines"
-        findings.notice(text, str(path))
+        diagnostics.notice(text, str(path))
 
 
 def _add(
-    rows: StepRows, conversation: _Conversation, keys: _Keys, findings: Findings, place: str
+    rows: StepRows, conversation: _Conversation, keys: _Keys, diagnostics: Diagnostics, place: str
 ) -> None:
-    """Adds a conversation to the rows, or its problem to the findings."""
+    """Adds a conversation to the rows, or its problem to the diagnostics."""
     fields = conversation.fields
-    values = _values(fields, keys, findings, place)
+    values = _values(fields, keys, diagnostics, place)
     if values is None:
         return
     logged = fields.get(keys.told.get("trajectory_id", ""))
@@ -228,13 +230,13 @@ def _add(
 
 
 def _values(
-    fields: Mapping[str, Any], keys: _Keys, findings: Findings, place: str
+    fields: Mapping[str, Any], keys: _Keys, diagnostics: Diagnostics, place: str
 ) -> dict[str, Any] | None:
     """Group, trajectory, reward and success of a record; None where one has a problem."""
     if "group_id" not in keys.told:
         rule = f"no record has any of {list(_GUESSES['group_id'])}; found {keys.found}"
         hint = 'name its key with --map: a JSON file with {"columns": {"group_id": "…"}}'
-        findings.problem("group_id", rule, place, hint)
+        diagnostics.problem("group_id", rule, place, hint)
         return None
     values: dict[str, Any] = dict.fromkeys(_GUESSES)
     converters = {"reward": number, "success": truth}
@@ -243,9 +245,9 @@ def _values(
         try:
             values[name] = converters.get(name, identity)(fields.get(key))
         except ValueError as error:
-            findings.problem(name, f"{key!r} {error}", place)
+            diagnostics.problem(name, f"{key!r} {error}", place)
             return None
         if values[name] is None and name not in converters:
-            findings.problem(name, f"the record has no value for {key!r}", place)
+            diagnostics.problem(name, f"the record has no value for {key!r}", place)
             return None
     return values

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from workbench.log.columns import STEP_LOG, Column, known
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.steps import is_step, parts_of_steps
 from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT, Record
 
@@ -44,8 +44,8 @@ class Csv:
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The rows, renamed, part by part."""
-        findings = Findings()
-        return parts_of_steps(path, _Rows(path, columns, findings), columns, findings)
+        diagnostics = Diagnostics()
+        return parts_of_steps(path, _Rows(path, columns, diagnostics), columns, diagnostics)
 
 
 def header_names(head: bytes) -> list[str]:
@@ -75,10 +75,10 @@ def _header(line: str) -> tuple[list[str], str]:
 class _Rows:
     """The records of a CSV file with the line on which each begins; one is in memory at a time."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str], findings: Findings) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, str], diagnostics: Diagnostics) -> None:
         self._path = path
         self._names = {old: new for new, old in columns.items()}
-        self._findings = findings
+        self._findings = diagnostics
         self._size = path.stat().st_size
         self._read = 0
         self._garbled = False

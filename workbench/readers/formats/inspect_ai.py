@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.compression import unpacked
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
@@ -45,19 +45,19 @@ class Inspect:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all samples; `columns` may name the score that is the reward."""
         refuse_mapping(columns, "Inspect logs", but="reward")
-        findings, rows = Findings(), StepRows()
+        diagnostics, rows = Diagnostics(), StepRows()
         with path.open("rb") as file:
             is_archive = file.read(len(_ZIP)) == _ZIP
         log = _archive if is_archive else _document
         evaluation: Record | None = None
-        for line, (name, record) in enumerate(log(path, findings)):
+        for line, (name, record) in enumerate(log(path, diagnostics)):
             if evaluation is None:
                 evaluation = record
                 continue
             place = f"{path} record {line}" if name is None else f"{path} {name}"
             told = columns.get("reward")
-            _add(rows, record, findings, place, evaluation=evaluation, line=line, told=told)
-        return Part(frame=rows.frame(), findings=findings)
+            _add(rows, record, diagnostics, place, evaluation=evaluation, line=line, told=told)
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
 def _names(path: Path) -> frozenset[str]:
@@ -68,50 +68,50 @@ def _names(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _document(path: Path, findings: Findings) -> Iterator[tuple[str | None, Record]]:
+def _document(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None, Record]]:
     """What is said of the evaluation, then the samples of a `.json` log."""
-    record = json_object(path, findings)
+    record = json_object(path, diagnostics)
     if record is None:
         return
     evaluation, samples = record.get("eval"), record.get("samples")
     if not isinstance(evaluation, dict):
-        findings.problem("eval", "is missing or no object", str(path))
+        diagnostics.problem("eval", "is missing or no object", str(path))
         return
     if samples is None:
-        findings.drop("samples", f"there are none (status {record.get('status')!r})", str(path))
+        diagnostics.drop("samples", f"there are none (status {record.get('status')!r})", str(path))
         return
     yield None, evaluation
     for line, sample in enumerate(samples if isinstance(samples, list) else [samples], start=1):
         place = f"{path} record {line}"
-        checked = checked_record(sample, "", findings, place)
+        checked = checked_record(sample, "", diagnostics, place)
         if checked is not None:
             yield None, checked
 
 
-def _archive(path: Path, findings: Findings) -> Iterator[tuple[str | None, Record]]:
+def _archive(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None, Record]]:
     """What is said of the evaluation, then the samples of an `.eval` log, by name."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             entries = {entry.filename: entry for entry in archive.infolist()}
             head = entries.get("header.json") or entries.get("_journal/start.json")
             if head is None:
-                findings.problem("file", "the archive has no header.json", str(path))
+                diagnostics.problem("file", "the archive has no header.json", str(path))
                 return
-            header = _entry(file, head, findings, f"{path} {head.filename}")
+            header = _entry(file, head, diagnostics, f"{path} {head.filename}")
             if header is None or not isinstance(header.get("eval"), dict):
                 return
             yield None, header["eval"]
             for name in sorted(entries):
                 if name.startswith("samples/") and name.endswith(".json"):
-                    sample = _entry(file, entries[name], findings, f"{path} {name}")
+                    sample = _entry(file, entries[name], diagnostics, f"{path} {name}")
                     if sample is not None:
                         yield name, sample
     except zipfile.BadZipFile as error:
-        findings.problem("file", f"cannot be read as a zip archive ({error})", str(path))
+        diagnostics.problem("file", f"cannot be read as a zip archive ({error})", str(path))
 
 
 def _entry(
-    file: IO[bytes], entry: zipfile.ZipInfo, findings: Findings, place: str
+    file: IO[bytes], entry: zipfile.ZipInfo, diagnostics: Diagnostics, place: str
 ) -> Record | None:
     """An entry of an archive as a JSON object.
 
@@ -132,16 +132,16 @@ def _entry(
         if zlib.crc32(content) != entry.CRC:
             raise ValueError("its checksum is wrong")
         text = content.decode("utf-8")
-        return checked_record(json.loads(text), text, findings, place)
+        return checked_record(json.loads(text), text, diagnostics, place)
     except (OSError, zlib.error, ValueError, RecursionError) as error:
-        findings.problem("file", "the entry cannot be read", f"{place} ({error})")
+        diagnostics.problem("file", "the entry cannot be read", f"{place} ({error})")
         return None
 
 
 def _add(
     rows: StepRows,
     sample: Record,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     evaluation: Record,
@@ -149,25 +149,25 @@ def _add(
     told: str | None,
 ) -> None:
     converters = {"id": identity, "epoch": identity, "uuid": identity}
-    values = checked_values(sample, converters, findings, place, optional={"uuid"})
+    values = checked_values(sample, converters, diagnostics, place, optional={"uuid"})
     if values is None:
         return
     try:
         steps = inspect_turns(sample.get("messages"), sample.get("attachments"))
     except ValueError as error:
-        findings.problem("messages", str(error), place)
+        diagnostics.problem("messages", str(error), place)
         return
     if not steps:
-        findings.drop("messages", "hold no assistant message, so no step", place)
+        diagnostics.drop("messages", "hold no assistant message, so no step", place)
         return
     scores = sample.get("scores")
     named = {
         name: score.get("value") if isinstance(score, dict) else score
         for name, score in (scores if isinstance(scores, dict) else {}).items()
     }
-    reward, others = reward_of(named, told, findings, place)
+    reward, others = reward_of(named, told, diagnostics, place)
     if sample.get("error") is not None and reward is not None:
-        findings.notice("the sample ended in an error, so its score is not read", place)
+        diagnostics.notice("the sample ended in an error, so its score is not read", place)
         reward = None
     task, model = (_text(evaluation.get(key)) for key in ("task", "model"))
     run = _text(evaluation.get("run_id"))

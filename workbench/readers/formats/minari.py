@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import MissingDependencyError
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, canonical_json
@@ -40,33 +40,33 @@ class Minari:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all episodes; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "Minari datasets")
-        findings, rows = Findings(), StepRows()
-        for place, episode in _episodes(path, findings):
+        diagnostics, rows = Diagnostics(), StepRows()
+        for place, episode in _episodes(path, diagnostics):
             try:
-                _add(rows, episode, place, findings)
+                _add(rows, episode, place, diagnostics)
             except ValueError as error:
-                findings.problem("episode", str(error), place)
+                diagnostics.problem("episode", str(error), place)
             if rows.is_full:
-                yield Part(frame=rows.frame(), findings=Findings(), done=0.5)
+                yield Part(frame=rows.frame(), diagnostics=Diagnostics(), done=0.5)
                 rows = StepRows()
-        yield Part(frame=rows.frame(), findings=findings)
+        yield Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
-def _episodes(path: Path, findings: Findings) -> Iterator[tuple[str, Record]]:
+def _episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Record]]:
     with path.open("rb") as file:
         is_hdf5 = file.read(len(_HDF5)) == _HDF5
     if is_hdf5:
-        yield from _hdf5_episodes(path, findings)
+        yield from _hdf5_episodes(path, diagnostics)
         return
-    metadata = json_object(path, findings) or {}
+    metadata = json_object(path, diagnostics) or {}
     if metadata.get("data_format") == "hdf5":
         if not path.with_name(_DATA).is_file():
-            findings.problem("file", f"{_DATA} does not lie beside the metadata", str(path))
+            diagnostics.problem("file", f"{_DATA} does not lie beside the metadata", str(path))
         return
-    yield from _arrow_episodes(path.parent, findings)
+    yield from _arrow_episodes(path.parent, diagnostics)
 
 
-def _hdf5_episodes(path: Path, findings: Findings) -> Iterator[tuple[str, Record]]:
+def _hdf5_episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Record]]:
     try:
         import h5py
     except ImportError as error:
@@ -88,7 +88,7 @@ def _hdf5_episodes(path: Path, findings: Findings) -> Iterator[tuple[str, Record
                 told = {"seed": attributes.get("seed"), "options": options or None}
                 yield f"{path} {name}", {"name": name, **told, **episode}
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        findings.problem("file", f"cannot be read as HDF5 ({error})", str(path))
+        diagnostics.problem("file", f"cannot be read as HDF5 ({error})", str(path))
 
 
 def _hdf5_value(item: Any) -> Any:
@@ -98,7 +98,7 @@ def _hdf5_value(item: Any) -> Any:
     return item[()]
 
 
-def _arrow_episodes(folder: Path, findings: Findings) -> Iterator[tuple[str, Record]]:
+def _arrow_episodes(folder: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Record]]:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -106,12 +106,12 @@ def _arrow_episodes(folder: Path, findings: Findings) -> Iterator[tuple[str, Rec
     for item in sorted(folders, key=lambda item: int(item.name)):
         try:
             table = ds.dataset(str(item), format="arrow", exclude_invalid_files=True).to_table()
-            metadata = json_object(item / "metadata.json", findings) or {}
+            metadata = json_object(item / "metadata.json", diagnostics) or {}
             columns: dict[str, Any] = {
                 name: table[name].to_pylist() for name in table.column_names if name != "infos"
             }
         except (pa.ArrowException, OSError) as error:
-            findings.problem("file", f"cannot be read as Arrow ({error})", str(item))
+            diagnostics.problem("file", f"cannot be read as Arrow ({error})", str(item))
             continue
         count = len(columns.get("rewards", ())) - 1
         # The last row holds only the observation that the episode ended with.
@@ -119,7 +119,7 @@ def _arrow_episodes(folder: Path, findings: Findings) -> Iterator[tuple[str, Rec
         yield str(item), {**metadata, "name": f"episode_{item.name}", **columns, **cut}
 
 
-def _add(rows: StepRows, episode: Record, place: str, findings: Findings) -> None:
+def _add(rows: StepRows, episode: Record, place: str, diagnostics: Diagnostics) -> None:
     missing = [name for name in ("observations", *_STEPS) if name not in episode]
     if missing:
         raise ValueError(f"lacks {missing}")
@@ -132,7 +132,7 @@ def _add(rows: StepRows, episode: Record, place: str, findings: Findings) -> Non
             "expected one observation more than actions"
         )
     if not count:
-        findings.drop("episode", "has no step", place)
+        diagnostics.drop("episode", "has no step", place)
         return
     rows.add(
         [
@@ -146,8 +146,8 @@ def _add(rows: StepRows, episode: Record, place: str, findings: Findings) -> Non
         ],
         rewards=rewards,
         fields={
-            "group_id": _group(episode, findings, place),
-            "trajectory_id": f"{_group(episode, findings, place)}/{episode['name']}",
+            "group_id": _group(episode, diagnostics, place),
+            "trajectory_id": f"{_group(episode, diagnostics, place)}/{episode['name']}",
         },
         step_fields={
             "done": [bool(value) for value in episode["terminations"]],
@@ -157,13 +157,13 @@ def _add(rows: StepRows, episode: Record, place: str, findings: Findings) -> Non
     )
 
 
-def _group(episode: Record, findings: Findings, place: str) -> str:
+def _group(episode: Record, diagnostics: Diagnostics, place: str) -> str:
     options, seed = episode.get("options"), episode.get("seed")
     if options is not None:
         return f"options {_text(options)}"
     if seed is not None:
         return f"seed {_text(seed)}"
-    findings.notice("episodes with neither options nor seed are one group", place)
+    diagnostics.notice("episodes with neither options nor seed are one group", place)
     return "no seed"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
@@ -51,29 +51,29 @@ class NemoGym:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "NeMo Gym rollouts")
-        findings, rows = Findings(), StepRows()
-        lines = json_lines(path, findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        lines = json_lines(path, diagnostics)
         for line, record in lines:
-            _add(rows, record, line, findings, f"{path}:{line}")
+            _add(rows, record, line, diagnostics, f"{path}:{line}")
             if rows.is_full:
-                yield Part(frame=rows.frame(), findings=Findings(), done=lines.done)
+                yield Part(frame=rows.frame(), diagnostics=Diagnostics(), done=lines.done)
                 rows = StepRows()
-        yield Part(frame=rows.frame(), findings=findings)
+        yield Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
-def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
+def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
     if record.get("_ng_failure_class") is not None:
         rule = f"is a failed attempt ({record['_ng_failure_class']})"
-        findings.drop("rollout", rule, place)
+        diagnostics.drop("rollout", rule, place)
         return
     converters = {"_ng_task_index": identity, "_ng_rollout_index": identity, "reward": number}
-    values = checked_values(record, converters, findings, place, optional={"reward"})
+    values = checked_values(record, converters, diagnostics, place, optional={"reward"})
     request, response = record.get("responses_create_params"), record.get("response")
     if values is None:
         return
     if not isinstance(request, dict) or not isinstance(response, dict):
         rule = "the record has no responses_create_params or no response"
-        findings.problem("response", rule, place)
+        diagnostics.problem("response", rule, place)
         return
     try:
         history, _ = _messages(_items(request.get("input"), "input"))
@@ -82,14 +82,14 @@ def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: s
         steps = turns([*history, *written], range(first, first + len(written)))
         columns = _step_columns(tokens)
     except ValueError as error:
-        findings.problem("response", str(error), place)
+        diagnostics.problem("response", str(error), place)
         return
     if not steps:
-        findings.drop("response", "holds nothing that the model wrote, so no step", place)
+        diagnostics.drop("response", "holds nothing that the model wrote, so no step", place)
         return
     if any(message["role"] == "assistant" for message in history):
         text = "what the assistant says in responses_create_params is history, not a step"
-        findings.notice(text, place)
+        diagnostics.notice(text, place)
     agent, model = record.get("agent_ref"), response.get("model")
     name = agent.get("name") if isinstance(agent, dict) else None
     group = f"task-{values['_ng_task_index']}"

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns, numbered_turns, prompt_and_rest
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
@@ -71,13 +71,13 @@ def _add(
     rows: StepRows,
     record: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     step: int | None,
 ) -> None:
     optional = _CONVERTERS.keys() - _REQUIRED
-    values = checked_values(record, _CONVERTERS, findings, place, optional=optional)
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=optional)
     if values is None:
         return
     ids, sampled = values["token_ids"], values["token_loss_mask"]
@@ -88,18 +88,18 @@ def _add(
             "tokens",
         )
     except ValueError as error:
-        findings.problem("token_ids", str(error), place)
+        diagnostics.problem("token_ids", str(error), place)
         return
     length = len(ids) if values["input_lengths"] is None else values["input_lengths"]
     stretches = runs(sampled[:length])
     if not stretches:
-        findings.drop("token_loss_mask", "counts no token, so there is no step", place)
+        diagnostics.drop("token_loss_mask", "counts no token, so there is no step", place)
         return
     tokens = [_tokens(values, stretch) for stretch in stretches]
     columns = token_columns(tokens)
     said = _turns(record.get("content"), stretches, ended=bool(sampled[length - 1]))
     if said is None:
-        findings.notice("messages and loss mask do not fit: token ids stand for the text", place)
+        diagnostics.notice("messages and loss mask do not fit: token ids stand for the text", place)
         said, columns = token_turns(tokens), columns | {"messages": [None] * len(tokens)}
     group = of_step(step, digest(ids[: stretches[0][0]]))
     number_of_row = line - 1 if values["idx"] is None else values["idx"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import is_cut, of_step, parts_of_lines, whole
@@ -47,20 +47,20 @@ class OpenInstruct:
         return parts_of_lines(path, _add, notice=text)
 
 
-def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
-    values = checked_values(record, _CONVERTERS, findings, place, optional=_OPTIONAL)
+def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=_OPTIONAL)
     if values is None:
         return
     response, advantage = values["response_tokens"], values["advantage"]
     try:
         same_lengths({"logprobs": values["logprobs"]}, len(response), "response tokens")
     except ValueError as error:
-        findings.problem("logprobs", str(error), place)
+        diagnostics.problem("logprobs", str(error), place)
         return
     request = record.get("request_info")
     has_tools = isinstance(request, dict) and bool(request.get("tool_calleds"))
     if has_tools:
-        findings.notice("responses hold what tools answered, and no mask tells it apart", place)
+        diagnostics.notice("responses hold what tools answered, and no mask tells it apart", place)
     tokens = StepTokens(
         prompt=values["prompt_tokens"],
         response=response,

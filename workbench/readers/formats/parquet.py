@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from workbench.log.schema import rename
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.messages import canonical_json
 
 _MAGIC = b"PAR1"
@@ -33,17 +33,17 @@ class Parquet:
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The rows as they are, renamed, part by part."""
-        findings = Findings()
+        diagnostics = Diagnostics()
         line = 1
-        for frame in parquet_frames(path, findings):
+        for frame in parquet_frames(path, diagnostics):
             height = frame.height
             part, renamed = rename(frame.with_columns(_CATEGORIES.cast(pl.String)), columns)
             if not {"source_file", "source_line"} & set(part.columns):
                 lines = pl.int_range(line, line + height, dtype=pl.Int64, eager=True)
                 part = part.with_columns(lines.alias("source_line"))
             line += height
-            yield Part(frame=_json_messages(part), findings=Findings(), renamed=renamed)
-        yield Part(frame=pl.DataFrame(), findings=findings)
+            yield Part(frame=_json_messages(part), diagnostics=Diagnostics(), renamed=renamed)
+        yield Part(frame=pl.DataFrame(), diagnostics=diagnostics)
 
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
@@ -62,13 +62,13 @@ def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
 
 
 def parquet_frames(
-    path: Path, findings: Findings, *, only: Collection[str] | None = None
+    path: Path, diagnostics: Diagnostics, *, only: Collection[str] | None = None
 ) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, part by part; at least one part, which may have no row.
 
     Args:
         path: The file.
-        findings: Gets that it is damaged, if so.
+        diagnostics: Gets that it is damaged, if so.
         only: Columns to read, where the file has them; None means all.
     """
     try:
@@ -86,7 +86,7 @@ def parquet_frames(
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         hint = "it is damaged, cut off or no Parquet file; write it anew"
         rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
-        findings.problem("file", rule, str(path), hint)
+        diagnostics.problem("file", rule, str(path), hint)
 
 
 def _json_messages(frame: pl.DataFrame) -> pl.DataFrame:

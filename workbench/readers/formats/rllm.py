@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, canonical_json, turns
@@ -57,41 +57,41 @@ class Rllm:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all episodes; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "rLLM episodes")
-        findings, rows = Findings(), StepRows()
-        for line, episode in _episodes(path, findings):
-            _add(rows, episode, line, findings, f"{path}:{line}")
-        return Part(frame=rows.frame(), findings=findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        for line, episode in _episodes(path, diagnostics):
+            _add(rows, episode, line, diagnostics, f"{path}:{line}")
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
-def _episodes(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
+def _episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
     """The one object of a file, over as many lines as it takes, or one a line."""
     with path.open("rb") as file:
         opening = file.readline()
     if opening.rstrip() != b"{":
-        yield from json_lines(path, findings)
-    elif (episode := json_object(path, findings)) is not None:
+        yield from json_lines(path, diagnostics)
+    elif (episode := json_object(path, diagnostics)) is not None:
         yield 1, episode
 
 
-def _add(rows: StepRows, episode: Record, line: int, findings: Findings, place: str) -> None:
+def _add(rows: StepRows, episode: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
     optional = ("training_step", "is_correct", "termination_reason")
-    values = checked_values(episode, _CONVERTERS, findings, place, optional=optional)
+    values = checked_values(episode, _CONVERTERS, diagnostics, place, optional=optional)
     if values is None:
         return
     trajectories = episode.get("trajectories")
     if not isinstance(trajectories, list):
-        findings.problem("trajectories", "is missing or no list", place)
+        diagnostics.problem("trajectories", "is missing or no list", place)
         return
     if not trajectories:
-        findings.drop("trajectories", "the episode has none, so no step", place)
+        diagnostics.drop("trajectories", "the episode has none, so no step", place)
     for at, trajectory in enumerate(trajectories):
         where = place if len(trajectories) == 1 else f"{place} trajectory {at}"
         try:
             _add_trajectory(
-                rows, episode | values, trajectory, line=line, findings=findings, place=where
+                rows, episode | values, trajectory, line=line, diagnostics=diagnostics, place=where
             )
         except ValueError as error:
-            findings.problem("trajectories", str(error), where)
+            diagnostics.problem("trajectories", str(error), where)
 
 
 def _add_trajectory(
@@ -100,20 +100,20 @@ def _add_trajectory(
     trajectory: Any,
     *,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
 ) -> None:
     steps = trajectory.get("steps") if isinstance(trajectory, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise ValueError("a trajectory has no list of steps")
     if not steps:
-        findings.drop("steps", "the trajectory has none", place)
+        diagnostics.drop("steps", "the trajectory has none", place)
         return
     step, episode_id = episode["training_step"], episode["episode_id"]
     name = identity(trajectory.get("name")) or "agent"
     uid = identity(trajectory.get("uid")) or name
     task = episode_id.rpartition(":")[0] or identity(episode.get("task_hash")) or episode_id
-    outcome, rewards = _rewards(trajectory, steps, findings, place)
+    outcome, rewards = _rewards(trajectory, steps, diagnostics, place)
     reason = episode["termination_reason"]
     said = _answered([_turn(item) for item in steps])
     rows.add(
@@ -142,7 +142,7 @@ def _add_trajectory(
 
 
 def _rewards(
-    trajectory: Record, steps: Sequence[Record], findings: Findings, place: str
+    trajectory: Record, steps: Sequence[Record], diagnostics: Diagnostics, place: str
 ) -> tuple[float | None, list[float | None] | None]:
     """The outcome, or the reward of each step."""
     total = number(trajectory.get("reward"))
@@ -155,7 +155,7 @@ def _rewards(
     if abs(sum(logged) - total) <= _SUM_WITHIN * max(1.0, abs(total)) and None not in each:
         return None, each
     text = "rewards of the steps do not add up to the trajectory's, which is taken"
-    findings.notice(text, place)
+    diagnostics.notice(text, place)
     return total, None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.inspect_ai import inspect_turns
 from workbench.readers.formats.parquet import parquet_columns, parquet_frames
 from workbench.readers.mapping import refuse_mapping
@@ -35,36 +35,41 @@ class Scout:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all transcripts; `columns` may name the score that is the reward."""
         refuse_mapping(columns, "Scout transcripts", but="reward")
-        findings, rows = Findings(), StepRows()
+        diagnostics, rows = Diagnostics(), StepRows()
         line = 0
-        for frame in parquet_frames(path, findings, only=_COLUMNS):
+        for frame in parquet_frames(path, diagnostics, only=_COLUMNS):
             for record in frame.iter_rows(named=True):
                 line += 1
                 _add(
-                    rows, record, findings, f"{path}:{line}", line=line, told=columns.get("reward")
+                    rows,
+                    record,
+                    diagnostics,
+                    f"{path}:{line}",
+                    line=line,
+                    told=columns.get("reward"),
                 )
-        return Part(frame=rows.frame(), findings=findings)
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
 def _add(
     rows: StepRows,
     record: Mapping[str, Any],
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     line: int,
     told: str | None,
 ) -> None:
     if record["transcript_id"] is None:
-        findings.problem("transcript_id", "is null", place)
+        diagnostics.problem("transcript_id", "is null", place)
         return
     try:
         steps = inspect_turns(_decoded(record["messages"]))
     except (ValueError, RecursionError) as error:
-        findings.problem("messages", str(error), place)
+        diagnostics.problem("messages", str(error), place)
         return
     if not steps:
-        findings.drop("messages", "hold no assistant message, so no step", place)
+        diagnostics.drop("messages", "hold no assistant message, so no step", place)
         return
     score, success = record.get("score"), record.get("success")
     try:
@@ -72,7 +77,7 @@ def _add(
     except ValueError:
         value = score  # a bare word such as C
     scores = value if isinstance(value, dict) else {"score": value}
-    reward, others = reward_of(scores if value is not None else {}, told, findings, place)
+    reward, others = reward_of(scores if value is not None else {}, told, diagnostics, place)
     if reward is None and success is not None and not others:
         reward = float(success)
     if record.get("error"):  # none is an empty text or null

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
@@ -66,17 +66,17 @@ def _add(
     rows: StepRows,
     record: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     step: int | None,
 ) -> None:
     optional = _CONVERTERS.keys() - _REQUIRED
-    values = checked_values(record, _CONVERTERS, findings, place, optional=optional)
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=optional)
     if values is None:
         return
     if isinstance(record.get("score"), list):
-        findings.notice("scores of tokens are summed to one of the rollout", place)
+        diagnostics.notice("scores of tokens are summed to one of the rollout", place)
     source, reason = values["data_source"], values["stop_reason"]
     task = digest(source, values["input_prompt"], record.get("env_extras"))
     rows.add(

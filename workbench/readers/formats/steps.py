@@ -12,7 +12,7 @@ import polars as pl
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.schema import rename
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.rows import checked_values, inferred, numbers, token_ids
 
@@ -44,8 +44,8 @@ class Steps:
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The rows as they are, renamed, part by part."""
-        findings = Findings()
-        return parts_of_steps(path, json_lines(path, findings), columns, findings)
+        diagnostics = Diagnostics()
+        return parts_of_steps(path, json_lines(path, diagnostics), columns, diagnostics)
 
 
 class Lines(Protocol):
@@ -59,7 +59,7 @@ class Lines(Protocol):
 
 
 def parts_of_steps(
-    path: Path, lines: Lines, columns: Mapping[str, str], findings: Findings
+    path: Path, lines: Lines, columns: Mapping[str, str], diagnostics: Diagnostics
 ) -> Iterator[Part]:
     """The steps of a file whose records are steps, renamed, part by part.
 
@@ -67,7 +67,7 @@ def parts_of_steps(
         path: The file.
         lines: Its records.
         columns: Canonical name -> name in the file.
-        findings: What `lines` finds and what is wrong with a record; told with the last part.
+        diagnostics: What `lines` finds and what is wrong with a record; told with the last part.
 
     Raises:
         ParameterError: `columns` names what no record has.
@@ -78,7 +78,7 @@ def parts_of_steps(
     for line, record in lines:
         row = _row(record, columns)
         values = {name: row[name] for name in LISTS if name in row}
-        if checked_values(values, LISTS, findings, f"{path}:{line}", optional=LISTS) is None:
+        if checked_values(values, LISTS, diagnostics, f"{path}:{line}", optional=LISTS) is None:
             continue
         found |= {name for name, value in row.items() if value is not None}
         rows.append({"source_line": line, **row})
@@ -92,7 +92,7 @@ def parts_of_steps(
             f"the column mapping names {absent}, for which no record has a value; "
             f"found {sorted(found)}"
         )
-    yield replace(_part(rows, columns, 1.0), findings=findings)
+    yield replace(_part(rows, columns, 1.0), diagnostics=diagnostics)
 
 
 def is_step(names: Collection[str]) -> bool:
@@ -120,4 +120,4 @@ def _part(rows: Sequence[Record], columns: Mapping[str, str], done: float) -> Pa
     )
     frame, renamed = rename(frame, {})
     told = {name: key for name, key in columns.items() if name != key}
-    return Part(frame=frame, findings=Findings(), renamed=renamed | told, done=done)
+    return Part(frame=frame, diagnostics=Diagnostics(), renamed=renamed | told, done=done)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, canonical_json, content_text
@@ -39,10 +39,10 @@ class SweAgent:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all attempts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "SWE-agent trajectories")
-        findings, rows = Findings(), StepRows()
-        record = json_object(path, findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        record = json_object(path, diagnostics)
         if record is not None:
-            run, resolved = _verdict(path, findings)
+            run, resolved = _verdict(path, diagnostics)
             attempts = list(_attempts(record))
             for number, attempt in enumerate(attempts):
                 name = f"{path.stem}/{run}" + f"/{number}" * (len(attempts) > 1)
@@ -52,15 +52,15 @@ class SweAgent:
                 _add(
                     rows,
                     attempt,
-                    findings,
+                    diagnostics,
                     place,
                     instance=path.stem,
                     name=name,
                     resolved=outcome,
                 )
             if len(attempts) > 1:
-                findings.notice("attempts of one run are not judged one by one", str(path))
-        return Part(frame=rows.frame(), findings=findings)
+                diagnostics.notice("attempts of one run are not judged one by one", str(path))
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
 def _attempts(record: Record) -> Iterator[Record]:
@@ -71,36 +71,36 @@ def _attempts(record: Record) -> Iterator[Record]:
         yield record
 
 
-def _verdict(path: Path, findings: Findings) -> tuple[str, bool | None]:
+def _verdict(path: Path, diagnostics: Diagnostics) -> tuple[str, bool | None]:
     """The name of the run and whether it resolved its instance; None where nothing says so."""
     for folder in (path.parent, path.parent.parent):
         file = folder / _RESULTS
         if not file.is_file():
             continue
-        results = json_object(file, findings) or {}
+        results = json_object(file, diagnostics) or {}
         lists = {
             key.removesuffix("_ids"): value
             for key, value in results.items()
             if isinstance(value, list)
         }
         if "resolved" not in lists:
-            findings.problem("resolved_ids", "is missing or no list", str(file))
+            diagnostics.problem("resolved_ids", "is missing or no list", str(file))
             return folder.name, None
         if path.stem in lists["resolved"]:
             return folder.name, True
         judged = [value for key, value in lists.items() if key in {"unresolved", "completed"}]
         known = any(path.stem in value for value in judged) if judged else True
         if not known:
-            findings.notice("the instance is not among those that were evaluated", str(path))
+            diagnostics.notice("the instance is not among those that were evaluated", str(path))
         return folder.name, False if known else None
-    findings.notice(f"no {_RESULTS} lies beside or above it: it has no reward", str(path))
+    diagnostics.notice(f"no {_RESULTS} lies beside or above it: it has no reward", str(path))
     return path.parent.parent.name, None
 
 
 def _add(
     rows: StepRows,
     attempt: Record,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     instance: str,
@@ -109,7 +109,7 @@ def _add(
 ) -> None:
     steps = attempt.get("trajectory")
     if not isinstance(steps, list):
-        findings.problem("trajectory", "is missing or no list", place)
+        diagnostics.problem("trajectory", "is missing or no list", place)
         return
     try:
         observations = [
@@ -121,10 +121,10 @@ def _add(
             for step, before, after in zip(steps, observations, observations[1:], strict=False)
         ]
     except ValueError as error:
-        findings.problem("trajectory", str(error), place)
+        diagnostics.problem("trajectory", str(error), place)
         return
     if not turns:
-        findings.drop("trajectory", "is empty", place)
+        diagnostics.drop("trajectory", "is empty", place)
         return
     info = attempt.get("info")
     status = info.get("exit_status") if isinstance(info, dict) else None

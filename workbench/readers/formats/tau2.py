@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -40,17 +40,24 @@ class Tau2:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all simulations; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tau2-bench results")
-        findings, rows = Findings(), StepRows()
-        record = json_object(path, findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        record = json_object(path, diagnostics)
         if record is not None:
-            for line, simulation in enumerate(_simulations(path, record, findings), start=1):
+            for line, simulation in enumerate(_simulations(path, record, diagnostics), start=1):
                 place = f"{path} record {line}"
-                if checked_record(simulation, "", findings, place) is not None:
-                    _add(rows, simulation, findings, place, line=line, shared=_shared(path, record))
-        return Part(frame=rows.frame(), findings=findings)
+                if checked_record(simulation, "", diagnostics, place) is not None:
+                    _add(
+                        rows,
+                        simulation,
+                        diagnostics,
+                        place,
+                        line=line,
+                        shared=_shared(path, record),
+                    )
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
-def _simulations(path: Path, record: Record, findings: Findings) -> Iterable[Any]:
+def _simulations(path: Path, record: Record, diagnostics: Diagnostics) -> Iterable[Any]:
     """The simulations of a file; those of a folder lie in files of their own."""
     if "messages" in record:
         return [record]
@@ -58,7 +65,7 @@ def _simulations(path: Path, record: Record, findings: Findings) -> Iterable[Any
     if isinstance(given, list):
         return given
     if given is not None or not (path.parent / "simulations").is_dir():
-        findings.problem("simulations", "is missing or no list", str(path))
+        diagnostics.problem("simulations", "is missing or no list", str(path))
     return []
 
 
@@ -73,13 +80,13 @@ def _shared(path: Path, record: Record) -> Record:
 @functools.lru_cache(maxsize=1)
 def _results(path: Path, written: int) -> Record:
     """The results beside a folder of simulations, read once for all of them."""
-    return json_object(path, Findings()) or {}
+    return json_object(path, Diagnostics()) or {}
 
 
 def _add(
     rows: StepRows,
     simulation: Record,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     line: int,
@@ -88,20 +95,20 @@ def _add(
     values = checked_values(
         simulation,
         {"id": identity, "task_id": identity, "trial": identity},
-        findings,
+        diagnostics,
         place,
         optional={"trial"},
     )
     if values is None:
         return
     try:
-        steps = _turns(simulation.get("messages"), findings, place)
+        steps = _turns(simulation.get("messages"), diagnostics, place)
         reward = _reward(simulation)
     except ValueError as error:
-        findings.problem("messages", str(error), place)
+        diagnostics.problem("messages", str(error), place)
         return
     if not steps:
-        findings.drop("messages", "hold none of the agent's, so no step", place)
+        diagnostics.drop("messages", "hold none of the agent's, so no step", place)
         return
     reason = simulation.get("termination_reason")
     rows.add(
@@ -152,7 +159,7 @@ def _matched_actions(simulation: Record) -> float | None:
     )
 
 
-def _turns(messages: Any, findings: Findings, place: str) -> list[Turn]:
+def _turns(messages: Any, diagnostics: Diagnostics, place: str) -> list[Turn]:
     seen: list[Record] = []
     hidden = 0
     for message in _flat(messages):
@@ -167,7 +174,7 @@ def _turns(messages: Any, findings: Findings, place: str) -> list[Turn]:
             seen[-1]["tool_call_id"] = message.get("id")
     if hidden:
         text = "tool calls of the simulated user and their answers are not shown to the agent"
-        findings.notice(text, place)
+        diagnostics.notice(text, place)
     greeted = bool(seen) and seen[0] == {"role": "assistant", "content": _GREETING}
     return turns(seen, range(int(greeted), len(seen)))
 

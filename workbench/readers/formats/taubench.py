@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_array, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
@@ -32,24 +32,24 @@ class TauBench:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trials; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tau-bench results")
-        findings, rows = Findings(), StepRows()
-        for line, record in json_array(path, findings):
-            _add(rows, record, line, findings, f"{path} record {line}")
-        return Part(frame=rows.frame(), findings=findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        for line, record in json_array(path, diagnostics):
+            _add(rows, record, line, diagnostics, f"{path} record {line}")
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
-def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
+def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
     converters: dict[str, Converter] = {
         "task_id": identity,
         "trial": identity,
         "reward": number,
         "traj": turns,
     }
-    values = checked_values(record, converters, findings, place, optional={"reward"})
+    values = checked_values(record, converters, diagnostics, place, optional={"reward"})
     if values is None:
         return
     if not values["traj"]:
-        findings.drop("traj", "has no assistant message, so no step", place)
+        diagnostics.drop("traj", "has no assistant message, so no step", place)
         return
     group, reward = f"task-{values['task_id']}", values["reward"]
     info = record.get("info")

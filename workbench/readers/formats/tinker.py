@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
@@ -31,14 +31,14 @@ class Tinker:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all records; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tinker-cookbook summaries")
-        findings, rows = Findings(), StepRows()
-        for line, record in json_lines(path, findings):
-            _add(rows, record, line, findings, f"{path}:{line}")
-        findings.notice("the format holds no text: observations are placeholders", str(path))
-        return Part(frame=rows.frame(), findings=findings)
+        diagnostics, rows = Diagnostics(), StepRows()
+        for line, record in json_lines(path, diagnostics):
+            _add(rows, record, line, diagnostics, f"{path}:{line}")
+        diagnostics.notice("the format holds no text: observations are placeholders", str(path))
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
-def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: str) -> None:
+def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
     converters: dict[str, Converter] = {
         "split": identity,
         "iteration": identity,
@@ -49,18 +49,18 @@ def _add(rows: StepRows, record: Record, line: int, findings: Findings, place: s
         "sampling_client_step": number,
     }
     optional = {"sampling_client_step", "total_reward", "final_reward"}
-    values = checked_values(record, converters, findings, place, optional=optional)
+    values = checked_values(record, converters, diagnostics, place, optional=optional)
     if values is None:
         return
     steps = record.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        findings.problem("steps", "is missing or no list of objects", place)
+        diagnostics.problem("steps", "is missing or no list of objects", place)
         return
     if not steps:
-        findings.drop("steps", "are none", place)
+        diagnostics.drop("steps", "are none", place)
         return
     wanted = {"reward": number, "ac_len": number}
-    read = [checked_values(step, wanted, findings, place, optional=wanted) for step in steps]
+    read = [checked_values(step, wanted, diagnostics, place, optional=wanted) for step in steps]
     known = [step for step in read if step is not None]
     if len(known) < len(steps):
         return

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.parquet import (
     parquet_columns,
     parquet_frames,
@@ -47,16 +47,16 @@ class Trl:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; `columns` may name the reward to take."""
         refuse_mapping(columns, "TRL completions", but="reward")
-        findings = Findings()
-        rewards = _rewards(path, columns.get("reward"), findings)
+        diagnostics = Diagnostics()
+        rewards = _rewards(path, columns.get("reward"), diagnostics)
         if (before := _repeated(path)) is not None:
             text = "all but the step is as in {}: one generation that several steps trained on"
-            findings.notice(text.format(before.name), str(path))
-        yield Part(frame=StepRows().frame(), findings=findings)
+            diagnostics.notice(text.format(before.name), str(path))
+        yield Part(frame=StepRows().frame(), diagnostics=diagnostics)
         yield from parts_of_rows(path, partial(_add, rewards=rewards), numbered=True)
 
 
-def _rewards(path: Path, told: str | None, findings: Findings) -> tuple[str, ...]:
+def _rewards(path: Path, told: str | None, diagnostics: Diagnostics) -> tuple[str, ...]:
     """The columns whose sum is the outcome; none where the file cannot be read."""
     schema = parquet_schema(path)
     names = list(schema)
@@ -71,10 +71,10 @@ def _rewards(path: Path, told: str | None, findings: Findings) -> tuple[str, ...
     between = names[names.index("completion") + 1 : names.index("advantage")]
     found = tuple(name for name in between if schema[name].is_float())
     if not found:
-        findings.notice("no column holds rewards: rewards are null", str(path))
+        diagnostics.notice("no column holds rewards: rewards are null", str(path))
     elif len(found) > 1:
         text = f"the reward is the sum of {list(found)}; weights are not logged"
-        findings.notice(text, str(path))
+        diagnostics.notice(text, str(path))
     return found
 
 
@@ -83,7 +83,7 @@ def _repeated(path: Path) -> Path | None:
     earlier = [file for file in sorted(path.parent.glob(_NAME)) if file.name < path.name]
     if not earlier or not path.match(_NAME):
         return None
-    one, other = parquet_frames(path, Findings()), parquet_frames(earlier[-1], Findings())
+    one, other = parquet_frames(path, Diagnostics()), parquet_frames(earlier[-1], Diagnostics())
     pairs = itertools.zip_longest(one, other, fillvalue=pl.DataFrame())
     same = all(a.drop("step", strict=False).equals(b.drop("step", strict=False)) for a, b in pairs)
     return earlier[-1] if same else None
@@ -93,7 +93,7 @@ def _add(
     rows: StepRows,
     record: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     rewards: Sequence[str],
@@ -104,10 +104,10 @@ def _add(
         said = _turns(prompt, record["completion"])
         scores = {name: number(record.get(name)) for name in rewards}
     except ValueError as error:
-        findings.problem("completion", str(error), place)
+        diagnostics.problem("completion", str(error), place)
         return
     if not said:
-        findings.drop("completion", "holds no assistant message, so no step", place)
+        diagnostics.drop("completion", "holds no assistant message, so no step", place)
         return
     advantage = record["advantage"]
     rows.add(

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
@@ -62,30 +62,34 @@ def _add_episode(
     rows: StepRows,
     episode: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     step: int | None,
 ) -> None:
     traces = episode.get("traces")
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
-        findings.problem("traces", "is not a list of traces", place)
+        diagnostics.problem("traces", "is not a list of traces", place)
         return
     if not traces:
-        findings.drop("traces", f"the episode has none ({_failure(episode) or 'no error'})", place)
+        diagnostics.drop(
+            "traces", f"the episode has none ({_failure(episode) or 'no error'})", place
+        )
         return
     for number_of_trace, trace in enumerate(traces):
         where = place if len(traces) == 1 else f"{place} trace {number_of_trace}"
         if as_object(trace.get("agent")).get("trainable") is False:
-            findings.drop(
+            diagnostics.drop(
                 "agent", "is not trained, so the trace holds no step of the policy", where
             )
             continue
         try:
             ids = _identity(episode, trace, step)
-            _add_trace(rows, episode, trace, ids=ids, line=line, findings=findings, place=where)
+            _add_trace(
+                rows, episode, trace, ids=ids, line=line, diagnostics=diagnostics, place=where
+            )
         except ValueError as error:
-            findings.problem("traces", str(error), where)
+            diagnostics.problem("traces", str(error), where)
 
 
 def _add_trace(
@@ -95,17 +99,17 @@ def _add_trace(
     *,
     ids: Mapping[str, Any],
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
 ) -> None:
     nodes = nodes_of(trace.get("nodes"))
     steps = [node for node in nodes if node.sampled]
     if not steps:
-        findings.drop("nodes", "hold no sampled message, so no step", place)
+        diagnostics.drop("nodes", "hold no sampled message, so no step", place)
         return
     branches = len(set(range(len(nodes))) - {node.parent for node in nodes})
     if branches > 1:
-        findings.notice("traces have several branches; steps stand in order of sampling", place)
+        diagnostics.notice("traces have several branches; steps stand in order of sampling", place)
     calls = {
         node: call
         for call in objects_in(trace.get("calls"))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -65,16 +65,16 @@ class VerifiersLegacy:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "results of vf-eval")
-        findings = Findings()
-        add = partial(_add, run=_run(path, findings))
-        yield Part(frame=StepRows().frame(), findings=findings)
+        diagnostics = Diagnostics()
+        add = partial(_add, run=_run(path, diagnostics))
+        yield Part(frame=StepRows().frame(), diagnostics=diagnostics)
         yield from parts_of_lines(path, add, numbered=True)
 
 
-def _run(path: Path, findings: Findings) -> dict[str, str | None]:
+def _run(path: Path, diagnostics: Diagnostics) -> dict[str, str | None]:
     """Environment and model, as the file beside the results says."""
     beside = path.with_name(path.name.replace("results.jsonl", "metadata.json"))
-    said = json_object(beside, findings) if beside != path and beside.is_file() else None
+    said = json_object(beside, diagnostics) if beside != path and beside.is_file() else None
     said = said or {}
     names = {"env": said.get("env_id") or said.get("env"), "model": said.get("model")}
     return {key: name if isinstance(name, str) else None for key, name in names.items()}
@@ -84,25 +84,27 @@ def _add(
     rows: StepRows,
     record: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     run: Mapping[str, str | None],
 ) -> None:
-    values = checked_values(record, _CONVERTERS, findings, place, optional=_CONVERTERS)
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=_CONVERTERS)
     if values is None:
         return
     failure = record.get("error")
     if failure and not record.get("completion"):
-        findings.drop("completion", f"the rollout failed before a step ({_said(failure)})", place)
+        diagnostics.drop(
+            "completion", f"the rollout failed before a step ({_said(failure)})", place
+        )
         return
     try:
-        rollout = _rollout(record, findings, place)
+        rollout = _rollout(record, diagnostics, place)
     except ValueError as error:
-        findings.problem("completion", str(error), place)
+        diagnostics.problem("completion", str(error), place)
         return
     if not rollout.turns:
-        findings.drop("completion", "holds no assistant message, so no step", place)
+        diagnostics.drop("completion", "holds no assistant message, so no step", place)
         return
     example = values["example_id"]
     task = digest(_messages(record["prompt"], "user")) if example is None else f"example-{example}"
@@ -141,7 +143,7 @@ def _said(error: Any) -> str:
     return str(error).partition("(")[0].partition("\n")[0][:80]
 
 
-def _rollout(record: Record, findings: Findings, place: str) -> _Rollout:
+def _rollout(record: Record, diagnostics: Diagnostics, place: str) -> _Rollout:
     """The steps of a record.
 
     Raises:
@@ -156,7 +158,7 @@ def _rollout(record: Record, findings: Findings, place: str) -> _Rollout:
     if not all(isinstance(item, dict) for item in logged):
         raise ValueError("trajectory holds an item that is no object")
     if len(logged) != len(said):
-        findings.notice(
+        diagnostics.notice(
             "steps are the items of `trajectory`, which the completion has not all", place
         )
     made = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
@@ -54,22 +54,24 @@ class Verl:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verl dumps")
-        findings, rows = Findings(), StepRows()
+        diagnostics, rows = Diagnostics(), StepRows()
         sessions: dict[str, list[_Output]] = {}
         named = False
-        for line, record in json_lines(path, findings):
+        for line, record in json_lines(path, diagnostics):
             place = f"{path}:{line}"
-            output = _output(record, line, findings, place)
+            output = _output(record, line, diagnostics, place)
             if output is None:
                 continue
             key = output.fields["trajectory_id"]
             named |= key is not None
             sessions.setdefault(key or f"#{line}", []).append(output)
         for outputs in sessions.values():
-            _add(rows, sorted(outputs, key=lambda output: output.index), findings, path)
+            _add(rows, sorted(outputs, key=lambda output: output.index), diagnostics, path)
         if sessions:
-            findings.notice("turns are told apart by the role lines in decoded text", str(path))
-        return Part(frame=rows.frame(), findings=findings, numbered=bool(sessions) and not named)
+            diagnostics.notice("turns are told apart by the role lines in decoded text", str(path))
+        return Part(
+            frame=rows.frame(), diagnostics=diagnostics, numbered=bool(sessions) and not named
+        )
 
 
 def is_of_verl_agent(record: Record) -> bool:
@@ -78,9 +80,9 @@ def is_of_verl_agent(record: Record) -> bool:
     return "traj_uid" in record or bare
 
 
-def _output(record: Record, line: int, findings: Findings, place: str) -> _Output | None:
+def _output(record: Record, line: int, diagnostics: Diagnostics, place: str) -> _Output | None:
     optional = ("score", "uid", "step")
-    values = checked_values(record, _CONVERTERS, findings, place, optional=optional)
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=optional)
     if values is None:
         return None
     group, session, index = _ids(values, record)
@@ -113,12 +115,12 @@ def _ids(values: Mapping[str, Any], record: Record) -> tuple[str, str | None, in
     return uid, "0", 0
 
 
-def _add(rows: StepRows, outputs: list[_Output], findings: Findings, path: Path) -> None:
+def _add(rows: StepRows, outputs: list[_Output], diagnostics: Diagnostics, path: Path) -> None:
     places = [f"{path}:{output.line}" for output in outputs]
     numbers = [output.index for output in outputs]
     if numbers != list(range(len(outputs))):
         rule = f"the outputs of a session are {numbers}, expected one of each from 0 on"
-        findings.problem("uid", rule, ", ".join(places))
+        diagnostics.problem("uid", rule, ", ".join(places))
         return
     last = outputs[-1]
     lines = [output.line for output in outputs for _ in output.turns]

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import canonical_json
@@ -60,19 +60,19 @@ class VerlAgent:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The rows as they are; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verl-agent dumps")
-        findings = Findings()
+        diagnostics = Diagnostics()
         rows = [
             row
-            for line, record in json_lines(path, findings)
-            if (row := _row(record, line, findings, f"{path}:{line}"))
+            for line, record in json_lines(path, diagnostics)
+            if (row := _row(record, line, diagnostics, f"{path}:{line}"))
         ]
         names = dict.fromkeys(name for row in rows for name in row)
         frame = pl.DataFrame([series(name, [row.get(name) for row in rows]) for name in names])
-        return Part(frame=with_success(frame), findings=findings)
+        return Part(frame=with_success(frame), diagnostics=diagnostics)
 
 
-def _row(record: Record, line: int, findings: Findings, place: str) -> dict[str, Any] | None:
-    values = checked_values(record, _CONVERTERS, findings, place, optional=_OPTIONAL)
+def _row(record: Record, line: int, diagnostics: Diagnostics, place: str) -> dict[str, Any] | None:
+    values = checked_values(record, _CONVERTERS, diagnostics, place, optional=_OPTIONAL)
     if values is None:
         return None
     seen = record.get("anchor_obs")

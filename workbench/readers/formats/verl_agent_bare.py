@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.verl import is_of_verl_agent
 from workbench.readers.formats.verl_agent import said, with_success
 from workbench.readers.jsonfiles import json_lines
@@ -100,20 +100,20 @@ class VerlAgentBare:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The chained steps; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verl-agent dumps")
-        findings = Findings()
-        steps = _distinct(_steps(path, findings))
+        diagnostics = Diagnostics()
+        steps = _distinct(_steps(path, diagnostics))
         _chain(steps)
         rows = [row for first in steps if _begins(first) for row in _rows(first, path)]
-        _report(steps, findings, path)
+        _report(steps, diagnostics, path)
         names = dict.fromkeys(name for row in rows for name in row)
         frame = pl.DataFrame([series(name, [row[name] for row in rows]) for name in names])
-        return Part(frame=with_success(frame), findings=findings)
+        return Part(frame=with_success(frame), diagnostics=diagnostics)
 
 
-def _steps(path: Path, findings: Findings) -> Iterator[_Step]:
-    for line, record in json_lines(path, findings):
+def _steps(path: Path, diagnostics: Diagnostics) -> Iterator[_Step]:
+    for line, record in json_lines(path, diagnostics):
         values = checked_values(
-            record, _CONVERTERS, findings, f"{path}:{line}", optional=("score",)
+            record, _CONVERTERS, diagnostics, f"{path}:{line}", optional=("score",)
         )
         if values is None:
             continue
@@ -231,7 +231,7 @@ def _rows(first: _Step, path: Path) -> Iterator[dict[str, Any]]:
         }
 
 
-def _report(steps: Sequence[_Step], findings: Findings, path: Path) -> None:
+def _report(steps: Sequence[_Step], diagnostics: Diagnostics, path: Path) -> None:
     if not steps:
         return
     later = [step for step in steps if step.taken]
@@ -246,11 +246,11 @@ def _report(steps: Sequence[_Step], findings: Findings, path: Path) -> None:
         )
     else:
         text += "no prompt says which steps came before, so each row is a trajectory of its own"
-    findings.notice(f"{text}; {hint}", str(path))
+    diagnostics.notice(f"{text}; {hint}", str(path))
     for step in steps:
         if step.taken and not _reaches_start(step):
             rule = "the steps before it are not in the file"
-            findings.drop("trajectory", rule, f"{path}:{step.line}")
+            diagnostics.drop("trajectory", rule, f"{path}:{step.line}")
 
 
 def _reaches_start(step: _Step) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Findings, Part, reader
+from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.verl_agent import SUCCESS, said
 from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
@@ -65,50 +65,50 @@ class VerlAgentTrajectories:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trajectories; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "trajectory dumps of verl-agent")
-        findings, rows = Findings(), StepRows()
-        dump = json_object(path, findings) or {}
+        diagnostics, rows = Diagnostics(), StepRows()
+        dump = json_object(path, diagnostics) or {}
         try:
             train_step = whole(dump.get("global_step"))
         except ValueError as error:
-            findings.problem("global_step", str(error), str(path))
+            diagnostics.problem("global_step", str(error), str(path))
             train_step = None
         given = dump.get("trajectories", [])
         if not isinstance(given, list):
-            findings.problem("trajectories", "is not a list", str(path))
+            diagnostics.problem("trajectories", "is not a list", str(path))
             given = []
         for line, trajectory in enumerate(given, start=1):
             place = f"{path} record {line}"
             if isinstance(trajectory, dict):
-                _add(rows, trajectory, line, findings, place, train_step=train_step)
+                _add(rows, trajectory, line, diagnostics, place, train_step=train_step)
             else:
-                findings.problem("trajectories", "holds one that is no object", place)
+                diagnostics.problem("trajectories", "holds one that is no object", place)
         if given:
             words = (
                 "groups are inferred from the lengths of the first prompts, so tasks of one length "
                 "fall together, and the steps between the first and the last stand in the order of "
                 "the batch: do not discount them or look at histories"
             )
-            findings.notice(words, str(path))
-        return Part(frame=rows.frame(), findings=findings)
+            diagnostics.notice(words, str(path))
+        return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
 def _add(
     rows: StepRows,
     trajectory: Record,
     line: int,
-    findings: Findings,
+    diagnostics: Diagnostics,
     place: str,
     *,
     train_step: int | None,
 ) -> None:
     values = checked_values(
-        trajectory, _OF_TRAJECTORY, findings, place, optional=("success", "episode_reward")
+        trajectory, _OF_TRAJECTORY, diagnostics, place, optional=("success", "episode_reward")
     )
-    steps = _steps(trajectory.get("steps"), findings, place)
+    steps = _steps(trajectory.get("steps"), diagnostics, place)
     if values is None or steps is None:
         return
     if not steps:
-        findings.drop("steps", "there are none", place)
+        diagnostics.drop("steps", "there are none", place)
         return
     ordered = _ordered(steps)
     first = ordered[0]
@@ -146,14 +146,14 @@ def _add(
     )
 
 
-def _steps(given: Any, findings: Findings, place: str) -> list[Record] | None:
+def _steps(given: Any, diagnostics: Diagnostics, place: str) -> list[Record] | None:
     """The distinct steps, each with its number of copies; None where one is malformed."""
     if not isinstance(given, list) or not all(isinstance(step, dict) for step in given):
-        findings.problem("steps", "is not a list of steps", place)
+        diagnostics.problem("steps", "is not a list of steps", place)
         return None
     found: dict[tuple[Any, ...], Record] = {}
     for step in given:
-        values = checked_values(step, _OF_STEP, findings, place, optional=_LATER)
+        values = checked_values(step, _OF_STEP, diagnostics, place, optional=_LATER)
         if values is None:
             return None
         key = (values["observation"], values["action"], values["obs_n_tokens"])

@@ -1,4 +1,4 @@
-"""What turns state texts into vectors: the protocol, and the lookup by name."""
+"""Embedders: state texts in, vectors out; their protocol and look-up by name."""
 
 from __future__ import annotations
 
@@ -12,23 +12,9 @@ from workbench.errors import ParameterError
 from workbench.states.embedders.chunking import WindowsReport
 from workbench.states.embedders.model_files import MINILM
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
-from workbench.states.embedders.tfidf import Progress, ProxmoTfidfEmbedder, TfidfEmbedder, Vectors
+from workbench.states.embedders.tfidf import ProxmoTfidfEmbedder, TfidfEmbedder, Vectors
 from workbench.states.embedders.vector_cache import VectorCache
-from workbench.states.text import StateText
-
-__all__ = [
-    "DEFAULT_EMBEDDER",
-    "Embedder",
-    "Progress",
-    "ProxmoTfidfEmbedder",
-    "SentenceEmbedder",
-    "StateText",
-    "TfidfEmbedder",
-    "VectorCache",
-    "Vectors",
-    "WindowsReport",
-    "resolve",
-]
+from workbench.wording import Progress, silent
 
 DEFAULT_EMBEDDER = MINILM
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {
@@ -52,12 +38,16 @@ class Embedder(Protocol):
     def counts_copies(self) -> bool:
         """Whether `counts` should count duplicated rows of a log."""
 
+    @property
+    def windows_report(self) -> WindowsReport | None:
+        """How many texts were longer than the model's window; None where it has none."""
+
     def encode(
         self,
         texts: Sequence[str],
         counts: NDArray[np.int64],
         starts: NDArray[np.int64],
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> Vectors:
         """Vectors of length 1, or 0 for a text with nothing in it.
 
@@ -65,7 +55,7 @@ class Embedder(Protocol):
             texts: State texts, distinct within a segment. (U,).
             counts: How many steps have each text. (U,) int64.
             starts: Where each segment (group) starts, and U. (G+1,) int64.
-            progress: Told how many texts or windows of how many are done.
+            progress: Told how many texts or windows of how many are done, stage "embed".
 
         Returns:
             (U, D) float64, dense or sparse.

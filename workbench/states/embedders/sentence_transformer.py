@@ -26,8 +26,9 @@ from workbench.states.embedders.model_files import (
     files_digest,
     find_model,
 )
-from workbench.states.embedders.tfidf import Progress, check_segments
+from workbench.states.embedders.tfidf import check_segments
 from workbench.states.embedders.vector_cache import Entry, VectorCache, text_hash
+from workbench.wording import Progress, silent
 
 # Larger batches are no faster: the matrix products of 1024 tokens fill a core.
 _BATCH_TOKENS, _BATCH_TEXTS = 1024, 16
@@ -90,7 +91,7 @@ class SentenceEmbedder:
         texts: Sequence[str],
         counts: NDArray[np.int64],
         starts: NDArray[np.int64],
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> NDArray[np.float64]:
         """Vectors of length 1; see `Embedder.encode`.
 
@@ -125,9 +126,7 @@ class SentenceEmbedder:
         known = [limit for limit in (own, self._window) if limit is not None]
         return min(known) if known else None
 
-    def _encode(
-        self, texts: Sequence[str], known: dict[bytes, Entry], progress: Progress | None
-    ) -> None:
+    def _encode(self, texts: Sequence[str], known: dict[bytes, Entry], progress: Progress) -> None:
         """Add the vectors of texts to those known and to the cache."""
         cut = self._cut(texts)
         tokens = {
@@ -162,7 +161,7 @@ class SentenceEmbedder:
         return cut_texts(texts, model.tokenizer, limit - special)
 
     def _encode_windows(
-        self, tokens: dict[str, int], known: dict[bytes, Entry], progress: Progress | None
+        self, tokens: dict[str, int], known: dict[bytes, Entry], progress: Progress
     ) -> None:
         """Encode windows in batches of equal token count, the longest first, and keep them.
 
@@ -170,8 +169,7 @@ class SentenceEmbedder:
         """
         fresh: dict[bytes, Entry] = {}
         done, flushed = 0, time.monotonic()
-        if progress:
-            progress(0, len(tokens))
+        progress("embed", 0, len(tokens))
         try:
             # Closed at once on an interruption: a traceback would keep the threads at work.
             with closing(self._forward_all(list(_batches(tokens)))) as results:
@@ -182,8 +180,7 @@ class SentenceEmbedder:
                     if self._cache and time.monotonic() - flushed >= self._flush_seconds:
                         self._keep(fresh, known)
                         fresh, flushed = {}, time.monotonic()
-                    if progress:
-                        progress(done, len(tokens))
+                    progress("embed", done, len(tokens))
         finally:
             self._keep(fresh, known)
 

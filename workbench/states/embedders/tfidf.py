@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias, Union
 
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.errors import ParameterError
+from workbench.wording import Progress, silent
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Progress: TypeAlias = Callable[[int, int], None]
+    from workbench.states.embedders.chunking import WindowsReport
+
 Vectors: TypeAlias = Union[NDArray[np.float64], "csr_array"]
 
 
@@ -58,6 +60,11 @@ class TfidfEmbedder:
     counts_copies: bool = False
 
     @property
+    def windows_report(self) -> WindowsReport | None:
+        """None: a text is never cut."""
+        return None
+
+    @property
     def key(self) -> str:
         """Everything that decides the vectors of given texts and counts."""
         fields = json.dumps(["tfidf-1", asdict(self)], sort_keys=True)
@@ -68,7 +75,7 @@ class TfidfEmbedder:
         texts: Sequence[str],
         counts: NDArray[np.int64],
         starts: NDArray[np.int64],
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> csr_array:
         """TF-IDF rows.
 
@@ -92,8 +99,7 @@ class TfidfEmbedder:
                 terms = terms[:, _most_frequent(terms, counts, self.max_features)]
             ends = starts if self.per_segment else np.array([0, len(texts)])
             rows = _weigh(terms, counts, np.repeat(np.arange(len(ends) - 1), np.diff(ends)))
-        if progress is not None:
-            progress(len(texts), len(texts))
+        progress("embed", len(texts), len(texts))
         return rows
 
     def _term_counts(self, texts: Sequence[str]) -> csr_array | None:

@@ -10,7 +10,8 @@ import streamlit as st
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, state
-from workbench.ui.text import escaped, shortened
+from workbench.ui.text import escaped
+from workbench.wording import shortened
 
 LISTED = 50  # steps in the table
 FLIPPING = 0.2  # share of draws from which on a sign is luck

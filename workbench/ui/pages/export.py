@@ -14,11 +14,12 @@ from workbench.errors import WorkbenchError
 from workbench.exporters import Exporter
 from workbench.exporters.archive import FOLDER, Archive
 from workbench.exporters.base import TARGETS
-from workbench.exporters.findings import balance, findings
+from workbench.exporters.checklist import balance, checklist
 from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
 from workbench.ui import cache, command, export_options, frame, state
-from workbench.ui.text import escaped, shortened
+from workbench.ui.text import escaped
+from workbench.wording import shortened
 
 TOP_GROUPS = 10
 _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
@@ -115,7 +116,7 @@ def _batch(method: str, target: Exporter, options: Mapping[str, Any]) -> Archive
 
 def _checks(batch: Archive) -> None:
     st.subheader("Is the batch sound?")
-    found = findings(batch.manifest)
+    found = checklist(batch.manifest)
     st.table(
         [
             {
@@ -232,12 +233,12 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     if not st.button("Write", disabled=not place, key=state.EXPORT.format(option="write")):
         return
     view, entry = state.current(), frame.entry()
-    table, made_by = cache.credit_table(entry.id, view.embedder, method, view.params(method), entry)
+    credit = cache.credit(entry.id, view.embedder, method, view.params(method), entry)
     log = cache.stored(entry.id, entry).frame
     place_options = {export_options.OF_THE_PLACE: True} if overwrite else {}
     folder = Path(place).expanduser()
     try:
-        target(log, table, made_by, folder, **options, **place_options)
+        target(log, credit.scored(), folder, **options, **place_options)
     except (WorkbenchError, OSError) as error:
         st.error("Nothing was written.")
         st.code(str(error), language=None, wrap_lines=True)

@@ -14,8 +14,8 @@ from workbench.files import MANIFEST
 from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
 from workbench.ui import cache, command, frame, state, upload
-from workbench.ui.text import escaped, shortened, show
-from workbench.wording import number_of
+from workbench.ui.text import escaped, show
+from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
 
 _CHART = {"displayModeBar": False}

@@ -18,7 +18,8 @@ from workbench.methods import METHODS
 from workbench.methods.variants import differences
 from workbench.plots import methods as plots
 from workbench.ui import cache, command, frame, state
-from workbench.ui.text import escaped, shortened
+from workbench.ui.text import escaped
+from workbench.wording import shortened
 
 Pair = tuple[str, str]
 

@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from workbench.analysis.rollouts import Place, Rollouts, lanes, number, outcome, own_name
+from workbench.analysis.rollouts import Place, Rollouts, lanes, outcome, own_name
 from workbench.errors import ParameterError
 from workbench.log.credit import Credit
 from workbench.log.steps import Real
 from workbench.plots import rollout as plots
 from workbench.ui import cache, command, explanation, frame, state
-from workbench.ui.text import escaped, shortened
+from workbench.ui.text import escaped
 from workbench.ui.transcript import go_to, transcript
+from workbench.wording import number, shortened
 
 
 def page() -> None:
@@ -143,7 +144,7 @@ def _picker(
 def _name(trajectory: Mapping[str, Any]) -> str:
     """A rollout in a picker: how it ended, its reward, its name."""
     name = own_name(trajectory["trajectory_id"], trajectory["group_id"])
-    reward = f"reward {number(trajectory['episode_reward'])}"
+    reward = f"reward {number(trajectory['episode_reward'], 3)}"
     if trajectory["excluded"] is not None:
         reward = "not scored"
     return f"{outcome(trajectory['success'])} {reward} · {name}"

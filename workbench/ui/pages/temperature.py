@@ -15,8 +15,9 @@ from workbench.errors import WorkbenchError
 from workbench.plots import temperature as plots
 from workbench.states.temperatures import STOPS
 from workbench.ui import cache, command, frame, settings, state
-from workbench.ui.settings import number, said
+from workbench.ui.settings import said
 from workbench.ui.text import escaped
+from workbench.wording import number
 
 _QUESTION = "Which temperature?"
 _FIELDS = {

@@ -15,7 +15,7 @@ Verdict = Literal["holds", "look", "n/a"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Check:
     """One line of the table of checks.
 
     Args:
@@ -29,7 +29,7 @@ class Finding:
     says: str
 
 
-def findings(manifest: Manifest) -> list[Finding]:
+def checklist(manifest: Manifest) -> list[Check]:
     """The checks of a batch, those that every batch passes first."""
     return [
         *_of_rows(manifest),
@@ -62,7 +62,7 @@ def _counted(what: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
     return what, counts["trajectories"], counts["steps"]
 
 
-def _of_rows(manifest: Manifest) -> list[Finding]:
+def _of_rows(manifest: Manifest) -> list[Check]:
     checks, unit = manifest.checks, "token" if manifest.token_level else "reply"
     masked = manifest.counts.get("masked_steps", 0)
     return [
@@ -85,15 +85,15 @@ def _of_rows(manifest: Manifest) -> list[Finding]:
     ]
 
 
-def _simple(check: str, holds: bool | None, good: str, bad: str) -> Finding:
-    return Finding(check=check, verdict="holds" if holds else "look", says=good if holds else bad)
+def _simple(check: str, holds: bool | None, good: str, bad: str) -> Check:
+    return Check(check=check, verdict="holds" if holds else "look", says=good if holds else bad)
 
 
-def _prefix(manifest: Manifest) -> Finding:
+def _prefix(manifest: Manifest) -> Check:
     check, holds = "Prefixes", manifest.checks.get("prefix_property")
     if holds is None:
         says = "the log has no token ids: rows are messages, which your trainer tokenises"
-        return Finding(check=check, verdict="n/a", says=says)
+        return Check(check=check, verdict="n/a", says=says)
     apart = manifest.counts.get("trajectories_as_steps", 0)
     bad = "some prompts do not begin with the sequence of the step before" + (
         f": {apart:,} trajectories are written step by step" if apart else ""
@@ -101,58 +101,58 @@ def _prefix(manifest: Manifest) -> Finding:
     return _simple(check, holds, "each prompt begins with the sequence of the step before", bad)
 
 
-def _logprobs(manifest: Manifest) -> Finding:
+def _logprobs(manifest: Manifest) -> Check:
     check, holds = "Logprobs", manifest.checks.get("logprobs_present")
     if not manifest.token_level:
         says = "a batch of messages has none; your trainer computes the old ones"
-        return Finding(check=check, verdict="n/a", says=says)
+        return Check(check=check, verdict="n/a", says=says)
     bad = "not logged for every row: your trainer must compute the old ones"
     return _simple(check, holds, "every trained token has the one it was sampled with", bad)
 
 
-def _tokens(manifest: Manifest) -> Finding:
+def _tokens(manifest: Manifest) -> Check:
     check, tokens = "Tokens", manifest.tokens
     if tokens["from"] is None:
-        return Finding(check=check, verdict="n/a", says="a batch of messages has none")
+        return Check(check=check, verdict="n/a", says="a batch of messages has none")
     drifting, named = tokens["drifting_steps"], tokens["tokenizer"]
     drift = f"; {drifting:,} replies come back otherwise than they went in" if drifting else ""
     if tokens["from"] == "text":
         says = f"made from the text with {named}, not those that the policy sampled{drift}"
-        return Finding(check=check, verdict="look", says=says)
+        return Check(check=check, verdict="look", says=says)
     held = f", and {named} knows them" if named else ""
     verdict: Verdict = "look" if drifting else "holds"
-    return Finding(check=check, verdict=verdict, says=f"those of the log{held}{drift}")
+    return Check(check=check, verdict=verdict, says=f"those of the log{held}{drift}")
 
 
-def _lengths(manifest: Manifest) -> Finding:
+def _lengths(manifest: Manifest) -> Check:
     check, counts = "Lengths", manifest.counts
     shortest, longest = counts.get("shortest_trajectory", 0), counts.get("longest_trajectory", 0)
     if shortest == longest:
         says = f"every trajectory has {longest:,} steps"
-        return Finding(check=check, verdict="holds", says=says)
+        return Check(check=check, verdict="holds", says=says)
     has = f"trajectories have {shortest:,} to {longest:,} steps"
     if manifest.weight["name"] == "inverse_length":
         says = f"{has}; their weights even that out in a sum over tokens"
-        return Finding(check=check, verdict="holds", says=says)
+        return Check(check=check, verdict="holds", says=says)
     says = f"{has}: a mean over tokens or over step rows weighs long ones more, unless weighted"
-    return Finding(check=check, verdict="look", says=says)
+    return Check(check=check, verdict="look", says=says)
 
 
-def _zero_groups(manifest: Manifest) -> Finding:
+def _zero_groups(manifest: Manifest) -> Check:
     check, count = "Zero groups", manifest.counts.get("zero_advantage_groups", 0)
     lost = manifest.dropped.get("zero_advantage_groups", {}).get("groups", 0)
     if count:
         says = f"{_groups(count)} cost compute and pull at nothing; they can be left out"
-        return Finding(check=check, verdict="look", says=says)
+        return Check(check=check, verdict="look", says=says)
     says = f"none is left, {_groups(lost)} left out" if lost else "there is none"
-    return Finding(check=check, verdict="holds", says=says)
+    return Check(check=check, verdict="holds", says=says)
 
 
 def _groups(count: int) -> str:
     return f"{count:,} group" + "s" * (count != 1)
 
 
-def _left_out(manifest: Manifest) -> Finding:
+def _left_out(manifest: Manifest) -> Check:
     check = "Left out"
     lost = {
         reason: entry["trajectories"]
@@ -160,18 +160,18 @@ def _left_out(manifest: Manifest) -> Finding:
         if entry["trajectories"]
     }
     if not lost:
-        return Finding(check=check, verdict="holds", says="none: the whole log is in the batch")
+        return Check(check=check, verdict="holds", says="none: the whole log is in the batch")
     reasons = ", ".join(f"{count:,} ({REASONS.get(name, name)})" for name, count in lost.items())
     total = manifest.input["trajectories"]
-    return Finding(check=check, verdict="look", says=f"of {total:,}: {reasons}")
+    return Check(check=check, verdict="look", says=f"of {total:,}: {reasons}")
 
 
-def _staleness(manifest: Manifest) -> Finding:
+def _staleness(manifest: Manifest) -> Check:
     check, behind = "Staleness", manifest.policy.get("max_staleness")
     if behind is None:
         says = "the log does not say both train_step and policy_version"
-        return Finding(check=check, verdict="n/a", says=says)
+        return Check(check=check, verdict="n/a", says=says)
     if behind > 0:
         says = f"the oldest policy was {behind:,} train steps behind"
-        return Finding(check=check, verdict="look", says=says)
-    return Finding(check=check, verdict="holds", says="every step is of the policy being trained")
+        return Check(check=check, verdict="look", says=says)
+    return Check(check=check, verdict="holds", says="every step is of the policy being trained")

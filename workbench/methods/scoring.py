@@ -1,0 +1,67 @@
+"""Scoring of an opened log: a method by name, its credit with provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workbench.files import package_version
+from workbench.log.credit import Credit, Provenance
+from workbench.methods.base import Method, create
+from workbench.methods.capabilities import own_embedder
+from workbench.states.embedders.registry import resolve
+from workbench.states.space import Space
+from workbench.states.text import StateText
+
+
+def score(space: Space, name: str, params: Mapping[str, Any] | None = None) -> Credit:
+    """The credit of every step of a log under a method.
+
+    Args:
+        space: The opened log; a second method on it costs no second embedding.
+        name: "method", "method:dialect" or "FILE.py:Class".
+        params: Fields of the method that differ from its values.
+
+    Raises:
+        UnknownNameError: No such method or dialect.
+        ParameterError: No such field, or a value that it cannot have.
+        MissingInputError: The method needs what the log lacks.
+    """
+    return scored(space, name, create(name, params))
+
+
+def scored(space: Space, name: str, method: Method) -> Credit:
+    """The credit of a method that is made already; arguments as for `score`."""
+    credit = method(space.steps, space)
+    return replace(credit, provenance=provenance(space, name, method, credit))
+
+
+def provenance(space: Space, name: str, method: Method, credit: Credit | None = None) -> Provenance:
+    """How a credit is made, known before it is.
+
+    Args:
+        space: Where the method runs.
+        name: As it was asked for.
+        method: The method with its fields.
+        credit: What it gave, if it ran already: adds what a reader should know.
+    """
+    own, embeds = own_embedder(method), "similarity" in method.needs()
+    embedder = None
+    if embeds:
+        embedder = space.embedder if own is None else resolve(own)
+    notes = list(credit.notes) if credit else []
+    if credit and embeds and own is None:
+        notes += space.notes
+    return Provenance(
+        version=package_version(),
+        method=method.identity(name),
+        log={
+            "sha256": space.log_sha256,
+            "rows": space.steps.log.height,
+            "scored": len(space.steps),
+        },
+        embedder={"name": embedder.name, "key": embedder.key} if embedder else None,
+        state_text=vars(space.state_text if own is None else StateText()) if embeds else None,
+        notes=notes,
+    )

@@ -1,0 +1,210 @@
+"""Opened log: a step log with its source, and the space in which methods score it.
+
+The command line, the app, the pipeline, the benchmarks and `workbench.open_log` all go this way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import ParameterError
+from workbench.files import digest, file_digest
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.readers import Imported, import_log
+from workbench.readers.remote import is_remote
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder
+from workbench.states.embedders.vector_cache import VectorCache
+from workbench.states.space import Space
+from workbench.states.text import StateText
+from workbench.wording import Progress, silent
+from workbench.workspace.artefacts import Artefacts, StoredLog
+
+
+def user_folder() -> Path:
+    """Where things are kept that have no workspace, unless the user says otherwise."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "trajectory-workbench"
+
+
+def user_cache() -> Path:
+    """Where vectors are kept outside a workspace unless the user says otherwise."""
+    return user_folder() / "embeddings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedLog:
+    """A validated step log, where it came from, and where its vectors are kept.
+
+    Args:
+        frame: The step log.
+        files: What it was read from; empty for a table.
+        stored_sha256: Digest of what was read, where that is known already.
+        artefacts: Of the workspace that keeps vectors and index; None for a log without one.
+        cache: Folder for vectors where there is no workspace; the user's own by default.
+    """
+
+    frame: pl.DataFrame
+    files: tuple[str, ...] = ()
+    stored_sha256: str | None = None
+    artefacts: Artefacts | None = None
+    cache: Path | None = None
+
+    @classmethod
+    def of_import(cls, imported: Imported, cache: str | Path | None = None) -> OpenedLog:
+        """A log as `import_log` gave it; that of a workspace has its vectors there.
+
+        Args:
+            imported: The log.
+            cache: Folder for vectors, in place of the workspace's or the user's.
+        """
+        files = tuple(imported.report.files)
+        stored = StoredLog.at(files[0]) if len(files) == 1 and cache is None else None
+        return cls(
+            frame=imported.validated.log,
+            files=files,
+            artefacts=Artefacts(stored.workspace) if stored else None,
+            cache=Path(cache) if cache else None,
+        )
+
+    @classmethod
+    def of_stored(
+        cls, log: StoredLog, artefacts: Artefacts, sha256: str | None = None
+    ) -> OpenedLog:
+        """A log of a workspace.
+
+        Args:
+            log: The log.
+            artefacts: Of the workspace that keeps its vectors, which may be another one.
+            sha256: Digest that its credits name; that of its own file by default.
+        """
+        return cls(
+            frame=log.frame,
+            files=(str(log.path),),
+            stored_sha256=sha256 or log.sha256,
+            artefacts=artefacts,
+        )
+
+    @classmethod
+    def of_table(cls, table: Any, cache: str | Path | None = None) -> OpenedLog:
+        """A log out of memory, validated.
+
+        Args:
+            table: A polars frame, or anything that polars makes one of: a pandas or Arrow table,
+                a `datasets.Dataset`.
+            cache: Folder for vectors, in place of the user's.
+
+        Raises:
+            LogError: It breaks a rule of the step log; every problem is listed.
+            ParameterError: It is no table.
+        """
+        frame = _frame(table)
+        return cls(frame=validate(frame).log, cache=Path(cache) if cache else None)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the one file that was read, of the list of digests, or of the table."""
+        if self.stored_sha256 is not None:
+            return self.stored_sha256
+        if not self.files or any(map(is_remote, self.files)):
+            return self.steps.sha256
+        digests = [file_digest(Path(file)) for file in self.files]
+        return digests[0] if len(digests) == 1 else digest(digests)
+
+    @cached_property
+    def steps(self) -> Steps:
+        """The scored steps.
+
+        Raises:
+            LogError: No trajectory can be scored.
+        """
+        return Steps.from_log(self.frame)
+
+    def space(
+        self,
+        embedder: str | Embedder = DEFAULT_EMBEDDER,
+        state_text: StateText | None = None,
+        progress: Progress = silent,
+    ) -> Space:
+        """The space of the scored steps; nothing is embedded before a method asks.
+
+        Args:
+            embedder: Representation for methods that need similarities.
+            state_text: What text of a step stands for its state.
+            progress: Told how many texts are encoded.
+        """
+        artefacts = self.artefacts
+        return Space(
+            self.steps,
+            embedder=embedder,
+            state_text=state_text,
+            cache=artefacts.vectors if artefacts else VectorCache(self.cache or user_cache()),
+            index_store=artefacts.index_store if artefacts else None,
+            progress=progress,
+            log_sha256=lambda: self.sha256,
+        )
+
+
+def _frame(table: Any) -> pl.DataFrame:
+    """Anything with columns as a polars frame."""
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    if isinstance(table, pl.DataFrame):
+        return table
+    # A `datasets.Dataset` hands its Arrow table on; pandas and Arrow tables stream themselves.
+    arrow = getattr(table, "with_format", None)
+    given = arrow("arrow")[:] if arrow is not None else table
+    if not any(hasattr(given, name) for name in ("__arrow_c_stream__", "columns")) and not (
+        isinstance(given, Mapping)
+    ):
+        raise ParameterError(
+            f"a log is a path, several paths or a table, got {type(table).__name__}. "
+            "Hint: polars, pandas and Arrow tables, a datasets.Dataset, or a dict of columns"
+        )
+    try:
+        frame = pl.DataFrame(given)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ParameterError(f"the table cannot be read: {error}") from error
+    return frame
+
+
+def open_log(
+    source: Any,
+    *,
+    embedder: str | Embedder = DEFAULT_EMBEDDER,
+    state_text: StateText | None = None,
+    cache: str | Path | None = None,
+    format: str | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Space:
+    """Reads and validates a log and opens it for scoring; embeds nothing before a method asks.
+
+    Args:
+        source: A file, folder or glob, several of one format, or the name of a bundled log; or a
+            step log in memory: a polars, pandas or Arrow table or a `datasets.Dataset`.
+        embedder: Representation for methods that need similarities.
+        state_text: What text of a step stands for its state.
+        cache: Folder for vectors; the workspace's or the user's own by default.
+        format: Reader; recognised by content where None. Files only.
+        mapping: Column mapping. Files only.
+        progress: Told how many texts are encoded.
+
+    Raises:
+        LogError: The log breaks a rule; every problem is listed.
+        ParameterError: `source` is neither a path nor a table.
+    """
+    given = [source] if isinstance(source, str | Path) else source
+    if isinstance(given, list | tuple) and all(isinstance(item, str | Path) for item in given):
+        imported = import_log(given, format=format, mapping=mapping)
+        opened = OpenedLog.of_import(imported, cache)
+    else:
+        opened = OpenedLog.of_table(source, cache)
+    return opened.space(embedder, state_text, progress)

@@ -1,0 +1,58 @@
+"""Workspace folder: artefacts named by the hash of what made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.files import (
+    atomic_folder,
+    digest,
+    package_version,
+    read_artefact_manifest,
+    write_artefact_manifest,
+)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder of artefacts, each named by the hash of what made it.
+
+        log/<hash>/  embeddings/<embedder>/  index/<hash>/  credit/<method>-<hash>/
+        exports/<target>-<hash>/
+
+    Args:
+        root: The folder; made when first written to.
+    """
+
+    root: Path
+
+    def artefact(
+        self, kind: str, label: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
+    ) -> tuple[Path, bool]:
+        """The folder of an artefact, built only if it is not there whole.
+
+        Args:
+            kind: Sub-folder of the workspace.
+            label: Readable part of the name; may be empty.
+            inputs: All that decides the content; JSON-able.
+            build: Writes the files into the folder it is given.
+
+        Returns:
+            The folder, and whether it was built now.
+
+        Raises:
+            ArtefactError: It is there, but damaged.
+        """
+        made_by = {"inputs": dict(inputs), "version": package_version()}
+        name = digest(made_by)[:16]
+        folder = self.root / kind / (f"{label}-{name}" if label else name)
+        if folder.exists():
+            read_artefact_manifest(folder)
+            return folder, False
+        with atomic_folder(folder) as temporary:
+            build(temporary)
+            write_artefact_manifest(temporary, made_by)
+        return folder, True
