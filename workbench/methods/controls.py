@@ -18,7 +18,7 @@ from workbench.log.segments import discounted_returns, segment_constant, segment
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.base import Method, create, method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.wrapper import Wrapper
+from workbench.methods.parts.fields import Wrapper
 from workbench.parameters import parameter
 from workbench.states.space import Space
 

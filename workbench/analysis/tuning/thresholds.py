@@ -13,8 +13,8 @@ from workbench.errors import ParameterError
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods import Method
-from workbench.methods.backup.crbc import BackupMethod
 from workbench.methods.capabilities import discount
+from workbench.methods.parts.fields import BackupMethod
 from workbench.methods.parts.transitions import transitions
 from workbench.states.keys import parse_state_key
 from workbench.states.keys.similar import Similar

@@ -11,12 +11,10 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns, segment_constant, segment_mean, segment_sum
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.anchor.gigpo import StepMethod
 from workbench.methods.base import create, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import episode_scores, episode_term
-from workbench.methods.parts.transitions import ActionMethod
-from workbench.methods.parts.wrapper import PairWrapper
+from workbench.methods.parts.fields import ActionKeyed, GroupMethod, StepMethod, Wrapper
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
@@ -115,7 +113,7 @@ def _gated(term: Term, gate: Real, facts: Mapping[str, Real]) -> Term:
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class ECPO(StepMethod, ActionMethod):
+class ECPO(StepMethod, ActionKeyed, GroupMethod):
     """Evidence-gated comparison of actions in the same state.
 
         μ̃_{s,u} = (n_{s,u} Ḡ_{s,u} + κ μ_s)/(n_{s,u} + κ)
@@ -188,7 +186,7 @@ class ECPO(StepMethod, ActionMethod):
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class ECPOGate(PairWrapper):
+class ECPOGate(Wrapper, ActionKeyed):
     """ECPO's gate around any credit: what a state's returns do not support is turned down.
 
         A_i = E'_i + ρ(s_i) · S'_i        E' the episode term of `of`, S' its other terms

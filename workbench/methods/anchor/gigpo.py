@@ -9,12 +9,11 @@ from typing import Literal
 import numpy as np
 
 from workbench.log.credit import Term
-from workbench.log.segments import discounted_returns
-from workbench.log.steps import Real, Steps
+from workbench.log.steps import Steps
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
-from workbench.methods.parts.transitions import StateMethod
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod, StateKeyed, StepMethod
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -34,25 +33,6 @@ def _with_parts(prefix: str, norm: str, **params: float) -> dict[str, Golden]:
         f"{prefix}__episode": Golden(params=fields, term="episode"),
         f"{prefix}__step": Golden(params=fields, term="step"),
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepMethod(GroupMethod):
-    """A group method with a step term on discounted returns."""
-
-    gamma: float = parameter(0.95, "γ, discount per step", minimum=0.0, maximum=1.0)
-    step_weight: float = parameter(1.0, "ω, weight of the step term", minimum=0.0)
-    eps: float = parameter(1e-6, "added to a deviation before dividing", minimum=0.0)
-
-    def step_score(self, steps: Steps, scale: Real | float = 1.0) -> Real:
-        """Discounted return of each step, less its penalty. (S,) float64."""
-        returns = discounted_returns(steps.reward / scale, steps.step_index, self.gamma)
-        return returns - self.invalid_penalty * steps.invalid_action
-
-    def peer_weight(self, steps: Steps) -> Real:
-        """How often each step counts as a peer. (S,) float64."""
-        counted = steps.counted.astype(np.float64)
-        return counted * steps.copies if self.count_copies else counted
 
 
 @method(
@@ -100,7 +80,7 @@ class StepMethod(GroupMethod):
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class GiGPO(StepMethod, StateMethod):
+class GiGPO(StepMethod, StateKeyed, GroupMethod):
     """Group-in-group advantage: an episode term and a term among equal states.
 
         G_t = r_t + γ G_{t+1}

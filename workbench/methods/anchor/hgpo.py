@@ -17,10 +17,9 @@ from workbench.log.segments import (
     segment_sum,
 )
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.anchor.gigpo import StepMethod
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import episode_scores, episode_term
-from workbench.methods.parts.transitions import StateMethod
+from workbench.methods.parts.fields import GroupMethod, StateKeyed, StepMethod
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.keys.history import earlier
@@ -59,7 +58,7 @@ _MEAN = {"norm": "mean"}
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class HGPO(StepMethod, StateMethod):
+class HGPO(StepMethod, StateKeyed, GroupMethod):
     """Hierarchy of history groups: the longer the shared history, the more a comparison weighs.
 
         G_t   = r_t + γ G_{t+1}

@@ -12,8 +12,8 @@ from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Steps
 from workbench.methods.base import create, method
 from workbench.methods.parts.anchor import anchor_term
+from workbench.methods.parts.fields import ActionKeyed, Wrapper
 from workbench.methods.parts.transitions import next_states
-from workbench.methods.parts.wrapper import PairWrapper
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.keys.history import earlier
@@ -27,7 +27,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class SALT(PairWrapper):
+class SALT(Wrapper, ActionKeyed):
     """Shared edges: what several rollouts did alike gets the mean of their advantages.
 
         e_i   = (s, a) of the last h steps, the present one included, and the next state

@@ -4,62 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from workbench.errors import ParameterError
 from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns, segment_std
-from workbench.log.steps import Real, Steps
+from workbench.log.steps import Steps
 from workbench.methods.base import method
-from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
-from workbench.methods.parts.transitions import ActionMethod, gap_term, transitions
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import ActionKeyed, BackupMethod, GroupMethod
+from workbench.methods.parts.transitions import gap_term, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 SCALE_FLOOR = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackupMethod(ScaledMethod):
-    """What the methods that back values up share: two weights, a discount, what an end is."""
-
-    continuation: float = parameter(
-        0.98, "λ, what the value of the next state is multiplied with", minimum=0.0, maximum=1.0
-    )
-    episode_weight: float = parameter(1.0, "w_G, weight of GRPO's term", minimum=0.0)
-    step_weight: float = parameter(5.0, "w_S, weight of the step term", minimum=0.0)
-    step_norm: Literal["none", "std"] = parameter(
-        "std",
-        "whether the step term is divided by the deviation of the values in its state, at least .1",
-    )
-    truncated_as: Literal["failure", "bootstrap", "exclude"] = parameter(
-        "failure",
-        "what a trajectory that a limit cut off came to: the end that was logged, its last state "
-        "once more, or no evidence at all",
-    )
-    eps: float = parameter(1e-6, "added to the group's deviation in GRPO's term", minimum=0.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.truncated_as == "bootstrap" and self.continuation == 1.0:
-            raise ParameterError(
-                "truncated_as=bootstrap needs a continuation below 1: a rollout that stays in its "
-                "last state for ever has no value otherwise"
-            )
-
-    def episode(self, steps: Steps) -> Term:
-        """GRPO's term, weighted."""
-        scores = episode_scores(self, steps, self.worth(steps))
-        return episode_term(
-            self, steps, scores, norm="std", eps=self.eps, factor=self.episode_weight
-        )
-
-    def step_reward(self, steps: Steps) -> Real:
-        """Rewards in units of one success, less the penalty of invalid actions. (S,) float64."""
-        scaled = steps.reward / self.worth(steps)[steps.trajectory]
-        return np.asarray(scaled - self.invalid_penalty * steps.invalid_action)
 
 
 @method(
@@ -69,7 +28,7 @@ class BackupMethod(ScaledMethod):
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class CRBC(BackupMethod, ActionMethod):
+class CRBC(BackupMethod, ActionKeyed, GroupMethod):
     """Bellman closure over the pooled transitions of a group.
 
         V(s)    = Σ_a μ(a|s) Q(s, a)        Q(s, a) = mean of r + λ V(s') over its steps
@@ -130,4 +89,14 @@ class CRBC(BackupMethod, ActionMethod):
             }
 
         gap = gap_term(quality, state, graph.weight, factor=factor[state], facts=facts)
-        return {"episode": self.episode(steps), "step": gap}
+        return {
+            "episode": episode_term(
+                self,
+                steps,
+                episode_scores(self, steps, self.worth(steps)),
+                norm="std",
+                eps=self.eps,
+                factor=self.episode_weight,
+            ),
+            "step": gap,
+        }

@@ -13,8 +13,9 @@ from workbench.log.segments import difference
 from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
-from workbench.methods.parts.transitions import END, StateMethod, next_states, transitions
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod, Scaled, StateKeyed
+from workbench.methods.parts.transitions import END, next_states, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -44,7 +45,7 @@ from workbench.states.space import Space
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class G2PO(ScaledMethod, StateMethod):
+class G2PO(Scaled, StateKeyed, GroupMethod):
     """Values of states as discounted outcomes, one step ahead.
 
         V(s)  = mean over the group's steps in s of γ^(T − t) · R        V(end) = R

@@ -18,7 +18,8 @@ from workbench.log.segments import (
 )
 from workbench.log.steps import Real, Steps
 from workbench.methods.base import method
-from workbench.methods.parts.transitions import StateMethod, gap_term, transitions
+from workbench.methods.parts.fields import GroupMethod, StateKeyed
+from workbench.methods.parts.transitions import gap_term, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -30,7 +31,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class GAGPO(StateMethod):
+class GAGPO(StateKeyed, GroupMethod):
     """Temporal differences of a value that the group itself gives.
 
         V̂(s) = mean of G over the group's steps in s        V̂(end) = 0

@@ -13,9 +13,10 @@ from workbench.log.credit import Term
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod, Scaled, StateKeyed
 from workbench.methods.parts.success import trajectory_success
-from workbench.methods.parts.transitions import END, StateMethod, last_steps, next_states
+from workbench.methods.parts.transitions import END, last_steps, next_states
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -50,7 +51,7 @@ GOAL = "success"
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class GraphGPO(ScaledMethod, StateMethod):
+class GraphGPO(Scaled, StateKeyed, GroupMethod):
     """Shortest ways to a success on the graph of all transitions of a group.
 
         d(s)  = fewest observed transitions from s to a success; one more than the largest finite

@@ -11,7 +11,8 @@ from workbench.log.credit import Term
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Steps
 from workbench.methods.base import method
-from workbench.methods.parts.transitions import ActionMethod, gap_term, transitions
+from workbench.methods.parts.fields import ActionKeyed, GroupMethod
+from workbench.methods.parts.transitions import gap_term, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -23,7 +24,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class MonteCarloQ(ActionMethod):
+class MonteCarloQ(ActionKeyed, GroupMethod):
     """The plain estimate of an advantage from pooled rollouts.
 
         G_t = r_t + γ G_{t+1}

@@ -13,9 +13,9 @@ from workbench.log.segments import difference, discounted_returns
 from workbench.log.steps import Steps
 from workbench.methods.base import method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import ScaledMethod
+from workbench.methods.parts.fields import GroupMethod, Scaled, StateKeyed
 from workbench.methods.parts.success import success_rate, trajectory_success
-from workbench.methods.parts.transitions import StateMethod, last_steps, transitions
+from workbench.methods.parts.transitions import last_steps, transitions
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -27,7 +27,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class PGPO(ScaledMethod, StateMethod):
+class PGPO(Scaled, StateKeyed, GroupMethod):
     """Potential differences, weighted by how often the group fails.
 
         Φ(s)  = mean of G over the group's steps in s

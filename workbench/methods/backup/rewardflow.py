@@ -12,8 +12,9 @@ from workbench.log.segments import difference
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.base import method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
-from workbench.methods.parts.transitions import END, StateMethod, next_states
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod, Scaled, StateKeyed
+from workbench.methods.parts.transitions import END, next_states
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -25,7 +26,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class RewardFlow(ScaledMethod, StateMethod):
+class RewardFlow(Scaled, StateKeyed, GroupMethod):
     """Rewards that flow backwards along the best observed continuations.
 
         V(s)  = max(ρ(s), γ max V(s′) over the observed next states)        V(end) = its reward

@@ -11,7 +11,7 @@ from workbench.log.credit import Peers, Term
 from workbench.log.segments import discounted_returns, segment_constant, segment_mean, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.base import method
-from workbench.methods.parts.transitions import ActionMethod
+from workbench.methods.parts.fields import ActionKeyed, GroupMethod
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
@@ -24,7 +24,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class RTMC(ActionMethod):
+class RTMC(ActionKeyed, GroupMethod):
     """Monte-Carlo action values against a state value with a prior.
 
         Q̂(s, a) = mean of G over first visits of (s, a)

@@ -14,8 +14,10 @@ from threadpoolctl import threadpool_limits
 from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import difference, discounted_returns, segment_sum
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods.backup.crbc import SCALE_FLOOR, BackupMethod
+from workbench.methods.backup.crbc import SCALE_FLOOR
 from workbench.methods.base import method
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import BackupMethod, GroupMethod
 from workbench.methods.parts.kernel import near_weights
 from workbench.methods.parts.transitions import END, Transitions, last_steps, transitions
 from workbench.parameters import parameter
@@ -49,7 +51,7 @@ class NearValues:
     needs=("similarity", "keys"),
 )
 @dataclass(frozen=True, kw_only=True)
-class SoftCRBC(BackupMethod):
+class SoftCRBC(BackupMethod, GroupMethod):
     """Bellman closure on proximity: every step of the group speaks for the states near its own.
 
         k_ij = e^((sim(o_i, o_j) − max_j sim) / τ_i)                 over the steps of the group
@@ -184,7 +186,14 @@ class SoftCRBC(BackupMethod):
             }
 
         return {
-            "episode": self.episode(steps),
+            "episode": episode_term(
+                self,
+                steps,
+                episode_scores(self, steps, self.worth(steps)),
+                norm="std",
+                eps=self.eps,
+                factor=self.episode_weight,
+            ),
             "step": Term(
                 score=known.value + known.gap,
                 baseline=known.value,

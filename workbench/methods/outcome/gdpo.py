@@ -10,7 +10,8 @@ from workbench.log.columns import known
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
 from workbench.methods.base import Dialect, Golden, method
-from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod
 from workbench.methods.parts.inputs import of_trajectory
 from workbench.methods.parts.whitening import OVER_TOKENS, Whitened
 from workbench.parameters import parameter

@@ -9,7 +9,8 @@ from typing import Literal
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
 from workbench.methods.base import Dialect, Golden, method
-from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod
 from workbench.methods.parts.scores import EpisodeScores
 from workbench.parameters import parameter
 from workbench.states.space import Space

@@ -10,7 +10,8 @@ import numpy as np
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
 from workbench.methods.base import Dialect, Golden, method
-from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod
 from workbench.parameters import parameter
 from workbench.states.space import Space
 

@@ -12,7 +12,8 @@ from workbench.log.credit import Peers, Term
 from workbench.log.segments import EQUAL
 from workbench.log.steps import Steps
 from workbench.methods.base import Dialect, Golden, method
-from workbench.methods.parts.episode import OutcomeMethod, episode_scores
+from workbench.methods.parts.episode import episode_scores
+from workbench.methods.parts.fields import OutcomeMethod
 from workbench.parameters import parameter
 from workbench.states.space import Space
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
 from workbench.methods.base import Dialect, Golden, method
-from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod
 from workbench.methods.parts.whitening import OVER_TOKENS, Whitened
 from workbench.states.space import Space
 

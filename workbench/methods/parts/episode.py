@@ -1,9 +1,7 @@
-"""What every outcome method shares: the statistics of a group's episode rewards."""
+"""Episode term: a trajectory's reward against those of its group."""
 
 from __future__ import annotations
 
-from abc import ABC
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,58 +9,11 @@ import numpy as np
 from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import segment_level, segment_std, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.methods.base import Method
+from workbench.methods.parts.fields import GroupMethod, OutcomeMethod
 from workbench.methods.parts.inputs import response_tokens
 from workbench.methods.parts.scores import EpisodeScores
-from workbench.parameters import parameter
 
-Population = Literal["trajectories", "steps", "first_row"]
 Norm = Literal["std", "mean", "batch"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutcomeMethod(Method, ABC):
-    """A method that compares a trajectory's reward with those of others.
-
-    The fields are conventions on which code bases differ; the defaults are the right ones.
-    """
-
-    population: Population = parameter(
-        "trajectories",
-        "what statistics run over: trajectories; step rows; or each trajectory's first row of the "
-        "source with that row's penalty",
-    )
-    count_copies: bool = parameter(False, "whether duplicated rows count as often as they occur")
-    invalid_penalty: float = parameter(
-        0.0, "taken off the score and the return of a step with an invalid action", minimum=0.0
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupMethod(OutcomeMethod, ABC):
-    """An outcome method whose others are the trajectories of the same group."""
-
-    group_of_one: Literal["zero", "raw"] = parameter(
-        "zero", "what the only member of a group gets: 0, or its reward"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScaledMethod(GroupMethod, ABC):
-    """A group method that computes in units of one success."""
-
-    reward_scale: float | None = parameter(
-        None,
-        "what one success is worth; null takes the log's column, or 1",
-        minimum=0.0,
-        minimum_exclusive=True,
-    )
-
-    def worth(self, steps: Steps) -> Real:
-        """What one success is worth in each trajectory. (N,) float64."""
-        if self.reward_scale is not None:
-            return np.full(steps.trajectories, self.reward_scale)
-        return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
 
 
 def episode_scores(

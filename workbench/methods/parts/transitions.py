@@ -7,7 +7,6 @@ the state of the next step, or to the end of its trajectory.
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,30 +20,10 @@ from workbench.log.credit import Term
 from workbench.log.segments import segment_constant, segment_mean, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import GroupMethod
-from workbench.parameters import parameter
-from workbench.states.keys import labels, parse_action_key, parse_state_key
+from workbench.states.keys import labels
 
 END = -1
 """The `next_state` of a step after which its trajectory is over."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateMethod(GroupMethod, ABC):
-    """A group method that compares steps in the same state; any state key will do."""
-
-    state_key: str = parameter(
-        "exact", "key by which steps are in the same state", parse=parse_state_key
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ActionMethod(StateMethod, ABC):
-    """A state method that also pools what the same action led to; any action key will do."""
-
-    action_key: str = parameter(
-        "text", "key by which steps take the same action", parse=parse_action_key
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

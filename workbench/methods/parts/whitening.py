@@ -12,7 +12,7 @@ import numpy as np
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_constant, segment_mean, segment_std
 from workbench.log.steps import Steps
-from workbench.methods.parts.episode import OutcomeMethod
+from workbench.methods.parts.fields import OutcomeMethod
 from workbench.methods.parts.inputs import response_tokens
 from workbench.methods.parts.scores import EpisodeScores
 from workbench.parameters import parameter

@@ -11,11 +11,11 @@ import numpy as np
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Steps
-from workbench.methods.anchor.gigpo import StepMethod
 from workbench.methods.base import method
 from workbench.methods.outcome.rloo import RLOO
-from workbench.methods.parts.episode import GroupMethod, episode_scores, episode_term
-from workbench.methods.parts.transitions import ActionMethod, gap_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import ActionKeyed, GroupMethod, StepMethod
+from workbench.methods.parts.transitions import gap_term
 from workbench.parameters import fields, parameter
 from workbench.states.keys import labels, parse_state_key
 from workbench.states.space import Space
@@ -28,7 +28,7 @@ from workbench.states.space import Space
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)
-class BiPACEQ(StepMethod, ActionMethod):
+class BiPACEQ(StepMethod, ActionKeyed, GroupMethod):
     """Actions compared inside clusters of near states.
 
         S_i = mean of G over the cluster's steps with i's action − mean of G over the cluster

@@ -13,10 +13,10 @@ from workbench.errors import MissingInputError
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_constant, segment_mean, segment_std
 from workbench.log.steps import Real, Steps, Truth
-from workbench.methods.anchor.gigpo import StepMethod
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
-from workbench.methods.parts.episode import ScaledMethod, episode_scores, episode_term
+from workbench.methods.parts.episode import episode_scores, episode_term
+from workbench.methods.parts.fields import GroupMethod, Scaled, StateKeyed, StepMethod
 from workbench.methods.parts.scores import EpisodeScores
 from workbench.methods.parts.success import (
     success_rate,
@@ -24,7 +24,6 @@ from workbench.methods.parts.success import (
     trajectory_success,
     worth_of_success,
 )
-from workbench.methods.parts.transitions import StateMethod
 from workbench.parameters import parameter
 from workbench.states.keys import parse_state_key
 from workbench.states.proximity import peer_weights, proximity_baseline, proximity_baselines
@@ -84,7 +83,7 @@ def _golden() -> dict[str, Golden]:
     ),
 )
 @dataclass(frozen=True, kw_only=True)
-class ProxMO(ScaledMethod, StepMethod, StateMethod):
+class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
     """Proximity-based credit: every step of the group is a peer, near ones more than far ones.
 
         R, r  in units of one success: divided by reward_scale
