@@ -205,8 +205,9 @@ def _trial(
     log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
 ) -> Trial:
     params = json.loads(fields)
-    weighting = {"gamma", "peers"} & set(params)  # the other fields change no baseline
-    of_baseline = json.dumps({name: params[name] for name in sorted(weighting)})
+    # Fields that change no baseline share a sweep.
+    own = {name: value for name, value in params.items() if name in ProxMO.of_baseline}
+    of_baseline = json.dumps(own, sort_keys=True)
     found = credit(log_id, embedder, "proxmo", params, _entry)
     return Trial(found, _sweep(log_id, embedder, of_baseline, temperatures, _entry))
 

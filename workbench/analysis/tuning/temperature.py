@@ -15,11 +15,10 @@ import numpy as np
 
 from workbench.analysis.compare import TOLERANCE, sign_table
 from workbench.log.credit import Credit
-from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.parameters import fields
-from workbench.states.proximity import PeerRule, peer_statistics, proximity_baselines
+from workbench.states.proximity import PeerRule, peer_statistics
 from workbench.states.similarity import Similarity
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS, octaves
@@ -84,16 +83,8 @@ def sweep(method: ProxMO, credit: Credit, space: Space, temperatures: Sequence[f
             own_trajectory=unknown,
             effective=unknown,
         )
+    baseline = method.baselines(steps, space, temperatures)
     weight, similarity = method.peer_weight(steps), space.similarity(method.embedder)
-    group, groups = steps.group, steps.groups
-    # As in ProxMO: centring leaves equal returns without a trace of rounding.
-    centre = segment_mean(term.score, group, groups, weight)[group]
-    baseline, has_peers = proximity_baselines(
-        similarity, steps, term.score - centre, weight, temperatures=temperatures, peers=peers
-    )
-    baseline += centre
-    own = ~has_peers | segment_constant(term.score, group, groups)[group]
-    baseline[:, own] = term.score[own]
     medians = _medians(similarity, steps, weight, temperatures, peers)
     return Sweep(
         temperatures=tuple(temperatures),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from workbench.errors import MissingInputError
+from workbench.errors import MissingInputError, ParameterError
 from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_constant, segment_mean, segment_std
 from workbench.log.steps import Real, Steps, Truth
@@ -26,7 +26,7 @@ from workbench.methods.parts.success import (
 )
 from workbench.parameters import parameter
 from workbench.states.keys import parse_state_key
-from workbench.states.proximity import peer_weights, proximity_baseline, proximity_baselines
+from workbench.states.proximity import peer_weights, proximity_baselines
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS, octaves
 
@@ -156,6 +156,18 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
 
     tunable: ClassVar[str] = "temperature"
     tunable_symbol: ClassVar[str] = "τ"
+    of_baseline: ClassVar[frozenset[str]] = frozenset(
+        {
+            "count_copies",
+            "embedder",
+            "gamma",
+            "invalid_penalty",
+            "peers",
+            "reward_scale",
+            "state_key",
+        }
+    )
+    """The fields, beside the temperature, on which the step term's baseline depends."""
 
     def candidates(self, space: Space) -> Sequence[float]:
         """Temperatures to try: eighths of an octave from 0.01 to 10."""
@@ -164,6 +176,42 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
     def target(self, steps: Steps) -> Real:
         """Discounted return of each step in units of one success, less its penalty. (S,)."""
         return self.step_score(steps, self.worth(steps)[steps.trajectory])
+
+    def baselines(self, steps: Steps, space: Space, temperatures: Sequence[float]) -> Real:
+        """Baseline of the step term at other temperatures; a new τ costs no new similarity.
+
+        Equal returns of a group, and a step without peers, have their own return as baseline.
+
+        Args:
+            steps: The steps.
+            space: Where they are scored.
+            temperatures: τ > 0; the method's own is not among them by itself. (K,)
+
+        Returns:
+            (K, S) float64.
+
+        Raises:
+            ParameterError: Peers are `same_state`, which has no temperature.
+        """
+        if self.peers == "same_state":
+            raise ParameterError("peers=same_state has no temperature")
+        score, weight = self.target(steps), self.peer_weight(steps)
+        group, groups = steps.group, steps.groups
+        # Centring costs nothing and leaves equal returns without a trace of rounding.
+        centre = segment_mean(score, group, groups, weight)[group]
+        similarity = space.similarity(self.embedder)
+        baseline, has_peers = proximity_baselines(
+            similarity,
+            steps,
+            score - centre,
+            weight,
+            temperatures=temperatures,
+            peers=self.peers,
+        )
+        baseline += centre
+        own = ~has_peers | segment_constant(score, group, groups)[group]
+        baseline[:, own] = score[own]
+        return baseline
 
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
@@ -272,12 +320,7 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
         similarity = space.similarity(self.embedder)
         how: dict[str, Any] = {"temperature": self.temperature, "peers": self.peers}
         group, groups = steps.group, steps.groups
-        # Centring costs nothing and leaves equal returns without a trace of rounding.
-        centre = segment_mean(score, group, groups, weight)[group]
-        mean, has_peers = proximity_baseline(similarity, steps, score - centre, weight, **how)
-        baseline = np.where(has_peers, mean + centre, score)
-        constant = segment_constant(score, group, groups)[group]
-        baseline[constant] = score[constant]
+        (baseline,) = self.baselines(steps, space, [self.temperature])
         factor = np.full(len(steps), self.step_weight)
         if self.without_words == "zero" and similarity.is_zero:
             factor[:] = 0.0
