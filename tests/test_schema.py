@@ -480,7 +480,7 @@ def test_each_broken_rule_is_one_problem(columns: dict[str, Any], expected: Any)
     assert problems_of(rows(TWO, **columns)) == expected
 
 
-@pytest.mark.parametrize("column", [c.name for c in STEP_LOG if c.per_trajectory])
+@pytest.mark.parametrize("column", [c.name for c in STEP_LOG if c.constant])
 def test_null_beside_a_value_is_no_difference_within_a_trajectory(column: str) -> None:
     value = {"success": True, "in_group_statistics": True}.get(column, 1.0)
     assert log(TWO, **{column: [value, None, None, value]}).height == 4

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
+
+Scope = Literal["step", "last step", "trajectory", "run"]
+Form = Literal["steps", "chat"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,14 @@ class Column:
         negated: Other names whose truth is the opposite of this column's.
         bookkeeping: Whether it says where a row came from rather than what happened; two rows
             that differ only there are copies of one step.
-        per_trajectory: Whether it holds one value a trajectory.
+        scope: The largest unit of which one value may be said: a record of a whole trajectory says
+            columns of "trajectory" and "run" once, those of "last step" of its end.
+        constant: Whether values that differ within a trajectory are refused.
+        aligned_with: The list column that a list must be as long as.
+        large: Whether it holds long texts or lists, of which rules ask only whether they are there
+            and alike.
+        asked_in: Forms that ask which name of a file means this column: those of "steps" (a table
+            or lines of steps), those of "chat" (records of conversations).
         made_by: How a log without it gets it, where a mapping is not the only way.
     """
 
@@ -39,7 +49,11 @@ class Column:
     aliases: tuple[str, ...] = ()
     negated: tuple[str, ...] = ()
     bookkeeping: bool = False
-    per_trajectory: bool = False
+    scope: Scope = "step"
+    constant: bool = False
+    aligned_with: str | None = None
+    large: bool = False
+    asked_in: tuple[Form, ...] = ()
     made_by: str = ""
 
     def matches(self, name: str) -> bool:
@@ -57,6 +71,7 @@ STEP_LOG: tuple[Column, ...] = (
         required=True,
         aliases=("uid",),
         meaning="Trajectories of the same task under the same policy version.",
+        asked_in=("steps", "chat"),
     ),
     Column(
         name="trajectory_id",
@@ -64,6 +79,7 @@ STEP_LOG: tuple[Column, ...] = (
         required=True,
         aliases=("traj_uid",),
         meaning="One rollout of the agent; unique in a log.",
+        asked_in=("steps", "chat"),
     ),
     Column(
         name="step_index",
@@ -71,6 +87,7 @@ STEP_LOG: tuple[Column, ...] = (
         required=True,
         aliases=("env_step",),
         meaning="0-based, contiguous; one decision of the policy.",
+        asked_in=("steps",),
     ),
     Column(
         name="observation",
@@ -78,12 +95,16 @@ STEP_LOG: tuple[Column, ...] = (
         required=True,
         aliases=("anchor_obs",),
         meaning="What was new to the policy at this step, before acting.",
+        large=True,
+        asked_in=("steps",),
     ),
     Column(
         name="action",
         dtype=_TEXT,
         required=True,
         meaning="Assistant text plus canonical JSON of its tool calls.",
+        large=True,
+        asked_in=("steps",),
     ),
     Column(
         name="reward",
@@ -94,39 +115,85 @@ STEP_LOG: tuple[Column, ...] = (
             "Per step; outcome-only logs have the outcome on the last step and 0 before. "
             "Null means not logged and excludes the trajectory."
         ),
+        asked_in=("steps", "chat"),
     ),
-    Column(name="reward_source", dtype=_TEXT, meaning="terminal, dense or derived."),
+    Column(name="reward_source", dtype=_TEXT, meaning="terminal, dense or derived.", large=True),
     Column(
         name="reward_scale",
         dtype=_REAL,
         meaning="What one success is worth (10 in verl-agent); positive.",
-        per_trajectory=True,
+        scope="trajectory",
+        constant=True,
     ),
     Column(
         name="success",
         dtype=_BOOL,
         meaning="Whether the trajectory solved its task; null where unknown.",
-        per_trajectory=True,
+        scope="trajectory",
+        constant=True,
+        asked_in=("steps", "chat"),
     ),
-    Column(name="task", dtype=_TEXT, meaning="The task in words."),
-    Column(name="run_id", dtype=_TEXT, meaning="The training or evaluation run."),
-    Column(name="train_step", dtype=pl.Int64(), meaning="Optimiser step of the run."),
-    Column(name="policy_version", dtype=pl.Int64(), meaning="Version of the weights that acted."),
-    Column(name="model", dtype=_TEXT, meaning="The model that acted."),
-    Column(name="tokenizer", dtype=_TEXT, meaning="The tokenizer of the token columns."),
-    Column(name="done", dtype=_BOOL, meaning="Whether the environment ended here."),
+    Column(
+        name="task",
+        dtype=_TEXT,
+        meaning="The task in words.",
+        scope="trajectory",
+        large=True,
+        asked_in=("steps", "chat"),
+    ),
+    Column(
+        name="run_id",
+        dtype=_TEXT,
+        meaning="The training or evaluation run.",
+        scope="run",
+        large=True,
+    ),
+    Column(name="train_step", dtype=pl.Int64(), meaning="Optimiser step of the run.", scope="run"),
+    Column(
+        name="policy_version",
+        dtype=pl.Int64(),
+        meaning="Version of the weights that acted.",
+        scope="run",
+    ),
+    Column(
+        name="model",
+        dtype=_TEXT,
+        meaning="The model that acted.",
+        scope="run",
+        large=True,
+        asked_in=("chat",),
+    ),
+    Column(
+        name="tokenizer",
+        dtype=_TEXT,
+        meaning="The tokenizer of the token columns.",
+        scope="run",
+        large=True,
+    ),
+    Column(
+        name="done", dtype=_BOOL, meaning="Whether the environment ended here.", scope="last step"
+    ),
     Column(
         name="truncated",
         dtype=_BOOL,
         meaning="Whether a limit cut the trajectory here; not a failure by itself.",
+        scope="last step",
+        asked_in=("chat",),
     ),
-    Column(name="finish_reason", dtype=_TEXT, meaning="Why generation or the episode stopped."),
+    Column(
+        name="finish_reason",
+        dtype=_TEXT,
+        meaning="Why generation or the episode stopped.",
+        scope="last step",
+        large=True,
+    ),
     Column(
         name="valid_action",
         dtype=_BOOL,
         default=True,
         aliases=("action_valid", "is_action_valid"),
         meaning="Whether the environment could parse the action.",
+        asked_in=("steps",),
     ),
     Column(
         name="gradient_mask",
@@ -134,13 +201,15 @@ STEP_LOG: tuple[Column, ...] = (
         default=True,
         negated=("masked",),
         meaning="Whether the step takes part in the loss.",
+        scope="trajectory",
     ),
     Column(
         name="in_group_statistics",
         dtype=_BOOL,
         default=True,
         meaning="Whether the trajectory counts in its group's statistics.",
-        per_trajectory=True,
+        scope="trajectory",
+        constant=True,
     ),
     Column(
         name="copies",
@@ -149,6 +218,8 @@ STEP_LOG: tuple[Column, ...] = (
         aliases=("source_copies",),
         bookkeeping=True,
         meaning="How many identical rows this one stands for; only dialects weight by it.",
+        scope="trajectory",
+        asked_in=("steps", "chat"),
     ),
     Column(
         name="source_row",
@@ -156,19 +227,23 @@ STEP_LOG: tuple[Column, ...] = (
         bookkeeping=True,
         meaning="Row position in the source; only order-dependent dialects read it.",
     ),
-    Column(name="next_observation", dtype=_TEXT, meaning="What the environment answered."),
+    Column(
+        name="next_observation", dtype=_TEXT, meaning="What the environment answered.", large=True
+    ),
     Column(
         name="response_tokens",
         dtype=pl.Int32(),
         aliases=("n_tokens",),
         meaning="Number of tokens that the policy wrote.",
+        asked_in=("steps",),
     ),
     Column(
         name="episode_reward",
         dtype=_REAL,
         aliases=("episode_rewards", "episode_return"),
         meaning="Sum of the trajectory's rewards, kept as a check.",
-        per_trajectory=True,
+        scope="trajectory",
+        constant=True,
     ),
     Column(
         name="turn_reward",
@@ -179,17 +254,19 @@ STEP_LOG: tuple[Column, ...] = (
         name="greedy_reward",
         dtype=_REAL,
         meaning="Reward of a greedy rollout of the same task, for ReMax.",
-        per_trajectory=True,
+        scope="trajectory",
+        constant=True,
     ),
     Column(
         name="aux_reward_*",
         dtype=_REAL,
         meaning="Further rewards of the trajectory by name, for GDPO.",
-        per_trajectory=True,
+        scope="trajectory",
+        constant=True,
     ),
     Column(name="critic_value", dtype=_REAL, meaning="A critic's value before the step."),
-    Column(name="agent_id", dtype=_TEXT, meaning="Which agent acted."),
-    Column(name="role", dtype=_TEXT, meaning="The agent's role."),
+    Column(name="agent_id", dtype=_TEXT, meaning="Which agent acted.", scope="trajectory"),
+    Column(name="role", dtype=_TEXT, meaning="The agent's role.", scope="trajectory"),
     Column(name="round", dtype=pl.Int32(), meaning="Round of a multi-agent exchange."),
     Column(
         name="node_id",
@@ -202,11 +279,17 @@ STEP_LOG: tuple[Column, ...] = (
         dtype=_TEXT,
         meaning="The node before; told where a trajectory begins at a node of another one.",
     ),
-    Column(name="tree_id", dtype=_TEXT, meaning="The rollout tree, where a group has several."),
+    Column(
+        name="tree_id",
+        dtype=_TEXT,
+        meaning="The rollout tree, where a group has several.",
+        scope="trajectory",
+    ),
     Column(
         name="replay_returns",
         dtype=pl.List(pl.Float64),
         meaning="Episode reward of each replay that went on right after this step.",
+        large=True,
     ),
     Column(name="state_key", dtype=_TEXT, meaning="Equal keys mean equal states, if logged."),
     Column(
@@ -214,11 +297,14 @@ STEP_LOG: tuple[Column, ...] = (
         dtype=_REAL,
         aliases=("source_token_advantage",),
         meaning="The advantage that the trainer itself used.",
+        asked_in=("steps",),
     ),
     Column(
         name="logged_token_advantage",
         dtype=pl.List(pl.Float32),
         meaning="The same, a token.",
+        large=True,
+        aligned_with="response_ids",
     ),
     Column(
         name="messages",
@@ -227,18 +313,24 @@ STEP_LOG: tuple[Column, ...] = (
             "JSON list of messages: those new at this step and the action; or the whole "
             "prompt, which does not end with an assistant message."
         ),
+        large=True,
+        asked_in=("chat",),
     ),
-    Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt."),
-    Column(name="response_ids", dtype=_IDS, meaning="Token ids after the prompt."),
+    Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt.", large=True),
+    Column(name="response_ids", dtype=_IDS, meaning="Token ids after the prompt.", large=True),
     Column(
         name="response_mask",
         dtype=pl.List(pl.Int8),
         meaning="1 where the policy sampled the token of response_ids.",
+        large=True,
+        aligned_with="response_ids",
     ),
     Column(
         name="response_logprobs",
         dtype=pl.List(pl.Float32),
         meaning="Log-probability of each token of response_ids when it was sampled.",
+        large=True,
+        aligned_with="response_ids",
     ),
     Column(name="source_file", dtype=_TEXT, bookkeeping=True, meaning="File of the row."),
     Column(
@@ -255,6 +347,7 @@ STEP_LOG: tuple[Column, ...] = (
         dtype=_TEXT,
         bookkeeping=True,
         meaning="Why the trajectory is not scored; null where it is.",
+        scope="trajectory",
     ),
 )
 

@@ -68,7 +68,7 @@ class Checks:
             value = pl.lit(column.default, dtype=column.dtype).alias(column.name)
             if column.name in self.frame.columns:
                 given = pl.col(column.name)
-                if column.per_trajectory:
+                if column.constant:
                     given = given.fill_null(given.drop_nulls().first().over("trajectory_id"))
                 value = given.fill_null(value)
             self.frame = self.frame.with_columns(value)
@@ -93,10 +93,11 @@ class Checks:
             self._trajectory_rules(has)
 
     def _token_lengths(self, has: set[str]) -> None:
-        for name in ("response_mask", "response_logprobs", "logged_token_advantage"):
-            if {name, "response_ids"} <= has:
-                bad = pl.col(name).list.len() != pl.col("response_ids").list.len()
-                self._where(name, bad, "has another length than response_ids")
+        for column in STEP_LOG:
+            name, other = column.name, column.aligned_with
+            if other is not None and {name, other} <= has:
+                bad = pl.col(name).list.len() != pl.col(other).list.len()
+                self._where(name, bad, f"has another length than {other}")
 
     def _trajectory_rules(self, has: set[str]) -> None:
         one = pl.col("trajectory_id")
@@ -117,7 +118,7 @@ class Checks:
             )
         self._step_rules()
         for column in STEP_LOG:
-            for name in filter(column.matches, sorted(has) if column.per_trajectory else ()):
+            for name in filter(column.matches, sorted(has) if column.constant else ()):
                 differs = pl.col(name).drop_nulls().n_unique().over(one) > 1
                 self._where(name, named & differs, "differs within a trajectory")
         self._tree_rules(has)

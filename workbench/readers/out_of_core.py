@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import Problem
-from workbench.log.columns import STEP_LOG, known
+from workbench.log.columns import STEP_LOG, Column, known
 from workbench.log.rules import cast, missing_columns
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics
@@ -25,19 +25,7 @@ from workbench.readers.importing import report_types
 
 _POSITION = "__position"
 _RANK = "__rank"
-_TEXTS = (
-    "observation", "action", "next_observation", "messages", "task", "reward_source", "run_id",
-    "model", "tokenizer", "finish_reason",
-)  # fmt: skip
-"""Those of which no rule asks more, and no report."""
-
-_LARGE: Mapping[str, pl.DataType] = {
-    column.name: column.dtype
-    for column in STEP_LOG
-    if isinstance(column.dtype, pl.List) or column.name in _TEXTS
-}
-_MATCHED = ("response_mask", "response_logprobs", "logged_token_advantage")
-"""Lists that must be as long as `response_ids`."""
+_LARGE: Mapping[str, Column] = {column.name: column for column in STEP_LOG if column.large}
 
 _RUN = 2**23
 """Bytes of staged rows, in memory, that are sorted at a time."""
@@ -108,7 +96,8 @@ class Staging:
 
 def _typed(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
     """The rows whose large columns have the types of the step log, or are cast without a loss."""
-    for name, dtype in _LARGE.items():
+    for name, column in _LARGE.items():
+        dtype = column.dtype
         if name not in frame.columns or frame.schema[name] == dtype:
             continue
         rule = f"is {frame.schema[name]}, expected {dtype}"
@@ -131,8 +120,8 @@ def _typed(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
 def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
     has = set(frame.columns)
     contents = [
-        pl.col(name) if name in has else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in _LARGE.items()
+        pl.col(name) if name in has else pl.lit(None, dtype=column.dtype).alias(name)
+        for name, column in _LARGE.items()
     ]
     # Twelve digits are what polars keeps of a text without a place of its own. Two rows that claim
     # to be the same step and differ are taken for copies once in a million million times.
@@ -142,11 +131,12 @@ def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
         for name, value in (("observation", content), ("action", pl.lit("")))
         if name in has
     ]
-    for name, dtype in _LARGE.items():
+    for name, column in _LARGE.items():
+        dtype = column.dtype
         if name in has and isinstance(dtype, pl.List):
             empty, one = pl.lit([], dtype=dtype), pl.lit([0], dtype=dtype)
-            length = pl.col("response_ids").list.len() if "response_ids" in has else None
-            if name in _MATCHED and length is not None:
+            if column.aligned_with in has:
+                length = pl.col(column.aligned_with).list.len()
                 differs = (pl.col(name).list.len() != length).fill_null(value=False)
                 empty = pl.when(differs).then(one).otherwise(empty)
             narrow.append(pl.when(pl.col(name).is_not_null()).then(empty).alias(name))

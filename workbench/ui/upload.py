@@ -12,7 +12,7 @@ import streamlit as st
 
 from workbench.errors import LogError, WorkbenchError
 from workbench.files import digest
-from workbench.log.columns import STEP_LOG, known
+from workbench.log.columns import STEP_LOG, Form, known
 from workbench.readers import source_files
 from workbench.readers.base import FORMATS
 from workbench.readers.names import guessed, mapped_format, names_in
@@ -21,10 +21,6 @@ from workbench.ui.library import LogEntry
 from workbench.ui.text import show
 from workbench.wording import number_of
 
-_REQUIRED = tuple(column.name for column in STEP_LOG if column.required)
-_MORE = ("success", "task", "copies", "valid_action", "response_tokens", "logged_advantage")
-_CHAT_REQUIRED = ("messages", "group_id", "trajectory_id", "reward")
-_CHAT_MORE = ("success", "task", "copies", "model", "truncated")
 _FILES_ASKED = 20  # of a folder, until one of them says its names
 
 
@@ -173,7 +169,8 @@ def _refused(given: Given, error: Exception, *, mapped: bool) -> Refused:
     texts = [str(problem) for problem in problems] or [str(error)]
     names, format = _names(given)
     about = {problem.column for problem in problems}
-    of_chat = "messages" not in names or about & set(_CHAT_REQUIRED[1:])
+    needed, _ = _asked_in("chat")
+    of_chat = "messages" not in names or about & set(needed) - {"messages"}
     of_steps = "columns" in about or any(map(known, about))
     naming = mapped or (of_chat if format == "chat" else of_steps)
     return Refused(
@@ -215,10 +212,17 @@ def _show_problems(refused: Refused) -> None:
         )
 
 
+def _asked_in(form: Form) -> tuple[list[str], list[str]]:
+    """Columns that a mapping form asks for: those that are needed, and the others."""
+    asked = [column for column in STEP_LOG if form in column.asked_in]
+    needed = [c.name for c in asked if c.required or c.name == "messages"]
+    return needed, [column.name for column in asked if column.name not in needed]
+
+
 def _mapping_form(refused: Refused) -> None:
     """One picker a column of the step log, filled with what is likely meant."""
     chat = refused.format == "chat"
-    required, more = (_CHAT_REQUIRED, _CHAT_MORE) if chat else (_REQUIRED, _MORE)
+    required, more = _asked_in("chat" if chat else "steps")
     likely = guessed(refused.names, (*required, *more))
     st.markdown("**Which name of the file means what?**")
     st.caption(

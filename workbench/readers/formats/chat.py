@@ -28,16 +28,14 @@ _GUESSES: Mapping[str, Sequence[str]] = {
 """Column -> keys that may hold it, the first that any record has a value for."""
 
 _OF_TRAJECTORY = frozenset(
-    {
-        "success", "task", "run_id", "train_step", "policy_version", "model", "tokenizer",
-        "reward_scale", "gradient_mask", "masked", "in_group_statistics", "copies",
-        "source_copies", "episode_reward", "episode_rewards", "episode_return", "aux_reward_*",
-        "greedy_reward", "agent_id", "role", "tree_id", "excluded",
-    }
-)  # fmt: skip
-"""Columns of the step log that mean the same said once of a whole trajectory."""
+    name
+    for column in STEP_LOG
+    if column.scope in {"trajectory", "run"}
+    for name in (column.name, *column.aliases, *column.negated)
+)
+"""Columns of the step log that may be said once of a whole trajectory, under any of their names."""
 
-_OF_LAST_STEP = frozenset({"done", "truncated", "finish_reason"})
+_OF_LAST_STEP = frozenset(column.name for column in STEP_LOG if column.scope == "last step")
 _GUESSED = frozenset(key for keys in _GUESSES.values() for key in keys)
 
 
