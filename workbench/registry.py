@@ -10,7 +10,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from threading import RLock
 from typing import Generic, TypeVar
 
@@ -74,7 +74,7 @@ class Registry(Mapping[str, T], Generic[T]):
                         point.load()
                     except Exception as error:
                         raise PluginError(
-                            f"{point.dist} names {point.value!r} under {self.group}, which cannot "
+                            f"{_package(point)} names {point.value!r} under {self.group}, which cannot "
                             f"be imported: {type(error).__name__}: {error}. "
                             "Hint: mend or uninstall that package"
                         ) from error
@@ -99,3 +99,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         self.load()
         return len(self._entries)
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "a package"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib.util
 import json
 import os
 import shlex
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import ParameterError
+from workbench.errors import MissingDependencyError, ParameterError
 from workbench.readers.bundled import app_script, bundled_logs
 from workbench.wording import number, shortened, silent
 
@@ -210,8 +211,14 @@ def app_command(
     """The command that starts the app; without a display it opens no browser.
 
     Raises:
+        MissingDependencyError: Streamlit is not installed.
         ParameterError: A log is not there.
     """
+    if importlib.util.find_spec("streamlit") is None:
+        raise MissingDependencyError(
+            "the app needs streamlit and plotly, which are not installed. "
+            "Hint: pip install streamlit plotly"
+        )
     bundled = bundled_logs()
     paths = {log: Path(log) for log in logs}
     named = [log for log, path in paths.items() if log in bundled and not path.exists()]

@@ -19,6 +19,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_PACKAGES = {"PIL": "pillow", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
+"""Modules that have another name than their package."""
+
 
 def main() -> None:
     """Runs the command line; what the user can put right exits with 2 and one message."""
@@ -26,6 +29,17 @@ def main() -> None:
         app()
     except WorkbenchError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module in {"", "workbench"}:
+            raise
+        package = _PACKAGES.get(module, module)
+        print(
+            f"error: `workbench {' '.join(sys.argv[1:2])}` needs the package {package}, which is "
+            f"not installed. Hint: pip install {package}",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except OSError as error:
         if error.filename is None:

@@ -123,9 +123,14 @@ def _packaged_minilm() -> Path | None:
 
 def _snapshot(repository: str) -> Path:
     """The folder of a hub model, downloaded where it is not in the hub's cache yet."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"the model {repository} needs the package {error.name}, which is not installed. "
+            "Hint: pip install sentence-transformers, or take the embedder tfidf"
+        ) from error
     try:
         folder = Path(snapshot_download(repository, local_files_only=True))
         if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import ArtefactError, ParameterError
+from workbench.errors import ArtefactError, MissingDependencyError, ParameterError
 from workbench.states.embedders.chunking import Windows, WindowsReport, cut_texts, pool, unit
 from workbench.states.embedders.model_files import (
     MINILM,
@@ -218,9 +218,15 @@ class SentenceEmbedder:
 
     @cached_property
     def _model(self) -> Any:
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"the embedder {self.name} needs the package {error.name}, which is not installed. "
+                "Hint: pip install sentence-transformers, or take the embedder tfidf"
+            ) from error
         folder = find_model(self.name)
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
 
         bars: Any = logging
         shown = bars.is_progress_bar_enabled()
