@@ -74,8 +74,8 @@ class Registry(Mapping[str, T], Generic[T]):
                         point.load()
                     except Exception as error:
                         raise PluginError(
-                            f"{_package(point)} names {point.value!r} under {self.group}, which cannot "
-                            f"be imported: {type(error).__name__}: {error}. "
+                            f"{_package(point)} names {point.value!r} under {self.group}, which "
+                            f"cannot be imported: {type(error).__name__}: {error}. "
                             "Hint: mend or uninstall that package"
                         ) from error
             except BaseException:

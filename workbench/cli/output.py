@@ -216,7 +216,7 @@ def app_command(
     """
     if importlib.util.find_spec("streamlit") is None:
         raise MissingDependencyError(
-            "the app needs streamlit and plotly, which are not installed. "
+            "`workbench app` needs the package streamlit, which is not installed. "
             "Hint: pip install streamlit plotly"
         )
     bundled = bundled_logs()
