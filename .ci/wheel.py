@@ -28,9 +28,8 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip", "-q"]
         subprocess.run([*pip, "wheel", "--no-deps", "-w", str(wheels), str(ROOT)], check=True)
         (wheel,) = wheels.glob("*.whl")
-        subprocess.run(
-            [*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True
-        )
+        install = ["install", "--no-deps", "--target", str(site), str(wheel)]
+        subprocess.run([*pip, *install], check=True)
         # Goes before the checkout that the environment may have.
         environment = os.environ | {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(home / "cache")}
 
