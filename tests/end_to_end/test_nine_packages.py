@@ -1,4 +1,4 @@
-"""Core commands and `workbench.trainers` need nine packages and what these pull in, nothing else."""
+"""Core commands and `workbench.trainers` need nine packages and what these pull in."""
 
 from __future__ import annotations
 
