@@ -5,7 +5,8 @@ state that occurs once in its group has no peer; a log without token ids cannot 
 token-level batch. `facts` says how many of each there are.
 """
 
-from workbench.log.facts.counts import Facts, facts
+from workbench.log.facts.counts import facts
+from workbench.log.facts.report import Facts
 from workbench.log.facts.trajectories import GROUP_KINDS, group_table, length_histogram
 
 __all__ = ["GROUP_KINDS", "Facts", "facts", "group_table", "length_histogram"]

@@ -1,22 +1,89 @@
-"""The facts of a log in words."""
+"""Facts of a log, and how they read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from workbench.log.facts.trajectories import GROUP_KINDS
 from workbench.wording import number_of
 
-if TYPE_CHECKING:
-    from workbench.log.facts.counts import Facts
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Counts and shares of one step log; a share is null where nothing is there to count.
+
+    Args:
+        rows: Steps.
+        groups: Groups.
+        trajectories: Trajectories, excluded ones among them.
+        excluded: Reason -> trajectories that are not scored.
+        rollouts_per_group: Number of trajectories -> groups with that many.
+        success: rate, known (trajectories), source: "success", "episode reward" or null.
+        mixed_outcome_groups: Groups with a success and a failure.
+        reward: kind ("terminal": nothing but 0 before the last step; "dense"), distinct (different
+            step rewards), distinct_episode, minimum, maximum (of the episode reward).
+        group_kinds: Key of `GROUP_KINDS` -> groups.
+        lengths: minimum, median, mean, maximum steps a trajectory.
+        singleton_rate: Share of scored steps whose exact observation occurs once in its group.
+        singleton_rate_by_depth: The same by step_index, from "0" to "20+".
+        mixed_policy_groups: Share of groups with more than one (model, policy_version); null where
+            the log names neither.
+        observations: median, maximum (characters), empty (share).
+        response_tokens: median, mean, maximum, total; null where not logged.
+        copies: rows (that stand for more than one), extra (rows that were collapsed).
+        token_ids: Share of steps with prompt and response ids.
+        truncated: Share of trajectories that a limit cut; null where not logged.
+        other_columns: Columns that the step log does not define.
+    """
+
+    rows: int
+    groups: int
+    trajectories: int
+    excluded: Mapping[str, int]
+    rollouts_per_group: Mapping[int, int]
+    success: Mapping[str, Any]
+    mixed_outcome_groups: int
+    reward: Mapping[str, Any]
+    group_kinds: Mapping[str, int]
+    lengths: Mapping[str, float]
+    singleton_rate: float | None
+    singleton_rate_by_depth: Mapping[str, float]
+    mixed_policy_groups: float | None
+    observations: Mapping[str, float]
+    response_tokens: Mapping[str, float] | None
+    copies: Mapping[str, int]
+    token_ids: float
+    truncated: float | None
+    other_columns: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        values = dataclasses.asdict(self)
+        values["rollouts_per_group"] = {str(k): n for k, n in self.rollouts_per_group.items()}
+        values["other_columns"] = list(self.other_columns)
+        return values
+
+    def lines(self) -> list[str]:
+        """The facts for a reader, at most 25 lines."""
+        return [f"{label:<22}{text}" for label, text in _labelled(self) if text]
+
+    def details(self) -> list[tuple[str, str]]:
+        """Label and text of those that neither the sentence nor a figure of the app tells."""
+        return _the_rest(self)
+
+    def sentence(self) -> str:
+        """The main ones in words."""
+        return _sentence(self)
 
 
 def _share(value: float | None, of: str = "") -> str:
     return "not known" if value is None else f"{100 * value:.1f} %{of}"
 
 
-def labelled(facts: Facts) -> list[tuple[str, str]]:
+def _labelled(facts: Facts) -> list[tuple[str, str]]:
     """Label and text of each line of the report; an empty text is left out."""
     f = facts
     reasons = "; ".join(f"{reason}: {count}" for reason, count in f.excluded.items())
@@ -60,7 +127,7 @@ def _reward_text(reward: Mapping[str, Any]) -> str:
     )
 
 
-def the_rest(facts: Facts) -> list[tuple[str, str]]:
+def _the_rest(facts: Facts) -> list[tuple[str, str]]:
     """Label and text of facts that need no figure and stand in no sentence."""
     wanted = (
         "mixed outcomes",
@@ -73,10 +140,10 @@ def the_rest(facts: Facts) -> list[tuple[str, str]]:
         "copies",
         "other columns",
     )
-    return [(label, text) for label, text in labelled(facts) if label in wanted and text]
+    return [(label, text) for label, text in _labelled(facts) if label in wanted and text]
 
 
-def sentence(facts: Facts) -> str:
+def _sentence(facts: Facts) -> str:
     """The main facts for someone who opens the log: how much, how well, what can be learned."""
     sizes = list(facts.rollouts_per_group)
     spread = f"× {sizes[0]}" if len(sizes) == 1 else f"of {min(sizes)} to {max(sizes)}"
