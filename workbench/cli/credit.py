@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import credit_of, named_credits, open_space, read, require_other
+from workbench.cli.inputs import credit_of, named_credits, open_space, read_opened, require_other
 from workbench.cli.options import (
     AsJson,
     Cache,
@@ -50,7 +50,7 @@ def score(
 
     made = create(method, field_values(params))
     require_other(output, [log])
-    opened = read([log], format, mapping, cache=cache)
+    opened = read_opened(log, format, mapping, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         credit = scored(space, method, made).scored()
     write_credit(output, credit)
@@ -80,7 +80,7 @@ def explain(
     from workbench.wording import number
 
     made = create(method, field_values(params))
-    opened = read([log], format, mapping, cache=cache)
+    opened = read_opened(log, format, mapping, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         explanation = made(space.steps, space).explain(space.steps.find(*step_name(step)))
     if as_json:
@@ -112,7 +112,7 @@ def neighbours(
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.output import table
 
-    opened = read([log], format, mapping, cache=cache)
+    opened = read_opened(log, format, mapping, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         rows = space.nearest(space.steps.find(*step_name(step)), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
@@ -205,7 +205,7 @@ def decompose(
 
     require_other(mask, [log])
     require_other(figure, [log])
-    opened = read([log], format, mapping)
+    opened = read_opened(log, format, mapping)
     frame = opened.frame
     found = decomposed(frame, credit_of(credit, opened, log).table)
     if as_json:

@@ -12,7 +12,7 @@ from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
     from workbench.log.credit import ScoredCredit
-    from workbench.readers import ImportReport
+    from workbench.readers import Imported, ImportReport
     from workbench.states.space import Space
     from workbench.workspace.opened import OpenedLog
 
@@ -25,12 +25,10 @@ def read(
     *,
     skip_bad: bool = False,
     report: bool = False,
-    cache: Path | None = None,
-) -> OpenedLog:
+) -> Imported:
     """Reads and validates a log; what was set aside is written to the quarantine file."""
     from workbench.files import atomic_file
     from workbench.readers import import_log
-    from workbench.workspace.opened import OpenedLog
 
     require_other(quarantine, files)
     imported = import_log(
@@ -49,7 +47,16 @@ def read(
     else:
         for notice in imported.validated.notices:
             print(f"note: {notice}", file=sys.stderr)
-    return OpenedLog.of_import(imported, cache)
+    return imported
+
+
+def read_opened(
+    log: str, format: str | None, mapping: Path | None, cache: Path | None = None
+) -> OpenedLog:
+    """Reads a log in order to score it or to set credits beside it."""
+    from workbench.workspace.opened import OpenedLog
+
+    return OpenedLog.of_import(read([log], format, mapping), cache)
 
 
 @contextmanager

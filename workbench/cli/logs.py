@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import open_space, print_report, read, read_mapping, require_other
+from workbench.cli.inputs import (
+    open_space,
+    print_report,
+    read,
+    read_mapping,
+    read_opened,
+    require_other,
+)
 from workbench.cli.options import (
     AsJson,
     Cache,
@@ -128,7 +135,7 @@ def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson 
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
     from workbench.log.facts import facts as facts_of
 
-    found = facts_of(read([log], format, mapping).frame)
+    found = facts_of(read([log], format, mapping).validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
 
 
@@ -167,7 +174,7 @@ def keys(
     if action_key is not None:
         parse_action_key(action_key)
         asked["action"] = action_key
-    opened = read([log], format, mapping, cache=cache)
+    opened = read_opened(log, format, mapping, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:

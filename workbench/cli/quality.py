@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import (
-    named_credits,
-    open_space,
-    read,
-    require_other,
-    state_text,
-)
+from workbench.cli.inputs import named_credits, open_space, read_opened, require_other, state_text
 from workbench.cli.options import (
     AsJson,
     Cache,
@@ -80,7 +74,7 @@ def audit(
 
     require_other(output, [log, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
-    opened = read([log], format, mapping, cache=cache)
+    opened = read_opened(log, format, mapping, cache)
     _note_other_logs(opened, given)
     with _spaces(opened, given) as (spaces, progress):
         found = audit_credits(
@@ -186,7 +180,7 @@ def tune(
     fields = field_values(params)
     made = create(method, fields)
     require_other(output, [log])
-    opened = read([log], format, mapping, cache=cache)
+    opened = read_opened(log, format, mapping, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         found = held_out(made, made(space.steps, space), space)
         # A τ divides similarities, so their spread is its unit; no other field has that unit.

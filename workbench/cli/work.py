@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import credit_of, read, read_mapping, state_text
+from workbench.cli.inputs import credit_of, read_mapping, read_opened, state_text
 from workbench.cli.options import (
     EXPORT_OPTIONS,
     EmbedderName,
@@ -122,7 +122,7 @@ def export_batch(
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read([log], format, mapping)
+    opened = read_opened(log, format, mapping)
     scored = credit_of(credit, opened, log)
     print(export_summary(target(opened.frame, scored, directory, **options)))
     print(f"wrote {directory}")

@@ -1,4 +1,4 @@
-"""Optional columns of the log as arrays, refused where they have gaps."""
+"""Optional columns of the log as arrays."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ def _without_gaps(steps: Steps, name: str, values: pl.Series, step: Index) -> Re
             "trajectories out"
         )
     return numbers
+
+
+def replay_means(steps: Steps) -> tuple[Real, Index]:
+    """Mean of each step's replay_returns, and how many there are; 0 without any. (S,), (S,).
+
+    Replays without a finite return are left out.
+    """
+    finite = steps.column("replay_returns").list.eval(pl.element().filter(pl.element().is_finite()))
+    count = finite.list.len().fill_null(0).to_numpy().astype(np.int64)
+    mean = finite.list.mean().fill_null(0.0).to_numpy()
+    low, high = (finite.list.min().fill_null(0.0), finite.list.max().fill_null(0.0))
+    # The mean of n equal numbers may be off in the last bit; the number itself is not.
+    return np.where(low == high, low.to_numpy(), mean), count

@@ -18,7 +18,7 @@ from workbench.log.segments import (
 )
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.base import Dialect, Method, method
-from workbench.methods.parts.replays import replay_means
+from workbench.methods.parts.inputs import replay_means
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space

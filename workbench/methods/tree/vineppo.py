@@ -12,7 +12,7 @@ from workbench.log.credit import Peers, Term
 from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.base import Method, method
-from workbench.methods.parts.replays import replay_means
+from workbench.methods.parts.inputs import replay_means
 from workbench.states.space import Space
 
 
