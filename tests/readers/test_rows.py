@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from log_files import written
 from samples_of import lines
 
 from workbench.readers import import_log
+from workbench.readers.rows import number, numbers
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,8 @@ def test_rewards_that_are_null_or_nan_exclude_and_are_counted(
     records[0][key], records[3][key] = float("nan"), None
     report = import_log([written(tmp_path, records, "step_12.jsonl")]).report
     assert report.excluded == {"reward is not finite": 1, "reward is null": 1}
+
+
+def test_integers_that_are_too_large_for_a_real_are_infinite():
+    assert numbers([1, 10**400, -(10**400)]) == [1.0, math.inf, -math.inf]
+    assert number(10**400) == math.inf

@@ -46,3 +46,13 @@ def test_a_broken_transcript_is_named_by_its_row(tmp_path: Path):
     path = transcripts(tmp_path / "t.parquet", messages=["[", "null", '["x"]'])
     text = problems_of(path)
     assert all(f"{path}:{row}" in text for row in (1, 2, 3))
+
+
+def test_numbers_name_a_task_as_text_does(tmp_path: Path):
+    path = transcripts(tmp_path / "t.parquet", task_set=["s", "s"], task_id=[0, 1])
+    assert log_of(path)["group_id"].to_list() == ["s/0", "s/1"]
+
+
+def test_a_success_that_is_no_truth_value_is_named(tmp_path: Path):
+    path = transcripts(tmp_path / "t.parquet", success=["maybe"])
+    assert f"success: is neither true nor false, at {path}:1" in problems_of(path)

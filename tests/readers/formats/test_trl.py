@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from log_files import act, log_of
+from log_files import act, log_of, problems_of
 from samples_of import SAMPLES, assert_canonical_advantages, assert_nine_steps
 
 from workbench.errors import ParameterError
@@ -82,3 +82,9 @@ def test_arguments_that_only_their_table_has_are_no_arguments(tmp_path: Path):
         '{"arguments": {"x": 1}, "name": "f"}',
         '{"arguments": {"y": 2}, "name": "f"}',
     ]
+
+
+def test_an_advantage_that_is_no_number_is_named(tmp_path: Path):
+    path = tmp_path / "x.parquet"
+    trl_frame().with_columns(advantage=pl.lit("high")).write_parquet(path)
+    assert f"is not a number, at {path}:1" in problems_of(path)
