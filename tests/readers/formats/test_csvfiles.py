@@ -139,3 +139,9 @@ def test_other_names_in_a_csv_are_those_of_the_columns_that_they_mean(tmp_path: 
 def test_a_field_of_a_csv_may_be_as_long_as_memory(tmp_path: Path):
     path = write_csv(tmp_path / "in.csv", f"{HEADER}\ng,t,0,{'x' * 10**6},a,1\n")
     assert len(read([path]).frame["observation"][0]) == 10**6
+
+
+def test_a_header_that_cannot_be_read_is_named(tmp_path: Path):
+    path = write_csv(tmp_path / "in.csv", f"{HEADER},a\rb\ng,t,0,o,a,1,x\n")
+    with pytest.raises(LogError, match=rf"header: cannot be read \(.*\), at {path}:1"):
+        read([path], format="csv")
