@@ -79,3 +79,22 @@ def test_what_is_sound_beside_a_broken_line_is_told_with_the_way_to_it(tmp_path:
     with pytest.raises(LogError) as caught:
         read([path], format="steps")
     assert "--skip-bad" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ("[]", "tau-bench"),
+        ('{"simulations": []}', "tau2"),
+        ('{"version": 2, "eval": {}, "samples": []}', "inspect"),
+        ('{"global_step": 1, "trajectories": []}', "verl-agent-trajectories"),
+        ("group_id,trajectory_id,step_index,observation,action,reward", "csv"),
+    ],
+)
+def test_a_file_without_a_record_is_refused_by_name(tmp_path: Path, content: str, form: str):
+    path = tmp_path / "log"
+    path.write_text(content)
+    for reading in (read, import_log, lambda given, **how: import_to(path, given, **how)):
+        with pytest.raises(LogError, match="rows: there are none") as caught:
+            reading([path], format=form)
+        assert str(path) in str(caught.value)
