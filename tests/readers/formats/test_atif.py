@@ -229,3 +229,21 @@ def test_steps_of_a_trial_in_several_steps_are_judged_one_by_one(tmp_path: Path)
     log = log_of(tmp_path)
     assert log["trajectory_id"].to_list() == ["a/build", "a/test"]
     assert log["reward"].to_list() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"source": ["agent"]}, "hold one of source ['agent']"),
+        ({"step_id": "two"}, "step_id: is not a whole number"),
+        ({"metrics": {"completion_tokens": float("nan")}}, "completion_tokens: is not a whole"),
+        ({"metrics": {"logprobs": ["x"]}}, "logprobs: is not a list of numbers"),
+    ],
+)
+def test_a_step_with_a_value_of_another_type_is_named(
+    tmp_path: Path, change: dict[str, Any], says: str
+):
+    path = write_json(tmp_path / "a/agent/trajectory.json", atif(told("go"), said("ok") | change))
+    text = problems_of(path)
+    assert says in text
+    assert str(path) in text

@@ -123,3 +123,12 @@ def test_an_archive_of_something_else_is_no_log(tmp_path: Path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "x")
     assert "it is a zip archive; unpack it first" in problems_of(path)
+
+
+def test_messages_that_are_nested_too_deeply_are_named(tmp_path: Path):
+    deep: list[Any] = []
+    for _ in range(800):
+        deep = [deep]
+    talk = [{"role": "user", "content": deep}, {"role": "assistant", "content": "ok"}]
+    path = inspect_log(tmp_path / "log.json", sample(messages=talk))
+    assert f"at {path} record 1" in problems_of(path)

@@ -110,3 +110,8 @@ def test_failed_attempts_and_broken_records_are_stated(tmp_path: Path):
     assert report.trajectories == 1
     assert "is a failed attempt (timeout)" in str(report)
     assert "holds nothing that the model wrote" in str(report)
+
+
+def test_an_item_whose_type_is_no_text_is_named(tmp_path: Path):
+    path = write_lines(tmp_path / "r.jsonl", [rollout(message("ok", type=["message"]))])
+    assert f"holds an item whose type is no text, at {path}:1" in problems_of(path)

@@ -78,3 +78,8 @@ def test_what_a_step_does_not_say_is_read_off_its_chat(tmp_path: Path):
     )
     assert log["response_ids"].to_list() == [[5]] * 3
     assert log["logged_advantage"].to_list() == [0.25] * 3
+
+
+def test_an_empty_reason_says_nothing_of_the_length(tmp_path: Path):
+    log = log_of(written(tmp_path, [rllm(termination_reason="")]))
+    assert "truncated" not in log.columns

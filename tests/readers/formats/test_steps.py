@@ -66,3 +66,15 @@ def test_a_malformed_list_of_a_line_is_named(tmp_path: Path):
     with pytest.raises(LogError, match=rf"response_ids: is not a list of token ids, at {path}:2"):
         read([path])
     assert import_log([path], skip_bad=True).report.rows == 1
+
+
+def test_truth_values_may_be_numbers_and_others_are_named(tmp_path: Path):
+    marks = [{"done": 0}, {"done": True, "step_index": 1}, {"done": None, "step_index": 2}]
+    path = write_lines(tmp_path / "in.jsonl", [step(**mark) for mark in marks])
+    assert import_log([path]).validated.log["done"].to_list() == [False, True, None]
+    write_lines(path, [step(), step(step_index=1, done="soon")])
+    with pytest.raises(LogError, match=rf"done: is neither true nor false, at {path}:2"):
+        read([path])
+    write_lines(path, [step(masked=[1])])
+    with pytest.raises(LogError, match=rf"masked: is neither true nor false, at {path}:1"):
+        read([path])

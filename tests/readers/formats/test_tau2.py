@@ -99,3 +99,10 @@ def test_checked_actions_are_counted(tmp_path: Path):
     runs = [simulation(reward_info={"reward": 0.0, "action_checks": checks})]
     log = log_of(write_json(tmp_path / "r.json", {"simulations": runs}))
     assert log["matched_actions"].to_list() == [2.0]
+
+
+def test_a_reason_that_is_no_text_is_none(tmp_path: Path):
+    runs = [simulation(termination_reason=["max_steps"])]
+    log = log_of(write_json(tmp_path / "r.json", {"simulations": runs}))
+    assert log["truncated"].to_list() == [False]
+    assert "finish_reason" not in log.columns

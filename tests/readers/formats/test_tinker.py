@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from log_files import log_of, problems_of, write_lines
 from samples_of import CANONICAL, SAMPLES
 
@@ -43,3 +44,18 @@ def test_summaries_without_steps_or_numbers_are_stated(tmp_path: Path):
     path = write_lines(tmp_path / "s.jsonl", [summary(), summary(traj_idx=1, steps=[]), bad])
     assert f"reward: is not a number, at {path}:3" in problems_of(path)
     assert "steps: are none" in str(import_log([path], skip_bad=True).report)
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ({"iteration": "twelve"}, "iteration"),
+        ({"sampling_client_step": float("nan")}, "sampling_client_step"),
+        ({"steps": [{"reward": 0.0, "ac_len": float("nan")}]}, "ac_len"),
+    ],
+)
+def test_counts_that_are_no_whole_numbers_are_named(
+    tmp_path: Path, change: dict[str, Any], column: str
+):
+    path = write_lines(tmp_path / "s.jsonl", [summary(**change)])
+    assert f"{column}: is not a whole number, at {path}:1" in problems_of(path)
