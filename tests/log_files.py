@@ -1,4 +1,4 @@
-"""Log files as tests write them: lines, documents and tables, and what reading one gives."""
+"""Log files as tests write them: lines, documents and tables, and the log that is read from one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def log_of(*paths: Path, **options: Any) -> pl.DataFrame:
 
 
 def problems_of(path: Path) -> str:
-    """What is said of a file that is refused."""
+    """The words with which a file is refused."""
     with pytest.raises(LogError) as caught:
         import_log([path])
     return str(caught.value)
