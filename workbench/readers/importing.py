@@ -233,13 +233,14 @@ def refuse_broken(
         is_empty: No row was read.
 
     Raises:
-        LogError: There is a problem, or no row and a reason for it.
+        LogError: There is a problem, or no row.
     """
     if diagnostics.problems and (is_empty or not skip_bad):
         way_on = "workbench import --skip-bad leaves these out and reads the rest"
         raise LogError(subject, diagnostics.problems, "" if is_empty else way_on)
-    if is_empty and diagnostics.dropped:
-        raise LogError(subject, diagnostics.dropped)
+    if is_empty:
+        nothing = Problem(column="rows", rule="there are none", hint="the files hold no record")
+        raise LogError(subject, diagnostics.dropped or [nothing])
 
 
 def report_types(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> None:

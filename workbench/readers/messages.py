@@ -141,8 +141,8 @@ def content_text(content: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """JSON with sorted keys: equal values give equal text; what JSON has no word for is text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
 def _part_text(part: Any) -> str:

@@ -50,10 +50,23 @@ def parts_of_lines(
     yield _part(rows, diagnostics, numbered=numbered)
 
 
-def parts_of_rows(path: Path, add: AddRecord, *, numbered: bool = False) -> Iterator[Part]:
-    """The steps of a Parquet file of which a row is a record, part by part; likewise."""
+def parts_of_rows(
+    path: Path, add: AddRecord, *, needed: Collection[str], numbered: bool = False
+) -> Iterator[Part]:
+    """The steps of a Parquet file of which a row is a record, part by part; likewise.
+
+    Args:
+        path: As above.
+        add: As above.
+        needed: Columns without which a table is of another format.
+        numbered: As above.
+    """
     diagnostics, line = Diagnostics(), 0
     for frame in parquet_frames(path, diagnostics):
+        if missing := sorted(set(needed) - set(frame.columns)):
+            rule = f"missing columns {missing}; found {frame.columns}"
+            diagnostics.problem("columns", rule, str(path))
+            break
         rows = StepRows()
         for record in frame.iter_rows(named=True):
             line += 1

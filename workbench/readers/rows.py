@@ -118,22 +118,28 @@ def series(name: str, values: Sequence[Any]) -> pl.Series:
 
 
 def inferred(name: str, values: Sequence[Any]) -> pl.Series:
-    """JSON values as a column: scalars of one type as they are, others as JSON text."""
+    """Values as a column: scalars of one type as they are, others as JSON text.
+
+    What a table has and JSON has not, such as a date, becomes text.
+    """
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         kinds = {float}
     large = any(isinstance(value, int) and not -_INT64 <= value < _INT64 for value in values)
-    if large or len(kinds) > 1 or kinds & {list, dict}:
-        texts = [
-            value if value is None or isinstance(value, str) else canonical_json(value)
-            for value in values
-        ]
-        return pl.Series(name, texts, dtype=pl.String)
     dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
+    if large or len(kinds) > 1 or kinds - dtypes.keys():
+        return pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
     dtype = dtypes[kinds.pop()] if kinds else pl.Null
     if dtype == pl.Float64:
         return pl.Series(name, [None if value is None else float(value) for value in values])
     return pl.Series(name, values, dtype=dtype)
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    is_json = isinstance(value, bool | int | float | list | dict)
+    return canonical_json(value) if is_json else str(value)
 
 
 def number(value: Any) -> float | None:
@@ -145,11 +151,16 @@ def number(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool | int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
+        return _real(value)
     raise ValueError("is not a number")
+
+
+def _real(value: float) -> float:
+    """A number as a float; an integer that is too large for one is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def truth(value: Any) -> bool | None:
@@ -219,7 +230,7 @@ def numbers(value: Any) -> list[float] | None:
         return None
     if not isinstance(value, list) or any(type(item) not in {int, float} for item in value):
         raise ValueError("is not a list of numbers")
-    return [float(item) for item in value]
+    return [_real(item) for item in value]
 
 
 def checked_values(

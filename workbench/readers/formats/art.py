@@ -35,7 +35,7 @@ class Art:
         refuse_mapping(columns, "ART trajectories")
         step = step_of_name(path, r"/(\d+)\.parquet$")
         add = partial(_add, split=path.parent.name, step=step)
-        return parts_of_rows(path, add, numbered=True)
+        return parts_of_rows(path, add, needed=_COLUMNS, numbered=True)
 
 
 def _add(
@@ -53,11 +53,14 @@ def _add(
         diagnostics.problem("group_index", "is missing or null", place)
         return
     messages = without_nulls(record["messages"] or [])
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        diagnostics.problem("messages", "is no list of messages", place)
+        return
     trainable = [at for at, message in enumerate(messages) if message.pop("trainable", False)]
     try:
         said = turns([_message(message) for message in messages], trainable)
         reward = number(record["reward"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)
         return
     if not said:
@@ -85,4 +88,4 @@ def _message(message: Record) -> Record:
         ValueError: They are no JSON.
     """
     calls = message.get("tool_calls")
-    return message if calls is None else message | {"tool_calls": json.loads(calls)}
+    return message | {"tool_calls": json.loads(calls)} if isinstance(calls, str) else message

@@ -20,7 +20,8 @@ from workbench.readers.harbor import (
 from workbench.readers.jsonfiles import Record, json_object, leading_keys, objects
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.rows import StepRows, checked_values, number, numbers, ones, token_ids
+from workbench.readers.records import whole
+from workbench.readers.rows import Converter, StepRows, checked_values, numbers, ones, token_ids
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*"ATIF-v')
 _TRIAL = re.compile(rb'"trial_name"\s*:')
@@ -126,7 +127,7 @@ def _turns(steps: Sequence[Record]) -> list[Turn]:
     acts: list[int] = []
     for step in steps:
         source = step.get("source")
-        if source not in {"system", "user", "agent"}:
+        if source not in ("system", "user", "agent"):
             raise ValueError(f"hold one of source {source!r}")
         message: Record = {"content": step.get("message")}
         if source == "agent":
@@ -154,11 +155,12 @@ def _turns(steps: Sequence[Record]) -> list[Turn]:
     return turns(messages, acts)
 
 
-_METRICS = {
+_METRICS: dict[str, Converter] = {
+    "step_id": whole,
     "prompt_token_ids": token_ids,
     "completion_token_ids": token_ids,
     "logprobs": numbers,
-    "completion_tokens": number,
+    "completion_tokens": whole,
 }
 
 
@@ -174,21 +176,16 @@ def _step_columns(acts: Sequence[Record], diagnostics: Diagnostics) -> dict[str,
     for step in acts:
         place = f"{step['__file']}:{step.get('step_id')}"
         metrics = step.get("metrics")
-        values = checked_values(
-            metrics if isinstance(metrics, dict) else {},
-            _METRICS,
-            diagnostics,
-            place,
-            optional=_METRICS,
-        )
+        numbered = metrics if isinstance(metrics, dict) else {}
+        numbered = numbered | {"step_id": step.get("step_id")}
+        values = checked_values(numbered, _METRICS, diagnostics, place, optional=_METRICS)
         if values is None:
             return None
-        count = values["completion_tokens"]
         columns["prompt_ids"].append(values["prompt_token_ids"])
         columns["response_ids"].append(values["completion_token_ids"])
         columns["response_mask"].append(ones(values["completion_token_ids"]))
         columns["response_logprobs"].append(values["logprobs"])
-        columns["response_tokens"].append(None if count is None else int(count))
+        columns["response_tokens"].append(values["completion_tokens"])
         columns["source_file"].append(step["__file"])
-        columns["source_line"].append(step.get("step_id"))
+        columns["source_line"].append(values["step_id"])
     return columns

@@ -11,8 +11,9 @@ import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys
-from workbench.readers.rows import identity
+from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.rows import identity, numbers
+from workbench.readers.sniffing import first_record
 
 _SCHEMA: dict[str, Any] = {
     "group_id": pl.String,
@@ -44,7 +45,7 @@ class C3Buckets:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A first record with `candidates` and a `target_role`."""
-        return {"candidates", "target_role"} <= leading_keys(head)
+        return first_record(path, head).keys() >= {"candidates", "target_role"}
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The candidates of all buckets; names are fixed, so `columns` must be empty."""
@@ -83,7 +84,7 @@ def _candidates(
         returns, action, following = _checked(candidate)
         if returns is None or action is None:
             rule = (
-                "need action_text and a list of finite returns"
+                "need action_text, a list of finite returns and, if any, a list of next_actions"
                 if isinstance(candidate, dict)
                 else "hold something that is no JSON object"
             )
@@ -115,14 +116,16 @@ def _checked(candidate: Any) -> tuple[list[float] | None, str | None, list[str]]
     """Returns, action and next actions of a candidate; None for what is not as it must be."""
     if not isinstance(candidate, dict):
         return None, None, []
-    given, action = candidate.get("returns"), candidate.get("action_text")
-    numbers = isinstance(given, list) and all(
-        isinstance(value, int | float) and math.isfinite(value) for value in given
-    )
-    following = candidate.get("next_actions") or []
+    action, following = candidate.get("action_text"), candidate.get("next_actions") or []
+    if not isinstance(following, list):
+        return None, None, []
     texts = [text for text in following if isinstance(text, str)]
-    returns = [float(value) for value in given] if numbers and given else None
-    return returns, action if isinstance(action, str) else None, texts
+    try:
+        returns = numbers(candidate.get("returns")) or []
+    except ValueError:
+        returns = []
+    sound = bool(returns) and all(map(math.isfinite, returns))
+    return returns if sound else None, action if isinstance(action, str) else None, texts
 
 
 def _transcript(record: Record) -> str:
@@ -132,6 +135,7 @@ def _transcript(record: Record) -> str:
     question, said = restart.get("question"), restart.get("role_outputs_prefix")
     said = said if isinstance(said, dict) else {}
     order = restart.get("roles_topo")
-    order = [role for role in order if role in said] if isinstance(order, list) else list(said)
+    roles = list(said)
+    order = [role for role in order if role in roles] if isinstance(order, list) else roles
     parts = [question] if isinstance(question, str) else []
     return "\n\n".join([*parts, *(f"{role}: {said[role]}" for role in order)])

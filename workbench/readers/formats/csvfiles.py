@@ -92,7 +92,11 @@ class _Rows:
         csv.field_size_limit(sys.maxsize)  # an observation may be longer than csv's own limit
         with self._path.open("rb") as file:
             lines = self._lines(file)
-            names, separator = _header(next(lines))
+            try:
+                names, separator = _header(next(lines))
+            except csv.Error as error:
+                self._findings.problem("header", f"cannot be read ({error})", f"{self._path}:1")
+                return
             self._garbled = False
             twice = sorted({name for name in names if name and names.count(name) > 1})
             if twice:

@@ -154,7 +154,7 @@ def _add(
         return
     try:
         steps = inspect_turns(sample.get("messages"), sample.get("attachments"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)
         return
     if not steps:

@@ -125,6 +125,8 @@ def _messages(items: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     is_open = False
     for item in items:
         kind, role = item.get("type") or "message", item.get("role")
+        if not isinstance(kind, str):
+            raise ValueError("holds an item whose type is no text")
         if kind in _ANSWERS:
             answer = {"role": "tool", "tool_call_id": item.get("call_id")}
             messages.append({**answer, "content": item.get("output")})

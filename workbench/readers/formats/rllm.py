@@ -130,7 +130,10 @@ def _add_trajectory(
             "task": _text(episode.get("task")) or None,
             "metrics": episode.get("metrics") or None,
         },
-        last_fields={"finish_reason": reason, "truncated": reason and reason.lower() in _LIMITS},
+        last_fields={
+            "finish_reason": reason,
+            "truncated": reason.lower() in _LIMITS if reason else None,
+        },
         step_fields=token_columns([_tokens(item) for item in steps])
         | {
             "messages": [turn.messages or None for turn in said],

@@ -11,7 +11,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.inspect_ai import inspect_turns
 from workbench.readers.formats.parquet import parquet_columns, parquet_frames
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.rows import StepRows
+from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
 from workbench.readers.scores import reward_of
 
 _COLUMNS = (
@@ -60,18 +60,19 @@ def _add(
     line: int,
     told: str | None,
 ) -> None:
-    if record["transcript_id"] is None:
-        diagnostics.problem("transcript_id", "is null", place)
+    converters: dict[str, Converter] = {"transcript_id": identity, "success": truth}
+    values = checked_values(record, converters, diagnostics, place, optional={"success"})
+    if values is None:
         return
     try:
-        steps = inspect_turns(_decoded(record["messages"]))
+        steps = inspect_turns(_decoded(record.get("messages")))
     except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)
         return
     if not steps:
         diagnostics.drop("messages", "hold no assistant message, so no step", place)
         return
-    score, success = record.get("score"), record.get("success")
+    score, success = record.get("score"), values["success"]
     try:
         value = _decoded(score)
     except ValueError:
@@ -82,15 +83,16 @@ def _add(
         reward = float(success)
     if record.get("error"):  # none is an empty text or null
         reward = None
-    parts = (record.get("task_set"), record.get("task_id"), record.get("model"))
+    parts = [record.get(name) for name in ("task_set", "task_id", "model")]
+    group = "/".join(str(part) for part in parts if part not in (None, ""))
     limit = record.get("limit") or None
     rows.add(
         steps,
         line=line,
         outcome=reward,
         fields={
-            "group_id": "/".join(part for part in parts if part) or record["transcript_id"],
-            "trajectory_id": record["transcript_id"],
+            "group_id": group or values["transcript_id"],
+            "trajectory_id": values["transcript_id"],
             "success": success,
             "model": record.get("model"),
             "agent_id": record.get("agent"),

@@ -14,7 +14,14 @@ from workbench.log.columns import STEP_LOG, known
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
-from workbench.readers.rows import checked_values, inferred, numbers, token_ids
+from workbench.readers.rows import (
+    Converter,
+    checked_values,
+    inferred,
+    numbers,
+    token_ids,
+    truth,
+)
 
 _PART = 2**22  # characters of a part's texts
 _TOLD_BY = ("trajectory_id", "step_index", "observation", "action")
@@ -25,6 +32,14 @@ LISTS = {
     if isinstance(column.dtype, pl.List)
 }
 """Columns that hold lists -> what checks them."""
+
+_TRUTHS = {
+    name: truth
+    for column in STEP_LOG
+    if column.dtype == pl.Boolean
+    for name in (column.name, *column.aliases, *column.negated)
+}
+_CHECKED: dict[str, Converter] = {**LISTS, **_TRUTHS}
 
 
 @reader("steps", description="step log as JSON lines, one step a line", generic=True)
@@ -77,9 +92,12 @@ def parts_of_steps(
     size = 0
     for line, record in lines:
         row = _row(record, columns)
-        values = {name: row[name] for name in LISTS if name in row}
-        if checked_values(values, LISTS, diagnostics, f"{path}:{line}", optional=LISTS) is None:
+        values = {name: row[name] for name in _CHECKED if name in row}
+        place = f"{path}:{line}"
+        checked = checked_values(values, _CHECKED, diagnostics, place, optional=_CHECKED)
+        if checked is None:
             continue
+        row |= {name: checked[name] for name in values}
         found |= {name for name, value in row.items() if value is not None}
         rows.append({"source_line": line, **row})
         size += sum(len(value) for value in row.values() if isinstance(value, str | list))

@@ -125,7 +125,7 @@ def _add(
         },
         last_fields={
             "finish_reason": reason if isinstance(reason, str) else None,
-            "truncated": reason in {"max_steps", "timeout", "too_many_errors"},
+            "truncated": reason in ("max_steps", "timeout", "too_many_errors"),
         },
     )
 

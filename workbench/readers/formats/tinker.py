@@ -10,6 +10,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
+from workbench.readers.records import whole
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, number
 
 _KEYS = {"group_idx", "traj_idx", "sampling_client_step"}
@@ -41,12 +42,12 @@ class Tinker:
 def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
     converters: dict[str, Converter] = {
         "split": identity,
-        "iteration": identity,
+        "iteration": whole,
         "group_idx": identity,
         "traj_idx": identity,
         "total_reward": number,
         "final_reward": number,
-        "sampling_client_step": number,
+        "sampling_client_step": whole,
     }
     optional = {"sampling_client_step", "total_reward", "final_reward"}
     values = checked_values(record, converters, diagnostics, place, optional=optional)
@@ -59,7 +60,7 @@ def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, pl
     if not steps:
         diagnostics.drop("steps", "are none", place)
         return
-    wanted = {"reward": number, "ac_len": number}
+    wanted: dict[str, Converter] = {"reward": number, "ac_len": whole}
     read = [checked_values(step, wanted, diagnostics, place, optional=wanted) for step in steps]
     known = [step for step in read if step is not None]
     if len(known) < len(steps):
@@ -69,7 +70,6 @@ def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, pl
         rewards[-1] += values["final_reward"] or 0.0
     group = f"{values['split']}-{values['iteration']}/{values['group_idx']}"
     trajectory = f"{group}/{values['traj_idx']}"
-    version = values["sampling_client_step"]
     rows.add(
         [_turn(trajectory, at, len(steps)) for at in range(len(steps))],
         line=line,
@@ -78,18 +78,14 @@ def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, pl
             "group_id": group,
             "trajectory_id": trajectory,
             "episode_reward": values["total_reward"],
-            "train_step": int(values["iteration"]),
-            "policy_version": None if version is None else int(version),
+            "train_step": values["iteration"],
+            "policy_version": values["sampling_client_step"],
         },
         step_fields={
-            "response_tokens": [_whole(step["ac_len"]) for step in known],
+            "response_tokens": [step["ac_len"] for step in known],
             "done": [bool(step.get("episode_done")) for step in steps],
         },
     )
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
 
 
 def _turn(trajectory: str, at: int, count: int) -> Turn:

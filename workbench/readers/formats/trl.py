@@ -53,7 +53,8 @@ class Trl:
             text = "all but the step is as in {}: one generation that several steps trained on"
             diagnostics.notice(text.format(before.name), str(path))
         yield Part(frame=StepRows().frame(), diagnostics=diagnostics)
-        yield from parts_of_rows(path, partial(_add, rewards=rewards), numbered=True)
+        add = partial(_add, rewards=rewards)
+        yield from parts_of_rows(path, add, needed=_COLUMNS, numbered=True)
 
 
 def _rewards(path: Path, told: str | None, diagnostics: Diagnostics) -> tuple[str, ...]:
@@ -103,13 +104,14 @@ def _add(
         prompt = _messages(record["prompt"], "user")
         said = _turns(prompt, record["completion"])
         scores = {name: number(record.get(name)) for name in rewards}
+        advantage = record["advantage"]
+        advantage = None if isinstance(advantage, list) else number(advantage)
     except ValueError as error:
         diagnostics.problem("completion", str(error), place)
         return
     if not said:
         diagnostics.drop("completion", "holds no assistant message, so no step", place)
         return
-    advantage = record["advantage"]
     rows.add(
         said,
         line=line,
@@ -118,7 +120,7 @@ def _add(
             "group_id": of_step(step, digest(prompt)),
             "trajectory_id": None,
             "train_step": step,
-            "logged_advantage": None if isinstance(advantage, list) else advantage,
+            "logged_advantage": advantage,
         }
         | kept_fields(record, _COLUMNS | set(rewards)),
         last_fields={f"aux_reward_{name}": score for name, score in scores.items()},

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from samples_of import SAMPLES
 
 from workbench.errors import UnknownNameError
 from workbench.readers.names import guessed, mapped_format, names_in
-
-SAMPLES = Path(__file__).parent / "samples"
 
 
 def test_columns_of_a_parquet_file_whatever_it_is_called(tmp_path: Path):
@@ -51,7 +50,7 @@ def test_a_file_that_is_not_there_has_no_names(tmp_path: Path):
 def test_results_with_fixed_names_take_no_mapping():
     assert mapped_format(SAMPLES / "tau_bench.json", None) is None
     assert mapped_format(SAMPLES / "openai_chat.jsonl", None) == "chat"
-    assert mapped_format(SAMPLES / "canonical_steps.parquet", None) == "parquet"
+    assert mapped_format(SAMPLES / "parquet/canonical_steps.parquet", None) == "parquet"
 
 
 def test_unrecognised_json_lines_are_read_as_chat_or_as_steps(tmp_path: Path):

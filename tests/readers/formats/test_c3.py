@@ -68,6 +68,11 @@ def test_candidates_are_siblings_below_their_bucket(tmp_path: Path):
         ({"candidates": ["x"]}, "hold something that is no JSON object"),
         ({"candidates": [{"action_text": "4", "returns": []}]}, "a list of finite returns"),
         ({"candidates": [{"action_text": 4, "returns": [1]}]}, "need action_text"),
+        ({"candidates": [{"action_text": "4", "returns": [10**400]}]}, "a list of finite returns"),
+        (
+            {"candidates": [{"action_text": "4", "returns": [1], "next_actions": 3}]},
+            "if any, a list of next_actions",
+        ),
     ],
 )
 def test_a_broken_bucket_is_named_with_its_line(tmp_path: Path, fields: dict[str, Any], words: str):
@@ -82,3 +87,9 @@ def test_a_mapping_has_no_use(tmp_path: Path):
     file = written(tmp_path / "buckets.jsonl", bucket())
     with pytest.raises(ParameterError, match="fixed names"):
         import_log([file], mapping={"columns": {"task": "question"}})
+
+
+def test_roles_that_are_no_text_say_nothing(tmp_path: Path):
+    restart = bucket()["restart"] | {"roles_topo": [["Reasoner"], {}, "Reasoner"]}
+    log = import_log([written(tmp_path / "buckets.jsonl", bucket(restart=restart))]).validated.log
+    assert log["observation"][0] == "2 + 2?\n\nReasoner: add them"

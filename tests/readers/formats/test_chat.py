@@ -1,0 +1,213 @@
+"""OpenAI-style chat records as steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from log_files import act, assistant, log_of, record, user, write_lines
+from samples_of import SAMPLES, assert_nine_steps
+
+from workbench.errors import LogError
+from workbench.readers import import_log, read
+
+CHAT = SAMPLES / "openai_chat.jsonl"
+
+
+def test_the_sample_becomes_the_nine_canonical_steps():
+    assert_nine_steps(
+        import_log([SAMPLES / "openai_chat.jsonl"]),
+        "chat",
+        action=act,
+        group="find-key",
+        trajectory="find-key/{n}",
+    )
+
+
+def test_terminal_outcomes_say_so_and_the_last_answer_is_kept():
+    log = log_of(CHAT)
+    assert set(log["reward_source"]) == {"terminal"}
+    assert log["next_observation"].to_list()[:2] == [
+        "You see a key in the drawer.",
+        "You hold the key.",
+    ]
+
+
+def test_messages_of_all_steps_joined_are_the_conversation():
+    log = import_log([CHAT]).validated.log.filter(pl.col("trajectory_id") == "find-key/1")
+    joined = [message for text in log["messages"] for message in json.loads(text)]
+    logged = json.loads(CHAT.read_text().splitlines()[1])["messages"]
+    assert joined == logged[:-1]
+
+
+def test_every_step_leads_back_to_its_line():
+    log = import_log([CHAT]).validated.log
+    assert set(log["source_file"]) == {str(CHAT)}
+    assert log["source_line"].to_list() == [1, 1, 2, 2, 2, 3, 3, 4, 4]
+    assert log["source_row"].to_list() == list(range(9))
+
+
+def test_a_first_line_longer_than_the_head_is_recognised(tmp_path: Path):
+    long = record(messages=[user("word " * 200_000), assistant("ok")])
+    path = write_lines(tmp_path / "log.jsonl", [long])
+    log = import_log([path]).validated.log
+    assert len(log["observation"][0]) == 1_000_000
+
+
+def test_broken_lines_are_all_listed_or_left_out_and_counted(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    good = json.dumps(record()).encode()
+    broken = [
+        b"nonsense",
+        good[:-20],
+        b'{"messages": "caf\xe9"}',
+        json.dumps({"task_id": 1}).encode(),
+    ]
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([good, *broken, b"", good]))
+    with pytest.raises(LogError) as caught:
+        import_log([path])
+    text = str(caught.value)
+    assert f"line: is not JSON, at {path}:2 (Expecting value, column 1), {path}:3 (" in text
+    assert f"line: is not UTF-8, at {path}:4 (byte 17)" in text
+    assert f"messages: the record has no key 'messages', at {path}:5" in text
+    imported = import_log([path], skip_bad=True)
+    assert imported.validated.log["source_line"].to_list() == [1, 7]
+    assert sum(problem.count for problem in imported.report.dropped) == 4
+    assert f"{path}:5" in str(imported.report)
+
+
+def test_a_conversation_without_a_step_is_dropped_and_named(tmp_path: Path):
+    path = write_lines(tmp_path / "log", [record(), record(messages=[user("go")])])
+    report = import_log([path]).report
+    assert report.trajectories == 1
+    assert "dropped           1 record: messages: hold no assistant message" in str(report)
+    assert f"at {path}:2" in str(report)
+
+
+def test_null_and_infinite_rewards_are_excluded_and_counted(tmp_path: Path):
+    values = [1.0, None, float("nan"), float("inf"), 10**400]
+    path = write_lines(tmp_path / "log", [record(reward=value) for value in values])
+    imported = import_log([path])
+    assert imported.report.excluded == {"reward is not finite": 3, "reward is null": 1}
+    assert (imported.report.null_rewards, imported.report.nonfinite_rewards) == (1, 3)
+    assert imported.validated.log.height == 5
+
+
+def test_a_log_without_a_reward_key_has_null_rewards_and_says_so(tmp_path: Path):
+    bare = {"messages": [user("go"), assistant("a"), user("b"), assistant("c")], "task_id": 1}
+    imported = import_log([write_lines(tmp_path / "log", [bare])])
+    assert imported.validated.log["reward"].to_list() == [None, None]
+    assert imported.validated.log["reward_source"].to_list() == [None, None]
+    assert any("rewards are null" in notice for notice in imported.report.notices)
+
+
+def test_a_reward_that_is_no_number_is_a_problem(tmp_path: Path):
+    path = write_lines(tmp_path / "log", [record(reward="1.0"), record(reward=[0, 1])])
+    with pytest.raises(LogError, match=r"reward: 'reward' is not a number, at .*:1, .*:2"):
+        read([path])
+
+
+def test_a_truth_value_is_a_reward_and_a_success(tmp_path: Path):
+    bare = {"messages": [user("go"), assistant("ok")], "task_id": 1}
+    logs = [
+        import_log([write_lines(tmp_path / key, [bare | {key: True}, bare | {key: False}])])
+        for key in ("success", "reward")
+    ]
+    for imported in logs:
+        assert imported.validated.log["reward"].to_list() == [1.0, 0.0]
+        assert imported.validated.log["success"].to_list() == [True, False]
+    assert logs[0].report.renamed["reward"] == "success"
+
+
+def test_a_log_without_a_group_key_asks_for_a_mapping(tmp_path: Path):
+    bare = {"messages": [user("go"), assistant("ok")], "question": "q", "info": {"score": 2}}
+    path = write_lines(tmp_path / "log", [bare])
+    with pytest.raises(LogError, match=r"--map") as caught:
+        read([path])
+    assert "found ['question']" in str(caught.value)
+    columns = {"group_id": "question", "reward": "info.score"}
+    log = import_log([path], mapping={"columns": columns}).validated.log
+    assert log["group_id"].to_list() == ["q"]
+    assert log["reward"].to_list() == [2.0]
+
+
+def test_a_record_without_its_group_is_a_problem_not_a_group_of_its_own(tmp_path: Path):
+    path = write_lines(tmp_path / "log", [record(), record(task_id=None)])
+    with pytest.raises(LogError, match=r"group_id: the record has no value for 'task_id', at .*:2"):
+        read([path])
+
+
+def test_numbers_count_within_their_group_and_text_is_an_id(tmp_path: Path):
+    numbers = write_lines(tmp_path / "n", [record(task_id=g, trial=0) for g in ("a", "b")])
+    assert read([numbers]).frame["trajectory_id"].to_list() == ["a/0", "b/0"]
+    texts = write_lines(tmp_path / "t", [record(trajectory_id=name) for name in ("x", "y")])
+    assert read([texts]).frame["trajectory_id"].to_list() == ["x", "y"]
+
+
+def test_nameless_trajectories_are_numbered_over_all_files(tmp_path: Path):
+    two_steps = [user("go"), assistant("a"), user("b"), assistant("c")]
+    write_lines(tmp_path / "1", [record(messages=two_steps), record(task_id="b")])
+    write_lines(tmp_path / "2", [record(), record()])
+    raw = read([tmp_path])
+    assert raw.frame["trajectory_id"].to_list() == ["a#0", "a#0", "b#0", "a#1", "a#2"]
+    assert any("numbered in their group" in notice for notice in raw.notices)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"task_id": True}, "group_id: 'task_id' is neither text nor a whole number"),
+        ({"task_id": 1.5}, "group_id: 'task_id' is neither text nor a whole number"),
+        ({"success": 0.5}, "success: 'success' is neither true nor false"),
+    ],
+)
+def test_values_of_a_wrong_kind_are_problems(tmp_path: Path, fields: dict[str, Any], says: str):
+    with pytest.raises(LogError) as caught:
+        read([write_lines(tmp_path / "log", [record(**fields)])])
+    assert says in str(caught.value)
+
+
+def test_whole_numbers_are_one_id_however_they_are_written(tmp_path: Path):
+    path = write_lines(tmp_path / "log", [record(task_id=value) for value in (3, 3.0, "3")])
+    assert read([path]).frame["group_id"].to_list() == ["3"] * 3
+
+
+def test_user_keys_are_kept_and_never_shadow_a_step_column(tmp_path: Path):
+    keys = {"model": "m", "seed": 7, "action": "mine", "done": True, "tools": [1], "mixed": "x"}
+    other = record(mixed=1, seed=2**70)
+    two_steps = [user("go"), assistant("a"), user("b"), assistant("c")]
+    raw = read([write_lines(tmp_path / "log", [record(messages=two_steps, **keys), other])])
+    assert raw.frame["model"].to_list() == ["m", "m", None]
+    assert raw.frame["seed"].to_list() == ["7", "7", str(2**70)]
+    assert raw.frame["record_action"].to_list() == ["mine", "mine", None]
+    assert raw.frame["action"].to_list() == ["a", "c", "ok"]
+    assert raw.frame["done"].to_list() == [None, True, None]
+    assert raw.frame["mixed"].to_list() == ["x", "x", "1"]
+    assert any("not kept: ['tools']" in notice for notice in raw.notices)
+
+
+def test_empty_and_one_word_observations_are_kept(tmp_path: Path):
+    talk = [user(""), assistant("a"), user("word"), assistant("b"), assistant("c")]
+    log = import_log([write_lines(tmp_path / "log", [record(messages=talk)])]).validated.log
+    assert log["observation"].to_list() == ["", "word", ""]
+    assert log["next_observation"].to_list() == ["word", "", None]
+
+
+def test_half_an_emoji_is_mended_and_said(tmp_path: Path):
+    path = write_lines(
+        tmp_path / "log", [record(messages=[user("\ud83d"), assistant("\U0001f600")])]
+    )
+    raw = read([path])
+    assert raw.frame["observation"].to_list() == ["\ufffd"]
+    assert raw.frame["action"].to_list() == ["\U0001f600"]
+    assert raw.notices[0] == f"halves of surrogate pairs became U+FFFD, at {path}:1"
+
+
+def test_a_malformed_tool_call_is_a_problem_with_its_line(tmp_path: Path):
+    bad = [user("go"), assistant("", tool_calls=[{"id": 1}])]
+    path = write_lines(tmp_path / "log", [record(messages=bad)])
+    with pytest.raises(LogError, match=r"messages: holds a tool call without a name, at .*:1"):
+        read([path])

@@ -1,0 +1,70 @@
+"""Chat messages as steps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from log_files import assistant, user
+
+from workbench.readers.messages import MessageError, action_text, content_text, turns
+
+
+def test_system_messages_are_observed_only_where_nothing_else_is_new():
+    system = {"role": "system", "content": "rules"}
+    both = turns([system, user("go"), assistant("a"), system, assistant("b")])
+    assert [turn.observation for turn in both] == ["go", "rules"]
+    assert json.loads(both[0].messages)[0] == system
+    assert turns([system, assistant("a")])[0].observation == "rules"
+
+
+def test_content_parts_are_joined_and_pictures_named():
+    parts = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "data:"}}]
+    assert content_text(parts) == "see\n[image_url]"
+    assert content_text(None) == ""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"b":1,"a":2}'}},
+        {"name": "f", "arguments": {"b": 1, "a": 2}},
+        {"type": "custom", "custom": {"name": "f", "input": '{"a": 2, "b": 1}'}},
+    ],
+)
+def test_tool_calls_have_one_canonical_form(call: dict[str, Any]):
+    expected = 'text\n{"arguments": {"a": 2, "b": 1}, "name": "f"}'
+    assert action_text(assistant("text", tool_calls=[call])) == expected
+    assert action_text(assistant("text", tool_calls=json.dumps([call]))) == expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ([assistant([3])], "a content part that is neither text nor an object"),
+        ([assistant("", tool_calls=5)], "tool_calls that are not a list"),
+        ([assistant("", tool_calls=[None])], "a tool call without a name"),
+    ],
+)
+def test_a_malformed_message_says_what_is_wrong(messages: list[Any], says: str):
+    with pytest.raises(MessageError, match=says):
+        turns(messages)
+
+
+def test_content_that_is_data_becomes_json():
+    assert content_text({"b": 1, "a": 2}) == '{"a": 2, "b": 1}'
+    assert content_text(["x", {"type": "text", "text": "y"}]) == "x\ny"
+
+
+def test_odd_arguments_stay_as_they_are():
+    def arguments(given: Any) -> Any:
+        call = {"function": {"name": "f", "arguments": given}}
+        return json.loads(action_text(assistant(None, tool_calls=[call])))["arguments"]
+
+    assert arguments("not json") == "not json"
+    assert arguments("5") == "5"
+    assert arguments("") == {}
+    assert arguments(None) == {}
+    legacy = assistant(None, function_call={"name": "f", "arguments": "{}"})
+    assert action_text(legacy) == '{"arguments": {}, "name": "f"}'

@@ -1,0 +1,32 @@
+"""The report of an import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from samples_of import SAMPLES
+
+from workbench.readers import import_log
+
+PARQUET = SAMPLES / "parquet/canonical_steps.parquet"
+
+
+def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
+    imported = import_log([PARQUET])
+    data = json.loads(json.dumps(imported.report.to_dict()))
+    assert data["rollouts"] == {"4": 1}
+    assert data["missing_token_ids"] == 0.0
+    assert str(imported.report).splitlines() == [
+        "format            parquet",
+        f"files             1: {PARQUET}",
+        "rows              9 in the log, 9 read",
+        "groups            1 (0.0% have one rollout)",
+        "trajectories      4",
+        "rollouts a group  4 in 1 group",
+        "rewards           0 null, 0 not finite",
+        "not scored        0 of 4 trajectories",
+        "token ids         missing in 0.0% of the rows",
+        "reconstructed     nothing",
+        "dropped           nothing",
+    ]
