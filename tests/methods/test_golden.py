@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from places import GOLDEN
 
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
@@ -31,7 +31,6 @@ from workbench.methods import METHODS, create
 from workbench.parameters import fields
 from workbench.states.space import Space
 
-GOLDEN = Path(__file__).parent / "golden"
 CASES: dict[str, Any] = json.loads((GOLDEN / "cases.json").read_text())
 IDS = ["group_id", "trajectory_id", "step_index"]
 # Float32 rounding noise over 1e-6 in the originals, or, for IGPO, differences of single steps over

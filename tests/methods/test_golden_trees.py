@@ -6,18 +6,16 @@ rollout a leaf, HiPER's rows as turns, RAGEN's as tokens.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from places import GOLDEN
 
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import METHODS, create
 from workbench.states.space import Space
 
-GOLDEN = Path(__file__).parent / "golden"
 TABLES = ("tree_spo_treerl", "turn_mtgrpo", "turn_gae_hiper", "turn_gae_ragen_tokens")
 COLUMNS = {
     column: (f"{method.name}:{dialect.name}", golden)

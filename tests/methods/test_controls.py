@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from crediting import advantage
 from logs import Described, random_log, steps
 
-from workbench.log.steps import Real, Steps
-from workbench.methods import create
+from workbench.log.steps import Steps
 from workbench.methods.controls import noise
-from workbench.states.space import Space
 
 TWO: Described = {
     "g": {
@@ -19,37 +18,33 @@ TWO: Described = {
 }
 
 
-def advantage(name: str, of: Steps, /, **params: object) -> Real:
-    return create(name, params)(of, Space(of, embedder="tfidf")).advantage
-
-
 def test_step_index_is_compared_with_the_group():
     # Places 0 1 0 1 2, mean 0.8.
-    assert advantage("step-index", steps(TWO)) == pytest.approx([-0.8, 0.2, -0.8, 0.2, 1.2])
+    assert advantage(steps(TWO), "step-index") == pytest.approx([-0.8, 0.2, -0.8, 0.2, 1.2])
 
 
 def test_return_to_go_is_compared_with_the_group():
     # γ ½: returns ½ 1 0 0 0, mean 0.3.
-    found = advantage("return-to-go", steps(TWO), gamma=0.5)
+    found = advantage(steps(TWO), "return-to-go", gamma=0.5)
     assert found == pytest.approx([0.2, 0.7, -0.3, -0.3, -0.3])
 
 
 def test_the_mean_of_a_trajectory_is_the_same_for_each_of_its_steps():
     # Of that: (0.2 + 0.7) / 2 and -0.3.
-    found = advantage("trajectory", steps(TWO), of="return-to-go")
-    plain = advantage("return-to-go", steps(TWO))
+    found = advantage(steps(TWO), "trajectory", of="return-to-go")
+    plain = advantage(steps(TWO), "return-to-go")
     assert found[0] == found[1] == pytest.approx(plain[:2].mean())
     assert found[2:] == pytest.approx([plain[2:].mean()] * 3)
 
 
 def test_shuffling_keeps_the_numbers_of_a_trajectory_and_moves_some():
     of = Steps.from_log(random_log(np.random.default_rng(0), groups=4, rollouts=5))
-    moved, kept = advantage("shuffled", of), advantage("gigpo", of)
+    moved, kept = advantage(of, "shuffled"), advantage(of, "gigpo")
     for trajectory in range(of.trajectories):
         here = of.trajectory == trajectory
         assert sorted(moved[here]) == sorted(kept[here])
     assert not np.array_equal(moved, kept)
-    assert not np.array_equal(moved, advantage("shuffled", of, seed=1))
+    assert not np.array_equal(moved, advantage(of, "shuffled", seed=1))
 
 
 def test_noise_is_uniform_and_a_function_of_seed_and_ids():
@@ -65,6 +60,6 @@ def test_noise_is_uniform_and_a_function_of_seed_and_ids():
 
 def test_random_credit_is_standard_normal():
     of = Steps.from_log(random_log(np.random.default_rng(2), groups=200, rollouts=8))
-    drawn = advantage("random", of)
+    drawn = advantage(of, "random")
     assert abs(drawn.mean()) < 5 / np.sqrt(len(drawn))
     assert abs(drawn.std() - 1.0) < 5 / np.sqrt(2 * len(drawn))
