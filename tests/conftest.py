@@ -15,6 +15,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
 
+pytest.register_assert_rewrite("method_contract")
 settings.register_profile("workbench", deadline=None, derandomize=True)
 settings.load_profile("workbench")
 
