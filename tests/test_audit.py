@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import Described, log, random_log, rows, steps
-from test_tuning import AXES, random_vectors
+from vectors import AXES, random_vectors
 
 from workbench.analysis.audit import GROUPS, MEASURES, Audit, audit, explained, report
 from workbench.analysis.audit.power import power

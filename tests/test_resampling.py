@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, rows, steps
-from test_tuning import AXES, Vectors, random_vectors
+from vectors import AXES, Vectors, random_vectors
 
 from workbench.analysis import resampling
 from workbench.analysis.prediction import predicted

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from logs import Described, random_log, steps
-from test_tuning import Vectors, one_step, random_vectors
+from vectors import Vectors, one_step, random_vectors
 
 from workbench.analysis.prediction import mean_of_others, predicted
 from workbench.analysis.tuning.held_out import HeldOut, held_out, tunable_methods, tuned_by

@@ -1,8 +1,9 @@
+"""Baselines over near states: by hand, pair by pair, and at the ends of the temperature."""
+
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -10,40 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
-from scipy.sparse import csr_array
+from similarities import random_similarity, similarity_of
 
-from workbench.errors import ArtefactError
 from workbench.log.segments import segment_mean
-from workbench.log.steps import Index, Real, Steps
+from workbench.log.steps import Real, Steps
 from workbench.states import proximity
 from workbench.states.keys import labels
-from workbench.states.neighbours import NeighbourIndex
 from workbench.states.proximity import PeerRule, peer_weights, proximity_baseline
-from workbench.states.similarity import Similarity, States
+from workbench.states.similarity import Similarity
 
 PEERS: Sequence[PeerRule] = get_args(PeerRule)
-
-
-def states_of(found: Steps) -> States:
-    """Distinct observations of every group: groups are adjacent, so anchor keys number them."""
-    state = labels(found, found.column("observation"))
-    first = np.unique(state, return_index=True)[1]
-    start = np.searchsorted(found.group[first], np.arange(found.groups + 1))
-    return States(state, start, found.column("observation").gather(first).to_list())
-
-
-def similarity_of(found: Steps, vector: dict[str, Any]) -> Similarity:
-    states = states_of(found)
-    return Similarity(states, np.array([vector[text] for text in states.text], dtype=np.float64))
-
-
-def random_similarity(found: Steps, rng: np.random.Generator, width: int = 3) -> Similarity:
-    """Unit vectors in all directions, one in eight of them 0; equal texts have equal ones."""
-    vector = {}
-    for text in sorted(set(found.column("observation"))):
-        drawn = rng.normal(size=width)
-        vector[text] = drawn / np.linalg.norm(drawn) * (rng.random() > 1 / 8)
-    return similarity_of(found, vector)
 
 
 def are_peers(found: Steps, one: int, other: int, peers: PeerRule) -> bool:
@@ -366,150 +343,3 @@ def test_a_group_scored_alone_has_the_same_bytes(peers: PeerRule) -> None:
             peers=peers,
         )
         assert alone.tobytes() == together[found.group == number].tobytes()
-
-
-def test_blocks_are_the_cosines_of_each_groups_states() -> None:
-    found = Steps.from_log(random_log(np.random.default_rng(6)))
-    similarity = random_similarity(found, np.random.default_rng(7))
-    start = similarity.states.start
-    for group in range(found.groups):
-        here = similarity.vectors[start[group] : start[group + 1]]
-        np.testing.assert_allclose(similarity.block(group), here @ here.T, atol=1e-15)
-
-
-def test_sparse_vectors_give_the_blocks_of_dense_ones() -> None:
-    found = Steps.from_log(random_log(np.random.default_rng(6)))
-    dense = random_similarity(found, np.random.default_rng(7))
-    sparse = Similarity(dense.states, csr_array(dense.vectors))
-    for group in range(found.groups):
-        assert isinstance(sparse.block(group), np.ndarray)
-        np.testing.assert_allclose(sparse.block(group), dense.block(group), atol=1e-15)
-
-
-def test_a_second_temperature_costs_no_new_similarity() -> None:
-    found = Steps.from_log(random_log(np.random.default_rng(6), dense=True))
-    similarity = random_similarity(found, np.random.default_rng(7))
-    ones = np.ones(len(found))
-
-    def baseline() -> Real:
-        return proximity_baseline(
-            similarity, found, found.reward, ones, temperature=0.1, peers="all"
-        )[0]
-
-    first = baseline()
-    # With the vectors spoilt, only blocks that were kept can give the same numbers.
-    similarity.vectors[:] = np.nan
-    np.testing.assert_array_equal(baseline(), first)
-
-
-def test_blocks_beyond_the_budget_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Steps.from_log(random_log(np.random.default_rng(6)))
-    similarity = random_similarity(found, np.random.default_rng(7))
-    size = len(np.unique(similarity.states.state[found.group == 0]))
-    monkeypatch.setattr("workbench.states.similarity.BLOCK_CACHE", size**2)
-    assert similarity.block(0) is similarity.block(0)
-    assert similarity.block(1) is not similarity.block(1)
-    np.testing.assert_array_equal(similarity.block(1), similarity.block(1))
-    assert similarity.block(0) is similarity.block(0)
-
-
-@pytest.mark.parametrize("kind", [np.asarray, csr_array])
-def test_similarities_are_zero_only_if_every_vector_is(kind: Any) -> None:
-    states = States(np.array([0, 1]), np.array([0, 2]), ["p", "q"])
-    assert Similarity(states, kind(np.zeros((2, 3)))).is_zero
-    assert not Similarity(states, kind(np.array([[0.0, 0.0, 0.0], [0.0, -1.0, 0.0]]))).is_zero
-
-
-def unit_vectors(count: int, seed: int = 0) -> Real:
-    drawn = np.random.default_rng(seed).normal(size=(count, 8))
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-
-
-def nearest_by_force(vectors: Real, state: int, count: int) -> Index:
-    cosine = vectors @ vectors[state]
-    cosine[state] = np.inf
-    return np.argsort(-cosine, kind="stable")[:count]
-
-
-def test_nearest_states_are_those_of_an_exhaustive_search() -> None:
-    vectors = unit_vectors(60)
-    index = NeighbourIndex(vectors)
-    for state in range(60):
-        found, cosine = index.nearest(state, 10)
-        assert found.tolist() == nearest_by_force(vectors, state, 10).tolist()
-        assert cosine == pytest.approx(vectors[found] @ vectors[state], abs=1e-6)
-        assert (found.dtype, cosine.dtype) == (np.int64, np.float64)
-
-
-def test_sparse_and_dense_vectors_have_the_same_neighbours() -> None:
-    vectors = unit_vectors(20)
-    dense, sparse = NeighbourIndex(vectors), NeighbourIndex(csr_array(vectors))
-    for state in range(20):
-        assert dense.nearest(state, 5)[0].tolist() == sparse.nearest(state, 5)[0].tolist()
-
-
-def test_asking_for_more_states_than_there_are_gives_all() -> None:
-    found, cosine = NeighbourIndex(unit_vectors(4)).nearest(2, 100)
-    assert found[0] == 2
-    assert sorted(found) == [0, 1, 2, 3]
-    assert (np.diff(cosine[1:]) <= 0).all()
-    assert NeighbourIndex(unit_vectors(1)).nearest(0, 3)[0].tolist() == [0]
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_a_state_comes_first_even_where_others_have_its_vector(count: int) -> None:
-    vectors = unit_vectors(12)
-    vectors[[1, 4, 9]] = vectors[4]
-    index = NeighbourIndex(vectors)
-    for state in (1, 4, 9):
-        others = [other for other in (1, 4, 9) if other != state]
-        found, cosine = index.nearest(state, count)
-        assert found[0] == state
-        # Where more are equally near than asked for, any of them will do.
-        assert set(found[1:3]) <= set(others)
-        assert len(set(found)) == len(found) == count
-        assert cosine[:3] == pytest.approx(1.0, abs=1e-6)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_state_comes_first_even_where_its_vector_is_zero(count: int) -> None:
-    vectors = unit_vectors(12)
-    vectors[10] = 0.0
-    found, cosine = NeighbourIndex(vectors).nearest(10, count)
-    assert found[0] == 10
-    assert len(set(found)) == count
-    assert cosine.tolist() == [0.0] * count
-
-
-def test_ties_are_in_the_order_of_states_on_every_run() -> None:
-    # Every state is one of two vectors, at right angles: the even ones and the odd ones.
-    vectors = np.eye(2)[np.arange(10) % 2]
-    runs = [NeighbourIndex(vectors).nearest(4, 10) for _ in range(3)]
-    for found, cosine in runs:
-        assert found.tolist() == [4, 0, 2, 6, 8, 1, 3, 5, 7, 9]
-        assert cosine.tolist() == [1.0] * 5 + [0.0] * 5
-
-
-def test_an_index_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    index = NeighbourIndex(unit_vectors(30))
-    index.save(tmp_path / "one.faiss")
-    copy = NeighbourIndex.load(tmp_path / "one.faiss")
-    copy.save(tmp_path / "two.faiss")
-    for state in range(30):
-        for mine, yours in zip(index.nearest(state, 6), copy.nearest(state, 6), strict=True):
-            np.testing.assert_array_equal(mine, yours)
-    assert (tmp_path / "one.faiss").read_bytes() == (tmp_path / "two.faiss").read_bytes()
-
-
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut"])
-def test_a_damaged_index_is_named(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "index.faiss"
-    NeighbourIndex(unit_vectors(30)).save(path)
-    whole = path.read_bytes()
-    contents = {"empty": b"", "text": b"not an index", "cut": whole[: len(whole) // 2]}
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(contents[damage])
-    with pytest.raises(ArtefactError, match=r"index\.faiss is not an index of neighbours"):
-        NeighbourIndex.load(path)
