@@ -1,4 +1,4 @@
-"""Logs of a few steps that methods are worked by hand on."""
+"""Logs of a few steps that methods and trees are worked by hand on."""
 
 from __future__ import annotations
 
@@ -83,3 +83,13 @@ ROLES = ["planner", "solver"] * 3
 def plans(**columns: object) -> pl.DataFrame:
     """Those rollouts as a tree of plans and answers."""
     return with_prefix_nodes(log(PLANS, role=ROLES, **columns))
+
+
+# a and b take the same first step; c sees another text and takes the same action.
+FORKED: Described = {
+    "g": {
+        "a": [("x", "go", 0.0), ("y", "left", 1.0)],
+        "b": [("x", "go", 0.0), ("y", "right", 0.0)],
+        "c": [("z", "go", 0.0), ("y", "left", 0.0)],
+    }
+}

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import Described, log, random_log, rows, steps
+from places import DATA
+from scored_credits import credit, table
 from vectors import AXES, random_vectors
 
 from workbench.analysis.audit import GROUPS, MEASURES, Audit, audit, explained, report
@@ -25,23 +27,11 @@ from workbench.errors import ParameterError
 from workbench.log.credit import Provenance, ScoredCredit
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
-from workbench.methods import Method, create
-from workbench.methods.scoring import scored
+from workbench.methods import create
 from workbench.states.space import Space
 from workbench.workspace.opened import open_log
 
-HOUSEHOLD = Path(__file__).parents[1] / "data" / "household.parquet"
-
-
-def credit(method: Method, space: Space) -> ScoredCredit:
-    """A method's credit with what an audit needs to make it again."""
-    return scored(space, method.info.name, method).scored()
-
-
-def table(space: Space, advantage: Any) -> ScoredCredit:
-    """A credit from elsewhere."""
-    ids = space.steps.log.select("group_id", "trajectory_id", "step_index")[space.steps.row]
-    return ScoredCredit(ids.with_columns(advantage=pl.Series(advantage, dtype=pl.Float64)))
+HOUSEHOLD = DATA / "household.parquet"
 
 
 def value(found: Audit, measure: str, name: str | None = None, where: str = "") -> float | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import OpenApp
+from app_pages import OpenApp
 from logs import rows
+from places import DATA, SAMPLES
 from streamlit.testing.v1 import AppTest
 
-SAMPLES = Path(__file__).parent / "samples"
 CHAT = (SAMPLES / "openai_chat.jsonl").read_bytes()
 HOSTILE = "<script>alert(1)</script> **bold** $x$ :material/home: [a](javascript:1)"
 TWO = {
@@ -88,7 +88,7 @@ def test_the_bundled_log(app: OpenApp):
 
 def test_the_commands_reproduce_the_view(app: OpenApp):
     commands = [code.value for code in app().code if code.language == "bash"]
-    log = str(Path(__file__).parents[1] / "data" / "household.parquet")
+    log = str(DATA / "household.parquet")
     assert commands == [
         f"workbench import {log} -o log.parquet",
         f"workbench validate {log}",

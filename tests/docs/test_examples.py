@@ -9,10 +9,11 @@ from types import ModuleType
 import logs
 import polars as pl
 import pytest
+from places import ROOT
 
 from workbench.exporters import read_batch, read_manifest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(scope="module")

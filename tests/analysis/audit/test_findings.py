@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from logs import Described, steps
-from test_audit import credit, table
+from scored_credits import credit, table
 
 from workbench.analysis.audit import Audit, audit, report
 from workbench.methods import create

@@ -7,9 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import OpenApp
+from app_pages import NASTY, OpenApp, bundled, figures, said, select, table
 from streamlit.testing.v1 import AppTest
-from test_app_methods import NASTY, bundled, figures, said, select, table
 
 from workbench.analysis.audit import CONTROLS, Audit, audit
 from workbench.log.steps import Steps

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import logs
 import numpy as np
 import polars as pl
 import pytest
-from conftest import ROOT, OpenApp
-from streamlit.proto.WidgetStates_pb2 import WidgetState
+from app_pages import NASTY, OpenApp, bundled, figures, said, select, table
 from streamlit.testing.v1 import AppTest
 
 from workbench.analysis.compare import Comparison, compare, sign_table
 from workbench.log.credit import Credit
 from workbench.log.steps import Steps
 from workbench.methods import create
-from workbench.readers import import_log
 from workbench.states.space import Space
 from workbench.ui import state
 
 DIFFERENCE = "difference in σ"
-NASTY = "<script>alert(1)</script> **bold** $x^2$ :material/home: [a](http://b)"
 SMALL = {
     "g0": {
         "g0/a": [("s", "go", 0.0), ("t", "look", 0.0), ("s", "put", 1.0)],
@@ -41,10 +37,6 @@ def opened(app: OpenApp, frame: pl.DataFrame | None = None, **query: str) -> App
     return test
 
 
-def bundled() -> pl.DataFrame:
-    return import_log([ROOT / "data" / "household.parquet"]).validated.log
-
-
 def credits(frame: pl.DataFrame, *names: str) -> dict[str, Credit]:
     space = Space(Steps.from_log(frame), embedder="tfidf")
     return {name: create(name)(space.steps, space) for name in names}
@@ -52,33 +44,6 @@ def credits(frame: pl.DataFrame, *names: str) -> dict[str, Credit]:
 
 def compared(frame: pl.DataFrame, *names: str) -> Comparison:
     return compare({name: credit.table() for name, credit in credits(frame, *names).items()})
-
-
-def table(test: AppTest, column: str) -> list[dict[str, Any]]:
-    """The rows of the one table that has this column."""
-    (found,) = (t.value for t in test.dataframe if column in t.value.columns)
-    return found.to_dict("records")
-
-
-def figures(test: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
-
-
-def said(test: AppTest) -> str:
-    return " ".join(element.value for element in (*test.markdown, *test.caption, *test.info))
-
-
-def select(test: AppTest, element_id: str, selection: dict[str, Any]) -> None:
-    """What the browser sends when someone selects; AppTest cannot do it for charts and tables."""
-    chosen = WidgetState(id=element_id, string_value=json.dumps({"selection": selection}))
-    given = test._tree.get_widget_states
-
-    def with_selection():
-        states = given()
-        states.widgets.append(chosen)
-        return states
-
-    test._tree.get_widget_states = with_selection
 
 
 def test_the_numbers_are_those_of_compare(app: OpenApp):

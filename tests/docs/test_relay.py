@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import polars as pl
 import pytest
+from places import DATA
 from polars.testing import assert_frame_equal
 from scipy.stats import spearmanr
 
@@ -19,8 +19,6 @@ from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import create
 from workbench.states.space import Space
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlparse
 
 import polars as pl
 import pytest
-from browser import ROOT, browser, chromium, opened, served, settled
+from browser import browser, chromium, opened, served, settled
+from places import ROOT, SAMPLES
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from workbench import cli
@@ -114,7 +115,7 @@ def query(page: Page) -> dict[str, str]:
 
 
 def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
-    chat = ROOT / "tests" / "samples" / "openai_chat.jsonl"
+    chat = SAMPLES / "openai_chat.jsonl"
     with opened(chrome, address) as page:
         # Upload.
         page.get_by_text("Add a log").click()
@@ -248,7 +249,7 @@ def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name:
 def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser):
     with opened(chrome, address) as first, opened(chrome, address) as second:
         first.get_by_text("Add a log").click()
-        sample = ROOT / "tests" / "samples" / "tau_bench.json"
+        sample = SAMPLES / "tau_bench.json"
         first.locator("input[type=file]").set_input_files(str(sample))
         says(first, "tau_bench.json")
         settled(first)

@@ -1,6 +1,6 @@
 """The README says what is so: its blocks run, its tables come from the code.
 
-`UPDATE_README=1 pytest tests/test_readme.py` writes the generated parts anew.
+`UPDATE_README=1 pytest tests/docs/test_readme.py` writes the generated parts anew.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from workbench import cli
 from workbench.log.columns import column_table
 from workbench.methods.base import METHODS, TRAITS, methods_table
 
-ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 

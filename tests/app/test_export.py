@@ -15,7 +15,7 @@ from typing import Any
 import logs
 import polars as pl
 import pytest
-from conftest import OpenApp
+from app_pages import OpenApp
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.testing.v1 import AppTest
 

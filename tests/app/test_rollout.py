@@ -9,7 +9,7 @@ from typing import Any
 import logs
 import polars as pl
 import pytest
-from conftest import OpenApp
+from app_pages import OpenApp
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 

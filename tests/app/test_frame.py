@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import OpenApp
+from app_pages import OpenApp
 
 from workbench.states.embedders import model_files
 

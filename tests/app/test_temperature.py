@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import OpenApp
+from app_pages import OpenApp
 from logs import Described, log, random_log, rows
 
 from workbench.analysis.tuning.temperature import sign_flips

@@ -10,33 +10,23 @@ import polars as pl
 import pytest
 from hypothesis import given
 from logs import Described, described_logs, log, rows
+from worked_logs import FORKED
 
 from workbench import cli
 from workbench.errors import LogError, ParameterError
 from workbench.log.nodes import ancestors, nodes_of, sharing, with_prefix_nodes
 from workbench.log.schema import validate
-from workbench.log.steps import Steps
-from workbench.states.tree import Tree
-
-# a and b take the same first step; c sees another text and takes the same action.
-THREE: Described = {
-    "g": {
-        "a": [("x", "go", 0.0), ("y", "left", 1.0)],
-        "b": [("x", "go", 0.0), ("y", "right", 0.0)],
-        "c": [("z", "go", 0.0), ("y", "left", 0.0)],
-    }
-}
 
 
 def test_a_shared_prefix_is_shared_nodes():
-    made = with_prefix_nodes(log(THREE))
+    made = with_prefix_nodes(log(FORKED))
     assert made["node_id"].to_list() == ["a:0", "a:1", "a:0", "b:1", "c:0", "c:1"]
     assert made["parent_id"].to_list() == [None, "a:0", None, "a:0", None, "c:0"]
     assert validate(made).log["node_id"].to_list() == made["node_id"].to_list()
 
 
 def test_another_role_is_another_node():
-    made = with_prefix_nodes(log(THREE, role=["one", "one", "two", "one", "one", "one"]))
+    made = with_prefix_nodes(log(FORKED, role=["one", "one", "two", "one", "one", "one"]))
     assert made["node_id"].to_list()[:3] == ["a:0", "a:1", "b:0"]
 
 
@@ -47,7 +37,7 @@ def test_groups_share_no_node():
 
 def test_a_log_with_nodes_keeps_its_own():
     with pytest.raises(ParameterError, match="has a node_id already"):
-        with_prefix_nodes(with_prefix_nodes(log(THREE)))
+        with_prefix_nodes(with_prefix_nodes(log(FORKED)))
 
 
 @given(described_logs())
@@ -64,7 +54,7 @@ def test_steps_are_one_node_exactly_where_all_before_was_equal(described: Descri
 
 
 def test_a_cycle_is_refused_with_its_place():
-    frame = rows(THREE, node_id=["1", "2", "3", "4", "5", "6"])
+    frame = rows(FORKED, node_id=["1", "2", "3", "4", "5", "6"])
     frame = frame.with_columns(parent_id=pl.Series(["2", None, None, None, None, None]))
     with pytest.raises(LogError, match=r"node_id: has itself among its ancestors, at row 0, row 1"):
         validate(frame)
@@ -72,7 +62,7 @@ def test_a_cycle_is_refused_with_its_place():
 
 def test_a_cycle_over_two_rollouts_is_found():
     # a hangs below b's last node, b below a's.
-    frame = rows(THREE, node_id=["1", "2", "3", "4", "5", "6"])
+    frame = rows(FORKED, node_id=["1", "2", "3", "4", "5", "6"])
     frame = frame.with_columns(parent_id=pl.Series(["4", None, "2", None, None, None]))
     with pytest.raises(LogError, match="ancestors") as refused:
         validate(frame)
@@ -83,20 +73,20 @@ def test_a_cycle_over_two_rollouts_is_found():
 
 
 def test_two_parents_are_refused():
-    frame = rows(THREE, node_id=["1", "2", "1", "4", "5", "2"])
+    frame = rows(FORKED, node_id=["1", "2", "1", "4", "5", "2"])
     with pytest.raises(LogError, match=r"another parent than an earlier row does.*row 5"):
         validate(frame)
 
 
 def test_a_parent_that_is_not_the_step_before_is_refused():
-    frame = rows(THREE, node_id=["1", "2", "1", "4", "5", "6"])
+    frame = rows(FORKED, node_id=["1", "2", "1", "4", "5", "6"])
     frame = frame.with_columns(parent_id=pl.Series([None, "5", None, None, None, None]))
     with pytest.raises(LogError, match=r"parent_id: is not the node of the step before.*row 1"):
         validate(frame)
 
 
 def test_repeated_rows_make_no_cycle():
-    frame = with_prefix_nodes(log(THREE))
+    frame = with_prefix_nodes(log(FORKED))
     twice = pl.concat([frame, frame.filter(pl.col("trajectory_id") == "a")])
     assert validate(twice).log["copies"].to_list() == [2, 2, 1, 1, 1, 1]
 
@@ -114,7 +104,7 @@ def test_of_a_cycle_no_walk_ends():
 
 
 def test_steps_without_a_node_are_nodes_of_their_own():
-    frame = log(THREE, node_id=["1", None, "1", None, None, None])
+    frame = log(FORKED, node_id=["1", None, "1", None, None, None])
     nodes = nodes_of(frame)
     assert nodes.node.tolist() == [0, 1, 0, 2, 3, 4]
     assert nodes.parent.tolist() == [-1, 0, 0, -1, 3]
@@ -124,7 +114,7 @@ def test_import_with_tree_gives_a_flat_log_its_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    rows(THREE).write_parquet("flat.parquet")
+    rows(FORKED).write_parquet("flat.parquet")
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["workbench", *arguments])
@@ -149,39 +139,3 @@ def test_a_log_without_forks_says_so():
     assert str(sharing(with_prefix_nodes(log(apart)))) == (
         "tree: 2 nodes; no two rollouts of a group begin alike"
     )
-
-
-def test_the_value_of_a_node_is_the_mean_of_the_rollouts_below_it():
-    tree = Tree.of(Steps.from_log(with_prefix_nodes(log(THREE))))
-    # a:0 has a and b below it: (1 + 0) / 2; the root all three: 1/3.
-    assert tree.value()[tree.node].tolist() == [0.5, 1.0, 0.5, 0.0, 0.0, 0.0]
-    assert tree.value()[tree.root[tree.node[0]]] == pytest.approx(1 / 3)
-    # Over children the root is the mean of 1/2 and 0.
-    assert tree.value("children")[tree.root[tree.node[0]]] == 0.25
-
-
-def test_a_branch_inherits_what_was_paid_before_it():
-    # b is forked off behind a's first step, which paid 2: its outcome is 2 + 3.
-    described: Described = {"g": {"a": [("x", "p", 2.0), ("y", "q", 1.0)], "b": [("z", "r", 3.0)]}}
-    frame = log(described, node_id=["1", "2", "3"], parent_id=[None, "1", "1"])
-    tree = Tree.of(Steps.from_log(frame))
-    assert tree.outcome.tolist() == [3.0, 5.0]
-    assert tree.value()[tree.node].tolist() == [4.0, 3.0, 5.0]
-
-
-def test_a_rollout_outside_the_statistics_is_in_no_value_but_its_own():
-    tree = Tree.of(
-        Steps.from_log(
-            with_prefix_nodes(
-                log(THREE, in_group_statistics=[True, True, False, False, True, True])
-            )
-        )
-    )
-    assert tree.value()[tree.node].tolist() == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
-
-
-def test_trees_of_one_group_have_roots_of_their_own():
-    frame = log(THREE, tree_id=["1", "1", "1", "1", "2", "2"])
-    tree = Tree.of(Steps.from_log(with_prefix_nodes(frame)))
-    roots = tree.value()[tree.root[tree.node]]
-    assert roots.tolist() == [0.5, 0.5, 0.5, 0.5, 0.0, 0.0]

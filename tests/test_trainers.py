@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from logs import Described, described_logs, log, rows
+from places import ROOT
 
 from workbench.errors import LogError, MissingInputError, ParameterError, UnknownNameError
 from workbench.log.steps import Steps
@@ -26,7 +27,7 @@ from workbench.methods import create
 from workbench.states.space import Space
 from workbench.trainers import step_advantages, token_advantages
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "training_loops.md"
+DOCUMENT = ROOT / "docs" / "training_loops.md"
 
 
 def of_log(frame: pl.DataFrame, method: str, **params: Any) -> list[float]:

@@ -13,14 +13,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny_policy
+from places import DATA, SAMPLES
 
 from workbench import cli
 from workbench.log.credit import read_credit
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.wording import number
 
-ROOT = Path(__file__).parents[1]
-LOG = str(ROOT / "data" / "household.parquet")
+LOG = str(DATA / "household.parquet")
 Result = tuple[int, str, str]
 Run = Callable[..., Result]
 
@@ -202,7 +202,7 @@ def test_compare_names_files_where_one_method_comes_twice(run: Run):
 
 
 def test_import_reports_and_writes_a_log(run: Run, tmp_path: Path):
-    chat = ROOT / "tests" / "samples" / "openai_chat.jsonl"
+    chat = SAMPLES / "openai_chat.jsonl"
     code, out, _ = run("import", chat, "-o", "log.parquet")
     assert code == 0
     assert "rollouts a group  4 in 1 group" in out
