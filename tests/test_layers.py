@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "workbench"
+from places import DATA, ROOT
+
+PACKAGE = ROOT / "workbench"
 
 # A room may use only the floors above it in this list.
 FLOORS = [
@@ -85,7 +87,7 @@ def test_help_loads_neither_numpy_nor_polars():
 
 
 def test_validate_and_score_grpo_load_no_model_library(tmp_path: Path):
-    log = str(PACKAGE.parent / "data" / "household.parquet")
+    log = str(DATA / "household.parquet")
     assert not loaded_after(run_cli("validate", log)) & HEAVY
     credit = str(tmp_path / "credit.parquet")
     assert not loaded_after(run_cli("score", log, "-m", "grpo", "-o", credit)) & HEAVY

@@ -1,0 +1,293 @@
+"""Each known defect, planted, is named by the audit; where it is not planted, it is not named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from logs import Described, steps
+from scored_credits import credit, table
+
+from workbench.analysis.audit import Audit, audit, report
+from workbench.methods import create
+from workbench.states.space import Space
+
+
+def found(described: Described, name: str, /, params: Any = None, **columns: Any) -> set[str]:
+    """Names of what is found in a method's credit, and in the log."""
+    space = Space(steps(described, **columns), embedder="tfidf")
+    one = audit(space, {"c": credit(create(name, params), space)}, controls=())
+    return {finding.name for finding in one.findings}
+
+
+def found_in_table(described: Described, advantage: Any, **columns: Any) -> set[str]:
+    """The same for a credit that does not say what made it."""
+    space = Space(steps(described, **columns), embedder="tfidf")
+    one = audit(space, {"c": table(space, advantage)}, controls=())
+    return {finding.name for finding in one.findings}
+
+
+def clean(groups: int = 10, rollouts: int = 8, length: int = 4) -> tuple[Described, list[bool]]:
+    """Rollouts of equal length through rooms that recur at a given time, some of them good."""
+    rng, success = np.random.default_rng(5), []
+    described = {}
+    for group in range(groups):
+        members = {}
+        for number in range(rollouts):
+            # Half of a group go the good way, and mostly win; all stray once in a while.
+            good = number % 2
+            rooms = np.where(rng.random(length) < 0.9, good, 1 - good)
+            won = bool(rng.random() < (0.9 if good else 0.1))
+            members[f"g{group}/t{number}"] = [
+                (
+                    f"floor {time} {'kitchen stove' if room else 'garden tree'} of house {group}",
+                    f"go {'left' if rng.integers(2) else 'back'}",
+                    float(won and time == length - 1),
+                )
+                for time, room in enumerate(rooms)
+            ]
+            success += [won] * length
+        described[f"g{group}"] = members
+    return described, success
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("grpo", {}), ("rloo", {}), ("gigpo", {}), ("proxmo", {"gamma": 1.0})]
+)
+def test_nothing_is_found_in_a_clean_log(name: str, params: dict[str, Any]):
+    described, success = clean()
+    assert found(described, name, params, success=success) == set()
+
+
+def test_a_report_says_that_nothing_was_found():
+    described, success = clean()
+    space = Space(steps(described, success=success), embedder="tfidf")
+    one = audit(space, {"grpo": credit(create("grpo"), space)})
+    assert "FINDINGS: none of the known defects was found" in report(one)
+
+
+def long_losers() -> Described:
+    """Winners take two steps, losers twelve."""
+    return {
+        f"g{group}": {
+            f"g{group}/t{number}": [
+                (f"room {time} {number} house", "go", float(number < 3 and time == 1))
+                for time in range(2 if number < 3 else 12)
+            ]
+            for number in range(6)
+        }
+        for group in range(4)
+    }
+
+
+def test_statistics_over_step_rows_are_found():
+    described = long_losers()
+    assert "steps-population" in found(described, "grpo:verl-agent")
+    assert "steps-population" in found(described, "gigpo:verl-agent")
+    for name in ("grpo", "rloo", "gigpo", "proxmo"):
+        assert "steps-population" not in found(described, name)
+
+
+def test_statistics_over_step_rows_are_found_in_bare_numbers():
+    bare = steps(long_losers())
+    space = Space(bare, embedder="tfidf")
+    rows = create("grpo:verl-agent")(bare, space).advantage
+    assert "steps-population" in found_in_table(long_losers(), rows)
+    trajectories = create("grpo")(bare, space).advantage
+    assert "steps-population" not in found_in_table(long_losers(), trajectories)
+    # A step method may well centre over rows: its credit is not one number a trajectory.
+    noise = np.random.default_rng(0).normal(rows, 1.0)
+    mean = np.bincount(bare.group, noise) / np.bincount(bare.group)
+    assert "steps-population" not in found_in_table(long_losers(), noise - mean[bare.group])
+
+
+def distinct() -> Described:
+    """No two states share a word."""
+    return {
+        f"g{group}": {
+            f"g{group}/t{number}": [
+                (f"w{group}x{number}x{time} v{group}x{number}x{time}", "go", float(number == time))
+                for time in range(4)
+            ]
+            for number in range(4)
+        }
+        for group in range(3)
+    }
+
+
+def test_self_in_the_softmax_is_found():
+    assert "self-in-softmax" in found(distinct(), "proxmo")
+    assert "self-in-softmax" not in found(distinct(), "proxmo", {"peers": "other_trajectories"})
+    # A singleton of an exact key has itself too, but that is said of the log.
+    assert found(distinct(), "gigpo") & {"self-in-softmax", "singletons"} == {"singletons"}
+
+
+def test_a_saturated_success_weight_is_found():
+    described, success = clean()
+    tenfold = {
+        group: {
+            name: [(text, action, 10 * reward) for text, action, reward in trajectory]
+            for name, trajectory in members.items()
+        }
+        for group, members in described.items()
+    }
+    assert "saturated-success-weight" in found(tenfold, "proxmo:reference")
+    assert "saturated-success-weight" in found(tenfold, "proxmo", {"psc_rate": "mean_score"})
+    scaled = {"psc_rate": "mean_score", "reward_scale": 10.0}
+    assert "saturated-success-weight" not in found(tenfold, "proxmo", scaled)
+    assert "saturated-success-weight" not in found(tenfold, "proxmo", success=success)
+
+
+def test_a_text_that_stands_for_many_situations_is_found():
+    described, success = clean(length=6)
+    silent = {
+        group: {
+            name: [
+                ("Nothing happens." if time in {2, 4, 5} else text, action, reward)
+                for time, (text, action, reward) in enumerate(trajectory)
+            ]
+            for name, trajectory in members.items()
+        }
+        for group, members in described.items()
+    }
+    space = Space(steps(silent, success=success), embedder="tfidf")
+    one = audit(space, {"gigpo": credit(create("gigpo"), space)}, controls=())
+    (finding,) = [finding for finding in one.findings if finding.name == "giant-state"]
+    assert "Nothing happens." in finding.text
+    assert finding.credit is None
+
+
+def loops() -> Described:
+    """All visit one room again and again; half of them win at the end."""
+    return {
+        f"g{group}": {
+            f"g{group}/t{number}": [
+                ("the same room", "go", float(number % 2 and time == 5)) for time in range(6)
+            ]
+            for number in range(6)
+        }
+        for group in range(3)
+    }
+
+
+def test_time_that_is_credited_as_quality_is_found():
+    assert "time-as-quality" in found(loops(), "gigpo")
+    assert "time-as-quality" not in found(loops(), "gigpo", {"gamma": 1.0})
+    assert "time-as-quality" not in found(loops(), "grpo")
+
+
+def equal_but_invalid() -> tuple[Described, list[bool]]:
+    """A live group, and two in which all fail and some actions are invalid."""
+    live = {f"l{n}": [("room", "go", float(n % 2))] * 3 for n in range(4)}
+    dead = {
+        f"d{group}": {f"d{group}/{n}": [("room", "go", 0.0)] * 3 for n in range(4)}
+        for group in range(2)
+    }
+    described = {**dead, "live": live}
+    valid = [n != 0 or group == "live" for group, m in described.items() for n in range(len(m) * 3)]
+    return described, valid
+
+
+def test_credit_from_penalties_alone_is_found():
+    described, valid = equal_but_invalid()
+    penalty = {"invalid_penalty": 0.1}
+    assert "penalty-only-credit" in found(described, "grpo:verl-agent", penalty, valid_action=valid)
+    assert "penalty-only-credit" not in found(described, "grpo:verl-agent", valid_action=valid)
+    # Statistics over trajectories see no penalty, so equal rewards stay equal.
+    assert "penalty-only-credit" not in found(described, "grpo", penalty, valid_action=valid)
+
+
+def test_noise_where_all_rewards_are_equal_is_found():
+    described, _ = equal_but_invalid()
+    bare = steps(described)
+    right = create("grpo")(bare, Space(bare, embedder="tfidf")).advantage
+    assert "credit-of-equals" not in found_in_table(described, right)
+    dead = bare.log["group_id"].str.starts_with("d").to_numpy()
+    noise = np.where(bare.trajectory % 2, 0.01, -0.01) * dead
+    assert "credit-of-equals" in found_in_table(described, right + noise)
+
+
+def test_a_credit_that_follows_the_length_of_actions_is_found():
+    described, success = clean()
+    longer = {
+        group: {
+            name: [
+                (text, "x" * (1 + (5 * time + number) % 7), reward)
+                for time, (text, _, reward) in enumerate(trajectory)
+            ]
+            for number, (name, trajectory) in enumerate(members.items())
+        }
+        for group, members in described.items()
+    }
+    length = steps(longer).column("action").str.len_chars().cast(pl.Float64).to_numpy()
+    assert "follows-length" in found_in_table(longer, length - length.mean(), success=success)
+    shuffled = np.random.default_rng(0).permutation(length)
+    assert "follows-length" not in found_in_table(longer, shuffled, success=success)
+
+
+def test_states_that_mislead_are_found():
+    # In each state one rollout wins and one fails, so the other of the two predicts the opposite.
+    described = {
+        f"g{group}": {f"g{group}/t{n}": [(f"room {n // 2}", "go", float(n % 2))] for n in range(8)}
+        for group in range(6)
+    }
+    assert "worse-than-the-mean" in found(described, "gigpo")
+    assert "worse-than-the-mean" not in found(described, "grpo")
+
+
+def test_signs_that_hang_on_the_other_rollouts_are_found():
+    # Rewards are spread evenly, so whoever is near the middle is above or below it by luck.
+    described = {
+        f"g{group}": {f"g{group}/t{n}": [("room", "go", n / 10)] for n in (0, 18, 19, 21, 22, 40)}
+        for group in range(4)
+    }
+    assert "unstable-signs" in found(described, "grpo")
+    described = {
+        f"g{group}": {f"g{group}/t{n}": [("room", "go", float(n % 2))] for n in range(6)}
+        for group in range(4)
+    }
+    assert "unstable-signs" not in found(described, "grpo")
+
+
+def test_a_step_term_in_unscaled_rewards_is_found():
+    described, success = clean()
+    tenfold = {
+        group: {
+            name: [(text, action, 100 * reward) for text, action, reward in trajectory]
+            for name, trajectory in members.items()
+        }
+        for group, members in described.items()
+    }
+    assert "unscaled-step-term" in found(tenfold, "proxmo", success=success)
+    scaled = {"reward_scale": 100.0}
+    assert "unscaled-step-term" not in found(tenfold, "proxmo", scaled, success=success)
+    # Over its deviation the step term has no unit; without an episode term it outweighs nothing.
+    assert "unscaled-step-term" not in found(tenfold, "crbc", success=success)
+    assert "unscaled-step-term" in found(tenfold, "crbc", {"step_norm": "none"}, success=success)
+    assert "unscaled-step-term" not in found(tenfold, "soft-crbc", success=success)
+    both = {"episode_weight": 1.0}
+    assert "unscaled-step-term" in found(tenfold, "soft-crbc", both, success=success)
+
+
+def test_dead_groups_are_found_and_findings_come_first():
+    described = {
+        f"g{group}": {f"g{group}/t{n}": [("room", "go", float(group == 0 and n))] for n in range(2)}
+        for group in range(3)
+    }
+    space = Space(steps(described), embedder="tfidf")
+    one: Audit = audit(space, {"grpo": credit(create("grpo"), space)})
+    assert [finding.name for finding in one.findings] == ["dead-groups"]
+    lines = report(one).splitlines()
+    assert lines[2] == "FINDINGS: 1"
+    assert lines[3].startswith("! log · dead-groups: 67% of the groups are dead")
+
+
+def test_a_group_in_which_all_succeed_has_no_saturated_weight():
+    # Rewards differ by speed, but everyone succeeds: p is 1 because it is.
+    described = {
+        f"g{group}": {f"g{group}/t{n}": [("room", "go", 1.0 - n / 10)] for n in range(4)}
+        for group in range(3)
+    }
+    assert "saturated-success-weight" not in found(described, "proxmo", success=True)

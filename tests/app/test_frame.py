@@ -1,0 +1,69 @@
+"""The frame of the app: logs, the view and its URL, messages."""
+
+from __future__ import annotations
+
+import pytest
+from app_pages import OpenApp
+
+from workbench.states.embedders import model_files
+
+PAGES = ["log", "rollout", "temperature", "methods", "audit", "export"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_on_the_bundled_log(app: OpenApp, page: str):
+    test = app(page=page)
+    assert not test.exception
+    assert not test.error
+    assert test.title[0].value
+    assert test.selectbox(key="w_frame_log").options == ["household.parquet"]
+    assert len(test.query_params["log"]) == 16
+
+
+def test_what_the_url_says_wrong_is_named_and_left_out(app: OpenApp):
+    test = app(query={"tau": "hot", "methods": "grpo,nonsense", "embedder": "tfidf"})
+    said = " ".join(warning.value for warning in test.warning)
+    assert "tau" in said
+    assert "nonsense" in said
+    assert "tau" not in test.query_params
+
+
+def test_another_representation_is_in_the_url(app: OpenApp):
+    test = app()
+    test.selectbox(key="w_frame_embedder").select("all-MiniLM-L6-v2").run()
+    assert test.query_params["embedder"] == "all-MiniLM-L6-v2"
+
+
+def test_an_unknown_log_is_said_and_the_first_one_shown(app: OpenApp):
+    test = app(query={"log": "0123456789abcdef"})
+    assert "There is no log" in test.warning[0].value
+    assert test.query_params["log"] != "0123456789abcdef"
+
+
+def test_a_log_that_is_refused_stops_with_its_problems(app: OpenApp, tmp_path):
+    import polars as pl
+
+    test = app(pl.DataFrame({"group_id": ["g"]}))
+    assert "cannot be opened" in test.error[0].value
+    assert "missing columns" in test.code[0].value
+    assert not test.exception
+
+
+@pytest.mark.parametrize("page", PAGES[1:])
+def test_without_embeddings_a_page_says_what_is_missing_and_offers_tfidf(
+    app: OpenApp, page: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model_files, "hub_answers", lambda: False)
+    test = app(page=page, query={"embedder": "no/such-model"})
+    assert not test.exception
+    assert "such" in test.error[0].value
+    (offered,) = [button for button in test.button if button.label == "Use TF-IDF"]
+    offered.click().run()
+    assert not test.error
+    assert "embedder" not in test.query_params
+
+
+def test_the_log_page_needs_no_embeddings(app: OpenApp):
+    test = app(query={"embedder": "no/such-model"})
+    assert not test.error
+    assert "3,732 steps" in " ".join(text.value for text in (*test.markdown, *test.text))

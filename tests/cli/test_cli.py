@@ -1,0 +1,765 @@
+"""The command line as a user types it: names, columns, exit codes and messages are a contract."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import tiny_policy
+from places import DATA, SAMPLES
+
+from workbench import cli
+from workbench.log.credit import read_credit
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+from workbench.wording import number
+
+LOG = str(DATA / "household.parquet")
+Result = tuple[int, str, str]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs `workbench ARGUMENTS…` in a fresh folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def workbench(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        else:
+            code = 0
+        captured = capsys.readouterr()
+        return int(code or 0), captured.out, captured.err
+
+    return workbench
+
+
+def small(path: Path, **columns: object) -> Path:
+    """Two groups of two trajectories of one or two steps."""
+    rows = [
+        ("g", "a", 0, "red door", "open", 0.0),
+        ("g", "a", 1, "blue room", "take", 1.0),
+        ("g", "b", 0, "red door", "wait", 0.0),
+        ("h", "c", 0, "red door", "open", 1.0),
+        ("h", "d", 0, "a wall", "wait", 0.0),
+    ]
+    names = ["group_id", "trajectory_id", "step_index", "observation", "action", "reward"]
+    frame = pl.DataFrame(rows, schema=names, orient="row")
+    frame.with_columns(**columns).write_parquet(path)
+    return path
+
+
+def refused(result: Result, *words: str) -> None:
+    """Exit code 2, one message on standard error with these words, no traceback."""
+    code, out, err = result
+    assert code == 2, (code, out, err)
+    assert err.count("error: ") == 1, err
+    assert any(line.startswith("error: ") for line in err.splitlines())
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_score_writes_the_columns_of_the_contract(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 1.0, 0.0, None, 0.0]))
+    code, _, _ = run(
+        "score",
+        log,
+        "-m",
+        "proxmo",
+        "-p",
+        "temperature=0.5",
+        "--embedder",
+        "tfidf",
+        "--cache",
+        tmp_path / "vectors",
+        "-o",
+        "credit.parquet",
+    )
+    assert code == 0
+    credit = pl.read_parquet("credit.parquet")
+    assert credit.columns == [
+        "group_id",
+        "trajectory_id",
+        "step_index",
+        "advantage",
+        "term_episode",
+        "term_step",
+        "success_rate",
+        "excluded",
+    ]
+    assert credit.select("group_id", "trajectory_id", "step_index").rows() == [
+        ("g", "a", 0),
+        ("g", "a", 1),
+        ("g", "b", 0),
+        ("h", "c", 0),
+        ("h", "d", 0),
+    ]
+    assert credit["advantage"].is_null().to_list() == [False, False, False, True, False]
+    assert credit["excluded"][3] == "reward is null at step 0"
+    made_by = json.loads(pl.read_parquet_metadata("credit.parquet")["workbench"])
+    assert made_by["method"]["name"] == "proxmo"
+    assert made_by["method"]["fields"]["temperature"] == 0.5
+    assert made_by["embedder"]["name"] == "tfidf"
+    assert len(made_by["log"]["sha256"]) == 64
+
+
+def test_values_after_p_are_json_where_they_parse(run: Run):
+    code, _, _ = run(
+        "score", LOG, "-m", "grpo", "-p", "norm=mean", "-p", "ddof=0", "-o", "c.parquet"
+    )
+    assert code == 0
+    refused(run("score", LOG, "-m", "grpo", "-p", "ddof=zero", "-o", "c.parquet"), "ddof must be")
+    refused(run("score", LOG, "-m", "grpo", "-p", "ddof", "-o", "c.parquet"), "FIELD=VALUE")
+
+
+def test_explain_says_what_an_advantage_is_made_of(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("explain", log, "-m", "gigpo", "--step", "a:0", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["trajectory_id"], found["step_index"]) == ("a", 0)
+    assert sum(found["terms"].values()) == pytest.approx(found["advantage"])
+    assert sum(part["value"] for part in found["parts"]) == pytest.approx(found["advantage"])
+    members = [peer["trajectory_id"] for peer in found["peers"] if peer["term"] == "step"]
+    assert members == ["a", "b"]
+    code, out, _ = run("explain", log, "-m", "gigpo", "--step", "a:0")
+    assert code == 0
+    assert "episode" in out
+    assert "anchor_group_size 2" in out
+
+
+def test_neighbours_cross_groups(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run(
+        "neighbours", log, "--step", "a:0", "-k", "2", "--embedder", "tfidf", "--json"
+    )
+    assert code == 0
+    nearest = json.loads(out)
+    assert nearest[0]["text"] == "red door"
+    assert nearest[0]["similarity"] == pytest.approx(1.0)
+    assert (nearest[0]["steps"], nearest[0]["groups"]) == (3, 2)
+
+
+def test_facts_and_methods_are_json(run: Run):
+    code, out, _ = run("facts", LOG, "--json")
+    assert code == 0
+    assert json.loads(out)["groups"] == 20
+    code, out, _ = run("methods", "--json")
+    assert code == 0
+    assert set(json.loads(out)) >= {"grpo", "rloo", "gigpo", "proxmo"}
+    for command in (("facts", LOG), ("methods",), ("formats",)):
+        assert run(*command)[0] == 0
+
+
+def test_compare_and_export(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    for method in ("grpo", "gigpo"):
+        run("score", log, "-m", method, "-o", f"{method}.parquet")
+    code, out, _ = run("compare", "grpo.parquet", "gigpo.parquet", "--json")
+    assert code == 0
+    assert json.loads(out)["names"] == ["grpo", "gigpo"]
+    code, out, _ = run(
+        "export", log, "--credit", "gigpo.parquet", "--to", "weighted-batch", "-o", "b"
+    )
+    assert code == 0
+    assert (tmp_path / "b" / "manifest.json").is_file()
+    refused(
+        run("export", log, "--credit", "gigpo.parquet", "--to", "weighted-batch", "-o", "b"),
+        "overwrite",
+    )
+    refused(run("export", log, "--credit", "gigpo.parquet", "--to", "verk", "-o", "c"), "verk")
+
+
+def test_compare_names_files_where_one_method_comes_twice(run: Run):
+    for temperature in (0.1, 0.2):
+        run(
+            "score",
+            LOG,
+            "-m",
+            "proxmo",
+            "-p",
+            f"temperature={temperature}",
+            "--embedder",
+            "tfidf",
+            "-o",
+            f"{temperature}.parquet",
+        )
+    code, out, _ = run("compare", "0.1.parquet", "0.2.parquet", "--json")
+    assert code == 0
+    assert json.loads(out)["names"] == ["proxmo (0.1.parquet)", "proxmo (0.2.parquet)"]
+
+
+def test_import_reports_and_writes_a_log(run: Run, tmp_path: Path):
+    chat = SAMPLES / "openai_chat.jsonl"
+    code, out, _ = run("import", chat, "-o", "log.parquet")
+    assert code == 0
+    assert "rollouts a group  4 in 1 group" in out
+    assert pl.read_parquet(tmp_path / "log.parquet").height == 9
+
+
+def test_quarantine_sets_aside_and_says_how_many(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
+    refused(run("validate", log), "has gaps", "log.parquet:2 (trajectory 'a' has no step 1)")
+    code, out, _ = run("validate", log, "--quarantine", "bad.parquet")
+    assert code == 0
+    assert "1 trajectories set aside in bad.parquet" in out
+    assert pl.read_parquet("bad.parquet")["trajectory_id"].to_list() == ["a", "a"]
+
+
+def test_simulate_makes_the_bundled_log(run: Run):
+    code, _, _ = run(
+        "simulate",
+        "household",
+        "--tasks",
+        "2",
+        "--rollouts",
+        "8",
+        "--seed",
+        "0",
+        "-o",
+        "two.parquet",
+    )
+    assert code == 0
+    two, bundled = pl.read_parquet("two.parquet"), pl.read_parquet(LOG)
+    first = bundled.filter(pl.col("group_id").is_in(two["group_id"].unique().implode()))
+    assert two.equals(first)
+    refused(run("simulate", "household", "-p", "slips=2", "-o", "x.parquet"), "slips must be in")
+    refused(run("simulate", "castle", "-o", "x.parquet"), "castle", "household")
+
+
+BAD_LOGS = {
+    "not Parquet": (b"hello", "x.parquet"),
+    "empty file": (b"", "x.parquet"),
+    "truncated": (b"PAR1" + b"\0" * 20, "x.parquet"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LOGS)
+def test_a_file_that_is_no_log_is_refused_by_name(run: Run, tmp_path: Path, name: str):
+    content, file = BAD_LOGS[name]
+    (tmp_path / file).write_bytes(content)
+    for command in (("validate", file), ("facts", file), ("run", file, "-o", "work")):
+        refused(run(*command), file)
+
+
+def test_a_file_that_is_not_there_is_refused(run: Run):
+    refused(run("validate", "nowhere.parquet"), "nowhere.parquet", "does not exist")
+    refused(run("compare", "a.parquet", "b.parquet"), "a.parquet")
+    refused(run("run", "nowhere.parquet", "-o", "work"), "nowhere.parquet")
+
+
+def test_a_place_that_cannot_be_written_is_refused(run: Run, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    refused(run("score", LOG, "-m", "grpo", "-o", "file/credit.parquet"), "file")
+
+
+def test_names_that_do_not_exist_are_answered_with_those_that_do(run: Run):
+    refused(run("score", LOG, "-m", "grop", "-o", "c.parquet"), "did you mean 'grpo'")
+    refused(run("score", LOG, "-m", "grpo:verk", "-o", "c.parquet"), "verl-agent")
+    refused(run("explain", LOG, "-m", "grpo", "--step", "nobody:0"), "nobody", "it has")
+    refused(run("explain", LOG, "-m", "grpo", "--step", "a"), "TRAJECTORY:INDEX")
+    refused(run("validate", LOG, "--format", "parquett"), "parquet")
+
+
+def test_psc_on_without_a_notion_of_success_says_what_to_do(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 0.7, 0.1, 0.3, 0.2]))
+    arguments = (
+        "score",
+        log,
+        "-m",
+        "proxmo",
+        "-p",
+        "psc=on",
+        "--embedder",
+        "tfidf",
+        "-o",
+        "c.parquet",
+    )
+    refused(run(*arguments), "success_threshold")
+
+
+@pytest.mark.parametrize(
+    ("columns", "zero"),
+    [
+        ({"observation": pl.lit("")}, False),
+        ({"observation": pl.lit("word")}, False),
+        ({"reward": pl.lit(0.0)}, True),
+        ({"reward": pl.lit(1.0)}, False),
+        ({"reward": pl.Series([0.0, float("inf"), 0.0, 1.0, 0.0])}, False),
+        ({"observation": pl.lit("a b " * 250_000)}, False),
+    ],
+    ids=["empty text", "one word", "all fail", "constant", "infinite", "1 MB observations"],
+)
+def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, object], zero: bool):
+    log = small(tmp_path / "log.parquet", **columns)
+    code, out, err = run("run", log, "-o", "work", "--embedder", "tfidf")
+    assert code == 0, err
+    credits = sorted(Path("work/credit").glob("*/credit.parquet"))
+    assert len(credits) == 3
+    for path in credits:
+        credit = pl.read_parquet(path)
+        assert credit.height == 5
+        scored = credit.filter(pl.col("excluded").is_null())["advantage"]
+        assert scored.is_finite().all()
+        assert credit.filter(pl.col("excluded").is_not_null())["advantage"].is_null().all()
+        if zero:
+            assert (credit["advantage"] == 0.0).all()
+    assert "next: workbench explain" in out
+
+
+def test_one_trajectory_of_one_step_goes_all_the_way(run: Run, tmp_path: Path):
+    log = tmp_path / "one.parquet"
+    pl.read_parquet(small(tmp_path / "log.parquet")).filter(
+        pl.col("trajectory_id") == "c"
+    ).write_parquet(log)
+    code, _, err = run("run", log, "-o", "work", "--embedder", "tfidf")
+    assert code == 0, err
+    for path in Path("work/credit").glob("*/credit.parquet"):
+        assert pl.read_parquet(path)["advantage"].to_list() == [0.0]
+
+
+def test_a_log_without_any_usable_reward_is_refused_with_the_reason(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.lit(None, dtype=pl.Float64))
+    refused(run("run", log, "-o", "work", "--embedder", "tfidf"), "every trajectory is excluded")
+    assert run("validate", log)[0] == 0
+
+
+def test_a_failing_command_leaves_no_file_under_the_final_name(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.lit(None, dtype=pl.Float64))
+    refused(run("score", log, "-m", "grpo", "-o", "credit.parquet"))
+    assert not Path("credit.parquet").exists()
+
+
+def test_a_workspace_is_its_log(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    assert run("run", log, "-o", "work", "--embedder", "tfidf")[0] == 0
+    code, out, _ = run("facts", "work", "--json")
+    assert code == 0
+    assert json.loads(out)["rows"] == 5
+    other = small(tmp_path / "other.parquet", action=pl.lit("wait"))
+    assert run("run", other, "-o", "work", "--embedder", "tfidf")[0] == 0
+    refused(run("facts", "work"), "workspace of several logs")
+
+
+def test_export_says_what_the_batch_is_worth_and_what_to_switch_off(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
+    export = ("export", log, "--credit", "c.parquet", "--to", "verl", "-o", "batch")
+    refused(run(*export), "verl trains on token ids", "--tokenizer")
+    code, out, _ = run(*export, "--tokenizer", tokenizer, "-p", "top_share=0.5")
+    assert code == 0
+    for words in ("trained steps", "equal steps", "of the weight", "verl: algorithm.adv_estimator"):
+        assert words in out
+    manifest = json.loads((tmp_path / "batch" / "manifest.json").read_text())
+    assert manifest["options"]["tokenizer"] == manifest["tokens"]["tokenizer"] == tokenizer
+    group = pl.read_parquet(log)["group_id"][0]
+    code, out, _ = run(*export[:4], "-o", "one", "--group", group)
+    assert code == 0
+    assert "turn_off" in out
+    assert json.loads((tmp_path / "one" / "manifest.json").read_text())["counts"]["groups"] == 1
+    refused(run(*export[:4], "-o", "no", "--task", "a"), "no column 'task'")
+
+
+def test_a_run_exports_with_the_same_options(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
+    command = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
+    refused(run(*command), "verl trains on token ids", "--tokenizer")
+    command += ("--tokenizer", tokenizer)
+    refused(run(*command, "-p", "clip=1"), "or export.OPTION=VALUE, got 'clip'")
+    refused(run(*command, "-p", "export.klip=1"), "unknown export option 'klip'", "'clip'")
+    refused(run(*command, "-p", "export.tokenizer=x"), "tokenizer is given twice")
+    options = ("--group", "g", "-p", "export.clip=0.5", "-p", "grpo.eps=0.1")
+    code, out, err = run(*command, *options)
+    assert code == 0, err
+    (folder,) = (tmp_path / "work" / "exports").iterdir()
+    assert f"work/exports/{folder.name} (grpo)" in out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    recorded = manifest["options"]
+    assert (recorded["clip"], recorded["groups"]) == (0.5, ["g"])
+    assert recorded["tokenizer"] == tokenizer
+    assert manifest["method"]["fields"]["eps"] == 0.1
+    # What `export` makes of the same credit and options is the same.
+    assert run("export", "work", "--credit", next((tmp_path / "work").glob("credit/*/*.parquet")),
+               "--to", "verl", "-o", "batch", "--tokenizer", tokenizer, *options[:2],
+               "-p", "clip=0.5")[0] == 0  # fmt: skip
+    assert (tmp_path / "batch" / "manifest.json").read_text() == json.dumps(
+        manifest, indent=1, ensure_ascii=False
+    ) + "\n"
+
+
+def test_a_batch_that_would_train_nothing_is_no_batch(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 1.0, 1.0, 1.0, 1.0]))
+    code, out, err = run("run", log, "-o", "work", "-m", "grpo")
+    assert code == 0, err
+    assert "note (grpo): no batch is exported" in out
+    assert "none of its 5 trained steps has an advantage" in out
+    assert "  batch " not in out
+    credit = next(Path("work").glob("credit/*/*.parquet"))
+    refused(run("export", "work", "--credit", credit, "-o", "batch"), "would train nothing")
+    assert not Path("batch").exists()
+
+
+def test_export_options_have_types(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    export = ("export", log, "--credit", "c.parquet", "-o", "batch")
+    refused(run(*export, "-p", "overwrite=no"), "overwrite must be a bool")
+    refused(run(*export, "-p", "weight=[1]"), "weight must be one of")
+    assert run(*export)[0] == 0
+    refused(run(*export), "overwrite=true")
+    assert run(*export, "-p", "overwrite=true")[0] == 0
+
+
+def test_what_is_not_there_may_be_left_out_whether_or_not_a_log_was_written(
+    run: Run, tmp_path: Path
+):
+    log = small(tmp_path / "log.parquet")
+    for _ in range(2):
+        refused(run("import", log, "no.jsonl", "-o", "out.parquet"), "does not exist", "--skip-bad")
+        code, out, _ = run("import", log, "no.jsonl", "--skip-bad", "-o", "out.parquet")
+        assert code == 0
+        assert "dropped           1 record: files: does not exist, at no.jsonl" in out
+
+
+def test_an_outcome_on_every_step_is_noticed(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([1.0, 1.0, 0.0, 1.0, 0.0]))
+    assert "outcome copied onto each step" in run("validate", log)[1]
+    assert "outcome copied" not in run("validate", small(tmp_path / "log.parquet"))[1]
+
+
+def test_originals_are_never_written_over(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
+    before = log.read_bytes()
+    refused(run("validate", log, "--quarantine", log), "would destroy it")
+    refused(run("import", log, "-o", log), "would destroy it")
+    refused(run("score", log, "-m", "grpo", "-o", "log.parquet"), "would destroy it")
+    refused(run("score", LOG, "-m", "grpo", "-o", "."), "is a folder")
+    assert log.read_bytes() == before
+
+
+def test_cached_vectors_are_used_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = small(tmp_path / "log.parquet")
+    arguments = ("score", log, "-m", "proxmo", "--cache", "vectors", "-o", "c.parquet")
+    assert run(*arguments)[0] == 0
+    first = Path("c.parquet").read_bytes()
+    assert list(Path("vectors").rglob("*.npy"))
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(SentenceEmbedder, "_encode", forbidden)
+    assert run(*arguments)[0] == 0
+    assert Path("c.parquet").read_bytes() == first
+
+
+def test_the_next_command_explains_the_credit_that_was_made(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run(
+        "run",
+        log,
+        "-o",
+        "w [1]",
+        "--embedder",
+        "tfidf",
+        "-p",
+        "proxmo.temperature=0.5",
+        "--state",
+        "{observation} {actions}",
+        "--last-actions",
+        "1",
+    )
+    assert code == 0
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: workbench "))
+    code, out, _ = run(*command, "--json")
+    assert code == 0
+    found = json.loads(out)
+    credit = pl.read_parquet(next(Path("w [1]/credit").glob("proxmo-*/credit.parquet")), glob=False)
+    row = credit.row(
+        by_predicate=(pl.col("trajectory_id") == found["trajectory_id"])
+        & (pl.col("step_index") == found["step_index"]),
+        named=True,
+    )
+    assert found["advantage"] == row["advantage"]
+    code, out, _ = run("run", log, "-o", "one", "-m", "grpo")
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: workbench "))
+    assert run(*command)[0] == 0
+
+
+def test_a_batch_of_another_log_is_said(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    changed = small(tmp_path / "changed.parquet", action=pl.lit("other"))
+    code, _, err = run("export", changed, "--credit", "c.parquet", "-o", "batch")
+    assert code == 0
+    assert "was made from another file" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("simulate", "-p", "nope=1", "-o", "x"), ("nope", "horizon")),
+        (
+            ("score", LOG, "-m", "proxmo", "-p", f"temperature={'[' * 100_000}", "-o", "x"),
+            ("temp",),
+        ),
+        (("score", LOG, "-m", "proxmo", "--state", "", "-o", "x"), ("template",)),
+        (("compare", "a.parquet", "a.parquet"), ("given twice",)),
+        (("run", LOG, "-o", "w", "-m", "grpo", "--export-method", "rloo"), ("rloo", "not scored")),
+    ],
+    ids=["dial", "nested", "empty template", "twice", "export method"],
+)
+def test_odd_arguments_are_refused(run: Run, arguments: tuple[str, ...], words: tuple[str, ...]):
+    refused(run(*arguments), *words)
+
+
+def test_signs_that_a_terminal_would_obey_are_not_printed(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", observation=pl.lit("\x1b[31mred"))
+    code, out, _ = run("neighbours", log, "--step", "a:0", "--embedder", "tfidf")
+    assert code == 0
+    assert "\x1b" not in out
+
+
+def test_the_installed_command_starts():
+    command = Path(sys.executable).parent / "workbench"
+    result = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    for name in (
+        "import",
+        "validate",
+        "facts",
+        "score",
+        "explain",
+        "neighbours",
+        "methods",
+        "compare",
+        "export",
+        "run",
+        "simulate",
+    ):
+        assert f"  {name} " in result.stdout
+
+
+def test_keys_says_how_many_labels_and_what_is_taken_for_one(run: Run, tmp_path: Path):
+    log = small(
+        tmp_path / "log.parquet", observation=pl.Series(["Red door", "x", "red  door", "y", "z"])
+    )
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--action-key", "text")
+    assert code == 0
+    assert "state key normalised: 4 labels for 5 steps; exact has 5" in out
+    assert "taken for one in g: 2 texts, 2 steps\n  Red door\n  red door" in out
+    # open and take in g, wait there; open and wait in h.
+    assert "action key text: 5 labels for 5 steps" in out
+    code, out, _ = run("keys", log, "--state-key", "normalised", "--json")
+    (report,) = json.loads(out)
+    assert report["labels"] == 4
+    assert report["merged"][0]["texts"] == ["Red door", "red  door"]
+
+
+def test_keys_shows_where_long_texts_begin_to_differ(run: Run, tmp_path: Path):
+    same = "the very same words again " * 20
+    texts = [f"{same}now 1 end", f"{same}now 2 end", "x", "y", "z"]
+    log = small(tmp_path / "log.parquet", observation=pl.Series(texts))
+    _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
+    assert "again now 1 end" in out
+    assert "again now 2 end" in out
+
+
+def test_keys_without_a_log_lists_the_keys(run: Run):
+    code, out, _ = run("keys")
+    assert code == 0
+    for name in ("exact", "history", "similar", "alfworld", "tool"):
+        assert f"\n{name} " in out
+
+
+def test_keys_that_mean_nothing_are_refused_before_a_log_is_read(run: Run):
+    refused(run("keys", "no.parquet", "--state-key", "exakt"), "did you mean 'exact'")
+    refused(run("keys", "no.parquet", "--action-key", "text:x=1"), "field of action key text 'x'")
+
+
+def scored(run: Run, log: object, *methods: str) -> list[str]:
+    """Credit files of some methods, as `--credit` options."""
+    options = []
+    for method in methods:
+        name = f"{method.replace(':', '-')}.parquet"
+        assert run("score", log, "-m", method, "--embedder", "tfidf", "-o", name)[0] == 0
+        options += ["--credit", name]
+    return options
+
+
+def test_audit_prints_findings_first_and_every_number_on_request(run: Run):
+    credits = scored(run, LOG, "grpo", "proxmo")
+    code, out, _ = run("audit", LOG, *credits, "--draws", 20, "-o", "intervals.parquet")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[2].startswith("FINDINGS: ")
+    assert any(line.split() == ["grpo", "proxmo", "random", "return-to-go"] for line in lines)
+    assert max(len(line) for line in lines) <= 110
+    assert "[" not in out.partition("COVERAGE")[2].partition("POWER")[0]
+    explained = run("audit", LOG, *credits, "--draws", 20, "--explain")[1]
+    assert "Median weight of a step in its own baseline." in explained
+    intervals = pl.read_parquet("intervals.parquet")
+    assert intervals.columns == [
+        "credit",
+        "group_id",
+        "trajectory_id",
+        "step_index",
+        "advantage",
+        "low",
+        "high",
+        "sign_flips",
+        "draws",
+    ]
+    assert (intervals["low"] <= intervals["high"] + 1e-9).all()
+
+
+def test_audit_gives_all_as_json(run: Run):
+    credits = scored(run, LOG, "gigpo")
+    code, out, _ = run("audit", LOG, *credits, "--json", "--no-controls", "--draws", 20)
+    assert code == 0
+    assert "NaN" not in out
+    found = json.loads(out)
+    assert (found["credits"], found["controls"]) == (["gigpo"], [])
+    assert found["sampling"]["seed"] == 0
+    for reading in found["readings"]:
+        assert found["measures"][reading["measure"]]["action"]
+        assert found["groups"][reading["group"]]
+    again = run("audit", LOG, *credits, "--json", "--no-controls", "--draws", 20)[1]
+    assert again == out
+
+
+def test_each_credit_is_audited_with_the_representation_that_made_it(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    proxmo = ["score", log, "-m", "proxmo", "--embedder", "tfidf"]
+    run(*proxmo, "-o", "bare.parquet")
+    state = ["--state", "{actions} {observation}", "--last-actions", 1]
+    run(*proxmo, *state, "-o", "history.parquet")
+    code, out, _ = run("audit", log, "--credit", "bare.parquet", "--credit", "history.parquet")
+    assert code == 0
+    assert "gives other numbers" not in out
+    # Two credits of one method are told apart by their files.
+    assert any(line.split()[:2] == ["bare", "history"] for line in out.splitlines())
+
+
+def test_audit_refuses_what_it_cannot_compare(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    credits = scored(run, log, "grpo")
+    refused(run("audit", LOG, *credits), "no finite advantage", "score this very log")
+    refused(run("audit", log, *credits, "--label", "merit"), "no column 'merit'")
+    refused(run("audit", log, *credits, *credits), "given twice")
+    refused(run("audit", log, *credits, "-o", "grpo.parquet"), "writing there would destroy it")
+    assert run("audit", log)[0] == 2
+
+
+def test_tune_recommends_and_writes_the_curve(run: Run):
+    tune = ["tune", LOG, "-m", "proxmo", "--embedder", "tfidf"]
+    code, out, _ = run(*tune, "-o", "curve.parquet")
+    assert code == 0
+    found = json.loads(run(*tune, "--json")[1])
+    assert (found["field"], found["now"]) == ("temperature", 0.1)
+    curve = pl.read_parquet("curve.parquet")
+    assert curve.columns == ["value", "in_spreads", "squared_error", "plain_error", "gain"]
+    assert curve.to_dicts() == found["curve"]
+    best = curve.sort("squared_error").row(0, named=True)
+    assert best["value"] == found["recommended"]
+    assert best["gain"] == pytest.approx(1 - best["squared_error"] / found["plain_error"])
+    assert best["in_spreads"] == pytest.approx(best["value"] / found["similarity_spread"])
+    assert f"recommended: {best['value']:.4g}" in out
+    assert f"-p temperature={best['value']:.6g}" in out
+
+
+def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
+    asked = ["--embedder", "tfidf", "--state", "{actions} {observation}", "--last-actions", "1"]
+    code, out, _ = run("tune", LOG, "-m", "proxmo", "-p", "temperature=3", "-p", "gamma=1", *asked)
+    assert code == 0
+    chosen = re.search(r"recommended: (\S+)", out)
+    assert chosen
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
+    assert command[0] == "workbench"
+    assert run(*command[1:])[0] == 0
+    method = read_credit(Path("credit.parquet")).provenance
+    fields = method.method["fields"]
+    assert (f"{fields['temperature']:.4g}", fields["gamma"]) == (chosen[1], 1.0)
+    assert method.embedder["name"] == "tfidf"
+    assert method.state_text == {"template": "{actions} {observation}", "last_actions": 1}
+
+
+def test_a_number_of_neighbours_is_not_told_in_deviations_of_similarities(run: Run):
+    tune = ["tune", LOG, "-m", "soft-crbc", "--embedder", "tfidf"]
+    code, out, _ = run(*tune)
+    assert code == 0
+    assert "in_spreads" not in out
+    found = json.loads(run(*tune, "--json")[1])
+    assert (found["field"], found["symbol"]) == ("neighbours", "n")
+    assert found["similarity_spread"] is None
+    assert f"-p neighbours={found['recommended']:.6g}" in out
+
+
+def test_tune_chooses_the_threshold_of_a_state_key(run: Run):
+    tune = ["tune", LOG, "-m", "gigpo", "-p", "norm=mean", "--embedder", "tfidf"]
+    found = json.loads(run(*tune, "--json", "-o", "curve.parquet")[1])
+    assert (found["field"], found["symbol"], found["now"]) == ("state_key", "threshold", "exact")
+    curve = pl.read_parquet("curve.parquet")
+    assert curve.to_dicts() == found["curve"]
+    # Exact keys are the last row.
+    assert curve["value"][-1] == 1.0
+    assert curve["exact_error"].unique().to_list() == [curve["squared_error"][-1]]
+    out = run(*tune)[1]
+    assert f"recommended: {found['recommended']}" in out
+    command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
+    assert run(*command[1:])[0] == 0
+    fields = read_credit(Path("credit.parquet")).provenance.method["fields"]
+    assert (fields["state_key"], fields["norm"]) == (found["recommended"], "mean")
+
+
+def test_an_import_without_a_usable_reward_does_not_lead_to_a_run(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    assert "next: workbench run" in run("import", log, "-o", "whole.parquet")[1]
+    rewardless = pl.read_parquet(log).with_columns(reward=pl.lit(None, dtype=pl.Float64))
+    rewardless.write_parquet(tmp_path / "rewardless.parquet")
+    out = run("import", tmp_path / "rewardless.parquet", "-o", "none.parquet")[1]
+    assert out.endswith("next: workbench facts none.parquet\n")
+
+
+def test_methods_can_be_named(run: Run):
+    code, out, _ = run("methods", "soft-crbc", "--json")
+    assert code == 0
+    assert list(json.loads(out)) == ["soft-crbc"]
+    assert run("methods", "grpo", "c3")[1].splitlines()[0].startswith("c3: ")
+    refused(run("methods", "gipgo"), "unknown method 'gipgo'", "did you mean 'gigpo'")
+
+
+def test_a_weight_of_zero_has_no_sign():
+    assert [number(-0.0), number(-0.5)] == ["0", "-0.5"]
+
+
+def test_no_line_of_a_run_ends_in_a_blank(run: Run, tmp_path: Path):
+    # Both groups are live.
+    out = run("run", small(tmp_path / "log.parquet"), "--embedder", "tfidf", "-o", "work")[1]
+    assert "Dead groups" not in out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
+def test_the_lists_of_formats_are_not_cut(run: Run):
+    assert "…" not in run("formats")[1]
+
+
+def test_tune_refuses_a_method_that_has_nothing_to_tune(run: Run, tmp_path: Path):
+    refused(run("tune", LOG, "-m", "grpo"), "grpo has no field", "proxmo")
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("tune", log, "-m", "proxmo", "--embedder", "tfidf")
+    assert code == 0
+    assert "recommended: none" in out
+    assert "No group can be held out" in out

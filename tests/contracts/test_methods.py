@@ -1,0 +1,191 @@
+"""The contract of every method, and what the registry says about it.
+
+Each method and each dialect is run at its own fields. A dialect that breaks a rule of the contract
+declares the trait that says so; here the rule holds for all others, and is shown broken for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from crediting import credit
+from method_contract import (
+    RULES,
+    Rule,
+    accepted,
+    advantages,
+    every_trait_is_known_and_every_method_says_its_formula_and_conventions,
+    frame,
+    having,
+    the_registry_is_json,
+    traits,
+)
+
+from workbench.errors import ParameterError, UnknownNameError
+from workbench.methods import METHODS, create
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "arguments"),
+    [
+        pytest.param(
+            rule,
+            name,
+            arguments,
+            id="-".join([rule.check.__name__, name, *map(str, arguments.values())]),
+        )
+        for rule in RULES
+        for name in rule.names
+        for arguments in rule.arguments
+    ],
+)
+def test_every_method_holds(rule: Rule, name: str, arguments: dict[str, object]):
+    rule.check(name, **arguments)
+
+
+@pytest.mark.parametrize("name", ["salt", "ecpo-gate", "shuffled", "trajectory"])
+def test_a_method_made_from_another_has_its_notes_and_needs(name: str):
+    log = frame().with_columns(reward=pl.col("reward") * 0.7)
+    found = credit(log, name, of="proxmo")
+    assert found.notes == credit(log, "proxmo").notes
+    assert any("success is not defined" in note for note in found.notes)
+    assert "similarity" in create(name, {"of": "proxmo"}).needs()
+    with pytest.raises(ParameterError, match="of: unknown method 'prxmo'"):
+        create(name, {"of": "prxmo"})
+
+
+def test_the_four_methods_are_registered():
+    assert {"grpo", "rloo", "gigpo", "proxmo"} <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", having("row-order"))
+def test_row_order_matters_where_the_trait_says_so(name: str):
+    # Long texts that differ in a word or two: near enough for clusters that depend on the order.
+    before = (
+        "You look around the kitchen, and among all the things in it there is one that counts: "
+    )
+    log = frame().with_columns(observation=before + pl.col("observation"))
+    last_first = log.reverse()
+    assert not advantages(log, name, invalid_penalty=0.1).equals(
+        advantages(last_first, name, invalid_penalty=0.1)
+    )
+
+
+@pytest.mark.parametrize("name", having("couples-groups"))
+def test_groups_are_coupled_where_the_trait_says_so(name: str):
+    # One group is dead, which GPG makes up for.
+    alive = pl.col("group_id") != "g1"
+    log = frame().with_columns(reward=pl.col("reward") * alive)
+    whole = advantages(log, name).filter(pl.col("group_id") == "g0")
+    alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
+    assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", having("ignores-rewards"))
+def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    paid = log.with_columns(reward=pl.col("reward") + pl.col("step_index"))
+    assert advantages(log, name).equals(advantages(paid, name))
+
+
+@pytest.mark.parametrize("name", having("raw-group-of-one"))
+def test_a_group_of_one_gets_its_reward_where_the_trait_says_so(name: str):
+    # A trajectory of one step, so that it is alone under any population, and a group beside it, so
+    # that there is something to normalise over.
+    log = pl.DataFrame(
+        {
+            "group_id": ["g", "h", "h"],
+            "trajectory_id": ["t", "u", "v"],
+            "step_index": [0, 0, 0],
+            "observation": ["a mug"] * 3,
+            "next_observation": ["success", "end", "success"],
+            "action": ["take"] * 3,
+            "reward": [1.0, 0.0, 1.0],
+            "response_tokens": [2, 3, 4],
+            "aux_reward_style": [0.5, 0.25, 0.0],
+            "tree_id": ["g/0", "h/0", "h/0"],
+        }
+    )
+    params = accepted(name, psc="off")
+    found = credit(log, name, **params)
+    facts = found.explain(0).facts["episode"]
+    assert (facts["score"], facts["baseline"]) == (1.0, 0.0)
+    assert facts["factor"] > 0
+    if "couples-groups" not in traits(name):
+        assert found.terms["episode"].value[0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", having("tokens-population"))
+def test_response_tokens_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    verbose = log.with_columns(response_tokens=pl.col("response_tokens") * pl.col("reward"))
+    changed = advantages(log, name)["advantage"] - advantages(verbose, name)["advantage"]
+    assert changed.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", having("steps-population"))
+def test_long_trajectories_weigh_more_where_the_trait_says_so(name: str):
+    # Trajectory a wins in 1 step, b loses in 3. Over steps the mean is 1/4, over trajectories 1/2.
+    log = pl.DataFrame(
+        {
+            "group_id": ["g"] * 4,
+            "trajectory_id": ["a", "b", "b", "b"],
+            "step_index": [0, 0, 1, 2],
+            "observation": list("wxyz"),
+            "next_observation": ["success", *"yze"],
+            "action": ["act"] * 4,
+            "reward": [1.0, 0.0, 0.0, 0.0],
+            "response_tokens": [1] * 4,
+        }
+    )
+    found = credit(log, name).explain(0).facts["episode"]
+    assert found.get("others", found.get("group_size", 0) - 1) == 3
+    assert found.get("group_mean", 0.25) == 0.25
+
+
+@pytest.mark.parametrize("name", having("counts-copies"))
+def test_copies_count_where_the_trait_says_so(name: str):
+    # All rewards differ, and the copied rollout is the best of its group.
+    first = frame().filter(pl.col("step_index") == 0)
+    log = first.with_columns(
+        observation=pl.lit("a mug"), reward=1.0 / pl.int_range(1, first.height + 1)
+    )
+    copied = pl.concat([log, log.filter(pl.col("trajectory_id") == "g0t0")])
+    assert not advantages(log, name).equals(advantages(copied, name))
+
+
+def test_all_wrong_fields_are_reported_at_once():
+    with pytest.raises(
+        ParameterError, match=r"gamma must be in \[0.0, 1.0\], got 1.5; .*temperature"
+    ):
+        create("proxmo", {"gamma": 1.5, "temperature": 0.0})
+
+
+def test_infinity_and_nan_are_no_hyper_parameters():
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(ParameterError, match="temperature"):
+            create("proxmo", {"temperature": value})
+
+
+def test_unknown_names_are_answered_with_those_that_exist():
+    with pytest.raises(UnknownNameError, match=r"unknown method 'gipgo'; .*did you mean 'gigpo'"):
+        create("gipgo")
+    with pytest.raises(UnknownNameError, match=r"unknown dialect of grpo 'verk'.*'verl'"):
+        create("grpo:verk")
+    with pytest.raises(ParameterError, match=r"unknown field of proxmo 'tau'.*temperature"):
+        create("proxmo", {"tau": 0.1})
+
+
+def test_an_int_is_a_float_and_a_bool_is_not():
+    assert create("proxmo", {"temperature": 1}).temperature == 1.0
+    with pytest.raises(ParameterError):
+        create("proxmo", {"temperature": True})
+
+
+def test_every_trait_is_known_and_every_method_says_its_formula_and_conventions():
+    every_trait_is_known_and_every_method_says_its_formula_and_conventions()
+
+
+def test_the_registry_is_json():
+    the_registry_is_json()

@@ -1,0 +1,261 @@
+"""The journeys in a real browser: upload, read, move τ, compare, export; links, keys, attacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlparse
+
+import polars as pl
+import pytest
+from browser import browser, chromium, opened, served, settled
+from places import ROOT, SAMPLES
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+from workbench import cli
+from workbench.exporters import read_batch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = (
+    "<script>document.title='owned'</script> <img src=x onerror=\"document.title='owned'\"> "
+    "**bold** $\\frac{a}{b}$ :material/home: :red[red] [link](javascript:alert(1)) # head"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if chromium() is None:
+        reason = "no Chromium: install Debian's chromium, or set CHROMIUM to one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def hostile(home: Path) -> Path:
+    """A log in which every text that a user can see is an attack."""
+    rows = [
+        {
+            "group_id": f"{HOSTILE} {group}",
+            "trajectory_id": f"{HOSTILE} {group}/{rollout}",
+            "step_index": step,
+            "observation": HOSTILE,
+            "action": f"{HOSTILE} {rollout}",
+            "task": HOSTILE,
+            "reward": float(step == 1 and rollout == 0),
+        }
+        for group in range(2)
+        for rollout in range(3)
+        for step in range(2)
+    ]
+    path = home / "hostile.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, hostile: Path) -> Iterator[str]:
+    bundled = ROOT / "data" / "household.parquet"
+    with served(ROOT / "app.py", str(bundled), str(hostile), home=home) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chrome(home: Path) -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def go(page: Page, name: str) -> None:
+    """Opens a page of the app by its link in the sidebar."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+    page.get_by_role("heading", level=1, name=name).wait_for()
+    settled(page)
+
+
+def says(page: Page, text: str, seconds: float = 30) -> None:
+    """Waits until a page shows a text.
+
+    Raises:
+        PlaywrightTimeout: It does not.
+    """
+    shown = "text => (document.body?.innerText ?? '').replace(/\\s+/g, ' ').includes(text)"
+    page.wait_for_function(shown, arg=text, timeout=1000 * seconds)
+
+
+def drawn(page: Page, last: str) -> str:
+    """What the page says once its last part is there and nothing has changed for two seconds.
+
+    The browser loads the code of each kind of element when it first meets one, so that the page
+    can be without its buttons long after the script has ended.
+    """
+    says(page, last)
+    main, text, since = page.get_by_test_id("stMain"), "", 0
+    for _ in range(120):
+        settled(page)
+        now = main.inner_text()
+        since = since + 1 if now == text else 0
+        if since == 4 and not main.get_by_test_id("stSkeleton").count():
+            return now
+        text = now
+        page.wait_for_timeout(500)
+    raise AssertionError(f"the page is still being drawn after a minute: {text!r}")
+
+
+def query(page: Page) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
+    chat = SAMPLES / "openai_chat.jsonl"
+    with opened(chrome, address) as page:
+        # Upload.
+        page.get_by_text("Add a log").click()
+        page.locator("input[type=file]").set_input_files(str(chat))
+        says(page, "openai_chat.jsonl")
+        settled(page)
+        page.get_by_role("button", name="Import", exact=True).click()
+        says(page, "4 rollouts")
+        settled(page)
+        uploaded = query(page)["log"]
+
+        # Read.
+        go(page, "Rollout")
+        assert query(page)["log"] == uploaded
+        says(page, "step 1 of 2")
+        says(page, "Find the key. You see a drawer and a shelf.")
+
+        # Move τ and apply it.
+        go(page, "Temperature")
+        slider = page.get_by_role("slider").first
+        slider.focus()
+        for _ in range(8):
+            slider.press("ArrowRight")
+        page.wait_for_function("() => location.search.includes('tau=')")
+        settled(page)
+        page.get_by_role("button", name="Apply to every page").click()
+        page.wait_for_function("() => location.search.includes('proxmo=')")
+        settled(page)
+        applied = json.loads(query(page)["proxmo"])
+        assert applied["temperature"] > 0.1
+
+        # Compare.
+        go(page, "Methods")
+        says(page, "Where do they disagree most?")
+
+        # Audit.
+        go(page, "Audit")
+        says(page, "What is wrong?")
+        says(page, "How do the credits compare?")
+
+        # Export.
+        go(page, "Export")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download batch").click()
+        archive = tmp_path / "batch.zip"
+        download.value.save_as(archive)
+    folder = tmp_path / "batch"
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
+    manifest = next(folder.rglob("manifest.json"))
+    batch = read_batch(manifest.parent)
+    assert batch["trajectory_id"].n_unique() == 4
+    method = json.loads(manifest.read_text())["method"]
+    assert method["name"] == "proxmo"
+    assert method["fields"]["temperature"] == applied["temperature"]
+
+
+def test_a_link_restores_the_view(address: str, chrome: Browser):
+    step = "household-s0/task-18/rollout-1:12"
+    link = f"{address}/rollout?methods=grpo,rloo&step={step}"
+    with opened(chrome, link) as page:
+        says(page, "step 13 of")
+        before = drawn(page, "Nearest states anywhere in this log")
+        page.reload()
+        assert drawn(page, "Nearest states anywhere in this log") == before
+        assert query(page)["methods"] == "grpo,rloo"
+
+
+def test_the_log_page_is_found_by_its_name(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/log") as page:
+        says(page, "What can a group method learn from?")
+        page.wait_for_timeout(1000)
+        assert page.get_by_role("dialog").count() == 0
+
+
+def press(page: Page, key: str, text: str) -> None:
+    """Presses a key until the page says a text; the browser drops one while it draws."""
+    for _ in range(3):
+        settled(page)
+        page.keyboard.press(key)
+        try:
+            says(page, text, seconds=10)
+        except PlaywrightTimeout:
+            continue
+        return
+    raise AssertionError(f"{key} does not lead to {text!r}")
+
+
+def test_keys_move_through_steps_and_rollouts(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollout") as page:
+        says(page, "step 1 of 11")
+        says(page, "Nearest states anywhere in this log")
+        press(page, "j", "step 2 of 11")
+        press(page, "k", "step 1 of 11")
+        press(page, "Shift+J", "step 1 of 30")
+        page.wait_for_function("() => decodeURIComponent(location.search).includes('rollout-1:0')")
+
+
+def test_the_command_of_a_view_gives_its_numbers(
+    address: str, chrome: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    with opened(chrome, f"{address}/rollout?step=household-s0/task-18/rollout-1:12") as page:
+        page.get_by_role("button", name="Command").click()
+        command = page.locator("code", has_text="workbench explain").first.inner_text()
+    arguments = shlex.split(command)
+    assert arguments[:2] == ["workbench", "explain"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert json.loads(capsys.readouterr().out)["step_index"] == 12
+
+
+@pytest.mark.parametrize("name", ["log", "rollout", "temperature", "methods", "audit", "export"])
+def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name: str):
+    with opened(chrome, address) as page:
+        page.get_by_role("combobox", name="Log").first.click()
+        page.get_by_text("hostile.parquet").last.click()
+        says(page, "hostile.parquet")
+        settled(page)
+        if name != "log":
+            go(page, name.capitalize())
+        main = page.get_by_test_id("stMain")
+        assert page.title() != "owned"
+        for tag in ("script", "img[onerror]", ".katex", "strong:text-is('bold')"):
+            assert main.locator(tag).count() == 0, tag
+        assert main.locator("a[href^='javascript']").count() == 0
+        assert main.locator("h1").count() == 1
+
+
+def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser):
+    with opened(chrome, address) as first, opened(chrome, address) as second:
+        first.get_by_text("Add a log").click()
+        sample = SAMPLES / "tau_bench.json"
+        first.locator("input[type=file]").set_input_files(str(sample))
+        says(first, "tau_bench.json")
+        settled(first)
+        first.get_by_role("button", name="Import", exact=True).click()
+        says(first, "4 rollouts")
+        second.reload()
+        settled(second)
+        second.get_by_role("combobox", name="Log").first.click()
+        assert "tau_bench.json" not in second.inner_text("body")

@@ -1,0 +1,23 @@
+"""RTMC by hand, and as Monte Carlo Q."""
+
+from __future__ import annotations
+
+import pytest
+from crediting import advantage
+from hypothesis import given, settings
+from logs import described_logs, steps
+from worked_logs import HALL
+
+
+def test_rtmc_smooths_first_visits_towards_the_group():
+    # γ 1: G = 1 1 0 0, ḡ = ½. First visits of hall: a's and b's first step, mean of 1 and 0.
+    # n₀ 2: V′(hall) = (1 + 2·½)/(2 + 2) = ½, V′(door) = (1 + 1)/(1 + 2) = 2/3.
+    found = advantage(steps(HALL), "rtmc", gamma=1.0, prior=2.0)
+    assert found == pytest.approx([0.5, 1 / 3, -0.5, -0.5])
+
+
+@given(described_logs(max_length=1, max_rollouts=6))
+@settings(max_examples=40)
+def test_rtmc_without_a_prior_on_single_steps_is_mc_q(described):
+    of = steps(described)
+    assert advantage(of, "rtmc", prior=0.0) == pytest.approx(advantage(of, "mc-q"), abs=1e-9)

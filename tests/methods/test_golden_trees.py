@@ -1,0 +1,160 @@
+"""Dialects reproduce the original numbers on trees, turns and critics' values.
+
+Each small golden table becomes a step log in the way that its originals mean it: a tree as one
+rollout a leaf, HiPER's rows as turns, RAGEN's as tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from places import GOLDEN
+
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import METHODS, create
+from workbench.states.space import Space
+
+TABLES = ("tree_spo_treerl", "turn_mtgrpo", "turn_gae_hiper", "turn_gae_ragen_tokens")
+COLUMNS = {
+    column: (f"{method.name}:{dialect.name}", golden)
+    for method in METHODS.values()
+    for dialect in method.dialects.values()
+    for column, golden in dialect.golden.items()
+    if golden.table in TABLES
+}
+
+
+def table(name: str) -> pl.DataFrame:
+    return pl.read_parquet(GOLDEN / f"{name}.parquet")
+
+
+def paths(nodes: pl.DataFrame) -> pl.DataFrame:
+    """One rollout a leaf, with the nodes below the root on its way as steps."""
+    rows = []
+    for (tree,), members in nodes.group_by("tree", maintain_order=True):
+        parent = dict(members.select("node_id", "parent_id").iter_rows())
+        for leaf, reward in members.filter("leaf").select("node_id", "reward").iter_rows():
+            way = [leaf]
+            while parent[way[-1]] > 0:
+                way.append(parent[way[-1]])
+            rows += [
+                {
+                    "group_id": f"{tree}",
+                    "trajectory_id": f"{tree}/{leaf}",
+                    "step_index": place,
+                    "observation": "",
+                    "action": "",
+                    "reward": reward if node == leaf else 0.0,
+                    "node_id": f"{node}",
+                    "parent_id": f"{parent[node]}",
+                }
+                for place, node in enumerate(reversed(way))
+            ]
+    return pl.DataFrame(rows)
+
+
+def turns(frame: pl.DataFrame) -> pl.DataFrame:
+    """MT-GRPO's table: the outcome on the last turn, the result in the environment's answer."""
+    last = pl.col("turn_index") == pl.col("n_turns") - 1
+    return frame.select(
+        "group_id",
+        "trajectory_id",
+        step_index="turn_index",
+        observation=pl.lit(""),
+        action=pl.lit(""),
+        reward=pl.when(last).then("outcome_reward").otherwise(0.0),
+        turn_reward=pl.when(last).then("turn_reward"),
+        next_observation=pl.when(pl.col("turn_index") == pl.col("result_turn"))
+        .then(pl.lit("<result>4</result>"))
+        .otherwise(pl.lit("<error>")),
+    )
+
+
+def valued(frame: pl.DataFrame, trajectory: str, index: str) -> pl.DataFrame:
+    """A table of critics' values: one row a turn, or a token."""
+    return frame.select(
+        group_id=pl.lit("g"),
+        trajectory_id=pl.col(trajectory).cast(pl.String),
+        step_index=index,
+        observation=pl.lit(""),
+        action=pl.lit(""),
+        reward="reward",
+        critic_value="value",
+    )
+
+
+def scored(log: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The log's rows with our number for a golden column as `ours`."""
+    name, golden = COLUMNS[column]
+    steps = Steps.from_log(validate(log).log)
+    credit = create(name, golden.params)(steps, Space(steps, embedder="tfidf")).table()
+    ours = golden.output or (f"term_{golden.term}" if golden.term else "advantage")
+    return steps.log.with_columns(credit[ours].alias("ours"))
+
+
+def assert_near(ours: pl.Series, theirs: pl.Series) -> None:
+    expected = theirs.cast(pl.Float64).to_numpy()
+    tolerance = 2e-5 + 2e-5 * np.abs(expected)
+    assert (np.abs(ours.to_numpy() - expected) <= tolerance).all()
+
+
+def of(table_name: str) -> list[str]:
+    return [column for column, (_, golden) in COLUMNS.items() if golden.table == table_name]
+
+
+def test_every_output_of_the_small_tables_has_a_dialect():
+    inputs = {
+        "tree_spo_treerl": 7,
+        "turn_mtgrpo": 7,
+        "turn_gae_hiper": 5,
+        "turn_gae_ragen_tokens": 4,
+    }
+    for name, count in inputs.items():
+        assert set(table(name).columns[count:]) == set(of(name)), name
+
+
+@pytest.mark.parametrize("column", of("tree_spo_treerl"))
+def test_trees_agree_with_the_originals(column: str):
+    nodes = table("tree_spo_treerl")
+    ours = scored(paths(nodes), column)
+    named = nodes.with_columns(pl.col("tree", "node_id").cast(pl.String))
+    joined = ours.join(named, left_on=["group_id", "node_id"], right_on=["tree", "node_id"])
+    # Every node but the eight roots, which are no decisions, is met by some rollout.
+    assert joined.n_unique(["group_id", "node_id"]) == nodes.height - 8
+    assert_near(joined["ours"], joined[column])
+
+
+@pytest.mark.parametrize("column", of("turn_mtgrpo"))
+def test_turn_rewards_agree_with_the_original(column: str):
+    frame = table("turn_mtgrpo")
+    ours = scored(turns(frame), column)
+    joined = ours.join(
+        frame, left_on=["trajectory_id", "step_index"], right_on=["trajectory_id", "turn_index"]
+    )
+    assert joined.height == frame.height
+    assert_near(joined["ours"], joined[column])
+
+
+@pytest.mark.parametrize("column", of("turn_gae_hiper"))
+def test_gae_over_turns_agrees_with_the_original(column: str):
+    frame = table("turn_gae_hiper").sort("trajectory_id", "turn_index")
+    ours = scored(valued(frame, "trajectory_id", "turn_index"), column)
+    assert_near(ours["ours"], frame[column])
+
+
+@pytest.mark.parametrize("column", of("turn_gae_ragen_tokens"))
+def test_gae_over_tokens_in_turns_agrees_with_the_original(column: str):
+    frame = table("turn_gae_ragen_tokens").sort("row", "token")
+    ours = scored(valued(frame, "row", "token"), column)
+    assert_near(ours["ours"], frame[column])
+
+
+def test_the_comparison_can_fail():
+    # Leaves instead of children is another number on trees whose branches differ in size.
+    nodes = table("tree_spo_treerl")
+    steps = Steps.from_log(validate(paths(nodes)).log)
+    credit = create("spo", {})(steps, Space(steps, embedder="tfidf"))
+    dialect = create("spo:treetune", {})(steps, Space(steps, embedder="tfidf"))
+    assert np.abs(credit.advantage - dialect.advantage).max() > 0.05

@@ -1,0 +1,75 @@
+"""C3 by hand, and as RLOO."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from crediting import advantage, credit, near
+from hypothesis import given
+from logs import Described, described_logs, log
+from worked_logs import plans
+
+from workbench.log.nodes import with_prefix_nodes
+
+
+def test_c3_leaves_the_action_out_and_weights_by_returns():
+    # Plan 1 has two rollouts, plan 2 one: 1/2 - 0 and 0 - 1/2; answers to plan 1: 1 - 0.
+    found = advantage(plans(), "c3")
+    assert found == near(0.5, 1.0, 0.5, -1.0, -0.5, 0.0)
+
+
+def test_c3_takes_replays_where_they_are():
+    # Plan 1 was replayed with 1, 1, 0 and plan 2 with 1: 2/3 - 1. Both rollouts of plan 1 hold its
+    # replays.
+    replays = [[1.0, 1.0, 0.0], [], [1.0, 1.0, 0.0], [], [1.0], []]
+    frame = plans(replay_returns=pl.Series(replays, dtype=pl.List(pl.Float64)))
+    found = credit(frame, "c3")
+    assert found.advantage[0] == pytest.approx(2 / 3 - 1)
+    assert found.explain(0).facts["step"]["returns"] == 3
+
+
+def test_c3_weights_the_other_actions():
+    # Three actions at one context with 2, 1, 1 rollouts worth 1/2, 1, 0; of the last one the others
+    # are (2 · 1/2 + 1) / 3 by returns, (1/2 + 1) / 2 by actions.
+    described: Described = {
+        "g": {
+            "a": [("x", "1", 1.0)],
+            "b": [("x", "1", 0.0)],
+            "c": [("x", "2", 1.0)],
+            "d": [("x", "3", 0.0)],
+        }
+    }
+    frame = with_prefix_nodes(log(described))
+    assert advantage(frame, "c3")[3] == pytest.approx(-2 / 3)
+    assert advantage(frame, "c3", weight="actions")[3] == pytest.approx(-3 / 4)
+
+
+@pytest.mark.parametrize("baseline", ["others", "all"])
+def test_c3_compares_an_action_outside_the_statistics_with_those_inside(baseline: str):
+    # c counts nowhere: its 0 is compared with the 1 of the actions that do, equal as they are.
+    described: Described = {
+        "g": {"a": [("x", "1", 1.0)], "b": [("x", "2", 1.0)], "c": [("x", "3", 0.0)]}
+    }
+    frame = with_prefix_nodes(log(described, in_group_statistics=[True, True, False]))
+    assert advantage(frame, "c3", baseline=baseline).tolist() == [0.0, 0.0, -1.0]
+    assert advantage(frame, "c3", baseline=baseline, norm="std").tolist() == [0.0, 0.0, 0.0]
+
+
+def test_c3_contexts_differ_where_the_observation_does():
+    described: Described = {"g": {"a": [("x", "1", 1.0)], "b": [("y", "2", 0.0)]}}
+    assert advantage(with_prefix_nodes(log(described)), "c3").tolist() == [0.0, 0.0]
+
+
+@given(described_logs(max_length=1, texts="a"))
+def test_c3_with_one_action_a_rollout_is_rloo(described: Described):
+    frame = log(described).with_columns(node_id=pl.col("trajectory_id"))
+    assert advantage(frame, "c3") == near(*advantage(frame, "rloo"))
+
+
+@given(described_logs(max_length=1, texts="a"))
+def test_in_c3_s_released_form_leaving_out_changes_nothing(described: Described):
+    # A_loo is n/(n-1) of the advantage over the mean, and so is its deviation; but for eps.
+    frame = log(described).with_columns(node_id=pl.col("trajectory_id"))
+    left_out = advantage(frame, "c3:reference", eps=0.0)
+    full = advantage(frame, "c3:reference", eps=0.0, baseline="all")
+    assert left_out == pytest.approx(full, abs=1e-9)

@@ -1,0 +1,116 @@
+"""The files of a model: found, checked, and missed."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from minilm import encode, needs_minilm
+
+from workbench.errors import ArtefactError, MissingDependencyError
+from workbench.states.embedders import model_files
+from workbench.states.embedders.registry import resolve
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+
+
+@pytest.fixture
+def copied_model(tmp_path: Path) -> Iterator[Path]:
+    """The packaged model as a folder of links to its files."""
+    source = model_files._packaged_minilm()
+    folder = tmp_path / "package" / "model"
+    for file in source.rglob("*"):
+        if file.is_file():
+            link = folder / file.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+    return folder
+
+
+@needs_minilm
+@pytest.mark.parametrize("name", ["tokenizer.json", "1_Pooling/config.json", "model.safetensors"])
+def test_a_changed_file_of_the_model_is_refused(copied_model, monkeypatch, name):
+    file = copied_model / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    monkeypatch.setattr(model_files, "_packaged_minilm", lambda: copied_model)
+    with pytest.raises(ArtefactError) as refused:
+        encode(SentenceEmbedder(), ["x"])
+    assert str(file) in str(refused.value)
+    assert model_files.MINILM_DIGESTS[name] in str(refused.value)
+
+
+@needs_minilm
+def test_missing_and_additional_files_of_the_model_are_refused(copied_model):
+    model_files.check_minilm(copied_model)
+    (copied_model / "added_tokens.json").write_text("{}")
+    with pytest.raises(ArtefactError, match=r"added_tokens\.json"):
+        model_files.check_minilm(copied_model)
+    (copied_model / "vocab.txt").unlink()
+    with pytest.raises(ArtefactError, match=r"vocab\.txt.*found no file"):
+        model_files.check_minilm(copied_model)
+
+
+@needs_minilm
+def test_a_local_folder_is_known_by_its_content(copied_model, tmp_path):
+    key = SentenceEmbedder(str(copied_model)).key
+    elsewhere = tmp_path / "elsewhere"
+    copied_model.rename(elsewhere)
+    assert SentenceEmbedder(str(elsewhere)).key == key
+    (elsewhere / "config.json").unlink()
+    (elsewhere / "config.json").write_text("{}")
+    assert SentenceEmbedder(str(elsewhere)).key != key
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ArtefactError, match="sentence-transformers can load"):
+        encode(SentenceEmbedder(str(tmp_path)), ["x"])
+
+
+def test_a_missing_package_is_named_and_nothing_takes_its_place(monkeypatch, tmp_path):
+    real = importlib.util.find_spec
+    hidden = model_files.MINILM_PACKAGE
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == hidden else real(name, *rest),
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MissingDependencyError) as missing:
+        encode(resolve("minilm"), ["x"])
+    assert 'pip install "trajectory-workbench[offline]"' in str(missing.value)
+    assert "--embedder tfidf" in str(missing.value)
+
+
+@pytest.mark.parametrize("name", ["some/model", "no such model!"])
+def test_an_unknown_model_fails_at_once_without_a_network(monkeypatch, name):
+    monkeypatch.setattr(model_files, "hub_answers", lambda: False)
+    with pytest.raises(MissingDependencyError, match=name.split("/")[0]):
+        encode(resolve(name), ["x"])
+
+
+def test_whether_the_hub_answers_is_known_at_once(monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "HF_ENDPOINT", "https_proxy", "HTTPS_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", here)
+        assert model_files.hub_answers()
+        # Behind a proxy it is the proxy that must answer: names may not even resolve.
+        monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+        assert not model_files.hub_answers()
+        monkeypatch.setenv("https_proxy", here)
+        assert model_files.hub_answers()
+        monkeypatch.setenv("https_proxy", here.removeprefix("http://"))
+        assert model_files.hub_answers()
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        assert not model_files.hub_answers()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", here)
+    assert not model_files.hub_answers()

@@ -1,0 +1,24 @@
+"""The lookup of embedders."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.errors import ParameterError
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER, resolve
+from workbench.states.embedders.tfidf import ProxmoTfidfEmbedder, TfidfEmbedder
+
+
+def test_names_resolve_without_loading_anything():
+    assert isinstance(resolve("tfidf"), TfidfEmbedder)
+    assert isinstance(resolve("tfidf-proxmo"), ProxmoTfidfEmbedder)
+    default, short = resolve(DEFAULT_EMBEDDER), resolve("minilm")
+    assert (default.name, default.key) == (short.name, short.key)
+    assert "_model" not in vars(default)
+    with pytest.raises(ParameterError, match="named"):
+        resolve(" ")
+
+
+def test_only_the_reference_embedder_counts_copies():
+    counting = [n for n in ("minilm", "tfidf", "tfidf-proxmo") if resolve(n).counts_copies]
+    assert counting == ["tfidf-proxmo"]

@@ -1,0 +1,46 @@
+"""What a key makes of a log."""
+
+from __future__ import annotations
+
+import json
+
+from logs import Described, steps
+
+from workbench.states.keys.report import key_report, key_table
+from workbench.states.space import Space
+
+
+def test_a_report_counts_labels_singletons_and_what_merges_or_splits() -> None:
+    # Exact: hall (3, of two trajectories), Hall, door. Normalised: hall (4), door.
+    described: Described = {
+        "g": {
+            "t0": [("hall", "x", 0.0), ("Hall", "x", 0.0), ("door", "x", 0.0)],
+            "t1": [("hall", "x", 0.0), ("hall", "y", 0.0)],
+        }
+    }
+    space = Space(steps(described), embedder="tfidf")
+    report = key_report(space, "normalised")
+    assert (report.steps, report.labels, report.plain_labels, report.split) == (5, 2, 3, 0)
+    assert (report.singleton_rate, report.plain_singleton_rate) == (0.2, 0.4)
+    assert report.one_trajectory_rate == 0.2
+    (row,) = report.merged.to_dicts()
+    assert row == {
+        "label": 0,
+        "group_id": "g",
+        "steps": 4,
+        "trajectories": 2,
+        "distinct": 2,
+        "texts": ["hall", "Hall"],
+    }
+    assert report.largest["steps"].to_list() == [4, 1]
+    # By pairs of states hall falls into (-, hall), (hall, hall); Hall and door stay whole.
+    history = key_report(space, "history")
+    assert (history.labels, history.split, history.merged.height) == (4, 1, 0)
+    acts = key_report(space, "text", "action")
+    assert (acts.labels, acts.singleton_rate, acts.largest["texts"][0].to_list()) == (2, 0.2, ["x"])
+    assert json.loads(json.dumps(report.to_dict(1)))["merged"] == [row]
+
+
+def test_every_key_says_in_one_line_what_is_the_same() -> None:
+    for row in [*key_table("state"), *key_table("action")]:
+        assert row["what is the same"].endswith("."), row

@@ -1,0 +1,67 @@
+"""Blocks of similarities between a group's states, kept and made again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from logs import random_log
+from scipy.sparse import csr_array
+from similarities import random_similarity
+
+from workbench.log.steps import Real, Steps
+from workbench.states.proximity import proximity_baseline
+from workbench.states.similarity import Similarity, States
+
+
+def test_blocks_are_the_cosines_of_each_groups_states() -> None:
+    found = Steps.from_log(random_log(np.random.default_rng(6)))
+    similarity = random_similarity(found, np.random.default_rng(7))
+    start = similarity.states.start
+    for group in range(found.groups):
+        here = similarity.vectors[start[group] : start[group + 1]]
+        np.testing.assert_allclose(similarity.block(group), here @ here.T, atol=1e-15)
+
+
+def test_sparse_vectors_give_the_blocks_of_dense_ones() -> None:
+    found = Steps.from_log(random_log(np.random.default_rng(6)))
+    dense = random_similarity(found, np.random.default_rng(7))
+    sparse = Similarity(dense.states, csr_array(dense.vectors))
+    for group in range(found.groups):
+        assert isinstance(sparse.block(group), np.ndarray)
+        np.testing.assert_allclose(sparse.block(group), dense.block(group), atol=1e-15)
+
+
+def test_a_second_temperature_costs_no_new_similarity() -> None:
+    found = Steps.from_log(random_log(np.random.default_rng(6), dense=True))
+    similarity = random_similarity(found, np.random.default_rng(7))
+    ones = np.ones(len(found))
+
+    def baseline() -> Real:
+        return proximity_baseline(
+            similarity, found, found.reward, ones, temperature=0.1, peers="all"
+        )[0]
+
+    first = baseline()
+    # With the vectors spoilt, only blocks that were kept can give the same numbers.
+    similarity.vectors[:] = np.nan
+    np.testing.assert_array_equal(baseline(), first)
+
+
+def test_blocks_beyond_the_budget_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Steps.from_log(random_log(np.random.default_rng(6)))
+    similarity = random_similarity(found, np.random.default_rng(7))
+    size = len(np.unique(similarity.states.state[found.group == 0]))
+    monkeypatch.setattr("workbench.states.similarity.BLOCK_CACHE", size**2)
+    assert similarity.block(0) is similarity.block(0)
+    assert similarity.block(1) is not similarity.block(1)
+    np.testing.assert_array_equal(similarity.block(1), similarity.block(1))
+    assert similarity.block(0) is similarity.block(0)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_array])
+def test_similarities_are_zero_only_if_every_vector_is(kind: Any) -> None:
+    states = States(np.array([0, 1]), np.array([0, 2]), ["p", "q"])
+    assert Similarity(states, kind(np.zeros((2, 3)))).is_zero
+    assert not Similarity(states, kind(np.array([[0.0, 0.0, 0.0], [0.0, -1.0, 0.0]]))).is_zero
