@@ -25,8 +25,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import ArtefactError, EmptyBatchError, ParameterError, UnknownNameError
-from workbench.exporters import TARGETS, Manifest, batch, folder, read_batch, read_manifest
+from workbench.exporters import TARGETS, Manifest, folder, read_batch, read_manifest
 from workbench.exporters.lists import flat, nested, ranges
+from workbench.exporters.tables import write_parquet
+from workbench.exporters.targets.weighted_batch import FILE, TEXT_SCHEMA, TOKEN_SCHEMA
 from workbench.log.schema import validate
 
 
@@ -62,9 +64,9 @@ def test_the_sample_export_comes_out_exactly(shared: Path, tmp_path: Path) -> No
     )
     manifest = write(log, credit, tmp_path / "out")
     expected = shared / "samples" / "exports"
-    path = tmp_path / "out" / batch.FILE
-    assert pl.read_parquet(path).equals(pl.read_parquet(expected / batch.FILE))
-    assert pq.read_schema(path).equals(pq.read_schema(expected / batch.FILE))
+    path = tmp_path / "out" / FILE
+    assert pl.read_parquet(path).equals(pl.read_parquet(expected / FILE))
+    assert pq.read_schema(path).equals(pq.read_schema(expected / FILE))
     sample = json.loads((expected / "manifest.json").read_text())
     assert sample["counts"].items() <= manifest.counts.items()
     assert sample["checks"].items() <= manifest.checks.items()
@@ -316,7 +318,7 @@ def test_datasets_loads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind
         datasets = pytest.importorskip("datasets")
         loaded = datasets.load_dataset(
             "parquet",
-            data_files=str(tmp_path / "out" / batch.FILE),
+            data_files=str(tmp_path / "out" / FILE),
             cache_dir=str(tmp_path / "cache"),
             split="train",
         )
@@ -329,7 +331,7 @@ def test_datasets_loads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(*token_log(), tmp_path / name)
-    for file in (batch.FILE, folder.MANIFEST):
+    for file in (FILE, folder.MANIFEST):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -464,7 +466,7 @@ def test_an_empty_folder_and_missing_parents_are_fine(tmp_path: Path) -> None:
     assert read_batch(tmp_path / "empty").equals(read_batch(tmp_path / "a" / "b" / "c"))
 
 
-@pytest.mark.parametrize("moment", ["targets.weighted_batch.write_batch", "base.require_equal"])
+@pytest.mark.parametrize("moment", ["targets.weighted_batch.write_parquet", "base.require_equal"])
 @pytest.mark.parametrize("stands", [True, False])
 def test_an_interrupted_export_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, stands: bool
@@ -504,11 +506,11 @@ def test_a_failing_rename_brings_the_old_export_back(
 
 def test_a_tampered_file_is_refused(tmp_path: Path) -> None:
     write(*token_log(), tmp_path / "out")
-    path = tmp_path / "out" / batch.FILE
+    path = tmp_path / "out" / FILE
     whole = path.read_bytes()
     path.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
     for read in (read_manifest, read_batch):
-        with pytest.raises(ArtefactError, match=rf"{batch.FILE} is not the file that"):
+        with pytest.raises(ArtefactError, match=rf"{FILE} is not the file that"):
             read(tmp_path / "out")
     path.unlink()
     with pytest.raises(ArtefactError, match="is missing"):
@@ -529,10 +531,9 @@ def test_a_folder_without_a_manifest_is_not_an_export(tmp_path: Path) -> None:
 
 def replace(directory: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     """Rewrites the rows of an export together with its digest, as a faulty tool might."""
-    path = directory / batch.FILE
+    path = directory / FILE
     rows = change(pl.read_parquet(path))
-    token_level = "input_ids" in rows.columns
-    batch.write_batch(rows, path, token_level=token_level)
+    write_parquet(rows, path, TOKEN_SCHEMA if "input_ids" in rows.columns else TEXT_SCHEMA)
     reseal(directory, {})
 
 
@@ -541,7 +542,7 @@ def reseal(directory: Path, changes: dict[str, Any]) -> None:
     values = json.loads(path.read_text())
     for name, value in changes.items():
         values[name] = {**values[name], **value} if isinstance(value, dict) else value
-    values["files"] = {batch.FILE: folder._entry(directory / batch.FILE)}
+    values["files"] = {FILE: folder._entry(directory / FILE)}
     path.write_text(json.dumps(values))
 
 
@@ -577,7 +578,7 @@ def test_reading_checks_every_rule_and_names_the_row(
 ) -> None:
     write(*token_log(), tmp_path / "out")
     replace(tmp_path / "out", second_row(column, values))
-    with pytest.raises(ArtefactError, match=rf"{batch.FILE}: {message}.*row 1 \(trajectory 't1'\)"):
+    with pytest.raises(ArtefactError, match=rf"{FILE}: {message}.*row 1 \(trajectory 't1'\)"):
         read_batch(tmp_path / "out")
 
 
@@ -628,14 +629,14 @@ def test_a_file_without_a_digest_is_refused(tmp_path: Path) -> None:
     write(*token_log(), tmp_path / "out")
     path = tmp_path / "out" / folder.MANIFEST
     values = json.loads(path.read_text())
-    path.write_text(json.dumps({**values, "files": {batch.FILE: "ab"}}))
+    path.write_text(json.dumps({**values, "files": {FILE: "ab"}}))
     with pytest.raises(ArtefactError, match="not a digest and a size"):
         read_batch(tmp_path / "out")
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     write(*token_log(), tmp_path / "out")
-    (tmp_path / "out" / batch.FILE).write_bytes(b"PAR1")
+    (tmp_path / "out" / FILE).write_bytes(b"PAR1")
     reseal(tmp_path / "out", {})
     with pytest.raises(ArtefactError, match="cannot be read"):
         read_batch(tmp_path / "out")

@@ -29,9 +29,8 @@ from hypothesis import strategies as st
 
 from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, Manifest, read_manifest
-from workbench.exporters.checks import row_checks
+from workbench.exporters.assembly import row_checks
 from workbench.exporters.folder import MANIFEST, _entry
-from workbench.exporters.manifest import TURN_OFF
 from workbench.log.schema import validate
 
 TOKENS = ("datasets", "rllm", "skyrl", "slime", "tinker", "trl", "verl", "weighted-batch")
@@ -120,8 +119,8 @@ def credited(target: str, folder: Path) -> list[tuple[int, float, int | None]]:
 
 
 def test_there_is_a_target_for_each_trainer_that_says_what_to_switch_off():
-    own = {target.layout.trainer for target in TARGETS.values()} - {None}
-    assert own <= set(TURN_OFF)
+    for target in TARGETS.values():
+        assert (target.layout.trainer is None) == (target.layout.turn_off == "")
     assert set(TARGETS) == {*TOKENS, "prime-rl"}
 
 
@@ -189,8 +188,9 @@ def test_a_manifest_says_what_a_trainer_must_know(tmp_path: Path, target: str):
     assert said["counts"]["zero_advantage_groups"] == 0
     assert said["worth"]["pulling"] == 2
     assert said["tokens"]["from"] == "log"
-    trainer = TARGETS[target].layout.trainer
-    assert said["turn_off"] == (TURN_OFF if trainer is None else {trainer: TURN_OFF[trainer]})
+    layout = TARGETS[target].layout
+    own = {layout.trainer: layout.turn_off} if layout.trainer else layout.any_trainer()
+    assert said["turn_off"] == own
     assert said["checks"] == {
         "lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": False,
         "prefix_property": True, "read_back_equal": True,
@@ -333,7 +333,7 @@ def test_an_interrupted_export_never_looks_finished(
 KILLED = """
 import dataclasses, os, signal, sys
 from pathlib import Path
-from batches import PROVENANCE, STEP, credited, given, logs, made, message, step_row, token_log
+from batches import exportable, token_log
 from workbench.exporters import TARGETS
 
 def half(batch, folder):

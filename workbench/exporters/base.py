@@ -10,7 +10,11 @@ Example of a module of this package that adds a target:
         Exporter(
             name="my-trainer",
             description="What it is and who reads it.",
-            layout=Layout(format="workbench-my-trainer", trainer="My trainer"),
+            layout=Layout(
+                format="workbench-my-trainer",
+                trainer="My trainer",
+                turn_off="normalize_advantages=false",
+            ),
             write=write,
             read=read,
         )
@@ -28,7 +32,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.exporters.assembly import Batch, Layout, assemble, rehearse
+from workbench.exporters.assembly import Batch, Layout, assemble, rehearse, row_counts
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
@@ -163,7 +167,7 @@ class Exporter:
             )
         manifest.require_balance()
         rows = self.read(directory, manifest)
-        require_counted(directory, {"rows": rows.height}, manifest)
+        require_counted(directory, row_counts(rows), manifest)
         return rows
 
     def __call__(
@@ -184,7 +188,7 @@ class Exporter:
         Raises:
             WorkbenchError: What `assemble` and `save` say.
         """
-        overwrite = bool(options.get("overwrite", False))
+        overwrite = self.options_of(options).overwrite
         require_place(Path(directory), overwrite=overwrite)
         batch = self.assemble(log, credit, **options)
         return self.save(batch, directory, overwrite=overwrite)

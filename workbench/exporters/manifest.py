@@ -11,33 +11,6 @@ from typing import Any
 
 from workbench.errors import ArtefactError
 
-TURN_OFF: Mapping[str, str] = {
-    "verl": (
-        "algorithm.adv_estimator=precomputed (the identity of workbench_verl.py) and "
-        "algorithm.use_kl_in_reward=false"
-    ),
-    "TRL": (
-        "train with the PrecomputedGRPOTrainer or ReplayWorker of workbench_trl.py; "
-        "scale_rewards acts only on advantages that TRL computes"
-    ),
-    "Tinker": "pass the datums to forward_backward as they are; center or scale nothing before",
-    "prime-rl": "an algorithm that keeps node.advantages; no advantage normalisation",
-    "SkyRL": (
-        "trainer.algorithm.advantage_estimator=precomputed (workbench_skyrl.py), "
-        "trainer.algorithm.advantage_batch_normalize=false, trainer.algorithm.use_kl_in_reward="
-        "false, generator.step_wise_trajectories=false"
-    ),
-    "rLLM": "rllm.algorithm.use_precomputed_advantage=true",
-    "slime": "leave --normalize-advantages away",
-    "datasets": "nothing: a loss of its own (-weight · log-probability) normalises nothing",
-    "NeMo-RL": "grpo.normalize_rewards=false, grpo.use_leave_one_out_baseline=false",
-    "OpenRLHF": (
-        "--no_advantage_std_norm leaves the mean removed again; bypass its normalisation of "
-        "advantages in the experience maker"
-    ),
-}
-"""What must not normalise these advantages a second time, by trainer."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:

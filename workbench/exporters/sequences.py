@@ -1,17 +1,15 @@
-"""Rows of token ids as prompt and response, and as lines of JSON and back."""
+"""Rows of token ids as prompt and response, and as padded matrices."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from workbench.errors import ArtefactError
 from workbench.exporters.lists import Array, Ints, flat, lengths, nested
 
 IDS, MASK, REALS = pl.List(pl.Int32), pl.List(pl.Int8), pl.List(pl.Float32)
+KEY = {"group_id": pl.String(), "trajectory_id": pl.String(), "step_index": pl.Int32()}
+"""The columns that name a row's last step."""
 
 
 def split(rows: pl.DataFrame) -> pl.DataFrame:
@@ -74,26 +72,3 @@ def placed(size: Ints, width: int, *, left: bool = False) -> Array:
     """Which cells of a padded matrix hold something, for rows so long. (R, width) bool."""
     column = np.arange(width)
     return column >= width - size[:, None] if left else column < size[:, None]
-
-
-def write_lines(rows: pl.DataFrame, path: Path) -> None:
-    """One JSON object a row; a float32 is written with as many digits as bring it back."""
-    rows.write_ndjson(path)
-
-
-def read_lines(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The rows of `write_lines`.
-
-    Raises:
-        ArtefactError: The file is not of these columns.
-    """
-    try:
-        rows = pl.read_ndjson(path, schema=dict(schema))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    for name in rows.columns:
-        if name not in ("old_logprobs", "old_log_probs", "rollout_log_probs", "model_version"):
-            missing = np.flatnonzero(rows[name].is_null().to_numpy())
-            if missing.size:
-                raise ArtefactError(f"{path}: {name} is missing in line {missing[0] + 1}")
-    return rows

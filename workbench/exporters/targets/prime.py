@@ -25,26 +25,13 @@ from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import STEPS_ONLY
 from workbench.exporters.selection import places
-from workbench.exporters.sequences import (
-    IDS,
-    MASK,
-    REALS,
-    read_lines,
-    trained_advantage,
-    write_lines,
-)
+from workbench.exporters.sequences import IDS, KEY, MASK, REALS, trained_advantage
 from workbench.exporters.splice import applied, decoded, elements, member, with_member
+from workbench.exporters.tables import read_lines, write_lines
 
 STEPS = "steps.jsonl"
 
-_WHERE = {
-    "file": pl.String(),
-    "line": pl.Int64(),
-    "node": pl.Int64(),
-    "group_id": pl.String(),
-    "trajectory_id": pl.String(),
-    "step_index": pl.Int32(),
-}
+_WHERE = {"file": pl.String(), "line": pl.Int64(), "node": pl.Int64(), **KEY}
 
 StepKey = tuple[str, int]
 
@@ -102,7 +89,7 @@ def write(batch: Batch, folder: Path) -> None:
             f"{places(batch.steps[lost])}"
         )
     where = pl.DataFrame([found[key] for key in _keys(batch.rows)])
-    own = batch.rows.select("group_id", "trajectory_id", "step_index")
+    own = batch.rows.select(*KEY)
     write_lines(pl.concat([where, own], how="horizontal").select(*_WHERE), folder / STEPS)
 
 
@@ -119,7 +106,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     if None in found:
         raise ArtefactError(f"{folder / STEPS}: no such node, line {found.index(None) + 1}")
     chosen = [node for node in found if node is not None]
-    return steps.select("group_id", "trajectory_id", "step_index").with_columns(
+    return steps.select(*KEY).with_columns(
         pl.Series("input_ids", [node.tokens for node in chosen], dtype=IDS),
         pl.Series("loss_mask", [[int(m) for m in node.mask] for node in chosen], dtype=MASK),
         pl.Series("advantages", [_spread(node) for node in chosen], dtype=REALS),
@@ -248,7 +235,11 @@ register(
         name="prime-rl",
         description="traces.jsonl of verifiers and prime-rl again, node.advantages filled in.",
         layout=Layout(
-            format="workbench-prime-traces", trainer="prime-rl", unit="step", require=require
+            format="workbench-prime-traces",
+            trainer="prime-rl",
+            turn_off="an algorithm that keeps node.advantages; no advantage normalisation",
+            unit="step",
+            require=require,
         ),
         write=write,
         read=read,

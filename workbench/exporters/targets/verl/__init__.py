@@ -86,7 +86,14 @@ register(
     Exporter(
         name="verl",
         description="Padded tensors (.npz) and a plug-in for verl's DataProto; no pickles.",
-        layout=Layout(format="workbench-verl-batch", trainer="verl"),
+        layout=Layout(
+            format="workbench-verl-batch",
+            trainer="verl",
+            turn_off=(
+                "algorithm.adv_estimator=precomputed (the identity of workbench_verl.py) and "
+                "algorithm.use_kl_in_reward=false"
+            ),
+        ),
         write=write,
         read=read,
         loader=Path(__file__).with_name("loader.py"),
