@@ -16,6 +16,7 @@ from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
 from workbench.exporters.selection import STEP, Selection, counts, places, select
+from workbench.exporters.sequences import logprobs_after_cut
 from workbench.exporters.tokenise import Tokenizer, hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
@@ -36,6 +37,9 @@ class Layout:
             normalise the advantages again in it.
         unit: What a row is where the user leaves it open.
         tokens: Whether rows must be of token ids; otherwise a log of texts gives messages.
+        tokenises: Whether a log of texts can be given token ids for it, with a tokenizer.
+        cut: Whether what stands before a row's first trained token is a prompt, whose tokens have
+            no log-probabilities.
         trained_only: Whether rows without a trained token are left out, and the weight is
             multiplied into the advantages, because the trainer has no field for it.
         require: Refuses steps that the files cannot be written from, whatever their credit.
@@ -48,6 +52,8 @@ class Layout:
     any_trainer: Callable[[], Mapping[str, str]] = dict
     unit: str | None = None
     tokens: bool = True
+    tokenises: bool = True
+    cut: bool = False
     trained_only: bool = True
     require: Callable[[pl.DataFrame], object] = lambda steps: None
 
@@ -171,6 +177,8 @@ def _laid_out(
     rows, entries = made(steps, options.unit or layout.unit)
     if layout.trained_only:
         rows, entries["counts"]["rows_without_training"] = _folded(rows)
+    if layout.cut:
+        rows = rows.with_columns(logprobs_after_cut())
     entries["checks"] = row_checks(rows) | entries["checks"]
     return steps, record, rows, entries
 
@@ -204,17 +212,18 @@ def _tokens(
     Raises:
         MissingInputError: The target needs token ids, and there are none.
     """
-    if name is not None:
+    if name is not None and (token_level or layout.tokenises):
         tokenizer = Tokenizer.load(name)
         made = (hold_against if token_level else tokenise)(steps, tokenizer)
         return made.steps, made.record
     if token_level:
         return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}
     if layout.tokens:
+        make = "name the policy's tokenizer with --tokenizer, or " if layout.tokenises else ""
         raise MissingInputError(
             f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
-            f"{places(steps)}. Hint: name the policy's tokenizer with --tokenizer, or take the "
-            "target weighted-batch or datasets, whose rows may be messages"
+            f"{places(steps)}. Hint: {make}take the target weighted-batch or datasets, whose rows "
+            "may be messages"
         )
     return steps, {"from": None, "tokenizer": None, "drifting_steps": None}
 

@@ -98,6 +98,7 @@ class Manifest:
             )
         manifest = cls(**values)
         manifest._require_counts(name)
+        manifest._require_kinds(name)
         return manifest
 
     def _require_counts(self, name: str) -> None:
@@ -112,6 +113,20 @@ class Manifest:
         for file in self.files.values():
             if not isinstance(file, dict) or set(file) != {"sha256", "bytes"}:
                 raise ArtefactError(f"{name}: {file!r} is not a digest and a size")
+
+    def _require_kinds(self, name: str) -> None:
+        """Checks what readers go by, so that they need not."""
+        for entry, kind in (
+            ("format", str),
+            ("version", int),
+            ("unit", str),
+            ("token_level", bool),
+        ):
+            value = getattr(self, entry)
+            if type(value) is not kind:
+                raise ArtefactError(f"{name}: {entry} is {value!r}, not a {kind.__name__}")
+        if not self.files:
+            raise ArtefactError(f"{name} lists no file")
 
     def require_balance(self) -> None:
         """Checks that what was kept and what was dropped sum to what came in.

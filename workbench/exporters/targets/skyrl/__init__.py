@@ -74,6 +74,7 @@ register(
                 "trainer.algorithm.advantage_batch_normalize=false, "
                 "trainer.algorithm.use_kl_in_reward=false, generator.step_wise_trajectories=false"
             ),
+            cut=True,
         ),
         write=write,
         read=read,

@@ -75,6 +75,7 @@ register(
             format="workbench-slime-samples",
             trainer="slime",
             turn_off="leave --normalize-advantages away",
+            cut=True,
         ),
         write=write,
         read=read,
