@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import scored
+from policy_rollouts import scored
 
 from workbench.exporters import TARGETS
 

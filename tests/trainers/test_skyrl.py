@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import typing_extensions
-from conftest import clipped_loss_of_rows
+from policy_rollouts import clipped_loss_of_rows
 
 
 @pytest.fixture(autouse=True)

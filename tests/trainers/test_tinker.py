@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import scored
+from policy_rollouts import scored
 
 
 def test_tinker_takes_every_datum(exported: Any, loader: Any):

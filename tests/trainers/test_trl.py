@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tiny_policy
-from conftest import clipped_loss_of_rows, scored
+from policy_rollouts import clipped_loss_of_rows, scored
 
 
 def trained(module: Any, folder: Path, policy: Any, rows: int) -> tuple[Any, float]:

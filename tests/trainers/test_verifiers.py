@@ -5,10 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from batches import (
-    scored_credit,
-)
-from test_prime import traced
+from batches import scored_credit
+from traces import traced
 
 from workbench.exporters import TARGETS
 

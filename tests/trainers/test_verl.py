@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import clipped_loss_of_rows
+from policy_rollouts import clipped_loss_of_rows
 
 
 def log_probabilities(policy: Any, data: Any) -> Any:

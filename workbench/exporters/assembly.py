@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
-from workbench.exporters.checks import row_checks
 from workbench.exporters.conversations import text_rows
-from workbench.exporters.lists import flat, nested
-from workbench.exporters.manifest import TURN_OFF, Manifest
+from workbench.exporters.lists import flat, lengths, nested
+from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
 from workbench.exporters.selection import STEP, Selection, counts, places, select
+from workbench.exporters.sequences import logprobs_after_cut
 from workbench.exporters.tokenise import Tokenizer, hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
+from workbench.files import package_version
 from workbench.log.credit import ScoredCredit
 
 
@@ -31,9 +31,15 @@ class Layout:
     Args:
         format: What its folder holds, such as "workbench-weighted-batch".
         version: Version of that format.
-        trainer: Key of `TURN_OFF`; None for a format that any trainer may read.
+        trainer: Who trains on it; None for a format that any trainer may read.
+        turn_off: What would normalise the advantages again in that trainer.
+        any_trainer: For a format that any trainer may read: gives trainers, each with what would
+            normalise the advantages again in it.
         unit: What a row is where the user leaves it open.
         tokens: Whether rows must be of token ids; otherwise a log of texts gives messages.
+        tokenises: Whether a log of texts can be given token ids for it, with a tokenizer.
+        cut: Whether what stands before a row's first trained token is a prompt, whose tokens have
+            no log-probabilities.
         trained_only: Whether rows without a trained token are left out, and the weight is
             multiplied into the advantages, because the trainer has no field for it.
         require: Refuses steps that the files cannot be written from, whatever their credit.
@@ -42,8 +48,12 @@ class Layout:
     format: str
     version: int = 1
     trainer: str | None = None
+    turn_off: str = ""
+    any_trainer: Callable[[], Mapping[str, str]] = dict
     unit: str | None = None
     tokens: bool = True
+    tokenises: bool = True
+    cut: bool = False
     trained_only: bool = True
     require: Callable[[pl.DataFrame], object] = lambda steps: None
 
@@ -53,9 +63,9 @@ class Batch:
     """A batch before it is written.
 
     Args:
-        rows: Columns of `batch.TOKEN_SCHEMA` (or `TEXT_SCHEMA`) and three more: step_index (the
-            row's last step), policy_version (the oldest; null where not logged) and truncated
-            (whether a limit cut the row's last step).
+        rows: Columns of `weighted_batch.TOKEN_SCHEMA` (or `TEXT_SCHEMA`) and three more:
+            step_index (the row's last step), policy_version (the oldest; null where not logged)
+            and truncated (whether a limit cut the row's last step).
         steps: The log's rows that are in it, in canonical order, with advantage and weight.
         manifest: What the batch says of itself, without `files`.
         worth: What it is worth to a trainer.
@@ -96,7 +106,7 @@ def assemble(
     manifest = Manifest(
         format=layout.format,
         version=layout.version,
-        package_version=version("trajectory-workbench"),
+        package_version=package_version(),
         source=dict(made.log),
         representation={"embedder": made.embedder, "state_text": made.state_text},
         policy=policies(steps),
@@ -110,13 +120,20 @@ def assemble(
         options=options.recorded(),
         input=selection.input,
         dropped=selection.dropped,
-        counts=counts(steps) | _step_counts(selection) | _row_counts(rows) | entries.pop("counts"),
+        counts=counts(steps) | _step_counts(selection) | row_counts(rows) | entries.pop("counts"),
         worth=value.summary(),
-        turn_off=TURN_OFF if layout.trainer is None else {layout.trainer: TURN_OFF[layout.trainer]},
+        turn_off=_turn_off(layout),
         **method,
         **entries,
     )
     return Batch(rows=rows, steps=steps, manifest=manifest, worth=value)
+
+
+def _turn_off(layout: Layout) -> Mapping[str, str]:
+    """Trainer -> what would normalise the advantages again, for all that may read the files."""
+    if layout.trainer is None:
+        return dict(layout.any_trainer())
+    return {layout.trainer: layout.turn_off}
 
 
 def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, Any]:
@@ -160,6 +177,8 @@ def _laid_out(
     rows, entries = made(steps, options.unit or layout.unit)
     if layout.trained_only:
         rows, entries["counts"]["rows_without_training"] = _folded(rows)
+    if layout.cut:
+        rows = rows.with_columns(logprobs_after_cut())
     entries["checks"] = row_checks(rows) | entries["checks"]
     return steps, record, rows, entries
 
@@ -193,17 +212,18 @@ def _tokens(
     Raises:
         MissingInputError: The target needs token ids, and there are none.
     """
-    if name is not None:
+    if name is not None and (token_level or layout.tokenises):
         tokenizer = Tokenizer.load(name)
         made = (hold_against if token_level else tokenise)(steps, tokenizer)
         return made.steps, made.record
     if token_level:
         return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}
     if layout.tokens:
+        make = "name the policy's tokenizer with --tokenizer, or " if layout.tokenises else ""
         raise MissingInputError(
             f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
-            f"{places(steps)}. Hint: name the policy's tokenizer with --tokenizer, or take the "
-            "target weighted-batch or datasets, whose rows may be messages"
+            f"{places(steps)}. Hint: {make}take the target weighted-batch or datasets, whose rows "
+            "may be messages"
         )
     return steps, {"from": None, "tokenizer": None, "drifting_steps": None}
 
@@ -279,16 +299,43 @@ def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, di
     }
 
 
-def _row_counts(rows: pl.DataFrame) -> dict[str, int]:
+def row_checks(rows: pl.DataFrame) -> dict[str, bool]:
+    """The checks of a manifest that its rows alone decide.
+
+    Returns:
+        lengths_equal: The lists of a row are of one length; log-probabilities may be missing.
+        masked_advantages_zero: No advantage stands where nothing is trained.
+        logprobs_present: Every row has log-probabilities; never in a batch of messages.
+    """
+    others: tuple[str, ...] = ()
+    mask, values = "step_mask", "step_advantages"
     if "input_ids" in rows.columns:
-        mask = flat(rows["loss_mask"])
-        trained = int(mask.cast(pl.Int64).sum())
-        return {"rows": rows.height, "tokens": mask.len(), "trained_tokens": trained}
+        mask, values, others = "loss_mask", "advantages", ("input_ids", "step_ids", "old_logprobs")
+    size = pl.col(mask).list.len()
+    same = [(pl.col(name).list.len() == size).fill_null(value=True) for name in (values, *others)]
+    lengths_equal = bool(rows.select(pl.all_horizontal(same).all()).item())
+    idle = flat(rows[mask]) == 0
     return {
-        "rows": rows.height,
-        "messages": int(rows["messages"].list.len().cast(pl.Int64).sum()),
-        "trained_steps": int(flat(rows["step_mask"]).cast(pl.Int64).sum()),
+        "lengths_equal": lengths_equal,
+        "masked_advantages_zero": lengths_equal and not (idle & (flat(rows[values]) != 0)).any(),
+        "logprobs_present": "old_logprobs" in others and rows["old_logprobs"].null_count() == 0,
     }
+
+
+def row_counts(rows: pl.DataFrame) -> dict[str, int]:
+    """The counts of a manifest that its rows alone decide.
+
+    Returns:
+        rows, tokens and trained_tokens, or rows, messages and trained_steps; what is trained is
+        left out where the rows have no mask.
+    """
+    lists, size, mask, trained = "input_ids", "tokens", "loss_mask", "trained_tokens"
+    if lists not in rows.columns:
+        lists, size, mask, trained = "messages", "messages", "step_mask", "trained_steps"
+    counted = {"rows": rows.height, size: int(lengths(rows[lists]).sum())}
+    if mask in rows.columns:
+        counted[trained] = int(flat(rows[mask]).cast(pl.Int64).sum())
+    return counted
 
 
 def _step_counts(selection: Selection) -> dict[str, int]:

@@ -10,7 +10,11 @@ Example of a module of this package that adds a target:
         Exporter(
             name="my-trainer",
             description="What it is and who reads it.",
-            layout=Layout(format="workbench-my-trainer", trainer="My trainer"),
+            layout=Layout(
+                format="workbench-my-trainer",
+                trainer="My trainer",
+                turn_off="normalize_advantages=false",
+            ),
             write=write,
             read=read,
         )
@@ -28,10 +32,11 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.exporters.assembly import Batch, Layout, assemble, rehearse
+from workbench.exporters.assembly import Batch, Layout, assemble, rehearse, row_counts
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
+from workbench.files import MANIFEST
 from workbench.log.credit import ScoredCredit
 from workbench.parameters import fields
 from workbench.registry import Registry
@@ -50,6 +55,7 @@ class Exporter:
             holds. Raises ArtefactError where they break a rule.
         units: The units that rows can have, each with what it means.
         options_type: What it can be told.
+        masks: Whether the files hold a loss mask; where they do not, an advantage of 0 is one.
         loader: Module that the trainer loads the files with, which needs nothing but the trainer;
             written beside them as `workbench_<name>.py`.
     """
@@ -61,6 +67,7 @@ class Exporter:
     read: Callable[[Path, Manifest], pl.DataFrame]
     units: Mapping[str | None, str] = dataclasses.field(default_factory=lambda: UNITS)
     options_type: type[Options] = Options
+    masks: bool = True
     loader: Path | None = None
 
     @property
@@ -158,12 +165,17 @@ class Exporter:
         wanted = (self.layout.format, self.layout.version)
         if (manifest.format, manifest.version) != wanted:
             raise ArtefactError(
-                f"{directory} is {manifest.format!r} version {manifest.version}, "
+                f"{directory / MANIFEST} is of {manifest.format!r} version {manifest.version}, "
                 f"expected {wanted[0]!r} version {wanted[1]}"
             )
         manifest.require_balance()
         rows = self.read(directory, manifest)
-        require_counted(directory, {"rows": rows.height}, manifest)
+        if manifest.token_level != ("input_ids" in rows.columns):
+            raise ArtefactError(
+                f"{directory / MANIFEST} says that token_level is {manifest.token_level}, which "
+                "the rows are not"
+            )
+        require_counted(directory, row_counts(rows), manifest)
         return rows
 
     def __call__(
@@ -184,7 +196,7 @@ class Exporter:
         Raises:
             WorkbenchError: What `assemble` and `save` say.
         """
-        overwrite = bool(options.get("overwrite", False))
+        overwrite = self.options_of(options).overwrite
         require_place(Path(directory), overwrite=overwrite)
         batch = self.assemble(log, credit, **options)
         return self.save(batch, directory, overwrite=overwrite)

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from workbench.exporters.lists import nested, ranges
 from workbench.exporters.tokens import row_facts
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+"""One of them, as a Parquet file has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,7 @@ class TextRows:
     """Rows of a text-only batch.
 
     Args:
-        rows: The batch, columns of `batch.TEXT_SCHEMA` and of `tokens.row_facts`.
+        rows: The batch, columns of `weighted_batch.TEXT_SCHEMA` and of `tokens.row_facts`.
         from_messages: Rows whose messages are the logged ones.
     """
 

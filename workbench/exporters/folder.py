@@ -104,7 +104,11 @@ def _manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     if not path.is_file():
         raise ArtefactError(f"{directory} has no {MANIFEST}, so it is not a finished export")
-    return Manifest.from_json(path.read_text(encoding="utf-8"), name=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ArtefactError(f"{path} is not text: {error}. Hint: export again") from error
+    return Manifest.from_json(text, name=str(path))
 
 
 def _entry(path: Path) -> dict[str, str | int]:

@@ -11,33 +11,6 @@ from typing import Any
 
 from workbench.errors import ArtefactError
 
-TURN_OFF: Mapping[str, str] = {
-    "verl": (
-        "algorithm.adv_estimator=precomputed (the identity of workbench_verl.py) and "
-        "algorithm.use_kl_in_reward=false"
-    ),
-    "TRL": (
-        "train with the PrecomputedGRPOTrainer or ReplayWorker of workbench_trl.py; "
-        "scale_rewards acts only on advantages that TRL computes"
-    ),
-    "Tinker": "pass the datums to forward_backward as they are; center or scale nothing before",
-    "prime-rl": "an algorithm that keeps node.advantages; no advantage normalisation",
-    "SkyRL": (
-        "trainer.algorithm.advantage_estimator=precomputed (workbench_skyrl.py), "
-        "trainer.algorithm.advantage_batch_normalize=false, trainer.algorithm.use_kl_in_reward="
-        "false, generator.step_wise_trajectories=false"
-    ),
-    "rLLM": "rllm.algorithm.use_precomputed_advantage=true",
-    "slime": "leave --normalize-advantages away",
-    "datasets": "nothing: a loss of its own (-weight · log-probability) normalises nothing",
-    "NeMo-RL": "grpo.normalize_rewards=false, grpo.use_leave_one_out_baseline=false",
-    "OpenRLHF": (
-        "--no_advantage_std_norm leaves the mean removed again; bypass its normalisation of "
-        "advantages in the experience maker"
-    ),
-}
-"""What must not normalise these advantages a second time, by trainer."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -125,6 +98,7 @@ class Manifest:
             )
         manifest = cls(**values)
         manifest._require_counts(name)
+        manifest._require_kinds(name)
         return manifest
 
     def _require_counts(self, name: str) -> None:
@@ -139,6 +113,20 @@ class Manifest:
         for file in self.files.values():
             if not isinstance(file, dict) or set(file) != {"sha256", "bytes"}:
                 raise ArtefactError(f"{name}: {file!r} is not a digest and a size")
+
+    def _require_kinds(self, name: str) -> None:
+        """Checks what readers go by, so that they need not."""
+        for entry, kind in (
+            ("format", str),
+            ("version", int),
+            ("unit", str),
+            ("token_level", bool),
+        ):
+            value = getattr(self, entry)
+            if type(value) is not kind:
+                raise ArtefactError(f"{name}: {entry} is {value!r}, not a {kind.__name__}")
+        if not self.files:
+            raise ArtefactError(f"{name} lists no file")
 
     def require_balance(self) -> None:
         """Checks that what was kept and what was dropped sum to what came in.

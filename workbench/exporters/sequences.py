@@ -1,17 +1,17 @@
-"""Rows of token ids as prompt and response, and as lines of JSON and back."""
+"""Rows of token ids as prompt and response, and as padded matrices."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from workbench.errors import ArtefactError
 from workbench.exporters.lists import Array, Ints, flat, lengths, nested
 
 IDS, MASK, REALS = pl.List(pl.Int32), pl.List(pl.Int8), pl.List(pl.Float32)
+KEY = {"group_id": pl.String(), "trajectory_id": pl.String(), "step_index": pl.Int32()}
+"""The columns that name a row's last step."""
+
+_CUT = pl.col("loss_mask").list.arg_max()  # where the first trained token of a row is
 
 
 def split(rows: pl.DataFrame) -> pl.DataFrame:
@@ -21,14 +21,19 @@ def split(rows: pl.DataFrame) -> pl.DataFrame:
         The rows' other columns with prompt_ids and, for what comes after, response_ids, loss_mask,
         old_logprobs (null where the row has none) and advantages: a prompt has none of these.
     """
-    cut = pl.col("loss_mask").list.arg_max()
     names = {"input_ids": "response_ids"}
     after = [
-        pl.col(name).list.slice(cut).alias(names.get(name, name))
+        pl.col(name).list.slice(_CUT).alias(names.get(name, name))
         for name in ("input_ids", "loss_mask", "old_logprobs", "advantages")
     ]
-    prompt = pl.col("input_ids").list.head(cut).alias("prompt_ids")
+    prompt = pl.col("input_ids").list.head(_CUT).alias("prompt_ids")
     return rows.with_columns(prompt, *after).drop("input_ids", "step_ids")
+
+
+def logprobs_after_cut() -> pl.Expr:
+    """The log-probabilities that `split` keeps, 0 before; null where the row has none."""
+    before = pl.lit(0.0, dtype=pl.Float32).repeat_by(_CUT)
+    return pl.concat_list(before, pl.col("old_logprobs").list.slice(_CUT)).alias("old_logprobs")
 
 
 def joined(parts: pl.DataFrame) -> pl.DataFrame:
@@ -44,8 +49,7 @@ def joined(parts: pl.DataFrame) -> pl.DataFrame:
 
 def trained_advantage(rows: pl.DataFrame) -> pl.Series:
     """The advantage of the first trained token: that of all in a row of one step. (R,) float32."""
-    first = pl.col("loss_mask").list.arg_max()
-    return rows.select(pl.col("advantages").list.get(first)).to_series()
+    return rows.select(pl.col("advantages").list.get(_CUT)).to_series()
 
 
 def broadcast(value: pl.Series, mask: pl.Series) -> pl.Series:
@@ -74,26 +78,3 @@ def placed(size: Ints, width: int, *, left: bool = False) -> Array:
     """Which cells of a padded matrix hold something, for rows so long. (R, width) bool."""
     column = np.arange(width)
     return column >= width - size[:, None] if left else column < size[:, None]
-
-
-def write_lines(rows: pl.DataFrame, path: Path) -> None:
-    """One JSON object a row; a float32 is written with as many digits as bring it back."""
-    rows.write_ndjson(path)
-
-
-def read_lines(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The rows of `write_lines`.
-
-    Raises:
-        ArtefactError: The file is not of these columns.
-    """
-    try:
-        rows = pl.read_ndjson(path, schema=dict(schema))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    for name in rows.columns:
-        if name not in ("old_logprobs", "old_log_probs", "rollout_log_probs", "model_version"):
-            missing = np.flatnonzero(rows[name].is_null().to_numpy())
-            if missing.size:
-                raise ArtefactError(f"{path}: {name} is missing in line {missing[0] + 1}")
-    return rows

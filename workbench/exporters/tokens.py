@@ -19,7 +19,7 @@ class TokenRows:
     """Rows of a token-level batch.
 
     Args:
-        rows: The batch, columns of `batch.TOKEN_SCHEMA` and of `row_facts`.
+        rows: The batch, columns of `weighted_batch.TOKEN_SCHEMA` and of `row_facts`.
         prefix_property: Whether every prompt begins with the sequence of the step before.
         trajectories_as_steps: Trajectories written step by step because theirs does not.
     """

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from workbench.errors import ArtefactError
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
-from workbench.exporters.batch import MESSAGE
+from workbench.exporters.conversations import MESSAGE
 from workbench.exporters.lists import flat, lengths, nested
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import STEPS_ONLY, Options
 from workbench.exporters.sequences import broadcast, trained_advantage
+from workbench.exporters.tables import read_parquet, write_parquet
 from workbench.parameters import parameter
 
 FILE = "dataset.parquet"
@@ -73,20 +73,13 @@ def write(batch: Batch, folder: Path) -> None:
             pl.col("messages").list.tail(1).alias("completion"),
             pl.col("step_advantages").list.last().alias("weight"),
         )
-    schema = _SCHEMAS[token_level]
-    table = rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
-    pq.write_table(table.cast(schema), folder / FILE, compression="zstd")
+    write_parquet(rows, folder / FILE, _SCHEMAS[token_level])
 
 
 def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """The rows again, the weight as the advantage of each trained token or of the last reply."""
     path = folder / FILE
-    try:
-        schema, rows = pq.read_schema(path), pl.read_parquet(path, glob=False)
-    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    if not schema.equals(_SCHEMAS[manifest.token_level]):
-        raise ArtefactError(f"{path} has columns {schema.names}, of other types than expected")
+    rows = read_parquet(path, _SCHEMAS[manifest.token_level])
     return _of_tokens(rows, path) if manifest.token_level else _of_texts(rows)
 
 
@@ -118,7 +111,13 @@ register(
     Exporter(
         name="datasets",
         description="Parquet of steps with A > 0 and their weights, for supervised training.",
-        layout=Layout(format="workbench-dataset", trainer="datasets", unit="step", tokens=False),
+        layout=Layout(
+            format="workbench-dataset",
+            trainer="datasets",
+            turn_off="nothing: a loss of its own (-weight · log-probability) normalises nothing",
+            unit="step",
+            tokens=False,
+        ),
         write=write,
         read=read,
         units=STEPS_ONLY,

@@ -25,26 +25,13 @@ from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import STEPS_ONLY
 from workbench.exporters.selection import places
-from workbench.exporters.sequences import (
-    IDS,
-    MASK,
-    REALS,
-    read_lines,
-    trained_advantage,
-    write_lines,
-)
+from workbench.exporters.sequences import IDS, KEY, MASK, REALS, trained_advantage
 from workbench.exporters.splice import applied, decoded, elements, member, with_member
+from workbench.exporters.tables import read_lines, write_lines
 
 STEPS = "steps.jsonl"
 
-_WHERE = {
-    "file": pl.String(),
-    "line": pl.Int64(),
-    "node": pl.Int64(),
-    "group_id": pl.String(),
-    "trajectory_id": pl.String(),
-    "step_index": pl.Int32(),
-}
+_WHERE = {"file": pl.String(), "line": pl.Int64(), "node": pl.Int64(), **KEY}
 
 StepKey = tuple[str, int]
 
@@ -86,7 +73,7 @@ def write(batch: Batch, folder: Path) -> None:
         lines = _text(source).split("\n")
         for line, text in enumerate(lines, start=1):
             changes = []
-            for node in _sampled(text, f"{source}:{line}"):
+            for node in _episode(text, f"{source}:{line}"):
                 value = credit.get(node.key, 0.0)
                 count = sum(node.mask)
                 changes.append(with_member(text, node.start, "advantages", _numbers(value, count)))
@@ -102,7 +89,7 @@ def write(batch: Batch, folder: Path) -> None:
             f"{places(batch.steps[lost])}"
         )
     where = pl.DataFrame([found[key] for key in _keys(batch.rows)])
-    own = batch.rows.select("group_id", "trajectory_id", "step_index")
+    own = batch.rows.select(*KEY)
     write_lines(pl.concat([where, own], how="horizontal").select(*_WHERE), folder / STEPS)
 
 
@@ -111,15 +98,21 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     steps = read_lines(folder / STEPS, _WHERE)
     nodes: dict[tuple[str, int, str, int], _Sampled] = {}
     for name in steps["file"].unique():
-        for line, entry in enumerate(_text(folder / name).split("\n"), start=1):
-            for node in _sampled(entry, f"{folder / name}:{line}"):
-                nodes[name, line, node.key[0], node.position] = node
+        if name not in manifest.files:
+            raise ArtefactError(f"{folder / STEPS} names {name!r}, which is no file of the export")
+        line = 0
+        try:
+            for line, entry in enumerate((folder / name).read_bytes().decode().split("\n"), 1):
+                for node in _sampled(entry):
+                    nodes[name, line, node.key[0], node.position] = node
+        except (OSError, ValueError) as error:
+            raise ArtefactError(f"{folder / name}:{line} cannot be read: {error}") from error
     names = ("file", "line", "trajectory_id", "node")
     found = [nodes.get(place) for place in steps.select(names).iter_rows()]
     if None in found:
         raise ArtefactError(f"{folder / STEPS}: no such node, line {found.index(None) + 1}")
     chosen = [node for node in found if node is not None]
-    return steps.select("group_id", "trajectory_id", "step_index").with_columns(
+    return steps.select(*KEY).with_columns(
         pl.Series("input_ids", [node.tokens for node in chosen], dtype=IDS),
         pl.Series("loss_mask", [[int(m) for m in node.mask] for node in chosen], dtype=MASK),
         pl.Series("advantages", [_spread(node) for node in chosen], dtype=REALS),
@@ -136,8 +129,7 @@ def require(steps: pl.DataFrame) -> None:
     for source in _sources(steps):
         lines = enumerate(_text(source).split("\n"), start=1)
         line, text = next(((line, text) for line, text in lines if text.strip()), (1, "{}"))
-        for _ in _sampled(text, f"{source}:{line}"):
-            break
+        _episode(text, f"{source}:{line}")
 
 
 def _text(path: Path) -> str:
@@ -177,11 +169,26 @@ def _sources(steps: pl.DataFrame) -> list[Path]:
     return paths
 
 
-def _sampled(text: str, place: str) -> Iterator[_Sampled]:
-    """The sampled nodes of the policy's traces of a line, whose place is named in an error.
+def _episode(text: str, place: str) -> list[_Sampled]:
+    """What `_sampled` gives for a line that is to be written again.
 
     Raises:
         ParameterError: The line is no episode.
+    """
+    try:
+        return list(_sampled(text))
+    except ValueError as error:
+        raise ParameterError(
+            f"{place} is no episode of verifiers or prime-rl: {error}. Hint: this target writes "
+            "the traces.jsonl again that a log came from; export another target"
+        ) from error
+
+
+def _sampled(text: str) -> Iterator[_Sampled]:
+    """The sampled nodes of the policy's traces of a line.
+
+    Raises:
+        ValueError: The line is no episode.
     """
     if not text.strip():
         return
@@ -195,11 +202,8 @@ def _sampled(text: str, place: str) -> Iterator[_Sampled]:
             nodes = member(text, trace, "nodes")
             if nodes is not None and record.get("agent", {}).get("trainable") is not False:
                 yield from _of_trace(text, record, list(elements(text, nodes)))
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise ParameterError(
-            f"{place} is no episode of verifiers or prime-rl: {error}. Hint: this target writes "
-            "the traces.jsonl again that a log came from; export another target"
-        ) from error
+    except (IndexError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _of_trace(text: str, trace: Mapping[str, Any], starts: Sequence[int]) -> Iterator[_Sampled]:
@@ -248,7 +252,12 @@ register(
         name="prime-rl",
         description="traces.jsonl of verifiers and prime-rl again, node.advantages filled in.",
         layout=Layout(
-            format="workbench-prime-traces", trainer="prime-rl", unit="step", require=require
+            format="workbench-prime-traces",
+            trainer="prime-rl",
+            turn_off="an algorithm that keeps node.advantages; no advantage normalisation",
+            unit="step",
+            tokenises=False,
+            require=require,
         ),
         write=write,
         read=read,

@@ -10,7 +10,8 @@ from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import STEPS_ONLY
-from workbench.exporters.sequences import IDS, MASK, REALS, joined, read_lines, split, write_lines
+from workbench.exporters.sequences import IDS, KEY, MASK, REALS, joined, split
+from workbench.exporters.tables import read_lines, write_lines
 
 FILE = "episodes.jsonl"
 
@@ -32,7 +33,6 @@ _SCHEMA = {
         pl.Struct({"uid": pl.String, "reward": pl.Float32, "steps": pl.List(_STEP)})
     ),
 }
-_KEY = ("group_id", "trajectory_id", "step_index")
 
 
 def write(batch: Batch, folder: Path) -> None:
@@ -43,7 +43,7 @@ def write(batch: Batch, folder: Path) -> None:
     """
     last = pl.col("step_index") == pl.col("step_index").max().over("trajectory_id")
     told = batch.steps.select(
-        *_KEY,
+        *KEY,
         "observation",
         "action",
         pl.col("reward").alias("step_reward"),
@@ -53,7 +53,7 @@ def write(batch: Batch, folder: Path) -> None:
     nothing = pl.lit([], dtype=pl.List(pl.String))
     steps = (
         split(batch.rows)
-        .join(told, on=_KEY, how="left", maintain_order="left")
+        .join(told, on=[*KEY], how="left", maintain_order="left")
         .with_columns(
             pl.struct(
                 "step_index",
@@ -126,7 +126,12 @@ register(
     Exporter(
         name="rllm",
         description="rLLM episodes (JSON lines) whose steps carry one advantage a token.",
-        layout=Layout(format="workbench-rllm-episodes", trainer="rLLM", unit="step"),
+        layout=Layout(
+            format="workbench-rllm-episodes",
+            trainer="rLLM",
+            turn_off="rllm.algorithm.use_precomputed_advantage=true",
+            unit="step",
+        ),
         write=write,
         read=read,
         units=STEPS_ONLY,

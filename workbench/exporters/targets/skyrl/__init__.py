@@ -66,7 +66,16 @@ register(
     Exporter(
         name="skyrl",
         description="A SkyRL GeneratorOutput (JSON) and the identity estimator to train on it.",
-        layout=Layout(format="workbench-skyrl-output", trainer="SkyRL"),
+        layout=Layout(
+            format="workbench-skyrl-output",
+            trainer="SkyRL",
+            turn_off=(
+                "trainer.algorithm.advantage_estimator=precomputed (workbench_skyrl.py), "
+                "trainer.algorithm.advantage_batch_normalize=false, "
+                "trainer.algorithm.use_kl_in_reward=false, generator.step_wise_trajectories=false"
+            ),
+            cut=True,
+        ),
         write=write,
         read=read,
         loader=Path(__file__).with_name("loader.py"),

@@ -10,11 +10,11 @@ from workbench.errors import ArtefactError
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.sequences import IDS, MASK, REALS, joined, read_lines, split, write_lines
+from workbench.exporters.sequences import IDS, KEY, MASK, REALS, joined, split
+from workbench.exporters.tables import read_lines, write_lines
 
 SAMPLES, ADVANTAGES = "samples.jsonl", "advantages.jsonl"
 
-_META = {"group_id": pl.String, "trajectory_id": pl.String, "step_index": pl.Int32}
 _SCHEMA = {
     "group_index": pl.Int64(),
     "index": pl.Int64(),
@@ -24,7 +24,7 @@ _SCHEMA = {
     "loss_mask": MASK,
     "rollout_log_probs": REALS,
     "status": pl.String(),
-    "metadata": pl.Struct(_META),
+    "metadata": pl.Struct(KEY),
 }
 
 
@@ -42,7 +42,7 @@ def write(batch: Batch, folder: Path) -> None:
         "loss_mask",
         pl.col("old_logprobs").alias("rollout_log_probs"),
         cut.alias("status"),
-        pl.struct(*_META).alias("metadata"),
+        pl.struct(*KEY).alias("metadata"),
     )
     write_lines(samples, folder / SAMPLES)
     write_lines(parts.select("index", "advantages"), folder / ADVANTAGES)
@@ -50,7 +50,9 @@ def write(batch: Batch, folder: Path) -> None:
 
 def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """The sequences again."""
-    samples = read_lines(folder / SAMPLES, _SCHEMA).unnest("metadata")
+    samples = read_lines(folder / SAMPLES, _SCHEMA, optional=["rollout_log_probs"]).unnest(
+        "metadata"
+    )
     credit = read_lines(folder / ADVANTAGES, {"index": pl.Int64(), "advantages": REALS})
     if not samples["index"].equals(credit["index"]):
         raise ArtefactError(f"{folder}: {SAMPLES} and {ADVANTAGES} are not of the same samples")
@@ -62,14 +64,19 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
         pl.col("rollout_log_probs").alias("old_logprobs"),
     )
     others = ("prompt_ids", "response_ids", "loss_mask", "old_logprobs", "advantages", "reward")
-    return joined(parts.select(*_META, *others))
+    return joined(parts.select(*KEY, *others))
 
 
 register(
     Exporter(
         name="slime",
         description="Samples and advantages for slime, with the functions that load them.",
-        layout=Layout(format="workbench-slime-samples", trainer="slime"),
+        layout=Layout(
+            format="workbench-slime-samples",
+            trainer="slime",
+            turn_off="leave --normalize-advantages away",
+            cut=True,
+        ),
         write=write,
         read=read,
         loader=Path(__file__).with_name("loader.py"),

@@ -16,16 +16,16 @@ from workbench.errors import ArtefactError
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.sequences import IDS, REALS, read_lines, write_lines
+from workbench.exporters.sequences import IDS, KEY, REALS
+from workbench.exporters.tables import read_lines, write_lines
 
 FILE = "datums.jsonl"
 
 _INPUTS = {"target_tokens": IDS, "logprobs": REALS, "advantages": REALS}
-_META = {"group_id": pl.String, "trajectory_id": pl.String, "step_index": pl.Int32}
 _SCHEMA = {
     "model_input": IDS,
     "loss_fn_inputs": pl.Struct(_INPUTS),
-    "meta": pl.Struct(_META),
+    "meta": pl.Struct(KEY),
 }
 
 
@@ -39,7 +39,7 @@ def write(batch: Batch, folder: Path) -> None:
             pl.col("old_logprobs").list.slice(1).alias("logprobs"),
             pl.col("advantages").list.slice(1),
         ).alias("loss_fn_inputs"),
-        pl.struct(*_META).alias("meta"),
+        pl.struct(*KEY).alias("meta"),
     )
     write_lines(rows, folder / FILE)
 
@@ -56,7 +56,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
         )
     first = pl.concat_list(pl.lit(0.0, dtype=pl.Float32))
     return rows.select(
-        *_META,
+        *KEY,
         pl.concat_list(pl.col("model_input").list.head(1), "target_tokens").alias("input_ids"),
         pl.when(pl.col("logprobs").is_not_null())
         .then(pl.concat_list(first, "logprobs"))
@@ -69,9 +69,16 @@ register(
     Exporter(
         name="tinker",
         description="JSON lines of Tinker datums, ready for forward_backward.",
-        layout=Layout(format="workbench-tinker-datums", trainer="Tinker"),
+        layout=Layout(
+            format="workbench-tinker-datums",
+            trainer="Tinker",
+            turn_off=(
+                "pass the datums to forward_backward as they are; center or scale nothing before"
+            ),
+        ),
         write=write,
         read=read,
+        masks=False,
         loader=Path(__file__).with_name("loader.py"),
     )
 )

@@ -13,15 +13,8 @@ import polars as pl
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.sequences import (
-    IDS,
-    MASK,
-    REALS,
-    broadcast,
-    read_lines,
-    trained_advantage,
-    write_lines,
-)
+from workbench.exporters.sequences import IDS, KEY, MASK, REALS, broadcast, trained_advantage
+from workbench.exporters.tables import read_lines, write_lines
 
 FILE = "rollout_samples.jsonl"
 
@@ -29,9 +22,7 @@ _SCHEMA = {
     "input_ids": IDS,
     "completion_mask": MASK,
     "old_log_probs": REALS,
-    "group_id": pl.String(),
-    "trajectory_id": pl.String(),
-    "step_index": pl.Int32(),
+    **KEY,
     "model_version": pl.Int64(),
 }
 
@@ -52,7 +43,8 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """The sequences again, with the advantage at each trained token."""
     by_step = manifest.unit == "step"
     credit = {"advantage": pl.Float32()} if by_step else {"advantages": REALS}
-    rows = read_lines(folder / FILE, {**_SCHEMA, **credit})
+    nullable = ["old_log_probs", "model_version"]
+    rows = read_lines(folder / FILE, {**_SCHEMA, **credit}, optional=nullable)
     if by_step:
         spread = broadcast(rows["advantage"], rows["completion_mask"])
         rows = rows.with_columns(spread).drop("advantage")
@@ -68,7 +60,15 @@ register(
     Exporter(
         name="trl",
         description="JSON lines for TRL's GRPOTrainer (subclass included) and AsyncGRPO (replay).",
-        layout=Layout(format="workbench-trl-samples", trainer="TRL", unit="step"),
+        layout=Layout(
+            format="workbench-trl-samples",
+            trainer="TRL",
+            turn_off=(
+                "train with the PrecomputedGRPOTrainer or ReplayWorker of workbench_trl.py; "
+                "scale_rewards acts only on advantages that TRL computes"
+            ),
+            unit="step",
+        ),
         write=write,
         read=read,
         loader=Path(__file__).with_name("loader.py"),

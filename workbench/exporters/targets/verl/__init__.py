@@ -8,6 +8,7 @@ trained token: prompts are padded on the left, responses on the right.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,16 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     path = folder / FILE
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            return _sequences({name: file[name] for name in file.files})
+    except (
+        *(OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+        *(zipfile.BadZipFile, pl.exceptions.PolarsError),
+    ) as error:
         raise ArtefactError(f"{path} cannot be read: {error}") from error
+
+
+def _sequences(arrays: Mapping[str, Array]) -> pl.DataFrame:
+    """Rows of the arrays of a file, padding taken off."""
     width = arrays["prompts"].shape[1]
     held = arrays["attention_mask"] == 1
     before, after = held[:, :width], held[:, width:]
@@ -86,7 +94,15 @@ register(
     Exporter(
         name="verl",
         description="Padded tensors (.npz) and a plug-in for verl's DataProto; no pickles.",
-        layout=Layout(format="workbench-verl-batch", trainer="verl"),
+        layout=Layout(
+            format="workbench-verl-batch",
+            trainer="verl",
+            turn_off=(
+                "algorithm.adv_estimator=precomputed (the identity of workbench_verl.py) and "
+                "algorithm.use_kl_in_reward=false"
+            ),
+            cut=True,
+        ),
         write=write,
         read=read,
         loader=Path(__file__).with_name("loader.py"),

@@ -5,89 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-from batches import (
-    PROVENANCE,
-    STEP,
-    made,
-    scored_credit,
-    step_row,
-)
+from batches import PROVENANCE, STEP, made, scored_credit
+from traces import ODD, traced
 
-from workbench.errors import MissingInputError, ParameterError
-from workbench.exporters import TARGETS
-from workbench.exporters.splice import applied, elements, member, members, with_member
-
-Traced = tuple[pl.DataFrame, pl.DataFrame, Path]
-# Keys, spacing and escapes as no writer of ours would have them.
-ODD = (
-    '{"id": "ep-1", "note":"\\u00e4 \\"advantages\\": [1]", "env" : {"id": "x"},'
-    '"task": {"type": "T","data": {"idx": 0, "prompt": "p"}}, "traces": [{"id": "tr-1","task": '
-    '{"type": "T", "data": {"idx": 0, "prompt": "p"}}, '
-    '"agent": {"config": {}, "name": "agent", "trainable":true}, '
-    '"nodes":[{"message":{"role":"user","content":"q"},"token_ids":[5],"mask":[false],'
-    '"sampled":false},{"parent":0,"message":{"role":"assistant","content":"r"},"sampled":true,'
-    '"token_ids":[1,6,7],"mask":[false,true,true],"logprobs":[-0.5,-1e-3]}]}]}'
-)
-PLAIN = {
-    "id": "ep-0",
-    "env": {"id": "x"},
-    "task": {"type": "T", "data": {"idx": 0, "prompt": "p"}},
-    "traces": [
-        {
-            "id": "tr-0",
-            "task": {"type": "T", "data": {"idx": 0, "prompt": "p"}},
-            "agent": {"config": {}, "name": "agent", "trainable": True},
-            "nodes": [
-                {"message": {"role": "user", "content": "q"}, "token_ids": [5], "mask": [False]},
-                {
-                    "parent": 0,
-                    "message": {"role": "assistant", "content": "r"},
-                    "sampled": True,
-                    "token_ids": [1, 6],
-                    "mask": [False, True],
-                    "logprobs": [-0.5],
-                    "advantages": [9.0],
-                },
-                {
-                    "parent": 1,
-                    "message": {"role": "user", "content": "s"},
-                    "token_ids": [8, 9],
-                    "mask": [False, False],
-                },
-                {
-                    "parent": 2,
-                    "message": {"role": "assistant", "content": "t"},
-                    "sampled": True,
-                    "token_ids": [7, 7],
-                    "mask": [True, True],
-                    "logprobs": [-0.5, -0.25],
-                },
-            ],
-        }
-    ],
-}
-
-
-def traced(tmp_path: Path, *, newline: str = "\n", **columns: Any) -> Traced:
-    """A log as a reader makes it of two episodes, its credit, and the file."""
-    path = tmp_path / "traces.jsonl"
-    path.write_bytes((json.dumps(PLAIN) + newline + ODD + newline).encode())
-    steps = [
-        ("tr-0", 0, 0.5, 1, [5, 1], [6]),
-        ("tr-0", 1, -2.0, 1, [5, 1, 6, 8, 9], [7, 7]),
-        ("tr-1", 0, 0.1, 2, [5, 1], [6, 7]),
-    ]
-    rows = [
-        step_row(trajectory, step, advantage, source_file=str(path), source_line=line,
-                 prompt_ids=prompt, response_ids=response, **columns)
-        for trajectory, step, advantage, line, prompt, response in steps
-    ]  # fmt: skip
-    log, credit = made(rows)
-    return log, credit, path
+from workbench.errors import ArtefactError, MissingInputError, ParameterError
+from workbench.exporters import TARGETS, read_manifest
 
 
 def without(text: str) -> str:
@@ -199,14 +124,11 @@ def test_the_sample_traces_come_back_with_other_advantages(shared: Path, tmp_pat
     )
 
 
-def test_a_member_is_spliced_in_or_replaced():
-    text = ' {"a" : [1, {"b": 2}], "c":"}\\""}'
-    start = text.index("{")
-    assert [name for name, _, _ in members(text, start)] == ["a", "c"]
-    array = member(text, start, "a")
-    assert array is not None
-    assert [text[i] for i in elements(text, array)] == ["1", "{"]
-    assert member(text, start, "z") is None
-    inner = text.index("{", start + 1)
-    changes = [with_member(text, start, "c", "0"), with_member(text, inner, "d", "[]")]
-    assert applied(text, changes) == ' {"a" : [1, {"b": 2, "d": []}], "c":0}'
+def test_no_file_is_read_that_is_not_of_the_export(tmp_path: Path):
+    log, credit, source = traced(tmp_path)
+    TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out")
+    steps = tmp_path / "out" / "steps.jsonl"
+    steps.write_text(steps.read_text().replace('"traces.jsonl"', f'"../{source.name}"'))
+    with pytest.raises(ArtefactError, match=r"steps.jsonl names '../traces.jsonl', which is no"):
+        TARGETS["prime-rl"].read(tmp_path / "out", manifest)

@@ -9,12 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 import tiny_policy
-from batches import (
-    exportable,
-    made,
-    message,
-    step_row,
-)
+from batches import exportable, made, message, step_row
 
 from workbench.errors import MissingInputError, ParameterError
 from workbench.exporters import TARGETS

@@ -1,0 +1,99 @@
+"""What a manifest says in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import polars as pl
+import pytest
+from batches import STEP, archived, made, one_trajectory, step_row, token_log
+from logs import log
+
+from workbench.exporters import Manifest
+from workbench.exporters.checklist import Check, balance, checklist
+
+
+def found(manifest: Manifest) -> dict[str, Check]:
+    return {check.check: check for check in checklist(manifest)}
+
+
+def test_what_is_left_out_and_what_is_in_sum_to_the_log():
+    described = {"g": {"a": [("o", "x", 1.0)] * 2, "b": [("o", "x", None)] * 3}}
+    logged = log(described)
+    credit = logged.select(*STEP, "excluded", advantage=pl.lit(0.5))
+    table = balance(archived((logged, credit)).manifest)
+    assert table["what"].to_list() == ["in the log", "− no usable reward", "in the batch"]
+    assert table["steps"].to_list() == [5, 3, 2]
+    assert table["trajectories"].to_list() == [2, 1, 1]
+
+
+def test_checks_of_messages():
+    words = found(archived(made(one_trajectory(1.0, 0.0))).manifest)
+    assert {check: finding.verdict for check, finding in words.items()} == {
+        "Alignment": "holds",
+        "Masks": "holds",
+        "Prefixes": "n/a",
+        "Logprobs": "n/a",
+        "Tokens": "n/a",
+        "Zero groups": "holds",
+        "Left out": "holds",
+        "Lengths": "holds",
+        "Staleness": "n/a",
+    }
+
+
+def test_checks_of_tokens_that_lack_log_probabilities_and_do_not_follow_on():
+    rows = [
+        step_row("t", 0, prompt_ids=[1], response_ids=[2]),
+        step_row("t", 1, prompt_ids=[9], response_ids=[3]),
+    ]
+    words = found(archived(made(rows)).manifest)
+    assert words["Prefixes"].verdict == "look"
+    assert "1 trajectories are written step by step" in words["Prefixes"].says
+    assert words["Logprobs"].verdict == "look"
+
+
+def test_checks_of_zero_groups_and_of_those_left_out():
+    rows = [*one_trajectory(0.0, group="g"), *one_trajectory(1.0, group="h")]
+    kept = found(archived(made(rows)).manifest)
+    assert kept["Zero groups"].verdict == "look"
+    assert kept["Zero groups"].says.startswith("1 group cost")
+    dropped = found(archived(made(rows), drop_zero_groups=True).manifest)
+    assert dropped["Zero groups"].verdict == "holds"
+    assert dropped["Left out"].says == "of 2: 1 (zero groups)"
+
+
+@pytest.mark.parametrize(("version", "verdict"), [(3, "look"), (5, "holds")])
+def test_checks_of_staleness(version: int, verdict: str):
+    logged = made(one_trajectory(1.0, train_step=5, policy_version=version))
+    assert found(archived(logged).manifest)["Staleness"].verdict == verdict
+
+
+def test_checks_of_lengths():
+    unequal = [*one_trajectory(1.0, 1.0, group="g"), *one_trajectory(1.0, group="h")]
+    plain = found(archived(made(unequal)).manifest)["Lengths"]
+    assert (plain.verdict, "1 to 2 steps" in plain.says) == ("look", True)
+    weighted = found(archived(made(unequal), weight="inverse_length").manifest)["Lengths"]
+    assert weighted.verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "verdict", "words"),
+    [
+        ({"from": "log", "tokenizer": None, "drifting_steps": None}, "holds", "of the log"),
+        ({"from": "log", "tokenizer": "t", "drifting_steps": 0}, "holds", "t knows them"),
+        ({"from": "log", "tokenizer": "t", "drifting_steps": 3}, "look", "3 replies come back"),
+        ({"from": "text", "tokenizer": "t", "drifting_steps": 0}, "look", "from the text with t"),
+    ],
+)
+def test_checks_of_where_the_tokens_are_from(tokens: dict[str, Any], verdict: str, words: str):
+    manifest = dataclasses.replace(archived(token_log()).manifest, tokens=tokens)
+    assert found(manifest)["Tokens"].verdict == verdict
+    assert words in found(manifest)["Tokens"].says
+
+
+def test_a_check_that_fails_is_said():
+    manifest = archived(made(one_trajectory(1.0))).manifest
+    bad = dataclasses.replace(manifest, checks={**manifest.checks, "lengths_equal": False})
+    assert found(bad)["Alignment"].verdict == "look"
