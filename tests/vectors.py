@@ -17,8 +17,9 @@ TAU = 1 / math.log(2)  # e^(1/τ) = 2: an equal text counts twice as much as an 
 class Vectors:
     """An embedder with a vector for every text."""
 
-    key = "vectors"
+    name = key = "vectors"
     counts_copies = False
+    windows_report = None
 
     def __init__(self, vector: dict[str, Sequence[float]]) -> None:
         self._vector = vector

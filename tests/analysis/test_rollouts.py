@@ -11,7 +11,6 @@ from workbench.analysis.rollouts import (
     Rollouts,
     fact_rows,
     lanes,
-    number,
     outcome,
     own_name,
     peer_rows,
@@ -24,6 +23,7 @@ from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import create
 from workbench.states.space import Space
+from workbench.wording import number
 
 LOG = logs.log(
     {
@@ -88,7 +88,7 @@ def test_names_and_marks():
     assert own_name("other", "g1") == "other"
     assert own_name("g0", "g0") == "g0"
     assert [outcome(value) for value in (True, False, None)] == ["✓", "✗", "?"]
-    assert (number(0.53123), number(12345.0)) == ("0.531", "12,345")
+    assert (number(0.53123, 3), number(12345.0, 3)) == ("0.531", "12,345")
 
 
 def test_terms_in_words():

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from workbench.analysis.audit import CONTROLS, Audit, audit
 from workbench.log.steps import Steps
-from workbench.methods import create
+from workbench.methods.scoring import score
 from workbench.states.space import Space
 from workbench.ui.state import View
 
@@ -25,14 +25,7 @@ def opened(app: OpenApp, frame: pl.DataFrame | None = None, **query: str) -> App
 
 def audited(frame: pl.DataFrame, *names: str) -> Audit:
     space = Space(Steps.from_log(frame), embedder="tfidf")
-    given: dict[str, Any] = {
-        name: (
-            create(name)(space.steps, space).table(),
-            {"method": {"name": name, "dialect": None, "fields": {}}},
-        )
-        for name in names
-    }
-    return audit(space, given)
+    return audit(space, {name: score(space, name).scored() for name in names})
 
 
 def dead_log() -> pl.DataFrame:

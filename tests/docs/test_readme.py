@@ -153,7 +153,7 @@ def without_last_digits(text: str) -> str:
 
 def test_the_python_session_runs(folder: Path):
     (session,) = blocks("python")
-    assert len([line for line in session.splitlines() if line]) == 6
+    assert len([line for line in session.splitlines() if line]) == 5
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", session], capture_output=True, text=True, check=False
     )

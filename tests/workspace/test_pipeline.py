@@ -11,9 +11,10 @@ import tiny_policy
 
 from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
 from workbench.exporters import Exporter, read_batch, read_manifest
+from workbench.files import file_digest
 from workbench.simulate import Household, simulate
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
-from workbench.workspace import artefacts, pipeline
+from workbench.workspace import artefacts
 from workbench.workspace.pipeline import run
 
 
@@ -30,7 +31,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_the_main_job_with_a_real_model(log: Path, tmp_path: Path):
     stages = []
-    result = run([log], tmp_path / "work", report=lambda stage, done, total: stages.append(stage))
+    result = run([log], tmp_path / "work", progress=lambda stage, done, total: stages.append(stage))
     first = list(dict.fromkeys(stages))
     assert first == [
         "read",
@@ -228,6 +229,6 @@ def test_the_manifest_leads_back_to_log_and_method(log: Path, tmp_path: Path):
     result = run([log], tmp_path, embedder="tfidf")
     manifest = read_manifest(result.exported)
     log_file = next((tmp_path / "log").glob("*/log.parquet"))
-    assert manifest.source["sha256"] == pipeline.file_digest(log_file)
+    assert manifest.source["sha256"] == file_digest(log_file)
     credit = json.loads(pl.read_parquet_metadata(result.credits["proxmo"])["workbench"])
     assert manifest.method["fields"] == credit["method"]["fields"]

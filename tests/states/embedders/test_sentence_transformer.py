@@ -156,7 +156,7 @@ def test_an_interrupted_encoding_goes_on_where_it_was(minilm, tmp_path):
     texts = [*TEXTS, "word " * 600]
     undisturbed = encode(minilm(), texts)
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
         if done > total // 2:
             raise KeyboardInterrupt
 
@@ -166,12 +166,13 @@ def test_an_interrupted_encoding_goes_on_where_it_was(minilm, tmp_path):
     kept = len(cache.load(minilm().key))
     assert 0 < kept < len(texts)
 
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     resumed = minilm(cache)
     vectors = encode(resumed, texts, progress=lambda *at: seen.append(at))
     assert vectors.tobytes() == undisturbed.tobytes()
     assert 0 < len(resumed.encoded) < len(texts)
-    assert (seen[0], seen[-1]) == ((0, len(resumed.encoded)), (len(resumed.encoded),) * 2)
+    count = len(resumed.encoded)
+    assert (seen[0], seen[-1]) == (("embed", 0, count), ("embed", count, count))
 
 
 @needs_minilm

@@ -107,4 +107,4 @@ def test_progress_is_told_at_the_end():
     TfidfEmbedder().encode(
         ["a", "b"], np.ones(2, dtype=np.int64), np.array([0, 2]), lambda *at: seen.append(at)
     )
-    assert seen == [(2, 2)]
+    assert seen == [("embed", 2, 2)]

@@ -1,0 +1,141 @@
+"""Conversations in the columns of a step log: whole prompts become increments and segments."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from workbench.log.conversation import (
+    Conversation,
+    Message,
+    MessageError,
+    increments_of_prompts,
+    normalised,
+)
+from workbench.wording import number_of
+
+
+def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """A log whose `messages` are increments with their `segment`.
+
+    A row that has a segment is in that form already. Otherwise `messages` that end with a reply
+    are what is new at the step; others are its whole prompt, and the reply is its action.
+
+    Args:
+        log: Rows of whole trajectories, sorted by trajectory and step.
+
+    Returns:
+        The log, and what was done or seen, one sentence each.
+    """
+    if "messages" not in log.columns:
+        return log, []
+    segment = (
+        log["segment"]
+        if "segment" in log.columns
+        else pl.Series("segment", [None] * log.height, dtype=pl.Int32)
+    )
+    open_rows = log["messages"].is_not_null() & segment.is_null()
+    if not open_rows.any():
+        return log, []
+    texts, segments = log["messages"].to_list(), segment.to_list()
+    actions = log["action"].to_list()
+    names = log["trajectory_id"]
+    todo = set(names.filter(open_rows).unique().to_list())
+    starts = (names != names.shift(1)).fill_null(value=True).arg_true().to_list()
+    changes: Counter[str] = Counter()
+    unread = 0
+    for first, last in zip(starts, [*starts[1:], log.height], strict=True):
+        if names[first] not in todo:
+            continue
+        here = slice(first, last)
+        try:
+            new, numbers, changed = _made(texts[here], actions[here])
+        except MessageError:
+            # Not lost: the text stays, and the conversation counts as not logged.
+            unread += 1
+            texts[here] = [None] * (last - first)
+            continue
+        texts[here], segments[here] = new, numbers
+        changes += changed
+    notices = [f"messages: {change} ({count:,} times)" for change, count in sorted(changes.items())]
+    if unread:
+        notices.append(
+            f"the messages of {number_of(unread, 'trajectory')} are no lists of messages and are "
+            "left out"
+        )
+    return (
+        log.with_columns(
+            pl.Series("messages", texts, dtype=pl.String),
+            pl.Series("segment", segments, dtype=pl.Int32),
+        ),
+        notices,
+    )
+
+
+def _made(
+    texts: Sequence[str | None], actions: Sequence[str]
+) -> tuple[list[str | None], list[int | None], Counter[str]]:
+    """Increments and segments of one trajectory, and what changed on the way.
+
+    Raises:
+        MessageError: A text is no JSON list of messages.
+    """
+    prompts: list[list[Message]] = []
+    replies: list[Message] = []
+    told: list[Message] = []
+    whole: list[bool] = []
+    changes: Counter[str] = Counter()
+    known = [at for at, text in enumerate(texts) if text is not None]
+    for at in known:
+        found = normalised(_parsed(str(texts[at])))
+        changes += found.changes
+        messages = found.messages
+        if messages and messages[-1]["role"] == "assistant":
+            told = [*told, *messages]
+            whole.append(False)
+        else:
+            told = [*messages, {"role": "assistant", "content": actions[at]}]
+            whole.append(True)
+        prompts.append(told[:-1])
+        replies.append(told[-1])
+    increments, segments = increments_of_prompts(prompts, replies)
+    if any(whole):
+        changes["whole prompts became what is new at each step"] += sum(whole)
+    new: list[str | None] = [None] * len(texts)
+    numbers: list[int | None] = [None] * len(texts)
+    for at, increment, number in zip(known, increments, segments, strict=True):
+        new[at] = json.dumps(increment, ensure_ascii=False)
+        numbers[at] = number
+    return new, numbers, changes
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise MessageError(f"is no JSON: {error}") from error
+
+
+def conversations(log: pl.DataFrame) -> list[Conversation | None]:
+    """The conversation of each trajectory of a log, in its order; None where it was not logged.
+
+    Args:
+        log: Rows of whole trajectories, sorted by trajectory and step.
+    """
+    if "messages" not in log.columns:
+        return [None] * log["trajectory_id"].n_unique()
+    columns = [name for name in ("segment", "tools") if name in log.columns]
+    grouped = log.select("trajectory_id", "messages", *columns).partition_by(
+        "trajectory_id", maintain_order=True
+    )
+    return [
+        Conversation.of(
+            part["messages"].to_list(),
+            *(part[name].to_list() if name in columns else None for name in ("segment", "tools")),
+        )
+        for part in grouped
+    ]
