@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from log_files import assistant, user
 
-from workbench.readers.messages import MessageError, action_text, content_text, turns
+from workbench.log.conversation import MessageError, content_text
+from workbench.readers.messages import turns
 
 
 def test_system_messages_are_observed_only_where_nothing_else_is_new():
@@ -19,9 +21,13 @@ def test_system_messages_are_observed_only_where_nothing_else_is_new():
     assert turns([system, assistant("a")])[0].observation == "rules"
 
 
+def action(message: dict[str, Any]) -> str:
+    return turns([message])[0].action
+
+
 def test_content_parts_are_joined_and_pictures_named():
     parts = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "data:"}}]
-    assert content_text(parts) == "see\n[image_url]"
+    assert re.fullmatch(r"see\n\[image sha256:[0-9a-f]{16}\]", content_text(parts))
     assert content_text(None) == ""
 
 
@@ -35,8 +41,8 @@ def test_content_parts_are_joined_and_pictures_named():
 )
 def test_tool_calls_have_one_canonical_form(call: dict[str, Any]):
     expected = 'text\n{"arguments": {"a": 2, "b": 1}, "name": "f"}'
-    assert action_text(assistant("text", tool_calls=[call])) == expected
-    assert action_text(assistant("text", tool_calls=json.dumps([call]))) == expected
+    assert action(assistant("text", tool_calls=[call])) == expected
+    assert action(assistant("text", tool_calls=json.dumps([call]))) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,11 +66,11 @@ def test_content_that_is_data_becomes_json():
 def test_odd_arguments_stay_as_they_are():
     def arguments(given: Any) -> Any:
         call = {"function": {"name": "f", "arguments": given}}
-        return json.loads(action_text(assistant(None, tool_calls=[call])))["arguments"]
+        return json.loads(action(assistant(None, tool_calls=[call])))["arguments"]
 
     assert arguments("not json") == "not json"
     assert arguments("5") == "5"
     assert arguments("") == {}
     assert arguments(None) == {}
     legacy = assistant(None, function_call={"name": "f", "arguments": "{}"})
-    assert action_text(legacy) == '{"arguments": {}, "name": "f"}'
+    assert action(legacy) == '{"arguments": {}, "name": "f"}'

@@ -310,11 +310,25 @@ STEP_LOG: tuple[Column, ...] = (
         name="messages",
         dtype=_TEXT,
         meaning=(
-            "JSON list of messages: those new at this step and the action; or the whole "
-            "prompt, which does not end with an assistant message."
+            "JSON list of the messages that are new at this step, its reply last. A whole prompt, "
+            "which ends with no reply, is read too and becomes that."
         ),
         large=True,
         asked_in=("chat",),
+    ),
+    Column(
+        name="segment",
+        dtype=pl.Int32(),
+        meaning=(
+            "Prompts before this one that did not continue the one before them; its first step "
+            "holds its whole prompt."
+        ),
+    ),
+    Column(
+        name="tools",
+        dtype=_TEXT,
+        meaning="JSON of the tools that were offered, on the first step of a segment.",
+        large=True,
     ),
     Column(name="prompt_ids", dtype=_IDS, meaning="Token ids of the prompt.", large=True),
     Column(name="response_ids", dtype=_IDS, meaning="Token ids after the prompt.", large=True),

@@ -257,12 +257,12 @@ def _call(call: Any, changes: Counter[str]) -> Message:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """JSON with sorted keys: equal values give equal text; what JSON has no word for is text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
 def decoded(value: Any) -> Any:

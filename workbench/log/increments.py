@@ -16,10 +16,9 @@ from workbench.log.conversation import (
     increments_of_prompts,
     normalised,
 )
-from workbench.wording import number_of
 
 
-def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     """A log whose `messages` are increments with their `segment`.
 
     A row that has a segment is in that form already. Otherwise `messages` that end with a reply
@@ -29,18 +28,16 @@ def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         log: Rows of whole trajectories, sorted by trajectory and step.
 
     Returns:
-        The log, and what was done or seen, one sentence each.
+        The log, and what was done or seen, in words -> how often.
     """
     if "messages" not in log.columns:
-        return log, []
-    segment = (
-        log["segment"]
-        if "segment" in log.columns
-        else pl.Series("segment", [None] * log.height, dtype=pl.Int32)
-    )
+        return log, Counter()
+    if "segment" not in log.columns:
+        log = log.with_columns(pl.lit(None, dtype=pl.Int32).alias("segment"))
+    segment = log["segment"]
     open_rows = log["messages"].is_not_null() & segment.is_null()
     if not open_rows.any():
-        return log, []
+        return log, Counter()
     texts, segments = log["messages"].to_list(), segment.to_list()
     actions = log["action"].to_list()
     names = log["trajectory_id"]
@@ -61,19 +58,20 @@ def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
             continue
         texts[here], segments[here] = new, numbers
         changes += changed
-    notices = [f"messages: {change} ({count:,} times)" for change, count in sorted(changes.items())]
     if unread:
-        notices.append(
-            f"the messages of {number_of(unread, 'trajectory')} are no lists of messages and are "
-            "left out"
-        )
+        changes["conversations are no lists of messages and are left out"] += unread
     return (
         log.with_columns(
             pl.Series("messages", texts, dtype=pl.String),
             pl.Series("segment", segments, dtype=pl.Int32),
         ),
-        notices,
+        changes,
     )
+
+
+def sentences(changes: Counter[str]) -> list[str]:
+    """What `with_increments` did, one sentence each."""
+    return [f"messages: {change} ({count:,} times)" for change, count in sorted(changes.items())]
 
 
 def _made(

@@ -13,6 +13,7 @@ import polars as pl
 
 from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.columns import STEP_LOG, Column
+from workbench.log.increments import sentences, with_increments
 from workbench.log.rules import ROW, Checks, repeated_steps
 
 __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
@@ -130,6 +131,7 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         raise LogError(subject, check.problems, _way_on(good))
     log, notices = _collapse(good)
     log, more = _exclude(log)
+    log, changes = with_increments(_arrange(log))
     log = _arrange(log)
     return Validated(
         log=log,
@@ -137,7 +139,13 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         .join(bad, on=ROW, maintain_order="left")
         .drop(ROW),
         problems=tuple(check.problems),
-        notices=(*notices, *more, *_episode_reward_notice(log), *_copied_outcome_notice(log)),
+        notices=(
+            *notices,
+            *more,
+            *_episode_reward_notice(log),
+            *_copied_outcome_notice(log),
+            *sentences(changes),
+        ),
         renamed=renamed,
     )
 

@@ -1,164 +1,158 @@
-"""Chat messages as steps: the one canonical form that every reader of messages uses.
+"""Chat messages as steps: the one way of every reader of messages.
 
-A step is an assistant message. Its observation is what was new to the policy since its previous
-one; its action is its text and then its tool calls, one line a call, as JSON with sorted keys:
+A step is a message that the policy wrote. Its observation is what was new to the policy since its
+previous one; its action is its text and then its tool calls, one line a call, as JSON with sorted
+keys:
 
     {"arguments": {"command": "look drawer"}, "name": "act"}
 
-Reasoning that a message carries beside its content is no part of the action; it stays in the
-column `messages`.
+Both are views for keys and similarity. What a step keeps is the conversation itself, as the
+messages that are new at it; see `log.conversation`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-_PROMPT_ROLES = frozenset({"system", "developer"})
-
-
-class MessageError(ValueError):
-    """A list of messages that is not one; the text says what is wrong, for use in a problem."""
+from workbench.log.conversation import (
+    KEYS,
+    Message,
+    action_text,
+    decoded,
+    increments_of_prompts,
+    normalised,
+    observation_text,
+    unread_parts,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One assistant message with what came before and after it.
+    """One message of the policy with what came before and after it.
 
     Args:
-        observation: What was new since the previous assistant message: user and tool messages,
+        observation: What was new since the policy's previous message: user and tool messages,
             joined by newlines. System and developer messages are prompt and count only where
             nothing else is new. Assistant messages that the policy did not write, and what stands
             before them, are history and do not count.
-        action: The assistant message as text.
+        action: The message as text.
         next_observation: The observation that followed; None where nothing did.
-        messages: JSON list of the messages new at this step, the assistant message last, as they
-            were logged. Those of all steps joined are the conversation.
+        messages: JSON list of the messages new at this step, the policy's last, in the form of
+            `log.conversation`. Those of all steps of a segment joined are its conversation. None
+            where the source has no conversation.
+        segment: Prompts before this one that did not continue the one before them.
+        tools: JSON of the tools that were offered, on the first step of a segment.
+        notes: What was changed or could not be read, in words -> how often.
     """
 
     observation: str
     action: str
     next_observation: str | None
-    messages: str
+    messages: str | None
+    segment: int = 0
+    tools: str | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
-def turns(messages: Any, acts: Collection[int] | None = None) -> list[Turn]:
+def turns(messages: Any, acts: Collection[int] | None = None, tools: Any = None) -> list[Turn]:
     """The steps of a conversation; none if no message is the assistant's.
 
     Args:
-        messages: OpenAI-style messages, oldest first.
+        messages: Messages, oldest first, in any form that `log.conversation` knows.
         acts: Positions of the messages that the policy wrote; None means all of the assistant's.
+        tools: The tools that were offered.
 
     Raises:
         MessageError: `messages` is not a list of objects with a role, or one of them holds
             content or tool calls that are not what they should be.
     """
-    if not isinstance(messages, list):
-        raise MessageError(f"is a {type(messages).__name__}, expected a list of messages")
-    for message in messages:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise MessageError("holds a message without a role")
-    try:
-        return _turns(messages, range(len(messages)) if acts is None else acts)
-    except RecursionError:
-        raise MessageError("is nested too deeply") from None
-
-
-def _turns(messages: Sequence[Mapping[str, Any]], written: Collection[int]) -> list[Turn]:
-    acts = [
+    found = normalised(messages)
+    written = [
         at
-        for at, message in enumerate(messages)
-        if message["role"] == "assistant" and at in written
+        for at, message in enumerate(found.messages)
+        if message["role"] == "assistant" and (acts is None or found.origin[at] in acts)
     ]
-    starts = [0, *(at + 1 for at in acts)]
-    ends = [*acts, len(messages)]
-    new = [messages[start:end] for start, end in zip(starts, ends, strict=True)]
-    observations: list[str | None] = [observation_text(chunk) for chunk in new]
-    if not new[-1]:
-        observations[-1] = None
-    return [
-        Turn(
-            observation=observations[step] or "",
-            action=action_text(messages[at]),
-            next_observation=observations[step + 1],
-            messages=canonical_json([*new[step], messages[at]]),
+    starts = [0, *(at + 1 for at in written)]
+    ends = [*written, len(found.messages)]
+    new = [found.messages[start:end] for start, end in zip(starts, ends, strict=True)]
+    steps = [
+        turn(
+            [*new[step], found.messages[at]],
+            new[step + 1] if new[step + 1] or step < len(written) - 1 else None,
         )
-        for step, at in enumerate(acts)
+        for step, at in enumerate(written)
+    ]
+    if not steps:
+        return []
+    text = json.dumps(tools, ensure_ascii=False) if tools else None
+    notes = {**steps[0].notes, **_words(found.changes)}
+    return [replace(steps[0], tools=text, notes=notes), *steps[1:]]
+
+
+def turn(new: Sequence[Message], answer: Sequence[Message] | None = None, segment: int = 0) -> Turn:
+    """A step from its messages, which have the one form already.
+
+    Args:
+        new: The messages that are new at the step, the policy's last.
+        answer: What followed it; None where nothing did.
+        segment: As in `Turn`.
+    """
+    before, reply = new[:-1], new[-1]
+    return Turn(
+        observation=observation_text(before) if before else "",
+        action=action_text(reply),
+        next_observation=None if answer is None else observation_text(answer),
+        messages=json.dumps(list(new), ensure_ascii=False),
+        segment=segment,
+        notes=_seen(new),
+    )
+
+
+def joined(parts: Sequence[Sequence[Turn]]) -> list[Turn]:
+    """Steps of one trajectory that were logged as several conversations, as one.
+
+    The prompt of a conversation either continues what was said before it or begins a segment.
+
+    Args:
+        parts: The steps of each conversation, in order.
+    """
+    prompts: list[list[Message]] = []
+    replies: list[Message] = []
+    for part in parts:
+        before: list[Message] = []
+        for step in part:
+            new = json.loads(step.messages or "[]")
+            prompts.append([*before, *new[:-1]])
+            replies.append(new[-1])
+            before = [*before, *new]
+    increments, segments = increments_of_prompts(prompts, replies)
+    steps = [step for part in parts for step in part]
+    return [
+        replace(step, messages=json.dumps(new, ensure_ascii=False), segment=segment)
+        for step, new, segment in zip(steps, increments, segments, strict=True)
     ]
 
 
-def observation_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What the messages between two steps tell the policy."""
-    history = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
-    messages = messages[history[-1] + 1 :] if history else messages
-    seen = [message for message in messages if message["role"] not in _PROMPT_ROLES]
-    return "\n".join(content_text(message.get("content")) for message in seen or messages)
+def offered(value: Any) -> Any:
+    """Tools that a record names, where they may be given as JSON text; None for none."""
+    tools = decoded(value)
+    return tools if isinstance(tools, list | dict) and tools else None
 
 
-def action_text(message: Mapping[str, Any]) -> str:
-    """The canonical form of an assistant message: its text, then its calls, one a line."""
-    text = content_text(message.get("content")) or content_text(message.get("refusal"))
-    lines = [text] if text else []
-    calls = _decoded(message.get("tool_calls")) or []
-    if not isinstance(calls, list):
-        raise MessageError("holds tool_calls that are not a list")
-    if message.get("function_call"):
-        calls = [*calls, message["function_call"]]
-    return "\n".join([*lines, *(call_text(call) for call in calls)])
+def _seen(messages: Sequence[Message]) -> Counter[str]:
+    """Parts and keys that are kept and that nothing here reads, in words."""
+    notes: Counter[str] = Counter()
+    for message in messages:
+        for kind in unread_parts(message.get("content")):
+            notes[f"a part of the type {kind} is told apart by its digest"] += 1
+        for key in message.keys() - {*KEYS, "refusal", "function_call"}:
+            notes[f"the key {key!r} of a message is kept, and nothing reads it"] += 1
+    return notes
 
 
-def call_text(call: Any) -> str:
-    """The canonical form of a tool call, whether its name and arguments are nested or flat.
-
-    Arguments that are the text of a JSON object are decoded, so that spacing and the order of
-    keys make no difference; other text stays text, and missing arguments are an empty object.
-    """
-    if isinstance(call, Mapping):
-        inner = call.get("function") or call.get("custom") or call
-        name = inner.get("name") if isinstance(inner, Mapping) else None
-        if isinstance(name, str):
-            given = inner.get("arguments", inner.get("input"))
-            decoded = _decoded(given)
-            arguments = decoded if isinstance(decoded, dict) else given
-            return canonical_json({"name": name, "arguments": arguments or {}})
-    raise MessageError("holds a tool call without a name")
-
-
-def content_text(content: Any) -> str:
-    """The text of a message's content; null is empty, parts are joined by newlines.
-
-    A part that is no text is named in brackets, such as `[image_url]`.
-    """
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(_part_text(part) for part in content)
-    return canonical_json(content)
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys: equal values give equal text; what JSON has no word for is text."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def _part_text(part: Any) -> str:
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict):
-        raise MessageError("holds a content part that is neither text nor an object")
-    text = part.get("text", part.get("refusal"))
-    return text if isinstance(text, str) else f"[{part.get('type', 'part')}]"
-
-
-def _decoded(value: Any) -> Any:
-    """A value that may be given as JSON text; text that is none stays as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except ValueError:
-        return value
+def _words(changes: Mapping[str, int]) -> dict[str, int]:
+    return {f"conversation: {change}": count for change, count in changes.items()}

@@ -9,6 +9,7 @@ rows that it leaves are joined with what is on disk.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import polars as pl
 
 from workbench.errors import Problem
 from workbench.log.columns import STEP_LOG, Column, known
+from workbench.log.increments import with_increments
 from workbench.log.rules import cast, missing_columns
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics
@@ -170,7 +172,9 @@ def report_types_of(parts: Sequence[Staged], diagnostics: Diagnostics) -> None:
         report_types(frames, diagnostics)
 
 
-def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder: Path) -> None:
+def write_staged(
+    path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder: Path
+) -> Counter[str]:
     """Writes the rows that a check of the narrow log left, whole and in its order, as Parquet.
 
     Args:
@@ -178,6 +182,9 @@ def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder
         rows: What `schema.validate` made of the narrow log.
         parts: Where the large columns are.
         folder: Where rows are kept that wait for their turn.
+
+    Returns:
+        What was done to conversations, in words -> how often; see `log.increments`.
     """
     import pyarrow.parquet as pq
 
@@ -186,8 +193,11 @@ def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder
     empty = pl.concat(
         [own.clear(), *(pl.DataFrame(schema=part.schema) for part in parts)], how="diagonal_relaxed"
     )
-    names = _ordered(name for name in empty.columns if name not in (_POSITION, _RANK))
     types = dict(empty.schema)
+    if "messages" in types:
+        types["segment"] = pl.Int32()
+    names = _ordered(name for name in types if name not in (_POSITION, _RANK))
+    changes: Counter[str] = Counter()
     runs = min(_RUNS, max(1, -(-sum(part.size for part in parts) // _RUN)))
     writer: pq.ParquetWriter | None = None
     try:
@@ -200,12 +210,15 @@ def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder
             whole = run.with_columns(missing).select(
                 pl.col(name).cast(types[name]) for name in names
             )
+            whole, changed = with_increments(whole)
+            changes += changed
             table = whole.to_arrow(compat_level=pl.CompatLevel.oldest())
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
     finally:
         if writer is not None:
             writer.close()
+    return changes
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
@@ -218,7 +231,12 @@ def _ordered(names: Iterable[str]) -> list[str]:
 def _runs(
     own: pl.DataFrame, parts: Sequence[Staged], folder: Path, height: int
 ) -> Iterator[pl.DataFrame]:
-    """The rows in order, `height` at a time: each part is dealt out to the runs it belongs to."""
+    """The rows in order, whole trajectories of some `height` rows at a time.
+
+    Each part is dealt out to the runs that it belongs to.
+    """
+    first_rank = pl.col(_RANK).min().over("trajectory_id")
+    own = own.with_columns((first_rank // height).alias("__run"))
     positions = own[_POSITION].to_numpy()
     order = np.argsort(positions, kind="stable")
     waiting: dict[int, list[Path]] = {}
@@ -229,8 +247,7 @@ def _runs(
         if here.is_empty():
             continue
         whole = here.join(_read(part.path), on=_POSITION, how="left")
-        dealt = whole.with_columns((pl.col(_RANK) // height).alias("__run"))
-        for (run,), rows in dealt.partition_by("__run", as_dict=True).items():
+        for (run,), rows in whole.partition_by("__run", as_dict=True).items():
             file = folder / f"run-{run}-{number}.arrow"
             rows.drop("__run").write_ipc(file, compression="zstd")
             waiting.setdefault(int(str(run)), []).append(file)

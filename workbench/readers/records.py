@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.log.columns import STEP_LOG, known
+from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part
 from workbench.readers.formats.parquet import parquet_frames
 from workbench.readers.jsonfiles import Record, json_lines
-from workbench.readers.messages import canonical_json
 from workbench.readers.rows import StepRows
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
@@ -38,13 +38,14 @@ def parts_of_lines(
         numbered: As in `Part`.
         notice: What there is to know of a file that holds a step.
     """
-    diagnostics, rows, is_empty = Diagnostics(), StepRows(), True
+    diagnostics, is_empty = Diagnostics(), True
+    rows = StepRows(diagnostics)
     lines = json_lines(path, diagnostics)
     for line, record in lines:
         add(rows, record, line, diagnostics, f"{path}:{line}")
         if rows.is_full:
             yield _part(rows, diagnostics, numbered=numbered, done=lines.done)
-            rows, is_empty = StepRows(), False
+            rows, is_empty = StepRows(diagnostics), False
     if notice and not (is_empty and rows.frame().is_empty()):
         diagnostics.notice(notice, str(path))
     yield _part(rows, diagnostics, numbered=numbered)
@@ -67,12 +68,12 @@ def parts_of_rows(
             rule = f"missing columns {missing}; found {frame.columns}"
             diagnostics.problem("columns", rule, str(path))
             break
-        rows = StepRows()
+        rows = StepRows(diagnostics)
         for record in frame.iter_rows(named=True):
             line += 1
             add(rows, record, line, diagnostics, f"{path}:{line}")
         yield _part(rows, diagnostics, numbered=numbered)
-    yield _part(StepRows(), diagnostics, numbered=numbered)
+    yield _part(StepRows(diagnostics), diagnostics, numbered=numbered)
 
 
 def _part(rows: StepRows, diagnostics: Diagnostics, *, numbered: bool, done: float = 1.0) -> Part:

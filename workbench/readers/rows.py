@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from workbench.log.columns import STEP_LOG, known
+from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics
-from workbench.readers.messages import Turn, canonical_json
+from workbench.readers.messages import Turn
 
 _STEP_COLUMNS = (
     "step_index",
@@ -20,9 +21,13 @@ _STEP_COLUMNS = (
     "reward_source",
     "next_observation",
     "messages",
+    "segment",
+    "tools",
     "source_line",
 )
-_KEPT = {*_STEP_COLUMNS, *(column.name for column in STEP_LOG if column.required)}
+_KEPT = {column.name for column in STEP_LOG if column.required} | (
+    set(_STEP_COLUMNS) - {"segment", "tools"}
+)
 _INT64 = 2**63
 Converter = Callable[[Any], Any]
 """Makes the value of a JSON one, or raises a ValueError that says what is wrong with it."""
@@ -32,11 +37,14 @@ _PART = 2**22  # characters and list items; in memory some ten times as many byt
 class StepRows:
     """Step rows of trajectories, column by column; what one trajectory lacks is null in its rows.
 
+    What a conversation was changed by, and what of it cannot be read, becomes notices.
+
     An outcome is the reward of the last step, and the others get 0; without one, every reward
     is null.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self._diagnostics = diagnostics
         self._columns: dict[str, list[Any]] = {name: [] for name in _STEP_COLUMNS}
         self._height = 0
         self._size = 0
@@ -79,6 +87,8 @@ class StepRows:
             "reward_source": [source if rewards is None else "dense"] * count,
             "next_observation": [turn.next_observation for turn in turns],
             "messages": [turn.messages for turn in turns],
+            "segment": [None if turn.messages is None else turn.segment for turn in turns],
+            "tools": [turn.tools for turn in turns],
             "source_line": [line] * count,
         }
         columns |= {name: [value] * count for name, value in fields.items()}
@@ -91,7 +101,10 @@ class StepRows:
             column += [None] * (self._height - len(column))
             column += values
         self._height += count
-        self._size += sum(len(turn.messages) for turn in turns)
+        self._size += sum(len(turn.messages or "") for turn in turns)
+        for turn in turns:
+            for note, times in turn.notes.items():
+                self._diagnostics.notice(note, count=times)
         lists = [value for values in (step_fields or {}).values() for value in values]
         self._size += sum(len(value) for value in lists if isinstance(value, list))
 

@@ -6,9 +6,10 @@ Every file is read part by part into a `Staging`, so memory holds one part and a
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import polars as pl
 
 from workbench.errors import LogError
 from workbench.files import atomic_file
+from workbench.log.increments import sentences
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
 from workbench.readers.base import Diagnostics, Format
@@ -147,12 +149,12 @@ class Import:
         del narrow, validated
         if self._quarantine is not None and aside.height:
             self._write(self._quarantine, aside, parts)
-        self._write(self._output, log, parts)
-        return report
+        changes = self._write(self._output, log, parts)
+        return replace(report, notices=(*report.notices, *sentences(changes)))
 
-    def _write(self, path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> None:
+    def _write(self, path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> Counter[str]:
         with atomic_file(path) as temporary:
-            write_staged(temporary, rows, parts, self._folder)
+            return write_staged(temporary, rows, parts, self._folder)
 
 
 def import_to(

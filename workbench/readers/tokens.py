@@ -57,8 +57,8 @@ def _common(step: StepTokens) -> float | None:
 def token_turns(steps: Sequence[StepTokens]) -> list[Turn]:
     """Steps of which nothing but tokens is known: their ids, as text, stand for what was said.
 
-    Equal ids are equal texts, so states and actions compare as they would in words. There are no
-    messages, and whoever uses this leaves that column empty.
+    Equal ids are equal texts, so states and actions compare as they would in words. There is no
+    conversation.
     """
     said, seen = [], 0
     for step in steps:
@@ -67,7 +67,7 @@ def token_turns(steps: Sequence[StepTokens]) -> list[Turn]:
         seen = len(prompt) + len(response)
     answers = [observation for observation, _ in said[1:]]
     return [
-        Turn(observation=observation, action=action, next_observation=answer, messages="")
+        Turn(observation=observation, action=action, next_observation=answer, messages=None)
         for (observation, action), answer in zip(said, [*answers, None], strict=True)
     ]
 

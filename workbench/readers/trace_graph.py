@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from workbench.log.conversation import normalised
 from workbench.readers.jsonfiles import Record
-from workbench.readers.messages import Turn, action_text, canonical_json, observation_text, turns
+from workbench.readers.messages import Turn, turn, turns
 from workbench.readers.records import whole
 from workbench.readers.rows import token_ids
 from workbench.readers.tokens import StepTokens, mask, same_lengths, spread
@@ -77,25 +78,51 @@ def _joined(before: Sequence[int] | None, own: Sequence[int] | None) -> list[int
     return None if before is None or own is None else [*before, *own]
 
 
-def turn_of(node: Node, nodes: Sequence[Node]) -> Turn:
-    """A sampled message as a step: what is new to it on its own branch is the observation."""
-    new = [nodes[position].message for position in node.new]
-    return Turn(
-        observation=observation_text(new) if new else "",
-        action=action_text(node.message),
-        next_observation=_answer(node, nodes),
-        messages=canonical_json([*new, node.message]),
-    )
+def turns_of(steps: Sequence[Node], nodes: Sequence[Node]) -> list[Turn]:
+    """Sampled messages as steps, in the order given.
+
+    The observation is what is new on the message's own branch. A message that does not hang on the
+    step before begins a segment with its whole prompt.
+    """
+    found: list[Turn] = []
+    before: Node | None = None
+    segment = 0
+    for node in steps:
+        goes_on = before is not None and node.owner == before.position
+        segment += before is not None and not goes_on
+        own = _turn(node, nodes, node.new)
+        if not goes_on:
+            whole_prompt = _turn(node, nodes, _path(node, nodes))
+            own = replace(own, messages=whole_prompt.messages, notes=whole_prompt.notes)
+        found.append(replace(own, segment=segment))
+        before = node
+    return found
 
 
-def _answer(node: Node, nodes: Sequence[Node]) -> str | None:
+def _turn(node: Node, nodes: Sequence[Node], before: Sequence[int]) -> Turn:
+    messages = normalised([*(nodes[at].message for at in before), node.message]).messages
+    answer = normalised(_answer(node, nodes)).messages
+    return turn(messages, answer or None)
+
+
+def _path(node: Node, nodes: Sequence[Node]) -> list[int]:
+    """Positions of all messages above one, from the root on."""
+    path: list[int] = []
+    at = node.parent
+    while at is not None:
+        path.append(at)
+        at = nodes[at].parent
+    return path[::-1]
+
+
+def _answer(node: Node, nodes: Sequence[Node]) -> list[Record]:
     """What the environment said after a step: to the next step of its branch, or to none."""
     below = [other for other in nodes[node.position + 1 :] if other.owner == node.position]
     following = next((other for other in below if other.sampled), below[-1] if below else None)
     if following is None:
-        return None
+        return []
     seen = [*following.new, *([] if following.sampled else [following.position])]
-    return observation_text([nodes[position].message for position in seen]) if seen else None
+    return [nodes[position].message for position in seen]
 
 
 def tokens_of(node: Node) -> StepTokens:

@@ -176,7 +176,7 @@ def test_whole_numbers_are_one_id_however_they_are_written(tmp_path: Path):
 
 
 def test_user_keys_are_kept_and_never_shadow_a_step_column(tmp_path: Path):
-    keys = {"model": "m", "seed": 7, "action": "mine", "done": True, "tools": [1], "mixed": "x"}
+    keys = {"model": "m", "seed": 7, "action": "mine", "done": True, "extras": [1], "mixed": "x"}
     other = record(mixed=1, seed=2**70)
     two_steps = [user("go"), assistant("a"), user("b"), assistant("c")]
     raw = read([write_lines(tmp_path / "log", [record(messages=two_steps, **keys), other])])
@@ -186,7 +186,7 @@ def test_user_keys_are_kept_and_never_shadow_a_step_column(tmp_path: Path):
     assert raw.frame["action"].to_list() == ["a", "c", "ok"]
     assert raw.frame["done"].to_list() == [None, True, None]
     assert raw.frame["mixed"].to_list() == ["x", "x", "1"]
-    assert any("not kept: ['tools']" in notice for notice in raw.notices)
+    assert any("not kept: ['extras']" in notice for notice in raw.notices)
 
 
 def test_empty_and_one_word_observations_are_kept(tmp_path: Path):

@@ -84,7 +84,8 @@ def test_messages_as_structures_become_json(tmp_path: Path):
     talk = [user("go"), {"role": "assistant", "tool_calls": [{"name": "f", "id": None}]}]
     path = write_steps(tmp_path / "a.parquet", {"messages": [talk, None, talk]})
     log = import_log([path]).validated.log
-    expected = [user("go"), {"role": "assistant", "tool_calls": [{"name": "f"}]}]
+    call = {"type": "function", "function": {"name": "f"}}
+    expected = [user("go"), {"role": "assistant", "tool_calls": [call]}]
     assert json.loads(log["messages"][0]) == expected
     assert log["messages"][1] is None
 

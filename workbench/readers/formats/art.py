@@ -11,7 +11,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.parquet import parquet_columns, without_nulls
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import turns
+from workbench.readers.messages import offered, turns
 from workbench.readers.records import of_step, parts_of_rows, step_of_name
 from workbench.readers.rows import StepRows, number
 
@@ -58,7 +58,8 @@ def _add(
         return
     trainable = [at for at, message in enumerate(messages) if message.pop("trainable", False)]
     try:
-        said = turns([_message(message) for message in messages], trainable)
+        told = [_message(message) for message in messages]
+        said = turns(told, trainable, offered(record.get("tools")))
         reward = number(record["reward"])
     except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)

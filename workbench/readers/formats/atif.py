@@ -58,7 +58,8 @@ class Atif:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of a trajectory and its sub-agents; `columns` may name the reward to take."""
         refuse_mapping(columns, "ATIF trajectories", but="reward")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         record = json_object(path, diagnostics)
         if record is None:
             return Part(frame=rows.frame(), diagnostics=diagnostics)

@@ -11,7 +11,7 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
-from workbench.readers.messages import Turn, turns
+from workbench.readers.messages import Turn, offered, turns
 from workbench.readers.rows import StepRows, identity, number, truth
 
 _GUESSES: Mapping[str, Sequence[str]] = {
@@ -93,7 +93,8 @@ class Chat:
         ]:
             raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
         keys = _keys(columns, path)
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         lines = json_lines(path, diagnostics)
         for line, record in lines:
             conversation = _conversation(line, record, columns, diagnostics, f"{path}:{line}")
@@ -101,7 +102,7 @@ class Chat:
                 _add(rows, conversation, keys, diagnostics, f"{path}:{line}")
             if rows.is_full:
                 yield _part(rows, keys, diagnostics, lines.done)
-                rows = StepRows()
+                rows = StepRows(diagnostics)
                 # The file goes on reporting to the same diagnostics, so what is said is said once.
                 diagnostics.clear()
         _notices(keys, diagnostics, path)
@@ -131,7 +132,7 @@ def _conversation(
         diagnostics.problem("messages", f"the record has no key {messages_key!r}", place)
         return None
     try:
-        steps = turns(messages)
+        steps = turns(messages, tools=offered(record.get("tools")))
     except ValueError as error:
         diagnostics.problem("messages", str(error), place)
         return None
@@ -177,7 +178,7 @@ def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
         told=told,
         kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
         found=sorted(found),
-        nested=frozenset(large - {columns.get("messages", "messages")}),
+        nested=frozenset(large - {columns.get("messages", "messages"), "tools"}),
     )
 
 

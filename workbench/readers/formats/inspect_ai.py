@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.compression import unpacked
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, canonical_json, turns
+from workbench.readers.messages import Turn, turns
 from workbench.readers.rows import StepRows, checked_values, identity
 from workbench.readers.scores import reward_of
 
@@ -45,7 +46,8 @@ class Inspect:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all samples; `columns` may name the score that is the reward."""
         refuse_mapping(columns, "Inspect logs", but="reward")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         with path.open("rb") as file:
             is_archive = file.read(len(_ZIP)) == _ZIP
         log = _archive if is_archive else _document

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import MissingDependencyError
+from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, canonical_json
+from workbench.readers.messages import Turn
 from workbench.readers.rows import StepRows
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -40,7 +41,8 @@ class Minari:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all episodes; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "Minari datasets")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         for place, episode in _episodes(path, diagnostics):
             try:
                 _add(rows, episode, place, diagnostics)
@@ -48,7 +50,7 @@ class Minari:
                 diagnostics.problem("episode", str(error), place)
             if rows.is_full:
                 yield Part(frame=rows.frame(), diagnostics=Diagnostics(), done=0.5)
-                rows = StepRows()
+                rows = StepRows(diagnostics)
         yield Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
@@ -140,7 +142,7 @@ def _add(rows: StepRows, episode: Record, place: str, diagnostics: Diagnostics) 
                 observation=observations[at],
                 action=actions[at],
                 next_observation=observations[at + 1],
-                messages="[]",
+                messages=None,
             )
             for at in range(count)
         ],

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import turns
+from workbench.readers.messages import offered, turns
 from workbench.readers.rows import (
     Converter,
     StepRows,
@@ -51,13 +51,14 @@ class NemoGym:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "NeMo Gym rollouts")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         lines = json_lines(path, diagnostics)
         for line, record in lines:
             _add(rows, record, line, diagnostics, f"{path}:{line}")
             if rows.is_full:
                 yield Part(frame=rows.frame(), diagnostics=Diagnostics(), done=lines.done)
-                rows = StepRows()
+                rows = StepRows(diagnostics)
         yield Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
@@ -79,7 +80,8 @@ def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, pl
         history, _ = _messages(_items(request.get("input"), "input"))
         written, tokens = _messages(_items(response.get("output"), "output"))
         first = len(history)
-        steps = turns([*history, *written], range(first, first + len(written)))
+        own = range(first, first + len(written))
+        steps = turns([*history, *written], own, offered(request.get("tools")))
         columns = _step_columns(tokens)
     except ValueError as error:
         diagnostics.problem("response", str(error), place)

@@ -100,7 +100,7 @@ def _add(
     said = _turns(record.get("content"), stretches, ended=bool(sampled[length - 1]))
     if said is None:
         diagnostics.notice("messages and loss mask do not fit: token ids stand for the text", place)
-        said, columns = token_turns(tokens), columns | {"messages": [None] * len(tokens)}
+        said = token_turns(tokens)
     group = of_step(step, digest(ids[: stretches[0][0]]))
     number_of_row = line - 1 if values["idx"] is None else values["idx"]
     weight = values["sample_loss_mask"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from workbench.log.conversation import canonical_json
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.messages import canonical_json
 
 _MAGIC = b"PAR1"
 _PART = 2**23  # bytes of columns

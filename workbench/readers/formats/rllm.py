@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.log.conversation import canonical_json, increments_of_prompts, normalised
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, canonical_json, turns
+from workbench.readers.messages import Turn, turn
 from workbench.readers.records import of_step, whole
 from workbench.readers.rows import (
     StepRows,
@@ -57,7 +59,8 @@ class Rllm:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all episodes; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "rLLM episodes")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         for line, episode in _episodes(path, diagnostics):
             _add(rows, episode, line, diagnostics, f"{path}:{line}")
         return Part(frame=rows.frame(), diagnostics=diagnostics)
@@ -115,7 +118,7 @@ def _add_trajectory(
     task = episode_id.rpartition(":")[0] or identity(episode.get("task_hash")) or episode_id
     outcome, rewards = _rewards(trajectory, steps, diagnostics, place)
     reason = episode["termination_reason"]
-    said = _answered([_turn(item) for item in steps])
+    said = _turns(steps)
     rows.add(
         said,
         line=line,
@@ -136,7 +139,6 @@ def _add_trajectory(
         },
         step_fields=token_columns([_tokens(item) for item in steps])
         | {
-            "messages": [turn.messages or None for turn in said],
             "done": [truth(item.get("done")) for item in steps],
             "thought": [_text(item.get("thought")) or None for item in steps],
             "logged_advantage": [_advantage(item) for item in steps],
@@ -162,34 +164,35 @@ def _rewards(
     return total, None
 
 
-def _turn(step: Record) -> Turn:
-    """A step; what it does not say of itself is read off its chat.
+def _turns(steps: Sequence[Record]) -> list[Turn]:
+    """The steps; what one does not say of itself is read off its chat, which is its whole prompt.
 
     Raises:
-        ValueError: Its chat is malformed.
+        ValueError: A chat is malformed.
     """
-    chat = turns(step["chat_completions"]) if step.get("chat_completions") else []
-    last = chat[-1] if chat else None
-    observation, action = _text(step.get("observation")), _text(step.get("action"))
-    return Turn(
-        observation=observation or (last.observation if last else ""),
-        action=action or _text(step.get("model_response")) or (last.action if last else ""),
-        next_observation=None,
-        messages=last.messages if last else "",
-    )
-
-
-def _answered(steps: Sequence[Turn]) -> list[Turn]:
-    """The steps, each with the next one's observation as its answer."""
-    following = [*(step.observation for step in steps[1:]), None]
-    return [
-        Turn(
-            observation=step.observation,
-            action=step.action,
-            next_observation=answer,
-            messages=step.messages,
+    chats = [normalised(step.get("chat_completions") or []).messages for step in steps]
+    prompts, replies = [], []
+    for step, chat in zip(steps, chats, strict=True):
+        is_said = bool(chat) and chat[-1]["role"] == "assistant"
+        said = _text(step.get("model_response")) or _text(step.get("action"))
+        prompts.append(chat[:-1] if is_said else chat)
+        replies.append(chat[-1] if is_said else {"role": "assistant", "content": said})
+    increments, segments = increments_of_prompts(prompts, replies)
+    found = []
+    for at, step in enumerate(steps):
+        own = turn(increments[at], segment=segments[at])
+        found.append(
+            replace(
+                own,
+                observation=_text(step.get("observation")) or own.observation,
+                action=_text(step.get("action")) or _text(step.get("model_response")) or own.action,
+                # Where a step has no chat, nobody knows the conversation.
+                messages=own.messages if all(chats) else None,
+            )
         )
-        for step, answer in zip(steps, following, strict=True)
+    answers = [*(one.observation for one in found[1:]), None]
+    return [
+        replace(one, next_observation=answer) for one, answer in zip(found, answers, strict=True)
     ]
 
 

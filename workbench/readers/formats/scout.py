@@ -35,7 +35,8 @@ class Scout:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all transcripts; `columns` may name the score that is the reward."""
         refuse_mapping(columns, "Scout transcripts", but="reward")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         line = 0
         for frame in parquet_frames(path, diagnostics, only=_COLUMNS):
             for record in frame.iter_rows(named=True):

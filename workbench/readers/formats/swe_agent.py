@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.log.conversation import (
+    Message,
+    content_text,
+    increments_of_prompts,
+    normalised,
+)
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, canonical_json, content_text
+from workbench.readers.messages import Turn, turn
 from workbench.readers.rows import StepRows
 
 _FOREIGN = {"prompt", "completion", "reward", "messages"}  # formats that keep a `trajectory` too
@@ -39,7 +46,8 @@ class SweAgent:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all attempts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "SWE-agent trajectories")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         record = json_object(path, diagnostics)
         if record is not None:
             run, resolved = _verdict(path, diagnostics)
@@ -112,14 +120,7 @@ def _add(
         diagnostics.problem("trajectory", "is missing or no list", place)
         return
     try:
-        observations = [
-            _first_observation(attempt, steps),
-            *(_text(s, "observation") for s in steps),
-        ]
-        turns = [
-            _turn(step, before, after)
-            for step, before, after in zip(steps, observations, observations[1:], strict=False)
-        ]
+        turns = _turns(attempt, steps)
     except ValueError as error:
         diagnostics.problem("trajectory", str(error), place)
         return
@@ -140,14 +141,48 @@ def _add(
     )
 
 
-def _turn(step: Record, before: str, after: str) -> Turn:
-    response = {"role": "assistant", "content": _text(step, "response") or _text(step, "action")}
-    return Turn(
-        observation=before,
-        action=_text(step, "action"),
-        next_observation=after,
-        messages=canonical_json([{"role": "user", "content": before}, response]),
-    )
+def _turns(attempt: Record, steps: Sequence[Any]) -> list[Turn]:
+    """The steps, with the conversation that each was asked in.
+
+    Raises:
+        ValueError: A step is malformed.
+    """
+    told = [_first_observation(attempt, steps), *(_text(s, "observation") for s in steps)]
+    replies = [
+        {"role": "assistant", "content": _text(step, "response") or _text(step, "action")}
+        for step in steps
+    ]
+    queries = [step.get("query") or step.get("messages") for step in steps]
+    if all(isinstance(query, list) and query for query in queries):
+        prompts = [normalised(query).messages for query in queries]
+    else:
+        prompts = [_beginning(attempt) or [{"role": "user", "content": told[0]}]]
+        for reply, after in zip(replies, told[1:-1], strict=False):
+            prompts.append([*prompts[-1], reply, {"role": "user", "content": after}])
+    increments, segments = increments_of_prompts(prompts, replies)
+    return [
+        replace(
+            turn(new, segment=segment),
+            observation=before,
+            action=_text(step, "action"),
+            next_observation=after,
+        )
+        for step, new, segment, before, after in zip(
+            steps, increments, segments, told, told[1:], strict=False
+        )
+    ]
+
+
+def _beginning(attempt: Record) -> list[Message]:
+    """What the history of an attempt holds before the agent's first answer, demonstrations too."""
+    history = attempt.get("history")
+    messages = [message for message in history or [] if isinstance(message, dict)]
+    acts = [
+        at
+        for at, message in enumerate(messages)
+        if message.get("role") == "assistant" and not message.get("is_demo")
+    ]
+    return normalised(messages[: acts[0]] if acts else []).messages
 
 
 def _text(step: Any, key: str) -> str:

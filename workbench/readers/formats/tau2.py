@@ -40,7 +40,8 @@ class Tau2:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all simulations; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tau2-bench results")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         record = json_object(path, diagnostics)
         if record is not None:
             for line, simulation in enumerate(_simulations(path, record, diagnostics), start=1):

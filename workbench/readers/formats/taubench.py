@@ -32,7 +32,8 @@ class TauBench:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trials; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tau-bench results")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         for line, record in json_array(path, diagnostics):
             _add(rows, record, line, diagnostics, f"{path} record {line}")
         return Part(frame=rows.frame(), diagnostics=diagnostics)

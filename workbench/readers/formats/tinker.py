@@ -32,7 +32,8 @@ class Tinker:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all records; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tinker-cookbook summaries")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         for line, record in json_lines(path, diagnostics):
             _add(rows, record, line, diagnostics, f"{path}:{line}")
         diagnostics.notice("the format holds no text: observations are placeholders", str(path))
@@ -93,4 +94,4 @@ def _turn(trajectory: str, at: int, count: int) -> Turn:
         return f"[not logged: {trajectory} step {step}]"
 
     after: Any = placeholder(at + 1) if at + 1 < count else None
-    return Turn(observation=placeholder(at), action="", next_observation=after, messages="[]")
+    return Turn(observation=placeholder(at), action="", next_observation=after, messages=None)

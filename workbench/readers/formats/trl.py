@@ -52,7 +52,7 @@ class Trl:
         if (before := _repeated(path)) is not None:
             text = "all but the step is as in {}: one generation that several steps trained on"
             diagnostics.notice(text.format(before.name), str(path))
-        yield Part(frame=StepRows().frame(), diagnostics=diagnostics)
+        yield Part(frame=StepRows(diagnostics).frame(), diagnostics=diagnostics)
         add = partial(_add, rewards=rewards)
         yield from parts_of_rows(path, add, needed=_COLUMNS, numbered=True)
 

@@ -25,7 +25,7 @@ from workbench.readers.trace_graph import (
     nodes_of,
     objects_in,
     tokens_of,
-    turn_of,
+    turns_of,
 )
 
 _STEP = r"/step_(\d+)/"
@@ -126,7 +126,7 @@ def _add_trace(
     failure = _failure(trace) or _failure(episode) or "no error is given"
     trained = in_loss(nodes)
     rows.add(
-        [turn_of(node, nodes) for node in steps],
+        turns_of(steps, nodes),
         line=line,
         outcome=sum(scored) if scored else None,
         fields={

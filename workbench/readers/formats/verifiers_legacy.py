@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, turns
+from workbench.readers.messages import Turn, joined, offered, turns
 from workbench.readers.records import digest, parts_of_lines
 from workbench.readers.rows import (
     StepRows,
@@ -67,7 +67,7 @@ class VerifiersLegacy:
         refuse_mapping(columns, "results of vf-eval")
         diagnostics = Diagnostics()
         add = partial(_add, run=_run(path, diagnostics))
-        yield Part(frame=StepRows().frame(), diagnostics=diagnostics)
+        yield Part(frame=StepRows(diagnostics).frame(), diagnostics=diagnostics)
         yield from parts_of_lines(path, add, numbered=True)
 
 
@@ -151,7 +151,9 @@ def _rollout(record: Record, diagnostics: Diagnostics, place: str) -> _Rollout:
     """
     prompt = _messages(record.get("prompt"), "user")
     completion = _messages(record.get("completion"), "assistant")
-    said = turns([*prompt, *completion], range(len(prompt), len(prompt) + len(completion)))
+    tools = offered(record.get("tool_defs"))
+    own = range(len(prompt), len(prompt) + len(completion))
+    said = turns([*prompt, *completion], own, tools)
     logged = record.get("trajectory")
     if not isinstance(logged, list) or not logged:
         return _Rollout(turns=said, columns=token_columns([StepTokens()] * len(said)))
@@ -170,8 +172,10 @@ def _rollout(record: Record, diagnostics: Diagnostics, place: str) -> _Rollout:
             raise ValueError(
                 f"an item of trajectory holds {len(steps)} assistant messages, not one"
             )
-        made += steps
-    return _Rollout(turns=made, columns=token_columns([_tokens(item) for item in logged]))
+        made.append(steps)
+    chained = joined(made)
+    chained = [replace(chained[0], tools=said[0].tools if said else None), *chained[1:]]
+    return _Rollout(turns=chained, columns=token_columns([_tokens(item) for item in logged]))
 
 
 def _tokens(item: Record) -> StepTokens:

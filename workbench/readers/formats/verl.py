@@ -16,7 +16,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn
+from workbench.readers.messages import Turn, joined
 from workbench.readers.records import digest, kept_fields, of_step, whole
 from workbench.readers.rows import StepRows, checked_values, number, text
 from workbench.readers.sniffing import first_record
@@ -54,7 +54,8 @@ class Verl:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verl dumps")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         sessions: dict[str, list[_Output]] = {}
         named = False
         for line, record in json_lines(path, diagnostics):
@@ -125,7 +126,7 @@ def _add(rows: StepRows, outputs: list[_Output], diagnostics: Diagnostics, path:
     last = outputs[-1]
     lines = [output.line for output in outputs for _ in output.turns]
     rows.add(
-        [turn for output in outputs for turn in output.turns],
+        joined([output.turns for output in outputs]),
         line=last.line,
         outcome=last.score,
         fields=last.fields,

@@ -13,10 +13,10 @@ from typing import Any
 
 import polars as pl
 
+from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import canonical_json
 from workbench.readers.records import kept_fields, whole
 from workbench.readers.rows import checked_values, identity, number, series, text, truth
 from workbench.readers.sniffing import first_record
@@ -82,6 +82,7 @@ def _row(record: Record, line: int, diagnostics: Diagnostics, place: str) -> dic
         "step_index": values["env_step"],
         "observation": values["input"] if seen is None else str(seen),
         **said(values["input"], values["output"]),
+        "segment": values["env_step"],  # each prompt is written anew and continues none
         "reward": values["rewards"],
         "reward_source": None if values["rewards"] is None else "dense",
         "train_step": values["step"],

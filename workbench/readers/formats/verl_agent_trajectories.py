@@ -65,7 +65,8 @@ class VerlAgentTrajectories:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trajectories; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "trajectory dumps of verl-agent")
-        diagnostics, rows = Diagnostics(), StepRows()
+        diagnostics = Diagnostics()
+        rows = StepRows(diagnostics)
         dump = json_object(path, diagnostics) or {}
         try:
             train_step = whole(dump.get("global_step"))
@@ -122,8 +123,9 @@ def _add(
                 action=one["action"],
                 next_observation=None,
                 messages=one["messages"],
+                segment=at,  # each prompt is written anew and continues none
             )
-            for step, one in zip(ordered, taken, strict=True)
+            for at, (step, one) in enumerate(zip(ordered, taken, strict=True))
         ],
         line=line,
         outcome=reward,

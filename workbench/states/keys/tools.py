@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import polars as pl
 
+from workbench.log.conversation import MessageError, call_text, canonical_json
 from workbench.log.steps import Index, Steps
 from workbench.parameters import parameter
-from workbench.readers.messages import MessageError, call_text, canonical_json
 from workbench.states.keys.base import Key, KeySpace, action_key, labels, state_key
 from workbench.states.keys.text import state_texts
 
