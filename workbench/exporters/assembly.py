@@ -293,7 +293,10 @@ def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, di
         "tokenizer": None,
         "advantage_scope": "per_step(assistant message)",
         "counts": {
-            "rows_from_messages": laid_out.from_messages,
+            "rows_from_messages": laid_out.kept,
+            "rows_rebuilt": rows.height - laid_out.kept,
+            "rows_of_later_segments": laid_out.segments,
+            "history_replies": laid_out.history,
         },
         "checks": {"prefix_property": None},
     }

@@ -33,6 +33,7 @@ def checklist(manifest: Manifest) -> list[Check]:
     """The checks of a batch, those that every batch passes first."""
     return [
         *_of_rows(manifest),
+        _conversation(manifest),
         _tokens(manifest),
         _zero_groups(manifest),
         _left_out(manifest),
@@ -108,6 +109,21 @@ def _logprobs(manifest: Manifest) -> Check:
         return Check(check=check, verdict="n/a", says=says)
     bad = "not logged for every row: your trainer must compute the old ones"
     return _simple(check, holds, "every trained token has the one it was sampled with", bad)
+
+
+def _conversation(manifest: Manifest) -> Check:
+    check, counts = "Conversation", manifest.counts
+    if "rows_rebuilt" not in counts:
+        says = "the log's own token ids are what the policy read and wrote"
+        return Check(check=check, verdict="n/a", says=says)
+    rows = counts["rows_from_messages"] + counts["rows_rebuilt"]
+    if not counts["rows_rebuilt"]:
+        says = f"every message, role, call and thought of {rows:,} rows is as it was logged"
+        return Check(check=check, verdict="holds", says=says)
+    rebuilt = counts["rows_rebuilt"]
+    share = f"all {rows:,} rows" if rebuilt == rows else f"{rebuilt:,} of {rows:,} rows"
+    says = f"{share} are rebuilt from observation and action; no system message, no tools"
+    return Check(check=check, verdict="look", says=says)
 
 
 def _tokens(manifest: Manifest) -> Check:

@@ -1,9 +1,9 @@
-"""Text rows of a batch, for logs without token ids: messages and one advantage a reply."""
+"""Text rows of a batch, for logs without token ids: conversations and one advantage per reply."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,97 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from workbench.exporters.lists import nested, ranges
+from workbench.exporters.lists import nested
 from workbench.exporters.tokens import row_facts
+from workbench.log.conversation import KEYS, Message
+from workbench.log.increments import conversations
 
-MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
-MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
-"""One of them, as a Parquet file has it."""
+_FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+_CALL = pa.struct(
+    [
+        ("id", pa.string()),
+        ("type", pa.string()),
+        ("function", _FUNCTION),
+        ("extra", pa.string()),
+    ]
+)
+MESSAGE = pa.struct(
+    [
+        ("role", pa.string()),
+        ("content", pa.string()),
+        ("content_type", pa.string()),
+        ("reasoning_content", pa.string()),
+        ("tool_calls", pa.list_(_CALL)),
+        ("tool_call_id", pa.string()),
+        ("name", pa.string()),
+        ("extra", pa.string()),
+    ]
+)
+"""A message of a batch; null keys say nothing. `content_type` is "parts" where `content` is the
+JSON of a list of parts; `extra` is the JSON of keys that have no field here."""
+
+_PARTS = "parts"
+
+
+def packed(message: Message) -> dict[str, Any]:
+    """A message as a row of `MESSAGE`."""
+    content = message.get("content")
+    parts = isinstance(content, list)
+    calls = message.get("tool_calls")
+    others = {key: value for key, value in message.items() if key not in KEYS}
+    return {
+        "role": message["role"],
+        "content": _json(content) if parts else content,
+        "content_type": _PARTS if parts else None,
+        "reasoning_content": message.get("reasoning_content"),
+        "tool_calls": [_packed_call(call) for call in calls] if calls else None,
+        "tool_call_id": _text(message.get("tool_call_id")),
+        "name": _text(message.get("name")),
+        "extra": _json(others) if others else None,
+    }
+
+
+def _packed_call(call: Message) -> dict[str, Any]:
+    function = call["function"]
+    known = {"id", "type", "function"}
+    others = {key: value for key, value in call.items() if key not in known}
+    return {
+        "id": _text(call.get("id")),
+        "type": call.get("type"),
+        "function": {"name": function["name"], "arguments": function.get("arguments")},
+        "extra": _json(others) if others else None,
+    }
+
+
+def unpacked(message: Mapping[str, Any]) -> Message:
+    """A row of `MESSAGE` as the message that it was; null keys are dropped."""
+    given = {key: value for key, value in message.items() if value is not None}
+    others = json.loads(given.pop("extra", "{}"))
+    if given.pop("content_type", None) == _PARTS:
+        given["content"] = json.loads(given["content"])
+    if "tool_calls" in given:
+        given["tool_calls"] = [_unpacked_call(call) for call in given["tool_calls"]]
+    return {**given, **others}
+
+
+def _unpacked_call(call: Mapping[str, Any]) -> Message:
+    given = {key: value for key, value in call.items() if value is not None}
+    others = json.loads(given.pop("extra", "{}"))
+    function = {key: value for key, value in given["function"].items() if value is not None}
+    return {**given, "function": function, **others}
+
+
+def messages_of(rows: pl.DataFrame) -> list[list[Message]]:
+    """The conversation of each row of a text batch, as the log had it."""
+    return [[unpacked(message) for message in row] for row in rows["messages"].to_list()]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else _json(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,93 +109,123 @@ class TextRows:
     """Rows of a text-only batch.
 
     Args:
-        rows: The batch, columns of `weighted_batch.TEXT_SCHEMA` and of `tokens.row_facts`.
-        from_messages: Rows whose messages are the logged ones.
+        rows: The batch, columns of the weighted batch's `TEXT_SCHEMA` and of `tokens.row_facts`.
+        kept: Rows whose conversation is the logged one.
+        segments: Rows that begin where an earlier prompt of their trajectory does not go on.
+        history: Assistant messages that are no step of the log, over all rows.
     """
 
     rows: pl.DataFrame
-    from_messages: int
+    kept: int
+    segments: int
+    history: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row to be: messages, and which of the log's steps its replies are.
+
+    Args:
+        first, last: Positions of its first and last step.
+        messages: Its conversation.
+        steps: Position of the step of each assistant message; -1 for history. (A,)
+        tools: JSON of the tools that were offered.
+        kept: Whether the conversation is the logged one.
+        segment: Which of its trajectory's it is.
+    """
+
+    first: int
+    last: int
+    messages: Sequence[Message]
+    steps: Sequence[int]
+    tools: str | None
+    kept: bool
+    segment: int
 
 
 def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
-    """Lays steps out as conversations; assistant message k is step k.
+    """Lays steps out as conversations, with one entry for each assistant message.
 
-    The messages are the logged prompt of the row's last step and its action, where that prompt is
-    complete: plain role and content, not ending in a reply, its replies the actions of the steps
-    before. Otherwise they are observation (user) and action (assistant) in turn.
+    The conversation is the logged one: every message with its role, calls and reasoning. A segment
+    of it, whose prompts continue each other, is a row. Assistant messages that are no step of the
+    log are history: they have advantage 0 and are not trained. Where a step has no messages, the
+    trajectory is rebuilt as observation (user) and action (assistant) in turn.
 
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
-        unit: "trajectory", or "step": one row a step with the conversation up to it, in which
-            only the last reply is trained.
+        unit: "trajectory": one row a segment; or "step": one row a step with all that stood before
+            its reply, which alone is trained.
     """
-    index = np.arange(steps.height)
-    first = index - steps["step_index"].to_numpy()
-    ends = np.append(np.flatnonzero(first == index)[1:] - 1, steps.height - 1)
-    last = index if unit == "step" else ends
-    begin, end = first[last], last + 1
-    member = ranges(begin, end)
-    trained = steps["gradient_mask"].to_numpy()[member]
+    laid_out = _rows(steps, by_step=unit == "step")
+    trained = steps["gradient_mask"].to_numpy()
+    advantage = steps["advantage"].fill_null(0.0).to_numpy()
+    at = np.array([step for row in laid_out for step in row.steps], dtype=np.int64)
+    size = np.array([len(row.steps) for row in laid_out], dtype=np.int64)
+    mask = (at >= 0) & trained[at]
     if unit == "step":
-        trained = trained & (member == np.repeat(last, end - begin))
-    advantages = np.where(trained, steps["advantage"].fill_null(0.0).to_numpy()[member], 0.0)
-
-    built = _built(steps, begin, end)
-    logged = _logged(steps, begin, last)
+        mask &= at == np.repeat([row.last for row in laid_out], size)
+    values = np.where(mask, advantage[at], 0.0)
+    first = np.array([row.first for row in laid_out], dtype=np.int64)
+    last = np.array([row.last for row in laid_out], dtype=np.int64)
     final = steps[last]
+    messages = pa.array(
+        [[packed(message) for message in row.messages] for row in laid_out], pa.list_(MESSAGE)
+    )
     rows = final.select("group_id", "trajectory_id").with_columns(
-        pl.select(pl.coalesce(logged, built).alias("messages")).to_series(),
-        nested(advantages.astype(np.float32), end - begin, "step_advantages"),
-        nested(trained.astype(np.int8), end - begin, "step_mask"),
+        pl.Series("messages", pl.from_arrow(messages)),
+        pl.Series("tools", [row.tools for row in laid_out], dtype=pl.String),
+        nested(values.astype(np.float32), size, "step_advantages"),
+        nested(mask.astype(np.int8), size, "step_mask"),
         final["episode_reward"].cast(pl.Float32).alias("reward"),
         final["weight"].cast(pl.Float32),
-        *row_facts(steps, begin, last),
+        *row_facts(steps, first, last),
     )
-    return TextRows(rows=rows, from_messages=logged.len() - logged.null_count())
-
-
-def _built(steps: pl.DataFrame, begin: Any, end: Any) -> pl.Series:
-    """Observation and action in turn for each row. (R,) lists of messages."""
-    turns = np.arange(2 * steps.height)
-    content = pl.select(pl.concat_list(steps["observation"], steps["action"]).explode()).to_series()
-    role = pl.Series(np.where(turns % 2 == 0, "user", "assistant"))
-    messages = pl.DataFrame({"role": role, "content": content}).to_struct("messages")
-    return nested(messages.gather(ranges(2 * begin, 2 * end)), 2 * (end - begin), "messages")
-
-
-def _logged(steps: pl.DataFrame, begin: Any, last: Any) -> pl.Series:
-    """The logged conversation of each row, null where there is no complete one."""
-    if "messages" not in steps.columns:
-        return pl.Series("logged", [None] * len(last), dtype=MESSAGES)
-    actions = steps["action"].to_list()
-    texts = steps["messages"].gather(last).to_list()
-    conversations = [
-        _complete(text, actions[start : stop + 1]) if text is not None else None
-        for text, start, stop in zip(texts, begin.tolist(), last.tolist(), strict=True)
-    ]
-    return pl.Series("logged", conversations, dtype=MESSAGES)
-
-
-def _complete(text: str, actions: Sequence[str]) -> list[dict[str, str]] | None:
-    """The prompt with the last action appended, or None where it does not hold all actions."""
-    try:
-        prompt = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    if not isinstance(prompt, list) or not prompt or not all(map(_plain, prompt)):
-        return None
-    replies = [message["content"] for message in prompt if message["role"] == "assistant"]
-    if replies != list(actions[:-1]) or prompt[-1]["role"] == "assistant":
-        return None
-    messages = [{"role": m["role"], "content": m["content"]} for m in prompt]
-    return [*messages, {"role": "assistant", "content": actions[-1]}]
-
-
-def _plain(message: object) -> bool:
-    """Whether a message is a role and a text and nothing else that says something."""
-    return (
-        isinstance(message, dict)
-        and isinstance(message.get("role"), str)
-        and isinstance(message.get("content"), str)
-        and not any(value for name, value in message.items() if name not in ("role", "content"))
+    return TextRows(
+        rows=rows,
+        kept=sum(row.kept for row in laid_out),
+        segments=sum(row.segment > 0 for row in laid_out),
+        history=int((at < 0).sum()),
     )
+
+
+def _rows(steps: pl.DataFrame, *, by_step: bool) -> Sequence[_Row]:
+    index = np.arange(steps.height)
+    starts = np.flatnonzero(steps["step_index"].to_numpy() == 0).tolist()
+    observations, actions = steps["observation"].to_list(), steps["action"].to_list()
+    found: list[_Row] = []
+    for first, end, talk in zip(
+        starts, [*starts[1:], len(index)], conversations(steps), strict=True
+    ):
+        at = first
+        segments: list[tuple[Sequence[Message], Sequence[int], Any]] = []
+        if talk is None:
+            rebuilt: list[Message] = []
+            for step in range(first, end):
+                rebuilt.append({"role": "user", "content": observations[step]})
+                rebuilt.append({"role": "assistant", "content": actions[step]})
+            segments.append((rebuilt, range(1, len(rebuilt), 2), None))
+        else:
+            segments += [(each.messages, each.replies, each.tools) for each in talk.segments]
+        for number, (messages, replies, tools) in enumerate(segments):
+            offered = None if tools is None else _json(tools)
+            stops = range(len(replies)) if by_step else [len(replies) - 1]
+            for stop in stops:
+                shown = messages[: replies[stop] + 1]
+                place = {reply: at + k for k, reply in enumerate(replies)}
+                found.append(
+                    _Row(
+                        first=at,
+                        last=at + stop,
+                        messages=shown,
+                        steps=[
+                            place.get(k, -1)
+                            for k, message in enumerate(shown)
+                            if message["role"] == "assistant"
+                        ],
+                        tools=offered,
+                        kept=talk is not None,
+                        segment=number,
+                    )
+                )
+            at += len(replies)
+    return found

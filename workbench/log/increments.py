@@ -13,6 +13,7 @@ from workbench.log.conversation import (
     Conversation,
     Message,
     MessageError,
+    action_text,
     increments_of_prompts,
     normalised,
 )
@@ -87,9 +88,13 @@ def _made(
     told: list[Message] = []
     whole: list[bool] = []
     changes: Counter[str] = Counter()
-    known = [at for at, text in enumerate(texts) if text is not None]
-    for at in known:
-        found = normalised(_parsed(str(texts[at])))
+    known: list[int] = []
+    pending: list[int] = []
+    for at, text in enumerate(texts):
+        if text is None:
+            pending.append(at)
+            continue
+        found = normalised(_parsed(text))
         changes += found.changes
         messages = found.messages
         if messages and messages[-1]["role"] == "assistant":
@@ -98,6 +103,15 @@ def _made(
         else:
             told = [*messages, {"role": "assistant", "content": actions[at]}]
             whole.append(True)
+            # Steps without messages may stand in a later prompt, told by what they did.
+            replies_there = [k for k, message in enumerate(messages) if _is_reply(message)]
+            shown = replies_there[len(replies_there) - len(pending) :] if pending else []
+            if [action_text(messages[k]) for k in shown] == [actions[k] for k in pending]:
+                known += pending
+                prompts += [messages[:k] for k in shown]
+                replies += [messages[k] for k in shown]
+        pending = []
+        known.append(at)
         prompts.append(told[:-1])
         replies.append(told[-1])
     increments, segments = increments_of_prompts(prompts, replies)
@@ -109,6 +123,10 @@ def _made(
         new[at] = json.dumps(increment, ensure_ascii=False)
         numbers[at] = number
     return new, numbers, changes
+
+
+def _is_reply(message: Message) -> bool:
+    return bool(message["role"] == "assistant")
 
 
 def _parsed(text: str) -> Any:

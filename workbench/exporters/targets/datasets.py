@@ -37,7 +37,11 @@ _TOKENS = [
     ("labels", pa.list_(pa.int32())),
     ("completion_mask", pa.list_(pa.int8())),
 ]
-_TEXTS = [("prompt", pa.list_(MESSAGE)), ("completion", pa.list_(MESSAGE))]
+_TEXTS = [
+    ("prompt", pa.list_(MESSAGE)),
+    ("completion", pa.list_(MESSAGE)),
+    ("tools", pa.string()),
+]
 _SCHEMAS = {
     True: pa.schema([*_IDS, *_TOKENS, *_CREDIT]),
     False: pa.schema([*_IDS, *_TEXTS, *_CREDIT]),
@@ -102,6 +106,7 @@ def _of_texts(rows: pl.DataFrame) -> pl.DataFrame:
         *(name for name, _ in _IDS),
         "reward",
         messages.alias("messages"),
+        "tools",
         pl.concat_list(zero.repeat_by(before), "weight").alias("step_advantages"),
         pl.concat_list(pl.lit(0, dtype=pl.Int8).repeat_by(before), one).alias("step_mask"),
     )

@@ -46,12 +46,14 @@ TEXT_SCHEMA = pa.schema(
     [
         *_IDS,
         ("messages", pa.list_(MESSAGE)),
+        ("tools", pa.string()),
         ("step_advantages", pa.list_(pa.float32())),
         ("step_mask", pa.list_(pa.int8())),
         *_SCALARS,
     ]
 )
-"""One row a conversation; step_advantages and step_mask have one entry an assistant message."""
+"""One row a conversation; step_advantages and step_mask have one entry an assistant message, also
+one that is history. tools is the JSON of the tools that were offered; null where none were."""
 
 
 def write(batch: Batch, folder: Path) -> None:
@@ -89,7 +91,7 @@ def _refuse(rows: pl.DataFrame, bad: pl.Series | np.ndarray, rule: str, path: Pa
 
 
 def _check_scalars(rows: pl.DataFrame, path: Path) -> None:
-    for name in set(rows.columns) - {"old_logprobs"}:
+    for name in set(rows.columns) - {"old_logprobs", "tools"}:
         _refuse(rows, rows[name].is_null(), f"{name} is null", path)
     for name in ("reward", "weight"):
         _refuse(rows, ~rows[name].is_finite(), f"{name} is not finite", path)
@@ -166,9 +168,8 @@ def _check_logprobs(rows: pl.DataFrame, path: Path) -> None:
 def _check_text(rows: pl.DataFrame, path: Path) -> dict[str, int]:
     """Rules of a text-only batch; returns what was counted."""
     messages = flat(rows["messages"]).struct.unnest()
-    for name in ("role", "content"):
-        bad = row_has(rows["messages"], messages[name].is_null())
-        _refuse(rows, bad, f"a message without {name}", path)
+    bad = row_has(rows["messages"], messages["role"].is_null())
+    _refuse(rows, bad, "a message without role", path)
     row = np.repeat(np.arange(rows.height), lengths(rows["messages"]))
     reply = (messages["role"] == "assistant").to_numpy()
     replies = np.bincount(row[reply], minlength=rows.height)
@@ -191,7 +192,8 @@ def _check_counts(
         without = manifest.counts.get("steps_without_tokens", 0)
         actual["steps"] = found["steps_with_tokens"] + without
     else:
-        actual["steps"] = rows.height if manifest.unit == "step" else found["replies"]
+        history = manifest.counts["history_replies"]
+        actual["steps"] = rows.height if manifest.unit == "step" else found["replies"] - history
     require_counted(path, actual, manifest)
 
 
