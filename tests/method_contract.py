@@ -120,6 +120,34 @@ def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
     return paid.with_columns(replay_returns=pl.concat_list("reward"))
 
 
+def with_another_batch(run: str | None, update: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A log of one batch, run r and update 1, and the same log with another batch in it.
+
+    The other one has its own ids, rewards and, after the first step of each rollout, texts; one of
+    its groups is dead; and its groups stand between those of the first.
+    """
+    first = frame().with_columns(run_id=pl.lit("r"), train_step=pl.lit(1, dtype=pl.Int64))
+    names = ("group_id", "trajectory_id", "tree_id", "node_id")
+    second = frame(3, groups=5).with_columns(
+        *(pl.col(name).str.replace(r"^(g\d+)", "${1}b").alias(name) for name in names),
+        *(
+            pl.when(pl.col("step_index") == 0)
+            .then(name)
+            .otherwise(pl.format("{} of the cellar", name))
+            .alias(name)
+            for name in ("observation", "action")
+        ),
+        reward=(2.0 * pl.col("reward") + pl.col("step_index") / 8) * (pl.col("group_id") != "g1"),
+        run_id=pl.lit(run, dtype=pl.String),
+        train_step=pl.lit(update, dtype=pl.Int64),
+    )
+    return first, pl.concat([second, first])
+
+
+def of_first_batch(log: pl.DataFrame, name: str) -> pl.DataFrame:
+    return advantages(log, name).filter(~pl.col("group_id").str.ends_with("b"))
+
+
 def accepted(name: str, **params: object) -> dict[str, object]:
     """Those of the parameters that a method has."""
     known = fields(METHODS[name.partition(":")[0]].cls)
@@ -218,6 +246,43 @@ def groups_are_independent(name: str):
     for group in ("g0", "g2"):
         alone = advantages(log.filter(pl.col("group_id") == group), name)
         assert alone.equals(whole.filter(pl.col("group_id") == group))
+
+
+OTHERS = [("r", 0), ("r", 2), ("s", 1), (None, 1), ("r", None)]
+"""Run and update of a batch beside update 1 of run r."""
+
+
+@rule(unless="couples-batches", other=OTHERS)
+def batches_are_independent(name: str, other: tuple[str | None, int | None]):
+    alone, both = with_another_batch(*other)
+    assert of_first_batch(both, name).equals(advantages(alone, name))
+
+
+@rule()
+def a_later_batch_changes_no_earlier_one(name: str):
+    alone, both = with_another_batch("r", 2)
+    assert of_first_batch(both, name).equals(advantages(alone, name))
+
+
+@rule()
+def a_log_without_updates_is_one_batch_and_coupled_credit_says_so(name: str):
+    _, both = with_another_batch("r", 2)
+    coupled = "couples-groups" in traits(name)
+    for log, expected in ((both, False), (both.drop("train_step"), coupled)):
+        notes = credit(log, name).notes
+        assert any("taken for one batch" in note for note in notes) == expected
+
+
+@rule()
+def peers_are_of_the_batch_and_coupled_credit_names_it(name: str):
+    found = credit(with_another_batch("s", 2)[1], name)
+    for step in (0, len(found.steps) // 2, len(found.steps) - 1):
+        explanation = found.explain(step)
+        own = explanation.step["group_id"].endswith("b")
+        assert set(explanation.peers["group_id"].str.ends_with("b")) <= {own}
+        named = [facts["batch"] for facts in explanation.facts.values() if "batch" in facts]
+        assert set(named) <= {"run s, update 2" if own else "run r, update 1"}
+        assert bool(named) == ("couples-groups" in traits(name))
 
 
 @rule(unless="ignores-rewards", reward=[0.0, 1.0, 0.1, 10.0])

@@ -40,6 +40,12 @@ def outcomes(*rewards: float, **columns: object) -> Steps:
 LIVE_AND_DEAD = {**group("g", 1.0, 0.0, 0.0), **group("h", 0.0, 0.0)}
 
 
+def two_updates() -> Steps:
+    """The live group and the dead one as update 1 of a run, and two others as update 2."""
+    described = {**LIVE_AND_DEAD, **group("i", 4.0, 0.0), **group("j", 2.0, 2.0)}
+    return steps(described, run_id="r", train_step=[*[1] * 5, *[2] * 4])
+
+
 def one_step(*trajectories: tuple[str, str, float]) -> Steps:
     """One group of trajectories of one step each: observation, action, reward."""
     return steps({"g": {f"t{number}": [step] for number, step in enumerate(trajectories)}})

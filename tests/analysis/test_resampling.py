@@ -92,6 +92,26 @@ def test_the_size_of_a_portion_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     assert np.concatenate(credit).tobytes() == ProxMO()(found, space).advantage.tobytes()
 
 
+def test_a_drawn_group_is_a_batch_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    # Two groups of two updates; the first is drawn twice, the second time without its last rollout.
+    described = {
+        "g": {"t0": [("s", "x", 1.0)], "t1": [("s", "x", 0.0)], "t2": [("s", "x", 3.0)]},
+        "h": {"u0": [("s", "x", 2.0)], "u1": [("s", "x", 0.0)]},
+    }
+    found = steps(described, run_id="r", train_step=[1, 1, 1, 2, 2])
+    space, method = Space(found, embedder=AXES), create("reinforce++")
+    draws = np.array([0, 1, 2, 0, 1, 3, 4]), np.array([0, 0, 0, 1, 1, 2, 2])
+    ((_, here, around),) = drawn_spaces(space, *draws)
+    assert here.batch.tolist() == [0, 0, 0, 1, 1, 2, 2]
+    names = ["run r, update 1", "run r, update 1", "run r, update 2"]
+    assert [here.batch_name(batch) for batch in range(3)] == names
+    together = method(here, around).advantage
+    assert together[[0, 1, 2, 5, 6]].tolist() == method(found, space).advantage.tolist()
+    monkeypatch.setattr(resampling, "ROWS_AT_ONCE", 1)
+    apart = [method(of, around).advantage for _, of, around in drawn_spaces(space, *draws)]
+    assert np.concatenate(apart).tolist() == together.tolist()
+
+
 def test_nothing_is_embedded_again():
     found = Steps.from_log(random_log(np.random.default_rng(1)))
     vectors, calls = random_vectors(found, 2), []

@@ -18,12 +18,17 @@ from method_contract import (
     every_trait_is_known_and_every_method_says_its_formula_and_conventions,
     frame,
     having,
+    of_first_batch,
     the_registry_is_json,
     traits,
+    with_another_batch,
 )
 
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.methods import METHODS, create
+
+UPDATE = pl.col("group_id").str.slice(1).cast(pl.Int64)
+"""One update a group."""
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,21 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
     whole = advantages(log, name).filter(pl.col("group_id") == "g0")
     alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
     assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", having("couples-groups"))
+def test_groups_are_coupled_inside_their_batch_alone(name: str):
+    # Each group is an update of its own, so there is nothing left to be coupled with.
+    alive = pl.col("group_id") != "g1"
+    log = frame().with_columns(reward=pl.col("reward") * alive, train_step=UPDATE)
+    whole = advantages(log, name).filter(pl.col("group_id") == "g0")
+    assert whole.equals(advantages(log.filter(pl.col("group_id") == "g0"), name))
+
+
+def test_earlier_batches_matter_where_the_trait_says_so():
+    alone, both = with_another_batch("r", 0)
+    for name in having("couples-batches"):
+        assert not of_first_batch(both, name).equals(advantages(alone, name))
 
 
 @pytest.mark.parametrize("name", having("ignores-rewards"))

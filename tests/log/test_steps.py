@@ -172,3 +172,53 @@ def test_a_step_that_is_not_there_is_refused_with_what_is(
     with pytest.raises(ParameterError) as caught:
         found.find(trajectory_id, step_index)
     assert str(caught.value) == message
+
+
+def one_step_each(*batches: tuple[str | None, int | None]) -> Steps:
+    """Groups g0, g1 and so on of one trajectory of one step, with the run and update of each."""
+    described = {f"g{k}": {f"t{k}": [("s", "go", 1.0)]} for k in range(len(batches))}
+    runs = pl.Series([run for run, _ in batches], dtype=pl.String)
+    updates = pl.Series([update for _, update in batches], dtype=pl.Int64)
+    return steps(described, run_id=runs, train_step=updates)
+
+
+def test_a_log_without_updates_is_one_batch() -> None:
+    of_two_runs = one_step_each(("r", None), ("s", None))
+    for found in (steps(THREE), of_two_runs):
+        assert not found.has_updates
+        assert found.batch.tolist() == [0] * len(found)
+        assert found.batch.dtype == np.int64
+        assert (found.batches, found.batch_name(0)) == (1, "the whole log")
+
+
+def test_batches_are_runs_and_updates_in_order_of_appearance() -> None:
+    found = one_step_each(("r", 7), ("r", 3), ("s", 7), ("r", 7))
+    assert found.batch.tolist() == found.group_batch.tolist() == [0, 1, 2, 0]
+    assert found.batches == 3
+    names = [found.batch_name(batch) for batch in range(3)]
+    assert names == ["run r, update 7", "run r, update 3", "run s, update 7"]
+
+
+def test_a_run_or_an_update_that_is_null_is_one_of_its_own() -> None:
+    found = one_step_each((None, 1), ("r", 1), ("r", None), (None, 1), ("r", None))
+    assert found.batch.tolist() == [0, 1, 2, 0, 2]
+    names = [found.batch_name(batch) for batch in range(3)]
+    assert names == ["update 1", "run r, update 1", "run r, no update named"]
+
+
+def test_a_group_is_in_the_batch_of_the_first_run_and_update_that_it_names() -> None:
+    # Trajectories t0 (two steps) and t1 are of group a, t2 of b.
+    runs = [None, None, "r", "s", "s", "s"]
+    found = steps(THREE, run_id=runs, train_step=[None, None, 4, 4, 4, 4])
+    assert [found.batch_name(batch) for batch in found.batch] == [
+        *["run r, update 4"] * 3,
+        *["run s, update 4"] * 3,
+    ]
+    mixed = steps(THREE, run_id=["r", "r", "s", "r", "r", "r"], train_step=4)
+    assert mixed.batch.tolist() == [0] * 6
+
+
+def test_excluded_trajectories_name_no_batch() -> None:
+    rewards = [1.0, 2.0, 4.0, None, 16.0, -32.0]
+    found = steps(THREE, reward=rewards, train_step=[None, None, None, 1, 1, 1])
+    assert not found.has_updates

@@ -14,10 +14,23 @@ from places import GOLDEN
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import METHODS, create
+from workbench.methods.base import Golden
 from workbench.states.space import Space
 
-TABLES = ("tree_spo_treerl", "turn_mtgrpo", "turn_gae_hiper", "turn_gae_ragen_tokens")
-COLUMNS = {
+TABLES = (
+    "tree_spo_treerl",
+    "tree_treerl_shipped",
+    "turn_mtgrpo",
+    "turn_gae_hiper",
+    "turn_gae_ragen_tokens",
+)
+# The original's functions before its last step: the plain formula, which no code base ships.
+PLAIN = {
+    "treerl_local": ("treerl", Golden(term="local", table="tree_spo_treerl")),
+    "treerl_state_value": ("treerl", Golden(term="global", table="tree_spo_treerl")),
+    "treerl_value_plus_state": ("treerl", Golden(table="tree_spo_treerl")),
+}
+COLUMNS = PLAIN | {
     column: (f"{method.name}:{dialect.name}", golden)
     for method in METHODS.values()
     for dialect in method.dialects.values()
@@ -104,9 +117,10 @@ def of(table_name: str) -> list[str]:
     return [column for column, (_, golden) in COLUMNS.items() if golden.table == table_name]
 
 
-def test_every_output_of_the_small_tables_has_a_dialect():
+def test_every_output_of_the_small_tables_is_reproduced():
     inputs = {
         "tree_spo_treerl": 7,
+        "tree_treerl_shipped": 8,
         "turn_mtgrpo": 7,
         "turn_gae_hiper": 5,
         "turn_gae_ragen_tokens": 4,
@@ -124,6 +138,29 @@ def test_trees_agree_with_the_originals(column: str):
     # Every node but the eight roots, which are no decisions, is met by some rollout.
     assert joined.n_unique(["group_id", "node_id"]) == nodes.height - 8
     assert_near(joined["ours"], joined[column])
+
+
+@pytest.mark.parametrize("column", of("tree_treerl_shipped"))
+def test_treerl_agrees_with_what_the_original_ships(column: str):
+    frame = table("tree_treerl_shipped")
+    ours = scored(frame, column)
+    assert ours.height == frame.height
+    assert_near(ours["ours"], ours[column])
+
+
+def test_the_plain_formula_is_not_what_treerl_ships():
+    # 31 steps differ where zeros alone are not filled, 801 without the weights.
+    frame = table("tree_treerl_shipped")
+    steps = Steps.from_log(validate(frame).log)
+    differing = {}
+    for name, params in (
+        ("treerl:reference", {"fill_zeros": False}),
+        ("treerl:reference", {"node_weight": "none"}),
+    ):
+        credit = create(name, params)(steps, Space(steps, embedder="tfidf"))
+        gap = credit.advantage - steps.log["treerl_shipped_sqrt"].to_numpy()
+        differing[next(iter(params))] = int((np.abs(gap) > 1e-4).sum())
+    assert differing == {"fill_zeros": 31, "node_weight": 801}
 
 
 @pytest.mark.parametrize("column", of("turn_mtgrpo"))

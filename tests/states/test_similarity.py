@@ -65,3 +65,6 @@ def test_similarities_are_zero_only_if_every_vector_is(kind: Any) -> None:
     states = States(np.array([0, 1]), np.array([0, 2]), ["p", "q"])
     assert Similarity(states, kind(np.zeros((2, 3)))).is_zero
     assert not Similarity(states, kind(np.array([[0.0, 0.0, 0.0], [0.0, -1.0, 0.0]]))).is_zero
+    two = States(np.array([0, 1]), np.array([0, 1, 2]), ["p", "q"])
+    found = Similarity(two, kind(np.array([[0.0, 0.0], [0.0, -1.0]]))).is_zero
+    assert found.tolist() == [True, False]

@@ -40,6 +40,15 @@ class DrawnSteps(Steps):
         """Whether each step's trajectory counts in the statistics of its drawn group. (S,) bool."""
         return self.takes_part
 
+    @cached_property
+    def group_batch(self) -> Index:
+        """A batch of its own for each drawn group. (G,) int64.
+
+        Drawn groups that are scored together were never in one batch, and which ones are must not
+        matter.
+        """
+        return np.arange(self.groups, dtype=np.int64)
+
 
 def drawn_steps(
     steps: Steps, trajectory: Index, group: Index, outsider: Truth | None = None

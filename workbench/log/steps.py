@@ -98,6 +98,59 @@ class Steps:
         return self.group[self.trajectory_start[:-1]]
 
     @cached_property
+    def batch(self) -> Index:
+        """Training batch of each step: the groups that one update of one run was made from. (S,).
+
+        A batch is a pair of `run_id` and `train_step`; batches are numbered in canonical order of
+        first appearance, which is the order of group ids and need not be that of time. A log in
+        which no scored step has a train_step is one batch, whatever its run_id.
+
+        A group is never divided: it is in the batch of the first run_id and the first train_step
+        that a scored step of it names (`schema.validate` refuses several train_steps in a group,
+        but not several runs). Where other groups have a train_step and this one has none, null is
+        an update like any other: such groups of a run are one batch. A null run_id is a run like
+        any other.
+        """
+        return self.group_batch[self.group]
+
+    @cached_property
+    def group_batch(self) -> Index:
+        """Batch of each group. (G,) int64."""
+        if not self.has_updates:
+            return np.zeros(self.groups, dtype=np.int64)
+        distinct = self._updates.unique(maintain_order=True).with_row_index("batch")
+        joined = self._updates.join(
+            distinct, on=distinct.columns[1:], maintain_order="left", nulls_equal=True
+        )
+        return joined["batch"].cast(pl.Int64).to_numpy()
+
+    @property
+    def batches(self) -> int:
+        """B, the number of batches."""
+        return int(self.group_batch.max()) + 1
+
+    @cached_property
+    def has_updates(self) -> bool:
+        """Whether any scored step says which update of a run it was rolled out for."""
+        return not self._updates["train_step"].is_null().all()
+
+    @cached_property
+    def _updates(self) -> pl.DataFrame:
+        """The first run_id and train_step of each group that are not null. (G, 2)."""
+        names = ["run_id", "train_step"]
+        values = pl.DataFrame({"group": self.group, **{name: self.column(name) for name in names}})
+        first = [pl.col(name).drop_nulls().first() for name in names]
+        return values.group_by("group", maintain_order=True).agg(first).select(names)
+
+    def batch_name(self, batch: int) -> str:
+        """A batch in words, such as "run r, update 3"; "the whole log" where that is one batch."""
+        if not self.has_updates:
+            return "the whole log"
+        run, update = self._updates.row(int(np.flatnonzero(self.group_batch == batch)[0]))
+        of_run = "" if run is None else f"run {run}, "
+        return f"{of_run}no update named" if update is None else f"{of_run}update {update}"
+
+    @cached_property
     def episode_reward(self) -> Real:
         """Undiscounted sum of each trajectory's rewards. (N,) float64."""
         return np.add.reduceat(self.reward, self.trajectory_start[:-1])

@@ -39,7 +39,8 @@ TRAITS: Mapping[str, str] = {
     "tokens-population": "statistics over response tokens, so long responses weigh more",
     "counts-copies": "a row that the trainer duplicated counts as often as it occurs",
     "raw-group-of-one": "the only member of a group gets its reward as advantage instead of 0",
-    "couples-groups": "the credit of a group depends on the other groups of the log",
+    "couples-groups": "the credit of a group depends on the other groups of its batch",
+    "couples-batches": "the credit of a batch depends on earlier batches, never on later ones",
     "row-order": "depends on the order of the rows in the source",
     "ignores-rewards": "its credit is the same whatever the rewards are",
 }
@@ -178,6 +179,17 @@ class Method(Parameterised, ABC):
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
 
+    def couples(self, space: Space) -> bool:
+        """Whether a group's credit depends, under these fields, on the others of its batch.
+
+        Args:
+            space: Where the method runs; its embedder may be fitted over a batch.
+        """
+        if "couples-groups" in self.info.traits:
+            return True
+        own: str | None = getattr(self, "embedder", None)
+        return "similarity" in self.needs() and space.fits_batches(own)
+
     def __call__(self, steps: Steps, space: Space) -> Credit:
         """The credit of every scored step.
 
@@ -191,7 +203,10 @@ class Method(Parameterised, ABC):
             credit = Credit(
                 steps=steps,
                 terms=self.terms(steps, space),
-                notes=tuple(self.notes(steps)),
+                notes=(
+                    *self.notes(steps),
+                    *(_notes_on_batches(steps) if self.couples(space) else ()),
+                ),
                 method=self,
                 space=space,
             )
@@ -220,6 +235,32 @@ class Method(Parameterised, ABC):
                 f"{self.info.name} needs {' and '.join(named)}, which this log does not have. "
                 f"Hint: {'; '.join([*made_by, mapped])}"
             )
+
+
+def _notes_on_batches(steps: Steps) -> Sequence[str]:
+    """What a reader of a credit with statistics over batches should know of the log's batches."""
+    if not steps.has_updates:
+        return [
+            "the log has no train_step, so all of it is taken for one batch, over which statistics "
+            "run"
+        ]
+    notes = []
+    ids = pl.DataFrame(
+        {"group": steps.group, "run": steps.column("run_id"), "update": steps.column("train_step")}
+    ).group_by("group")
+    of_group = ids.agg(pl.col("run").drop_nulls().n_unique(), pl.col("update").is_null().all())
+    unnamed, divided = of_group["update"].sum(), (of_group["run"] > 1).sum()
+    if unnamed:
+        notes.append(
+            f"{unnamed} of {steps.groups} groups have no train_step; those of a run are taken for "
+            "one batch"
+        )
+    if divided:
+        notes.append(
+            f"{divided} of {steps.groups} groups have several values of run_id; each is taken to "
+            "be of the first"
+        )
+    return notes
 
 
 def _is_logged(steps: Steps, name: str) -> bool:

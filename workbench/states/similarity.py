@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.sparse import csr_array
 
-from workbench.log.steps import Index, Real
+from workbench.log.steps import Index, Real, Truth
 
 BLOCK_CACHE = 64_000_000  # float64 similarities kept for the next temperature: 512 MB
 
@@ -43,9 +43,10 @@ class Similarity:
     _kept: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
 
     @property
-    def is_zero(self) -> bool:
-        """Whether no state has a vector other than 0, so that no similarity says anything."""
-        return not abs(self.vectors).max() > 0.0
+    def is_zero(self) -> Truth:
+        """Whether no state of a group has a vector other than 0: similarities say nothing. (G,)."""
+        length = np.asarray(abs(self.vectors).sum(axis=1)).reshape(-1)
+        return ~np.logical_or.reduceat(length > 0.0, self.states.start[:-1])
 
     def size(self, group: int) -> int:
         """n, the number of distinct states of a group."""

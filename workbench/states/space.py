@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from html import escape
 
 import numpy as np
 import polars as pl
+from scipy.sparse import csr_array, vstack
 
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Steps
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder, resolve
+from workbench.states.embedders.tfidf import Vectors
 from workbench.states.embedders.vector_cache import VectorCache
 from workbench.states.keys import parse_action_key, parse_state_key
 from workbench.states.neighbours import NeighbourIndex
@@ -153,23 +155,71 @@ class Space:
         own = self.embedder if embedder is None else resolve(embedder, self._cache)
         states = group_states(self.steps, texts)
         counts = self._counts(own, states)
-        vectors = own.encode(states.text, counts, states.start, progress or self._progress)
+        vectors = self._encoded(own, states, counts, progress or self._progress)
         return Similarity(states, vectors)
 
-    @cached_property
-    def as_one_group(self) -> Space:
-        """The space of the same steps as if all were of one group.
+    def _encoded(
+        self, embedder: Embedder, states: States, counts: Index, progress: Progress
+    ) -> Vectors:
+        """Vectors of the states; of each batch by itself where the embedder is fitted over one."""
+        steps = self.steps
+        if steps.batches == 1 or not _is_fitted_over_batch(embedder):
+            return embedder.encode(states.text, counts, states.start, progress)
+        size = np.diff(states.start)
+        batch = np.repeat(steps.group_batch, size)
+        parts = []
+        for number in range(steps.batches):
+            here = np.flatnonzero(batch == number)
+            start = np.append(0, np.cumsum(size[steps.group_batch == number])).astype(np.int64)
+            texts = [states.text[state] for state in here.tolist()]
+            parts.append(csr_array(embedder.encode(texts, counts[here], start, progress)))
+        # Columns of different batches mean different words, which no group ever compares.
+        width = max(part.shape[1] for part in parts)
+        for part in parts:
+            part.resize(part.shape[0], width)
+        order = np.argsort(batch, kind="stable")
+        return csr_array(vstack(parts, format="csr"))[np.argsort(order, kind="stable")]
 
-        Keys asked of it are the same across groups where they agree, which mixes tasks.
+    def fits_batches(self, embedder: str | None = None) -> bool:
+        """Whether vectors of a group depend on the other groups of its batch.
+
+        Args:
+            embedder: As for `similarity`.
         """
-        steps = replace(self.steps, group=np.zeros_like(self.steps.group))
-        return Space(
-            steps,
+        own = self.embedder if embedder is None else resolve(embedder, self._cache)
+        return _is_fitted_over_batch(own)
+
+    def state_key_of_batch(self, spec: str = "exact") -> Index:
+        """Label of each step's state under a key, as if every batch were one group. (S,) int64.
+
+        Equal in a batch means the same, across its groups, which mixes tasks.
+        """
+        order, space = self._of_batches
+        label = np.empty(len(order), dtype=np.int64)
+        label[order] = space.state_key(spec)
+        return label
+
+    @cached_property
+    def _of_batches(self) -> tuple[Index, Space]:
+        """The steps, those of a batch adjacent, as groups: their order (S,), and their space."""
+        steps = self.steps
+        order = np.argsort(steps.batch, kind="stable")
+        trajectory = steps.trajectory[order]
+        arrays = {
+            entry.name: getattr(steps, entry.name)[order]
+            for entry in fields(steps)
+            if entry.name != "log"
+        }
+        arrays["group"] = steps.batch[order]
+        arrays["trajectory"] = np.cumsum(np.diff(trajectory, prepend=trajectory[0]) != 0)
+        space = Space(
+            replace(steps, **arrays),
             embedder=self._named,
             state_text=self.state_text,
             cache=self._cache,
             progress=self._progress,
         )
+        return order.astype(np.int64), space
 
     @property
     def has_similarity(self) -> bool:
@@ -250,6 +300,11 @@ class Space:
         text = pl.Series("text", [states.text[state] for state in found])
         counts = rows.select("steps", "groups", "mean_episode_reward")
         return rows.select("similarity").hstack(where).hstack(counts).with_columns(text)
+
+
+def _is_fitted_over_batch(embedder: Embedder) -> bool:
+    # Only an embedder that counts words over what it is given has this field.
+    return not getattr(embedder, "per_segment", True)
 
 
 def group_states(steps: Steps, texts: pl.Series) -> States:

@@ -69,3 +69,22 @@ def test_gigpo_across_groups_compares_with_the_same_state_of_another_task():
     assert found.terms["step"].value.tolist() == [0.5, -0.5]
     assert found.outputs["anchor_group"].tolist() == [0.0, 0.0]
     assert found.explain(0).peers["group_id"].to_list()[-2:] == ["g", "h"]
+
+
+@pytest.mark.parametrize("state_key", ["exact", "similar:threshold=0.9"])
+def test_gigpo_across_groups_stays_in_its_update(state_key: str):
+    # The groups of two updates alternate. In update 1 state a has 1 and 0, in update 2 4 and 2.
+    rewards = {"g": 1.0, "h": 4.0, "i": 0.0, "j": 2.0}
+    described = {name: {name: [("apple", "x", reward)]} for name, reward in rewards.items()}
+    found = credit(
+        steps(described, train_step=[1, 2, 1, 2]),
+        "gigpo",
+        norm="mean",
+        across_groups=True,
+        state_key=state_key,
+    )
+    assert found.terms["step"].value.tolist() == [0.5, 1.0, -0.5, -1.0]
+    explanation = found.explain("h:0")
+    of_step = explanation.peers.filter(pl.col("term") == "step")
+    assert sorted(of_step["group_id"]) == ["h", "j"]
+    assert explanation.facts["step"]["batch"] == "update 2"

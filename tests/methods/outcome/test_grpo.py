@@ -11,7 +11,7 @@ from crediting import advantage, credit
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import QUARTERS, steps
-from worked_logs import FOUR, LIVE_AND_DEAD, outcomes
+from worked_logs import FOUR, LIVE_AND_DEAD, outcomes, two_updates
 
 
 def test_grpo_standardises_over_trajectories():
@@ -93,3 +93,20 @@ def test_grpo_over_the_deviation_of_the_whole_log():
     found = advantage(steps(LIVE_AND_DEAD), "grpo", norm="batch", eps=0.0)
     third = np.sqrt(5) / 3
     assert found == pytest.approx([2 * third, -third, -third, 0.0, 0.0])
+
+
+def test_grpo_over_the_batch_keeps_two_updates_apart():
+    # Update 1 as above: c = 2/3, -1/3, -1/3, 0, 0 over sqrt(1/5). In update 2 rewards 4, 0 | 2, 2
+    # have the deviation sqrt(8/3), and 2 over that is sqrt(3/2). Over all nine it would be sqrt(2).
+    found = credit(two_updates(), "grpo:trl-batch", eps=0.0)
+    third = np.sqrt(5) / 3
+    first = [2 * third, -third, -third, 0.0, 0.0]
+    assert found.advantage == pytest.approx([*first, np.sqrt(1.5), -np.sqrt(1.5), 0.0, 0.0])
+    facts = found.explain("i0:0").facts["episode"]
+    assert facts["batch"] == "run r, update 2"
+    assert facts["batch_std"] == pytest.approx(np.sqrt(8 / 3))
+
+
+def test_grpo_says_that_a_log_is_one_batch_only_where_that_matters():
+    for params, count in (({}, 0), ({"norm": "batch"}, 1)):
+        assert len(credit(steps(LIVE_AND_DEAD), "grpo", **params).notes) == count

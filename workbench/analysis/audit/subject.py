@@ -135,7 +135,7 @@ class Subject:
         """Whether groups can be drawn anew and scored without the rest of the log.
 
         Methods say so of themselves; what their fields do is found by scoring every other group
-        alone, which a deviation over the whole batch, for one, does not survive.
+        as a batch of its own, which a deviation over several groups, for one, does not survive.
         """
         if self.method is None or "couples-groups" in self.method.info.traits:
             return False

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from workbench.log.credit import Term
-from workbench.log.steps import Steps
+from workbench.log.steps import Index, Steps
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.methods.parts.episode import episode_scores, episode_term
@@ -109,13 +109,23 @@ class GiGPO(StepMethod, StateKeyed, GroupMethod):
     )
 
     across_groups: bool = parameter(
-        False, "whether steps of other groups in the same state are in the anchor group"
+        False, "whether steps of the batch's other groups in the same state are in the anchor group"
     )
+
+    def _anchor(self, space: Space) -> Index:
+        """Anchor group of each step. (S,) int64."""
+        if self.across_groups:
+            return space.state_key_of_batch(self.state_key)
+        return space.state_key(self.state_key)
+
+    def couples(self, space: Space) -> bool:
+        """Whether anchor groups go across the groups of the batch."""
+        return self.across_groups or super().couples(space)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""
         scores = episode_scores(self, steps)
-        anchor = (space.as_one_group if self.across_groups else space).state_key(self.state_key)
+        anchor = self._anchor(space)
         score = self.step_score(steps)
         step = anchor_term(
             anchor,
@@ -125,6 +135,10 @@ class GiGPO(StepMethod, StateKeyed, GroupMethod):
             eps=self.eps,
             factor=self.step_weight,
         )
+        if self.across_groups:
+            step = step.with_facts(
+                lambda number: {"batch": steps.batch_name(int(steps.batch[number]))}
+            )
         outputs = {"anchor_group": anchor.astype(np.float64), "step_score": score}
         return {
             "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),

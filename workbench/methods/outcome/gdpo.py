@@ -85,7 +85,7 @@ class GDPO(GroupMethod, Whitened):
     one.
 
     **Conventions**: z over trajectories, self included; ddof 1; eps 1e-6; the last division over
-    the log's trajectories, each once, ddof 1, eps 1e-6; the sum is not centred again, since its
+    the batch's trajectories, each once, ddof 1, eps 1e-6; the sum is not centred again, since its
     mean is 0. The invalid penalty is taken off the log's own reward.
 
     **Differs from** verl, whose last division runs over response tokens with eps 1e-8 under the

@@ -1,13 +1,16 @@
-"""GPG: the group's mean taken off, and the log's dead trajectories made up for."""
+"""GPG: the group's mean taken off, and the batch's dead trajectories made up for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from workbench.log.credit import Term
-from workbench.log.steps import Steps
+from workbench.log.segments import segment_sum
+from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import episode_scores, episode_term
 from workbench.methods.parts.fields import GroupMethod
@@ -37,7 +40,7 @@ class GPG(GroupMethod):
 
         A_i = α · (R_i − μ_g) / f        α = B / (B − M)
 
-    B trajectories are in the log, M of them in groups whose rewards are all equal: those have no
+    B trajectories are in the batch, M of them in groups whose rewards are all equal: those have no
     gradient, and a loss averaged over B would be too small by them.
 
     Degenerate cases: a group whose rewards are all equal gives exactly 0; so does a group of one.
@@ -63,13 +66,23 @@ class GPG(GroupMethod):
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         scores = episode_scores(self, steps)
-        alpha = self._alpha(scores)
+        alpha = self._alpha(steps, scores)[steps.batch]
         episode = episode_term(self, steps, scores, norm="mean", factor=alpha / self.f_norm)
-        return {"episode": episode.with_facts(lambda step: {"alpha": alpha})}
 
-    def _alpha(self, scores: EpisodeScores) -> float:
+        def facts(step: int) -> dict[str, Any]:
+            return {
+                "batch": steps.batch_name(int(steps.batch[step])),
+                "alpha": float(alpha[step]),
+            }
+
+        return {"episode": episode.with_facts(facts)}
+
+    def _alpha(self, steps: Steps, scores: EpisodeScores) -> Real:
+        """α of each batch. (B,) float64."""
         if self.alive == "nonzero_rewards":
             alive = scores.value != 0.0
         else:
             alive = ~scores.constant[scores.group]
-        return float(scores.weight.sum() / max((scores.weight * alive).sum(), 1.0))
+        batch, batches = steps.group_batch[scores.group], steps.batches
+        living = segment_sum(scores.weight * alive, batch, batches)
+        return segment_sum(scores.weight, batch, batches) / np.maximum(living, 1.0)

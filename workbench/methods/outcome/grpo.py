@@ -146,7 +146,7 @@ class GRPO(GroupMethod):
 
     R is the undiscounted sum of a trajectory's rewards, μ and σ are over its group. With
     `norm="mean"` nothing is divided (the normaliser of Dr.GRPO); with "batch" σ is that of all
-    trajectories of the log; with `baseline="others"` μ and σ are those of the group's other
+    trajectories of the batch; with `baseline="others"` μ and σ are those of the group's other
     trajectories.
 
     Degenerate cases: a group whose rewards are all equal gives exactly 0; so does a group of one;
@@ -166,13 +166,18 @@ class GRPO(GroupMethod):
     """
 
     norm: Norm = parameter(
-        "std", "what to divide by: the group's deviation, nothing, or the deviation of all rewards"
+        "std",
+        "what to divide by: the group's deviation, nothing, or that of all rewards of the batch",
     )
     baseline: Literal["group", "others"] = parameter(
         "group", "whether statistics are over the whole group or leave the trajectory itself out"
     )
     eps: float = parameter(1e-6, "added to the deviation", minimum=0.0)
     ddof: int = parameter(1, "n − ddof is the denominator of the variance", minimum=0, maximum=1)
+
+    def couples(self, space: Space) -> bool:
+        """Whether the deviation is that of the batch."""
+        return self.norm == "batch" or super().couples(space)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""

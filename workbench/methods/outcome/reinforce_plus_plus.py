@@ -1,4 +1,4 @@
-"""REINFORCE++: rewards normalised over the whole log."""
+"""REINFORCE++: rewards normalised over the whole batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
 
 @method(
     "reinforce++",
-    summary="(R − mean of all trajectories) / (their std + eps), the same for every step",
+    summary="(R − mean of the batch) / (its std + eps), the same for every step",
     source="arXiv 2501.03262",
     traits=("couples-groups",),
     dialects=(
@@ -44,16 +44,16 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
 )
 @dataclass(frozen=True, kw_only=True)
 class ReinforcePlusPlus(Whitened):
-    """A trajectory's reward against all of the log, whatever their tasks.
+    """A trajectory's reward against all of its batch, whatever their tasks.
 
         A_i = (R_i − μ) / (σ + eps)
 
     There are no groups: an easy task's failure and a hard task's have the same credit.
 
-    Degenerate cases: where all rewards of the log are equal, exactly 0. A group whose rewards are
-    equal, or of one trajectory, is compared with the rest of the log like any other.
+    Degenerate cases: where all rewards of a batch are equal, exactly 0. A group whose rewards are
+    equal, or of one trajectory, is compared with the rest of the batch like any other.
 
-    **Conventions**: μ and σ over the log's trajectories, each once; ddof 1; eps 1e-6 added to σ;
+    **Conventions**: μ and σ over the batch's trajectories, each once; ddof 1; eps 1e-6 added to σ;
     no penalty for the distance from a reference policy.
 
     **Differs from** verl and verl-agent, whose statistics run over response tokens, so that long
@@ -63,7 +63,7 @@ class ReinforcePlusPlus(Whitened):
     Source: Hu et al., arXiv 2501.03262.
     """
 
-    recentre: bool = parameter(True, "whether the mean of all trajectories is taken off")
+    recentre: bool = parameter(True, "whether the batch's mean is taken off")
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The reward, and the mean of all that is taken off."""

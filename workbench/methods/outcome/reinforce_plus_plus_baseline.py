@@ -1,4 +1,4 @@
-"""REINFORCE++-baseline: rewards less the group's mean, normalised over the whole log."""
+"""REINFORCE++-baseline: rewards less the group's mean, normalised over the whole batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
 
 @method(
     "reinforce++-baseline",
-    summary="(R − mean of the group) / (std of that over all trajectories + eps)",
+    summary="(R − mean of the group) / (std of that over the batch + eps)",
     source="arXiv 2501.03262",
     traits=("couples-groups",),
     dialects=(
@@ -76,7 +76,7 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
 )
 @dataclass(frozen=True, kw_only=True)
 class ReinforcePlusPlusBaseline(GroupMethod, Whitened):
-    """A trajectory's reward against its group's mean, over one deviation for all groups.
+    """A trajectory's reward against its group's mean, over one deviation for all of the batch.
 
         c_i = R_i − μ_g
         A_i = c_i / (σ(c) + eps)
@@ -85,8 +85,8 @@ class ReinforcePlusPlusBaseline(GroupMethod, Whitened):
 
     Degenerate cases: a group whose rewards are all equal gives exactly 0; so does a group of one.
 
-    **Conventions**: μ over the group's trajectories, self included; σ over the log's trajectories,
-    each once; ddof 1; eps 1e-6 added to σ; c is not centred again, since its mean is 0.
+    **Conventions**: μ over the group's trajectories, self included; σ over those of the
+    batch, each once; ddof 1; eps 1e-6 added to σ; c is not centred again, since its mean is 0.
 
     **Differs from** verl and verl-agent, whose σ runs over response tokens with eps 1e-8 under the
     root, and which take the token mean of c off again, so that even a dead group has credit; a

@@ -105,7 +105,7 @@ def episode_term(
         w · (R_i − μ) / (σ + eps)        or        w · (R_i − μ)
 
     μ and σ are those of the group, or of the others with `leave_one_out`; with `norm="batch"` σ is
-    that of all values of the log. Equal values of a group give exactly 0; others that are equal
+    that of all values of the batch. Equal values of a group give exactly 0; others that are equal
     among themselves divide by nothing. A group of one gives 0, or its raw score over 1 + eps where
     the method's `group_of_one` is "raw".
 
@@ -124,9 +124,10 @@ def episode_term(
     scale = np.ones_like(statistics.mean)
     if norm == "std":
         scale = 1.0 / np.where(equal, 1.0, statistics.std + eps)
-    batch_std = _batch_std(scores, ddof) if norm == "batch" else None
+    batch_std = _batch_std(steps, scores, ddof) if norm == "batch" else None
     if batch_std is not None:
-        scale = scale / (batch_std + eps or 1.0)
+        divisor = batch_std + eps
+        scale = scale / np.where(divisor == 0.0, 1.0, divisor)[steps.batch]
     if not leave_one_out and norm != "mean":
         scale[equal] = 0.0
     baseline, alone = statistics.mean.copy(), statistics.alone
@@ -142,7 +143,8 @@ def episode_term(
             "all_equal": bool(scores.constant[steps.group[step]]),
         }
         if batch_std is not None:
-            found["batch_std"] = batch_std
+            batch = int(steps.batch[step])
+            found |= {"batch": steps.batch_name(batch), "batch_std": float(batch_std[batch])}
         if not leave_one_out:
             return found | {
                 "group_mean": float(scores.mean[steps.group[step]]),
@@ -168,7 +170,7 @@ def episode_term(
     )
 
 
-def _batch_std(scores: EpisodeScores, ddof: int) -> float:
-    """Deviation of all values of the log."""
-    whole = np.zeros_like(scores.group)
-    return float(segment_std(scores.value, whole, 1, scores.weight, ddof)[0])
+def _batch_std(steps: Steps, scores: EpisodeScores, ddof: int) -> Real:
+    """Deviation of all values of each batch. (B,) float64."""
+    batch = steps.group_batch[scores.group]
+    return segment_std(scores.value, batch, steps.batches, scores.weight, ddof)

@@ -19,6 +19,7 @@ from workbench.log.steps import Real, Steps
 from workbench.methods.base import Method, create
 from workbench.parameters import parameter
 from workbench.states.keys import parse_action_key, parse_state_key
+from workbench.states.space import Space
 
 Population = Literal["trajectories", "steps", "first_row"]
 
@@ -154,3 +155,7 @@ class Wrapper(Method, ABC):
     def notes(self, steps: Steps) -> Sequence[str]:
         """What a reader of the other credit should know."""
         return create(self.of).notes(steps)
+
+    def couples(self, space: Space) -> bool:
+        """Whether the other method couples groups, or this one."""
+        return create(self.of).couples(space) or super().couples(space)

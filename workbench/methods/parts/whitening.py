@@ -1,4 +1,4 @@
-"""Credit normalised over all trajectories of the log."""
+"""Credit normalised over all trajectories of a training batch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OVER_TOKENS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Whitened(OutcomeMethod, ABC):
-    """An outcome method whose last step is a division by a deviation over the whole log.
+    """An outcome method whose last step is a division by a deviation over the whole batch.
 
     The fields are conventions on which code bases differ; the defaults are the right ones.
     """
@@ -57,13 +57,13 @@ class Whitened(OutcomeMethod, ABC):
     def whitened(
         self, steps: Steps, terms: Mapping[str, tuple[EpisodeScores, Term]]
     ) -> dict[str, Term]:
-        """Terms over the deviation of their sum in the log, and its mean taken off if asked.
+        """Terms over the deviation of their sum in the batch, and its mean taken off if asked.
 
             c = Σ_k term_k        A = c / (σ(c) + eps)        or        (c − μ(c)) / (σ(c) + eps)
 
-        μ and σ run over trajectories, each with its reward unpenalised, or over step rows where
-        the population is another. Where c is the same everywhere, A is exactly 0. The mean is a
-        term of its own, "batch".
+        μ and σ run over the trajectories of a batch (`Steps.batch`), each with its reward
+        unpenalised, or over step rows where the population is another. Where c is the same
+        everywhere in a batch, A is exactly 0 there. The mean is a term of its own, "batch".
 
         Args:
             steps: The steps.
@@ -83,37 +83,41 @@ class Whitened(OutcomeMethod, ABC):
             tokens = response_tokens(steps)
             weight *= tokens if over_rows else np.add.reduceat(tokens, first)
 
-        whole = np.zeros(len(at), dtype=np.int64)
-        constant = bool(segment_constant(value, whole, 1, weight > 0)[0])
-        mean = float(segment_mean(value, whole, 1, weight)[0])
-        deviation = float(segment_std(value, whole, 1, weight, self.batch_ddof)[0])
+        here, batches = steps.batch, steps.batches
+        of = here[at]
+        constant = segment_constant(value, of, batches, weight > 0)
+        mean = segment_mean(value, of, batches, weight)
+        deviation = segment_std(value, of, batches, weight, self.batch_ddof)
         divisor = deviation + self.batch_eps
         if self.batch_eps_on == "variance":
-            divisor = float(np.hypot(deviation, np.sqrt(self.batch_eps)))
-        scale = 0.0 if constant else 1.0 / divisor
+            divisor = np.hypot(deviation, np.sqrt(self.batch_eps))
+        scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, divisor))[here]
+
+        def batch_facts(step: int) -> dict[str, Any]:
+            own = int(here[step])
+            return {"batch": steps.batch_name(own), "batch_std": float(deviation[own])}
 
         found = {
-            name: replace(term, factor=scale * term.factor).with_facts(
-                lambda step: {"batch_std": deviation}
-            )
+            name: replace(term, factor=scale * term.factor).with_facts(batch_facts)
             for name, (_, term) in terms.items()
         }
         if not self.recentre:
             return found
 
         def peers(step: int) -> Peers:
-            kept = np.flatnonzero(weight)
+            kept = np.flatnonzero((weight != 0.0) & (of == here[step]))
             member = {"step" if over_rows else "trajectory": kept}
-            return Peers(**member, weight=weight[kept] / weight.sum(), value=value[kept])
+            share = weight[kept] / weight[kept].sum()
+            return Peers(**member, weight=share, value=value[kept])
 
         batch = Term(
             score=np.zeros(len(steps)),
-            baseline=np.full(len(steps), mean),
-            factor=np.full(len(steps), scale),
+            baseline=mean[here],
+            factor=scale,
             peers=peers,
             facts=lambda step: {
-                "compared_with": "the mean of the whole log",
-                "batch_std": deviation,
+                "compared_with": f"the mean of the batch ({steps.batch_name(int(here[step]))})",
+                **batch_facts(step),
             },
         )
         return {**found, "batch": batch}

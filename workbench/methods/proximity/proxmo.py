@@ -150,8 +150,8 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
     )
     without_words: Literal["mean", "zero"] = parameter(
         "mean",
-        "step term where no state of the log has a vector other than 0: against the group's mean, "
-        "or 0",
+        "step term where no state of the batch has a vector other than 0: against the mean of the "
+        "group, or 0",
     )
 
     tunable: ClassVar[str] = "temperature"
@@ -321,9 +321,12 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
         how: dict[str, Any] = {"temperature": self.temperature, "peers": self.peers}
         group, groups = steps.group, steps.groups
         (baseline,) = self.baselines(steps, space, [self.temperature])
+        of_batch = space.fits_batches(self.embedder)
         factor = np.full(len(steps), self.step_weight)
-        if self.without_words == "zero" and similarity.is_zero:
-            factor[:] = 0.0
+        if self.without_words == "zero":
+            wordless = np.ones(steps.batches, dtype=bool)
+            np.logical_and.at(wordless, steps.group_batch, similarity.is_zero)
+            factor[wordless[steps.batch]] = 0.0
         if self.step_norm == "std":
             deviation = segment_std(score, group, groups, weight)[group]
             level = segment_constant(score, group, groups, weight > 0)[group]
@@ -333,7 +336,8 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
         def facts(step: int) -> dict[str, Any]:
             members, share, _ = peer_weights(similarity, steps, weight, step, **how)
             own = steps.trajectory[members] == steps.trajectory[step]
-            return {
+            fitted = {"batch": steps.batch_name(int(steps.batch[step]))} if of_batch else {}
+            return fitted | {
                 "peers": len(members),
                 "effective_peers": float(1.0 / (share**2).sum()) if len(share) else 0.0,
                 "self_weight": float(share[members == step].sum()),

@@ -63,7 +63,7 @@ class TurnGAE(Method):
     advantages give exactly 0.
 
     **Conventions**: no statistics of the group; γ .95, λ .95; whitening is off: over all steps of
-    the log that count, each once, with ddof 1 and 1e-8 on the variance.
+    the batch that count, each once, with ddof 1 and 1e-8 on the variance.
 
     **Differs from** HiPER, which whitens over the batch, and from RAGEN, which finds turns by their
     reward and whitens over tokens (dialects).
@@ -73,7 +73,9 @@ class TurnGAE(Method):
 
     gamma: float = parameter(0.95, "γ, discount per turn", minimum=0.0, maximum=1.0)
     lam: float = parameter(0.95, "λ, weight of longer sums", minimum=0.0, maximum=1.0)
-    whiten: bool = parameter(False, "whether advantages are standardised over all steps of the log")
+    whiten: bool = parameter(
+        False, "whether advantages are standardised over all steps of the batch"
+    )
     turns: Literal["steps", "rewards"] = parameter(
         "steps", "whether each step is a turn, or one ends where the reward is not 0"
     )
@@ -81,21 +83,31 @@ class TurnGAE(Method):
         1.0, "γ inside a turn, where turns end at rewards", minimum=0.0, maximum=1.0
     )
 
+    def couples(self, space: Space) -> bool:
+        """Whether advantages are standardised over the batch."""
+        return self.whiten or super().couples(space)
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The sum of what the rewards were beyond the critic's values."""
         value = self._values(steps)
         target = self._target(steps, value)
         baseline, factor = value, np.ones(len(steps))
-        facts: dict[str, float] = {}
+        mean = variance = np.zeros(steps.batches)
         if self.whiten:
-            counted = (target - value)[steps.counted]
-            mean, variance = _moments(counted)
-            baseline = value + mean
-            factor = np.full(len(steps), 0.0 if variance == 0.0 else 1 / np.sqrt(variance + 1e-8))
-            facts = {"mean_of_all": mean, "variance_of_all": variance}
+            mean, variance = _moments_of_batches(steps, target - value)
+            level = variance == 0.0
+            scale = np.where(level, 0.0, 1 / np.sqrt(np.where(level, 1.0, variance + 1e-8)))
+            baseline, factor = value + mean[steps.batch], scale[steps.batch]
 
         def found(step: int) -> dict[str, Any]:
-            return {"critic_value": float(value[step]), **facts}
+            batch = int(steps.batch[step])
+            of_batch = {
+                "batch": steps.batch_name(batch),
+                "mean_of_all": float(mean[batch]),
+                "variance_of_all": float(variance[batch]),
+            }
+            own = {"critic_value": float(value[step])}
+            return own | of_batch if self.whiten else own
 
         return {
             "turn": Term(
@@ -145,6 +157,15 @@ def _gains(reward: Real, value: Real, index: Index, gamma: float) -> Real:
     following = np.append(value[1:], 0.0)
     last = np.append(index[1:] == 0, True)
     return reward + gamma * np.where(last, 0.0, following) - value
+
+
+def _moments_of_batches(steps: Steps, value: Real) -> tuple[Real, Real]:
+    """Mean and variance over the steps of each batch that count. (B,), (B,)."""
+    order = np.argsort(steps.batch, kind="stable")
+    counted = order[steps.counted[order]]
+    edges = np.searchsorted(steps.batch[counted], np.arange(1, steps.batches))
+    parts = [_moments(part) for part in np.split(value[counted], edges)]
+    return np.array([mean for mean, _ in parts]), np.array([variance for _, variance in parts])
 
 
 def _moments(value: Real) -> tuple[float, float]:
