@@ -35,6 +35,7 @@ def test_checks_of_messages():
         "Masks": "holds",
         "Prefixes": "n/a",
         "Logprobs": "n/a",
+        "Conversation": "look",
         "Tokens": "n/a",
         "Zero groups": "holds",
         "Left out": "holds",

@@ -149,9 +149,9 @@ def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, named: str):
 
 
 def test_the_end_of_a_turn_is_what_the_template_puts_there(tmp_path: Path, named: str):
-    assert Tokenizer.load(named).end_of_turn == [END]
+    assert Tokenizer.load(named).end_of_turn == "<|im_end|>"
     endless = tiny_policy.tokenizer(tmp_path / "endless", template="{{ messages[-1]['content'] }}")
-    assert Tokenizer.load(str(endless)).end_of_turn == []
+    assert Tokenizer.load(str(endless)).end_of_turn == ""
 
 
 def test_a_tokenizer_may_have_several_chat_templates(tmp_path: Path, named: str):
@@ -160,3 +160,145 @@ def test_a_tokenizer_may_have_several_chat_templates(tmp_path: Path, named: str)
     identity, one = (Tokenizer.load(str(name)).identity for name in (folder, named))
     assert identity["vocabulary_sha256"] == one["vocabulary_sha256"]
     assert identity["chat_template_sha256"] != one["chat_template_sha256"]
+
+
+# Roles, calls and tools go through the chat template.
+
+OPEN = "<|im_start|>{{ m.role }}\n"
+THOUGHT = "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+CALLS = (
+    "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.name }}"
+    " {{ c.function.arguments | tojson }}</tool_call>{% endfor %}"
+)
+OFFERED = "{% if tools %}tools: {{ tools | tojson }}\n{% endif %}"
+ASKS = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+WITH_TOOLS = (
+    OFFERED + "{% for m in messages %}" + OPEN + THOUGHT + "{{ m.content }}" + CALLS
+    + "<|im_end|>\n{% endfor %}" + ASKS
+)  # fmt: skip
+WITH_MARKS = (
+    OFFERED + "{% for m in messages %}" + OPEN + "{% if m.role == 'assistant' %}{% generation %}"
+    + THOUGHT + "{{ m.content }}" + CALLS + "<|im_end|>{% endgeneration %}{% else %}"
+    + "{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}" + ASKS
+)  # fmt: skip
+# Drops the thoughts of all turns but the last, as reasoning models' templates do.
+FORGETS = WITH_TOOLS.replace(
+    "{% if m.reasoning_content %}", "{% if m.reasoning_content and loop.last %}"
+)
+PLAIN = "{% for m in messages %}" + OPEN + "{{ m.content }}<|im_end|>\n{% endfor %}" + ASKS
+# Counts the messages at the top, so that no prompt is the beginning of what follows.
+UNSTABLE = "{{ messages | length }}" + WITH_TOOLS
+
+CALL = {"id": "c", "type": "function", "function": {"name": "refund", "arguments": '{"order": 12}'}}
+TOOLS = [{"type": "function", "function": {"name": "refund", "parameters": {}}}]
+FIRST = [
+    message("system", "Never refund twice."),
+    message("user", "Refund order 12"),
+    {"role": "assistant", "reasoning_content": "check first", "tool_calls": [CALL]},
+]
+SECOND = [
+    {"role": "tool", "tool_call_id": "c", "content": '{"ok": true}'},
+    message("assistant", "Done."),
+]
+
+
+def letters(folder: Path, template: str) -> str:
+    """A tokenizer of bytes, under which every text comes back as it was."""
+    from tokenizers import Tokenizer as Own
+    from tokenizers import decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    own = Own(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
+    own.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    own.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=own,
+        eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
+    fast.chat_template = template
+    fast.save_pretrained(folder)
+    return str(folder)
+
+
+def conversation_log() -> tuple[pl.DataFrame, pl.DataFrame]:
+    rows = [
+        step_row("t", 0, 0.5, messages=json.dumps(FIRST), tools=json.dumps(TOOLS)),
+        step_row("t", 1, -2.0, messages=json.dumps(SECOND)),
+    ]
+    return made(rows)
+
+
+def trained(named: str, rows: list[dict[str, Any]]) -> list[str]:
+    """The texts that are trained, stretch by stretch."""
+    tokenizer = Tokenizer.load(named)
+    found = []
+    for row in rows:
+        run: list[int] = []
+        for token, mask in [*zip(row["input_ids"], row["loss_mask"], strict=True), (0, 0)]:
+            if mask:
+                run.append(token)
+            elif run:
+                found.append(run)
+                run = []
+    return tokenizer.texts(found)
+
+
+REPLIES = [
+    '<think>check first</think><tool_call>refund {"order": 12}</tool_call><|im_end|>',
+    "Done.<|im_end|>",
+]
+
+
+@pytest.mark.parametrize("template", [WITH_TOOLS, WITH_MARKS])
+def test_just_what_the_policy_wrote_is_trained(tmp_path: Path, template: str):
+    named = letters(tmp_path / "tokenizer", template)
+    manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named)
+    assert trained(named, rows) == REPLIES
+    (text,) = Tokenizer.load(named).texts([rows[0]["input_ids"]])
+    for said in ("Never refund twice.", "Refund order 12", '{"ok": true}', '"name": "refund"'):
+        assert said in text
+    marks = template == WITH_MARKS
+    assert manifest.tokens["replies_found_by"] == ("generation marks" if marks else "renderings")
+    assert manifest.tokens["not_shown"] == {}
+    assert len(rows) == 1
+
+
+def test_thoughts_that_a_template_forgets_are_trained_where_they_were_had(tmp_path: Path):
+    named = letters(tmp_path / "tokenizer", FORGETS)
+    manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named)
+    # The second prompt no longer begins with the first and its reply: one row a step.
+    assert len(rows) == 2
+    assert trained(named, rows) == REPLIES
+    assert manifest.counts["trajectories_as_steps"] == 1
+
+
+def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
+    named = letters(tmp_path / "tokenizer", PLAIN)
+    with pytest.raises(ParameterError) as refused:
+        rows_of(tmp_path, conversation_log(), tokenizer=named)
+    for what in ("the call of 'refund'", "reasoning of a reply", "the tool 'refund'"):
+        assert what in str(refused.value)
+    assert "template_loss=allow" in str(refused.value)
+    manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named, template_loss="allow")
+    assert trained(named, rows) == ["<|im_end|>", "Done.<|im_end|>"]
+    assert manifest.tokens["not_shown"] == {
+        "the call of 'refund'": 1,
+        "reasoning of a reply": 1,
+        "the tool 'refund'": 1,
+    }
+
+
+def test_a_template_without_stable_prompts_is_refused(tmp_path: Path):
+    named = letters(tmp_path / "tokenizer", UNSTABLE)
+    with pytest.raises(ParameterError, match="renders a prompt otherwise once its reply stands"):
+        rows_of(tmp_path, conversation_log(), tokenizer=named)
+
+
+def test_a_plain_chat_goes_through_a_plain_template(tmp_path: Path):
+    talk = [message("system", "ACME"), message("user", "Q"), message("assistant", "a")]
+    named = letters(tmp_path / "tokenizer", PLAIN)
+    log = made([step_row("t", 0, 1.0, messages=json.dumps(talk))])
+    _, rows = rows_of(tmp_path, log, tokenizer=named)
+    assert trained(named, rows) == ["a<|im_end|>"]

@@ -17,7 +17,7 @@ from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
 from workbench.exporters.selection import STEP, Selection, counts, places, select
 from workbench.exporters.sequences import logprobs_after_cut
-from workbench.exporters.tokenise import Tokenizer, hold_against, tokenise
+from workbench.exporters.tokenise import DIGESTS, Tokenizer, hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
@@ -163,7 +163,7 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         steps = steps.filter(pl.col("trajectory_id") == one)
     steps, record, rows, _ = _laid_out(steps, layout, options, token_level=selection.token_level)
     _worth(rows, steps)
-    kept = {name: value for name, value in record.items() if name not in ("from", "drifting_steps")}
+    kept = {name: record.get(name) for name in ("tokenizer", *DIGESTS)}
     return {"options": options.recorded(), "tokenizer": kept}
 
 
@@ -172,7 +172,7 @@ def _laid_out(
 ) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame, dict[str, Any]]:
     """Steps with weights and tokens, where those are from, the rows, what the manifest says."""
     steps = steps.with_columns(_weight(options.weight))
-    steps, record = _tokens(steps, layout, options.tokenizer, token_level=token_level)
+    steps, record = _tokens(steps, layout, options, token_level=token_level)
     made = _text_batch if record["from"] is None else _token_batch
     rows, entries = made(steps, options.unit or layout.unit)
     if layout.trained_only:
@@ -205,16 +205,20 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
 
 
 def _tokens(
-    steps: pl.DataFrame, layout: Layout, name: str | None, *, token_level: bool
+    steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
 ) -> tuple[pl.DataFrame, Mapping[str, Any]]:
     """The steps, with token ids where there are any or shall be, and where those are from.
 
     Raises:
         MissingInputError: The target needs token ids, and there are none.
     """
-    if name is not None and (token_level or layout.tokenises):
-        tokenizer = Tokenizer.load(name)
-        made = (hold_against if token_level else tokenise)(steps, tokenizer)
+    if options.tokenizer is not None and (token_level or layout.tokenises):
+        tokenizer = Tokenizer.load(options.tokenizer)
+        made = (
+            hold_against(steps, tokenizer)
+            if token_level
+            else tokenise(steps, tokenizer, template_loss=options.template_loss)
+        )
         return made.steps, made.record
     if token_level:
         return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}

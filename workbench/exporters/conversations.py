@@ -122,7 +122,7 @@ class TextRows:
 
 
 @dataclass(frozen=True)
-class _Row:
+class ConversationRow:
     """A row to be: messages, and which of the log's steps its replies are.
 
     Args:
@@ -156,7 +156,7 @@ def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
         unit: "trajectory": one row a segment; or "step": one row a step with all that stood before
             its reply, which alone is trained.
     """
-    laid_out = _rows(steps, by_step=unit == "step")
+    laid_out = conversation_rows(steps, by_step=unit == "step")
     trained = steps["gradient_mask"].to_numpy()
     advantage = steps["advantage"].fill_null(0.0).to_numpy()
     at = np.array([step for row in laid_out for step in row.steps], dtype=np.int64)
@@ -188,11 +188,12 @@ def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
     )
 
 
-def _rows(steps: pl.DataFrame, *, by_step: bool) -> Sequence[_Row]:
+def conversation_rows(steps: pl.DataFrame, *, by_step: bool) -> Sequence[ConversationRow]:
+    """The rows to be, in order; see `text_rows`."""
     index = np.arange(steps.height)
     starts = np.flatnonzero(steps["step_index"].to_numpy() == 0).tolist()
     observations, actions = steps["observation"].to_list(), steps["action"].to_list()
-    found: list[_Row] = []
+    found: list[ConversationRow] = []
     for first, end, talk in zip(
         starts, [*starts[1:], len(index)], conversations(steps), strict=True
     ):
@@ -213,7 +214,7 @@ def _rows(steps: pl.DataFrame, *, by_step: bool) -> Sequence[_Row]:
                 shown = messages[: replies[stop] + 1]
                 place = {reply: at + k for k, reply in enumerate(replies)}
                 found.append(
-                    _Row(
+                    ConversationRow(
                         first=at,
                         last=at + stop,
                         messages=shown,

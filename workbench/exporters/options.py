@@ -29,6 +29,10 @@ CHOICES: Mapping[str, Mapping[Any, str]] = {
         False: "keep every group",
         True: "leave out groups in which no trained step has an advantage",
     },
+    "template_loss": {
+        "refuse": "refuse what the chat template does not show",
+        "allow": "train without what the chat template does not show, and count it",
+    },
     "positive_only": {
         False: "train every step that has an advantage",
         True: "rejection sampling: train only steps with an advantage above 0",
@@ -59,6 +63,8 @@ class Options(Parameterised):
             as large as the last of them are trained too. The others stay as context.
         tokenizer: Hugging Face id or folder of a tokenizer. A log without token ids is tokenised
             with it; the ids of any other log are held against it.
+        template_loss: A key of `CHOICES`: what to do where its chat template does not show all
+            that a conversation holds.
         overwrite: Replace a finished export.
 
     Raises:
@@ -86,6 +92,9 @@ class Options(Parameterised):
         minimum_exclusive=True,
     )
     tokenizer: str | None = parameter(None, "Hugging Face id or folder of a tokenizer")
+    template_loss: Literal["refuse", "allow"] = parameter(
+        "refuse", "what to do where the tokenizer's chat template does not show all"
+    )
     overwrite: bool = parameter(default=False, help="replace a finished export")
 
     @classmethod

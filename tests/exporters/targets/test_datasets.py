@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from batches import export, made, one_advantage, partly_trained, step_row, token_log, with_advantage
 
+from workbench.exporters.conversations import unpacked
 from workbench.exporters.targets import datasets
 
 
@@ -46,5 +47,5 @@ def test_messages_of_a_dataset_are_prompt_and_completion(tmp_path: Path):
     export("datasets", log, tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / datasets.FILE).to_pylist()
     assert [len(row["prompt"]) for row in rows] == [1, 3]
-    assert rows[1]["completion"] == [{"role": "assistant", "content": "do 1"}]
+    assert list(map(unpacked, rows[1]["completion"])) == [{"role": "assistant", "content": "do 1"}]
     assert [row["weight"] for row in rows] == [0.5, 2.0]

@@ -25,6 +25,7 @@ from batches import (
 
 from workbench.errors import ArtefactError
 from workbench.exporters import folder, read_batch
+from workbench.exporters.conversations import packed
 from workbench.exporters.tables import write_parquet
 from workbench.exporters.targets.weighted_batch import FILE, TEXT_SCHEMA, TOKEN_SCHEMA
 
@@ -162,8 +163,7 @@ def test_reading_checks_every_rule_and_names_the_row(
         ("step_mask", [0], "step_advantages is not 0 where step_mask is 0"),
         ("step_mask", [1, 1], "step_mask and step_advantages differ in length"),
         ("step_advantages", [0.1, 0.2], "step_advantages and assistant messages differ"),
-        ("messages", [{"role": None, "content": "x"}], "a message without role"),
-        ("messages", [{"role": "user", "content": None}], "a message without content"),
+        ("messages", [packed({"role": None, "content": "x"})], "a message without role"),
     ],
 )
 def test_reading_checks_every_rule_of_texts(
