@@ -9,6 +9,8 @@ from pathlib import Path
 
 from places import DATA, ROOT
 
+from workbench.methods import METHODS, Method
+
 PACKAGE = ROOT / "workbench"
 
 # A room may use only the floors above it in this list.
@@ -54,6 +56,15 @@ def test_imports_point_one_way():
         allowed = {room}.union(*FLOORS[:floor])
         wrong += [f"{path.name} imports {name}" for name in imported(path) - allowed]
     assert not wrong
+
+
+def test_at_most_three_levels_of_inheritance_under_a_method():
+    def levels(cls: type) -> int:
+        above = [base for base in cls.__bases__ if issubclass(base, Method)]
+        return 1 + max(map(levels, above)) if above else 0
+
+    # A method's fields stand in its own file and in methods/parts/fields.py.
+    assert {info.name for info in METHODS.values() if levels(info.cls) > 3} == set()
 
 
 def test_no_module_has_a_name_that_says_nothing():

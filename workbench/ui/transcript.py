@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from workbench.analysis.rollouts import Place
+from workbench.log.conversation import Message, call_text, content_text
 from workbench.log.steps import Real
 from workbench.plots.scale import sign_symbol, signed_number
 from workbench.ui import state
@@ -127,13 +129,34 @@ def _open(place: Place, row: dict[str, Any], credit: Sequence[tuple[str, float]]
         st.markdown(f"**Step {place.index + 1}** · {_marks(row)}")
         if credit:
             st.markdown(_credits(credit))
-        st.caption("Observation")
-        _text("observation", row["observation"], place.log_row)
-        st.caption("Action")
-        _text("action", row["action"], place.log_row)
+        if row.get("messages"):
+            _messages(json.loads(row["messages"]), place.log_row)
+        else:
+            st.caption("Observation")
+            _text("observation", row["observation"], place.log_row)
+            st.caption("Action")
+            _text("action", row["action"], place.log_row)
         if place.index + 1 == place.trajectory["length"] and row.get("next_observation"):
             st.caption("What the environment answered")
             _text("answer", row["next_observation"], place.log_row)
+
+
+def _messages(messages: Sequence[Message], log_row: int) -> None:
+    """The messages that are new at the step, the policy's last, each under its role."""
+    for number_of_message, message in enumerate(messages, 1):
+        role = escaped(str(message["role"]))
+        called = message.get("tool_call_id")
+        st.caption(f"{role} · answer to {escaped(str(called))}" if called else role)
+        for kind, text in (
+            ("thought", message.get("reasoning_content")),
+            ("text", content_text(message.get("content"))),
+            *(("call", call_text(call)) for call in message.get("tool_calls") or ()),
+        ):
+            if not text:
+                continue
+            if kind != "text":
+                st.caption(kind)
+            _text(f"{kind} of message {number_of_message}", str(text), log_row)
 
 
 def _text(what: str, text: str, log_row: int) -> None:

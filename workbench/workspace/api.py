@@ -66,6 +66,8 @@ def audit(*credits: Credits, **options: Any) -> Audit:
         ParameterError: None, something that is no credit, or credits of several logs.
     """
     named = _named("audit", credits)
+    if not named:
+        raise ParameterError("audit needs at least one credit. Hint: score(space, …) gives one")
     spaces = {name: _space(credit) for name, credit in named.items()}
     space = next(iter(spaces.values()))
     scored = {name: credit.scored() for name, credit in named.items()}
