@@ -763,3 +763,56 @@ def test_tune_refuses_a_method_that_has_nothing_to_tune(run: Run, tmp_path: Path
     assert code == 0
     assert "recommended: none" in out
     assert "No group can be held out" in out
+
+
+def test_a_process_without_a_terminal_prints_a_line_for_each_stage_with_its_time(
+    run: Run, tmp_path: Path
+):
+    log = small(tmp_path / "log.parquet")
+    code, _, err = run("run", log, "-o", "work", "--embedder", "tfidf")
+    assert code == 0
+    stages = [line.split(" s  ")[1] for line in err.splitlines() if " s  " in line]
+    assert stages[0] == "read"
+    assert {"score grpo", "score proxmo", "export"} <= set(stages)
+    assert stages[-1] == "done"
+
+
+def test_run_and_export_print_the_moments_of_the_advantages(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("run", log, "-o", "work", "-m", "grpo")
+    # Both groups are live, so no advantage is 0.
+    assert code == 0
+    row = next(line.split() for line in out.splitlines() if line.startswith("grpo "))
+    assert row[-2:] == ["0", "0"]
+    run("score", log, "-m", "grpo", "-o", "credit.parquet")
+    code, out, _ = run("export", log, "--credit", "credit.parquet", "-o", "batch")
+    assert code == 0
+    # ±1/√2 (two values apart by 1 have the deviation 1/√2): mean (3 − 2)/5 · 1/√2.
+    assert (
+        "advantages of 5 trained steps: mean 0.1414, std 0.7746, -0.7071 to 0.7071, 0.0% zero"
+        in out
+    )
+    manifest = json.loads(Path("batch/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["advantages"]["zero_share"] == 0.0
+    assert manifest["notes"] == []
+
+
+def test_rewards_to_a_hundred_are_said_by_score_run_and_export(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 100.0, 0.0, 100.0, 0.0]))
+    # Against the other rollout of two: ±100.
+    said = "note: Rewards span 100 and the credit is in their unit: advantages reach ±100"
+    _, _, err = run("score", log, "-m", "rloo", "-o", "credit.parquet")
+    assert said in err
+    assert said.replace("note:", "note (rloo):") in run("run", log, "-o", "w", "-m", "rloo")[1]
+    _, out, _ = run("export", log, "--credit", "credit.parquet", "-o", "batch")
+    assert said in out
+
+
+def test_a_log_of_single_rollouts_is_said_by_validate_score_and_run(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    pl.read_parquet(log).with_columns(group_id=pl.col("trajectory_id")).write_parquet(log)
+    said = "Every group has a single scored rollout (4 groups)"
+    assert said in run("validate", log)[1]
+    assert said in run("score", log, "-m", "grpo", "-o", "credit.parquet")[2]
+    _, out, _ = run("run", log, "-o", "work", "-m", "grpo", "-m", "rloo")
+    assert out.count(said) == 1

@@ -127,7 +127,11 @@ def validate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Check a log against the rules of the step log: all problems at once."""
-    read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    from workbench.log.remarks import of_log
+
+    imported = read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    for remark in of_log(imported.validated.log):
+        print(f"note              {remark}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.readers.bundled import app_script, bundled_logs
-from workbench.wording import number, shortened, silent
+from workbench.wording import number, shortened
 
 if TYPE_CHECKING:
     from workbench.exporters import Manifest
@@ -79,7 +80,7 @@ def _from_difference(texts: Sequence[str]) -> list[str]:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A bar with rate and time left for the stage under way; nothing where no one watches."""
+    """A bar with rate and time left for the stage under way; lines where there is no terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -94,7 +95,8 @@ def progress() -> Iterator[Progress]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield silent
+        with _lines() as told:
+            yield told
         return
     bar = Bar(
         SpinnerColumn(),
@@ -122,16 +124,48 @@ def progress() -> Iterator[Progress]:
         yield tell
 
 
+@contextmanager
+def _lines(interval: float = 30.0) -> Iterator[Progress]:
+    """A line on standard error when a stage begins, at intervals in a long one, and at the end.
+
+    Args:
+        interval: Seconds between two lines of the same stage.
+    """
+    began = time.monotonic()
+    now, last = "", began
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {text}", file=sys.stderr, flush=True)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal now, last
+        new = stage != now
+        if new or time.monotonic() - last >= interval:
+            now, last = stage, time.monotonic()
+            count = f"{done:,} of {total:,}" if total else f"{done:,}" if done else ""
+            say(f"{stage} {'' if new and not done else count}".rstrip())
+
+    try:
+        yield tell
+    except BaseException:
+        if now:
+            say(f"stopped in {now}")
+        raise
+    if now:
+        say("done")
+
+
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
     blocks = [*_in_short(result.facts), ""]
+    credits = result.advantages.to_dicts()
+    columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero", "zero_share")
+    blocks += ["Credit of each method", table(credits, columns), ""]
     comparison = result.comparison
     if comparison is not None:
-        columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero")
-        blocks += ["Credit of each method", table(comparison.credits.to_dicts(), columns), ""]
         pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
-    blocks += [f"note ({name}): {note}" for name, notes in result.notes.items() for note in notes]
+    blocks += _notes(result.notes)
     blocks += [f"note: {note}" for note in result.report.get("notices", ())]
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
@@ -139,6 +173,18 @@ def run_summary(result: RunResult) -> str:
     reused = "everything was there already" if not made else f"{made} artefacts made"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
     return "\n".join(blocks)
+
+
+def _notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """What every credit says once, as it is of the log; the rest with its methods."""
+    by_text: dict[str, list[str]] = {}
+    for name, said in notes.items():
+        for note in said:
+            by_text.setdefault(note, []).append(name)
+    return [
+        f"note: {note}" if len(names) == len(notes) > 1 else f"note ({', '.join(names)}): {note}"
+        for note, names in by_text.items()
+    ]
 
 
 def _in_short(facts: Facts) -> list[str]:
@@ -276,7 +322,20 @@ def export_summary(manifest: Manifest) -> str:
     advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
     if len(advice) > 1:
         advice = ["manifest.json says what each trainer must not do again (turn_off)"]
-    return "\n".join([", ".join(size), table(rows, width=200), f"worth: {value}", *advice])
+    lines = [", ".join(size), table(rows, width=200), _advantages(manifest.advantages)]
+    notes = [f"note: {note}" for note in manifest.notes]
+    return "\n".join([*lines, f"worth: {value}", *notes, *advice])
+
+
+def _advantages(found: Mapping[str, Any]) -> str:
+    """The moments of a batch's advantages in one line."""
+    if not found:
+        return "advantages: not known"
+    std = "not known" if found["std"] is None else number(found["std"])
+    return (
+        f"advantages of {found['steps']:,} trained steps: mean {number(found['mean'])}, std {std}, "
+        f"{number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
+    )
 
 
 def _files(result: RunResult) -> list[str]:

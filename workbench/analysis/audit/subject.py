@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.analysis.compare import TOLERANCE
 from workbench.analysis.resampling import drawn_spaces
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.credit import Credit, Provenance, ScoredCredit
 from workbench.log.facts import Facts, facts, group_table
 from workbench.log.facts.trajectories import trajectory_table
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Real, Steps, Truth
 from workbench.methods import Method, create
