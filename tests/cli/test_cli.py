@@ -816,3 +816,25 @@ def test_a_log_of_single_rollouts_is_said_by_validate_score_and_run(run: Run, tm
     assert said in run("score", log, "-m", "grpo", "-o", "credit.parquet")[2]
     _, out, _ = run("run", log, "-o", "work", "-m", "grpo", "-m", "rloo")
     assert out.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("score", "-m", "gigpo", "-o", "other.parquet"),
+        ("explain", "-m", "gigpo", "--step", "step12/5c5c8965aa7c/12:1:0"),
+        ("run", "-m", "gigpo", "-o", "work"),
+        ("audit", "--credit", "credit.parquet", "--no-controls"),
+        ("tune", "-m", "gigpo", "--embedder", "tfidf"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_unchained_logs_are_refused_unless_they_are_allowed(run: Run, command: tuple[str, ...]):
+    log = SAMPLES / "verl-agent-bare"
+    assert run("score", log, "-m", "gigpo", "-o", "credit.parquet", "--allow-unchained")[0] == 0
+    name, *options = command
+    refused(run(name, log, *options), "gigpo asks which steps follow", "--allow-unchained")
+    code, out, err = run(name, log, *options, "--allow-unchained")
+    assert code == 0, err
+    if name in ("score", "run"):
+        assert "unchained: the source does not say" in out + err

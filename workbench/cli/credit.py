@@ -11,6 +11,7 @@ import typer
 
 from workbench.cli.inputs import credit_of, named_credits, open_space, read_opened, require_other
 from workbench.cli.options import (
+    AllowUnchained,
     AsJson,
     Cache,
     EmbedderName,
@@ -42,6 +43,7 @@ def score(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
@@ -51,7 +53,9 @@ def score(
     made = create(method, field_values(params))
     require_other(output, [log])
     opened = read_opened(log, format, mapping, cache)
-    with open_space(opened, embedder, state, last_actions) as space:
+    with open_space(
+        opened, embedder, state, last_actions, allow_unchained=allow_unchained
+    ) as space:
         credit = scored(space, method, made).scored()
     write_credit(output, credit)
     for note in credit.provenance.notes:
@@ -72,6 +76,7 @@ def explain(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
 ) -> None:
     """Say what the advantage of one step is made of."""
@@ -81,7 +86,9 @@ def explain(
 
     made = create(method, field_values(params))
     opened = read_opened(log, format, mapping, cache)
-    with open_space(opened, embedder, state, last_actions) as space:
+    with open_space(
+        opened, embedder, state, last_actions, allow_unchained=allow_unchained
+    ) as space:
         explanation = made(space.steps, space).explain(space.steps.find(*step_name(step)))
     if as_json:
         print(as_json_text(explanation.to_dict()))

@@ -78,6 +78,7 @@ def run(
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
     skip_bad: bool = False,
+    allow_unchained: bool = False,
     progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
@@ -101,6 +102,8 @@ def run(
         mapping: Column mapping.
         quarantine: Set broken trajectories aside instead of refusing the log.
         skip_bad: Leave out unreadable lines instead of refusing the file.
+        allow_unchained: Let methods run that ask which steps follow each other, where a reader had
+            to guess that.
         progress: Told about progress.
 
     Raises:
@@ -125,7 +128,12 @@ def run(
     log = artefacts.log(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
     )
-    space = OpenedLog.of_stored(log, artefacts).space(embedder, state_text, progress)
+    space = OpenedLog.of_stored(log, artefacts).space(
+        embedder, state_text, progress, allow_unchained=allow_unchained
+    )
+    # Before the long part, and also where a credit that was allowed before lies there already.
+    for method in made.values():
+        method.require_chain(space.steps, space)
     decided = exporter.rehearse(log.frame, **options)
     if any("similarity" in method.needs() for method in made.values()):
         progress("index", 0, 0)

@@ -20,6 +20,7 @@ _TABLE = "tree_spo_treerl"
     "treerl",
     summary="n/(n − 1) · (V(node) − V(root) + V(node) − V(node before)), n rollouts in the tree",
     source="arXiv 2506.11902",
+    chains=True,
     needs=("node_id",),
     dialects=(
         Dialect(
