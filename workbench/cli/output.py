@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import importlib.util
 import json
@@ -14,44 +15,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.cli.tables import table, terminal_width
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.readers.bundled import app_script, bundled_logs
 from workbench.wording import number, shortened
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from workbench.analysis.compare import Comparison
     from workbench.exporters import Manifest
     from workbench.log.facts import Facts
     from workbench.states.keys.report import KeyReport
     from workbench.states.text import StateText
     from workbench.wording import Progress
     from workbench.workspace.pipeline import RunResult
-
-
-def table(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, *, width: int = 60
-) -> str:
-    """Rows as aligned text, numbers to the right.
-
-    Args:
-        rows: All with the same keys.
-        columns: Which keys, in which order; all by default.
-        width: Longer cells are cut with ….
-    """
-    if not rows:
-        return "(none)"
-    names = list(columns or rows[0])
-    filled = ([shortened(number(row[name]), width) for name in names] for row in rows)
-    cells = [names, *filled]
-    widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
-    right = [all(isinstance(row[name], int | float | None) for row in rows) for name in names]
-    lines = []
-    for line in cells:
-        padded = (
-            cell.rjust(wide) if to_right else cell.ljust(wide)
-            for cell, wide, to_right in zip(line, widths, right, strict=True)
-        )
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
 
 
 def key_summary(report: KeyReport, top: int) -> str:
@@ -61,7 +39,7 @@ def key_summary(report: KeyReport, top: int) -> str:
     ]
     parts = ["\n".join(report.lines()), f"largest labels\n{table(largest, width=80)}"]
     for row in report.merged.to_dicts()[:top]:
-        lines = [shortened(text, 140) for text in _from_difference(row["texts"])]
+        lines = [shortened(text, terminal_width() - 2) for text in _marked(row["texts"])]
         title = f"taken for one in {row['group_id']}: {row['distinct']} texts, {row['steps']} steps"
         parts.append("\n".join([title, *(f"  {line}" for line in lines[:top])]))
         if len(lines) > top:
@@ -69,13 +47,61 @@ def key_summary(report: KeyReport, top: int) -> str:
     return "\n\n".join(parts)
 
 
-def _from_difference(texts: Sequence[str]) -> list[str]:
-    """Texts that begin alike, from shortly before they differ."""
-    first, last = min(texts), max(texts)
-    pairs = enumerate(zip(first, last, strict=False))
-    same = next((place for place, (left, right) in pairs if left != right), len(first))
-    cut = max(0, same - 40)
-    return [f"…{text[cut:]}" if cut else text for text in texts]
+def _marked(texts: Sequence[str]) -> list[str]:
+    """Texts with [the words] in which they differ from the first, or it from the second.
+
+    Those that begin alike are shown from shortly before they differ.
+    """
+    words = [text.split() for text in texts]
+    shortest = min(map(len, words))
+    same = next((k for k in range(shortest) if len({each[k] for each in words}) > 1), shortest)
+    cut = max(0, same - 8)
+    compared = [each[cut : cut + _COMPARED] for each in words]
+    marked = []
+    for k, each in enumerate(compared):
+        other = compared[0] if k else compared[min(1, len(compared) - 1)]
+        marked.append(("… " if cut else "") + _with_marks(each, other))
+    return marked
+
+
+_COMPARED = 200
+"""So many words of a text are compared from where it differs."""
+
+
+def _with_marks(words: Sequence[str], other: Sequence[str]) -> str:
+    parts = []
+    matcher = difflib.SequenceMatcher(None, other, words, autojunk=False)
+    for kind, _, _, start, end in matcher.get_opcodes():
+        if kind == "delete":
+            # A place where only the other has words.
+            parts.append("[]")
+        elif kind == "equal":
+            parts += words[start:end]
+        else:
+            parts.append(f"[{' '.join(words[start:end])}]")
+    return " ".join(parts)
+
+
+def disagreements(comparison: Comparison, log: pl.DataFrame | None) -> str:
+    """The steps on which each pair differs most, with what they saw and did if a log is there."""
+    parts = ["largest disagreements, in standard deviations of each credit"]
+    found = comparison.disagreements
+    if log is not None:
+        on = ["trajectory_id", "step_index"]
+        texts = log.select(*on, "observation", "action")
+        found = found.join(texts, on=on, how="left", maintain_order="left")
+    for (left, right), rows in found.group_by(["left", "right"], maintain_order=True):
+        shown = rows.drop("left", "right", "group_id").rename(
+            {
+                "left_advantage": str(left),
+                "right_advantage": str(right),
+                "standardised_difference": "standardised",
+            }
+        )
+        parts.append(table(shown.to_dicts(), width=200))
+    if log is None:
+        parts.append("note: --log LOG shows what these steps saw and did")
+    return "\n\n".join(parts)
 
 
 @contextmanager
@@ -322,7 +348,7 @@ def export_summary(manifest: Manifest) -> str:
     advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
     if len(advice) > 1:
         advice = ["manifest.json says what each trainer must not do again (turn_off)"]
-    lines = [", ".join(size), table(rows, width=200), _advantages(manifest.advantages)]
+    lines = [", ".join(size), table(rows, wrap=True), _advantages(manifest.advantages)]
     notes = [f"note: {note}" for note in manifest.notes]
     return "\n".join([*lines, f"worth: {value}", *notes, *advice])
 

@@ -212,7 +212,7 @@ def tune(
 
 
 def _tuned_text(result: Mapping[str, Any]) -> str:
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
     from workbench.wording import number, number_of
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]

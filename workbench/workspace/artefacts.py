@@ -47,6 +47,16 @@ class StoredLog:
         known = given.name == LOG_FILE and folder.parent.name == "log"
         return cls(folder) if known and (folder / MANIFEST).is_file() else None
 
+    @classmethod
+    def of_credit(cls, credit: Path, sha256: str | None) -> StoredLog | None:
+        """The log of the workspace that a credit file lies in, if the credit was made from it."""
+        for path in sorted(credit.resolve().parents[2:3]):
+            for file in sorted(path.glob(f"log/*/{LOG_FILE}")):
+                found = cls.at(file)
+                if found is not None and sha256 is not None and found.sha256 == sha256:
+                    return found
+        return None
+
     @property
     def workspace(self) -> Path:
         """The workspace that it is in."""
