@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from workbench.exporters import Exporter, read_manifest
-from workbench.files import MANIFEST, digest, file_digest
+from workbench.files import MANIFEST, atomic_folder, digest, file_digest
 from workbench.log.credit import ScoredCredit, write_credit
 from workbench.log.steps import Index
 from workbench.methods import Method
@@ -207,6 +207,8 @@ class Artefacts:
         if folder.exists():
             read_manifest(folder)
         else:
-            target(log, credit, folder, **options)
+            # Beside its place: another process that makes the same batch may finish first.
+            with atomic_folder(folder) as temporary:
+                target(log, credit, temporary, **options)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder
