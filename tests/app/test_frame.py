@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from app_pages import OpenApp
 
+from workbench.states import space
 from workbench.states.embedders import model_files
+from workbench.ui.state import View
 
 PAGES = ["log", "rollout", "temperature", "methods", "audit", "export"]
 
@@ -54,7 +56,7 @@ def test_without_embeddings_a_page_says_what_is_missing_and_offers_tfidf(
     app: OpenApp, page: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(model_files, "hub_answers", lambda: False)
-    test = app(page=page, query={"embedder": "no/such-model"})
+    test = app(page=page, arguments=("--embedder", "no/such-model"))
     assert not test.exception
     assert "such" in test.error[0].value
     (offered,) = [button for button in test.button if button.label == "Use TF-IDF"]
@@ -64,6 +66,29 @@ def test_without_embeddings_a_page_says_what_is_missing_and_offers_tfidf(
 
 
 def test_the_log_page_needs_no_embeddings(app: OpenApp):
-    test = app(query={"embedder": "no/such-model"})
+    test = app(arguments=("--embedder", "no/such-model"))
     assert not test.error
     assert "3,732 steps" in " ".join(text.value for text in (*test.markdown, *test.text))
+
+
+def test_a_representation_that_the_server_does_not_offer_is_refused_and_never_loaded(
+    app: OpenApp, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+    monkeypatch.setattr(space, "resolve", lambda name, cache=None: asked.append(name))
+    test = app(query={"embedder": "/etc/a-model"})
+    (warning,) = (one.value for one in test.warning if "embedder" in one.value)
+    assert "in the address is left out" in warning
+    assert "the server offers tfidf" in warning
+    assert "others are chosen when it is started" in warning
+    assert test.selectbox(key="w_frame_embedder").options == ["tfidf", "all-MiniLM-L6-v2"]
+    assert "embedder" not in test.query_params
+    assert not asked
+
+
+def test_an_address_may_ask_for_what_the_server_was_started_with():
+    query = {"embedder": "my/model"}
+    assert View.from_url(query, ["my/model"]) == (View(embedder="my/model"), [])
+    view, (wrong,) = View.from_url(query)
+    assert view.embedder == "tfidf"
+    assert "embedder='my/model' in the address is left out" in wrong

@@ -559,7 +559,7 @@ def test_keys_says_how_many_labels_and_what_is_taken_for_one(run: Run, tmp_path:
     code, out, _ = run("keys", log, "--state-key", "normalised", "--action-key", "text")
     assert code == 0
     assert "state key normalised: 4 labels for 5 steps; exact has 5" in out
-    assert "taken for one in g: 2 texts, 2 steps\n  Red door\n  red door" in out
+    assert "taken for one in g: 2 texts, 2 steps\n  [Red] door\n  [red] door" in out
     # open and take in g, wait there; open and wait in h.
     assert "action key text: 5 labels for 5 steps" in out
     code, out, _ = run("keys", log, "--state-key", "normalised", "--json")
@@ -573,8 +573,8 @@ def test_keys_shows_where_long_texts_begin_to_differ(run: Run, tmp_path: Path):
     texts = [f"{same}now 1 end", f"{same}now 2 end", "x", "y", "z"]
     log = small(tmp_path / "log.parquet", observation=pl.Series(texts))
     _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
-    assert "again now 1 end" in out
-    assert "again now 2 end" in out
+    assert "again now [1] end" in out
+    assert "again now [2] end" in out
 
 
 def test_keys_without_a_log_lists_the_keys(run: Run):
@@ -673,7 +673,7 @@ def test_tune_recommends_and_writes_the_curve(run: Run):
     assert curve.columns == ["value", "in_spreads", "squared_error", "plain_error", "gain"]
     assert curve.to_dicts() == found["curve"]
     best = curve.sort("squared_error").row(0, named=True)
-    assert best["value"] == found["recommended"]
+    assert best["value"] == found["recommended"] == found["best"]
     assert best["gain"] == pytest.approx(1 - best["squared_error"] / found["plain_error"])
     assert best["in_spreads"] == pytest.approx(best["value"] / found["similarity_spread"])
     assert f"recommended: {best['value']:.4g}" in out
@@ -763,3 +763,127 @@ def test_tune_refuses_a_method_that_has_nothing_to_tune(run: Run, tmp_path: Path
     assert code == 0
     assert "recommended: none" in out
     assert "No group can be held out" in out
+
+
+def test_a_process_without_a_terminal_prints_a_line_for_each_stage_with_its_time(
+    run: Run, tmp_path: Path
+):
+    log = small(tmp_path / "log.parquet")
+    code, _, err = run("run", log, "-o", "work", "--embedder", "tfidf")
+    assert code == 0
+    stages = [line.split(" s  ")[1] for line in err.splitlines() if " s  " in line]
+    assert stages[0] == "read"
+    assert {"score grpo", "score proxmo", "export"} <= set(stages)
+    assert stages[-1] == "done"
+
+
+def test_run_and_export_print_the_moments_of_the_advantages(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("run", log, "-o", "work", "-m", "grpo")
+    # Both groups are live, so no advantage is 0.
+    assert code == 0
+    row = next(line.split() for line in out.splitlines() if line.startswith("grpo "))
+    assert row[-2:] == ["0", "0"]
+    run("score", log, "-m", "grpo", "-o", "credit.parquet")
+    code, out, _ = run("export", log, "--credit", "credit.parquet", "-o", "batch")
+    assert code == 0
+    # ±1/√2 (two values apart by 1 have the deviation 1/√2): mean (3 − 2)/5 · 1/√2.
+    assert (
+        "advantages of 5 trained steps: mean 0.1414, std 0.7746, -0.7071 to 0.7071, 0.0% zero"
+        in out
+    )
+    manifest = json.loads(Path("batch/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["advantages"]["zero_share"] == 0.0
+    assert manifest["notes"] == []
+
+
+def test_rewards_to_a_hundred_are_said_by_score_run_and_export(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", reward=pl.Series([0.0, 100.0, 0.0, 100.0, 0.0]))
+    # Against the other rollout of two: ±100.
+    said = "note: Rewards span 100 and the credit is in their unit: advantages reach ±100"
+    _, _, err = run("score", log, "-m", "rloo", "-o", "credit.parquet")
+    assert said in err
+    assert said.replace("note:", "note (rloo):") in run("run", log, "-o", "w", "-m", "rloo")[1]
+    _, out, _ = run("export", log, "--credit", "credit.parquet", "-o", "batch")
+    assert said in out
+
+
+def test_a_log_of_single_rollouts_is_said_by_validate_score_and_run(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    pl.read_parquet(log).with_columns(group_id=pl.col("trajectory_id")).write_parquet(log)
+    said = "Every group has a single scored rollout (4 groups)"
+    assert said in run("validate", log)[1]
+    assert said in run("score", log, "-m", "grpo", "-o", "credit.parquet")[2]
+    _, out, _ = run("run", log, "-o", "work", "-m", "grpo", "-m", "rloo")
+    assert out.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("score", "-m", "gigpo", "-o", "other.parquet"),
+        ("explain", "-m", "gigpo", "--step", "step12/5c5c8965aa7c/12:1:0"),
+        ("run", "-m", "gigpo", "-o", "work"),
+        ("audit", "--credit", "credit.parquet", "--no-controls"),
+        ("tune", "-m", "gigpo", "--embedder", "tfidf"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_unchained_logs_are_refused_unless_they_are_allowed(run: Run, command: tuple[str, ...]):
+    log = SAMPLES / "verl-agent-bare"
+    assert run("score", log, "-m", "gigpo", "-o", "credit.parquet", "--allow-unchained")[0] == 0
+    name, *options = command
+    refused(run(name, log, *options), "gigpo asks which steps follow", "--allow-unchained")
+    code, out, err = run(name, log, *options, "--allow-unchained")
+    assert code == 0, err
+    if name in ("score", "run"):
+        assert "unchained: the source does not say" in out + err
+
+
+def test_explain_shows_the_texts_of_the_step_and_of_its_peers_and_sums(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    code, out, _ = run("explain", log, "-m", "gigpo", "-p", "norm=mean", "--step", "a:0")
+    assert code == 0
+    assert "observation  red door\naction       open\n" in out
+    # Returns .95 and 0 of the two steps at the red door: .95 − .475; rewards 1 and 0: 1 − ½.
+    table = [line.split() for line in out.splitlines() if line.startswith(("ep", "step ", "total"))]
+    assert table[0] == ["episode", "1", "1", "0.5", "0.5"]
+    assert table[1] == ["step", "1", "0.95", "0.475", "0.475"]
+    assert table[2][-1] == "0.975"
+    assert "score is the episode reward; baseline is the mean of 2 trajectories" in out
+    assert "score is the return from here, discounted by 0.95 a step" in out
+    assert "sum of weight · value over 2 peers: 0.475" in out
+    peers = [line.split() for line in out.splitlines() if line.endswith(("open", "wait"))]
+    assert peers[-1] == ["b", "0", "0.5", "0", "red", "door", "wait"]
+    found = json.loads(run("explain", log, "-m", "gigpo", "--step", "a:0", "--json")[1])
+    assert (found["observation"], found["action"]) == ("red door", "open")
+    assert found["meanings"]["episode"]["score"] == "episode reward"
+
+
+def test_explain_prints_whole_texts_where_asked(run: Run, tmp_path: Path):
+    text = "a very long sight " * 20 + "the end"
+    log = small(tmp_path / "log.parquet", observation=pl.lit(text))
+    arguments = ("explain", log, "-m", "gigpo", "--step", "a:0")
+    assert "the end" not in run(*arguments)[1]
+    assert run(*arguments, "--full")[1].count("the end") == 1 + 3
+
+
+def test_compare_shows_what_the_steps_saw_and_did(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    for method in ("grpo", "gigpo"):
+        run("score", log, "-m", method, "-o", f"{method}.parquet")
+    _, out, _ = run("compare", "grpo.parquet", "gigpo.parquet", "--log", log)
+    assert out.count("red door") == 3
+    assert "--log LOG shows" in run("compare", "grpo.parquet", "gigpo.parquet")[1]
+    # In a workspace the log is found.
+    run("run", log, "-o", "work", "-m", "grpo", "-m", "gigpo")
+    credits = sorted(Path("work/credit").glob("*/credit.parquet"))
+    assert run("compare", *credits)[1].count("red door") == 3
+
+
+def test_keys_marks_the_words_in_which_merged_texts_differ(run: Run, tmp_path: Path):
+    texts = ["go to room 1 now", "go to room 2 now", "x", "y", "z"]
+    log = small(tmp_path / "log.parquet", observation=pl.Series(texts))
+    _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
+    assert "go to room [1] now" in out
+    assert "go to room [2] now" in out

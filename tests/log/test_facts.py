@@ -270,3 +270,10 @@ def test_details_leave_out_what_the_sentence_says():
     labels = [label for label, _ in facts(log([("g", [1.0], {"response_tokens": 4})])).details()]
     assert "response tokens" in labels
     assert "success" not in labels
+
+
+def test_mixed_outcomes_are_not_known_where_success_is_not() -> None:
+    found = facts(log([("g", [0.5], {}), ("g", [0.25], {})]))
+    assert found.mixed_outcome_groups is None
+    assert "mixed outcomes        not known" in found.lines()
+    assert json.loads(json.dumps(found.to_dict()))["mixed_outcome_groups"] is None

@@ -17,9 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.errors import ParameterError
-
-TOLERANCE = 1e-12
-"""Advantages closer than this are the same; those closer than this to 0 are zero."""
+from workbench.log.remarks import TOLERANCE, moments
 
 TIE_DECIMALS = 12
 """Ranks are of numbers rounded to these, so that rounding errors of a sum break no tie."""
@@ -38,7 +36,8 @@ class Comparison:
         names: The credits, in the order given.
         steps: Steps of the log.
         compared: Steps that every credit scores.
-        credits: One row a credit: credit, scored, mean, std (ddof 1), minimum, maximum, zero.
+        credits: One row a credit: credit, scored, mean, std (ddof 1), minimum, maximum, zero,
+            zero_share (of the steps compared).
         pairs: One row a pair: left, right, steps, spearman, pearson, sign_flips, sign_flip_share,
             zero_left_only, zero_right_only, zero_both, left_mean, left_std, right_mean, right_std.
         groups: The same columns by pair and group_id.
@@ -105,6 +104,17 @@ def compare(credits: Mapping[str, pl.DataFrame], *, top: int = 20) -> Comparison
         groups=pl.concat(_by_group(ranked, names, pair) for pair in pairs),
         disagreements=pl.concat(_disagreements(scored, names, pair, top) for pair in pairs),
     )
+
+
+def summaries(credits: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Each credit in numbers, as `Comparison.credits`; one is enough.
+
+    Raises:
+        ParameterError: They are not of the same steps.
+    """
+    table = _aligned(credits)
+    scored = table.drop_nulls([_value(k) for k in range(len(credits))])
+    return pl.concat(_summary(table, scored, k, name) for k, name in enumerate(credits))
 
 
 def sign_table(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -216,12 +226,8 @@ def _with_ranks(scored: pl.DataFrame, count: int) -> pl.DataFrame:
 def _summary(table: pl.DataFrame, scored: pl.DataFrame, k: int, name: str) -> pl.DataFrame:
     value = pl.col(_value(k))
     numbers = scored.select(
-        value.mean().alias("mean"),
-        value.std(ddof=1).alias("std"),
-        value.min().alias("minimum"),
-        value.max().alias("maximum"),
-        (value.abs() <= TOLERANCE).sum().cast(pl.Int64).alias("zero"),
-    )
+        *moments(value), (value.abs() <= TOLERANCE).sum().cast(pl.Int64).alias("zero")
+    ).select("mean", "std", "minimum", "maximum", "zero", "zero_share")
     count = table[_value(k)].count()
     return numbers.select(
         pl.lit(name).alias("credit"), pl.lit(count, dtype=pl.Int64).alias("scored"), pl.all()

@@ -90,7 +90,9 @@ class DrawnSpace(Space):
     """
 
     def __init__(self, source: Space, steps: DrawnSteps) -> None:
-        super().__init__(steps, state_text=source.state_text)
+        super().__init__(
+            steps, state_text=source.state_text, allow_unchained=source.allow_unchained
+        )
         self._source = source
         self._origin = steps.origin
 

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
 from workbench.analysis.audit.statistics import rank_correlation
-from workbench.analysis.compare import TIE_DECIMALS, TOLERANCE
+from workbench.analysis.compare import TIE_DECIMALS
+from workbench.log.remarks import TOLERANCE
 from workbench.log.steps import Index, Real, Truth
 
 PIVOTAL_SHARE = 0.1

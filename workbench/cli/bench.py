@@ -157,7 +157,7 @@ def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dic
 
 def _print_regrets(found: Tuning) -> None:
     from workbench.bench.tables import REGRET_LEGEND, regret_rows
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
 
     for (family, measure), part in found.table.group_by(["family", "measure"], maintain_order=True):
         print(f"{family}: {measure}")
@@ -252,7 +252,7 @@ def _methods(specs: Sequence[str] | None) -> dict[str, Any] | None:
 
 def _print_tables(found: Fidelity, by_condition: str | None) -> None:
     from workbench.bench.tables import RANKS, SIZES, condition_rows, fact_rows, family_rows, legend
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
     from workbench.wording import number_of
 
     summary = found.summary
@@ -272,7 +272,7 @@ def _print_tables(found: Fidelity, by_condition: str | None) -> None:
 
 def _print_training(found: Training) -> None:
     from workbench.bench.tables import legend, training_fact_rows, training_rows
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
 
     print(table(training_fact_rows(found.results)), end="\n\n")
     for family in found.summary["family"].unique(maintain_order=True):

@@ -11,6 +11,7 @@ import typer
 
 from workbench.cli.inputs import credit_of, named_credits, open_space, read_opened, require_other
 from workbench.cli.options import (
+    AllowUnchained,
     AsJson,
     Cache,
     EmbedderName,
@@ -42,6 +43,7 @@ def score(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
@@ -51,7 +53,9 @@ def score(
     made = create(method, field_values(params))
     require_other(output, [log])
     opened = read_opened(log, format, mapping, cache)
-    with open_space(opened, embedder, state, last_actions) as space:
+    with open_space(
+        opened, embedder, state, last_actions, allow_unchained=allow_unchained
+    ) as space:
         credit = scored(space, method, made).scored()
     write_credit(output, credit)
     for note in credit.provenance.notes:
@@ -72,28 +76,24 @@ def explain(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
+    full: Annotated[bool, typer.Option("--full", help="Print texts whole.")] = False,
 ) -> None:
     """Say what the advantage of one step is made of."""
-    from workbench.cli.output import table
+    from workbench.cli.explained import explanation_text
     from workbench.methods import create
-    from workbench.wording import number
 
     made = create(method, field_values(params))
     opened = read_opened(log, format, mapping, cache)
-    with open_space(opened, embedder, state, last_actions) as space:
+    with open_space(
+        opened, embedder, state, last_actions, allow_unchained=allow_unchained
+    ) as space:
         explanation = made(space.steps, space).explain(space.steps.find(*step_name(step)))
     if as_json:
         print(as_json_text(explanation.to_dict()))
         return
-    print(f"{method} gives {step} the advantage {number(explanation.advantage)}")
-    print(table([vars(part) for part in explanation.parts]))
-    for term, found in explanation.facts.items():
-        print(f"\n{term}: " + ", ".join(f"{name} {number(fact)}" for name, fact in found.items()))
-        peers = explanation.peers.filter(explanation.peers["term"] == term)
-        print(table(peers.drop("term", "group_id").head(top).to_dicts()))
-        if peers.height > top:
-            print(f"… and {peers.height - top} more")
+    print(explanation_text(explanation, method, opened.frame, top=top, full=full))
 
 
 @app.command()
@@ -110,7 +110,7 @@ def neighbours(
     mapping: Map = None,
 ) -> None:
     """Find the nearest states anywhere in a log, in any group."""
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
 
     opened = read_opened(log, format, mapping, cache)
     with open_space(opened, embedder, state, last_actions) as space:
@@ -126,7 +126,7 @@ def methods(
     as_json: AsJson = False,
 ) -> None:
     """List the methods with their fields, dialects and sources."""
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
     from workbench.methods import METHODS
 
     chosen = {name: METHODS[name] for name in sorted(names or METHODS)}
@@ -137,7 +137,7 @@ def methods(
         print(f"{name}: {info.summary}\n  {info.source}")
         fields = info.to_dict()["fields"].items()
         rows = [{"field": f"  {key}", **_field_row(spec)} for key, spec in fields]
-        print(table(rows, width=120))
+        print(table(rows, wrap=True))
         for dialect in info.dialects.values():
             values = ", ".join(f"{key}={value}" for key, value in dialect.fields.items())
             print(f"  {name}:{dialect.name}  {values}")
@@ -145,7 +145,7 @@ def methods(
 
 
 def _field_row(spec: dict[str, Any]) -> dict[str, str]:
-    kind = "|".join(spec["choices"]) if "choices" in spec else spec["type"]
+    kind = " | ".join(spec["choices"]) if "choices" in spec else spec["type"]
     return {"default": json.dumps(spec["default"]), "type": kind, "meaning": spec["help"]}
 
 
@@ -154,14 +154,32 @@ def compare(
     credits: Annotated[list[Path], typer.Argument(metavar="CREDIT…", help="Credit files.")],
     top: Annotated[int, typer.Option(help="How many disagreements of each pair.")] = 10,
     groups: Annotated[bool, typer.Option("--groups", help="Also print every group.")] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="The log, for the texts of steps. [default: that of the credits' workspace]"
+        ),
+    ] = None,
+    format: Format = None,
+    mapping: Map = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
     from workbench.analysis.compare import compare as compare_credits
-    from workbench.cli.output import table
+    from workbench.cli.output import disagreements
+    from workbench.cli.tables import table
+    from workbench.workspace.artefacts import StoredLog
 
-    tables = {name: credit.table for name, credit in named_credits(credits).items()}
-    comparison = compare_credits(tables, top=top)
+    named = named_credits(credits)
+    comparison = compare_credits({name: c.table for name, c in named.items()}, top=top)
+    sha256 = next(iter(named.values())).provenance.log_sha256
+    stored = StoredLog.of_credit(credits[0], sha256) if log is None else None
+    frame = stored.frame if stored else None
+    if log is not None:
+        opened = read_opened(log, format, mapping)
+        frame = opened.frame
+        if opened.sha256 != sha256:
+            print(f"note: the credits were made from another file than {log}", file=sys.stderr)
     if as_json:
         print(as_json_text(comparison.to_dict()))
         return
@@ -171,8 +189,7 @@ def compare(
     print(table(comparison.pairs.to_dicts(), wanted), end="\n\n")
     if groups:
         print(table(comparison.groups.to_dicts(), ("group_id", "steps", *wanted)), end="\n\n")
-    print("largest disagreements, in standard deviations of each credit")
-    print(table(comparison.disagreements.to_dicts()))
+    print(disagreements(comparison, frame))
 
 
 @app.command()
@@ -199,7 +216,7 @@ def decompose(
     from workbench.analysis.decomposition import decompose as decomposed
     from workbench.analysis.decomposition import lowest as lowest_blocks
     from workbench.analysis.decomposition import masked
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
     from workbench.files import atomic_file
     from workbench.wording import number
 

@@ -61,7 +61,12 @@ def read_opened(
 
 @contextmanager
 def open_space(
-    opened: OpenedLog, embedder: str | None, template: str | None, last_actions: int
+    opened: OpenedLog,
+    embedder: str | None,
+    template: str | None,
+    last_actions: int,
+    *,
+    allow_unchained: bool = False,
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown."""
     from workbench.cli.output import progress
@@ -69,7 +74,8 @@ def open_space(
 
     text = state_text(template, last_actions)
     with progress() as told:
-        yield opened.space(embedder or DEFAULT_EMBEDDER, text, told)
+        named = embedder or DEFAULT_EMBEDDER
+        yield opened.space(named, text, told, allow_unchained=allow_unchained)
 
 
 def print_report(report: ImportReport, quarantine: Path | None) -> None:

@@ -127,7 +127,11 @@ def validate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Check a log against the rules of the step log: all problems at once."""
-    read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    from workbench.log.remarks import of_log
+
+    imported = read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    for remark in of_log(imported.validated.log):
+        print(f"note              {remark}")
 
 
 @app.command()
@@ -161,13 +165,14 @@ def keys(
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
 ) -> None:
     """Say which steps of a log are in the same state or take the same action under a key."""
-    from workbench.cli.output import key_summary, table
+    from workbench.cli.output import key_summary
+    from workbench.cli.tables import table
     from workbench.states.keys import parse_action_key, parse_state_key
     from workbench.states.keys.report import Kind, key_report, key_table
 
     if log is None:
         kinds: tuple[Kind, ...] = ("state", "action")
-        print("\n\n".join(table(key_table(kind), width=100) for kind in kinds))
+        print("\n\n".join(table(key_table(kind), wrap=True) for kind in kinds))
         return
     parse_state_key(state_key)
     asked: dict[Kind, str] = {"state": state_key}
@@ -186,14 +191,14 @@ def keys(
 @app.command()
 def formats() -> None:
     """List the formats that are read and the targets that are written."""
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
     from workbench.exporters.base import TARGETS
     from workbench.readers.base import FORMATS
 
     rows = [{"read": name, "what": entry.description} for name, entry in FORMATS.items()]
-    print(table(rows, width=120), end="\n\n")
+    print(table(rows, wrap=True), end="\n\n")
     rows = [{"write": name, "what": to.description} for name, to in TARGETS.items()]
-    print(table(rows, width=120))
+    print(table(rows, wrap=True))
 
 
 @app.command()

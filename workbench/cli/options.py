@@ -75,6 +75,13 @@ Cache = Annotated[
         "--cache", help="Folder for vectors. [default: the log's workspace, or the user's cache]"
     ),
 ]
+AllowUnchained = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unchained",
+        help="Score also where a reader had to guess which steps follow each other.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write.")]
 

@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import importlib.util
 import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.cli.tables import table, terminal_width
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.readers.bundled import app_script, bundled_logs
-from workbench.wording import number, shortened, silent
+from workbench.wording import number, shortened
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from workbench.analysis.compare import Comparison
     from workbench.exporters import Manifest
     from workbench.log.facts import Facts
     from workbench.states.keys.report import KeyReport
     from workbench.states.text import StateText
     from workbench.wording import Progress
     from workbench.workspace.pipeline import RunResult
-
-
-def table(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, *, width: int = 60
-) -> str:
-    """Rows as aligned text, numbers to the right.
-
-    Args:
-        rows: All with the same keys.
-        columns: Which keys, in which order; all by default.
-        width: Longer cells are cut with ….
-    """
-    if not rows:
-        return "(none)"
-    names = list(columns or rows[0])
-    filled = ([shortened(number(row[name]), width) for name in names] for row in rows)
-    cells = [names, *filled]
-    widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
-    right = [all(isinstance(row[name], int | float | None) for row in rows) for name in names]
-    lines = []
-    for line in cells:
-        padded = (
-            cell.rjust(wide) if to_right else cell.ljust(wide)
-            for cell, wide, to_right in zip(line, widths, right, strict=True)
-        )
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
 
 
 def key_summary(report: KeyReport, top: int) -> str:
@@ -60,7 +39,7 @@ def key_summary(report: KeyReport, top: int) -> str:
     ]
     parts = ["\n".join(report.lines()), f"largest labels\n{table(largest, width=80)}"]
     for row in report.merged.to_dicts()[:top]:
-        lines = [shortened(text, 140) for text in _from_difference(row["texts"])]
+        lines = [shortened(text, terminal_width() - 2) for text in _marked(row["texts"])]
         title = f"taken for one in {row['group_id']}: {row['distinct']} texts, {row['steps']} steps"
         parts.append("\n".join([title, *(f"  {line}" for line in lines[:top])]))
         if len(lines) > top:
@@ -68,18 +47,66 @@ def key_summary(report: KeyReport, top: int) -> str:
     return "\n\n".join(parts)
 
 
-def _from_difference(texts: Sequence[str]) -> list[str]:
-    """Texts that begin alike, from shortly before they differ."""
-    first, last = min(texts), max(texts)
-    pairs = enumerate(zip(first, last, strict=False))
-    same = next((place for place, (left, right) in pairs if left != right), len(first))
-    cut = max(0, same - 40)
-    return [f"…{text[cut:]}" if cut else text for text in texts]
+def _marked(texts: Sequence[str]) -> list[str]:
+    """Texts with [the words] in which they differ from the first, or it from the second.
+
+    Those that begin alike are shown from shortly before they differ.
+    """
+    words = [text.split() for text in texts]
+    shortest = min(map(len, words))
+    same = next((k for k in range(shortest) if len({each[k] for each in words}) > 1), shortest)
+    cut = max(0, same - 8)
+    compared = [each[cut : cut + _COMPARED] for each in words]
+    marked = []
+    for k, each in enumerate(compared):
+        other = compared[0] if k else compared[min(1, len(compared) - 1)]
+        marked.append(("… " if cut else "") + _with_marks(each, other))
+    return marked
+
+
+_COMPARED = 200
+"""So many words of a text are compared from where it differs."""
+
+
+def _with_marks(words: Sequence[str], other: Sequence[str]) -> str:
+    parts = []
+    matcher = difflib.SequenceMatcher(None, other, words, autojunk=False)
+    for kind, _, _, start, end in matcher.get_opcodes():
+        if kind == "delete":
+            # A place where only the other has words.
+            parts.append("[]")
+        elif kind == "equal":
+            parts += words[start:end]
+        else:
+            parts.append(f"[{' '.join(words[start:end])}]")
+    return " ".join(parts)
+
+
+def disagreements(comparison: Comparison, log: pl.DataFrame | None) -> str:
+    """The steps on which each pair differs most, with what they saw and did if a log is there."""
+    parts = ["largest disagreements, in standard deviations of each credit"]
+    found = comparison.disagreements
+    if log is not None:
+        on = ["trajectory_id", "step_index"]
+        texts = log.select(*on, "observation", "action")
+        found = found.join(texts, on=on, how="left", maintain_order="left")
+    for (left, right), rows in found.group_by(["left", "right"], maintain_order=True):
+        shown = rows.drop("left", "right", "group_id").rename(
+            {
+                "left_advantage": str(left),
+                "right_advantage": str(right),
+                "standardised_difference": "standardised",
+            }
+        )
+        parts.append(table(shown.to_dicts(), width=200))
+    if log is None:
+        parts.append("note: --log LOG shows what these steps saw and did")
+    return "\n\n".join(parts)
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A bar with rate and time left for the stage under way; nothing where no one watches."""
+    """A bar with rate and time left for the stage under way; lines where there is no terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -94,7 +121,8 @@ def progress() -> Iterator[Progress]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield silent
+        with _lines() as told:
+            yield told
         return
     bar = Bar(
         SpinnerColumn(),
@@ -122,16 +150,48 @@ def progress() -> Iterator[Progress]:
         yield tell
 
 
+@contextmanager
+def _lines(interval: float = 30.0) -> Iterator[Progress]:
+    """A line on standard error when a stage begins, at intervals in a long one, and at the end.
+
+    Args:
+        interval: Seconds between two lines of the same stage.
+    """
+    began = time.monotonic()
+    now, last = "", began
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {text}", file=sys.stderr, flush=True)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal now, last
+        new = stage != now
+        if new or time.monotonic() - last >= interval:
+            now, last = stage, time.monotonic()
+            count = f"{done:,} of {total:,}" if total else f"{done:,}" if done else ""
+            say(f"{stage} {'' if new and not done else count}".rstrip())
+
+    try:
+        yield tell
+    except BaseException:
+        if now:
+            say(f"stopped in {now}")
+        raise
+    if now:
+        say("done")
+
+
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
     blocks = [*_in_short(result.facts), ""]
+    credits = result.advantages.to_dicts()
+    columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero", "zero_share")
+    blocks += ["Credit of each method", table(credits, columns), ""]
     comparison = result.comparison
     if comparison is not None:
-        columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero")
-        blocks += ["Credit of each method", table(comparison.credits.to_dicts(), columns), ""]
         pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
-    blocks += [f"note ({name}): {note}" for name, notes in result.notes.items() for note in notes]
+    blocks += _notes(result.notes)
     blocks += [f"note: {note}" for note in result.report.get("notices", ())]
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
@@ -139,6 +199,18 @@ def run_summary(result: RunResult) -> str:
     reused = "everything was there already" if not made else f"{made} artefacts made"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
     return "\n".join(blocks)
+
+
+def _notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """What every credit says once, as it is of the log; the rest with its methods."""
+    by_text: dict[str, list[str]] = {}
+    for name, said in notes.items():
+        for note in said:
+            by_text.setdefault(note, []).append(name)
+    return [
+        f"note: {note}" if len(names) == len(notes) > 1 else f"note ({', '.join(names)}): {note}"
+        for note, names in by_text.items()
+    ]
 
 
 def _in_short(facts: Facts) -> list[str]:
@@ -276,7 +348,20 @@ def export_summary(manifest: Manifest) -> str:
     advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
     if len(advice) > 1:
         advice = ["manifest.json says what each trainer must not do again (turn_off)"]
-    return "\n".join([", ".join(size), table(rows, width=200), f"worth: {value}", *advice])
+    lines = [", ".join(size), table(rows, wrap=True), _advantages(manifest.advantages)]
+    notes = [f"note: {note}" for note in manifest.notes]
+    return "\n".join([*lines, f"worth: {value}", *notes, *advice])
+
+
+def _advantages(found: Mapping[str, Any]) -> str:
+    """The moments of a batch's advantages in one line."""
+    if not found:
+        return "advantages: not known"
+    std = "not known" if found["std"] is None else number(found["std"])
+    return (
+        f"advantages of {found['steps']:,} trained steps: mean {number(found['mean'])}, std {std}, "
+        f"{number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
+    )
 
 
 def _files(result: RunResult) -> list[str]:

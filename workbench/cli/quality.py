@@ -13,6 +13,7 @@ import typer
 
 from workbench.cli.inputs import named_credits, open_space, read_opened, require_other, state_text
 from workbench.cli.options import (
+    AllowUnchained,
     AsJson,
     Cache,
     EmbedderName,
@@ -66,6 +67,7 @@ def audit(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
 ) -> None:
     """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
     from workbench.analysis.audit import CONTROLS, explained, report
@@ -76,7 +78,7 @@ def audit(
     given = _by_short_name(named_credits(credits), credits)
     opened = read_opened(log, format, mapping, cache)
     _note_other_logs(opened, given)
-    with _spaces(opened, given) as (spaces, progress):
+    with _spaces(opened, given, allow_unchained) as (spaces, progress):
         found = audit_credits(
             next(iter(spaces.values())),
             given,
@@ -117,7 +119,7 @@ def _note_other_logs(opened: OpenedLog, given: Mapping[str, ScoredCredit]) -> No
 
 @contextmanager
 def _spaces(
-    opened: OpenedLog, given: Mapping[str, ScoredCredit]
+    opened: OpenedLog, given: Mapping[str, ScoredCredit], allow_unchained: bool
 ) -> Iterator[tuple[dict[str, Space], Progress]]:
     """The space in which each credit was made, one for each embedder and state text."""
     from workbench.cli.output import progress
@@ -139,7 +141,8 @@ def _spaces(
         for name, key in asked.items():
             embedder, text = chosen = key if key[0] else first
             if chosen not in made:
-                made[chosen] = opened.space(embedder or DEFAULT_EMBEDDER, text, told)
+                named = embedder or DEFAULT_EMBEDDER
+                made[chosen] = opened.space(named, text, told, allow_unchained=allow_unchained)
             spaces[name] = made[chosen]
         yield spaces, told
 
@@ -159,6 +162,7 @@ def tune(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
 ) -> None:
     """Choose a method's temperature, neighbours, or key threshold by rollouts held out.
 
@@ -181,7 +185,9 @@ def tune(
     made = create(method, fields)
     require_other(output, [log])
     opened = read_opened(log, format, mapping, cache)
-    with open_space(opened, embedder, state, last_actions) as space:
+    with open_space(
+        opened, embedder, state, last_actions, allow_unchained=allow_unchained
+    ) as space:
         found = held_out(made, made(space.steps, space), space)
         # A τ divides similarities, so their spread is its unit; no other field has that unit.
         own = own_embedder(made)
@@ -206,7 +212,7 @@ def tune(
 
 
 def _tuned_text(result: Mapping[str, Any]) -> str:
-    from workbench.cli.output import table
+    from workbench.cli.tables import table
     from workbench.wording import number, number_of
 
     symbol, chosen, now = result["symbol"], result["recommended"], result["now"]

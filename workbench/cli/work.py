@@ -11,6 +11,7 @@ import typer
 from workbench.cli.inputs import credit_of, read_mapping, read_opened, state_text
 from workbench.cli.options import (
     EXPORT_OPTIONS,
+    AllowUnchained,
     EmbedderName,
     Format,
     LastActions,
@@ -63,6 +64,7 @@ def run(
         bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
     ] = False,
     skip_bad: SkipBad = False,
+    allow_unchained: AllowUnchained = False,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench.cli.output import next_command, progress, run_summary
@@ -86,6 +88,7 @@ def run(
             mapping=read_mapping(mapping),
             quarantine=quarantine,
             skip_bad=skip_bad,
+            allow_unchained=allow_unchained,
             progress=told,
         )
     print(run_summary(result))

@@ -22,6 +22,7 @@ from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
 from workbench.log.credit import ScoredCredit
+from workbench.log.remarks import moments, of_credit, of_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +123,29 @@ def assemble(
         dropped=selection.dropped,
         counts=counts(steps) | _step_counts(selection) | row_counts(rows) | entries.pop("counts"),
         worth=value.summary(),
+        advantages=_moments(steps),
+        notes=_notes(log, credit),
         turn_off=_turn_off(layout),
         **method,
         **entries,
     )
     return Batch(rows=rows, steps=steps, manifest=manifest, worth=value)
+
+
+def _moments(steps: pl.DataFrame) -> dict[str, Any]:
+    """Mean, std, range and share of zeros of the advantages of the trained steps."""
+    trained = steps.filter("gradient_mask")
+    return {
+        "steps": trained.height,
+        **trained.select(moments(pl.col("advantage"))).row(0, named=True),
+    }
+
+
+def _notes(log: pl.DataFrame, credit: ScoredCredit) -> list[str]:
+    """What the credit says of itself, and what is to be said of any credit like it."""
+    made = credit.provenance
+    remarks = [*of_log(log), *of_credit(log, credit.table, made.method.get("fields") or {})]
+    return list(dict.fromkeys([*made.notes, *map(str, remarks)]))
 
 
 def _turn_off(layout: Layout) -> Mapping[str, str]:

@@ -38,6 +38,9 @@ class Manifest:
         input: groups, trajectories and steps of the log.
         counts: What the rows hold.
         worth: What pulls at the policy, see `worth.Worth`.
+        advantages: mean, std (ddof 1), minimum, maximum and zero_share of the advantages of the
+            trained `steps`, before any weight.
+        notes: What is to be known of the credit, one sentence each.
         dropped: Reason -> trajectories and steps left out. With those in `counts` they sum to
             `input`.
         checks: Name -> whether it holds; null where it does not apply.
@@ -66,6 +69,8 @@ class Manifest:
     worth: Mapping[str, Any]
     checks: Mapping[str, bool | None]
     turn_off: Mapping[str, str]
+    advantages: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -89,7 +94,8 @@ class Manifest:
             raise ArtefactError(f"{name} is not JSON: {error}") from error
         names = [entry.name for entry in dataclasses.fields(cls)]
         found: Sequence[str] = list(values) if isinstance(values, dict) else []
-        missing = [entry for entry in names if entry not in found]
+        # Written later than the format: batches from before are read nevertheless.
+        missing = [entry for entry in names if entry not in (*found, "advantages", "notes")]
         extra = [entry for entry in found if entry not in names]
         if missing or extra:
             raise ArtefactError(

@@ -16,8 +16,9 @@ import polars as pl
 
 from workbench.errors import ArtefactError
 from workbench.files import atomic_file, canonical_json
+from workbench.log.segments import discounted_returns
 from workbench.log.steps import Real, Steps
-from workbench.wording import number, shortened
+from workbench.wording import number, number_of, shortened
 
 METADATA_KEY = "workbench"
 PEERS_SCHEMA = {
@@ -104,6 +105,9 @@ class Explanation:
         peers: The members of each term's baseline, heaviest first; Σ weight · value is the
             baseline, as in `Term`. Columns `PEERS_SCHEMA`; step_index is null where a whole
             trajectory is meant.
+        observation: What the step saw.
+        action: What it did.
+        meanings: Term -> what its "score" and its "baseline" are, in a few words.
     """
 
     step: Mapping[str, Any]
@@ -112,13 +116,19 @@ class Explanation:
     parts: tuple[Part, ...]
     facts: Mapping[str, Mapping[str, Any]]
     peers: pl.DataFrame
+    observation: str | None = None
+    action: str | None = None
+    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
             **self.step,
+            "observation": self.observation,
+            "action": self.action,
             "advantage": self.advantage,
             "terms": dict(self.terms),
+            "meanings": {term: dict(found) for term, found in self.meanings.items()},
             "parts": [vars(part) for part in self.parts],
             "facts": {term: dict(facts) for term, facts in self.facts.items()},
             "peers": self.peers.to_dicts(),
@@ -303,14 +313,42 @@ class Credit:
             parts.append(Part(term=name, name="score", value=factor * float(term.score[step])))
             baseline = -factor * float(term.baseline[step])
             parts.append(Part(term=name, name="baseline", value=baseline))
+        own = self.steps.identity(step)
+        seen, done = self.steps.log.select("observation", "action").row(int(self.steps.row[step]))
+        peers = {name: self._peers(name, term, step) for name, term in self.terms.items()}
         return Explanation(
-            step=self.steps.identity(step),
+            step=own,
+            observation=seen,
+            action=done,
+            meanings={
+                name: {"score": self._meaning(term), "baseline": _mean_of(peers[name], own)}
+                for name, term in self.terms.items()
+            },
             advantage=float(self.advantage[step]),
             terms={name: float(term.value[step]) for name, term in self.terms.items()},
             parts=tuple(parts),
             facts={name: self._facts(term, step) for name, term in self.terms.items()},
-            peers=pl.concat(self._peers(name, term, step) for name, term in self.terms.items()),
+            peers=pl.concat(peers.values()),
         )
+
+    def _meaning(self, term: Term) -> str:
+        """What the score of a term is, found by its numbers over all steps of the log."""
+        steps = self.steps
+        fields: Mapping[str, Any] = getattr(self.method, "values", {})
+        penalty = float(fields.get("invalid_penalty") or 0.0)
+        off = penalty * steps.invalid_action
+        less = ", less the penalty of an invalid action" if penalty else ""
+        scale = _multiple(term.score + off, steps.episode_reward[steps.trajectory])
+        if scale is not None:
+            return f"episode reward{_over(scale)}{less}"
+        discounts = [fields.get("gamma"), fields.get("continuation"), 1.0]
+        for discount in dict.fromkeys(d for d in discounts if isinstance(d, float)):
+            rest = discounted_returns(steps.reward, steps.step_index, discount)
+            scale = _multiple(term.score + off, rest)
+            if scale is not None:
+                by = f", discounted by {discount:g} a step" if discount < 1.0 else ""
+                return f"return from here{by}{_over(scale)}{less}"
+        return "value that the method gives the step"
 
     def _facts(self, term: Term, step: int) -> dict[str, Any]:
         own = {
@@ -337,3 +375,32 @@ class Credit:
             frame = frame.with_columns(step_index=pl.lit(None, dtype=pl.Int32))
         frame = frame.select(list(PEERS_SCHEMA))
         return frame.sort("weight", descending=True, maintain_order=True)
+
+
+def _multiple(found: Real, known: Real) -> float | None:
+    """By what numbers are divided to give others; None where that is not one number."""
+    place = int(np.argmax(np.abs(known)))
+    if found[place] == 0.0 or known[place] == 0.0:
+        return 1.0 if np.array_equal(found, known) else None
+    scale = float(known[place] / found[place])
+    same = scale > 0 and np.allclose(found * scale, known, rtol=1e-9, atol=1e-12)
+    return scale if same else None
+
+
+def _over(scale: float) -> str:
+    return "" if abs(scale - 1.0) < 1e-9 else f" / {scale:g}"
+
+
+def _mean_of(peers: pl.DataFrame, own: Mapping[str, Any]) -> str:
+    """What a baseline is, by its members."""
+    if peers.is_empty():
+        return "nothing in the log"
+    whole = peers["step_index"].null_count() > 0
+    if peers.height == 1 and not whole:
+        only = peers.row(0, named=True)
+        if all(only[name] == own[name] for name in ("trajectory_id", "step_index")):
+            return "the step itself, which has no peer"
+    members = number_of(peers.height, "trajectory" if whole else "step")
+    even = np.ptp(peers["weight"].to_numpy()) <= 1e-9
+    near = ", by similarity" if peers["similarity"].null_count() == 0 else ""
+    return f"{'mean' if even else 'weighted mean'} of {members}{near}"

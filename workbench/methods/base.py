@@ -26,6 +26,7 @@ from workbench.errors import (
     UnknownNameError,
 )
 from workbench.files import digest, file_digest
+from workbench.log.chaining import guessed_chains
 from workbench.log.columns import known
 from workbench.log.credit import Credit, Term
 from workbench.log.steps import Steps
@@ -95,6 +96,8 @@ class MethodInfo:
         needs: What it asks of the space ("similarity", "keys") and which columns of the log,
             beside what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
+        chains: Whether it asks which steps follow each other by more than its fields tell: see
+            `Method.chains`.
         dialects: Its dialects by name.
         code: Digest of its file where that is not of this package; part of what a credit is
             named by.
@@ -108,6 +111,7 @@ class MethodInfo:
     traits: Sequence[str]
     dialects: Mapping[str, Dialect]
     code: str | None = None
+    chains: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-able data: fields with type, default and range, dialects, golden."""
@@ -116,6 +120,7 @@ class MethodInfo:
             "source": self.source,
             "needs": list(self.cls().needs()),
             "traits": list(self.traits),
+            "chains": self.cls().chains(),
             "fields": {name: spec.to_dict() for name, spec in fields(self.cls).items()},
             "dialects": {
                 dialect.name: {
@@ -154,13 +159,50 @@ class Method(Parameterised, ABC):
 
     def needs_of_keys(self) -> Sequence[str]:
         """What the keys among the fields ask of the space."""
-        specs = fields(type(self)).values()
-        parsed = [
+        return [need for key in self._parsed() if isinstance(key, Key) for need in key.needs()]
+
+    def chains(self) -> bool:
+        """Whether a step's credit depends on which steps come before or after it.
+
+        It does where the method says so, where it discounts (a field `gamma` or `continuation`
+        that no `step_weight` of 0 switches off), where a key among its fields looks back, and
+        where it is made from a method that does. All others see a trajectory as a set of steps.
+        """
+        if self.info.chains:
+            return True
+        values = self.values
+        discounts = any(values.get(name) is not None for name in ("gamma", "continuation"))
+        if discounts and values.get("step_weight") != 0.0:
+            return True
+        parsed = self._parsed()
+        return any(
+            (isinstance(part, Key) and part.looks_back())
+            or (isinstance(part, Method) and part.chains())
+            for part in parsed
+        )
+
+    def _parsed(self) -> list[object]:
+        """What the fields that are parsed stand for: keys, other methods."""
+        return [
             spec.metadata["parse"](getattr(self, spec.name))
-            for spec in specs
+            for spec in fields(type(self)).values()
             if "parse" in spec.metadata
         ]
-        return [need for key in parsed if isinstance(key, Key) for need in key.needs()]
+
+    def require_chain(self, steps: Steps, space: Space) -> None:
+        """Refuses a log whose steps were chained by guess, if that matters and is not allowed.
+
+        Raises:
+            MissingInputError: The method chains, and the log does not say what follows what.
+        """
+        guessed = guessed_chains(steps) if self.chains() and not space.allow_unchained else None
+        if guessed is not None:
+            raise MissingInputError(
+                f"{self.info.name} asks which steps follow each other, and in this log {guessed}. "
+                "Hint: take a method that does not ask, such as grpo; or accept wrong chains with "
+                "--allow-unchained (allow_unchained=True in Python); for verl-agent the hook of "
+                "docs/verl_agent_hook.md writes the trajectories into the next dump"
+            )
 
     def identity(self, name: str) -> dict[str, Any]:
         """What provenance says of the method: name, dialect, fields.
@@ -198,6 +240,7 @@ class Method(Parameterised, ABC):
             ParameterError: An advantage would not be finite.
         """
         self._require_columns(steps)
+        self.require_chain(steps, space)
         # What overflows is refused below, with its step named.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             credit = Credit(
@@ -206,6 +249,7 @@ class Method(Parameterised, ABC):
                 notes=(
                     *self.notes(steps),
                     *(_notes_on_batches(steps) if self.couples(space) else ()),
+                    *self._chain_notes(steps),
                 ),
                 method=self,
                 space=space,
@@ -217,6 +261,15 @@ class Method(Parameterised, ABC):
                 f"rewards or fields are too large for {self}"
             )
         return credit
+
+    def _chain_notes(self, steps: Steps) -> list[str]:
+        guessed = guessed_chains(steps) if self.chains() else None
+        if guessed is None:
+            return []
+        return [
+            f"unchained: {guessed}; this credit asks what follows what, so it is wrong wherever "
+            "that is"
+        ]
 
     def _require_columns(self, steps: Steps) -> None:
         missing = [
@@ -281,6 +334,7 @@ def method(
     source: str,
     needs: Sequence[str] = (),
     traits: Sequence[str] = (),
+    chains: bool = False,
     dialects: Sequence[Dialect] = (),
 ) -> Callable[[MethodClass], MethodClass]:
     """Registers a method under a name; see `MethodInfo` for the arguments."""
@@ -297,6 +351,7 @@ def method(
                 traits=traits,
                 dialects={dialect.name: dialect for dialect in dialects},
                 code=_code(cls),
+                chains=chains,
             ),
         )
         return cls

@@ -81,6 +81,7 @@ class RandomCredit(Method):
     "step-index",
     summary="t − mean of t over the group's steps: position as if it were merit",
     source="control",
+    chains=True,
     traits=("ignores-rewards",),
 )
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.files import package_version
 from workbench.log.credit import Credit, Provenance
+from workbench.log.remarks import of_credit, of_log
 from workbench.methods.base import Method, create
 from workbench.methods.capabilities import own_embedder
 from workbench.states.embedders.registry import resolve
@@ -34,6 +35,9 @@ def score(space: Space, name: str, params: Mapping[str, Any] | None = None) -> C
 def scored(space: Space, name: str, method: Method) -> Credit:
     """The credit of a method that is made already; arguments as for `score`."""
     credit = method(space.steps, space)
+    steps, table = space.steps, credit.table()
+    remarks = [*of_log(steps.log), *of_credit(steps.log, table, method.values)]
+    credit = replace(credit, notes=(*credit.notes, *map(str, remarks)))
     return replace(credit, provenance=provenance(space, name, method, credit))
 
 

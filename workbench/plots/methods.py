@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 from numpy.typing import NDArray
 
-from workbench.analysis.compare import TOLERANCE
+from workbench.log.remarks import TOLERANCE
 from workbench.plots.scale import ABOVE, BELOW, DIVERGING, GREY, ZERO_LINE, symmetric_range
 
 Real = NDArray[np.float64]

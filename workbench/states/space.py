@@ -42,6 +42,8 @@ class Space:
         index_store: Where neighbour indices are kept between runs; None keeps none.
         progress: Told how many texts are encoded.
         log_sha256: Gives the digest of what the log was read from; that of its rows by default.
+        allow_unchained: Whether methods that ask which steps follow each other may run where a
+            reader had to guess that.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Space:
         index_store: IndexStore | None = None,
         progress: Progress = silent,
         log_sha256: Callable[[], str] | None = None,
+        allow_unchained: bool = False,
     ) -> None:
         self.steps = steps
+        self.allow_unchained = allow_unchained
         self.state_text = state_text or StateText()
         self._named = embedder
         self._cache = cache
@@ -218,6 +222,7 @@ class Space:
             state_text=self.state_text,
             cache=self._cache,
             progress=self._progress,
+            allow_unchained=self.allow_unchained,
         )
         return order.astype(np.int64), space
 

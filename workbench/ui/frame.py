@@ -33,7 +33,7 @@ EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
 
 def open_view(root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
     """Restores the view and opens its log; stops the page with an error where there is none."""
-    state.begin()
+    state.begin([*EMBEDDERS, *([embedder] if embedder else [])])
     try:
         library = cache.library(str(root), sources)
     except WorkbenchError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -120,13 +120,21 @@ class View:
         return {key: value for key, value in entries.items() if value}
 
     @classmethod
-    def from_url(cls, query: Mapping[str, str]) -> tuple[View, list[str]]:
-        """The view of query parameters, and what in them could not be used."""
+    def from_url(
+        cls, query: Mapping[str, str], embedders: Sequence[str] = ()
+    ) -> tuple[View, list[str]]:
+        """The view of query parameters, and what in them could not be used.
+
+        Args:
+            query: The parameters.
+            embedders: Representations that an address may ask for, beside the default: whoever
+                has the address must not make the server load another model.
+        """
         wrong: list[str] = []
         values: dict[str, Any] = {}
         readers: dict[str, tuple[str, Callable[[str], Any]]] = {
             URL_LOG: ("log", str),
-            URL_EMBEDDER: ("embedder", str),
+            URL_EMBEDDER: ("embedder", lambda text: _embedder(text, embedders)),
             URL_METHODS: ("methods", _methods),
             URL_STEP: ("step", _step),
             URL_PROXMO: ("proxmo", _proxmo),
@@ -150,6 +158,16 @@ def _methods(text: str) -> tuple[str, ...]:
     for name in names:
         create(name)
     return names or DEFAULT_METHODS
+
+
+def _embedder(text: str, known: Sequence[str]) -> str:
+    offered = [View().embedder, *known]
+    if text not in offered:
+        raise ValueError(
+            f"the server offers {', '.join(dict.fromkeys(offered))}; others are chosen when it is "
+            "started (workbench app --embedder …)"
+        )
+    return text
 
 
 def _step(text: str) -> tuple[str, int]:
@@ -198,11 +216,11 @@ def _temperature(text: str) -> float:
     return value
 
 
-def begin() -> None:
-    """Restores the view of a new session from its URL."""
+def begin(embedders: Sequence[str]) -> None:
+    """Restores the view of a new session from its URL; `embedders` as for `View.from_url`."""
     if VIEW in st.session_state:
         return
-    view, wrong = View.from_url(st.query_params.to_dict())
+    view, wrong = View.from_url(st.query_params.to_dict(), embedders)
     st.session_state[VIEW] = view
     for message in wrong:
         tell("warning", message)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from workbench.exporters import Exporter, read_manifest
-from workbench.files import MANIFEST, digest, file_digest
+from workbench.files import MANIFEST, atomic_folder, digest, file_digest
 from workbench.log.credit import ScoredCredit, write_credit
 from workbench.log.steps import Index
 from workbench.methods import Method
@@ -46,6 +46,16 @@ class StoredLog:
         folder = given.parent
         known = given.name == LOG_FILE and folder.parent.name == "log"
         return cls(folder) if known and (folder / MANIFEST).is_file() else None
+
+    @classmethod
+    def of_credit(cls, credit: Path, sha256: str | None) -> StoredLog | None:
+        """The log of the workspace that a credit file lies in, if the credit was made from it."""
+        for path in sorted(credit.resolve().parents[2:3]):
+            for file in sorted(path.glob(f"log/*/{LOG_FILE}")):
+                found = cls.at(file)
+                if found is not None and sha256 is not None and found.sha256 == sha256:
+                    return found
+        return None
 
     @property
     def workspace(self) -> Path:
@@ -197,6 +207,8 @@ class Artefacts:
         if folder.exists():
             read_manifest(folder)
         else:
-            target(log, credit, folder, **options)
+            # Beside its place: another process that makes the same batch may finish first.
+            with atomic_folder(folder) as temporary:
+                target(log, credit, temporary, **options)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder

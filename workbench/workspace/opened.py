@@ -132,6 +132,8 @@ class OpenedLog:
         embedder: str | Embedder = DEFAULT_EMBEDDER,
         state_text: StateText | None = None,
         progress: Progress = silent,
+        *,
+        allow_unchained: bool = False,
     ) -> Space:
         """The space of the scored steps; nothing is embedded before a method asks.
 
@@ -139,6 +141,8 @@ class OpenedLog:
             embedder: Representation for methods that need similarities.
             state_text: What text of a step stands for its state.
             progress: Told how many texts are encoded.
+            allow_unchained: Let methods run that ask which steps follow each other, where a reader
+                had to guess that.
         """
         artefacts = self.artefacts
         return Space(
@@ -149,6 +153,7 @@ class OpenedLog:
             index_store=artefacts.index_store if artefacts else None,
             progress=progress,
             log_sha256=lambda: self.sha256,
+            allow_unchained=allow_unchained,
         )
 
 
@@ -184,6 +189,7 @@ def open_log(
     format: str | None = None,
     mapping: Mapping[str, Any] | None = None,
     progress: Progress = silent,
+    allow_unchained: bool = False,
 ) -> Space:
     """Reads and validates a log and opens it for scoring; embeds nothing before a method asks.
 
@@ -196,6 +202,8 @@ def open_log(
         format: Reader; recognised by content where None. Files only.
         mapping: Column mapping. Files only.
         progress: Told how many texts are encoded.
+        allow_unchained: Let methods run that ask which steps follow each other, where a reader had
+            to guess that; their credit has a note that says so.
 
     Raises:
         LogError: The log breaks a rule; every problem is listed.
@@ -207,4 +215,4 @@ def open_log(
         opened = OpenedLog.of_import(imported, cache)
     else:
         opened = OpenedLog.of_table(source, cache)
-    return opened.space(embedder, state_text, progress)
+    return opened.space(embedder, state_text, progress, allow_unchained=allow_unchained)

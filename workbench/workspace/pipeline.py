@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.analysis.compare import Comparison, compare
+import polars as pl
+
+from workbench.analysis.compare import Comparison, compare, summaries
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
 from workbench.log.credit import read_credit
@@ -33,6 +35,7 @@ class RunResult:
         facts: The facts of the log.
         credits: Method -> its credit file.
         notes: Method -> what a reader of its credit should know.
+        advantages: Each credit in numbers, as `Comparison.credits`.
         comparison: The methods compared; None for one method.
         exported: Folder of the batch; None where it would train nothing.
         no_batch: Why there is none; None where there is one.
@@ -49,6 +52,7 @@ class RunResult:
     facts: Facts
     credits: Mapping[str, Path]
     notes: Mapping[str, Sequence[str]]
+    advantages: pl.DataFrame
     comparison: Comparison | None
     exported: Path | None
     no_batch: str | None
@@ -74,6 +78,7 @@ def run(
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
     skip_bad: bool = False,
+    allow_unchained: bool = False,
     progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
@@ -97,6 +102,8 @@ def run(
         mapping: Column mapping.
         quarantine: Set broken trajectories aside instead of refusing the log.
         skip_bad: Leave out unreadable lines instead of refusing the file.
+        allow_unchained: Let methods run that ask which steps follow each other, where a reader had
+            to guess that.
         progress: Told about progress.
 
     Raises:
@@ -121,7 +128,12 @@ def run(
     log = artefacts.log(
         sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
     )
-    space = OpenedLog.of_stored(log, artefacts).space(embedder, state_text, progress)
+    space = OpenedLog.of_stored(log, artefacts).space(
+        embedder, state_text, progress, allow_unchained=allow_unchained
+    )
+    # Before the long part, and also where a credit that was allowed before lies there already.
+    for method in made.values():
+        method.require_chain(space.steps, space)
     decided = exporter.rehearse(log.frame, **options)
     if any("similarity" in method.needs() for method in made.values()):
         progress("index", 0, 0)
@@ -129,6 +141,7 @@ def run(
     credits = {name: artefacts.credit(name, method, space) for name, method in made.items()}
     read = {name: read_credit(path) for name, path in credits.items()}
     progress("compare", 0, 0)
+    tables = {name: credit.table for name, credit in read.items()}
     exported, no_batch = None, None
     try:
         exported = artefacts.export(log.frame, read[chosen], exporter, options, decided)
@@ -141,9 +154,8 @@ def run(
         facts=facts(log.frame),
         credits=credits,
         notes={name: credit.provenance.notes for name, credit in read.items()},
-        comparison=compare({name: credit.table for name, credit in read.items()})
-        if len(read) > 1
-        else None,
+        advantages=summaries(tables),
+        comparison=compare(tables) if len(tables) > 1 else None,
         exported=exported,
         no_batch=no_batch,
         export_method=chosen,

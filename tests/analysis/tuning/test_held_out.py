@@ -142,3 +142,21 @@ def test_two_runs_have_the_same_bytes():
     one, other = held(found, vectors, STOPS), held(found, vectors, STOPS)
     assert one.error.tobytes() == other.error.tobytes()
     assert one.reason == other.reason
+
+
+def test_the_present_value_is_kept_where_it_is_within_one_standard_error():
+    found, vectors = noisy_circle()
+    best = held(found, vectors, STOPS).best
+    assert best is not None
+    method = ProxMO(temperature=best * 1.05)
+    space = Space(found, embedder=vectors)
+    near = held_out(method, method(found, space), space)
+    # It is none of the stops, and is tried beside them.
+    assert method.temperature in near.values
+    assert near.recommended == method.temperature
+    assert near.kept
+    assert "and is kept" in near.reason
+    method = ProxMO(temperature=0.01)
+    far = held_out(method, method(found, space), space)
+    assert far.recommended == far.best
+    assert not far.kept

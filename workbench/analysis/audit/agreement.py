@@ -9,8 +9,8 @@ import polars as pl
 
 from workbench.analysis.audit.statistics import Reading, rank_correlation, segment_ranks, spearman
 from workbench.analysis.audit.subject import AuditedLog, Subject
-from workbench.analysis.compare import TOLERANCE
 from workbench.errors import ParameterError, WorkbenchError
+from workbench.log.remarks import TOLERANCE
 from workbench.log.steps import Real, Truth
 from workbench.methods import create
 from workbench.methods.capabilities import PenalisesInvalid, compares_texts, own_embedder

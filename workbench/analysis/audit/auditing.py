@@ -20,6 +20,7 @@ from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import AuditedLog, Subject, audited
 from workbench.analysis.audit.uncertainty import bootstrap, uncertainty
 from workbench.errors import ParameterError
+from workbench.log.chaining import guessed_chains
 from workbench.log.credit import ScoredCredit
 from workbench.log.steps import Real
 from workbench.methods import create
@@ -62,6 +63,7 @@ def audit(
 
     Raises:
         ParameterError: A credit is not of this log, or there is no such label.
+        MissingInputError: A credit's method asks what follows what, and the log does not say it.
     """
     if not credits:
         raise ParameterError("an audit needs at least one credit")
@@ -72,6 +74,9 @@ def audit(
         for name, credit in credits.items()
     ]
     subjects += _logged(log, credits)
+    # A control that asks what follows what says nothing where that was guessed.
+    if guessed_chains(space.steps) and not space.allow_unchained:
+        controls = [name for name in controls if not create(name).chains()]
     subjects += [_control(name, log) for name in controls]
     sample = sample_of(log.steps, seed=seed, draws=draws)
     of_log = [*log_coverage(log), *log_population(log), *closest_to_logged(log)]

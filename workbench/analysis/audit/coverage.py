@@ -8,9 +8,9 @@ import numpy as np
 
 from workbench.analysis.audit.statistics import Reading, ratio, share
 from workbench.analysis.audit.subject import AuditedLog, Subject
-from workbench.analysis.compare import TOLERANCE
 from workbench.analysis.prediction import predicting_term
 from workbench.log.credit import Term
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.capabilities import compares_texts

@@ -9,6 +9,7 @@ from typing import Any
 from workbench.analysis.audit.coverage import BY_SIMILARITY
 from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import Subject
+from workbench.log.remarks import unscaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,21 +240,9 @@ def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
 
 
 def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
-    share = seen.value("step_share")
-    reward = subject.log.facts.reward
-    span = reward["maximum"] - reward["minimum"]
-    # A step term over its own deviation has no unit, and one that stands alone outweighs nothing.
     fields = subject.method.values if subject.method else {}
-    divided = fields.get("step_norm", "none") != "none"
-    alone = fields.get("episode_weight", 1.0) == 0.0
-    if share is None or share <= 0.75 or span <= 1.5 or divided or alone:
-        return None
-    return (
-        f"Rewards span {span:g} and the step term is in their unit: its deviation is {share:.0%} "
-        "of both terms', so the outcome of the trajectory hardly counts.",
-        "Set -p reward_scale to what one success pays, or a smaller step_weight.",
-        {"step_share": share},
-    )
+    found = unscaled(subject.steps.log, subject.table, fields)
+    return None if found is None else (found.text, found.action, dict(found.evidence))
 
 
 _OF_LOG: dict[str, Callable[[Readings], Found | None]] = {

@@ -10,8 +10,8 @@ import numpy as np
 
 from workbench.analysis.audit.statistics import Reading, ratio, share
 from workbench.analysis.audit.subject import AuditedLog, Subject
-from workbench.analysis.compare import TOLERANCE
 from workbench.errors import WorkbenchError
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_mean, segment_std, segment_sum
 from workbench.log.steps import Real
 from workbench.methods import Method, create

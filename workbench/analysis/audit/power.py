@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from workbench.analysis.audit.statistics import Reading
-from workbench.analysis.compare import TOLERANCE
+from workbench.log.remarks import TOLERANCE
 from workbench.log.steps import Real
 
 _TWO_SIDED, _POWER = 1.959964, 0.841621  # normal quantiles of 97.5 % and 80 %

@@ -17,7 +17,7 @@ from workbench.analysis.audit.statistics import (
     share,
 )
 from workbench.analysis.audit.subject import Subject
-from workbench.analysis.compare import TOLERANCE
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Real, Truth
 

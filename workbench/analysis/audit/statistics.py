@@ -9,7 +9,8 @@ import polars as pl
 from scipy.special import stdtrit
 
 from workbench.analysis.audit.measures import MEASURES
-from workbench.analysis.compare import TIE_DECIMALS, TOLERANCE
+from workbench.analysis.compare import TIE_DECIMALS
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Index, Real, Truth
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.analysis.compare import TOLERANCE
 from workbench.analysis.resampling import drawn_spaces
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.credit import Credit, Provenance, ScoredCredit
 from workbench.log.facts import Facts, facts, group_table
 from workbench.log.facts.trajectories import trajectory_table
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_constant, segment_mean
 from workbench.log.steps import Real, Steps, Truth
 from workbench.methods import Method, create
@@ -216,6 +216,7 @@ def audited(
 
     Raises:
         ParameterError: The table is not a credit of the log's scored steps.
+        MissingInputError: Its method asks what follows what, and the log does not say it.
     """
     aligned = _aligned(name, log.steps, given.table)
     bare = Subject(name=name, log=log, space=space, table=aligned)
@@ -258,6 +259,10 @@ def _again(subject: Subject, made: Provenance) -> tuple[Method | None, Credit | 
         return None, None, "the credit does not say what made it"
     try:
         method = create(made.method["name"], made.method["fields"])
+    except WorkbenchError as error:
+        return None, None, f"its method cannot score this log again: {error}"
+    method.require_chain(subject.steps, subject.space)
+    try:
         credit = method(subject.steps, subject.space)
     except WorkbenchError as error:
         return None, None, f"its method cannot score this log again: {error}"

@@ -11,8 +11,8 @@ import polars as pl
 from workbench.analysis.audit.sample import Sample, joined
 from workbench.analysis.audit.statistics import Reading, ratio
 from workbench.analysis.audit.subject import Subject
-from workbench.analysis.compare import TOLERANCE
 from workbench.analysis.resampling import drawn_spaces
+from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real
 

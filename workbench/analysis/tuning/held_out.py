@@ -116,6 +116,8 @@ class HeldOut:
         finest: What the last value stands for, where clusters grow finer up to it. A cluster that
             is too large does more harm than one too small, so the finest that are as good as the
             best are recommended. None where no end of the values is the safe one.
+        now: The value that the method has, which is kept where it is as good as the best; None
+            where it is not among the values.
     """
 
     field: str
@@ -130,6 +132,7 @@ class HeldOut:
     equal: int
     as_good: Truth | None
     finest: str | None
+    now: float | None = None
 
     @property
     def best(self) -> float | None:
@@ -151,7 +154,7 @@ class HeldOut:
 
     @property
     def recommended(self) -> float | str | None:
-        """What to set the field to.
+        """What to set the field to: what it is, where no value is better by a standard error.
 
         Where nothing predicts better than the plain mean it is the finest keys, or else None.
         """
@@ -162,6 +165,8 @@ class HeldOut:
     def _place(self) -> int | None:
         """Which value is recommended."""
         predicts = self.best is not None and float(self.error.min()) < self.plain
+        if predicts and self.kept:
+            return self.values.index(self.now)
         if self.finest is None or not self.steps:
             return int(np.argmin(self.error)) if predicts else None
         if not predicts:
@@ -169,6 +174,13 @@ class HeldOut:
         if self.as_good is None:
             return int(np.argmin(self.error))
         return int(np.flatnonzero(self.as_good)[-1])
+
+    @property
+    def kept(self) -> bool:
+        """Whether the present value is within one standard error of the best."""
+        if self.now is None or self.as_good is None or self.now not in self.values:
+            return False
+        return bool(self.as_good[self.values.index(self.now)])
 
     @property
     def reason(self) -> str:
@@ -199,10 +211,21 @@ class HeldOut:
         best = f"{self.symbol} {self.best:.4g}"
         gain = _against(least, self.plain, "their plain mean")
         text = f"{best} predicts returns best: squared error {least:.3g}, {gain}."
-        if self.tied is None:
-            return text
-        low, high = self.tied
-        return f"{text} From {self.symbol} {low:.4g} to {high:.4g} it is within one standard error."
+        if self.tied is not None:
+            low, high = self.tied
+            text += f" From {self.symbol} {low:.4g} to {high:.4g} it is within one standard error."
+        return text + self._keeping()
+
+    def _keeping(self) -> str:
+        """A sentence where the present value is not the best and is kept."""
+        if not self.kept or self.now == self.best:
+            return ""
+        assert self.now is not None
+        error = float(self.error[self.values.index(self.now)])
+        return (
+            f" The present {self.now:.4g} (squared error {error:.3g}) is within one standard error "
+            "of that and is kept."
+        )
 
     def _threshold_reason(self) -> str:
         assert self._place is not None
@@ -220,6 +243,9 @@ class HeldOut:
                 f"standard error: {at_best}, {error:.3g} with {self.finest}."
             )
         below_finest = _against(error, float(self.error[-1]), self.finest)
+        if self.kept:
+            text = f"{self.symbol} {self.best:.4g} predicts returns best: {at_best}."
+            return f"{text}{self._keeping()}{self._caution(error)}"
         return (
             f"{self.symbol} {value:.4g} predicts returns with squared error {error:.3g}, "
             f"{below_finest} and {below_plain}; it is the highest within one standard error of the "
@@ -266,6 +292,8 @@ class HeldOut:
             "field": self.field,
             "symbol": self.symbol,
             "recommended": self.recommended,
+            "best": self.best,
+            "kept": self.kept,
             "reason": self.reason,
             "within_one_standard_error": list(self.tied) if self.tied else None,
             "plain_error": self.plain if self.steps else None,
@@ -295,7 +323,7 @@ def held_out(
         method: One that declares a `Tunable` field or takes a state key, see `tuned_by`.
         credit: Its credit in the space.
         space: The space that it was scored in.
-        values: Values of the field, ascending; its candidates by default. (K,)
+        values: Values of the field, ascending; by default its candidates and what it is. (K,)
 
     Raises:
         ParameterError: The method has no field to be tuned, or a state key without a threshold.
@@ -304,7 +332,11 @@ def held_out(
     tuned = tuned_by(method)
     if "step" not in credit.terms:
         raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
+    now = _present(tuned)
     tried = tuple(tuned.candidates(space) if values is None else values)
+    if values is None and now is not None and not any(math.isclose(now, v) for v in tried):
+        tried = tuple(sorted((*tried, now)))
+    now = next((v for v in tried if now is not None and math.isclose(now, v)), None)
     steps, score = credit.steps, tuned.target(credit.steps)
     weight = peer_weight(tuned, steps)
     group, groups = steps.group, steps.groups
@@ -331,7 +363,16 @@ def held_out(
         equal=int((enough & equal).sum()),
         as_good=_as_good(sums[:, enough & ~equal]),
         finest=tuned.finest if isinstance(tuned, KeyThreshold) else None,
+        now=now,
     )
+
+
+def _present(tuned: Tunable) -> float | None:
+    """The value that the method has."""
+    if isinstance(tuned, KeyThreshold):
+        return tuned.present
+    value = getattr(tuned, tuned.tunable)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _baselines(

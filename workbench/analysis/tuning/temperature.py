@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.analysis.compare import TOLERANCE, sign_table
+from workbench.analysis.compare import sign_table
 from workbench.log.credit import Credit
+from workbench.log.remarks import TOLERANCE
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.parameters import fields

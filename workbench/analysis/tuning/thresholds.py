@@ -75,6 +75,12 @@ class KeyThreshold:
             )
         return cls(method=method, key=key)
 
+    @property
+    def present(self) -> float:
+        """The threshold that the method runs with; `EXACT` for exact keys."""
+        exact = isinstance(parse_state_key(str(self.method.values[self.tunable])), Exact)
+        return EXACT if exact else self.key.threshold
+
     def candidates(self, space: Space) -> Sequence[float]:
         """Thresholds to try, and `EXACT`."""
         return (*THRESHOLDS, EXACT)

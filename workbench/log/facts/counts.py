@@ -34,7 +34,9 @@ def facts(log: pl.DataFrame) -> Facts:
         excluded=_excluded(trajectories),
         rollouts_per_group=dict(sizes.iter_rows()),
         success={"rate": known_success.mean(), "known": known_success.len(), "source": source},
-        mixed_outcome_groups=_mixed(counted, pl.col("success").drop_nulls()),
+        mixed_outcome_groups=_mixed(counted, pl.col("success").drop_nulls())
+        if known_success.len()
+        else None,
         reward=_reward(scored, counted),
         group_kinds=kinds,
         lengths=_numbers(trajectories["length"], "minimum", "median", "mean", "maximum"),

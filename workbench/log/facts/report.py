@@ -22,7 +22,7 @@ class Facts:
         excluded: Reason -> trajectories that are not scored.
         rollouts_per_group: Number of trajectories -> groups with that many.
         success: rate, known (trajectories), source: "success", "episode reward" or null.
-        mixed_outcome_groups: Groups with a success and a failure.
+        mixed_outcome_groups: Groups with a success and a failure; null where success is not known.
         reward: kind ("terminal": nothing but 0 before the last step; "dense"), distinct (different
             step rewards), distinct_episode, minimum, maximum (of the episode reward).
         group_kinds: Key of `GROUP_KINDS` -> groups.
@@ -45,7 +45,7 @@ class Facts:
     excluded: Mapping[str, int]
     rollouts_per_group: Mapping[int, int]
     success: Mapping[str, Any]
-    mixed_outcome_groups: int
+    mixed_outcome_groups: int | None
     reward: Mapping[str, Any]
     group_kinds: Mapping[str, int]
     lengths: Mapping[str, float]
@@ -101,7 +101,12 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
         ("groups", f"{f.groups:,}"),
         ("groups × rollouts", sizes + ", …" * (len(f.rollouts_per_group) > 8)),
         ("success", _share(f.success["rate"]) + origin),
-        ("mixed outcomes", f"{f.mixed_outcome_groups:,} groups"),
+        (
+            "mixed outcomes",
+            "not known"
+            if f.mixed_outcome_groups is None
+            else number_of(f.mixed_outcome_groups, "group"),
+        ),
         ("reward", _reward_text(f.reward)),
         ("live groups", f"{f.group_kinds['live']:,}"),
         *((f"dead: {kind}", f"{n:,} ({GROUP_KINDS[kind]})") for kind, n in dead),

@@ -24,6 +24,7 @@ from workbench.states.space import Space
     "salt",
     summary="mean of GRPO's advantage over the group's steps on the same edge of its graph",
     source="arXiv 2510.20022",
+    chains=True,
     needs=("keys",),
 )
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ _TABLE = "tree_spo_treerl"
     "spo",
     summary="V(node of the step) − V(node before), V the mean outcome of the rollouts below",
     source="arXiv 2505.23564",
+    chains=True,
     needs=("node_id",),
     dialects=(
         Dialect(

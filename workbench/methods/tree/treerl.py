@@ -26,6 +26,7 @@ _POWER = {"none": 0.0, "sqrt": 0.5, "uniform": 1.0}
     "treerl",
     summary="n/(n − 1) · (V(node) − V(root) + V(node) − V(node before)), n rollouts in the tree",
     source="arXiv 2506.11902",
+    chains=True,
     needs=("node_id",),
     dialects=(
         Dialect(

@@ -20,6 +20,7 @@ from workbench.states.space import Space
     "vineppo",
     summary="mean of the replays from behind the step − mean of those from before it",
     source="arXiv 2410.01679",
+    chains=True,
     needs=("replay_returns",),
 )
 @dataclass(frozen=True, kw_only=True)

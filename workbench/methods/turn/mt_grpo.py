@@ -23,6 +23,7 @@ _TABLE = "turn_mtgrpo"
     "mt-grpo",
     summary="GRPO's term of R + w · GRPO's term of the turn reward, up to the turn that earned it",
     source="arXiv 2505.11821",
+    chains=True,
     needs=("turn_reward",),
     dialects=(
         Dialect(

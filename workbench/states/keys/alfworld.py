@@ -52,6 +52,10 @@ class ALFWorld(Key):
             events.append(events_of(telling, pl.lit("sight"), sight))
         return labels(steps, remembered(pl.concat(events), steps.trajectory))
 
+    def looks_back(self) -> bool:
+        """Always: what earlier steps told is remembered."""
+        return True
+
 
 def _went(telling: pl.DataFrame) -> pl.DataFrame:
     """Where the agent went, for games that do not say `You arrive at`."""

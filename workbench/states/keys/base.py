@@ -56,6 +56,10 @@ class Key(Parameterised, ABC):
         """What it asks of the space beside other keys: "similarity", or nothing."""
         return ()
 
+    def looks_back(self) -> bool:
+        """Whether the label of a step depends on the steps before it in its trajectory."""
+        return False
+
     @property
     def spec(self) -> str:
         """What this key is parsed from: its name, and its settings where they differ from default.

@@ -51,3 +51,7 @@ class CodeState(Key):
             events_of(results, pl.lit("tests"), pl.col("result")),
         ]
         return labels(steps, remembered(pl.concat(events), steps.trajectory))
+
+    def looks_back(self) -> bool:
+        """Always: what earlier steps did is remembered."""
+        return True

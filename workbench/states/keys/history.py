@@ -53,3 +53,8 @@ class History(Key):
         """What the keys of states and actions need."""
         of_actions = parse_action_key(self.action_key).needs() if self.actions else ()
         return (*parse_state_key(self.of).needs(), *of_actions)
+
+    def looks_back(self) -> bool:
+        """Unless it is the present state alone, by a key that does not look back."""
+        of_actions = self.actions and parse_action_key(self.action_key).looks_back()
+        return self.length > 1 or of_actions or parse_state_key(self.of).looks_back()

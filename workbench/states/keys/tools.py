@@ -133,3 +133,7 @@ class ToolResult(Key):
         calls = _of_distinct(steps.column("action"), lambda text: "\n".join(tool_calls(text)))
         before = calls.shift(1).set(pl.Series(steps.step_index == 0), "")
         return labels(steps, result, logged, before)
+
+    def looks_back(self) -> bool:
+        """Where the calls of the step before are part of it."""
+        return self.call

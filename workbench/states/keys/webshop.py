@@ -57,6 +57,10 @@ class WebShop(Key):
         visit = seen["begins"].cum_sum().cast(pl.Int64).to_numpy()
         return labels(steps, remembered(pl.concat(events), visit))
 
+    def looks_back(self) -> bool:
+        """Always: what earlier steps opened and chose is remembered."""
+        return True
+
 
 def _on_one_line(text: pl.Expr) -> pl.Expr:
     return text.str.replace_all(r"\s+", " ").str.strip_chars()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from workbench.analysis.compare import TOLERANCE
 from workbench.analysis.tuning.held_out import HeldOut
 from workbench.analysis.tuning.temperature import Trial, overrides, sign_flips, success_rates
 from workbench.errors import WorkbenchError
+from workbench.log.remarks import TOLERANCE
 from workbench.plots import temperature as plots
 from workbench.states.temperatures import STOPS
 from workbench.ui import cache, command, frame, settings, state

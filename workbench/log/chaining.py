@@ -1,0 +1,30 @@
+"""Logs whose steps had to be chained by guess: the source does not say what follows what."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from workbench.log.steps import Steps
+from workbench.wording import number_of
+
+INFERRED = "groups and trajectories"
+"""What the column `reconstructed` says of a step whose trajectory a reader inferred."""
+
+
+def guessed_chains(steps: Steps) -> str | None:
+    """How the steps of a log were chained, in a sentence; None where the source says it."""
+    log = steps.log
+    if "reconstructed" not in log.columns or log["reconstructed"].dtype != pl.String:
+        return None
+    rows = log[steps.row].filter(pl.col("reconstructed") == INFERRED)
+    if rows.is_empty():
+        return None
+    later = rows.filter(pl.col("step_index") > 0)
+    text = "the source does not say which steps follow each other"
+    if later.is_empty():
+        return f"{text}, and nothing in it tells: every row is a trajectory of its own"
+    text += f", so {number_of(rows['trajectory_id'].n_unique(), 'trajectory')} were inferred"
+    if "ambiguous" in rows.columns:
+        several = int(later["ambiguous"].cast(pl.Boolean).fill_null(value=False).sum())
+        text += f"; {several:,} of {number_of(later.height, 'later step')} may follow several"
+    return text
