@@ -15,14 +15,17 @@ from workbench.cli.options import (
     Cache,
     EmbedderName,
     Format,
+    KeepMasked,
     LastActions,
     Log,
     Map,
+    MaxUnpacked,
     MethodName,
     Output,
     Params,
     StepName,
     Template,
+    Untrained,
     as_json_text,
     field_values,
     step_name,
@@ -42,6 +45,9 @@ def score(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
@@ -50,7 +56,15 @@ def score(
 
     made = create(method, field_values(params))
     require_other(output, [log])
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(
+        log,
+        format,
+        mapping,
+        cache,
+        untrained=untrained or (),
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
     with open_space(opened, embedder, state, last_actions) as space:
         credit = scored(space, method, made).scored()
     write_credit(output, credit)

@@ -124,7 +124,9 @@ def progress() -> Iterator[Progress]:
 
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
-    blocks = [*_in_short(result.facts), ""]
+    mixed = result.facts.mixed_policies
+    blocks = [f"note: {mixed}"] if mixed else []
+    blocks += [*_in_short(result.facts), ""]
     comparison = result.comparison
     if comparison is not None:
         columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero")
@@ -132,7 +134,8 @@ def run_summary(result: RunResult) -> str:
         pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
     blocks += [f"note ({name}): {note}" for name, notes in result.notes.items() for note in notes]
-    blocks += [f"note: {note}" for note in result.report.get("notices", ())]
+    notices = result.report.get("notices", ())
+    blocks += [f"note: {note}" for note in notices if note != mixed]
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     made = len(result.built)

@@ -13,14 +13,17 @@ from workbench.cli.options import (
     EXPORT_OPTIONS,
     EmbedderName,
     Format,
+    KeepMasked,
     LastActions,
     Log,
     Map,
+    MaxUnpacked,
     OnlyGroups,
     OnlyTasks,
     SkipBad,
     Template,
     TokenizerName,
+    Untrained,
     export_values,
     field_values,
     run_values,
@@ -63,6 +66,9 @@ def run(
         bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
     ] = False,
     skip_bad: SkipBad = False,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench.cli.output import next_command, progress, run_summary
@@ -86,6 +92,9 @@ def run(
             mapping=read_mapping(mapping),
             quarantine=quarantine,
             skip_bad=skip_bad,
+            untrained=untrained or (),
+            keep_masked=keep_masked,
+            max_unpacked=max_unpacked,
             progress=told,
         )
     print(run_summary(result))
@@ -111,6 +120,9 @@ def export_batch(
     ] = None,
     format: Format = None,
     mapping: Map = None,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
     from workbench.cli.output import export_summary
@@ -122,7 +134,14 @@ def export_batch(
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read_opened(log, format, mapping)
+    opened = read_opened(
+        log,
+        format,
+        mapping,
+        untrained=untrained or (),
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
     scored = credit_of(credit, opened, log)
     print(export_summary(target(opened.frame, scored, directory, **options)))
     print(f"wrote {directory}")

@@ -162,6 +162,16 @@ def checked_record(value: Any, text: str, diagnostics: Diagnostics, place: str) 
     return dict(mended)
 
 
+def decoded_json(value: Any) -> Any:
+    """A value that may be given as JSON text; text that is none stays as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def leading_keys(head: bytes) -> frozenset[str]:
     """The top-level keys of the first record as far as the head of a file shows them.
 

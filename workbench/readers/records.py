@@ -14,6 +14,7 @@ from workbench.readers.formats.parquet import parquet_frames
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.messages import canonical_json
 from workbench.readers.rows import StepRows
+from workbench.readers.votes import is_limit
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
 AddRecord = Callable[[StepRows, Record, int, Diagnostics, str], None]
@@ -23,8 +24,6 @@ Its arguments: the rows, the record, its line, the diagnostics, and its place in
 """
 
 _LARGE = 2**31
-CUT = frozenset({"length", "max_length", "max_tokens"})
-"""Reasons for stopping that mean that a limit cut the generation."""
 
 
 def parts_of_lines(
@@ -119,8 +118,8 @@ def of_step(train_step: int | None, name: str) -> str:
 
 
 def is_cut(reason: str | None) -> bool | None:
-    """Whether a limit cut the generation; None where the reason is not known."""
-    return None if reason is None else reason in CUT
+    """Whether a limit cut the rollout; None where the reason is not known."""
+    return is_limit(reason)
 
 
 def whole(value: Any) -> int | None:

@@ -55,6 +55,9 @@ class Watch:
         mapping: As for `read`.
         quarantine: As for `import_to`.
         skip_bad: As for `read`; then a file with a broken line is taken without it.
+        untrained: As for `read`.
+        keep_masked: As for `read`.
+        max_unpacked: As for `read`.
         clock: Gives the time in seconds.
 
     Raises:
@@ -72,6 +75,9 @@ class Watch:
         mapping: Mapping[str, Any] | None = None,
         quarantine: Path | None = None,
         skip_bad: bool = False,
+        untrained: Sequence[str] = (),
+        keep_masked: bool = False,
+        max_unpacked: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if addresses := [str(path) for path in paths if is_remote(path)]:
@@ -85,7 +91,15 @@ class Watch:
         self._clock = clock
         self._seen: dict[str, _Stamp] = {}
         self._taken: dict[str, _Stamp] = {}
-        self._work = Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
+        self._max_unpacked = max_unpacked
+        self._work = Import(
+            folder,
+            output,
+            columns=mapped_columns(mapping),
+            quarantine=quarantine,
+            untrained=untrained,
+            keep_masked=keep_masked,
+        )
 
     def look(self) -> Look:
         """Takes what is new and writes the log if anything is."""

@@ -74,6 +74,9 @@ def run(
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
     skip_bad: bool = False,
+    untrained: Sequence[str] = (),
+    keep_masked: bool = False,
+    max_unpacked: int | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
@@ -97,6 +100,9 @@ def run(
         mapping: Column mapping.
         quarantine: Set broken trajectories aside instead of refusing the log.
         skip_bad: Leave out unreadable lines instead of refusing the file.
+        untrained: As for `import_log`.
+        keep_masked: As for `import_log`.
+        max_unpacked: As for `import_log`.
         progress: Told about progress.
 
     Raises:
@@ -119,7 +125,14 @@ def run(
     exporter.options_of(options)
     artefacts = Artefacts(directory, progress)
     log = artefacts.log(
-        sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+        sources,
+        format=format,
+        mapping=mapping,
+        quarantine=quarantine,
+        skip_bad=skip_bad,
+        untrained=untrained,
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
     )
     space = OpenedLog.of_stored(log, artefacts).space(embedder, state_text, progress)
     decided = exporter.rehearse(log.frame, **options)

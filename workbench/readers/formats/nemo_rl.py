@@ -15,6 +15,7 @@ from workbench.readers.messages import Turn
 from workbench.readers.records import digest, of_step, parts_of_lines, step_of_name, whole
 from workbench.readers.rows import StepRows, checked_values, number, numbers, token_ids
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 from workbench.readers.tokens import (
     StepTokens,
     mask,
@@ -46,7 +47,9 @@ _REQUIRED = frozenset({"token_ids", "token_loss_mask"})
 _A_TOKEN = ("token_loss_mask", "advantages", "generation_logprobs")
 
 
-@reader("nemo-rl", description="NeMo-RL train_data JSONL with tokens, one rollout a line")
+@reader(
+    "nemo-rl", description="NeMo-RL train_data JSONL with tokens, one rollout a line", run=folder_of
+)
 class NemoRl:
     """Steps are the stretches of tokens that the loss counts; the reward is the outcome.
 
@@ -112,7 +115,7 @@ def _add(
             "group_id": group,
             "trajectory_id": f"{group}/{number_of_row}",
             "train_step": step,
-            "gradient_mask": None if weight is None else bool(weight),
+            "mask_reason": "sample_loss_mask" if weight == 0 else None,
             "reconstructed": PARSED if isinstance(record.get("content"), str) else None,
         },
         step_fields=columns,

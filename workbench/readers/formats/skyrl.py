@@ -41,7 +41,13 @@ _CONVERTERS = {
 _REQUIRED = frozenset({"input_prompt", "output_response"})
 
 
-@reader("skyrl", description="SkyRL evaluation dump, one rollout a line")
+def _run_of(path: Path) -> Path:
+    """The run: dumps lie in a folder of their step."""
+    steps = (folder for folder in path.parents if folder.name.startswith("global_step_"))
+    return next(steps, path).parent
+
+
+@reader("skyrl", description="SkyRL evaluation dump, one rollout a line", run=_run_of)
 class SkyRl:
     """Steps are the assistant's turns in the decoded text; the score is the outcome.
 

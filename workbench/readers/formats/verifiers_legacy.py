@@ -24,6 +24,7 @@ from workbench.readers.rows import (
     truth,
 )
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 from workbench.readers.tokens import StepTokens, mask, same_lengths, token_columns
 
 _TIMES = frozenset({"generation_ms", "scoring_ms", "total_ms"})
@@ -47,7 +48,9 @@ class _Rollout:
     columns: Mapping[str, list[Any]]
 
 
-@reader("verifiers-legacy", description="verifiers before v1: results.jsonl of vf-eval")
+@reader(
+    "verifiers-legacy", description="verifiers before v1: results.jsonl of vf-eval", run=folder_of
+)
 class VerifiersLegacy:
     """Steps are the assistant messages of the completion; the reward is the outcome.
 

@@ -20,6 +20,7 @@ from workbench.readers.messages import Turn
 from workbench.readers.records import digest, kept_fields, of_step, whole
 from workbench.readers.rows import StepRows, checked_values, number, text
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 
 _KEYS = frozenset({"input", "output", "score", "step"})
 _USED = _KEYS | {"gts", "uid"}
@@ -37,7 +38,11 @@ class _Output:
     fields: Mapping[str, Any]
 
 
-@reader("verl", description="verl rollout dump, legacy and v1 trainer, one rollout a line")
+@reader(
+    "verl",
+    description="verl rollout dump, legacy and v1 trainer, one rollout a line",
+    run=folder_of,
+)
 class Verl:
     """Steps are the assistant's turns in the decoded text; the score is the outcome.
 
