@@ -110,6 +110,24 @@ def test_groups_of_uneven_sizes_are_each_taken_by_themselves():
     assert found[4:] == near(0, 0, 0, -0.5, -0.5, -0.5, 1.5, 0)
 
 
+@pytest.mark.parametrize("name", ["completions_00001.parquet", "1.jsonl"])
+def test_pictures_that_the_log_does_not_tell_apart_are_said_to_merge_groups(name: str):
+    # A has 1 1 1 0 and B 0 0 0 1; as one group of eight, mean .5, deviation .53452: ±.935.
+    file = f"same_text_other_image/{name}"
+    assert firsts(advantages(file)) == near(*[0.935412] * 3, *[-0.935412] * 4, 0.935412)
+    notices = import_log([CASES / file]).report.notices
+    assert any("an image that the log does not tell from others" in notice for notice in notices)
+
+
+def test_an_advantage_that_differs_for_equal_rewards_is_found_to_speak_against_the_groups():
+    # The trainer gave the three winners of A .5 and the winner of B 1.5.
+    imported = import_log([CASES / "same_text_other_image/completions_00001.parquet"])
+    space = OpenedLog.of_import(imported).space("tfidf")
+    found = workbench.audit(workbench.score(space, "grpo"), controls=()).findings
+    (merged,) = [finding for finding in found if finding.name == "merged-groups"]
+    assert "equal rewards have different advantages in 1" in merged.text
+
+
 # Rewards
 
 

@@ -24,6 +24,12 @@ Its arguments: the rows, the record, its line, the diagnostics, and its place in
 """
 
 _LARGE = 2**31
+_PLACEHOLDER = re.compile(
+    r"<(?:image|video|audio|start_of_image|image_soft_token)>|\[(?:IMG|image|video|audio)\]"
+    r"|<\|(?:image|vision|video|audio)(?:_\w+)?\|>"
+)
+_PICTURES = frozenset({"image", "image_url", "input_image", "video", "audio", "input_audio"})
+_UNTOLD = frozenset({"type", "text"})
 
 
 def parts_of_lines(
@@ -87,6 +93,34 @@ def digest(*values: Any) -> str:
     """Twelve hexadecimal digits that tell values apart: the id of what has none."""
     text = canonical_json(values).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()[:12]
+
+
+def notice_untold_images(prompt: Any, diagnostics: Diagnostics, place: str) -> None:
+    """Says that a prompt holds an image of which the log has no more than the place.
+
+    Args:
+        prompt: Text, or messages; a group is the rollouts with an equal one.
+        diagnostics: Gets the notice.
+        place: Where the record stands.
+    """
+    if _has_untold_image(prompt):
+        diagnostics.notice(
+            "the prompt holds an image that the log does not tell from others: tasks that differ "
+            "only there are one group",
+            place,
+        )
+
+
+def _has_untold_image(value: Any) -> bool:
+    if isinstance(value, str):
+        return _PLACEHOLDER.search(value) is not None
+    if isinstance(value, list):
+        return any(map(_has_untold_image, value))
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") in _PICTURES:
+        return not any(value[key] is not None for key in value.keys() - _UNTOLD)
+    return _has_untold_image(value.get("content")) or _has_untold_image(value.get("text"))
 
 
 def kept_fields(record: Mapping[str, Any], used: Collection[str]) -> dict[str, Any]:

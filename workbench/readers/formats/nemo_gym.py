@@ -11,7 +11,13 @@ from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, leading_keys, lookup
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
-from workbench.readers.records import digest, is_cut, kept_fields, parts_of_lines
+from workbench.readers.records import (
+    digest,
+    is_cut,
+    kept_fields,
+    notice_untold_images,
+    parts_of_lines,
+)
 from workbench.readers.rows import (
     Converter,
     StepRows,
@@ -111,6 +117,7 @@ def _add(
     if not is_known:
         text = "rollouts have no _ng_task_index: those with the same input are one group"
         diagnostics.notice(f"{text}; another key can be named with --map, as group_id", place)
+        notice_untold_images(request.get("input"), diagnostics, place)
     rollout = values["_ng_rollout_index"]
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else None

@@ -12,7 +12,14 @@ from workbench.readers.decoded import PARSED, decoded_turns, numbered_turns, pro
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
-from workbench.readers.records import digest, of_step, parts_of_lines, step_of_name, whole
+from workbench.readers.records import (
+    digest,
+    notice_untold_images,
+    of_step,
+    parts_of_lines,
+    step_of_name,
+    whole,
+)
 from workbench.readers.rows import StepRows, checked_values, number, numbers, token_ids
 from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_of
@@ -104,6 +111,9 @@ def _add(
     if said is None:
         diagnostics.notice("messages and loss mask do not fit: token ids stand for the text", place)
         said, columns = token_turns(tokens), columns | {"messages": [None] * len(tokens)}
+    content = record.get("content")
+    asked = prompt_and_rest(content)[0] if isinstance(content, str) else content
+    notice_untold_images(asked, diagnostics, place)
     group = of_step(step, digest(ids[: stretches[0][0]]))
     number_of_row = line - 1 if values["idx"] is None else values["idx"]
     weight = values["sample_loss_mask"]

@@ -21,7 +21,14 @@ from workbench.readers.formats.parquet import (
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.records import digest, kept_fields, of_step, parts_of_rows, whole
+from workbench.readers.records import (
+    digest,
+    kept_fields,
+    notice_untold_images,
+    of_step,
+    parts_of_rows,
+    whole,
+)
 from workbench.readers.rows import StepRows, number
 from workbench.readers.systems import folder_of
 
@@ -121,6 +128,7 @@ def _add(
     if not said:
         diagnostics.drop("completion", "holds no assistant message, so no step", place)
         return
+    notice_untold_images(prompt, diagnostics, place)
     rows.add(
         said,
         line=line,

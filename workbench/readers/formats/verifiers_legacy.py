@@ -13,7 +13,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.records import digest, parts_of_lines
+from workbench.readers.records import digest, notice_untold_images, parts_of_lines
 from workbench.readers.rows import (
     StepRows,
     checked_values,
@@ -111,6 +111,8 @@ def _add(
         return
     example = values["example_id"]
     task = digest(_messages(record["prompt"], "user")) if example is None else f"example-{example}"
+    if example is None:
+        notice_untold_images(record["prompt"], diagnostics, place)
     of_run = "--".join(filter(None, run.values()))
     stop = record.get("stop_condition")
     measures = record.get("metrics") or {

@@ -17,7 +17,7 @@ from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
-from workbench.readers.records import digest, kept_fields, of_step, whole
+from workbench.readers.records import digest, kept_fields, notice_untold_images, of_step, whole
 from workbench.readers.rows import StepRows, checked_values, number, text
 from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_of
@@ -91,6 +91,8 @@ def _output(record: Record, line: int, diagnostics: Diagnostics, place: str) -> 
     if values is None:
         return None
     group, session, index = _ids(values, record)
+    if values["uid"] is None:
+        notice_untold_images(values["input"], diagnostics, place)
     accuracy = record.get("acc")
     group = of_step(values["step"], group)
     return _Output(
