@@ -186,3 +186,36 @@ def test_parallel_calls_with_one_id_are_all_kept_in_their_order():
     log = import_log([CASES / file]).validated.log.filter(pl.col("step_index") == 0)
     assert [action.count("search") for action in log["action"]] == [2, 2, 1, 2]
     assert log["action"][0] == log["action"][3] != log["action"][1]
+
+
+# Half characters
+
+
+@pytest.mark.parametrize(
+    ("name", "halves"),
+    [
+        ("traces.jsonl", 2),
+        ("gym.jsonl", 2),
+        ("chat.jsonl", 6),
+        ("chat_id.jsonl", 8),
+        ("steps.jsonl", 2),
+        ("results.jsonl", 2),
+        ("log.json", 2),
+    ],
+)
+def test_half_a_character_is_replaced_and_counted_in_every_reader(name: str, halves: int):
+    # Two rollouts each: one half in the arguments of a call (chat: also in the tool's answer and
+    # the last message; chat_id: also in the id). Rewards 0 and 1: ±.70711.
+    imported = import_log([CASES / "lone_surrogate" / name])
+    log = imported.validated.log
+    text = "".join(str(row) for row in log.select(pl.col(pl.String)).rows())
+    assert "\ufffd" in text or r"\ufffd" in text
+    text.encode()  # no half is left
+    assert "\\ud83c" not in text
+    # A notice names one place a record.
+    (notice,) = [text for text in imported.report.notices if "U+FFFD" in text]
+    shown = notice.count(name)
+    assert halves == shown or notice.endswith(f" and {halves - shown} more")
+    found = firsts(advantages(f"lone_surrogate/{name}"))
+    assert sorted(found)[0] == pytest.approx(-0.70711, abs=1e-4)
+    assert set(log["reward"]) == {0.0, 1.0}

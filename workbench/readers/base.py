@@ -43,9 +43,9 @@ class Diagnostics:
         """Something sound that the step log has no row for; it is left out and stated."""
         self._dropped.setdefault((column, rule, hint), _Tally()).add(place)
 
-    def notice(self, text: str, place: str = "") -> None:
-        """Something done or seen that is no error."""
-        self._notices.setdefault(("", text, ""), _Tally()).add(place)
+    def notice(self, text: str, place: str = "", *, count: int = 1) -> None:
+        """Something done or seen that is no error, at a place as often as `count` says."""
+        self._notices.setdefault(("", text, ""), _Tally()).add(place, count=count)
 
     def include(self, other: Diagnostics, words: Callable[[str], str] = str) -> None:
         """Adds the diagnostics of one file to these.

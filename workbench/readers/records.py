@@ -11,7 +11,7 @@ from typing import Any
 from workbench.log.columns import STEP_LOG, known
 from workbench.readers.base import Diagnostics, Part
 from workbench.readers.formats.parquet import parquet_frames
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record, json_lines, mended
 from workbench.readers.messages import canonical_json
 from workbench.readers.rows import StepRows
 from workbench.readers.votes import is_limit
@@ -75,7 +75,8 @@ def parts_of_rows(
         rows = StepRows()
         for record in frame.iter_rows(named=True):
             line += 1
-            add(rows, record, line, diagnostics, f"{path}:{line}")
+            place = f"{path}:{line}"
+            add(rows, mended(record, diagnostics, place), line, diagnostics, place)
         yield _part(rows, diagnostics, numbered=numbered)
     yield _part(StepRows(), diagnostics, numbered=numbered)
 

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
+from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.messages import Turn, turns
 from workbench.readers.rows import StepRows, identity, number, truth
@@ -89,8 +90,9 @@ class Chat:
         for line in head.splitlines():
             if line.lstrip().startswith(b"["):
                 return False
-            if "messages" in leading_keys(line):
-                return True
+            keys = leading_keys(line)
+            if "messages" in keys:
+                return not is_step(keys)  # a step may have messages too
         return False
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.formats.inspect_ai import inspect_turns
 from workbench.readers.formats.parquet import parquet_columns, parquet_frames
+from workbench.readers.jsonfiles import mended
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
 from workbench.readers.scores import reward_of
@@ -41,11 +42,12 @@ class Scout:
         for frame in parquet_frames(path, diagnostics, only=_COLUMNS):
             for record in frame.iter_rows(named=True):
                 line += 1
+                place = f"{path}:{line}"
                 _add(
                     rows,
-                    record,
+                    mended(record, diagnostics, place),
                     diagnostics,
-                    f"{path}:{line}",
+                    place,
                     line=line,
                     told=columns.get("reward"),
                 )
