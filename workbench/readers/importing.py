@@ -13,6 +13,7 @@ import polars as pl
 from workbench.errors import LogError, Problem
 from workbench.log.schema import Validated, rename, validate
 from workbench.readers.base import Diagnostics, Format, Part
+from workbench.readers.compression import bounded
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
@@ -136,7 +137,7 @@ def read(
     """
     columns, reasons = mapped_columns(mapping), wanted_reasons(untrained)
     diagnostics = Diagnostics()
-    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+    with bounded(max_unpacked), tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         chosen, sources = found_files(paths, format, diagnostics, Path(folder))
         parts = [
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)

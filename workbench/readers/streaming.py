@@ -19,6 +19,7 @@ from workbench.files import atomic_file
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
 from workbench.readers.base import Diagnostics, Format
+from workbench.readers.compression import bounded
 from workbench.readers.importing import (
     found_files,
     joined,
@@ -204,7 +205,7 @@ def import_to(
         ParameterError: The mapping or `untrained` is wrong.
         UnknownNameError: There is no such format.
     """
-    with staging_folder(output) as folder:
+    with bounded(max_unpacked), staging_folder(output) as folder:
         work = Import(
             folder,
             output,

@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.errors import LogError, ParameterError
 from workbench.readers.base import FORMATS, Diagnostics
+from workbench.readers.compression import bounded
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
@@ -135,6 +136,12 @@ class Watch:
         diagnostics = Diagnostics()
         copies = self._folder / "copies"
         try:
+            return self._staged(source, diagnostics, copies)
+        finally:
+            shutil.rmtree(copies, ignore_errors=True)
+
+    def _staged(self, source: Source, diagnostics: Diagnostics, copies: Path) -> str:
+        with bounded(self._max_unpacked):
             for opened in plain([source], diagnostics, copies):
                 head = head_of(opened, diagnostics)
                 names = fitting(opened, head, self._format) if head else []
@@ -148,8 +155,6 @@ class Watch:
                     self._work.drop(file)
                     return str(file.diagnostics.problems[0])
                 self._work.take(chosen, file)
-        finally:
-            shutil.rmtree(copies, ignore_errors=True)
         return str(diagnostics.problems[0]) if diagnostics.problems else ""
 
 
