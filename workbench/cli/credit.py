@@ -16,14 +16,17 @@ from workbench.cli.options import (
     Cache,
     EmbedderName,
     Format,
+    KeepMasked,
     LastActions,
     Log,
     Map,
+    MaxUnpacked,
     MethodName,
     Output,
     Params,
     StepName,
     Template,
+    Untrained,
     as_json_text,
     field_values,
     step_name,
@@ -44,6 +47,9 @@ def score(
     format: Format = None,
     mapping: Map = None,
     allow_unchained: AllowUnchained = False,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
@@ -52,7 +58,15 @@ def score(
 
     made = create(method, field_values(params))
     require_other(output, [log])
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(
+        log,
+        format,
+        mapping,
+        cache,
+        untrained=untrained or (),
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:

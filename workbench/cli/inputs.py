@@ -25,8 +25,19 @@ def read(
     *,
     skip_bad: bool = False,
     report: bool = False,
+    **reading: Any,
 ) -> Imported:
-    """Reads and validates a log; what was set aside is written to the quarantine file."""
+    """Reads and validates a log; what was set aside is written to the quarantine file.
+
+    Args:
+        files: As for `import_log`.
+        format: As for `import_log`.
+        mapping: The file of the column mapping.
+        quarantine: Where broken trajectories go; without it they are refused.
+        skip_bad: As for `import_log`.
+        report: Print the report, not only what there is to know.
+        **reading: More of the options of `import_log`: untrained, keep_masked, max_unpacked.
+    """
     from workbench.files import atomic_file
     from workbench.readers import import_log
 
@@ -37,6 +48,7 @@ def read(
         mapping=read_mapping(mapping),
         quarantine=quarantine is not None,
         skip_bad=skip_bad,
+        **reading,
     )
     aside = imported.validated.quarantined
     if quarantine is not None and aside.height:
@@ -51,12 +63,16 @@ def read(
 
 
 def read_opened(
-    log: str, format: str | None, mapping: Path | None, cache: Path | None = None
+    log: str,
+    format: str | None,
+    mapping: Path | None,
+    cache: Path | None = None,
+    **reading: Any,
 ) -> OpenedLog:
     """Reads a log in order to score it or to set credits beside it."""
     from workbench.workspace.opened import OpenedLog
 
-    return OpenedLog.of_import(read([log], format, mapping), cache)
+    return OpenedLog.of_import(read([log], format, mapping, **reading), cache)
 
 
 @contextmanager

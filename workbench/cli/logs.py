@@ -23,13 +23,16 @@ from workbench.cli.options import (
     Cache,
     EmbedderName,
     Format,
+    KeepMasked,
     LastActions,
     Log,
     Map,
+    MaxUnpacked,
     Output,
     Params,
     SkipBad,
     Template,
+    Untrained,
     as_json_text,
     field_values,
 )
@@ -47,6 +50,9 @@ def import_files(
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
     skip_bad: SkipBad = False,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
     tree: Annotated[
         bool,
         typer.Option("--tree", help="Give rollouts that begin alike shared nodes (node_id)."),
@@ -76,6 +82,9 @@ def import_files(
         "mapping": read_mapping(mapping),
         "quarantine": quarantine,
         "skip_bad": skip_bad,
+        "untrained": untrained or (),
+        "keep_masked": keep_masked,
+        "max_unpacked": max_unpacked,
     }
     if watch is not None:
         _watch(output, files, watch, options)
@@ -125,21 +134,50 @@ def validate(
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
     skip_bad: SkipBad = False,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Check a log against the rules of the step log: all problems at once."""
     from workbench.log.remarks import of_log
 
-    imported = read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
+    imported = read(
+        [log],
+        format,
+        mapping,
+        quarantine,
+        skip_bad=skip_bad,
+        report=True,
+        untrained=untrained or (),
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
     for remark in of_log(imported.validated.log):
         print(f"note              {remark}")
 
 
 @app.command()
-def facts(log: Log, format: Format = None, mapping: Map = None, as_json: AsJson = False) -> None:
+def facts(
+    log: Log,
+    format: Format = None,
+    mapping: Map = None,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
     from workbench.log.facts import facts as facts_of
 
-    found = facts_of(read([log], format, mapping).validated.log)
+    imported = read(
+        [log],
+        format,
+        mapping,
+        untrained=untrained or (),
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
+    found = facts_of(imported.validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
 
 

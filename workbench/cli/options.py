@@ -24,6 +24,26 @@ Map = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out unreadable lines and say which.")
 ]
+Untrained = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--untrained",
+        metavar="finish_reason=REASON",
+        help="Count trajectories that stopped for it, but do not train them; repeat for several.",
+    ),
+]
+KeepMasked = Annotated[
+    bool, typer.Option("--keep-masked", help="Count and train trajectories that the log masks.")
+]
+MaxUnpacked = Annotated[
+    int | None,
+    typer.Option(
+        "--max-unpacked",
+        metavar="BYTES",
+        min=1,
+        help="Refuse a compressed file that unpacks to more. [default: 200 times its size]",
+    ),
+]
 Params = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="FIELD=VALUE", help="Set a field; values are read as JSON."),

@@ -183,7 +183,9 @@ def _lines(interval: float = 30.0) -> Iterator[Progress]:
 
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
-    blocks = [*_in_short(result.facts), ""]
+    mixed = result.facts.mixed_policies
+    blocks = [f"note: {mixed}"] if mixed else []
+    blocks += [*_in_short(result.facts), ""]
     credits = result.advantages.to_dicts()
     columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero", "zero_share")
     blocks += ["Credit of each method", table(credits, columns), ""]
@@ -192,7 +194,8 @@ def run_summary(result: RunResult) -> str:
         pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
     blocks += _notes(result.notes)
-    blocks += [f"note: {note}" for note in result.report.get("notices", ())]
+    notices = result.report.get("notices", ())
+    blocks += [f"note: {note}" for note in notices if note != mixed]
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     made = len(result.built)

@@ -14,14 +14,17 @@ from workbench.cli.options import (
     AllowUnchained,
     EmbedderName,
     Format,
+    KeepMasked,
     LastActions,
     Log,
     Map,
+    MaxUnpacked,
     OnlyGroups,
     OnlyTasks,
     SkipBad,
     Template,
     TokenizerName,
+    Untrained,
     export_values,
     field_values,
     run_values,
@@ -65,6 +68,9 @@ def run(
     ] = False,
     skip_bad: SkipBad = False,
     allow_unchained: AllowUnchained = False,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench.cli.output import next_command, progress, run_summary
@@ -89,6 +95,9 @@ def run(
             quarantine=quarantine,
             skip_bad=skip_bad,
             allow_unchained=allow_unchained,
+            untrained=untrained or (),
+            keep_masked=keep_masked,
+            max_unpacked=max_unpacked,
             progress=told,
         )
     print(run_summary(result))
@@ -114,6 +123,9 @@ def export_batch(
     ] = None,
     format: Format = None,
     mapping: Map = None,
+    untrained: Untrained = None,
+    keep_masked: KeepMasked = False,
+    max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
     from workbench.cli.output import export_summary
@@ -125,7 +137,14 @@ def export_batch(
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read_opened(log, format, mapping)
+    opened = read_opened(
+        log,
+        format,
+        mapping,
+        untrained=untrained or (),
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
     scored = credit_of(credit, opened, log)
     print(export_summary(target(opened.frame, scored, directory, **options)))
     print(f"wrote {directory}")

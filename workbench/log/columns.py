@@ -185,7 +185,6 @@ STEP_LOG: tuple[Column, ...] = (
         dtype=_TEXT,
         meaning="Why generation or the episode stopped.",
         scope="last step",
-        large=True,
     ),
     Column(
         name="valid_action",
@@ -210,6 +209,12 @@ STEP_LOG: tuple[Column, ...] = (
         meaning="Whether the trajectory counts in its group's statistics.",
         scope="trajectory",
         constant=True,
+    ),
+    Column(
+        name="mask_reason",
+        dtype=_TEXT,
+        meaning="By which of its keys the log masks the trajectory; null where it does not.",
+        scope="trajectory",
     ),
     Column(
         name="copies",

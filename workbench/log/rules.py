@@ -187,12 +187,14 @@ class Checks:
         content = _content_columns(repeated)
         distinct = repeated.unique(subset=content, maintain_order=True)
         conflicting = distinct.filter(pl.struct(step).is_duplicated()).select(step).unique()
-        self._add(
-            repeated.join(conflicting, on=step, how="semi").sort(ROW),
-            "step_index",
-            "appears twice in a trajectory with different content",
-            "identical rows are collapsed; different ones need their own trajectory_id",
-        )
+        found = repeated.join(conflicting, on=step, how="semi").sort(ROW)
+        hint = "identical rows are collapsed; different ones need their own trajectory_id"
+        if "source_file" in found.columns:
+            files = found.group_by("trajectory_id").agg(pl.col("source_file").n_unique())
+            if (files["source_file"] > 1).any():
+                hint += "; files of two runs that number alike: import each into a log of its own"
+        rule = "appears twice in a trajectory with different content"
+        self._add(found, "step_index", rule, hint)
 
     def _where(self, column: str, bad: pl.Expr, rule: str, hint: str = "") -> None:
         self._add(self.frame.filter(bad.fill_null(value=False)), column, rule, hint)

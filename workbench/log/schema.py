@@ -14,6 +14,7 @@ import polars as pl
 from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.columns import STEP_LOG, Column
 from workbench.log.increments import sentences, with_increments
+from workbench.log.policies import mixed_policies
 from workbench.log.rules import ROW, Checks, repeated_steps
 
 __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
@@ -140,6 +141,7 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         .drop(ROW),
         problems=tuple(check.problems),
         notices=(
+            *_mixed_policies_notice(log),
             *notices,
             *more,
             *_episode_reward_notice(log),
@@ -195,6 +197,11 @@ def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     count = log.filter(pl.col("excluded").is_not_null())["trajectory_id"].n_unique()
     total = log["trajectory_id"].n_unique()
     return log, [f"{count} of {total} trajectories are excluded from scoring (column `excluded`)"]
+
+
+def _mixed_policies_notice(log: pl.DataFrame) -> list[str]:
+    found = mixed_policies(log)
+    return [] if found is None else [found]
 
 
 def _episode_reward_notice(log: pl.DataFrame) -> list[str]:

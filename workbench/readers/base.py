@@ -20,6 +20,12 @@ from workbench.registry import Registry
 HEAD_BYTES = 65_536
 """How much of a file `sniff` sees without opening it."""
 
+SYSTEM = "__system"
+"""Column in which a reader says which agent and model acted, or which run it was.
+
+Groups that would have several are kept apart by it; a log never has the column.
+"""
+
 
 class Diagnostics:
     """Collects what a reader has to say about its files, equal diagnostics counted together."""
@@ -38,7 +44,7 @@ class Diagnostics:
         self._dropped.setdefault((column, rule, hint), _Tally()).add(place)
 
     def notice(self, text: str, place: str = "", count: int = 1) -> None:
-        """Something done or seen that is no error."""
+        """Something done or seen that is no error, at a place as often as `count` says."""
         self._notices.setdefault(("", text, ""), _Tally()).add(place, count=count)
 
     def include(self, other: Diagnostics, words: Callable[[str], str] = str) -> None:
@@ -157,6 +163,8 @@ class Format:
         generic: Whether it takes files that a more specific format may claim as well; it is asked
             only where no other one recognises the file.
         companions: Names of files beside or above one of this format that say more about it.
+        run: What of the path of a file is one run, where files of several runs name the same
+            groups; None where the records say it, or groups are named once and for all.
     """
 
     name: str
@@ -164,6 +172,7 @@ class Format:
     reader: Reader
     generic: bool = False
     companions: tuple[str, ...] = ()
+    run: Callable[[Path], Path] | None = None
 
 
 FORMATS: Registry[Format] = Registry(
@@ -173,7 +182,12 @@ ReaderClass = TypeVar("ReaderClass", bound=Callable[[], Reader])
 
 
 def reader(
-    name: str, *, description: str, generic: bool = False, companions: tuple[str, ...] = ()
+    name: str,
+    *,
+    description: str,
+    generic: bool = False,
+    companions: tuple[str, ...] = (),
+    run: Callable[[Path], Path] | None = None,
 ) -> Callable[[ReaderClass], ReaderClass]:
     """Registers a reader class under the name of its format."""
 
@@ -186,6 +200,7 @@ def reader(
                 reader=cls(),
                 generic=generic,
                 companions=companions,
+                run=run,
             ),
         )
         return cls

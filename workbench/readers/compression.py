@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import io
 import shutil
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
+
+from workbench.errors import ParameterError
 
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _ENCODINGS = {
@@ -15,6 +22,17 @@ _ENCODINGS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _BLOCK = 2**20
+
+RATIO = 200
+"""Times its size to which something may unpack, however large; logs reach some 40."""
+
+FREE = 2**28
+"""Bytes to which anything may unpack."""
+
+UNPACK_HINT = "if that is meant, --max-unpacked BYTES allows more (max_unpacked in Python)"
+
+_LOOKS = 8  # so many times in FREE it is looked at how far the last bytes unpacked
+_MOST: ContextVar[int | None] = ContextVar("max_unpacked", default=None)
 
 
 def codec_of(head: bytes) -> str | None:
@@ -27,16 +45,58 @@ def encoding_of(head: bytes) -> str | None:
     return next((name for mark, name in _ENCODINGS.items() if head.startswith(mark)), None)
 
 
-def unpacked(content: bytes, codec: str) -> bytes:
-    """Compressed bytes as they were before.
+class UnpacksTooFarError(ValueError):
+    """Something unpacks to more than it may; the text says to how much."""
+
+
+@contextmanager
+def bounded(most: int | None) -> Iterator[None]:
+    """Bounds what unpacks inside the block, in this thread.
+
+    Args:
+        most: Bytes to which one file or entry may unpack; None refuses what unpacks to more than
+            200 times its size and 256 MB.
 
     Raises:
-        OSError: They are damaged or cut off.
+        ParameterError: It is no positive number.
     """
-    import pyarrow as pa
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise ParameterError(f"max_unpacked must be a whole number of bytes above 0, got {most!r}")
+    token = _MOST.set(most)
+    try:
+        yield
+    finally:
+        _MOST.reset(token)
 
-    with pa.CompressedInputStream(pa.BufferReader(content), codec) as stream:
-        return bytes(stream.read())
+
+def limit_of(packed: int) -> int:
+    """Bytes to which something of a size may unpack."""
+    most = _MOST.get()
+    return max(FREE, RATIO * packed) if most is None else most
+
+
+def unpacked(content: bytes, codec: str, declared: int) -> bytes:
+    """Compressed bytes as they were before, measured on the way.
+
+    Args:
+        content: The bytes.
+        codec: "gzip", "zstd" or "deflate".
+        declared: How many they say that they are; no more are taken.
+
+    Raises:
+        OSError: They are damaged or cut off, or more than declared.
+        UnpacksTooFarError: They unpack to more than they may.
+    """
+    if declared > min(FREE, limit_of(len(content))):
+        # Counted first, since what is refused must not fill the memory.
+        for _ in _counted(_blocks(content, codec), len(content)):
+            pass
+    whole = bytearray()
+    for block in _blocks(content, codec):
+        whole += block
+        if len(whole) > declared:
+            raise OSError("it is larger than it says")
+    return bytes(whole)
 
 
 def unpack_file(source: Path, target: Path, codec: str) -> None:
@@ -44,11 +104,77 @@ def unpack_file(source: Path, target: Path, codec: str) -> None:
 
     Raises:
         OSError: It is damaged or cut off.
+        UnpacksTooFarError: It unpacks to more than it may; then nothing is left of it.
     """
+    size = source.stat().st_size
+    try:
+        with source.open("rb") as packed, target.open("wb") as file:
+            suspect = _write(_counted(_file_blocks(packed, codec), size), packed, file)
+        if suspect:
+            # It was measured to the end and may be read.
+            with source.open("rb") as packed, target.open("wb") as file:
+                for block in _file_blocks(packed, codec):
+                    file.write(block)
+    except UnpacksTooFarError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _write(blocks: Iterator[bytes], packed: IO[bytes], file: IO[bytes]) -> bool:
+    """Writes blocks until what comes unpacks so far that it may be refused; whether that was so.
+
+    The rest is measured then, and the disk is not filled.
+    """
+    total, mark, before = 0, 0, 0
+    is_suspect = False
+    for block in blocks:
+        total += len(block)
+        if not is_suspect:
+            file.write(block)
+        if total - mark >= FREE // _LOOKS:
+            is_suspect |= total > FREE and total - mark > RATIO * (packed.tell() - before)
+            mark, before = total, packed.tell()
+    return is_suspect
+
+
+def _counted(blocks: Iterable[bytes], packed: int) -> Iterator[bytes]:
+    """Blocks as long as they are not more than something of this size may unpack to.
+
+    Raises:
+        UnpacksTooFarError: They are.
+    """
+    total, limit = 0, limit_of(packed)
+    for block in blocks:
+        total += len(block)
+        if total > limit:
+            times = "" if _MOST.get() else f", {RATIO} times its size"
+            raise UnpacksTooFarError(f"unpacks to more than {limit:,} bytes{times}")
+        yield block
+
+
+def _file_blocks(packed: IO[bytes], codec: str) -> Iterator[bytes]:
     import pyarrow as pa
 
-    with pa.input_stream(str(source), compression=codec) as stream, target.open("wb") as file:
-        shutil.copyfileobj(stream, file, _BLOCK)
+    with pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), codec) as stream:
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def _blocks(content: bytes, codec: str) -> Iterator[bytes]:
+    if codec != "deflate":
+        yield from _file_blocks(io.BytesIO(content), codec)
+        return
+    unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    rest = content
+    try:
+        while not unpacker.eof:
+            block = unpacker.decompress(rest, _BLOCK)
+            rest = unpacker.unconsumed_tail
+            if not block and not rest:
+                raise OSError("it is cut off")
+            yield block
+    except zlib.error as error:
+        raise OSError(str(error)) from error
 
 
 def recode_file(source: Path, target: Path, encoding: str) -> None:

@@ -11,6 +11,7 @@ from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import Record, json_object, objects
 from workbench.readers.rows import numbers, ones, text, token_ids
 from workbench.readers.scores import reward_of
+from workbench.readers.systems import system_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,19 @@ def trial_of(path: Path, record: Record, diagnostics: Diagnostics) -> Trial:
     own = record.get("trajectory_id") or record.get("session_id")
     diagnostics.notice("no result.json lies above the trajectory: it has no reward", str(path))
     return Trial(name=own if isinstance(own, str) else path.stem)
+
+
+def system_of_trial(trial: Trial, record: Record) -> str | None:
+    """The job, agent, version and model of a trial, as its result says or else the trajectory."""
+    result = trial.result or {}
+    config, told, own = result.get("config"), result.get("agent_info"), record.get("agent")
+    job = config.get("job_id") if isinstance(config, dict) else None
+    agent = told if isinstance(told, dict) else own if isinstance(own, dict) else {}
+    info = agent.get("model_info")
+    model = info.get("name") if isinstance(info, dict) else None
+    if model is None and isinstance(own, dict):
+        model = own.get("model_name")
+    return system_of(job, agent.get("version"), agent.get("name"), model)
 
 
 def _result_of_step(result: Record, step: str) -> Record:

@@ -11,12 +11,15 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import LogError, Problem
-from workbench.log.schema import Validated, validate
+from workbench.log.schema import Validated, rename, validate
 from workbench.readers.base import Diagnostics, Format, Part
+from workbench.readers.compression import bounded
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.sources import Source, expand, identify, plain
+from workbench.readers.systems import apart, with_run
+from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,9 @@ def import_log(
     mapping: Mapping[str, Any] | None = None,
     quarantine: bool = False,
     skip_bad: bool = False,
+    untrained: Sequence[str] = (),
+    keep_masked: bool = False,
+    max_unpacked: int | None = None,
 ) -> Imported:
     """Reads files, checks them against the rules of the step log, and reports.
 
@@ -68,13 +74,24 @@ def import_log(
         mapping: As for `read`.
         quarantine: Set trajectories that break a rule aside instead of refusing the log.
         skip_bad: As for `read`.
+        untrained: As for `read`.
+        keep_masked: As for `read`.
+        max_unpacked: As for `read`.
 
     Raises:
         LogError: A file or a rule is broken; every problem is listed.
-        ParameterError: The mapping is wrong.
+        ParameterError: The mapping or `untrained` is wrong.
         UnknownNameError: There is no such format.
     """
-    raw = read(paths, format=format, mapping=mapping, skip_bad=skip_bad)
+    raw = read(
+        paths,
+        format=format,
+        mapping=mapping,
+        skip_bad=skip_bad,
+        untrained=untrained,
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
+    )
     validated = validate(raw.frame, quarantine=quarantine)
     report = import_report(
         validated,
@@ -84,6 +101,7 @@ def import_log(
         dropped=(*raw.problems, *raw.dropped),
         notices=raw.notices,
         renamed=raw.renamed,
+        untrained=wanted_reasons(untrained),
     )
     return Imported(validated=validated, report=report)
 
@@ -94,6 +112,9 @@ def read(
     format: str | None = None,
     mapping: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
+    untrained: Sequence[str] = (),
+    keep_masked: bool = False,
+    max_unpacked: int | None = None,
 ) -> RawLog:
     """Reads files of one format into one frame of step rows.
 
@@ -102,23 +123,30 @@ def read(
         format: Name of the format; None tells it from the content of the files.
         mapping: `{"columns": {canonical name: name in the file}}`.
         skip_bad: Go on without broken files and records instead of refusing.
+        untrained: `finish_reason=REASON` of trajectories that count in their group, but are not
+            trained.
+        keep_masked: Count and train the trajectories that the log masks.
+        max_unpacked: Bytes to which a compressed file may unpack; None bounds only what unpacks to
+            far more than it is.
 
     Raises:
         LogError: Something is broken and `skip_bad` is not given, or nothing is left; every
             problem is listed.
-        ParameterError: The mapping is wrong.
+        ParameterError: The mapping or `untrained` is wrong.
         UnknownNameError: There is no such format.
     """
-    columns = mapped_columns(mapping)
+    columns, reasons = mapped_columns(mapping), wanted_reasons(untrained)
     diagnostics = Diagnostics()
-    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+    with bounded(max_unpacked), tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         chosen, sources = found_files(paths, format, diagnostics, Path(folder))
         parts = [
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)
         ]
-    frame = joined([part.frame for part in parts], diagnostics)
+    frame, renamed = rename(joined([part.frame for part in parts], diagnostics), {})
+    frame = apart(frame, diagnostics)
     if any(part.numbered for part in parts) and not frame.is_empty():
         frame = with_numbers(frame)
+    frame = with_votes(frame, reasons, keep_masked=keep_masked)
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     return RawLog(
@@ -128,7 +156,7 @@ def read(
         problems=diagnostics.problems,
         dropped=diagnostics.dropped,
         notices=tuple(sentence(notice) for notice in diagnostics.notices),
-        renamed={name: old for part in parts for name, old in part.renamed.items()},
+        renamed={name: old for part in parts for name, old in part.renamed.items()} | renamed,
     )
 
 
@@ -186,7 +214,10 @@ def parts_of(
         read = chosen.reader.read(source.path, columns)
         for part in [read] if isinstance(read, Part) else read:
             diagnostics.include(part.diagnostics, source.in_words_of_user)
-            yield replace(part, frame=_with_source_file(part.frame, source))
+            frame = _with_source_file(part.frame, source)
+            if frame.columns:
+                frame = with_mask_reason(with_run(frame, chosen.run, source.name))
+            yield replace(part, frame=frame)
     except OSError as error:
         diagnostics.problem("file", f"cannot be read ({error.strerror or error})", source.name)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics
+from workbench.readers.halves import Mender
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -153,13 +154,34 @@ def checked_record(value: Any, text: str, diagnostics: Diagnostics, place: str) 
     if r"\ud" not in text.lower():
         return value
     try:
-        mended = _mended(value)
+        return mended(value, diagnostics, place)
     except RecursionError:
         diagnostics.problem("record", "is nested too deeply", place)
         return None
-    if mended != value:
-        diagnostics.notice("halves of surrogate pairs became U+FFFD", place)
-    return dict(mended)
+
+
+def mended(value: Record, diagnostics: Diagnostics, place: str) -> Record:
+    """A record without half characters, with a notice that counts those that it had.
+
+    Raises:
+        RecursionError: It is nested too deeply.
+    """
+    mender = Mender()
+    whole: Record = mender.mended(value)
+    if mender.count:
+        text = "halves of surrogate pairs became U+FFFD"
+        diagnostics.notice(text, place, count=mender.count)
+    return whole
+
+
+def decoded_json(value: Any) -> Any:
+    """A value that may be given as JSON text; text that is none stays as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def leading_keys(head: bytes) -> frozenset[str]:
@@ -217,13 +239,3 @@ def _reason(error: Exception, text: str) -> str:
         return "cut off"
     place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
     return f"{error.msg}, {place}"
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
-    if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    return value

@@ -22,7 +22,7 @@ from workbench.log.columns import STEP_LOG, Column, known
 from workbench.log.increments import with_increments
 from workbench.log.rules import cast, missing_columns
 from workbench.log.schema import rename
-from workbench.readers.base import Diagnostics
+from workbench.readers.base import SYSTEM, Diagnostics
 from workbench.readers.importing import report_types
 
 _POSITION = "__position"
@@ -82,7 +82,11 @@ class Staging:
         frame = frame.with_columns(positions.alias(_POSITION))
         self._height = rows.stop
         self._count += 1
-        aside = [name for name in frame.columns if name in _LARGE or known(name) is None]
+        aside = [
+            name
+            for name in frame.columns
+            if name in _LARGE or (known(name) is None and name != SYSTEM)
+        ]
         large = frame.select(aside)
         path = self._folder / f"part-{self._count}.arrow"
         large.write_ipc(path, compression="zstd")
@@ -142,7 +146,12 @@ def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
                 differs = (pl.col(name).list.len() != length).fill_null(value=False)
                 empty = pl.when(differs).then(one).otherwise(empty)
             narrow.append(pl.when(pl.col(name).is_not_null()).then(empty).alias(name))
+    if "model" in has:
+        # Only whether two are the same is asked.
+        short = (pl.col("model").hash(seed=0) % 10**12).cast(pl.String)
+        narrow.append(pl.when(pl.col("model").is_not_null()).then(short).alias("model"))
     small = [name for name in frame.columns if name not in _LARGE and known(name) is not None]
+    small += [SYSTEM] * (SYSTEM in has)
     return frame.select(*small, _POSITION, *narrow)
 
 

@@ -12,8 +12,9 @@ from workbench.log.columns import STEP_LOG, known
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part
 from workbench.readers.formats.parquet import parquet_frames
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record, json_lines, mended
 from workbench.readers.rows import StepRows
+from workbench.readers.votes import is_limit
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
 AddRecord = Callable[[StepRows, Record, int, Diagnostics, str], None]
@@ -23,8 +24,12 @@ Its arguments: the rows, the record, its line, the diagnostics, and its place in
 """
 
 _LARGE = 2**31
-CUT = frozenset({"length", "max_length", "max_tokens"})
-"""Reasons for stopping that mean that a limit cut the generation."""
+_PLACEHOLDER = re.compile(
+    r"<(?:image|video|audio|start_of_image|image_soft_token)>|\[(?:IMG|image|video|audio)\]"
+    r"|<\|(?:image|vision|video|audio)(?:_\w+)?\|>"
+)
+_PICTURES = frozenset({"image", "image_url", "input_image", "video", "audio", "input_audio"})
+_UNTOLD = frozenset({"type", "text"})
 
 
 def parts_of_lines(
@@ -71,7 +76,8 @@ def parts_of_rows(
         rows = StepRows(diagnostics)
         for record in frame.iter_rows(named=True):
             line += 1
-            add(rows, record, line, diagnostics, f"{path}:{line}")
+            place = f"{path}:{line}"
+            add(rows, mended(record, diagnostics, place), line, diagnostics, place)
         yield _part(rows, diagnostics, numbered=numbered)
     yield _part(StepRows(diagnostics), diagnostics, numbered=numbered)
 
@@ -89,6 +95,34 @@ def digest(*values: Any) -> str:
     """Twelve hexadecimal digits that tell values apart: the id of what has none."""
     text = canonical_json(values).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()[:12]
+
+
+def notice_untold_images(prompt: Any, diagnostics: Diagnostics, place: str) -> None:
+    """Says that a prompt holds an image of which the log has no more than the place.
+
+    Args:
+        prompt: Text, or messages; a group is the rollouts with an equal one.
+        diagnostics: Gets the notice.
+        place: Where the record stands.
+    """
+    if _has_untold_image(prompt):
+        diagnostics.notice(
+            "the prompt holds an image that the log does not tell from others: tasks that differ "
+            "only there are one group",
+            place,
+        )
+
+
+def _has_untold_image(value: Any) -> bool:
+    if isinstance(value, str):
+        return _PLACEHOLDER.search(value) is not None
+    if isinstance(value, list):
+        return any(map(_has_untold_image, value))
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") in _PICTURES:
+        return not any(value[key] is not None for key in value.keys() - _UNTOLD)
+    return _has_untold_image(value.get("content")) or _has_untold_image(value.get("text"))
 
 
 def kept_fields(record: Mapping[str, Any], used: Collection[str]) -> dict[str, Any]:
@@ -120,8 +154,8 @@ def of_step(train_step: int | None, name: str) -> str:
 
 
 def is_cut(reason: str | None) -> bool | None:
-    """Whether a limit cut the generation; None where the reason is not known."""
-    return None if reason is None else reason in CUT
+    """Whether a limit cut the rollout; None where the reason is not known."""
+    return is_limit(reason)
 
 
 def whole(value: Any) -> int | None:

@@ -10,7 +10,10 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import Problem
+from workbench.log.facts.trajectories import finish_reasons
+from workbench.log.policies import mixed_policies
 from workbench.log.schema import Validated
+from workbench.readers.votes import ends_with
 from workbench.wording import number_of
 
 
@@ -36,6 +39,12 @@ class ImportReport:
         reconstructed: What the reader inferred (column `reconstructed`) -> share of the rows.
         null_rewards: Rows whose reward is null.
         nonfinite_rewards: Rows whose reward is NaN or infinite.
+        mixed_policies: That groups hold trajectories of several policies, if so.
+        masked: Trajectories that the log masks: they neither count in their group nor train.
+        cut: Trajectories that a limit cut and that were rewarded: they count and train.
+        untrained: Trajectories that count and do not train, since the user asked for it.
+        kept_masked: Trajectories that the log masks and that count and train all the same.
+        finish_reasons: Why trajectories stopped -> how many did.
         renamed: Canonical name -> the name it had.
         notices: What was done or seen that is no error.
     """
@@ -57,6 +66,12 @@ class ImportReport:
     reconstructed: Mapping[str, float]
     null_rewards: int
     nonfinite_rewards: int
+    mixed_policies: str | None
+    masked: int
+    cut: int
+    untrained: int
+    kept_masked: int
+    finish_reasons: Mapping[str, int]
     renamed: Mapping[str, str]
     notices: tuple[str, ...]
 
@@ -74,7 +89,9 @@ class ImportReport:
         sizes = ", ".join(
             f"{size} in {number_of(count, 'group')}" for size, count in self.rollouts.items()
         )
+        first = [f"mixed policies    {self.mixed_policies}"] if self.mixed_policies else []
         lines = [
+            *first,
             f"format            {self.format}",
             f"files             {len(self.files)}: {files}",
             f"rows              {self.rows} in the log, {self.rows_read} read",
@@ -84,6 +101,11 @@ class ImportReport:
             f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite",
             f"not scored        {sum(self.excluded.values())} of {self.trajectories} trajectories",
             f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
+        ]
+        lines += [
+            f"{words:<18}{number_of(count, 'trajectory')}: {meaning}"
+            for count, words, meaning in self._votes()
+            if count
         ]
         lines += [
             f"reconstructed     {what} of {share:.1%} of the rows"
@@ -101,7 +123,17 @@ class ImportReport:
         if self.quarantined_rows:
             lines.append(f"quarantined       {number_of(self.quarantined_rows, 'row')}")
             lines += [f"                  {problem}" for problem in self.quarantined]
-        return lines + [f"note              {notice}" for notice in self.notices]
+        notices = [notice for notice in self.notices if notice != self.mixed_policies]
+        return lines + [f"note              {notice}" for notice in notices]
+
+    def _votes(self) -> list[tuple[int, str, str]]:
+        """How many trajectories are treated otherwise than most, in which words and how."""
+        return [
+            (self.masked, "masked in the log", "not counted in their group, not trained"),
+            (self.cut, "cut by a limit", "counted and trained, as truncated"),
+            (self.untrained, "untrained on request", "counted in their group, not trained"),
+            (self.kept_masked, "kept though masked", "counted and trained"),
+        ]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -116,9 +148,11 @@ def import_report(
     dropped: Sequence[Problem],
     notices: Sequence[str],
     renamed: Mapping[str, str],
+    untrained: Sequence[str] = (),
 ) -> ImportReport:
     """Counts what is in a validated log and joins it with what its reader said."""
     log = validated.log
+    votes = _votes(log, untrained)
     rollouts = log.group_by("group_id").agg(pl.col("trajectory_id").n_unique())["trajectory_id"]
     sizes = rollouts.value_counts().sort("trajectory_id")
     return ImportReport(
@@ -139,9 +173,39 @@ def import_report(
         reconstructed=_reconstructed(log),
         null_rewards=log["reward"].null_count(),
         nonfinite_rewards=int((~log["reward"].drop_nulls().is_finite()).sum()),
+        mixed_policies=mixed_policies(log),
+        masked=votes["masked"],
+        cut=votes["cut"],
+        untrained=votes["untrained"],
+        kept_masked=votes["kept"],
+        finish_reasons=finish_reasons(log),
         renamed={**renamed, **validated.renamed},
         notices=(*notices, *validated.notices),
     )
+
+
+def _votes(log: pl.DataFrame, untrained: Sequence[str]) -> dict[str, int]:
+    """Scored trajectories by how the log's masks, a limit and the user's wish treat them."""
+
+    def column(name: str, dtype: pl.DataType) -> pl.Expr:
+        return pl.col(name) if name in log.columns else pl.lit(None, dtype=dtype).alias(name)
+
+    asked = ends_with(untrained) if untrained and "finish_reason" in log.columns else pl.lit(False)
+    rows = log.filter(pl.col("excluded").is_null()).select(
+        "trajectory_id",
+        "in_group_statistics",
+        column("mask_reason", pl.String()),
+        column("truncated", pl.Boolean()),
+        asked.alias("asked"),
+    )
+    counts, masked = pl.col("in_group_statistics").all(), pl.col("mask_reason").is_not_null().any()
+    each = rows.group_by("trajectory_id").agg(
+        (masked & ~counts).alias("masked"),
+        (pl.col("truncated").any() & counts).alias("cut"),
+        (pl.col("asked").any() & counts).alias("untrained"),
+        (masked & counts).alias("kept"),
+    )
+    return {name: int(each[name].sum()) for name in ("masked", "cut", "untrained", "kept")}
 
 
 def _excluded(log: pl.DataFrame) -> dict[str, int]:

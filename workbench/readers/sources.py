@@ -9,7 +9,14 @@ from pathlib import Path
 
 from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, Format, matching
 from workbench.readers.bundled import bundled_logs
-from workbench.readers.compression import codec_of, encoding_of, recode_file, unpack_file
+from workbench.readers.compression import (
+    UNPACK_HINT,
+    UnpacksTooFarError,
+    codec_of,
+    encoding_of,
+    recode_file,
+    unpack_file,
+)
 from workbench.readers.foreign import hint_for
 from workbench.readers.remote import fetch, is_remote
 
@@ -121,6 +128,9 @@ def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | 
         elif encoding is not None:
             recode_file(own, copy, encoding)
             diagnostics.notice(f"read as {encoding.upper()}", source.name)
+    except UnpacksTooFarError as error:
+        diagnostics.problem("file", str(error), source.name, UNPACK_HINT)
+        return None
     except (OSError, UnicodeError) as error:
         how = codec or encoding
         diagnostics.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)

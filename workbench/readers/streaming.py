@@ -21,6 +21,7 @@ from workbench.log.increments import sentences
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
 from workbench.readers.base import Diagnostics, Format
+from workbench.readers.compression import bounded
 from workbench.readers.importing import (
     found_files,
     joined,
@@ -34,6 +35,8 @@ from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.sources import Source
+from workbench.readers.systems import apart
+from workbench.readers.votes import wanted_reasons, with_votes
 from workbench.wording import Progress, silent
 
 
@@ -53,8 +56,17 @@ class Import:
     """Files that are staged, and the log that they make together."""
 
     def __init__(
-        self, folder: Path, output: Path, *, columns: Mapping[str, str], quarantine: Path | None
+        self,
+        folder: Path,
+        output: Path,
+        *,
+        columns: Mapping[str, str],
+        quarantine: Path | None,
+        untrained: Sequence[str] = (),
+        keep_masked: bool = False,
     ) -> None:
+        self._untrained = wanted_reasons(untrained)
+        self._keep_masked = keep_masked
         self._folder = folder
         self._output = output
         self._columns = columns
@@ -125,8 +137,10 @@ class Import:
         # Columns that do not go together leave no row that could be written.
         is_empty = narrow.is_empty() or bool(types.problems)
         refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=is_empty)
+        narrow = apart(narrow, diagnostics)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
+        narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:
             raise LogError(subject, [missing])
@@ -144,6 +158,7 @@ class Import:
             dropped=(*diagnostics.problems, *diagnostics.dropped),
             notices=tuple(sentence(notice) for notice in diagnostics.notices),
             renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
+            untrained=self._untrained,
         )
         log, aside = validated.log, validated.quarantined
         del narrow, validated
@@ -165,6 +180,9 @@ def import_to(
     mapping: Mapping[str, Any] | None = None,
     quarantine: Path | None = None,
     skip_bad: bool = False,
+    untrained: Sequence[str] = (),
+    keep_masked: bool = False,
+    max_unpacked: int | None = None,
     progress: Progress = silent,
 ) -> ImportReport:
     """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
@@ -179,15 +197,25 @@ def import_to(
         mapping: As for `read`.
         quarantine: Where trajectories that break a rule go; without it they are refused.
         skip_bad: As for `read`.
+        untrained: As for `read`.
+        keep_masked: As for `read`.
+        max_unpacked: As for `read`.
         progress: Told how much is read, in kilobytes.
 
     Raises:
         LogError: A file or a rule is broken; every problem is listed.
-        ParameterError: The mapping is wrong.
+        ParameterError: The mapping or `untrained` is wrong.
         UnknownNameError: There is no such format.
     """
-    with staging_folder(output) as folder:
-        work = Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
+    with bounded(max_unpacked), staging_folder(output) as folder:
+        work = Import(
+            folder,
+            output,
+            columns=mapped_columns(mapping),
+            quarantine=quarantine,
+            untrained=untrained,
+            keep_masked=keep_masked,
+        )
         chosen, sources = found_files(paths, format, work.diagnostics, folder / "copies")
         sizes = [source.path.stat().st_size for source in sources]
         for number, source in enumerate(sources):

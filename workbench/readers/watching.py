@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.errors import LogError, ParameterError
 from workbench.readers.base import FORMATS, Diagnostics
+from workbench.readers.compression import bounded
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
@@ -55,6 +56,9 @@ class Watch:
         mapping: As for `read`.
         quarantine: As for `import_to`.
         skip_bad: As for `read`; then a file with a broken line is taken without it.
+        untrained: As for `read`.
+        keep_masked: As for `read`.
+        max_unpacked: As for `read`.
         clock: Gives the time in seconds.
 
     Raises:
@@ -72,6 +76,9 @@ class Watch:
         mapping: Mapping[str, Any] | None = None,
         quarantine: Path | None = None,
         skip_bad: bool = False,
+        untrained: Sequence[str] = (),
+        keep_masked: bool = False,
+        max_unpacked: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if addresses := [str(path) for path in paths if is_remote(path)]:
@@ -85,7 +92,15 @@ class Watch:
         self._clock = clock
         self._seen: dict[str, _Stamp] = {}
         self._taken: dict[str, _Stamp] = {}
-        self._work = Import(folder, output, columns=mapped_columns(mapping), quarantine=quarantine)
+        self._max_unpacked = max_unpacked
+        self._work = Import(
+            folder,
+            output,
+            columns=mapped_columns(mapping),
+            quarantine=quarantine,
+            untrained=untrained,
+            keep_masked=keep_masked,
+        )
 
     def look(self) -> Look:
         """Takes what is new and writes the log if anything is."""
@@ -121,6 +136,12 @@ class Watch:
         diagnostics = Diagnostics()
         copies = self._folder / "copies"
         try:
+            return self._staged(source, diagnostics, copies)
+        finally:
+            shutil.rmtree(copies, ignore_errors=True)
+
+    def _staged(self, source: Source, diagnostics: Diagnostics, copies: Path) -> str:
+        with bounded(self._max_unpacked):
             for opened in plain([source], diagnostics, copies):
                 head = head_of(opened, diagnostics)
                 names = fitting(opened, head, self._format) if head else []
@@ -134,8 +155,6 @@ class Watch:
                     self._work.drop(file)
                     return str(file.diagnostics.problems[0])
                 self._work.take(chosen, file)
-        finally:
-            shutil.rmtree(copies, ignore_errors=True)
         return str(diagnostics.problems[0]) if diagnostics.problems else ""
 
 

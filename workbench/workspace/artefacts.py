@@ -123,23 +123,36 @@ class Artefacts:
         mapping: Mapping[str, Any] | None = None,
         quarantine: bool = False,
         skip_bad: bool = False,
+        untrained: Sequence[str] = (),
+        keep_masked: bool = False,
+        max_unpacked: int | None = None,
     ) -> StoredLog:
         """The step log of some files; for the arguments see `readers.import_log`.
 
         Raises:
             LogError: The files are refused; every problem is listed.
         """
-        reading = {
+        reading: dict[str, Any] = {
             "format": format,
             "mapping": mapping,
             "quarantine": quarantine,
             "skip_bad": skip_bad,
         }
+        # Named where they are used, so that logs without them keep their place.
+        reading |= {"untrained": list(untrained)} if untrained else {}
+        reading |= {"keep_masked": True} if keep_masked else {}
         self._progress("read", 0, 0)
 
         def build(folder: Path) -> None:
             imported = import_log(
-                sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+                sources,
+                format=format,
+                mapping=mapping,
+                quarantine=quarantine,
+                skip_bad=skip_bad,
+                untrained=untrained,
+                keep_masked=keep_masked,
+                max_unpacked=max_unpacked,
             )
             validated = imported.validated
             validated.log.write_parquet(folder / LOG_FILE, compression="zstd")

@@ -6,7 +6,7 @@ The command line, the app, the pipeline, the benchmarks and `workbench.open_log`
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,6 +188,9 @@ def open_log(
     cache: str | Path | None = None,
     format: str | None = None,
     mapping: Mapping[str, Any] | None = None,
+    untrained: Sequence[str] = (),
+    keep_masked: bool = False,
+    max_unpacked: int | None = None,
     progress: Progress = silent,
     allow_unchained: bool = False,
 ) -> Space:
@@ -201,6 +204,10 @@ def open_log(
         cache: Folder for vectors; the workspace's or the user's own by default.
         format: Reader; recognised by content where None. Files only.
         mapping: Column mapping. Files only.
+        untrained: `finish_reason=REASON` of trajectories that count in their group, but are not
+            trained. Files only.
+        keep_masked: Count and train the trajectories that the log masks. Files only.
+        max_unpacked: Bytes to which a compressed file may unpack. Files only.
         progress: Told how many texts are encoded.
         allow_unchained: Let methods run that ask which steps follow each other, where a reader had
             to guess that; their credit has a note that says so.
@@ -211,7 +218,14 @@ def open_log(
     """
     given = [source] if isinstance(source, str | Path) else source
     if isinstance(given, list | tuple) and all(isinstance(item, str | Path) for item in given):
-        imported = import_log(given, format=format, mapping=mapping)
+        imported = import_log(
+            given,
+            format=format,
+            mapping=mapping,
+            untrained=untrained,
+            keep_masked=keep_masked,
+            max_unpacked=max_unpacked,
+        )
         opened = OpenedLog.of_import(imported, cache)
     else:
         opened = OpenedLog.of_table(source, cache)

@@ -79,6 +79,9 @@ def run(
     quarantine: bool = False,
     skip_bad: bool = False,
     allow_unchained: bool = False,
+    untrained: Sequence[str] = (),
+    keep_masked: bool = False,
+    max_unpacked: int | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
@@ -104,6 +107,9 @@ def run(
         skip_bad: Leave out unreadable lines instead of refusing the file.
         allow_unchained: Let methods run that ask which steps follow each other, where a reader had
             to guess that.
+        untrained: As for `import_log`.
+        keep_masked: As for `import_log`.
+        max_unpacked: As for `import_log`.
         progress: Told about progress.
 
     Raises:
@@ -126,7 +132,14 @@ def run(
     exporter.options_of(options)
     artefacts = Artefacts(directory, progress)
     log = artefacts.log(
-        sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+        sources,
+        format=format,
+        mapping=mapping,
+        quarantine=quarantine,
+        skip_bad=skip_bad,
+        untrained=untrained,
+        keep_masked=keep_masked,
+        max_unpacked=max_unpacked,
     )
     space = OpenedLog.of_stored(log, artefacts).space(
         embedder, state_text, progress, allow_unchained=allow_unchained

@@ -291,3 +291,21 @@ def test_a_group_in_which_all_succeed_has_no_saturated_weight():
         for group in range(3)
     }
     assert "saturated-success-weight" not in found(described, "proxmo", success=True)
+
+
+def test_groups_of_several_policies_are_named():
+    described, _ = clean()
+    rows = sum(len(steps) for members in described.values() for steps in members.values())
+    for other, named in (("b", True), ("a", False)):
+        # One trajectory of four steps in each group of eight is of another model.
+        model = ["a" if at // 4 % 8 else other for at in range(rows)]
+        assert ("mixed-policies" in found(described, "grpo", model=model)) is named
+
+
+def test_a_logged_advantage_that_speaks_against_the_groups_is_named():
+    described, _ = clean()
+    space = Space(steps(described), embedder="tfidf")
+    own = credit(create("grpo"), space).table["advantage"]
+    assert "merged-groups" not in found(described, "grpo", logged_advantage=own)
+    # No group sums to 0 once all are moved by 1.
+    assert "merged-groups" in found(described, "grpo", logged_advantage=own + 1)

@@ -17,6 +17,7 @@ from workbench.methods.capabilities import PenalisesInvalid, compares_texts, own
 from workbench.methods.variants import variants
 
 NEAR = 1e-4
+_NOT_ZERO = 1e-2  # of what it is compared with; advantages are logged with a few digits
 PENALTIES = (0.0, 0.1)  # the trainers' own for an invalid action; a log does not say which
 LABEL = "true_advantage"  # used where a log has it and no other is asked for
 
@@ -155,3 +156,61 @@ def _numbers(log: AuditedLog, name: str) -> tuple[Real, Truth]:
     values = series.cast(pl.Float64)
     known = values.is_not_null() & values.is_finite().fill_null(value=False)
     return values.fill_null(0.0).fill_nan(0.0).to_numpy(), known.to_numpy()
+
+
+def merged_groups(log: AuditedLog) -> Iterator[Reading]:
+    """Groups that the trainer's own advantage speaks against, where it has one a trajectory."""
+    rows = log.steps.log
+    if "logged_advantage" not in rows.columns:
+        return
+    used = pl.col("excluded").is_null() & pl.col("in_group_statistics")
+    own = pl.col("logged_advantage")
+    trajectories = (
+        rows.filter(used)
+        .group_by("trajectory_id")
+        .agg(
+            pl.col("group_id").first(),
+            pl.col("reward").sum(),
+            own.first(),
+            (own.is_not_null().all() & (own.n_unique() == 1)).alias("one"),
+        )
+    )
+    size = pl.col("logged_advantage").abs()
+    equal = own.max().over("group_id", "reward") - own.min().over("group_id", "reward")
+    groups = (
+        trajectories.with_columns(equal.alias("apart"))
+        .group_by("group_id")
+        .agg(
+            pl.len().alias("rollouts"),
+            pl.col("one").all(),
+            (own.sum().abs() > _NOT_ZERO * size.sum()).alias("sum"),
+            (pl.col("apart").max() > _NOT_ZERO * size.max()).alias("equal"),
+        )
+        .filter("one")
+    )
+    if groups.is_empty():
+        note = "no group has one advantage a trajectory"
+        yield Reading(measure="merged_groups", value=None, count=0, note=note)
+        return
+    counts = groups["rollouts"].value_counts().sort("count", "rollouts", descending=[True, False])
+    usual, times = counts.row(0)
+    rollouts = pl.col("rollouts")
+    more = (
+        (rollouts > usual) & (rollouts % usual == 0) if times > 1 and usual > 1 else pl.lit(False)
+    )
+    groups = groups.with_columns(more.alias("more"))
+    said = {
+        "the sum is not 0": "sum",
+        "equal rewards have different advantages": "equal",
+        f"a multiple of {usual} rollouts": "more",
+    }
+    found = [
+        f"{text} in {int(groups[name].sum())}" for text, name in said.items() if groups[name].any()
+    ]
+    hit = groups.select(pl.any_horizontal("sum", "equal", "more")).to_series()
+    yield Reading(
+        measure="merged_groups",
+        value=float(hit.mean()),  # type: ignore[arg-type]
+        count=groups.height,
+        note="; ".join(found),
+    )

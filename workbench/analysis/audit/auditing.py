@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from workbench.analysis.audit.agreement import closest_to_logged, label_by_group, labels, logged
+from workbench.analysis.audit.agreement import (
+    closest_to_logged,
+    label_by_group,
+    labels,
+    logged,
+    merged_groups,
+)
 from workbench.analysis.audit.coverage import credit_coverage, log_coverage
 from workbench.analysis.audit.findings import Finding, credit_findings, log_findings
 from workbench.analysis.audit.population import credit_population, log_population
@@ -80,6 +86,7 @@ def audit(
     subjects += [_control(name, log) for name in controls]
     sample = sample_of(log.steps, seed=seed, draws=draws)
     of_log = [*log_coverage(log), *log_population(log), *closest_to_logged(log)]
+    of_log += merged_groups(log)
     readings: list[tuple[str | None, Reading]] = [(None, reading) for reading in of_log]
     findings: list[Finding] = list(log_findings(of_log))
     intervals: list[pl.DataFrame] = []

@@ -27,6 +27,9 @@ def log_coverage(log: AuditedLog) -> Iterator[Reading]:
     yield Reading(
         measure="singleton_rate", value=known.singleton_rate, count=len(steps), note="exact text"
     )
+    if known.mixed_policy_groups is not None:
+        value = known.mixed_policy_groups
+        yield Reading(measure="mixed_policies", value=value, count=known.groups)
     for depth, rate in known.singleton_rate_by_depth.items():
         yield Reading(measure="singleton_rate", value=rate, where=f"step {depth}")
     state = log.space.state_key()

@@ -117,6 +117,32 @@ def _singletons(seen: Readings) -> Found | None:
     )
 
 
+def _mixed_policies(seen: Readings) -> Found | None:
+    mixed = seen.value("mixed_policies")
+    if not mixed:
+        return None
+    return (
+        f"{mixed:.0%} of the groups hold trajectories of several models or policy versions: their "
+        "baseline credits the better policy, not the better action.",
+        "Put the policy into group_id, or import each run into a log of its own.",
+        {"mixed_policies": mixed},
+    )
+
+
+def _merged_groups(seen: Readings) -> Found | None:
+    merged = seen.get("merged_groups")
+    if merged is None or not merged.value:
+        return None
+    return (
+        f"The trainer's own advantage speaks against {merged.value:.0%} of the groups "
+        f"({merged.note}): tasks may be merged that differ in what the log lacks, such as an "
+        "image.",
+        "Tell the tasks apart in group_id; where the trainer centres over its batch, sums other "
+        "than 0 are its own.",
+        {"merged_groups": merged.value},
+    )
+
+
 def _steps_population(subject: Subject, seen: Readings) -> Found | None:
     trajectories, rows = seen.value("trajectory_balance"), seen.value("step_balance")
     if trajectories is None or rows is None or not subject.is_episode_credit:
@@ -246,6 +272,8 @@ def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
 
 
 _OF_LOG: dict[str, Callable[[Readings], Found | None]] = {
+    "mixed-policies": _mixed_policies,
+    "merged-groups": _merged_groups,
     "dead-groups": _dead_groups,
     "singletons": _singletons,
     "giant-state": _giant_state,

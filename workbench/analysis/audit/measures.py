@@ -111,6 +111,13 @@ _ALL = (
         places="kind",
     ),
     Measure(
+        name="mixed_policies",
+        group="coverage",
+        kind="share",
+        meaning="Groups that hold trajectories of several models or policy versions.",
+        action="Give each policy groups of its own: put it into group_id.",
+    ),
+    Measure(
         name="cut_texts",
         group="coverage",
         kind="share",
@@ -380,6 +387,15 @@ _ALL = (
         action="Score with the named one to continue that run; its traits are what to mend.",
         places="method",
         listed=True,
+    ),
+    Measure(
+        name="merged_groups",
+        group="agreement",
+        kind="share",
+        meaning="Groups that the trainer's own advantage speaks against: it does not sum to 0 "
+        "there, equal rewards differ in it, or there are k times as many rollouts as elsewhere.",
+        action="Look whether tasks were merged that differ in what the log lacks, such as an "
+        "image; a trainer that centres over its batch does the first of these too.",
     ),
     Measure(
         name="label_agreement",

@@ -7,6 +7,11 @@ token-level batch. `facts` says how many of each there are.
 
 from workbench.log.facts.counts import facts
 from workbench.log.facts.report import Facts
-from workbench.log.facts.trajectories import GROUP_KINDS, group_table, length_histogram
+from workbench.log.facts.trajectories import (
+    GROUP_KINDS,
+    finish_reasons,
+    group_table,
+    length_histogram,
+)
 
-__all__ = ["GROUP_KINDS", "Facts", "facts", "group_table", "length_histogram"]
+__all__ = ["GROUP_KINDS", "Facts", "facts", "finish_reasons", "group_table", "length_histogram"]

@@ -8,7 +8,8 @@ import polars as pl
 
 from workbench.log.columns import known
 from workbench.log.facts.report import Facts
-from workbench.log.facts.trajectories import count_kinds, trajectory_table
+from workbench.log.facts.trajectories import count_kinds, finish_reasons, trajectory_table
+from workbench.log.policies import mixed_groups, mixed_policies
 
 _DEPTHS = (("0", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5-9", 5), ("10-19", 10), ("20+", 20))
 
@@ -43,6 +44,7 @@ def facts(log: pl.DataFrame) -> Facts:
         singleton_rate=_mean(singleton["single"]),
         singleton_rate_by_depth=_by_depth(singleton),
         mixed_policy_groups=_mixed_policies(log),
+        mixed_policies=mixed_policies(log),
         observations=_observations(log),
         response_tokens=_response_tokens(log),
         copies={
@@ -51,6 +53,9 @@ def facts(log: pl.DataFrame) -> Facts:
         },
         token_ids=_token_ids(log),
         truncated=_mean(trajectories["truncated"].drop_nulls()),
+        finish_reasons=finish_reasons(log),
+        uncounted=trajectories.filter(~pl.col("in_group_statistics")).height,
+        untrained=_untrained(log),
         other_columns=tuple(name for name in log.columns if known(name) is None),
     )
 
@@ -99,10 +104,13 @@ def _by_depth(singleton: pl.DataFrame) -> dict[str, float]:
 
 
 def _mixed_policies(log: pl.DataFrame) -> float | None:
-    policy = [name for name in ("model", "policy_version") if name in log.columns]
-    if not policy:
-        return None
-    return _mixed(log, pl.struct(policy)) / log["group_id"].n_unique()
+    found = mixed_groups(log)
+    return None if found is None else found[0] / log["group_id"].n_unique()
+
+
+def _untrained(log: pl.DataFrame) -> int:
+    trained = log.group_by("trajectory_id").agg(pl.col("gradient_mask").any())["gradient_mask"]
+    return int((~trained).sum())
 
 
 def _observations(log: pl.DataFrame) -> dict[str, float]:

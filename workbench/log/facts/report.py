@@ -31,11 +31,15 @@ class Facts:
         singleton_rate_by_depth: The same by step_index, from "0" to "20+".
         mixed_policy_groups: Share of groups with more than one (model, policy_version); null where
             the log names neither.
+        mixed_policies: The same in words; null where no group has several.
         observations: median, maximum (characters), empty (share).
         response_tokens: median, mean, maximum, total; null where not logged.
         copies: rows (that stand for more than one), extra (rows that were collapsed).
         token_ids: Share of steps with prompt and response ids.
         truncated: Share of trajectories that a limit cut; null where not logged.
+        finish_reasons: Why trajectories stopped -> how many did.
+        uncounted: Trajectories outside the statistics of their group.
+        untrained: Trajectories of which no step is trained.
         other_columns: Columns that the step log does not define.
     """
 
@@ -52,11 +56,15 @@ class Facts:
     singleton_rate: float | None
     singleton_rate_by_depth: Mapping[str, float]
     mixed_policy_groups: float | None
+    mixed_policies: str | None
     observations: Mapping[str, float]
     response_tokens: Mapping[str, float] | None
     copies: Mapping[str, int]
     token_ids: float
     truncated: float | None
+    finish_reasons: Mapping[str, int]
+    uncounted: int
+    untrained: int
     other_columns: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +102,11 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
     tokens = "median {median:g}, mean {mean:.1f}, max {maximum}, total {total:,}"
     text = "median {median:g}, max {maximum} characters, " + _share(f.observations["empty"])
     origin = f" (by {f.success['source']})" if f.success["source"] else ""
+    of_groups = " of the groups"
+    stops = ", ".join(f"{reason}: {n:,}" for reason, n in list(f.finish_reasons.items())[:8])
+    apart = f"{f.uncounted:,} not counted in their group, {f.untrained:,} not trained"
     return [
+        ("mixed policies", f.mixed_policies or ""),
         ("steps", f"{f.rows:,}"),
         ("trajectories", f"{f.trajectories:,}"),
         ("excluded", f"{sum(f.excluded.values()):,} ({reasons})" if reasons else "none"),
@@ -113,11 +125,13 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
         ("steps a trajectory", length.format(**f.lengths)),
         ("singleton states", _share(f.singleton_rate, " of the steps")),
         ("  by step", depths),
-        ("mixed policies", _share(f.mixed_policy_groups, " of the groups")),
+        ("mixed policies", "" if f.mixed_policies else _share(f.mixed_policy_groups, of_groups)),
         ("observation", text.format(**f.observations) + " empty"),
         ("response tokens", tokens.format(**f.response_tokens) if f.response_tokens else ""),
         ("token ids", _share(f.token_ids, " of the steps")),
         ("truncated", _share(f.truncated, " of the trajectories")),
+        ("finish reasons", stops + ", …" * (len(f.finish_reasons) > 8)),
+        ("masked", apart if f.uncounted or f.untrained else ""),
         ("copies", f"{f.copies['extra']:,} in {f.copies['rows']:,} rows"),
         ("other columns", ", ".join(f.other_columns[:8]) + ", …" * (len(f.other_columns) > 8)),
     ]
@@ -142,6 +156,8 @@ def _the_rest(facts: Facts) -> list[tuple[str, str]]:
         "response tokens",
         "token ids",
         "truncated",
+        "finish reasons",
+        "masked",
         "copies",
         "other columns",
     )

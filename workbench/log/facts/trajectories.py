@@ -84,6 +84,16 @@ def group_table(log: pl.DataFrame) -> pl.DataFrame:
     return groups.select("group_id", "task", pl.exclude("group_id", "task"))
 
 
+def finish_reasons(log: pl.DataFrame) -> dict[str, int]:
+    """Why trajectories stopped, by the last step that says so -> how many did; the most first."""
+    if "finish_reason" not in log.columns:
+        return {}
+    given = log.select("trajectory_id", "step_index", "finish_reason").drop_nulls("finish_reason")
+    last = given.group_by("trajectory_id").agg(pl.col("finish_reason").sort_by("step_index").last())
+    counts = last["finish_reason"].value_counts()
+    return dict(counts.sort("count", "finish_reason", descending=[True, False]).iter_rows())
+
+
 def length_histogram(log: pl.DataFrame, most: int = 30) -> pl.DataFrame:
     """How many trajectories have how many steps, and which of them succeed.
 

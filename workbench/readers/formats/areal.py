@@ -12,6 +12,7 @@ from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import parts_of_lines, whole
 from workbench.readers.rows import StepRows, checked_values, identity, number, text
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_above
 
 _CONVERTERS = {
     "task_id": identity,
@@ -27,7 +28,7 @@ _CONVERTERS = {
 _OPTIONAL = frozenset({"reward", "head_version", "tail_version", "seqlen", "prompt_len"})
 
 
-@reader("areal", description="AReaL rollout dump, one rollout a line")
+@reader("areal", description="AReaL rollout dump, one rollout a line", run=folder_above)
 class Areal:
     """Steps are the assistant's turns in the decoded text; the reward is the outcome.
 

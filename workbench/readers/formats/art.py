@@ -14,11 +14,14 @@ from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
 from workbench.readers.records import of_step, parts_of_rows, step_of_name
 from workbench.readers.rows import StepRows, number
+from workbench.readers.systems import folder_above
 
 _COLUMNS = frozenset({"group_index", "reward", "messages", "group_metadata"})
 
 
-@reader("art", description="OpenPipe ART trajectories Parquet, one trajectory a row")
+@reader(
+    "art", description="OpenPipe ART trajectories Parquet, one trajectory a row", run=folder_above
+)
 class Art:
     """Steps are the messages that are marked trainable; the reward is the outcome.
 

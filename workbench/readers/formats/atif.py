@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.atif_documents import Document, documents_of, is_act, is_part_of_another
-from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.harbor import (
     Trial,
     exception_of,
     outcome_of,
     report_trial_without_trajectory,
+    system_of_trial,
     trial_of,
     with_rollout_details,
 )
 from workbench.readers.jsonfiles import Record, json_object, leading_keys, objects
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.records import whole
+from workbench.readers.records import is_cut, whole
 from workbench.readers.rows import Converter, StepRows, checked_values, numbers, ones, token_ids
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*"ATIF-v')
@@ -36,7 +37,8 @@ _USER = "user-agent"  # the folder of a trial that holds what the simulated user
 class Atif:
     """Steps are those of the agent that a model wrote; the observation is what came before.
 
-    In a Harbor job, groups are tasks and trajectories trials, and the reward is the verifier's in
+    In a Harbor job, groups are tasks, those of several agents, models or jobs apart, trajectories
+    are trials, and the reward is the verifier's in
     the trial's `result.json`; a trial that ended in an exception has none and is not scored.
     A trajectory without such a file is a group of its own and has no reward. Copied context and
     steps without a model call are history, not steps. Continuation files are read where the
@@ -70,7 +72,9 @@ class Atif:
         elif not is_part_of_another(path, diagnostics):
             trial = trial_of(path, record, diagnostics)
             documents = list(documents_of(path, record, diagnostics))
-            _add_documents(rows, documents, trial, columns.get("reward"), diagnostics)
+            system = system_of_trial(trial, record)
+            told = columns.get("reward")
+            _add_documents(rows, documents, trial, diagnostics, told=told, system=system)
         return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
@@ -78,8 +82,10 @@ def _add_documents(
     rows: StepRows,
     documents: Sequence[Document],
     trial: Trial,
-    told: str | None,
     diagnostics: Diagnostics,
+    *,
+    told: str | None,
+    system: str | None,
 ) -> None:
     is_tree = len(documents) > 1
     for document in documents:
@@ -104,6 +110,7 @@ def _add_documents(
             "group_id": trial.task or trial.name,
             "trajectory_id": trajectory,
             "model": document.model,
+            SYSTEM: system,
             **others,
         }
         if is_tree:
@@ -117,7 +124,10 @@ def _add_documents(
             steps,
             outcome=outcome,
             fields=fields,
-            last_fields={"finish_reason": exception_of(trial) if is_main else None},
+            last_fields={
+                "finish_reason": exception_of(trial) if is_main else None,
+                "truncated": is_cut(exception_of(trial)) if is_main else None,
+            },
             step_fields=columns,
         )
 

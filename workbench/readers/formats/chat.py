@@ -9,10 +9,13 @@ from typing import Any
 
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
-from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
+from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.messages import Turn, offered, turns
 from workbench.readers.rows import StepRows, identity, number, truth
+from workbench.readers.systems import system_of
+from workbench.readers.votes import nested_mask
 
 _GUESSES: Mapping[str, Sequence[str]] = {
     "group_id": (
@@ -35,6 +38,10 @@ _OF_TRAJECTORY = frozenset(
 )
 """Columns of the step log that may be said once of a whole trajectory, under any of their names."""
 
+_TASKS = frozenset({"task_id", "prompt_id", "problem_id", "example_id"})
+"""Guessed keys that name a task, which several systems may have worked on."""
+
+_OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model")
 _OF_LAST_STEP = frozenset(column.name for column in STEP_LOG if column.scope == "last step")
 _GUESSED = frozenset(key for keys in _GUESSES.values() for key in keys)
 
@@ -55,12 +62,14 @@ class _Keys:
         kept: Column -> key, for all others.
         found: Every key that has a value in some record.
         nested: Keys of lists and objects, which are not kept.
+        groups_are_tasks: The group's key names a task, not who worked on it.
     """
 
     told: Mapping[str, str]
     kept: Mapping[str, str]
     found: Sequence[str]
     nested: frozenset[str]
+    groups_are_tasks: bool
 
 
 @reader("chat", description="OpenAI-style chat JSONL, one trajectory a line", generic=True)
@@ -81,8 +90,9 @@ class Chat:
         for line in head.splitlines():
             if line.lstrip().startswith(b"["):
                 return False
-            if "messages" in leading_keys(line):
-                return True
+            keys = leading_keys(line)
+            if "messages" in keys:
+                return not is_step(keys)  # a step may have messages too
         return False
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
@@ -150,6 +160,8 @@ def _fields(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
         for key, value in record.items()
         if key != messages_key and (key in _GUESSED or not isinstance(value, list | dict))
     }
+    if "mask_reason" not in kept and (mask := nested_mask(record)) is not None:
+        kept["mask_reason"] = mask
     return kept | {key: lookup(record, key) for key in set(columns.values()) - {messages_key}}
 
 
@@ -179,6 +191,7 @@ def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
         kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
         found=sorted(found),
         nested=frozenset(large - {columns.get("messages", "messages"), "tools"}),
+        groups_are_tasks="group_id" not in columns and told.get("group_id") in _TASKS,
     )
 
 
@@ -218,6 +231,8 @@ def _add(
         values["success"] = bool(outcome)
     mapped = {name: key for name, key in keys.told.items() if name not in _GUESSES}
     others = {name: fields.get(key) for name, key in (mapped | dict(keys.kept)).items()}
+    if keys.groups_are_tasks:
+        others[SYSTEM] = system_of(*(fields.get(key) for key in _OF_SYSTEM))
     last = {name: others.pop(name) for name in _OF_LAST_STEP & set(others)}
     rows.add(
         conversation.turns,

@@ -15,7 +15,7 @@ import polars as pl
 from workbench.log.columns import STEP_LOG, Column, known
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.steps import is_step, parts_of_steps
-from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT, Record
+from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT, Record, mended
 
 _SEPARATORS = ",\t;"
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -113,7 +113,8 @@ class _Rows:
                         rule = f"has {len(fields)} fields, the header has {len(names)}"
                         self._findings.problem("row", rule, place)
                     elif fields:
-                        yield start, self._record(zip(names, fields, strict=True))
+                        record = self._record(zip(names, fields, strict=True))
+                        yield start, mended(record, self._findings, place)
                     start = end + 1
             except csv.Error as error:
                 rule = f"cannot be read from here on ({error})"

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.compression import unpacked
+from workbench.readers.compression import UNPACK_HINT, UnpacksTooFarError, unpacked
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -19,7 +19,9 @@ from workbench.readers.rows import StepRows, checked_values, identity
 from workbench.readers.scores import reward_of
 
 _ZIP = b"PK\x03\x04"
-_ZSTD = 93  # the number of Zstandard among the compression methods of zip archives
+_CODECS = {zipfile.ZIP_DEFLATED: "deflate", 93: "zstd"}
+"""How an entry of a zip archive is compressed, by number, where `zipfile` need not know of it."""
+
 _LOCAL_HEADER = 30  # bytes before the name of an entry
 _ATTACHMENT = "attachment://"
 
@@ -125,17 +127,16 @@ def _entry(
     file.seek(lengths, 1)
     packed = file.read(entry.compress_size)
     try:
-        if entry.compress_type == _ZSTD:
-            content = unpacked(packed, "zstd")
-        elif entry.compress_type == zipfile.ZIP_DEFLATED:
-            content = zlib.decompress(packed, wbits=-zlib.MAX_WBITS)
-        else:
-            content = packed
+        codec = _CODECS.get(entry.compress_type)
+        content = unpacked(packed, codec, entry.file_size) if codec else packed
         if zlib.crc32(content) != entry.CRC:
             raise ValueError("its checksum is wrong")
         text = content.decode("utf-8")
         return checked_record(json.loads(text), text, diagnostics, place)
-    except (OSError, zlib.error, ValueError, RecursionError) as error:
+    except UnpacksTooFarError as error:
+        diagnostics.problem("file", f"the entry {error}", place, UNPACK_HINT)
+        return None
+    except (OSError, ValueError, RecursionError) as error:
         diagnostics.problem("file", "the entry cannot be read", f"{place} ({error})")
         return None
 

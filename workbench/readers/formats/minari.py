@@ -15,6 +15,7 @@ from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
 from workbench.readers.rows import StepRows
+from workbench.readers.systems import folder_above
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _DATA = "main_data.hdf5"
@@ -22,7 +23,7 @@ _OPTIONS = "options/"  # what HDF5 keeps of options is flat
 _STEPS = ("actions", "rewards", "terminations", "truncations")
 
 
-@reader("minari", description="Minari datasets, HDF5 or Arrow")
+@reader("minari", description="Minari datasets, HDF5 or Arrow", run=folder_above)
 class Minari:
     """Trajectories are episodes, grouped by their options or else by their seed.
 

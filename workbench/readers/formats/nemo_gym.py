@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
+from workbench.readers.jsonfiles import Record, leading_keys, lookup
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
+from workbench.readers.records import (
+    digest,
+    is_cut,
+    kept_fields,
+    notice_untold_images,
+    parts_of_lines,
+)
 from workbench.readers.rows import (
     Converter,
     StepRows,
@@ -20,6 +28,8 @@ from workbench.readers.rows import (
     ones,
     token_ids,
 )
+from workbench.readers.systems import system_of
+from workbench.readers.votes import nested_mask
 
 _TOKENS: dict[str, Converter] = {
     "prompt_token_ids": token_ids,
@@ -27,6 +37,7 @@ _TOKENS: dict[str, Converter] = {
     "generation_log_probs": numbers,
 }
 _CALLS = {"function_call", "custom_tool_call"}
+_NUMBERED = frozenset({"_ng_task_index", "_ng_rollout_index", "reward"})
 _ANSWERS = {"function_call_output", "custom_tool_call_output"}
 
 
@@ -34,11 +45,15 @@ _ANSWERS = {"function_call_output", "custom_tool_call_output"}
 class NemoGym:
     """Groups are tasks, trajectories rollouts, a step what one call of the model gave.
 
+    Where rollouts have no `_ng_task_index`, those with the same input are one group.
+
     A call's items (reasoning, message, function calls) are adjacent in `response.output`; the
     call ends with the item that carries token ids, or where something else follows. The items of
     `responses_create_params.input` are the prompt: what the assistant says there is history, not
     a step. The reward is the outcome, on the last step. Failed attempts, which lie in a file of
-    their own, are left out and stated.
+    their own, are left out and stated. Rollouts that `mask_sample` masks, here or in an object of
+    the record, are in the log, but neither count nor train. Rollouts of several agents or models
+    are groups of their own.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -49,26 +64,27 @@ class NemoGym:
         )
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
-        """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
-        refuse_mapping(columns, "NeMo Gym rollouts")
-        diagnostics = Diagnostics()
-        rows = StepRows(diagnostics)
-        lines = json_lines(path, diagnostics)
-        for line, record in lines:
-            _add(rows, record, line, diagnostics, f"{path}:{line}")
-            if rows.is_full:
-                yield Part(frame=rows.frame(), diagnostics=Diagnostics(), done=lines.done)
-                rows = StepRows(diagnostics)
-        yield Part(frame=rows.frame(), diagnostics=diagnostics)
+        """The steps of all rollouts; `columns` may name the key that tells the tasks apart."""
+        refuse_mapping(columns, "NeMo Gym rollouts", but="group_id")
+        add = partial(_add, told=columns.get("group_id"))
+        return parts_of_lines(path, add, numbered=True)
 
 
-def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:
+def _add(
+    rows: StepRows,
+    record: Record,
+    line: int,
+    diagnostics: Diagnostics,
+    place: str,
+    *,
+    told: str | None,
+) -> None:
     if record.get("_ng_failure_class") is not None:
         rule = f"is a failed attempt ({record['_ng_failure_class']})"
         diagnostics.drop("rollout", rule, place)
         return
     converters = {"_ng_task_index": identity, "_ng_rollout_index": identity, "reward": number}
-    values = checked_values(record, converters, diagnostics, place, optional={"reward"})
+    values = checked_values(record, converters, diagnostics, place, optional=_NUMBERED)
     request, response = record.get("responses_create_params"), record.get("response")
     if values is None:
         return
@@ -94,7 +110,16 @@ def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, pl
         diagnostics.notice(text, place)
     agent, model = record.get("agent_ref"), response.get("model")
     name = agent.get("name") if isinstance(agent, dict) else None
-    group = f"task-{values['_ng_task_index']}"
+    try:
+        group, is_known = _task(record, values["_ng_task_index"], request, told)
+    except ValueError as error:
+        diagnostics.problem("group_id", f"{told!r} {error}", place)
+        return
+    if not is_known:
+        text = "rollouts have no _ng_task_index: those with the same input are one group"
+        diagnostics.notice(f"{text}; another key can be named with --map, as group_id", place)
+        notice_untold_images(request.get("input"), diagnostics, place)
+    rollout = values["_ng_rollout_index"]
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else None
     rows.add(
@@ -103,13 +128,33 @@ def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, pl
         outcome=values["reward"],
         fields={
             "group_id": group,
-            "trajectory_id": f"{group}/{values['_ng_rollout_index']}",
+            "trajectory_id": None if rollout is None else f"{group}/{rollout}",
             "model": model if isinstance(model, str) and model else None,
             "agent": name if isinstance(name, str) else None,
-        },
-        last_fields={"finish_reason": reason, "truncated": reason is not None},
+            "reconstructed": None if is_known else "groups",
+            SYSTEM: system_of(name, model),
+            "mask_reason": nested_mask(record),
+        }
+        | kept_fields(record, _NUMBERED | {told or ""}),
+        last_fields={"finish_reason": reason, "truncated": bool(is_cut(reason))},
         step_fields=columns,
     )
+
+
+def _task(record: Record, index: str | None, request: Record, told: str | None) -> tuple[str, bool]:
+    """The name of a rollout's group, and whether the record says it.
+
+    Raises:
+        ValueError: The key that the user named has no value that is an id.
+    """
+    if told is not None:
+        named = identity(lookup(record, told))
+        if named is None:
+            raise ValueError("has no value in the record")
+        return named, True
+    if index is not None:
+        return f"task-{index}", True
+    return f"task-{digest(request.get('input'))}", False
 
 
 def _items(value: Any, name: str) -> Sequence[Record]:

@@ -12,9 +12,17 @@ from workbench.readers.decoded import PARSED, decoded_turns, numbered_turns, pro
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
-from workbench.readers.records import digest, of_step, parts_of_lines, step_of_name, whole
+from workbench.readers.records import (
+    digest,
+    notice_untold_images,
+    of_step,
+    parts_of_lines,
+    step_of_name,
+    whole,
+)
 from workbench.readers.rows import StepRows, checked_values, number, numbers, token_ids
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 from workbench.readers.tokens import (
     StepTokens,
     mask,
@@ -46,7 +54,9 @@ _REQUIRED = frozenset({"token_ids", "token_loss_mask"})
 _A_TOKEN = ("token_loss_mask", "advantages", "generation_logprobs")
 
 
-@reader("nemo-rl", description="NeMo-RL train_data JSONL with tokens, one rollout a line")
+@reader(
+    "nemo-rl", description="NeMo-RL train_data JSONL with tokens, one rollout a line", run=folder_of
+)
 class NemoRl:
     """Steps are the stretches of tokens that the loss counts; the reward is the outcome.
 
@@ -101,6 +111,9 @@ def _add(
     if said is None:
         diagnostics.notice("messages and loss mask do not fit: token ids stand for the text", place)
         said = token_turns(tokens)
+    content = record.get("content")
+    asked = prompt_and_rest(content)[0] if isinstance(content, str) else content
+    notice_untold_images(asked, diagnostics, place)
     group = of_step(step, digest(ids[: stretches[0][0]]))
     number_of_row = line - 1 if values["idx"] is None else values["idx"]
     weight = values["sample_loss_mask"]
@@ -112,7 +125,7 @@ def _add(
             "group_id": group,
             "trajectory_id": f"{group}/{number_of_row}",
             "train_step": step,
-            "gradient_mask": None if weight is None else bool(weight),
+            "mask_reason": "sample_loss_mask" if weight == 0 else None,
             "reconstructed": PARSED if isinstance(record.get("content"), str) else None,
         },
         step_fields=columns,

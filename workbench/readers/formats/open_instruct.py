@@ -28,7 +28,16 @@ _CONVERTERS = {
 _OPTIONAL = frozenset({"reward", "advantage", "finish_reason", "logprobs"})
 
 
-@reader("open-instruct", description="open-instruct rollouts JSONL, tokens of one rollout a line")
+def _run_of(path: Path) -> Path:
+    """The run, of which a file is one shard."""
+    return path.with_name(path.name.partition("_rollouts_")[0])
+
+
+@reader(
+    "open-instruct",
+    description="open-instruct rollouts JSONL, tokens of one rollout a line",
+    run=_run_of,
+)
 class OpenInstruct:
     """The whole response is one step; the token ids stand for the text, which is not logged.
 

@@ -11,10 +11,12 @@ import polars as pl
 from workbench.log.conversation import canonical_json
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.halves import SUSPECT, Mender
 
 _MAGIC = b"PAR1"
 _PART = 2**23  # bytes of columns
 _FIRST = 1024  # rows of the first part, whose size tells that of the next
+_DECODED = ("messages", "action")
 _CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
 
 
@@ -42,7 +44,9 @@ class Parquet:
                 lines = pl.int_range(line, line + height, dtype=pl.Int64, eager=True)
                 part = part.with_columns(lines.alias("source_line"))
             line += height
-            yield Part(frame=_json_messages(part), diagnostics=Diagnostics(), renamed=renamed)
+            said = Diagnostics()
+            part = _mended(_json_messages(part), said, path)
+            yield Part(frame=part, diagnostics=said, renamed=renamed)
         yield Part(frame=pl.DataFrame(), diagnostics=diagnostics)
 
 
@@ -97,6 +101,22 @@ def _json_messages(frame: pl.DataFrame) -> pl.DataFrame:
         for messages in frame["messages"].to_list()
     ]
     return frame.with_columns(pl.Series("messages", texts, dtype=pl.String))
+
+
+def _mended(frame: pl.DataFrame, diagnostics: Diagnostics, path: Path) -> pl.DataFrame:
+    """The rows without half characters in texts that are decoded as JSON."""
+    for name in _DECODED:
+        if frame.schema.get(name) != pl.String:
+            continue
+        if not frame[name].str.contains(SUSPECT).any():
+            continue
+        mender = Mender()
+        texts = [mender.mended(text) for text in frame[name]]
+        if mender.count:
+            text = "halves of surrogate pairs became U+FFFD"
+            diagnostics.notice(text, str(path), count=mender.count)
+        frame = frame.with_columns(pl.Series(name, texts, dtype=pl.String))
+    return frame
 
 
 def without_nulls(value: Any) -> Any:

@@ -12,7 +12,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_lines, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turn
-from workbench.readers.records import of_step, whole
+from workbench.readers.records import is_cut, of_step, whole
 from workbench.readers.rows import (
     StepRows,
     checked_values,
@@ -43,7 +43,13 @@ _LIMITS = frozenset(
 )
 
 
-@reader("rllm", description="rLLM episodes, one JSON file or one line each")
+def _run_of(path: Path) -> Path:
+    """The run: episodes lie in a folder of their step, or one a line in a file."""
+    above = path.parent
+    return above.parent if "_step_" in above.name else above
+
+
+@reader("rllm", description="rLLM episodes, one JSON file or one line each", run=_run_of)
 class Rllm:
     """Every trajectory of an episode is one, and its steps are the steps.
 
@@ -135,7 +141,7 @@ def _add_trajectory(
         },
         last_fields={
             "finish_reason": reason,
-            "truncated": reason.lower() in _LIMITS if reason else None,
+            "truncated": reason.lower() in _LIMITS or is_cut(reason) if reason else None,
         },
         step_fields=token_columns([_tokens(item) for item in steps])
         | {

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.formats.inspect_ai import inspect_turns
 from workbench.readers.formats.parquet import parquet_columns, parquet_frames
+from workbench.readers.jsonfiles import mended
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
 from workbench.readers.scores import reward_of
+from workbench.readers.systems import system_of
 
 _COLUMNS = (
     "transcript_id", "task_set", "task_id", "task_repeat", "agent", "model", "score", "success",
@@ -41,11 +43,12 @@ class Scout:
         for frame in parquet_frames(path, diagnostics, only=_COLUMNS):
             for record in frame.iter_rows(named=True):
                 line += 1
+                place = f"{path}:{line}"
                 _add(
                     rows,
-                    record,
+                    mended(record, diagnostics, place),
                     diagnostics,
-                    f"{path}:{line}",
+                    place,
                     line=line,
                     told=columns.get("reward"),
                 )
@@ -97,6 +100,7 @@ def _add(
             "success": success,
             "model": record.get("model"),
             "agent_id": record.get("agent"),
+            SYSTEM: system_of(record.get("agent")),
             "task_repeat": record.get("task_repeat"),
             **others,
         },

@@ -11,7 +11,14 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import digest, is_cut, of_step, parts_of_lines, step_of_name
+from workbench.readers.records import (
+    digest,
+    is_cut,
+    notice_untold_images,
+    of_step,
+    parts_of_lines,
+    step_of_name,
+)
 from workbench.readers.rows import StepRows, checked_values, number, numbers, text
 from workbench.readers.sniffing import first_record
 
@@ -41,7 +48,13 @@ _CONVERTERS = {
 _REQUIRED = frozenset({"input_prompt", "output_response"})
 
 
-@reader("skyrl", description="SkyRL evaluation dump, one rollout a line")
+def _run_of(path: Path) -> Path:
+    """The run: dumps lie in a folder of their step."""
+    steps = (folder for folder in path.parents if folder.name.startswith("global_step_"))
+    return next(steps, path).parent
+
+
+@reader("skyrl", description="SkyRL evaluation dump, one rollout a line", run=_run_of)
 class SkyRl:
     """Steps are the assistant's turns in the decoded text; the score is the outcome.
 
@@ -78,6 +91,8 @@ def _add(
     if isinstance(record.get("score"), list):
         diagnostics.notice("scores of tokens are summed to one of the rollout", place)
     source, reason = values["data_source"], values["stop_reason"]
+    if not record.get("env_extras"):
+        notice_untold_images(values["input_prompt"], diagnostics, place)
     task = digest(source, values["input_prompt"], record.get("env_extras"))
     rows.add(
         decoded_turns(values["input_prompt"], values["output_response"]),

@@ -13,10 +13,11 @@ from workbench.log.conversation import (
     increments_of_prompts,
     normalised,
 )
-from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_object, leading_keys
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
+from workbench.readers.jsonfiles import Record, decoded_json, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turn
+from workbench.readers.records import is_cut
 from workbench.readers.rows import StepRows
 
 _FOREIGN = {"prompt", "completion", "reward", "messages"}  # formats that keep a `trajectory` too
@@ -65,10 +66,19 @@ class SweAgent:
                     instance=path.stem,
                     name=name,
                     resolved=outcome,
+                    model=_model(record),
                 )
             if len(attempts) > 1:
                 diagnostics.notice("attempts of one run are not judged one by one", str(path))
         return Part(frame=rows.frame(), diagnostics=diagnostics)
+
+
+def _model(record: Record) -> str | None:
+    """The model, as the configuration says with which the run can be replayed."""
+    found = decoded_json(record.get("replay_config"))
+    for key in ("agent", "model", "name"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _attempts(record: Record) -> Iterator[Record]:
@@ -114,6 +124,7 @@ def _add(
     instance: str,
     name: str,
     resolved: bool | None,
+    model: str | None,
 ) -> None:
     steps = attempt.get("trajectory")
     if not isinstance(steps, list):
@@ -132,10 +143,17 @@ def _add(
     rows.add(
         turns,
         outcome=None if resolved is None else float(resolved),
-        fields={"group_id": instance, "trajectory_id": name, "success": resolved},
+        fields={
+            "group_id": instance,
+            "trajectory_id": name,
+            "success": resolved,
+            "model": model,
+            SYSTEM: model,
+        },
         last_fields={
             "finish_reason": status if isinstance(status, str) else None,
-            "truncated": isinstance(status, str) and any(limit in status for limit in _LIMITS),
+            "truncated": isinstance(status, str)
+            and (any(limit in status for limit in _LIMITS) or bool(is_cut(status))),
         },
         step_fields={"source_line": range(1, len(turns) + 1)},
     )

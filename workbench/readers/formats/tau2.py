@@ -11,6 +11,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
+from workbench.readers.records import is_cut
 from workbench.readers.rows import StepRows, checked_values, identity, number
 from workbench.readers.scores import score_number
 
@@ -19,7 +20,14 @@ _GREETING = "Hi! How can I help you today?"
 """What the benchmark, not the policy, says first."""
 
 
-@reader("tau2", description="tau2-bench results JSON", companions=("results.json",))
+def _run_of(path: Path) -> Path:
+    """The run: one file of results, or the folder in which they lie with their simulations."""
+    if path.parent.name == "simulations":
+        return path.parent.parent
+    return path.parent if path.name == "results.json" else path
+
+
+@reader("tau2", description="tau2-bench results JSON", companions=("results.json",), run=_run_of)
 class Tau2:
     """Groups are tasks, trajectories simulations, steps the agent's messages.
 
@@ -126,7 +134,8 @@ def _add(
         },
         last_fields={
             "finish_reason": reason if isinstance(reason, str) else None,
-            "truncated": reason in ("max_steps", "timeout", "too_many_errors"),
+            "truncated": reason == "too_many_errors"
+            or bool(is_cut(reason if isinstance(reason, str) else None)),
         },
     )
 

@@ -14,7 +14,7 @@ from workbench.readers.rows import Converter, StepRows, checked_values, identity
 _SOLVED_WITHIN = 1e-6
 
 
-@reader("tau-bench", description="tau-bench results JSON")
+@reader("tau-bench", description="tau-bench results JSON", run=lambda path: path)
 class TauBench:
     """Groups are tasks, trajectories trials, steps assistant messages.
 

@@ -12,11 +12,12 @@ from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
 from workbench.readers.records import whole
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, number
+from workbench.readers.systems import folder_of
 
 _KEYS = {"group_idx", "traj_idx", "sampling_client_step"}
 
 
-@reader("tinker", description="tinker-cookbook rollout summaries JSONL")
+@reader("tinker", description="tinker-cookbook rollout summaries JSONL", run=folder_of)
 class Tinker:
     """Groups are an iteration's, trajectories and steps as numbered; the rewards are per step.
 

@@ -21,21 +21,34 @@ from workbench.readers.formats.parquet import (
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
-from workbench.readers.records import digest, kept_fields, of_step, parts_of_rows, whole
+from workbench.readers.records import (
+    digest,
+    kept_fields,
+    notice_untold_images,
+    of_step,
+    parts_of_rows,
+    whole,
+)
 from workbench.readers.rows import StepRows, number
+from workbench.readers.systems import folder_of
 
 _NAME = "completions_*.parquet"
 _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
 
 
-@reader("trl", description="TRL completions Parquet of GRPO and its kin, one rollout a row")
+@reader(
+    "trl",
+    description="TRL completions Parquet of GRPO and its kin, one rollout a row",
+    run=folder_of,
+)
 class Trl:
     """Steps are the assistant messages of the completion; a group is one prompt at one step.
 
-    Columns of reals between `completion` and `advantage` are taken for rewards, and kept as
-    `aux_reward_<name>`; the outcome is their sum without NaN, as TRL adds them with its default
-    weights; a rollout with none is unscorable. With other weights, or where such a column is no
-    reward, name the outcome with a mapping of `reward`. Tables hold every argument of every tool
+    Columns of reals between `completion` and `advantage` are taken for rewards, or those of whole
+    numbers where there is none but a column of nulls, and kept as `aux_reward_<name>`; the outcome
+    is their sum without NaN, as TRL adds them with its default weights; a rollout with none is
+    unscorable. With other weights, or where such a column is no reward, name the outcome with a
+    mapping of `reward`. Tables hold every argument of every tool
     call for each of them, so arguments that are null are left out. TRL writes a generation again
     at every step that trains on it; a file that repeats the one before it is read and stated.
     """
@@ -71,6 +84,9 @@ def _rewards(path: Path, told: str | None, diagnostics: Diagnostics) -> tuple[st
         return ()
     between = names[names.index("completion") + 1 : names.index("advantage")]
     found = tuple(name for name in between if schema[name].is_float())
+    if not found and any(schema[name] == pl.Null for name in between):
+        # A reward that never applied leaves a column without a type; the others may be whole.
+        found = tuple(name for name in between if schema[name].is_integer())
     if not found:
         diagnostics.notice("no column holds rewards: rewards are null", str(path))
     elif len(found) > 1:
@@ -112,6 +128,7 @@ def _add(
     if not said:
         diagnostics.drop("completion", "holds no assistant message, so no step", place)
         return
+    notice_untold_images(prompt, diagnostics, place)
     rows.add(
         said,
         line=line,

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
 from workbench.readers.rows import StepRows, number
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import system_of
 from workbench.readers.tokens import token_columns
 from workbench.readers.trace_graph import (
     as_object,
@@ -118,7 +119,7 @@ def _add_trace(
     made = [calls.get(node.position, {}) for node in steps]
     reasons = [_text(call.get("finish_reason")) for call in made]
     stop = _text(trace.get("stop_condition"))
-    cut = stop in _LIMITS or bool(is_cut(reasons[-1]))
+    cut = stop in _LIMITS or bool(is_cut(stop)) or bool(is_cut(reasons[-1]))
     rewards = {
         name: _reward(name, given) for name, given in as_object(trace.get("rewards")).items()
     }
@@ -165,7 +166,9 @@ def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any
     dispatched = whole(work.get("step"))
     step = dispatched if step is None else step
     group = _text(as_object(episode.get("group")).get("id"))
+    system = None  # a group that has an id was sampled at once
     if group is None:
+        system = system_of(run.get("id"), _model(trace))
         named = _text(task.get("key")) or _text(task.get("hash"))
         if named is None:
             raise ValueError("the episode has no group, and its task no key: nothing groups it")
@@ -184,6 +187,7 @@ def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any
         "policy_version": whole(policy.get("start")),
         "policy_version_end": whole(policy.get("end")),
         "agent_id": agent,
+        SYSTEM: system,
         "env": _text(env.get("name")) or _text(env.get("id")),
         "split": _text(work.get("type")) or _text(run.get("type")),
     }

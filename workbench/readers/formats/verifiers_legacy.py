@@ -13,7 +13,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined, offered, turns
-from workbench.readers.records import digest, parts_of_lines
+from workbench.readers.records import digest, notice_untold_images, parts_of_lines
 from workbench.readers.rows import (
     StepRows,
     checked_values,
@@ -24,6 +24,7 @@ from workbench.readers.rows import (
     truth,
 )
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 from workbench.readers.tokens import StepTokens, mask, same_lengths, token_columns
 
 _TIMES = frozenset({"generation_ms", "scoring_ms", "total_ms"})
@@ -47,7 +48,9 @@ class _Rollout:
     columns: Mapping[str, list[Any]]
 
 
-@reader("verifiers-legacy", description="verifiers before v1: results.jsonl of vf-eval")
+@reader(
+    "verifiers-legacy", description="verifiers before v1: results.jsonl of vf-eval", run=folder_of
+)
 class VerifiersLegacy:
     """Steps are the assistant messages of the completion; the reward is the outcome.
 
@@ -108,6 +111,8 @@ def _add(
         return
     example = values["example_id"]
     task = digest(_messages(record["prompt"], "user")) if example is None else f"example-{example}"
+    if example is None:
+        notice_untold_images(record["prompt"], diagnostics, place)
     of_run = "--".join(filter(None, run.values()))
     stop = record.get("stop_condition")
     measures = record.get("metrics") or {

@@ -17,9 +17,10 @@ from workbench.readers.decoded import PARSED, decoded_turns
 from workbench.readers.jsonfiles import Record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined
-from workbench.readers.records import digest, kept_fields, of_step, whole
+from workbench.readers.records import digest, kept_fields, notice_untold_images, of_step, whole
 from workbench.readers.rows import StepRows, checked_values, number, text
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 
 _KEYS = frozenset({"input", "output", "score", "step"})
 _USED = _KEYS | {"gts", "uid"}
@@ -37,7 +38,11 @@ class _Output:
     fields: Mapping[str, Any]
 
 
-@reader("verl", description="verl rollout dump, legacy and v1 trainer, one rollout a line")
+@reader(
+    "verl",
+    description="verl rollout dump, legacy and v1 trainer, one rollout a line",
+    run=folder_of,
+)
 class Verl:
     """Steps are the assistant's turns in the decoded text; the score is the outcome.
 
@@ -87,6 +92,8 @@ def _output(record: Record, line: int, diagnostics: Diagnostics, place: str) -> 
     if values is None:
         return None
     group, session, index = _ids(values, record)
+    if values["uid"] is None:
+        notice_untold_images(values["input"], diagnostics, place)
     accuracy = record.get("acc")
     group = of_step(values["step"], group)
     return _Output(

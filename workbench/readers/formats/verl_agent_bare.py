@@ -26,6 +26,7 @@ from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import digest, of_step, whole
 from workbench.readers.rows import checked_values, number, series, text
 from workbench.readers.sniffing import first_record
+from workbench.readers.systems import folder_of
 
 RECONSTRUCTED = "groups and trajectories"
 """What the column `reconstructed` says of rows whose trajectory was inferred."""
@@ -79,7 +80,9 @@ class _Step:
 
 
 @reader(
-    "verl-agent-bare", description="verl-agent dump without the hook: trajectories are inferred"
+    "verl-agent-bare",
+    description="verl-agent dump without the hook: trajectories are inferred",
+    run=folder_of,
 )
 class VerlAgentBare:
     """Trajectories are chained by what the prompts repeat of the steps before; groups are tasks.

@@ -26,6 +26,7 @@ from workbench.readers.rows import (
     text,
     truth,
 )
+from workbench.readers.systems import folder_of
 
 RECONSTRUCTED = "groups and order of steps"
 
@@ -44,7 +45,11 @@ _OF_STEP: dict[str, Converter] = {
 _LATER = frozenset({"obs_n_tokens", "step_reward", "advantage"})
 
 
-@reader("verl-agent-trajectories", description="trajectory dump of verl-agent's forks")
+@reader(
+    "verl-agent-trajectories",
+    description="trajectory dump of verl-agent's forks",
+    run=folder_of,
+)
 class VerlAgentTrajectories:
     """Trajectories are those of the file; their groups and the order of their steps are inferred.
 

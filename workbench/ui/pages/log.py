@@ -37,6 +37,8 @@ def page() -> None:
     ):
         st.title(escaped(shortened(entry.name, 60)), anchor=False, width="content")
         command.popover(*_commands(stored))
+    if facts.mixed_policies:
+        st.warning(escaped(facts.mixed_policies[:1].upper() + facts.mixed_policies[1:]) + ".")
     st.markdown(escaped(facts.sentence()))
     upload.area()
     _import_report(stored.report)
