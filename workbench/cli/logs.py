@@ -127,11 +127,13 @@ def validate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Check a log against the rules of the step log: all problems at once."""
-    from workbench.log.remarks import of_log
+    from workbench.log.remarks import of_log, of_outcomes
 
     imported = read([log], format, mapping, quarantine, skip_bad=skip_bad, report=True)
-    for remark in of_log(imported.validated.log):
-        print(f"note              {remark}")
+    log_frame = imported.validated.log
+    for remark in [*of_log(log_frame), of_outcomes(log_frame)]:
+        if remark is not None:
+            print(f"note              {remark}")
 
 
 @app.command()
