@@ -16,6 +16,7 @@ import tiny_policy
 from places import DATA, SAMPLES
 
 from workbench import cli
+from workbench.cli.options import as_json_text
 from workbench.log.credit import read_credit
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.wording import number
@@ -887,3 +888,10 @@ def test_keys_marks_the_words_in_which_merged_texts_differ(run: Run, tmp_path: P
     _, out, _ = run("keys", log, "--state-key", "normalised:numbers=true")
     assert "go to room [1] now" in out
     assert "go to room [2] now" in out
+
+
+def test_numbers_that_are_not_known_are_null_in_json():
+    assert json.loads(as_json_text({"a": [float("nan"), 1.0], "b": float("inf")})) == {
+        "a": [None, 1.0],
+        "b": None,
+    }

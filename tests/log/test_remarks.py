@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from logs import Described, log
 
-from workbench.log.remarks import moments, of_credit, of_log, unscaled
+from workbench.log.remarks import moments, of_credit, of_log, of_outcomes, unscaled
 
 
 def table(frame: pl.DataFrame, advantage: list[float], **terms: list[float]) -> pl.DataFrame:
@@ -96,3 +96,10 @@ def test_a_step_term_that_drowns_the_outcome_is_said():
     assert "-p reward_scale=2" in found.action
     assert unscaled(frame, credit, {"step_norm": "std"}) is None
     assert unscaled(log(two_groups(1.0)), credit, {}) is None
+
+
+def test_groups_of_one_outcome_beside_live_ones_are_said_of_the_log():
+    found = of_outcomes(log(two_groups(1.0)))
+    assert found is not None
+    assert "In 1 of 2 groups there is one outcome alone (1 all pass)" in found.text
+    assert of_outcomes(log({"live": two_groups(1.0)["live"]})) is None

@@ -139,7 +139,7 @@ def validate(
     max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Check a log against the rules of the step log: all problems at once."""
-    from workbench.log.remarks import of_log
+    from workbench.log.remarks import of_log, of_outcomes
 
     imported = read(
         [log],
@@ -152,8 +152,10 @@ def validate(
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
     )
-    for remark in of_log(imported.validated.log):
-        print(f"note              {remark}")
+    frame = imported.validated.log
+    for remark in (*of_log(frame), of_outcomes(frame)):
+        if remark is not None:
+            print(f"note              {remark}")
 
 
 @app.command()

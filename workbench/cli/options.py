@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -166,5 +167,14 @@ def step_name(text: str) -> tuple[str, int]:
 
 
 def as_json_text(value: Any) -> str:
-    """A value as people and programs can read it."""
-    return json.dumps(value, indent=1, ensure_ascii=False)
+    """A value as people and programs can read it; a number that is not known is null."""
+    return json.dumps(_known(value), indent=1, ensure_ascii=False)
+
+
+def _known(value: Any) -> Any:
+    """The value with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _known(inner) for key, inner in value.items()}
+    return [_known(inner) for inner in value] if isinstance(value, list | tuple) else value

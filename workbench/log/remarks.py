@@ -86,6 +86,26 @@ def of_log(log: pl.DataFrame) -> Iterator[Remark]:
         )
 
 
+def of_outcomes(log: pl.DataFrame) -> Remark | None:
+    """Groups of one outcome beside live ones: what outcomes say nothing of there, a discount does.
+
+    For a log by itself; a credit that does so is remarked on by `of_equals`.
+    """
+    kinds = group_table(log).filter(pl.col("scored") > 0)["kind"]
+    count = {name: n for name, n in kinds.value_counts().iter_rows() if name in EQUAL_OUTCOMES[:3]}
+    equal = sum(count.values())
+    if not equal or "live" not in kinds:
+        return None
+    named = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(count.items()))
+    return Remark(
+        text=f"In {equal:,} of {number_of(len(kinds), 'group')} there is one outcome alone "
+        f"({named}): comparing outcomes gives 0 there, and what a discount gives is for speed.",
+        action="sample more rollouts of these tasks or others; see what a method gives there by "
+        "`workbench score`.",
+        evidence={"equal": float(equal)},
+    )
+
+
 def of_credit(
     log: pl.DataFrame, table: pl.DataFrame, fields: Mapping[str, Any]
 ) -> Iterator[Remark]:

@@ -220,8 +220,9 @@ class Artefacts:
         if folder.exists():
             read_manifest(folder)
         else:
+            batch = target.assemble(log, credit, **options)
             # Beside its place: another process that makes the same batch may finish first.
             with atomic_folder(folder) as temporary:
-                target(log, credit, temporary, **options)
+                target.save(batch, temporary)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder
