@@ -12,6 +12,7 @@ import pytest
 from places import ROOT
 
 import workbench
+from workbench.errors import LogError
 from workbench.readers import import_log
 from workbench.workspace.opened import OpenedLog
 
@@ -219,3 +220,44 @@ def test_half_a_character_is_replaced_and_counted_in_every_reader(name: str, hal
     found = firsts(advantages(f"lone_surrogate/{name}"))
     assert sorted(found)[0] == pytest.approx(-0.70711, abs=1e-4)
     assert set(log["reward"]) == {0.0, 1.0}
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("short", "logprobs of step 0 has 3 values for 4 response ids"),
+        ("null", "logprobs of step 0 is not a list of numbers: value 1 of 4 is null"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_named_with_its_place(name: str, says: str):
+    with pytest.raises(LogError) as caught:
+        import_log([CASES / f"logprobs_missing/{name}.jsonl"])
+    assert f"{says}, at {CASES / f'logprobs_missing/{name}.jsonl'}:2" in str(caught.value)
+
+
+def test_a_rollout_without_logprobs_is_read():
+    # Rewards 1 and 0: ±.70711.
+    assert firsts(advantages("logprobs_missing/none.jsonl")) == near(0.70711, -0.70711)
+
+
+def test_what_is_left_of_a_group_without_its_broken_rollouts_is_said_to_be_biased():
+    file = CASES / "verl_last_output_only/5.jsonl"
+    with pytest.raises(LogError, match="the outputs of a session are"):
+        import_log([file])
+    report = import_log([file], skip_bad=True).report
+    # Three of the four sessions of the one group lack outputs.
+    assert report.trajectories == 1
+    (notice,) = [text for text in report.notices if "biased remainder" in text]
+    assert notice.startswith("without the 3 broken records what is left is a biased remainder")
+    assert "of 1 of 1 groups rollouts are missing" in notice
+
+
+def test_sampled_tokens_are_counted_by_the_mask():
+    # 9 and 4 sampled tokens, rewards 1 and 0: baseline 9 / 13, so 4 / 13 and -9 / 13.
+    file = "sampled_tokens_not_span/log.parquet"
+    log = import_log([CASES / file]).validated.log
+    assert log["response_tokens"].to_list() == [9, 4]
+    assert firsts(advantages(file, method="opo")) == near(0.307692, -0.692308)

@@ -353,7 +353,7 @@ def test_casts_that_lose_something_are_refused(column: str, values: Any, problem
         ("observation", [{"role": "user"}] * 4, "is Struct({'role': String}), expected String"),
         ("reward", [[1.0]] * 4, "is List(Float64), expected Float64"),
         ("reward", [{"score": 1.0}] * 4, "is Struct({'score': Float64}), expected Float64"),
-        ("success", ["yes", "no", "no", "no"], "is String, expected Boolean"),
+        ("gradient_mask", ["yes", "no", "no", "no"], "is String, expected Boolean"),
         ("prompt_ids", [1, 2, 3, 4], "is Int64, expected List(Int32)"),
     ],
 )

@@ -16,6 +16,7 @@ from workbench.log.columns import STEP_LOG, Column
 from workbench.log.increments import sentences, with_increments
 from workbench.log.policies import mixed_policies
 from workbench.log.rules import ROW, Checks, repeated_steps
+from workbench.log.verdicts import verdicts_of
 
 __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
 
@@ -117,6 +118,7 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         raise LogError(subject, [Problem(column=ROW, rule=rule, hint="rename the column")])
     if "source_row" not in frame.columns:
         frame = frame.with_row_index("source_row")
+    frame, words = _with_verdicts(with_response_tokens(frame))
     frame = frame.with_row_index(ROW)
 
     check = Checks(frame)
@@ -142,6 +144,7 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         problems=tuple(check.problems),
         notices=(
             *_mixed_policies_notice(log),
+            *words,
             *notices,
             *more,
             *_episode_reward_notice(log),
@@ -150,6 +153,44 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
         ),
         renamed=renamed,
     )
+
+
+def with_response_tokens(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the number of tokens that the policy wrote, where only a mask says it."""
+    names = {"response_tokens", "n_tokens"}
+    if names & set(frame.columns) or not isinstance(frame.schema.get("response_mask"), pl.List):
+        return frame
+    if not frame.schema["response_mask"].inner.is_numeric():  # type: ignore[attr-defined]
+        return frame
+    count = pl.col("response_mask").list.sum().cast(pl.Int32, strict=False)
+    return frame.with_columns(count.alias("response_tokens"))
+
+
+def _with_verdicts(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Words in `success` and `reward` as what they mean, if all of a column are of one set.
+
+    Of other words `success` is not known; a reward of other words is left, to be refused.
+    """
+    notices = []
+    for name in ("success", "reward"):
+        if frame.schema.get(name) != pl.String:
+            continue
+        values = frame[name]
+        is_word = values.is_not_null() & values.cast(pl.Float64, strict=False).is_null()
+        words = values.filter(is_word).unique().sort()
+        if words.is_empty():
+            continue
+        known = verdicts_of(words.to_list()) if is_word.sum() == values.count() else None
+        if known is not None:
+            lower = values.str.strip_chars().str.to_lowercase()
+            found = lower.replace_strict(known, return_dtype=pl.Float64)
+            # Half a success is none, as a truth value.
+            frame = frame.with_columns(found == 1.0 if name == "success" else found)
+        elif name == "success":
+            shown = ", ".join(map(repr, words.head(4)))
+            notices.append(f"success is not known: its words are of no one set ({shown})")
+            frame = frame.with_columns(pl.lit(None, dtype=pl.Boolean).alias(name))
+    return frame, notices
 
 
 def _way_on(good: pl.DataFrame) -> str:

@@ -34,6 +34,11 @@ class Diagnostics:
         self._problems: dict[tuple[str, str, str], _Tally] = {}
         self._dropped: dict[tuple[str, str, str], _Tally] = {}
         self._notices: dict[tuple[str, str, str], _Tally] = {}
+        self.lost: set[str] = set()
+
+    def lose(self, group: str) -> None:
+        """A group of which a rollout is broken, where that is known."""
+        self.lost.add(group)
 
     def problem(self, column: str, rule: str, place: str = "", hint: str = "") -> None:
         """Something broken: the files are refused, or read without it where the user asks."""
@@ -54,6 +59,7 @@ class Diagnostics:
             other: What was found.
             words: What makes a place, a rule or a hint the one to show.
         """
+        self.lost |= other.lost
         for tallies, problems in (
             (self._problems, other.problems),
             (self._dropped, other.dropped),

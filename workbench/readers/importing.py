@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import LogError, Problem
-from workbench.log.schema import Validated, rename, validate
+from workbench.log.schema import Validated, rename, validate, with_response_tokens
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
 from workbench.readers.mapping import mapped_columns
@@ -20,6 +20,7 @@ from workbench.readers.report import ImportReport, import_report
 from workbench.readers.sources import Source, expand, identify, plain
 from workbench.readers.systems import apart, with_run
 from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
+from workbench.wording import number_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,7 @@ def read(
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
+    say_what_is_missing(frame, diagnostics)
     return RawLog(
         frame=frame,
         format=chosen.name,
@@ -217,6 +219,7 @@ def parts_of(
             frame = _with_source_file(part.frame, source)
             if frame.columns:
                 frame = with_mask_reason(with_run(frame, chosen.run, source.name))
+                frame = with_response_tokens(frame)
             yield replace(part, frame=frame)
     except OSError as error:
         diagnostics.problem("file", f"cannot be read ({error.strerror or error})", source.name)
@@ -272,6 +275,26 @@ def refuse_broken(
     if is_empty:
         nothing = Problem(column="rows", rule="there are none", hint="the files hold no record")
         raise LogError(subject, diagnostics.dropped or [nothing])
+
+
+def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
+    """Says that what is left without broken records is a biased remainder, and of how many groups.
+
+    Rollouts of a group are missing where its reader says so, and where it has fewer than most.
+    """
+    if not diagnostics.problems or not {"group_id", "trajectory_id"} <= set(frame.columns):
+        return
+    named = frame.group_by(pl.col("group_id").cast(pl.String))
+    sizes = named.agg(pl.col("trajectory_id").n_unique().alias("size")).drop_nulls()
+    counts = sizes["size"].value_counts().sort("count", "size", descending=[True, True])
+    usual = counts["size"][0] if counts.height else 0
+    fewer = set(sizes.filter(pl.col("size") < usual)["group_id"]) | diagnostics.lost
+    total = len(set(sizes["group_id"]) | diagnostics.lost)
+    broken = number_of(sum(problem.count for problem in diagnostics.problems), "broken record")
+    diagnostics.notice(
+        f"without the {broken} what is left is a biased remainder: of {len(fewer)} of {total} "
+        "groups rollouts are missing, and what breaks a record is seldom chance"
+    )
 
 
 def report_types(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -29,6 +30,9 @@ _KEPT = {column.name for column in STEP_LOG if column.required} | (
     set(_STEP_COLUMNS) - {"segment", "tools"}
 )
 _INT64 = 2**63
+_NUMBER = re.compile(
+    r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf|infinity)", re.I | re.A
+)
 Converter = Callable[[Any], Any]
 """Makes the value of a JSON one, or raises a ValueError that says what is wrong with it."""
 _PART = 2**22  # characters and list items; in memory some ten times as many bytes
@@ -158,6 +162,8 @@ def _as_text(value: Any) -> str | None:
 def number(value: Any) -> float | None:
     """A JSON number or truth value as a float, null as None; NaN and infinity stay.
 
+    Text that is a number is that; whoever reads such a text says so (`say_text_numbers`).
+
     Raises:
         ValueError: It is something else.
     """
@@ -165,7 +171,20 @@ def number(value: Any) -> float | None:
         return None
     if isinstance(value, bool | int | float):
         return _real(value)
+    if isinstance(value, str) and is_number(value):
+        return float(value)
     raise ValueError("is not a number")
+
+
+def is_number(given: str) -> bool:
+    """Whether a text is a number."""
+    return _NUMBER.fullmatch(given.strip()) is not None
+
+
+def say_text_numbers(values: Iterable[Any], diagnostics: Diagnostics, place: str) -> None:
+    """Says that numbers were written as text, if any of these was."""
+    if any(isinstance(value, str) for value in values):
+        diagnostics.notice("numbers that are written as text are read as numbers", place)
 
 
 def _real(value: float) -> float:
@@ -241,9 +260,25 @@ def numbers(value: Any) -> list[float] | None:
     """
     if value is None:
         return None
-    if not isinstance(value, list) or any(type(item) not in {int, float} for item in value):
+    if not isinstance(value, list):
         raise ValueError("is not a list of numbers")
+    for at, item in enumerate(value):
+        if type(item) not in {int, float}:
+            found = "null" if item is None else f"a {type(item).__name__}"
+            raise ValueError(f"is not a list of numbers: value {at} of {len(value)} is {found}")
     return [_real(item) for item in value]
+
+
+def named(name: str, convert: Converter, value: Any) -> Any:
+    """A value through its converter, whose error says what the value is called.
+
+    Raises:
+        ValueError: The converter refuses it.
+    """
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
 
 
 def checked_values(
@@ -273,4 +308,6 @@ def checked_values(
         if values[key] is None and key not in optional:
             diagnostics.problem(key, "is missing or null", place)
             return None
+    numeric = [record.get(key) for key, convert in converters.items() if convert is number]
+    say_text_numbers(numeric, diagnostics, place)
     return values

@@ -6,13 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.errors import ParameterError
+from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.rows import number
+from workbench.readers.rows import is_number, number
 
-_WORDS = {
-    "c": 1.0, "i": 0.0, "p": 0.5, "n": 0.0, "yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0,
-}  # fmt: skip
-"""Inspect's letters for correct, incorrect, partial and no answer, and words that mean a truth."""
+
+class Words:
+    """The words that each score of a file has, which tell what they mean once all are seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[str]] = {}
+        self.unknown: frozenset[str] = frozenset()
+
+    def see(self, name: str, value: Any) -> None:
+        """Takes note of a value."""
+        if isinstance(value, str) and not is_number(value):
+            self._seen.setdefault(name, set()).add(value)
+
+    def settle(self) -> bool:
+        """Whether the words of some score are of no one set, which was not known before."""
+        found = frozenset(n for n, words in self._seen.items() if verdicts_of(words) is None)
+        is_new = bool(found - self.unknown)
+        self.unknown = found
+        return is_new
 
 
 def score_number(value: Any) -> float | None:
@@ -21,12 +37,10 @@ def score_number(value: Any) -> float | None:
     Anything else, such as other text or a list, is None; NaN stays NaN.
     """
     if isinstance(value, str):
-        if value.lower() in _WORDS:
-            return _WORDS[value.lower()]
-        try:
-            return float(value)
-        except ValueError:
-            return None
+        known = verdicts_of({value})
+        if known is not None:
+            return known[value.strip().lower()]
+        return number(value) if is_number(value) else None
     return number(value) if isinstance(value, bool | int | float) else None
 
 
@@ -42,7 +56,11 @@ def flat_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reward_of(
-    scores: Mapping[str, Any], told: str | None, diagnostics: Diagnostics, place: str
+    scores: Mapping[str, Any],
+    told: str | None,
+    diagnostics: Diagnostics,
+    place: str,
+    words: Words | None = None,
 ) -> tuple[float | None, dict[str, float | None]]:
     """The reward among scores by name, and the others as columns `aux_reward_<name>`.
 
@@ -54,6 +72,7 @@ def reward_of(
         told: Name that the user mapped to the column `reward`.
         diagnostics: Gets a notice where a choice was made or a value is no number.
         place: Where the scores stand.
+        words: Of the file; scores whose words are of no one set are not known.
 
     Raises:
         ParameterError: The mapping names a score that is not among these.
@@ -65,6 +84,11 @@ def reward_of(
             f"found {list(flat)}"
         )
     values = {name: score_number(value) for name, value in flat.items()}
+    if words is not None:
+        for name, value in flat.items():
+            words.see(name, value)
+            if name in words.unknown and isinstance(value, str) and not is_number(value):
+                values[name] = None
     for name, value in flat.items():
         if value is not None and values[name] is None:
             diagnostics.notice(f"the score {name!r} is no number and is null", place)

@@ -27,6 +27,7 @@ from workbench.readers.importing import (
     joined,
     parts_of,
     refuse_broken,
+    say_what_is_missing,
     sentence,
     subject_of,
     with_numbers,
@@ -140,6 +141,7 @@ class Import:
         narrow = apart(narrow, diagnostics)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
+        say_what_is_missing(narrow, diagnostics)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:

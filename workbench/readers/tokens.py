@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.readers.messages import Turn
-from workbench.readers.rows import numbers
+from workbench.readers.rows import named, numbers
 
 _ALIKE = 1e-9
 
@@ -127,7 +127,7 @@ def spread(compact: Any, sampled: Sequence[int], name: str) -> list[float] | Non
         >>> spread([-0.5, -0.25], [0, 1, 0, 1], "logprobs")
         [0.0, -0.5, 0.0, -0.25]
     """
-    given = numbers(compact)
+    given = named(name, numbers, compact)
     if not given:
         return None
     same_lengths({name: given}, sum(sampled), "sampled tokens")

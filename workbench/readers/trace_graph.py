@@ -10,7 +10,7 @@ from workbench.log.conversation import normalised
 from workbench.readers.jsonfiles import Record
 from workbench.readers.messages import Turn, turn, turns
 from workbench.readers.records import whole
-from workbench.readers.rows import token_ids
+from workbench.readers.rows import named, token_ids
 from workbench.readers.tokens import StepTokens, mask, same_lengths, spread
 
 
@@ -66,7 +66,8 @@ def nodes_of(given: Any) -> list[Node]:
                 new=new,
                 message=record["message"],
                 sampled=bool(record.get("sampled")),
-                tokens=token_ids(record.get("token_ids")) or None,
+                tokens=named(f"token_ids of node {position}", token_ids, record.get("token_ids"))
+                or None,
                 sequence=sequence,
                 record=record,
             )
@@ -130,7 +131,7 @@ def tokens_of(node: Node) -> StepTokens:
     if node.tokens is None or node.sequence is None:
         return StepTokens()
     record, count = node.record, len(node.tokens)
-    sampled = mask(record.get("mask")) or []
+    sampled = named(f"mask of node {node.position}", mask, record.get("mask")) or []
     same_lengths({f"mask of node {node.position}": sampled}, count, "tokens")
     if not any(sampled):
         return StepTokens()

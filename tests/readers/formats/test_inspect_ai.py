@@ -59,7 +59,7 @@ def test_a_sample_that_failed_or_was_not_scored_is_not_counted(tmp_path: Path):
         sample(epoch=1, scores=scores, error={"message": "boom"}),
         sample(epoch=2),
         sample(epoch=3, scores=scores, limit={"type": "token", "limit": 10}),
-        sample(epoch=4, scores={"match": {"value": "odd"}}),
+        sample(epoch=4, scores={"match": {"value": [1]}}),
     )
     imported = import_log([path])
     log = imported.validated.log
@@ -132,3 +132,19 @@ def test_messages_that_are_nested_too_deeply_are_named(tmp_path: Path):
     talk = [{"role": "user", "content": deep}, {"role": "assistant", "content": "ok"}]
     path = inspect_log(tmp_path / "log.json", sample(messages=talk))
     assert f"at {path} record 1" in problems_of(path)
+
+
+def test_words_of_no_one_set_are_not_known_and_that_is_said(tmp_path: Path):
+    for values, rewards in (
+        (("C", "I", "P"), [1.0, 0.0, 0.5]),
+        (("yes", "no", "0.25"), [1.0, 0.0, 0.25]),
+        (("C", "no", "0.25"), [None, None, 0.25]),
+        (("good", "C", 1), [None, None, 1.0]),
+    ):
+        samples = [
+            sample(epoch=at, scores={"judge": {"value": value}}) for at, value in enumerate(values)
+        ]
+        imported = import_log([inspect_log(tmp_path / "log.json", *samples)])
+        assert imported.validated.log["reward"].to_list() == rewards
+        said = any("'judge' is no number and is null" in text for text in imported.report.notices)
+        assert said is (None in rewards)

@@ -13,7 +13,7 @@ from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
 from workbench.readers.records import of_step, parts_of_rows, step_of_name
-from workbench.readers.rows import StepRows, number
+from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.systems import folder_above
 
 _COLUMNS = frozenset({"group_index", "reward", "messages", "group_metadata"})
@@ -64,6 +64,7 @@ def _add(
         told = [_message(message) for message in messages]
         said = turns(told, trainable, offered(record.get("tools")))
         reward = number(record["reward"])
+        say_text_numbers([record["reward"]], diagnostics, place)
     except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)
         return

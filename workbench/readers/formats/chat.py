@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
+from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
 from workbench.readers.messages import Turn, offered, turns
-from workbench.readers.rows import StepRows, identity, number, truth
+from workbench.readers.rows import (
+    StepRows,
+    identity,
+    is_number,
+    number,
+    say_text_numbers,
+    truth,
+)
 from workbench.readers.systems import system_of
 from workbench.readers.votes import nested_mask
 
@@ -41,6 +49,7 @@ _OF_TRAJECTORY = frozenset(
 _TASKS = frozenset({"task_id", "prompt_id", "problem_id", "example_id"})
 """Guessed keys that name a task, which several systems may have worked on."""
 
+_WORDS = 8  # more texts than any set of verdicts has
 _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model")
 _OF_LAST_STEP = frozenset(column.name for column in STEP_LOG if column.scope == "last step")
 _GUESSED = frozenset(key for keys in _GUESSES.values() for key in keys)
@@ -62,6 +71,7 @@ class _Keys:
         kept: Column -> key, for all others.
         found: Every key that has a value in some record.
         nested: Keys of lists and objects, which are not kept.
+        words: Key of a reward or a verdict -> the texts that it has.
         groups_are_tasks: The group's key names a task, not who worked on it.
     """
 
@@ -69,6 +79,7 @@ class _Keys:
     kept: Mapping[str, str]
     found: Sequence[str]
     nested: frozenset[str]
+    words: Mapping[str, Collection[str]]
     groups_are_tasks: bool
 
 
@@ -169,8 +180,15 @@ def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
     """What each key holds: as mapped, else the first guess that any record has a value for."""
     found: set[str] = set()
     large: set[str] = set()
+    words: dict[str, set[str]] = {}
+    judged = {*_GUESSES["reward"], *_GUESSES["success"]}
+    judged |= {columns[name] for name in ("reward", "success") if name in columns}
     for _, record in json_lines(path, Diagnostics()):
         fields = _fields(record, columns)
+        for key in judged:
+            # A few words are a verdict; a text a record is none.
+            if isinstance(value := fields.get(key), str) and len(words.get(key, ())) < _WORDS:
+                words.setdefault(key, set()).add(value.strip().lower())
         found |= {key for key, value in fields.items() if value is not None}
         large |= set(record) - set(fields)
     told = {name: key for name, key in columns.items() if name != "messages"}
@@ -191,8 +209,15 @@ def _keys(columns: Mapping[str, str], path: Path) -> _Keys:
         kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
         found=sorted(found),
         nested=frozenset(large - {columns.get("messages", "messages"), "tools"}),
+        words=words,
         groups_are_tasks="group_id" not in columns and told.get("group_id") in _TASKS,
     )
+
+
+def _worth(word: str, keys: _Keys, key: str) -> float | None:
+    """The worth of a word, where all words of its key are of one set."""
+    known = verdicts_of(keys.words.get(key, ()))
+    return None if known is None else known.get(word.strip().lower())
 
 
 def _same_meaning(key: str) -> bool:
@@ -254,6 +279,15 @@ def _values(
         return None
     values: dict[str, Any] = dict.fromkeys(_GUESSES)
     converters = {"reward": number, "success": truth}
+    for name in converters:
+        given = fields.get(keys.told.get(name, ""))
+        if isinstance(given, str) and (worth := _worth(given, keys, keys.told[name])) is not None:
+            fields = {**fields, keys.told[name]: worth if name == "reward" else worth == 1.0}
+        elif isinstance(given, str) and not is_number(given):
+            text = f"{keys.told[name]!r} is not known: its words are of no one set"
+            diagnostics.notice(text, place)
+            fields = {**fields, keys.told[name]: None}
+    say_text_numbers([fields.get(keys.told.get("reward", ""))], diagnostics, place)
     for name in [name for name in _GUESSES if name in keys.told]:
         key = keys.told[name]
         try:

@@ -16,7 +16,7 @@ from workbench.readers.jsonfiles import Record, checked_record, json_object, lea
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
 from workbench.readers.rows import StepRows, checked_values, identity
-from workbench.readers.scores import reward_of
+from workbench.readers.scores import Words, reward_of
 
 _ZIP = b"PK\x03\x04"
 _CODECS = {zipfile.ZIP_DEFLATED: "deflate", 93: "zstd"}
@@ -48,6 +48,12 @@ class Inspect:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all samples; `columns` may name the score that is the reward."""
         refuse_mapping(columns, "Inspect logs", but="reward")
+        words = Words()
+        part = self._read(path, columns, words)
+        # Words that mean nothing together are seen at the end, and are then read as unknown.
+        return self._read(path, columns, words) if words.settle() else part
+
+    def _read(self, path: Path, columns: Mapping[str, str], words: Words) -> Part:
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
         with path.open("rb") as file:
@@ -60,7 +66,16 @@ class Inspect:
                 continue
             place = f"{path} record {line}" if name is None else f"{path} {name}"
             told = columns.get("reward")
-            _add(rows, record, diagnostics, place, evaluation=evaluation, line=line, told=told)
+            _add(
+                rows,
+                record,
+                diagnostics,
+                place,
+                evaluation=evaluation,
+                line=line,
+                told=told,
+                words=words,
+            )
         return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 
@@ -150,6 +165,7 @@ def _add(
     evaluation: Record,
     line: int,
     told: str | None,
+    words: Words,
 ) -> None:
     converters = {"id": identity, "epoch": identity, "uuid": identity}
     values = checked_values(sample, converters, diagnostics, place, optional={"uuid"})
@@ -168,7 +184,7 @@ def _add(
         name: score.get("value") if isinstance(score, dict) else score
         for name, score in (scores if isinstance(scores, dict) else {}).items()
     }
-    reward, others = reward_of(named, told, diagnostics, place)
+    reward, others = reward_of(named, told, diagnostics, place, words)
     if sample.get("error") is not None and reward is not None:
         diagnostics.notice("the sample ended in an error, so its score is not read", place)
         reward = None

@@ -23,12 +23,14 @@ from workbench.readers.rows import (
     StepRows,
     checked_values,
     identity,
+    named,
     number,
     numbers,
     ones,
     token_ids,
 )
 from workbench.readers.systems import system_of
+from workbench.readers.tokens import same_lengths
 from workbench.readers.votes import nested_mask
 
 _TOKENS: dict[str, Converter] = {
@@ -211,7 +213,14 @@ def _join(message: Record, item: Record, kind: str) -> None:
 
 
 def _step_columns(tokens: Sequence[Record]) -> dict[str, list[Any]]:
-    values = [{key: convert(call.get(key)) for key, convert in _TOKENS.items()} for call in tokens]
+    values = [
+        {key: named(f"{key} of call {at}", how, call.get(key)) for key, how in _TOKENS.items()}
+        for at, call in enumerate(tokens)
+    ]
+    for at, value in enumerate(values):
+        key, ids = "generation_log_probs", value["generation_token_ids"]
+        if ids is not None:
+            same_lengths({f"{key} of call {at}": value[key]}, len(ids), "generated tokens")
     ids = [value["generation_token_ids"] for value in values]
     return {
         "prompt_ids": [value["prompt_token_ids"] for value in values],

@@ -12,6 +12,7 @@ from workbench.log.conversation import canonical_json
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.halves import SUSPECT, Mender
+from workbench.readers.rows import say_text_numbers
 
 _MAGIC = b"PAR1"
 _PART = 2**23  # bytes of columns
@@ -46,6 +47,9 @@ class Parquet:
             line += height
             said = Diagnostics()
             part = _mended(_json_messages(part), said, path)
+            if part.schema.get("reward") == pl.String:
+                given = part["reward"].drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
+                say_text_numbers(given.head(1).cast(pl.String), said, str(path))
             yield Part(frame=part, diagnostics=said, renamed=renamed)
         yield Part(frame=pl.DataFrame(), diagnostics=diagnostics)
 

@@ -17,8 +17,10 @@ from workbench.readers.rows import (
     StepRows,
     checked_values,
     identity,
+    named,
     number,
     numbers,
+    say_text_numbers,
     text,
     token_ids,
     truth,
@@ -143,7 +145,7 @@ def _add_trajectory(
             "finish_reason": reason,
             "truncated": reason.lower() in _LIMITS or is_cut(reason) if reason else None,
         },
-        step_fields=token_columns([_tokens(item) for item in steps])
+        step_fields=token_columns([_tokens(item, at) for at, item in enumerate(steps)])
         | {
             "done": [truth(item.get("done")) for item in steps],
             "thought": [_text(item.get("thought")) or None for item in steps],
@@ -158,6 +160,8 @@ def _rewards(
     """The outcome, or the reward of each step."""
     total = number(trajectory.get("reward"))
     each = [number(item.get("reward")) for item in steps]
+    given = (record.get("reward") for record in (trajectory, *steps))
+    say_text_numbers(given, diagnostics, place)
     logged = [reward for reward in each if reward is not None]
     if total is None:
         return None, each if logged else None
@@ -208,16 +212,19 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def _tokens(step: Record) -> StepTokens:
-    response = token_ids(step.get("response_ids"))
+def _tokens(step: Record, at: int) -> StepTokens:
+    of = f"of step {at}"
+    response = named(f"response_ids {of}", token_ids, step.get("response_ids"))
     if not response:
         return StepTokens()
-    logprobs = numbers(step.get("logprobs")) or None
+    logprobs = named(f"logprobs {of}", numbers, step.get("logprobs")) or None
     advantage = step.get("advantage")
-    advantages = numbers(advantage) if isinstance(advantage, list) else None
-    same_lengths({"logprobs": logprobs, "advantage": advantages}, len(response), "response ids")
+    is_list = isinstance(advantage, list)
+    advantages = named(f"advantage {of}", numbers, advantage) if is_list else None
+    lists = {f"logprobs {of}": logprobs, f"advantage {of}": advantages}
+    same_lengths(lists, len(response), "response ids")
     return StepTokens(
-        prompt=token_ids(step.get("prompt_ids")),
+        prompt=named(f"prompt_ids {of}", token_ids, step.get("prompt_ids")),
         response=response,
         mask=[1] * len(response),
         logprobs=logprobs,

@@ -13,7 +13,7 @@ from workbench.readers.formats.parquet import parquet_columns, parquet_frames
 from workbench.readers.jsonfiles import mended
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
-from workbench.readers.scores import reward_of
+from workbench.readers.scores import Words, reward_of
 from workbench.readers.systems import system_of
 
 _COLUMNS = (
@@ -37,6 +37,11 @@ class Scout:
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all transcripts; `columns` may name the score that is the reward."""
         refuse_mapping(columns, "Scout transcripts", but="reward")
+        words = Words()
+        part = self._read(path, columns, words)
+        return self._read(path, columns, words) if words.settle() else part
+
+    def _read(self, path: Path, columns: Mapping[str, str], words: Words) -> Part:
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
         line = 0
@@ -51,6 +56,7 @@ class Scout:
                     place,
                     line=line,
                     told=columns.get("reward"),
+                    words=words,
                 )
         return Part(frame=rows.frame(), diagnostics=diagnostics)
 
@@ -63,6 +69,7 @@ def _add(
     *,
     line: int,
     told: str | None,
+    words: Words,
 ) -> None:
     converters: dict[str, Converter] = {"transcript_id": identity, "success": truth}
     values = checked_values(record, converters, diagnostics, place, optional={"success"})
@@ -82,7 +89,7 @@ def _add(
     except ValueError:
         value = score  # a bare word such as C
     scores = value if isinstance(value, dict) else {"score": value}
-    reward, others = reward_of(scores if value is not None else {}, told, diagnostics, place)
+    reward, others = reward_of(scores if value is not None else {}, told, diagnostics, place, words)
     if reward is None and success is not None and not others:
         reward = float(success)
     if record.get("error"):  # none is an empty text or null

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -13,12 +13,13 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys, lookup
+from workbench.readers.jsonfiles import JsonLines, Record, json_lines, leading_keys, lookup
 from workbench.readers.rows import (
     Converter,
     checked_values,
     inferred,
     numbers,
+    say_text_numbers,
     token_ids,
     truth,
 )
@@ -33,13 +34,20 @@ LISTS = {
 }
 """Columns that hold lists -> what checks them."""
 
+
+def _truth_or_word(value: Any) -> bool | str | None:
+    """A truth value, or a word that the whole column has to give a meaning."""
+    return value if isinstance(value, str) else truth(value)
+
+
 _TRUTHS = {
     name: truth
     for column in STEP_LOG
     if column.dtype == pl.Boolean
     for name in (column.name, *column.aliases, *column.negated)
 }
-_CHECKED: dict[str, Converter] = {**LISTS, **_TRUTHS}
+_CHECKED: dict[str, Converter] = {**LISTS, **_TRUTHS, "success": _truth_or_word}
+_NUMBERS = ("reward", *(column.name for column in STEP_LOG if column.dtype.is_numeric()))
 
 
 @reader("steps", description="step log as JSON lines, one step a line", generic=True)
@@ -98,6 +106,8 @@ def parts_of_steps(
         if checked is None:
             continue
         row |= {name: checked[name] for name in values}
+        if isinstance(lines, JsonLines):  # fields of a CSV have no types
+            say_text_numbers((row.get(name) for name in _NUMBERS), diagnostics, place)
         found |= {name for name, value in row.items() if value is not None}
         rows.append({"source_line": line, **row})
         size += sum(len(value) for value in row.values() if isinstance(value, str | list))

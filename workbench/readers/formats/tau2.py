@@ -12,7 +12,13 @@ from workbench.readers.jsonfiles import Record, checked_record, json_object, lea
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
 from workbench.readers.records import is_cut
-from workbench.readers.rows import StepRows, checked_values, identity, number
+from workbench.readers.rows import (
+    StepRows,
+    checked_values,
+    identity,
+    number,
+    say_text_numbers,
+)
 from workbench.readers.scores import score_number
 
 _SOLVED_WITHIN = 1e-6
@@ -112,7 +118,7 @@ def _add(
         return
     try:
         steps = _turns(simulation.get("messages"), diagnostics, place)
-        reward = _reward(simulation)
+        reward = _reward(simulation, diagnostics, place)
     except ValueError as error:
         diagnostics.problem("messages", str(error), place)
         return
@@ -140,12 +146,13 @@ def _add(
     )
 
 
-def _reward(simulation: Record) -> float | None:
+def _reward(simulation: Record, diagnostics: Diagnostics, place: str) -> float | None:
     info = simulation.get("reward_info")
     if simulation.get("termination_reason") == "infrastructure_error" or info is None:
         return None
     if not isinstance(info, dict):
         raise ValueError("come with a reward_info that is no object")
+    say_text_numbers([info.get("reward")], diagnostics, place)
     return number(info.get("reward"))
 
 

@@ -16,7 +16,7 @@ from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
-from workbench.readers.rows import StepRows, number
+from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.sniffing import first_record
 from workbench.readers.systems import system_of
 from workbench.readers.tokens import token_columns
@@ -123,6 +123,12 @@ def _add_trace(
     rewards = {
         name: _reward(name, given) for name, given in as_object(trace.get("rewards")).items()
     }
+    given = as_object(trace.get("rewards")).values()
+    say_text_numbers(
+        (item.get("score") if isinstance(item, dict) else item for item in given),
+        diagnostics,
+        place,
+    )
     scored = [score * weight for score, weight in rewards.values() if score is not None]
     failure = _failure(trace) or _failure(episode) or "no error is given"
     trained = in_loss(nodes)

@@ -18,6 +18,7 @@ from workbench.readers.rows import (
     StepRows,
     checked_values,
     identity,
+    named,
     number,
     numbers,
     token_ids,
@@ -187,14 +188,15 @@ def _tokens(item: Record) -> StepTokens:
     given = item.get("tokens")
     if not isinstance(given, dict) or given.get("completion_ids") is None:
         return StepTokens()
-    response = token_ids(given["completion_ids"]) or []
-    sampled = mask(given.get("completion_mask"))
+    response = named("completion_ids", token_ids, given["completion_ids"]) or []
+    sampled = named("completion_mask", mask, given.get("completion_mask"))
     sampled = [1] * len(response) if sampled is None else sampled
-    logprobs = numbers(given.get("completion_logprobs")) or None
-    same_lengths({"mask": sampled, "logprobs": logprobs}, len(response), "completion tokens")
+    logprobs = named("completion_logprobs", numbers, given.get("completion_logprobs")) or None
+    lists = {"completion_mask": sampled, "completion_logprobs": logprobs}
+    same_lengths(lists, len(response), "completion tokens")
     advantage = number(item.get("advantage"))
     return StepTokens(
-        prompt=token_ids(given.get("prompt_ids")),
+        prompt=named("prompt_ids", token_ids, given.get("prompt_ids")),
         response=response,
         mask=sampled,
         logprobs=logprobs,

@@ -129,6 +129,7 @@ def _add(rows: StepRows, outputs: list[_Output], diagnostics: Diagnostics, path:
     if numbers != list(range(len(outputs))):
         rule = f"the outputs of a session are {numbers}, expected one of each from 0 on"
         diagnostics.problem("uid", rule, ", ".join(places))
+        diagnostics.lose(outputs[0].fields["group_id"])
         return
     last = outputs[-1]
     lines = [output.line for output in outputs for _ in output.turns]
