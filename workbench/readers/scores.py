@@ -84,7 +84,8 @@ def reward_of(
             f"found {list(flat)}"
         )
     values = {name: score_number(value) for name, value in flat.items()}
-    for name, value in flat.items() if words else ():
+    words = words or Words()
+    for name, value in flat.items():
         words.see(name, value)
         if name in words.unknown and isinstance(value, str) and not is_number(value):
             values[name] = None

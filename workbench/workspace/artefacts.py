@@ -122,7 +122,7 @@ class Artefacts:
         Raises:
             LogError: The files are refused; every problem is listed.
         """
-        reading = {
+        reading: dict[str, Any] = {
             "format": format,
             "mapping": mapping,
             "quarantine": quarantine,

@@ -136,7 +136,7 @@ def _add(
             SYSTEM: system_of(name, model),
             "mask_reason": nested_mask(record),
         }
-        | kept_fields(record, _NUMBERED | {told}),
+        | kept_fields(record, _NUMBERED | {told or ""}),
         last_fields={"finish_reason": reason, "truncated": bool(is_cut(reason))},
         step_fields=columns,
     )
