@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny_policy
+from log_files import step, write_lines
 from places import DATA, SAMPLES
 
 from workbench import cli
@@ -895,3 +896,50 @@ def test_numbers_that_are_not_known_are_null_in_json():
         "a": [None, 1.0],
         "b": None,
     }
+
+
+def test_who_votes_and_who_trains_is_chosen_wherever_a_log_is_read(run: Run, tmp_path: Path):
+    reasons = ("length", "stop", "stop")
+    rows = [
+        step(
+            trajectory_id=f"t{at}", reward=float(at == 0), finish_reason=reason, mask_sample=at == 2
+        )
+        for at, reason in enumerate(reasons)
+    ]
+    log = write_lines(tmp_path / "steps.jsonl", rows)
+    asked = ("--untrained", "finish_reason=length")
+    for command in (("import", log, "-o", tmp_path / "log.parquet"), ("validate", log)):
+        code, out, err = run(*command, *asked)
+        assert code == 0, err
+        assert "masked in the log    1 trajectory" in out
+        assert "untrained on request 1 trajectory" in out
+        _, out, _ = run(*command, "--keep-masked")
+        assert "kept though masked   1 trajectory" in out
+    _, out, _ = run("facts", log, *asked)
+    assert "1 not counted in their group, 2 not trained" in out
+    code, _, err = run("score", log, "-m", "grpo", "-o", tmp_path / "c.parquet", *asked)
+    assert code == 0, err
+    # Of 1 and 0, the third does not count: ±.70711.
+    found = pl.read_parquet(tmp_path / "c.parquet")["advantage"].to_list()
+    assert found[:2] == pytest.approx([0.70711, -0.70711], abs=1e-4)
+    code, out, err = run("run", log, "-o", tmp_path / "work", "-m", "grpo", *asked)
+    assert code == 0, err
+    code, _, err = run(
+        "export", log, "--credit", tmp_path / "c.parquet", "-o", tmp_path / "batch", *asked
+    )
+    assert code == 0, err
+    _, _, err = run("validate", log, "--untrained", "length")
+    assert "untrained takes finish_reason=REASON" in err
+
+
+def test_a_log_that_mixes_policies_says_so_first(run: Run, tmp_path: Path):
+    rows = [step(trajectory_id=f"t{at}", reward=float(at), model=f"m{at}") for at in range(2)]
+    log = write_lines(tmp_path / "steps.jsonl", rows)
+    for command in ("validate", "facts"):
+        assert run(command, log)[1].startswith("mixed policies")
+    _, out, _ = run("import", log, "-o", tmp_path / "log.parquet")
+    assert out.startswith("mixed policies")
+    _, _, err = run("score", log, "-m", "grpo", "-o", tmp_path / "c.parquet")
+    assert err.startswith("note: 1 of 1 groups hold trajectories of several policies")
+    _, out, _ = run("run", log, "-o", tmp_path / "work", "-m", "grpo")
+    assert out.startswith("note: 1 of 1 groups hold trajectories of several policies")

@@ -50,7 +50,7 @@ def test_a_rollout_that_its_trainer_masks_has_no_vote_and_no_part_in_the_loss(na
     assert log["in_group_statistics"].to_list() == [True, True, True, False]
     assert log["gradient_mask"].to_list() == [True, True, True, False]
     assert report.masked == 1
-    assert "masked in the log 1 trajectory" in str(report)
+    assert "masked in the log    1 trajectory" in str(report)
     if name == "top":
         assert log["failure_kind"].to_list() == [None, None, None, "sandbox_lost"]
 

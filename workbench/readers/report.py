@@ -103,7 +103,7 @@ class ImportReport:
             f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
         ]
         lines += [
-            f"{words:<18}{number_of(count, 'trajectory')}: {meaning}"
+            f"{words:<21}{number_of(count, 'trajectory')}: {meaning}"
             for count, words, meaning in self._votes()
             if count
         ]

@@ -84,11 +84,11 @@ def reward_of(
             f"found {list(flat)}"
         )
     values = {name: score_number(value) for name, value in flat.items()}
-    if words is not None:
-        for name, value in flat.items():
-            words.see(name, value)
-            if name in words.unknown and isinstance(value, str) and not is_number(value):
-                values[name] = None
+    words = words or Words()
+    for name, value in flat.items():
+        words.see(name, value)
+        if name in words.unknown and isinstance(value, str) and not is_number(value):
+            values[name] = None
     for name, value in flat.items():
         if value is not None and values[name] is None:
             diagnostics.notice(f"the score {name!r} is no number and is null", place)
