@@ -368,3 +368,10 @@ def only_text(test: AppTest) -> None:
         assert not [mark for mark in marks if mark in proto], element
     for picker in test.selectbox:
         assert not [mark for mark in marks if mark in picker.label]
+
+
+def test_a_log_that_mixes_policies_is_warned_of(app: OpenApp):
+    models = pl.Series("model", ["a", "a", "b", "b", "b"])
+    test = upload(app(), ("log.parquet", parquet(rows(TWO).with_columns(models))))
+    (warning,) = test.warning
+    assert "several policies" in warning.value.replace("\\", "")
