@@ -46,7 +46,7 @@ def test_tables_hold_halves_in_json_only(tmp_path: Path):
     for file in ("log.parquet", "log.csv"):
         imported = import_log([tmp_path / file])
         (text,) = imported.validated.log["messages"]
-        inner = json.loads(text)[1]["tool_calls"][0]["arguments"]
+        inner = json.loads(text)[1]["tool_calls"][0]["function"]["arguments"]
         assert json.loads(inner) == {"t": "\ufffd"}
         assert any("became U+FFFD" in notice for notice in imported.report.notices)
 
