@@ -13,6 +13,7 @@ from batches import exportable, made, message, step_row
 
 from workbench.errors import MissingInputError, ParameterError
 from workbench.exporters import TARGETS
+from workbench.exporters.checklist import checklist
 from workbench.exporters.tokenise import Tokenizer
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
@@ -280,8 +281,11 @@ def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
         rows_of(tmp_path, conversation_log(), tokenizer=named)
     for what in ("the call of 'refund'", "reasoning of a reply", "the tool 'refund'"):
         assert what in str(refused.value)
-    assert "template_loss=allow" in str(refused.value)
+    assert "--template-loss allow" in str(refused.value)
     manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named, template_loss="allow")
+    (check,) = [check for check in checklist(manifest) if check.check == "Conversation"]
+    assert check.verdict == "look"
+    assert "does not show the call of 'refund' (1 times), reasoning" in check.says
     assert trained(named, rows) == ["<|im_end|>", "Done.<|im_end|>"]
     assert manifest.tokens["not_shown"] == {
         "the call of 'refund'": 1,

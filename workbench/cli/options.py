@@ -56,6 +56,17 @@ TokenizerName = Annotated[
         help="Tokenizer of the policy, for a log of texts: a Hugging Face id or a folder.",
     ),
 ]
+TemplateLoss = Annotated[
+    str | None,
+    typer.Option(
+        "--template-loss",
+        metavar="refuse|allow",
+        help=(
+            "What to do where the tokenizer's chat template does not show all that a conversation "
+            "holds: refuse, or go on and count it. [default: refuse]"
+        ),
+    ),
+]
 OnlyGroups = Annotated[
     list[str] | None,
     typer.Option("--group", help="Export only this group; repeat for several."),
@@ -140,6 +151,7 @@ def run_values(
 def export_values(
     options: Mapping[str, Any],
     tokenizer: str | None,
+    template_loss: str | None,
     groups: Sequence[str] | None,
     tasks: Sequence[str] | None,
 ) -> dict[str, Any]:
@@ -148,7 +160,12 @@ def export_values(
     Raises:
         ParameterError: One is given both ways.
     """
-    named = {"tokenizer": tokenizer, "groups": groups, "tasks": tasks}
+    named = {
+        "tokenizer": tokenizer,
+        "template_loss": template_loss,
+        "groups": groups,
+        "tasks": tasks,
+    }
     given = {name: value for name, value in named.items() if value}
     twice = sorted(set(given) & set(options))
     if twice:

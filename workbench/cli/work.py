@@ -23,6 +23,7 @@ from workbench.cli.options import (
     OnlyTasks,
     SkipBad,
     Template,
+    TemplateLoss,
     TokenizerName,
     Untrained,
     export_values,
@@ -59,6 +60,7 @@ def run(
         str | None, typer.Option(help="Whose credit is exported. [default: the last method]")
     ] = None,
     tokenizer: TokenizerName = None,
+    template_loss: TemplateLoss = None,
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
     format: Format = None,
@@ -89,7 +91,7 @@ def run(
             state_text=state_text(state, last_actions),
             target=to,
             export_method=export_method,
-            export_options=export_values(options, tokenizer, groups, tasks),
+            export_options=export_values(options, tokenizer, template_loss, groups, tasks),
             format=format,
             mapping=read_mapping(mapping),
             quarantine=quarantine,
@@ -111,6 +113,7 @@ def export_batch(
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder to make.")],
     to: Annotated[str, typer.Option(help="Target; see `workbench formats`.")] = "weighted-batch",
     tokenizer: TokenizerName = None,
+    template_loss: TemplateLoss = None,
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
     params: Annotated[
@@ -132,7 +135,7 @@ def export_batch(
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
 
-    options = export_values(field_values(params), tokenizer, groups, tasks)
+    options = export_values(field_values(params), tokenizer, template_loss, groups, tasks)
     target = TARGETS[to]
     # Refused now rather than after a long log is read.
     target.options_of(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -113,6 +113,8 @@ def _logprobs(manifest: Manifest) -> Check:
 
 def _conversation(manifest: Manifest) -> Check:
     check, counts = "Conversation", manifest.counts
+    if manifest.tokens["from"] == "text":
+        return _templated(check, manifest.tokens)
     if "rows_rebuilt" not in counts:
         says = "the log's own token ids are what the policy read and wrote"
         return Check(check=check, verdict="n/a", says=says)
@@ -124,6 +126,24 @@ def _conversation(manifest: Manifest) -> Check:
     share = f"all {rows:,} rows" if rebuilt == rows else f"{rebuilt:,} of {rows:,} rows"
     says = f"{share} are rebuilt from observation and action; no system message, no tools"
     return Check(check=check, verdict="look", says=says)
+
+
+def _templated(check: str, tokens: Mapping[str, Any]) -> Check:
+    """What the chat template made of the conversations."""
+    lost, rebuilt = tokens.get("not_shown") or {}, tokens.get("rebuilt_steps", 0)
+    says = []
+    if lost:
+        listed = ", ".join(f"{what} ({count:,} times)" for what, count in lost.items())
+        says.append(f"the chat template does not show {listed}")
+    if rebuilt:
+        says.append(
+            f"{rebuilt:,} steps are rebuilt from observation and action; no system message, no "
+            "tools"
+        )
+    if says:
+        return Check(check=check, verdict="look", says="; ".join(says))
+    good = "the chat template shows every message, call and thought"
+    return Check(check=check, verdict="holds", says=good)
 
 
 def _tokens(manifest: Manifest) -> Check:

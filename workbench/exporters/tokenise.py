@@ -261,7 +261,7 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
         raise ParameterError(
             f"the chat template of {tokenizer.name!r} does not show all that the conversations "
             f"hold: {listed}. Hint: name a tokenizer whose template shows it, or "
-            "-p template_loss=allow to train without"
+            '--template-loss allow (template_loss="allow" in Python) to train without it'
         )
     with_ids = steps.drop("response_mask", "response_logprobs", strict=False).with_columns(
         pl.concat(prompts).alias("prompt_ids"),
