@@ -94,6 +94,6 @@ def read_in_tiny_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trajectory is a part of its own, and rows are sorted a few at a time."""
     monkeypatch.setattr("workbench.readers.rows._PART", 1)
     monkeypatch.setattr("workbench.readers.formats.steps._PART", 1)
-    monkeypatch.setattr("workbench.readers.formats.parquet._FIRST", 1)
-    monkeypatch.setattr("workbench.readers.formats.parquet._PART", 1)
+    monkeypatch.setattr("workbench.readers.tables._FIRST", 1)
+    monkeypatch.setattr("workbench.readers.tables._PART", 1)
     monkeypatch.setattr("workbench.readers.out_of_core._RUN", 2**9)

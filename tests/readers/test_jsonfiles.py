@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from log_files import record
+from log_files import record, written
+from samples_of import SAMPLE_FILES, SAMPLES
 
 from workbench.errors import LogError
 from workbench.readers import import_log, read
@@ -31,3 +32,15 @@ def test_a_line_in_latin_1_is_named_and_the_others_are_read(tmp_path: Path):
     with pytest.raises(LogError, match=rf"is not UTF-8, at {path}:1"):
         read([path])
     assert import_log([path], skip_bad=True).validated.log["source_line"].to_list() == [2]
+
+
+@pytest.mark.parametrize(("name", "form"), SAMPLE_FILES.items())
+def test_a_format_is_known_by_content_behind_damage_and_in_long_lines(
+    tmp_path: Path, name: str, form: str
+):
+    text = (SAMPLES / name).read_text()
+    path = tmp_path / "log.xyz"
+    path.write_text("{damaged\n" + text)
+    assert read([path], skip_bad=True).format == form
+    record = {"padding": "x" * 100_000} | json.loads(text.splitlines()[0])
+    assert read([written(tmp_path, [record])]).format == form

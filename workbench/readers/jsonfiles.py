@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,25 @@ def _reason(error: Exception, text: str) -> str:
         return "cut off"
     place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
     return f"{error.msg}, {place}"
+
+
+@lru_cache(maxsize=2)
+def first_record(path: Path, head: bytes) -> Record:
+    """The first sound record of a JSONL file; empty where there is none near its beginning.
+
+    A damaged line does not hide the next ones, and a first line that is longer than the head is
+    read to its end.
+    """
+    if not head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"{"):
+        return {}
+    if b"\n" not in head:
+        _, record = next(json_lines(path, Diagnostics()), (0, {}))
+        return record
+    for line in head.removeprefix(_BYTE_ORDER_MARK).splitlines():
+        try:
+            value: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}

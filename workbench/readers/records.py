@@ -11,9 +11,9 @@ from typing import Any
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part
-from workbench.readers.formats.parquet import parquet_frames
 from workbench.readers.jsonfiles import Record, json_lines, mended
 from workbench.readers.rows import StepRows
+from workbench.readers.tables import parquet_frames
 from workbench.readers.votes import is_limit
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))

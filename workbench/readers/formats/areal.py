@@ -7,11 +7,10 @@ from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record
+from workbench.readers.jsonfiles import Record, first_record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import parts_of_lines, whole
 from workbench.readers.rows import StepRows, checked_values, identity, number, text
-from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_above
 
 _CONVERTERS = {

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.formats.parquet import parquet_columns, without_nulls
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
 from workbench.readers.records import of_step, parts_of_rows, step_of_name
 from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.systems import folder_above
+from workbench.readers.tables import parquet_columns, without_nulls
 
 _COLUMNS = frozenset({"group_index", "reward", "messages", "group_metadata"})
 

@@ -11,9 +11,8 @@ import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record, first_record, json_lines
 from workbench.readers.rows import identity, numbers
-from workbench.readers.sniffing import first_record
 
 _SCHEMA: dict[str, Any] = {
     "group_id": pl.String,

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns, numbered_turns, prompt_and_rest
-from workbench.readers.jsonfiles import Record
+from workbench.readers.jsonfiles import Record, first_record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
 from workbench.readers.records import (
@@ -21,7 +21,6 @@ from workbench.readers.records import (
     whole,
 )
 from workbench.readers.rows import StepRows, checked_values, number, numbers, token_ids
-from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_of
 from workbench.readers.tokens import (
     StepTokens,

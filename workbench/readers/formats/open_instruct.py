@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record
+from workbench.readers.jsonfiles import Record, first_record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import is_cut, of_step, parts_of_lines, whole
 from workbench.readers.rows import StepRows, checked_values, number, numbers, text, token_ids
-from workbench.readers.sniffing import first_record
 from workbench.readers.tokens import StepTokens, same_lengths, token_columns, token_turns
 
 _KEYS = frozenset({"prompt_tokens", "response_tokens", "prompt_idx", "sample_idx"})

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.log.conversation import canonical_json, increments_of_prompts, normalised
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, json_object, leading_keys
+from workbench.readers.jsonfiles import Record, first_record, json_lines, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turn
 from workbench.readers.records import is_cut, of_step, whole
@@ -25,7 +25,6 @@ from workbench.readers.rows import (
     token_ids,
     truth,
 )
-from workbench.readers.sniffing import first_record
 from workbench.readers.tokens import StepTokens, same_lengths, token_columns
 
 _CONVERTERS = {

@@ -9,12 +9,12 @@ from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.formats.inspect_ai import inspect_turns
-from workbench.readers.formats.parquet import parquet_columns, parquet_frames
 from workbench.readers.jsonfiles import mended
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
 from workbench.readers.scores import Words, reward_of
 from workbench.readers.systems import system_of
+from workbench.readers.tables import parquet_columns, parquet_frames
 
 _COLUMNS = (
     "transcript_id", "task_set", "task_id", "task_repeat", "agent", "model", "score", "success",

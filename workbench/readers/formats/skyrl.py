@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record
+from workbench.readers.jsonfiles import Record, first_record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import (
     digest,
@@ -20,7 +20,6 @@ from workbench.readers.records import (
     step_of_name,
 )
 from workbench.readers.rows import StepRows, checked_values, number, numbers, text
-from workbench.readers.sniffing import first_record
 
 _KEYS = frozenset({"input_prompt", "output_response", "score"})
 

@@ -12,12 +12,6 @@ import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.formats.parquet import (
-    parquet_columns,
-    parquet_frames,
-    parquet_schema,
-    without_nulls,
-)
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -31,6 +25,12 @@ from workbench.readers.records import (
 )
 from workbench.readers.rows import StepRows, number
 from workbench.readers.systems import folder_of
+from workbench.readers.tables import (
+    parquet_columns,
+    parquet_frames,
+    parquet_schema,
+    without_nulls,
+)
 
 _NAME = "completions_*.parquet"
 _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record
+from workbench.readers.jsonfiles import Record, first_record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
 from workbench.readers.rows import StepRows, number, say_text_numbers
-from workbench.readers.sniffing import first_record
 from workbench.readers.systems import system_of
 from workbench.readers.tokens import token_columns
 from workbench.readers.trace_graph import (

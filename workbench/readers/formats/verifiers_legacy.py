@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_object
+from workbench.readers.jsonfiles import Record, first_record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined, offered, turns
 from workbench.readers.records import digest, notice_untold_images, parts_of_lines
@@ -24,7 +24,6 @@ from workbench.readers.rows import (
     token_ids,
     truth,
 )
-from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_of
 from workbench.readers.tokens import StepTokens, mask, same_lengths, token_columns
 

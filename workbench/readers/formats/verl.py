@@ -14,12 +14,11 @@ from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record, first_record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined
 from workbench.readers.records import digest, kept_fields, notice_untold_images, of_step, whole
 from workbench.readers.rows import StepRows, checked_values, number, text
-from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_of
 
 _KEYS = frozenset({"input", "output", "score", "step"})

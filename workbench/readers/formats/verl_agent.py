@@ -15,11 +15,10 @@ import polars as pl
 
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines
+from workbench.readers.jsonfiles import Record, first_record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import kept_fields, whole
 from workbench.readers.rows import checked_values, identity, number, series, text, truth
-from workbench.readers.sniffing import first_record
 
 SUCCESS = 10.0
 """What the environments of verl-agent (ALFWorld, WebShop, Sokoban) pay for a solved task."""

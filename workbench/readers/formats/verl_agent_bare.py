@@ -21,11 +21,10 @@ import polars as pl
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.verl import is_of_verl_agent
 from workbench.readers.formats.verl_agent import said, with_success
-from workbench.readers.jsonfiles import json_lines
+from workbench.readers.jsonfiles import first_record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import digest, of_step, whole
 from workbench.readers.rows import checked_values, number, series, text
-from workbench.readers.sniffing import first_record
 from workbench.readers.systems import folder_of
 
 RECONSTRUCTED = "groups and trajectories"
