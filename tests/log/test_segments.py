@@ -194,7 +194,8 @@ def test_the_mean_of_equal_values_is_one_of_them() -> None:
 
 def test_a_constant_with_rounding_noise_is_constant() -> None:
     # 0.1 + 0.2 and 0.3 are neighbouring floats; ten tenths are a little less than 1.
-    value = np.array([0.1 + 0.2, 0.3, sum([0.1] * 10), 1.0, -1e6, -1e6 * (1 + 1e-13)])
+    tenths = np.cumsum([0.1] * 10)[-1]
+    value = np.array([0.1 + 0.2, 0.3, tenths, 1.0, -1e6, -1e6 * (1 + 1e-13)])
     assert value[0] != value[1]
     assert value[2] != value[3]
     assert segment_constant(value, np.array([0, 0, 1, 1, 2, 2]), 3).tolist() == [True, True, True]

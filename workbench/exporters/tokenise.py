@@ -64,7 +64,8 @@ class Tokenizer:
             loaded = AutoTokenizer.from_pretrained(
                 str(folder) if here else name, local_files_only=not hub, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError) as error:
+        # transformers 4 gives an AttributeError for a folder without the files.
+        except (OSError, ValueError, KeyError, AttributeError) as error:
             if here and not (folder / "tokenizer.json").is_file():
                 reason = "the folder has no tokenizer.json"
             elif here or hub:
