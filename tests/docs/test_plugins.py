@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 from places import ROOT
 
 import workbench as wb
-from workbench.errors import PluginError
-from workbench.methods import METHODS
+from workbench.errors import PluginError, UnknownNameError
+from workbench.methods import METHODS, create
+from workbench.ui.state import View
 
 DOCUMENT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
@@ -82,6 +84,24 @@ def test_commands_take_a_file(mine: Path):
         done = workbench(mine.parent, "score", "household", "-m", wrong, "-o", "c.pq")
         assert done.returncode == 2
         assert says in done.stderr
+
+
+def test_only_a_user_s_own_words_run_a_file(mine: Path):
+    name = f"{mine}:FirstStep"
+    mine.write_text("raise RuntimeError('was run')")
+    with pytest.raises(UnknownNameError, match="method"):
+        create(name)
+    for key, value in (
+        ("methods", name),
+        ("pair", f"grpo,{name}"),
+        ("export", json.dumps({"method": name})),
+    ):
+        view, wrong = View.from_url({key: value}, ())
+        assert view == View()
+        assert len(wrong) == 1
+    space = wb.open_log("household", embedder="tfidf")
+    with pytest.raises(wb.WorkbenchError):
+        create("salt", {"of": name})(space.steps, space)
 
 
 @pytest.mark.usefixtures("registered")

@@ -242,12 +242,15 @@ def training(
 
 def _methods(specs: Sequence[str] | None) -> dict[str, Any] | None:
     """The methods of specs such as "proxmo peers=other_steps", by spec; None for all."""
-    from workbench.methods import create
+    from workbench.methods import create, registered
 
     if not specs:
         return None
     parts = {spec: spec.split() or [spec] for spec in specs}
-    return {spec: create(name, field_values(pairs)) for spec, (name, *pairs) in parts.items()}
+    return {
+        spec: create(registered(name), field_values(pairs))
+        for spec, (name, *pairs) in parts.items()
+    }
 
 
 def _print_tables(found: Fidelity, by_condition: str | None) -> None:

@@ -53,10 +53,10 @@ def score(
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
-    from workbench.methods import create
+    from workbench.methods import create, registered
     from workbench.methods.scoring import scored
 
-    made = create(method, field_values(params))
+    made = create(registered(method), field_values(params))
     require_other(output, [log])
     opened = read_opened(
         log,
@@ -96,9 +96,9 @@ def explain(
 ) -> None:
     """Say what the advantage of one step is made of."""
     from workbench.cli.explained import explanation_text
-    from workbench.methods import create
+    from workbench.methods import create, registered
 
-    made = create(method, field_values(params))
+    made = create(registered(method), field_values(params))
     opened = read_opened(log, format, mapping, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained

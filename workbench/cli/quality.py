@@ -177,12 +177,12 @@ def tune(
     from workbench.analysis.tuning.temperature import similarity_spread
     from workbench.cli.output import how_scored
     from workbench.files import atomic_file
-    from workbench.methods import create
+    from workbench.methods import create, registered
     from workbench.methods.capabilities import own_embedder
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
     fields = field_values(params)
-    made = create(method, fields)
+    made = create(registered(method), fields)
     require_other(output, [log])
     opened = read_opened(log, format, mapping, cache)
     with open_space(

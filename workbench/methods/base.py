@@ -437,19 +437,36 @@ def _registered_by(path: Path) -> dict[str, MethodInfo]:
     return {new: METHODS[new] for new in set(METHODS) - before}
 
 
+def registered(name: str) -> str:
+    """The name in the registry of a method that somebody named; a file that is named is imported.
+
+    Importing runs the file, so this is for what a user types into a command or a program, and never
+    for a name out of an address, a log or a credit.
+
+    Args:
+        name: "method" or "FILE.py:Class", each with ":dialect" or without.
+
+    Raises:
+        PluginError: The file cannot be imported, or has no such method.
+    """
+    method_name, dialect_name = split_name(name)
+    if ".py:" not in method_name:
+        return name
+    own = of_file(method_name).name
+    return f"{own}:{dialect_name}" if dialect_name else own
+
+
 def find(name: str) -> tuple[MethodInfo, Dialect | None]:
     """The registry entries behind a name.
 
     Args:
-        name: "method" or "method:dialect", where the method is a registered one or, as
-            "FILE.py:Class", one of a file.
+        name: "method" or "method:dialect".
 
     Raises:
         UnknownNameError: No such method or dialect.
-        PluginError: The file cannot be imported, or has no such method.
     """
     method_name, dialect_name = split_name(name)
-    info = of_file(method_name) if ".py:" in method_name else METHODS[method_name]
+    info = METHODS[method_name]
     if not dialect_name:
         return info, None
     if dialect_name not in info.dialects:

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.files import package_version
 from workbench.log.credit import Credit, Provenance
 from workbench.log.remarks import of_credit, of_log
-from workbench.methods.base import Method, create
+from workbench.methods.base import Method, create, registered
 from workbench.methods.capabilities import own_embedder
 from workbench.states.embedders.registry import resolve
 from workbench.states.space import Space
@@ -26,10 +26,12 @@ def score(space: Space, name: str, params: Mapping[str, Any] | None = None) -> C
 
     Raises:
         UnknownNameError: No such method or dialect.
+        PluginError: The file cannot be imported, or has no such method.
         ParameterError: No such field, or a value that it cannot have.
         MissingInputError: The method needs what the log lacks.
     """
-    return scored(space, name, create(name, params))
+    own = registered(name)
+    return scored(space, own, create(own, params))
 
 
 def scored(space: Space, name: str, method: Method) -> Credit:

@@ -20,7 +20,7 @@ from workbench.log.columns import known
 from workbench.log.schema import validate
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real, Steps
-from workbench.methods import create
+from workbench.methods import create, registered
 from workbench.states.embedders.registry import Embedder
 from workbench.states.space import Space
 
@@ -72,7 +72,7 @@ def step_advantages(
         >>> step_advantages("rloo", group_id="gg", trajectory_id="ab", reward=[1.0, 0.0]).tolist()
         [1.0, -1.0]
     """
-    made = create(method, params)
+    made = create(registered(method), params)
     if observation is None and _STATES & set(made.needs()):
         raise MissingInputError(
             f"{method} compares states. Hint: give the observation of each step"

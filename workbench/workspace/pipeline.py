@@ -14,7 +14,7 @@ from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
 from workbench.log.credit import read_credit
 from workbench.log.facts import Facts, facts
-from workbench.methods import create
+from workbench.methods import create, registered
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
@@ -120,7 +120,7 @@ def run(
     unused = sorted(set(params or {}) - set(methods))
     if unused:
         raise ParameterError(f"fields are set for {unused}, which are not scored: {list(methods)}")
-    made = {name: create(name, (params or {}).get(name)) for name in methods}
+    made = {name: create(registered(name), (params or {}).get(name)) for name in methods}
     chosen = export_method or methods[-1]
     if chosen not in made:
         raise ParameterError(f"{chosen!r} cannot be exported, it is not scored: {list(made)}")
