@@ -862,6 +862,21 @@ def test_explain_shows_the_texts_of_the_step_and_of_its_peers_and_sums(run: Run,
     assert found["meanings"]["episode"]["score"] == "episode reward"
 
 
+def test_explain_shows_the_messages_that_are_new_at_the_step(run: Run, tmp_path: Path):
+    call = {"function": {"name": "open", "arguments": '{"door": 2}'}, "type": "function"}
+    said = [
+        {"role": "system", "content": "You open doors."},
+        {"role": "assistant", "content": None, "reasoning_content": "so", "tool_calls": [call]},
+    ]
+    rows = [step(messages=said), step(trajectory_id="u", reward=0.0, messages=said)]
+    log = write_lines(tmp_path / "steps.jsonl", rows)
+    _, out, _ = run("explain", log, "-m", "grpo", "--step", "t:0")
+    shown = out.splitlines()[2:5]
+    assert shown[:2] == ["system       You open doors.", "thought      so"]
+    assert shown[2].startswith("call         ")
+    assert '"door": 2' in shown[2]
+
+
 def test_explain_prints_whole_texts_where_asked(run: Run, tmp_path: Path):
     text = "a very long sight " * 20 + "the end"
     log = small(tmp_path / "log.parquet", observation=pl.lit(text))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.tables import table, terminal_width
+from workbench.log.conversation import said
 from workbench.wording import number, number_of, shortened
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ def explanation_text(
     """
     step = f"{found.step['trajectory_id']}:{found.step['step_index']}"
     lines = [f"{method} gives {step} the advantage {number(found.advantage)}", ""]
-    for name, text in (("observation", found.observation), ("action", found.action)):
-        lines += _text(name, text or "", full=full)
+    for name, text in _said(found, log):
+        lines += _text(name, text, full=full)
     lines += ["", "advantage = sum over terms of factor · (score − baseline)", _sum(found)]
     for term, meaning in found.meanings.items():
         lines += ["", f"{term}: score is the {meaning['score']}; baseline is {_the(meaning)}"]
@@ -40,6 +42,22 @@ def explanation_text(
         lines += [", ".join(f"{k} {number(fact)}" for k, fact in facts)] if facts else []
         lines += _peers(found, term, log, top=top, full=full)
     return "\n".join(lines)
+
+
+def _said(found: Explanation, log: pl.DataFrame) -> list[tuple[str, str]]:
+    """The messages that are new at the step, or else its observation and action."""
+    import polars as pl
+
+    at = {name: found.step[name] for name in ("trajectory_id", "step_index")}
+    rows = log.filter(pl.col(name) == value for name, value in at.items())
+    messages = rows["messages"][0] if "messages" in rows.columns and rows.height else None
+    if messages is None:
+        return [("observation", found.observation or ""), ("action", found.action or "")]
+    return [
+        (str(message["role"]) if kind == "text" else kind, text)
+        for message in json.loads(messages)
+        for kind, text in said(message)
+    ]
 
 
 def _the(meaning: Mapping[str, str]) -> str:

@@ -329,6 +329,16 @@ def call_text(call: Any) -> str:
     return canonical_json({"name": function["name"], "arguments": arguments or {}})
 
 
+def said(message: Message) -> list[tuple[str, str]]:
+    """A message as (kind, text): its "thought", its "text", each "call"; none that is empty."""
+    held = [
+        ("thought", message.get("reasoning_content")),
+        ("text", content_text(message.get("content"))),
+        *(("call", call_text(call)) for call in message.get("tool_calls") or ()),
+    ]
+    return [(kind, str(text)) for kind, text in held if text]
+
+
 def content_text(content: Any) -> str:
     """The text of a message's content; null is empty, parts are joined by newlines.
 

@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from workbench.analysis.rollouts import Place
-from workbench.log.conversation import Message, call_text, content_text
+from workbench.log.conversation import Message, said
 from workbench.log.steps import Real
 from workbench.plots.scale import sign_symbol, signed_number
 from workbench.ui import state
@@ -147,16 +147,10 @@ def _messages(messages: Sequence[Message], log_row: int) -> None:
         role = escaped(str(message["role"]))
         called = message.get("tool_call_id")
         st.caption(f"{role} · answer to {escaped(str(called))}" if called else role)
-        for kind, text in (
-            ("thought", message.get("reasoning_content")),
-            ("text", content_text(message.get("content"))),
-            *(("call", call_text(call)) for call in message.get("tool_calls") or ()),
-        ):
-            if not text:
-                continue
+        for kind, text in said(message):
             if kind != "text":
                 st.caption(kind)
-            _text(f"{kind} of message {number_of_message}", str(text), log_row)
+            _text(f"{kind} of message {number_of_message}", text, log_row)
 
 
 def _text(what: str, text: str, log_row: int) -> None:
