@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.errors import LogError, MissingInputError, ParameterError, Problem
+from workbench.log.chaining import guessed_chains
 from workbench.log.columns import known
 
 Real = NDArray[np.float64]
@@ -133,6 +134,11 @@ class Steps:
     def has_updates(self) -> bool:
         """Whether any scored step says which update of a run it was rolled out for."""
         return not self._updates["train_step"].is_null().all()
+
+    @cached_property
+    def guessed_chains(self) -> str | None:
+        """How a reader guessed which steps follow each other; None where the source says it."""
+        return guessed_chains(self.log)
 
     @cached_property
     def _updates(self) -> pl.DataFrame:

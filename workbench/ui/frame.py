@@ -95,12 +95,20 @@ def choose_log(log_id: str) -> None:
     state.update(log=log_id, step=None, temperature=None, pin=None)
 
 
+def show_added(entry: LogEntry) -> None:
+    """Shows a log that was read in this session, and keeps it among those to choose from."""
+    uploaded = st.session_state.get(state.UPLOADED, ())
+    if entry.id not in (*uploaded, *library().given):
+        st.session_state[state.UPLOADED] = (*uploaded, entry.id)
+    choose_log(entry.id)
+
+
 def sidebar() -> None:
     """Pickers of the log and of the representation."""
     here, view = entry(), state.current()
-    ids = [*library().given, *st.session_state.get(state.UPLOADED, ())]
-    if here.id not in ids:
-        ids.append(here.id)
+    plain = here.with_guessed_chains(taken=False).id
+    ids = list(dict.fromkeys([*library().given, *st.session_state.get(state.UPLOADED, ()), plain]))
+    ids[ids.index(plain)] = here.id
     names = {log_id: _name(log_id) for log_id in ids}
     with st.sidebar:
         st.session_state[state.LOG_PICKER] = here.id
@@ -121,6 +129,25 @@ def sidebar() -> None:
             "embeds each distinct text once.",
             on_change=lambda: state.update(embedder=st.session_state[state.EMBEDDER_PICKER]),
         )
+        _guessed_chains(here)
+
+
+def _guessed_chains(here: LogEntry) -> None:
+    """The choice to score by chains that a reader guessed, where it did."""
+    guessed = cache.chains(here.id, here)
+    if guessed is None:
+        return
+    st.warning(f"{escaped(guessed[:1].upper() + guessed[1:])}.")
+    st.session_state[state.GUESSED_CHAINS] = here.unchained
+    st.checkbox(
+        "Take the guessed order all the same",
+        key=state.GUESSED_CHAINS,
+        help="Methods that discount or look back are refused without it. With it their credit is "
+        "wrong wherever the guess is, and says so.",
+        on_change=lambda: state.update(
+            log=here.with_guessed_chains(taken=st.session_state[state.GUESSED_CHAINS]).id
+        ),
+    )
 
 
 def _name(log_id: str) -> str:

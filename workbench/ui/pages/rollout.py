@@ -201,7 +201,7 @@ def _commands(place: Place, method: str | None, shown: list[str]) -> list[str]:
     step = f"{place.step[0]}:{place.step[1]}"
     if method is None:
         return [command.workbench("facts", here.source)]
-    chosen = [*command.params(view.params(method)), *command.embedder(here, method)]
+    chosen = [*command.params(view.params(method)), *command.space(here, method)]
     cached = ["--cache", str(here.workspace / "embeddings")]
     return [
         command.workbench("explain", here.source, "-m", method, "--step", step, *chosen),
