@@ -148,11 +148,16 @@ class Steps:
         first = [pl.col(name).drop_nulls().first() for name in names]
         return values.group_by("group", maintain_order=True).agg(first).select(names)
 
+    def update_of(self, batch: int) -> tuple[Any, int | None]:
+        """The run_id and the train_step of a batch, as the log has them."""
+        run, update = self._updates.row(int(np.flatnonzero(self.group_batch == batch)[0]))
+        return run, update
+
     def batch_name(self, batch: int) -> str:
         """A batch in words, such as "run r, update 3"; "the whole log" where that is one batch."""
         if not self.has_updates:
             return "the whole log"
-        run, update = self._updates.row(int(np.flatnonzero(self.group_batch == batch)[0]))
+        run, update = self.update_of(batch)
         of_run = "" if run is None else f"run {run}, "
         return f"{of_run}no update named" if update is None else f"{of_run}update {update}"
 
