@@ -17,6 +17,7 @@ import polars as pl
 from workbench.bench.conditions import WORLDS_VERSION, Condition
 from workbench.bench.episodes import Episode, play, step_log
 from workbench.bench.identity import depends_on_texts, embedder_named, identity
+from workbench.bench.oracles import ORACLES, Truth, truth_of
 from workbench.bench.policies import Policy
 from workbench.bench.prompts import Decision, decisions_of
 from workbench.bench.recipes import Recipe, new_policy
@@ -79,7 +80,7 @@ class Run:
     Args:
         condition: The condition.
         seed: Of tasks, the start and all episodes.
-        methods: Name in the tables -> the method.
+        methods: Name in the tables -> the method, or None for the oracle of that name.
         embedder: Representation for methods that need similarities.
         recipe: How the policy is trained.
         state_text: What such methods compare.
@@ -87,7 +88,7 @@ class Run:
 
     condition: Condition
     seed: int
-    methods: Mapping[str, Method]
+    methods: Mapping[str, Method | None]
     embedder: str
     recipe: Recipe
     state_text: StateText = OBSERVATION
@@ -108,7 +109,7 @@ class Run:
             for name, method in self.methods.items()
         }
 
-    def _identity(self, name: str, method: Method) -> dict[str, Any]:
+    def _identity(self, name: str, method: Method | None) -> dict[str, Any]:
         own = identity(name, method, self.embedder)
         if depends_on_texts(method) and self.state_text != OBSERVATION:
             own["state_text"] = asdict(self.state_text)
@@ -136,38 +137,59 @@ class Run:
                 rows.append({**row, "missing": str(error)})
         return pl.DataFrame(rows, schema=SCHEMA)
 
-    def _trained(self, name: str, method: Method) -> dict[str, Any]:
+    def _trained(self, name: str, method: Method | None) -> dict[str, Any]:
         begun = start(self.condition, self.recipe, self.seed)
         policy = deepcopy(begun.policy)
         policy.restart(self.recipe.rate)
         course, last = Course(), self.recipe.iterations
         with tempfile.TemporaryDirectory() as folder:
-            scorer = Scorer(method, self.embedder, self.state_text, Path(folder))
+            scorer = None
+            if method is not None:
+                scorer = Scorer(method, self.embedder, self.state_text, Path(folder))
             for iteration in range(last + 1):
                 if iteration % self.recipe.evaluate_every == 0 or iteration == last:
                     course.success.append(self._success(begun.held_out, policy, iteration))
                     course.samples.append(iteration * self.recipe.batch * self.condition.group)
                 if iteration < last:
-                    episodes = self._sampled(begun.pool, policy, iteration)
+                    tasks = self.tasks_of(begun.pool, iteration)
+                    episodes = self.sampled(tasks, policy, [self.seed, 1, iteration])
                     log = step_log(
                         episodes, run=f"{self.condition.family}-s{self.seed}", version=iteration
                     )
-                    steps, advantage = scorer(log)
-                    lesson = Lesson.of_episodes(episodes, advantage)
-                    if iteration == 0:
-                        scorer.check(log, name, lesson)
+                    if scorer is None:
+                        steps = Steps.from_log(validate(log.drop("messages")).log)
+                        truth = self.truth(tasks, episodes, policy, [self.seed, 4, iteration])
+                        lesson = Lesson.of_episodes(episodes, ORACLES[name](truth))
+                    else:
+                        steps, advantage = scorer(log)
+                        lesson = Lesson.of_episodes(episodes, advantage)
+                        if iteration == 0:
+                            scorer.check(log, name, lesson)
                     lesson.teach(policy)
                     course.see(steps)
         return course.row()
 
-    def _sampled(self, pool: Sequence[Task], policy: Policy, iteration: int) -> list[Episode]:
-        first = iteration * self.recipe.batch
-        return play(
-            [pool[(first + number) % len(pool)] for number in range(self.recipe.batch)],
-            policy,
-            episodes=self.condition.group,
-            horizon=self.condition.world.horizon,
-            seed=[self.seed, 1, iteration],
+    def tasks_of(self, pool: Sequence[Task], batch: int) -> list[Task]:
+        """The tasks of a batch, which go round the pool."""
+        first = batch * self.recipe.batch
+        return [pool[(first + number) % len(pool)] for number in range(self.recipe.batch)]
+
+    def sampled(self, tasks: Sequence[Task], policy: Policy, seed: Sequence[int]) -> list[Episode]:
+        """A group of episodes of each task."""
+        horizon, group = self.condition.world.horizon, self.condition.group
+        return play(tasks, policy, episodes=group, horizon=horizon, seed=seed)
+
+    def truth(
+        self,
+        tasks: Sequence[Task],
+        episodes: Sequence[Episode],
+        policy: Policy,
+        seed: Sequence[int],
+    ) -> Truth:
+        """What the policy is worth at every step of some episodes."""
+        world = self.condition.world
+        return truth_of(
+            tasks, episodes, policy, horizon=world.horizon, gamma=world.gamma, seed=seed
         )
 
     def _success(self, held_out: Sequence[Task], policy: Policy, iteration: int) -> float:
