@@ -351,10 +351,13 @@ def prediction(measured: pl.DataFrame, trained: pl.DataFrame, column: str) -> pl
             *((condition, [course]) for (_, condition), course in single.items()),
             (None, list(of_family.values())),
         ]:
-            if not courses:
+            if not courses or np.isnan([course[0] for course in courses]).all():
                 continue
-            value, *drawn = np.nanmean(np.array(courses), axis=0)
-            low, high = np.nanquantile(drawn, [0.025, 0.975])
+            found = np.array(courses)
+            known = ~np.isnan(found)
+            total = np.where(known, found, 0.0).sum(axis=0)
+            value, *drawn = total[known.any(axis=0)] / known.sum(axis=0)[known.any(axis=0)]
+            low, high = np.quantile(drawn, [0.025, 0.975])
             rows.append(
                 {
                     "family": family,
