@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real, Steps
 from workbench.states.keys.tools import tool_calls
 from workbench.states.text import words
@@ -121,3 +122,25 @@ def features(position: Real, code: Index, first: Index, mean: Real, kinds: int) 
     # A trajectory's first step has no action before it, so the sum there is that of others.
     found[:, len(FIXED) + 1 :: 2] = total > total[start]
     return found
+
+
+def means_of_others(steps: Steps, returns: Real) -> Real:
+    """m: mean return over the steps of the other counted trajectories of the group. (S,) float64.
+
+    That of the batch's other groups where there are none, 0 where there are none of those either.
+    """
+    weight = steps.counted.astype(np.float64)
+    total, count = weight * returns, weight
+
+    def sums(segment: Index, segments: int) -> tuple[Real, Real]:
+        return (
+            segment_sum(total, segment, segments)[segment],
+            segment_sum(count, segment, segments)[segment],
+        )
+
+    own, own_count = sums(steps.trajectory, steps.trajectories)
+    group, group_count = sums(steps.group, steps.groups)
+    batch, batch_count = sums(steps.batch, steps.batches)
+    inside, around = group_count - own_count, batch_count - group_count
+    mean = np.where(around > 0, batch - group, 0.0) / np.where(around > 0, around, 1.0)
+    return np.where(inside > 0, (group - own) / np.where(inside > 0, inside, 1.0), mean)

@@ -16,12 +16,11 @@ from workbench.log.segments import (
     backward_sums,
     discounted_returns,
     segment_constant,
-    segment_sum,
     td_errors,
 )
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.base import Method, method
-from workbench.methods.parts.history import FIXED, features, kinds_of
+from workbench.methods.parts.history import FIXED, features, kinds_of, means_of_others
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -180,7 +179,7 @@ class _Fitted:
         self._kinds = kinds_of(steps)
         self._sums: dict[int, _Sums] = {}
         self._longest = np.zeros(steps.batches)
-        self._mean = _means_of_others(steps, returns)
+        self._mean = means_of_others(steps, returns)
         self.value = np.zeros(len(steps))
         for run in _runs(steps):
             sums = _Sums()
@@ -289,25 +288,3 @@ def _runs(steps: Steps) -> Iterator[Sequence[int]]:
             runs[run].append((update, batch))
     for of_run in runs.values():
         yield [batch for _, batch in sorted(of_run)]
-
-
-def _means_of_others(steps: Steps, returns: Real) -> Real:
-    """m: mean return over the steps of the other counted trajectories of the group. (S,) float64.
-
-    That of the batch's other groups where there are none, 0 where there are none of those either.
-    """
-    weight = steps.counted.astype(np.float64)
-    total, count = weight * returns, weight
-
-    def sums(segment: Index, segments: int) -> tuple[Real, Real]:
-        return (
-            segment_sum(total, segment, segments)[segment],
-            segment_sum(count, segment, segments)[segment],
-        )
-
-    own, own_count = sums(steps.trajectory, steps.trajectories)
-    group, group_count = sums(steps.group, steps.groups)
-    batch, batch_count = sums(steps.batch, steps.batches)
-    inside, around = group_count - own_count, batch_count - group_count
-    mean = np.where(around > 0, batch - group, 0.0) / np.where(around > 0, around, 1.0)
-    return np.where(inside > 0, (group - own) / np.where(inside > 0, inside, 1.0), mean)
