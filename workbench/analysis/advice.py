@@ -66,7 +66,7 @@ class Advice:
         return f"Train with {self.credit}: {METHODS[self.credit].summary}."
 
 
-def advise(space: Space) -> Advice:
+def advise(space: Space, *, convention: bool = True) -> Advice:
     """The credit that a log should be trained with.
 
     What the log lacks decides first: without rewards or live groups there is nothing to teach, with
@@ -76,6 +76,8 @@ def advise(space: Space) -> Advice:
 
     Args:
         space: The log, opened.
+        convention: Whether to look for the method that the trainer's own advantages are of, where
+            the log has them; every method is tried for it.
     """
     steps = space.steps
     found = facts(steps.log)
@@ -85,7 +87,7 @@ def advise(space: Space) -> Advice:
         *_of_values(space),
         _of_length(found),
         _of_masks(found),
-        *_of_convention(space),
+        *(_of_convention(space) if convention else ()),
     ]
     credit, why, sure = _chosen(space, found)
     return Advice(credit=credit, why=why, sure=sure, first=_first(steps.log, found), evidence=lines)

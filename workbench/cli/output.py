@@ -198,10 +198,20 @@ def run_summary(result: RunResult) -> str:
     blocks += [f"note: {note}" for note in notices if note != mixed]
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
+    blocks.append(_whose_credit(result))
     made = len(result.built)
     reused = "everything was there already" if not made else f"{made} artefacts made"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
     return "\n".join(blocks)
+
+
+def _whose_credit(result: RunResult) -> str:
+    """Which credit the batch carries, and which one is advised."""
+    carried = f"The batch carries the credit of {result.export_method}"
+    if result.advice.credit == result.export_method:
+        return f"{carried}, which is the one advised: {result.advice.why}."
+    advised = result.advice.credit or "none"
+    return f"{carried}; advised is {advised}: {result.advice.why}. See `workbench advise`."
 
 
 def _notes(notes: Mapping[str, Sequence[str]]) -> list[str]:

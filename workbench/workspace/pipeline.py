@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.analysis.advice import Advice, advise
 from workbench.analysis.compare import Comparison, compare, summaries
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
@@ -40,6 +41,7 @@ class RunResult:
         exported: Folder of the batch; None where it would train nothing.
         no_batch: Why there is none; None where there is one.
         export_method: Whose credit it carries.
+        advice: Whose credit to train with.
         params: Method -> fields that differ from its values.
         embedder: Representation that was used.
         state_text: What text of a step stood for its state.
@@ -57,6 +59,7 @@ class RunResult:
     exported: Path | None
     no_batch: str | None
     export_method: str
+    advice: Advice
     params: Mapping[str, Mapping[str, Any]]
     embedder: str
     state_text: StateText
@@ -172,6 +175,7 @@ def run(
         exported=exported,
         no_batch=no_batch,
         export_method=chosen,
+        advice=advise(space, convention=False),
         params=params or {},
         embedder=embedder,
         state_text=space.state_text,
