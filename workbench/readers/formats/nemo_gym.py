@@ -18,6 +18,7 @@ from workbench.readers.records import (
     notice_untold_images,
     parts_of_lines,
 )
+from workbench.readers.responses import answer_of, begins_call, empty_reply, is_answer, join_item
 from workbench.readers.rows import (
     Converter,
     StepRows,
@@ -38,9 +39,7 @@ _TOKENS: dict[str, Converter] = {
     "generation_token_ids": token_ids,
     "generation_log_probs": numbers,
 }
-_CALLS = {"function_call", "custom_tool_call"}
 _NUMBERED = frozenset({"_ng_task_index", "_ng_rollout_index", "reward"})
-_ANSWERS = {"function_call_output", "custom_tool_call_output"}
 
 
 @reader("nemo-gym", description="NeMo Gym rollouts JSONL")
@@ -176,40 +175,20 @@ def _messages(items: Sequence[Record]) -> tuple[list[Record], list[Record]]:
         kind, role = item.get("type") or "message", item.get("role")
         if not isinstance(kind, str):
             raise ValueError("holds an item whose type is no text")
-        if kind in _ANSWERS:
-            answer = {"role": "tool", "tool_call_id": item.get("call_id")}
-            messages.append({**answer, "content": item.get("output")})
+        if is_answer(kind):
+            messages.append(answer_of(item))
             is_open = False
         elif kind == "message" and role != "assistant":
             messages.append({"role": role, "content": item.get("content")})
             is_open = False
         else:
-            if not is_open or (kind == "message" and messages[-1].get("content")):
-                messages.append({"role": "assistant", "content": None, "tool_calls": []})
+            if begins_call(item, messages[-1] if is_open else None):
+                messages.append(empty_reply())
                 tokens.append({})
-            _join(messages[-1], item, kind)
+            join_item(messages[-1], item, frozenset(_TOKENS))
             tokens[-1] |= {key: item[key] for key in _TOKENS if item.get(key) is not None}
             is_open = not tokens[-1]
     return messages, tokens
-
-
-def _join(message: Record, item: Record, kind: str) -> None:
-    """Adds an item that the model wrote to the message of its call.
-
-    A call of a tool that the model's provider runs, such as `web_search_call`, is named by its
-    type.
-    """
-    if kind == "message":
-        message["content"] = item.get("content")
-    elif kind in _CALLS:
-        call: Record = {key: item[key] for key in ("name", "arguments", "input") if key in item}
-        message["tool_calls"].append({**call, "id": item.get("call_id")})
-    elif kind == "reasoning":
-        message["reasoning"] = item.get("summary") or item.get("content")
-    else:
-        own = {"type", "id", "status", *_TOKENS}
-        arguments = {key: value for key, value in item.items() if key not in own}
-        message["tool_calls"].append({"id": item.get("id"), "name": kind, "arguments": arguments})
 
 
 def _step_columns(tokens: Sequence[Record]) -> dict[str, list[Any]]:
