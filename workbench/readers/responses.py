@@ -55,8 +55,9 @@ def join_item(message: Record, item: Record, left_out: frozenset[str] = frozense
         message["tool_calls"].append({**call, "id": item.get("call_id")})
     elif kind == "reasoning":
         before, new = message.get("reasoning"), item.get("summary") or item.get("content")
-        both = isinstance(before, list) and isinstance(new, list)
-        message["reasoning"] = [*before, *new] if both else new or before
+        if isinstance(before, list) and isinstance(new, list):
+            new = [*before, *new]
+        message["reasoning"] = new or before
     else:
         own = {"type", "id", "call_id", "status", *left_out}
         arguments = {key: value for key, value in item.items() if key not in own}

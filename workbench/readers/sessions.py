@@ -17,6 +17,7 @@ with the same message of the user are one group, marked `reconstructed`.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -106,7 +107,7 @@ class Talk:
         for messages, written in self._segments:
             if steps := turns(messages, frozenset(written), tools):
                 found.append([replace(step, segment=len(found)) for step in steps])
-        for steps, following in zip(found, found[1:], strict=False):
+        for steps, following in itertools.pairwise(found):
             after = following[0].observation
             steps[-1] = replace(steps[-1], next_observation=after)
         return [step for steps in found for step in steps]
@@ -127,7 +128,6 @@ def add_session(
     session: Session,
     diagnostics: Diagnostics,
     place: str,
-    tools: Any = None,
 ) -> None:
     """Adds the trajectories of a session to the rows, or what is wrong to the diagnostics.
 
@@ -137,7 +137,6 @@ def add_session(
         session: Whose they are.
         diagnostics: Gets what was left out or told apart.
         place: The file in words.
-        tools: The tools that were offered.
     """
     found = _paths(entries, diagnostics, place)
     if not found:
@@ -153,14 +152,23 @@ def add_session(
                 talk.add(entry.message, acts=at in own)
                 acts += [entry] * (at in own)
         try:
-            steps = talk.turns(tools)
+            steps = talk.turns()
         except ValueError as error:
             diagnostics.problem("messages", str(error), f"{place}:{entries[path[0]].line}")
             continue
-        _add(rows, steps, acts, session, number, _task(entries, path))
+        reason = acts[-1].finish_reason
+        rows.add(
+            steps,
+            fields={
+                "trajectory_id": session.name + f"/branch-{number}" * (number > 0),
+                **_fields(acts, session, _task(entries, path)),
+            },
+            last_fields={"finish_reason": reason, "truncated": bool(is_cut(reason))},
+            step_fields={"source_line": [entry.line for entry in acts]},
+        )
     if len(found) > 1:
         text = (
-            "parts that do not lead to the end of the session (rewound, edited, retried or cleared) "
+            "parts that do not lead to the end of the session (rewound, edited, retried, cleared) "
             "are trajectories of their own: what stands before the fork is context to them"
         )
         diagnostics.notice(text, place, count=len(found) - 1)
@@ -168,37 +176,23 @@ def add_session(
     if not roles & {"system", "developer"}:
         text = "the session does not hold the system prompt that the model was given"
         diagnostics.notice(text, place)
-    if not tools:
-        text = "the session does not hold the tools that the model was offered"
-        diagnostics.notice(text, place)
+    text = "the session does not hold the tools that the model was offered"
+    diagnostics.notice(text, place)
     text = "sessions that begin with the same message of the user are one group"
     diagnostics.notice(f"sessions carry no reward: rewards are null; {text}", place)
 
 
-def _add(
-    rows: StepRows,
-    steps: Sequence[Turn],
-    acts: Sequence[Entry],
-    session: Session,
-    number: int,
-    task: str,
-) -> None:
+def _fields(acts: Sequence[Entry], session: Session, task: str) -> dict[str, Any]:
+    """What is the same in all rows of a trajectory."""
     models = "+".join(sorted({entry.model for entry in acts if entry.model}))
     versions = "+".join(sorted({entry.version for entry in acts if entry.version}))
-    reason = acts[-1].finish_reason
-    rows.add(
-        steps,
-        fields={
-            "group_id": f"task-{digest(task)}",
-            "trajectory_id": session.name + f"/branch-{number}" * (number > 0),
-            "agent_id": session.agent_id,
-            "model": models or None,
-            "reconstructed": "groups",
-            SYSTEM: system_of(session.agent, versions, models),
-        },
-        last_fields={"finish_reason": reason, "truncated": bool(is_cut(reason))},
-        step_fields={"source_line": [entry.line for entry in acts]},
-    )
+    return {
+        "group_id": f"task-{digest(task)}",
+        "agent_id": session.agent_id,
+        "model": models or None,
+        "reconstructed": "groups",
+        SYSTEM: system_of(session.agent, versions, models),
+    }
 
 
 def _task(entries: Sequence[Entry], path: Sequence[int]) -> str:

@@ -26,11 +26,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.claude_lines import entries_of, lanes_of, lines_of
+from workbench.readers.claude_lines import lines_of
+from workbench.readers.claude_tree import entries_of, lanes_of
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.rows import StepRows
 from workbench.readers.sessions import Session, add_session, has_line_with, say_kinds
-
 
 _NOT_SHOWN = {
     "attachment": "attachments, which the program told the model in words of its own, are left out",
@@ -62,8 +62,8 @@ class ClaudeCode:
         found = lines_of(path, diagnostics)
         entries = entries_of(found, diagnostics, str(path))
         lanes = list(lanes_of(found.lines, entries))
-        for name, agent, own in lanes:
-            name = name or path.stem
+        for told, agent, own in lanes:
+            name = told or path.stem
             session = Session(
                 name=name if agent is None else f"{name}/{agent}",
                 agent="claude-code",

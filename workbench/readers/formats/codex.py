@@ -140,11 +140,11 @@ class _Rollout:
 
     def _begin(self, line: int, payload: Record) -> None:
         if self.name:
-            text = (
+            said = (
                 "the session goes on from another, whose lines stand in it too: where both are "
                 "read, what they share counts twice"
             )
-            self._diagnostics.notice(text, f"{self._place}:{line}")
+            self._diagnostics.notice(said, f"{self._place}:{line}")
             return
         self.name = text_of(payload, "id") or ""
         self._version = text_of(payload, "cli_version")

@@ -42,7 +42,11 @@ _BRANCH = (
     "The following is a summary of a branch that this conversation came back from:\n\n"
     "<summary>\n{}</summary>"
 )
-_OF_HUB = {
+_SUMMARIES = {"branchSummary": _BRANCH, "compactionSummary": _SUMMARY}
+_ROLES = frozenset({"system", "developer", "user", "tool"})
+_KEYS = {
+    "content": "content",
+    "toolName": "name",
     "reasoningContent": "reasoning_content",
     "toolCalls": "tool_calls",
     "toolCallId": "tool_call_id",
@@ -196,37 +200,22 @@ class _Tree:
     def _spoken(self, line: int, given: Record) -> Entry:
         """A message of a person, the model or a tool, in the form that `log.conversation` knows."""
         role = given["role"]
-        message = {key: given[key] for key in ("content", "name") if key in given}
-        message |= {new: given[key] for key, new in _OF_HUB.items() if key in given}
-        if role == "assistant":
-            reason = text_of(given, "stopReason")
-            if reason in _LEFT:
-                # Pi takes it out of the context, so that nothing that follows has seen it.
-                self.kinds[f"message that ended with {reason}"] += 1
-                return Entry(line=line)
-            message["content"] = _parts(given.get("content"))
-            return Entry(
-                line=line,
-                message={"role": role, **message},
-                acts=True,
-                model=text_of(given, "model"),
-                finish_reason=reason,
-            )
-        if role == "toolResult":
-            message |= {"role": "tool", "name": given.get("toolName")}
-            message |= {"is_error": True} if given.get("isError") is True else {}
-            return Entry(line=line, message=message)
-        if role == "bashExecution":
-            if given.get("excludeFromContext") is True:
-                self.kinds["message that the model was not shown"] += 1
-                return Entry(line=line)
-            return Entry(line=line, message={"role": "user", "content": _command(given)})
-        if role in {"branchSummary", "compactionSummary"}:
-            words = _BRANCH if role == "branchSummary" else _SUMMARY
-            content = words.format(given.get("summary"))
-            return Entry(line=line, message={"role": "user", "content": content})
-        known = role if role in {"system", "developer", "user", "tool"} else "user"
-        return Entry(line=line, message={"role": known, **message}, typed=role == "user")
+        reason = text_of(given, "stopReason")
+        if role == "assistant" and reason in _LEFT:
+            # Pi takes it out of the context, so that nothing that follows has seen it.
+            self.kinds[f"message that ended with {reason}"] += 1
+            return Entry(line=line)
+        if role == "bashExecution" and given.get("excludeFromContext") is True:
+            self.kinds["message that the model was not shown"] += 1
+            return Entry(line=line)
+        return Entry(
+            line=line,
+            message=_message(role, given),
+            acts=role == "assistant",
+            typed=role == "user",
+            model=text_of(given, "model") if role == "assistant" else None,
+            finish_reason=reason,
+        )
 
     def _compact(self, at: int, record: Record) -> None:
         """Puts the summary and what was kept behind a compaction, and what follows behind that."""
@@ -252,6 +241,24 @@ class _Tree:
             copied = self.entries[original].message
             end = self._add(Entry(line=line, parent=end, message=copied))
         self._end_of[at] = end
+
+
+def _message(role: str, given: Record) -> Record:
+    """A message in the form that `log.conversation` knows; what no role of it says, the user did.
+
+    What others said is told in Pi's own words.
+    """
+    message: Record = {new: given[key] for key, new in _KEYS.items() if key in given}
+    if role == "assistant":
+        return {**message, "role": role, "content": _parts(given.get("content"))}
+    if role == "toolResult":
+        failed = {"is_error": True} if given.get("isError") is True else {}
+        return {**message, "role": "tool", **failed}
+    if role == "bashExecution":
+        return {"role": "user", "content": _command(given)}
+    if role in _SUMMARIES:
+        return {"role": "user", "content": _SUMMARIES[role].format(given.get("summary"))}
+    return {**message, "role": role if role in _ROLES else "user"}
 
 
 def _parts(content: Any) -> Any:
