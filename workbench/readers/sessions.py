@@ -108,8 +108,9 @@ class Talk:
             if steps := turns(messages, frozenset(written), tools):
                 found.append([replace(step, segment=len(found)) for step in steps])
         for steps, following in itertools.pairwise(found):
-            after = following[0].observation
-            steps[-1] = replace(steps[-1], next_observation=after)
+            if steps[-1].next_observation is None:
+                after = following[0].observation
+                steps[-1] = replace(steps[-1], next_observation=after)
         return [step for steps in found for step in steps]
 
 
