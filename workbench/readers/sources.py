@@ -236,10 +236,10 @@ def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
 
     A file that was found in a folder must be recognised even so.
     """
-    if asked is None:
-        return [entry.name for entry in matching(source.path, head)]
-    fits = not source.from_folder or FORMATS[asked].reader.sniff(source.path, head)
-    return [asked] * fits
+    if asked is not None and not source.from_folder:
+        return [asked]
+    found = [entry.name for entry in matching(source.path, head)]
+    return found if asked is None else [asked] * (asked in found)
 
 
 def head_of(source: Source, diagnostics: Diagnostics) -> bytes | None:

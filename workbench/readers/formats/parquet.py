@@ -10,9 +10,10 @@ import polars as pl
 from workbench.log.conversation import canonical_json
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.formats.steps import is_step
 from workbench.readers.halves import SUSPECT, Mender
 from workbench.readers.rows import say_text_numbers
-from workbench.readers.tables import MAGIC, parquet_frames, without_nulls
+from workbench.readers.tables import MAGIC, parquet_frames, parquet_schema, without_nulls
 
 _DECODED = ("messages", "action")
 _CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
@@ -20,7 +21,7 @@ _CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
 
 @reader("parquet", description="step log as Parquet, one row a step", generic=True)
 class Parquet:
-    """Every Parquet file is recognised; `validate` says which columns it lacks.
+    """A table of steps; named as the format, any Parquet file, and `validate` says what it lacks.
 
     What the file says about its own origin (`source_file`, `source_line`) is kept; otherwise
     `source_line` is the row in the file, from 1. `messages` given as a list of structures becomes
@@ -28,8 +29,11 @@ class Parquet:
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """A file that begins as Parquet does."""
-        return head.startswith(MAGIC)
+        """A table with the columns of a step, or one that is damaged."""
+        if not head.startswith(MAGIC):
+            return False
+        columns = parquet_schema(path)
+        return not columns or is_step(columns)
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The rows as they are, renamed, part by part."""

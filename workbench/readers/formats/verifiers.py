@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record
+from workbench.readers.containers import Cells, first_keys
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
+from workbench.readers.records import is_cut, of_step, parts_of_records, step_of_name, whole
 from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.systems import system_of
 from workbench.readers.tokens import token_columns
@@ -27,6 +28,9 @@ from workbench.readers.trace_graph import (
     tokens_of,
     turns_of,
 )
+
+_KEYS = frozenset({"env", "task", "traces"})
+_CELLS = Cells(objects=_KEYS | {"group", "run", "errors"})
 
 _STEP = r"/step_(\d+)/"
 """Where prime-rl puts the rollouts that it trains on at a step."""
@@ -50,12 +54,13 @@ class Verifiers:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """An episode: `env`, `task` and `traces`."""
-        return first_record(path, head).keys() >= {"env", "task", "traces"}
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all traces; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verifiers traces")
-        return parts_of_lines(path, partial(_add_episode, step=step_of_name(path, _STEP)))
+        add = partial(_add_episode, step=step_of_name(path, _STEP))
+        return parts_of_records(path, add, cells=_CELLS)
 
 
 def _add_episode(
