@@ -32,6 +32,8 @@ from workbench.readers.tables import MAGIC, parquet_frames, parquet_schema, plai
 
 _SMALL = 2**24  # bytes of a spread file that may be read once more to learn its keys
 _UNFINISHED = re.compile(rb"\{(?:.*[,:\[{])?\s*\Z", re.DOTALL)
+_FIRST_ROWS = 16  # a row may be a whole conversation
+_TRUTH = {"true": True, "True": True, "false": False, "False": False}
 _GOES_ON = re.compile(rb"[ \t]|[\"}\]]")
 
 
@@ -44,8 +46,8 @@ class Cells:
     Args:
         objects: Keys of lists and objects, which a table may have as JSON text.
         texts: Keys of texts, which stay as they are; what is in both is a text or a list of
-            objects. In CSV other cells are numbers where they are written as such, and null where
-            they are empty.
+            objects. In CSV other cells are numbers and truth values where they are written as such,
+            and null where they are empty.
     """
 
     objects: frozenset[str] = frozenset()
@@ -60,6 +62,7 @@ class Records(Iterator[tuple[int, Record]]):
         diagnostics: Gets what cannot be read.
     """
 
+    _unit = ":"
     is_typed = True
     """Whether each value has a type of its own, other than the fields of CSV."""
 
@@ -79,7 +82,7 @@ class Records(Iterator[tuple[int, Record]]):
 
     def place(self, number: int) -> str:
         """Where a record is, in words."""
-        return f"{self._path}:{number}"
+        return f"{self._path}{self._unit}{number}"
 
     def _iterate(self) -> Iterator[tuple[int, Record]]:
         raise NotImplementedError
@@ -103,8 +106,7 @@ class JsonLines(Records):
 class JsonArray(Records):
     """The objects of one JSON array, numbered as they stand in it."""
 
-    def place(self, number: int) -> str:
-        return f"{self._path} record {number}"
+    _unit = " record "
 
     def _iterate(self) -> Iterator[tuple[int, Record]]:
         for number, _, record, done in spread_records(self._path, self._diagnostics):
@@ -131,15 +133,14 @@ class ParquetRows(Records):
         without: Columns that are not needed.
     """
 
+    _unit = " row "
+
     def __init__(
         self, path: Path, diagnostics: Diagnostics, cells: Cells, without: Collection[str] = ()
     ) -> None:
         super().__init__(path, diagnostics)
         self._cells = cells
         self._without = without
-
-    def place(self, number: int) -> str:
-        return f"{self._path} row {number}"
 
     def _iterate(self) -> Iterator[tuple[int, Record]]:
         names = [name for name in parquet_schema(self._path) if name not in self._without]
@@ -173,12 +174,7 @@ class CsvRows(Records):
             yield number, _whole(record, self._cells, self._diagnostics, self.place(number))
 
     def _value(self, name: str, text: str) -> Any:
-        if name in self._cells.texts:
-            return text
-        return text or None if name in self._cells.objects else typed(text)
-
-
-_FIRST_ROWS = 16  # a row may be a whole conversation
+        return text if name in self._cells.texts else _TRUTH.get(text, typed(text))
 
 
 def _whole(row: Mapping[str, Any], cells: Cells, diagnostics: Diagnostics, place: str) -> Record:

@@ -20,6 +20,9 @@ from workbench.readers.compression import (
 from workbench.readers.foreign import hint_for
 from workbench.readers.remote import fetch, is_remote
 
+COMPANIONS_UP = 4
+"""Folders above a file in which companions are: from a trial's step up to the trial."""
+
 _REMOTE_HINT = (
     "keys and endpoint are looked for where the store's own package does, "
     "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL for s3://"
@@ -120,8 +123,8 @@ def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | 
         return source
     own = source.path
     compressed = codec is not None and own.suffix in {".gz", ".gzip", ".zst", ".zstd"}
-    copy = folder / (own.stem if compressed else own.name)
-    folder.mkdir(parents=True)
+    copy = _place_of(own, folder) / (own.stem if compressed else own.name)
+    copy.parent.mkdir(parents=True)
     try:
         if codec is not None:
             unpack_file(own, copy, codec)
@@ -135,7 +138,25 @@ def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | 
         how = codec or encoding
         diagnostics.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)
         return None
-    return replace(source, path=copy, copies=((str(copy), str(own)), *source.copies))
+    beside = _link_companions(own, copy)
+    return replace(source, path=copy, copies=((str(copy), str(own)), *beside, *source.copies))
+
+
+def _place_of(path: Path, folder: Path) -> Path:
+    """A folder whose last parts are called as those above a file, since some of them say more."""
+    return folder.joinpath(*path.absolute().parent.parts[1:][-COMPANIONS_UP:])
+
+
+def _link_companions(path: Path, copy: Path) -> list[tuple[str, str]]:
+    """Puts what says more about a file beside its copy; which names those are the copies of."""
+    names = sorted({name for entry in FORMATS.values() for name in entry.companions})
+    linked = []
+    for above, place in zip(path.absolute().parents, copy.parents[:COMPANIONS_UP], strict=False):
+        for name in names:
+            if (above / name).is_file() and above / name != path.absolute():
+                (place / name).symlink_to(above / name)
+                linked.append((str(place / name), str(above / name)))
+    return linked
 
 
 def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:

@@ -16,10 +16,8 @@ from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport
-from workbench.readers.sources import Source, expand, fitting, head_of, plain
+from workbench.readers.sources import COMPANIONS_UP, Source, expand, fitting, head_of, plain
 from workbench.readers.streaming import Import
-
-_FOLDERS = 4  # from a trajectory of a trial's step up to the trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +163,7 @@ _Stamp = tuple[tuple[str, int, float], ...]
 def _stamp_of(path: Path) -> _Stamp:
     """What tells that a file has changed; empty if it went away between two looks."""
     names = sorted({name for entry in FORMATS.values() for name in entry.companions})
-    companions = [folder / name for folder in path.parents[:_FOLDERS] for name in names]
+    companions = [folder / name for folder in path.parents[:COMPANIONS_UP] for name in names]
     found = [_changed(file) for file in (path, *companions)]
     return tuple(stamp for stamp in found if stamp is not None) if found[0] else ()
 

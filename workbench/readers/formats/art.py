@@ -37,7 +37,7 @@ class Art:
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "ART trajectories")
-        step = step_of_name(path, r"/(\d+)\.parquet$")
+        step = step_of_name(path, r"/(\d+)\.\w+$")
         add = partial(_add, split=path.parent.name, step=step)
         return parts_of_records(path, add, cells=_CELLS, numbered=True)
 

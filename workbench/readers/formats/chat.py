@@ -88,7 +88,9 @@ class Chat:
         records = records_of(path, diagnostics, cells_of(columns))
         for line, record in records:
             place = records.place(line)
-            conversation = _conversation(line, record, columns, keys, diagnostics, place)
+            conversation = _conversation(
+                record, columns, keys, diagnostics=diagnostics, place=place, number=line
+            )
             if conversation is not None:
                 _add(rows, conversation, keys, diagnostics, place)
             if rows.is_full:
@@ -117,12 +119,13 @@ def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> 
 
 
 def _conversation(
-    number: int,
     record: Record,
     columns: Mapping[str, str],
     keys: Keys,
+    *,
     diagnostics: Diagnostics,
     place: str,
+    number: int,
 ) -> _Conversation | None:
     given = lookup(record, keys.messages)
     if given is None:

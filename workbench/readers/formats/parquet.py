@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 
+from workbench.log.columns import known
 from workbench.log.conversation import canonical_json
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.formats.steps import is_step
+from workbench.readers.formats.steps import LISTS, is_step
 from workbench.readers.halves import SUSPECT, Mender
 from workbench.readers.rows import say_text_numbers
 from workbench.readers.tables import MAGIC, parquet_frames, parquet_schema, without_nulls
@@ -25,7 +27,7 @@ class Parquet:
 
     What the file says about its own origin (`source_file`, `source_line`) is kept; otherwise
     `source_line` is the row in the file, from 1. `messages` given as a list of structures becomes
-    JSON.
+    JSON, and lists given as JSON text become lists.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -47,7 +49,7 @@ class Parquet:
                 part = part.with_columns(lines.alias("source_line"))
             line += height
             said = Diagnostics()
-            part = _mended(_json_messages(part), said, path)
+            part = _mended(_with_lists(_json_messages(part)), said, path)
             if part.schema.get("reward") == pl.String:
                 given = part["reward"].drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
                 say_text_numbers(given.head(1).cast(pl.String), said, str(path))
@@ -63,6 +65,16 @@ def _json_messages(frame: pl.DataFrame) -> pl.DataFrame:
         for messages in frame["messages"].to_list()
     ]
     return frame.with_columns(pl.Series("messages", texts, dtype=pl.String))
+
+
+def _with_lists(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with lists where a column of lists is JSON text; what is none is refused later."""
+    for name in LISTS:
+        entry = known(name)
+        if entry is not None and frame.schema.get(name) == pl.String:
+            with suppress(pl.exceptions.ComputeError):
+                frame = frame.with_columns(pl.col(name).str.json_decode(entry.dtype))
+    return frame
 
 
 def _mended(frame: pl.DataFrame, diagnostics: Diagnostics, path: Path) -> pl.DataFrame:

@@ -56,7 +56,10 @@ class _Rollout:
 
 
 @reader(
-    "verifiers-legacy", description="verifiers before v1: results.jsonl of vf-eval", run=folder_of
+    "verifiers-legacy",
+    description="verifiers before v1: results.jsonl of vf-eval",
+    companions=("metadata.json",),
+    run=folder_of,
 )
 class VerifiersLegacy:
     """Steps are the assistant messages of the completion; the reward is the outcome.
