@@ -280,7 +280,8 @@ def test_records_are_the_same_log_in_every_container(
         copied.file.write_bytes(CONTAINERS[container](records))
         imported = import_log([copied.root])
         assert imported.report.format == TABLES_OF_STEPS.get((name, container), name)
-        same(without_places(imported.validated.log), without_places(copied.log))
+        # A table may have as JSON text what a list or an object of a record is not kept of.
+        same(without_places(copied.log), without_places(imported.validated.log))
 
 
 def without_places(log: pl.DataFrame) -> pl.DataFrame:

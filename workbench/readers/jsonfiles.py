@@ -125,12 +125,14 @@ class _Window:
             ValueError: There is none.
             RecursionError: It is nested too deeply.
         """
+        is_whole = False
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                if not _may_go_on(error, self.text) or not self.grow():
+                if is_whole or not _may_go_on(error, self.text):
                     raise
+                is_whole = not self.grow()
                 continue
             if end == len(self.text) and self.text[end - 1] not in '}]"' and self.grow():
                 continue

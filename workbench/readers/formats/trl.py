@@ -12,6 +12,7 @@ from workbench.errors import ParameterError
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.containers import Cells, first_keys, kinds_of, records_of
+from workbench.readers.formats.verifiers import SAMPLE
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -50,8 +51,9 @@ class Trl:
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """The columns that TRL writes."""
-        return first_keys(path, head) >= _COLUMNS
+        """The columns that TRL writes, in a table that is not prime-rl's."""
+        keys = first_keys(path, head)
+        return keys >= _COLUMNS and not keys >= SAMPLE
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; `columns` may name the reward to take."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.containers import Cells, first_keys
+from workbench.readers.formats.verifiers import SAMPLE
 from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined, offered, turns
@@ -72,6 +73,8 @@ class VerifiersLegacy:
     def sniff(self, path: Path, head: bytes) -> bool:
         """A prompt, a completion and a reward, with the timing that `vf-eval` writes."""
         keys = first_keys(path, head)
+        if keys >= SAMPLE:
+            return False
         timed = "timing" in keys or keys >= _TIMES
         return keys >= {"prompt", "completion", "reward"} and timed
 
