@@ -30,6 +30,7 @@ from workbench.cli.options import (
     MaxUnpacked,
     Output,
     Params,
+    Rewards,
     SkipBad,
     Template,
     Untrained,
@@ -46,6 +47,7 @@ def import_files(
     output: Output,
     format: Format = None,
     mapping: Annotated[Path | None, typer.Option("--map", help="JSON column mapping.")] = None,
+    rewards: Rewards = None,
     quarantine: Annotated[
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
@@ -85,6 +87,7 @@ def import_files(
         "untrained": untrained or (),
         "keep_masked": keep_masked,
         "max_unpacked": max_unpacked,
+        "rewards": rewards,
     }
     if watch is not None:
         _watch(output, files, watch, options)
@@ -130,6 +133,7 @@ def validate(
     log: Log,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     quarantine: Annotated[
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
@@ -151,6 +155,7 @@ def validate(
         untrained=untrained or (),
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     frame = imported.validated.log
     for remark in (*of_log(frame), of_outcomes(frame)):
@@ -163,6 +168,7 @@ def facts(
     log: Log,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     untrained: Untrained = None,
     keep_masked: KeepMasked = False,
     max_unpacked: MaxUnpacked = None,
@@ -178,6 +184,7 @@ def facts(
         untrained=untrained or (),
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     found = facts_of(imported.validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
@@ -202,6 +209,7 @@ def keys(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
 ) -> None:
     """Say which steps of a log are in the same state or take the same action under a key."""
@@ -219,7 +227,7 @@ def keys(
     if action_key is not None:
         parse_action_key(action_key)
         asked["action"] = action_key
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, format, mapping, cache, rewards=rewards)
     with open_space(opened, embedder, state, last_actions) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:

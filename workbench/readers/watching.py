@@ -57,6 +57,7 @@ class Watch:
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        rewards: As for `read`; read once.
         clock: Gives the time in seconds.
 
     Raises:
@@ -77,6 +78,7 @@ class Watch:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        rewards: str | Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if addresses := [str(path) for path in paths if is_remote(path)]:
@@ -98,6 +100,7 @@ class Watch:
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
+            rewards=rewards,
         )
 
     def look(self) -> Look:
