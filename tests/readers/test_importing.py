@@ -27,7 +27,7 @@ PARQUET = SAMPLES / "parquet/canonical_steps.parquet"
         (b"\x80\x04\x95pickled", "pickle, which can run any code and is never opened"),
         ('{"messages": []}'.encode("utf-16"), "hold no assistant message"),
         ('{"messages": []}'.encode("utf-16")[:-1], "is damaged or cut off, as utf-16"),
-        (b'{"key": 1}', "--format"),
+        (b'{"key": 1}', "--propose-map"),
         (b"PAR1", "cannot be read as Parquet"),
         (b"PAR1" + b"\0" * 200 + b"PAR1", "cannot be read as Parquet"),
         (PARQUET.read_bytes()[:-100], "cannot be read as Parquet"),

@@ -134,7 +134,7 @@ def test_a_wrong_table_of_rewards_is_refused_with_the_line(tmp_path: Path, text:
 
 def test_every_problem_of_a_table_of_rewards_is_listed(tmp_path: Path):
     given = rewards(tmp_path, "trajectory_id,reward\na,x\n,1\nb,1\nb,1\n")
-    with pytest.raises(LogError, match="^3 problems"):
+    with pytest.raises(LogError, match=r"^3 problems"):
         load_rewards(given)
 
 

@@ -44,8 +44,18 @@ from workbench.errors import ParameterError, UnknownNameError
 @app.command("import")
 def import_files(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files, folders, globs.")],
-    output: Output,
+    output: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Where to write.")
+    ] = None,
     format: Format = None,
+    propose_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--propose-map",
+            metavar="FILE",
+            help="Write a column mapping of the file's names to start from, and import nothing.",
+        ),
+    ] = None,
     mapping: Annotated[Path | None, typer.Option("--map", help="JSON column mapping.")] = None,
     rewards: Rewards = None,
     quarantine: Annotated[
@@ -75,6 +85,11 @@ def import_files(
     from workbench.cli.output import progress
     from workbench.readers import give_prefix_nodes, import_to
 
+    if propose_map is not None:
+        _propose_map(files, propose_map)
+        return
+    if output is None:
+        raise ParameterError("say where to write the log: -o log.parquet")
     if tree and watch is not None:
         raise ParameterError(
             "--tree needs a whole log; import without --watch once the run is over"
@@ -102,6 +117,24 @@ def import_files(
     scored = report.trajectories > sum(report.excluded.values())
     command = f"run {output} -o work/" if scored else f"facts {output}"
     print(f"wrote {output}\nnext: workbench {command}")
+
+
+def _propose_map(files: list[str], output: Path) -> None:
+    """Writes the mapping that the names of the first file that takes one most likely need."""
+    from workbench.readers import save_mapping, source_files
+    from workbench.readers.proposals import proposed
+
+    require_other(output, files)
+    path = source_files(files)[0]
+    found = proposed(path)
+    save_mapping(output, found.mapping)
+    print("\n".join(found.lines()))
+    print(f"wrote {output}")
+    if found.open:
+        print(f"name {', '.join(found.open)} in it, then: ", end="")
+    else:
+        print("next: ", end="")
+    print(f"workbench import {' '.join(files)} --map {output} -o log.parquet")
 
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:

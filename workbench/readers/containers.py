@@ -20,6 +20,7 @@ from workbench.readers.base import HEAD_BYTES, Diagnostics
 from workbench.readers.csvrows import csv_rows, header_names, typed
 from workbench.readers.jsonfiles import (
     BYTE_ORDER_MARK,
+    PARQUET,
     Record,
     decoded_json,
     leading_keys,
@@ -28,7 +29,7 @@ from workbench.readers.jsonfiles import (
     objects,
     spread_records,
 )
-from workbench.readers.tables import MAGIC, parquet_frames, parquet_schema, plain_value
+from workbench.readers.tables import parquet_frames, parquet_schema, plain_value
 
 _SMALL = 2**24  # bytes of a spread file that may be read once more to learn its keys
 _UNFINISHED = re.compile(rb"\{(?:.*[,:\[{])?\s*\Z", re.DOTALL)
@@ -227,7 +228,7 @@ def container_of(head: bytes) -> type[Records]:
     Args:
         head: Its first bytes.
     """
-    if head.startswith(MAGIC):
+    if head.startswith(PARQUET):
         return ParquetRows
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     if text.startswith(b"["):

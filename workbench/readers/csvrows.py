@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from workbench.readers.base import Diagnostics
-from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT
+from workbench.readers.jsonfiles import NOT_UTF8, UTF8_HINT, refuse_table
 
 _SEPARATORS = ",\t;"
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
@@ -73,6 +73,8 @@ def csv_rows(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[s
         The line on which a row begins; name -> field, without columns that have no name; the share
         of the file that is read.
     """
+    if refuse_table(path, diagnostics):
+        return
     csv.field_size_limit(sys.maxsize)  # an observation may be longer than csv's own limit
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def read(
     given = None if rewards is None else load_rewards(rewards)
     diagnostics = Diagnostics()
     with bounded(max_unpacked), tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-        chosen, sources = found_files(paths, format, diagnostics, Path(folder))
+        chosen, sources = found_files(paths, format, diagnostics, Path(folder), columns)
         parts = [
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)
         ]
@@ -189,7 +189,11 @@ def source_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def found_files(
-    paths: Sequence[str | Path], format: str | None, diagnostics: Diagnostics, folder: Path
+    paths: Sequence[str | Path],
+    format: str | None,
+    diagnostics: Diagnostics,
+    folder: Path,
+    columns: Collection[str] = (),
 ) -> tuple[Format, list[Source]]:
     """The one format of the files that are meant, and those of them that are of it.
 
@@ -198,6 +202,7 @@ def found_files(
         format: Name of the format; None tells it from the content of the files.
         diagnostics: Gets what is wrong with single files.
         folder: Where plain copies of compressed and remote files go.
+        columns: Those that the user mapped.
 
     Raises:
         LogError: No file is of a known format, or they are of several.
@@ -206,7 +211,7 @@ def found_files(
     if not given:
         diagnostics.problem("files", "none were given")
     sources = plain(expand(given, diagnostics, folder), diagnostics, folder)
-    chosen, sources = identify(sources, format, diagnostics)
+    chosen, sources = identify(sources, format, diagnostics, columns)
     if chosen is None:
         raise LogError(subject_of(paths), diagnostics.problems)
     return chosen, sources

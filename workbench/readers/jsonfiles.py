@@ -22,6 +22,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]:,]', re.DOTALL)
 _DECODER = json.JSONDecoder()
 _BLOCK = 2**20
 _LONGEST_ESCAPE = 16  # characters of a value that may be cut in two otherwise than a text
+PARQUET = b"PAR1"
 NOT_UTF8 = "is not UTF-8"
 UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
 
@@ -54,7 +55,19 @@ def line_record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | N
     return checked_record(value, text, diagnostics, place)
 
 
+def refuse_table(path: Path, diagnostics: Diagnostics) -> bool:
+    """Whether a file is Parquet, which is said then: its bytes are no text to be converted."""
+    with path.open("rb") as file:
+        is_table = file.read(len(PARQUET)) == PARQUET
+    if is_table:
+        rule = "is a Parquet table, and this format is read from text"
+        diagnostics.problem("file", rule, str(path), "leave --format away: the content tells it")
+    return is_table
+
+
 def _whole_text(path: Path, diagnostics: Diagnostics) -> str | None:
+    if refuse_table(path, diagnostics):
+        return None
     try:
         return path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,20 +103,26 @@ def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def mapped_format(path: str | Path, given: str | None) -> str | None:
+def mapped_format(path: str | Path, given: str | None, columns: Collection[str] = ()) -> str | None:
     """The format whose names a mapping of this file replaces; None where it has fixed ones.
 
-    Records that no reader recognises are read once their names are mapped: as chat where a key
-    holds a list of objects, which may be messages, and as steps where none does.
+    Records that no reader recognises are read once their names are mapped: as steps where the
+    mapping names what only a step has, else as chat where a key holds a list of objects, which may
+    be messages, and as steps where none does.
+
+    Args:
+        path: The file.
+        given: The format that the user named.
+        columns: The columns that the mapping names.
     """
     head = head_bytes(Path(path))
     found = [FORMATS[given]] if given else list(matching(Path(path), head))
     if not found:
-        return _unrecognised(Path(path), head)
+        return _unrecognised(Path(path), head, columns)
     return found[0].name if found[0].generic else None
 
 
-def _unrecognised(path: Path, head: bytes) -> str | None:
+def _unrecognised(path: Path, head: bytes, columns: Collection[str]) -> str | None:
     container = container_of(head)
     if container is CsvRows and not _table_names(head):
         return None
@@ -125,9 +131,18 @@ def _unrecognised(path: Path, head: bytes) -> str | None:
         record = record or dict.fromkeys(parquet_schema(path))
     if not record:
         return None
-    if any(_may_be_messages(value) for value in record.values()):
+    of_steps = "step_index" in columns
+    if not of_steps and any(_may_be_messages(value) for value in _inner(record)):
         return "chat"
     return {CsvRows: "csv", ParquetRows: "parquet"}.get(container, "steps")
+
+
+def _inner(record: Mapping[str, Any], depth: int = 1) -> Iterable[Any]:
+    """The values of a record and of the objects in it."""
+    for value in record.values():
+        yield value
+        if isinstance(value, dict) and depth < _DEEPEST:
+            yield from _inner(value, depth + 1)
 
 
 def _may_be_messages(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from workbench.readers.compression import (
     recode_file,
     unpack_file,
 )
-from workbench.readers.foreign import hint_for
+from workbench.readers.foreign import OTHERWISE, hint_for
+from workbench.readers.names import mapped_format
+from workbench.readers.proposals import hint_of_names
 from workbench.readers.remote import fetch, is_remote
 
 COMPANIONS_UP = 4
@@ -204,7 +206,10 @@ def _files_of_folder(folder: Path, diagnostics: Diagnostics) -> Iterable[Source]
 
 
 def identify(
-    sources: Sequence[Source], name: str | None, diagnostics: Diagnostics
+    sources: Sequence[Source],
+    name: str | None,
+    diagnostics: Diagnostics,
+    columns: Collection[str] = (),
 ) -> tuple[Format | None, list[Source]]:
     """The one format of the files, and those of them that are of it.
 
@@ -217,9 +222,10 @@ def identify(
         name: The format, if the user named it; then it takes every file that was named, and
             those files of folders that it recognises, or all of them if it recognises none.
         diagnostics: Gets what is wrong: unknown, empty or mixed files.
+        columns: Those that the user mapped; a file that no reader recognises is read by them.
     """
     heads = {source: head_of(source, diagnostics) for source in sources}
-    named = {source: fitting(source, head, name) for source, head in heads.items() if head}
+    named = {source: fitting(source, head, name, columns) for source, head in heads.items() if head}
     if name is not None and not any(named.values()):
         named = {source: [name] for source in named}
     recognised: dict[str, list[Source]] = {}
@@ -252,7 +258,9 @@ def identify(
     return FORMATS[found], those
 
 
-def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
+def fitting(
+    source: Source, head: bytes, asked: str | None, columns: Collection[str] = ()
+) -> list[str]:
     """The formats of a file: the one that was asked for, or those that recognise it.
 
     A file that was found in a folder must be recognised even so.
@@ -260,6 +268,8 @@ def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
     if asked is not None and not source.from_folder:
         return [asked]
     found = [entry.name for entry in matching(source.path, head)]
+    if not found and columns and (mapped := mapped_format(source.path, None, columns)):
+        found = [mapped]
     return found if asked is None else [asked] * (asked in found)
 
 
@@ -289,4 +299,5 @@ def _report_unknown(
             diagnostics.notice(f"{passed_over} were passed over", source.name)
             continue
         place = f"{source.name} (begins with {head[:16]!r})"
-        diagnostics.problem("format", "no reader recognises it", place, hint_for(head))
+        hint = hint_for(head) or hint_of_names(source.path, source.name) or OTHERWISE
+        diagnostics.problem("format", "no reader recognises it", place, hint)

@@ -218,16 +218,18 @@ def import_to(
         UnknownNameError: There is no such format.
     """
     with bounded(max_unpacked), staging_folder(output) as folder:
+        columns = mapped_columns(mapping)
         work = Import(
             folder,
             output,
-            columns=mapped_columns(mapping),
+            columns=columns,
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
             rewards=rewards,
         )
-        chosen, sources = found_files(paths, format, work.diagnostics, folder / "copies")
+        copies = folder / "copies"
+        chosen, sources = found_files(paths, format, work.diagnostics, copies, columns)
         sizes = [source.path.stat().st_size for source in sources]
         for number, source in enumerate(sources):
             before, size = sum(sizes[:number]), sizes[number]

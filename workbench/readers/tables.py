@@ -10,15 +10,15 @@ from typing import Any
 import polars as pl
 
 from workbench.readers.base import Diagnostics
+from workbench.readers.jsonfiles import PARQUET
 
-MAGIC = b"PAR1"
 _PART = 2**23  # bytes of columns
 _FIRST = 1024  # rows of the first part, whose size tells that of the next
 
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
     """The names of a Parquet file's columns; none where it is no such file or a damaged one."""
-    return tuple(parquet_schema(path)) if head.startswith(MAGIC) else ()
+    return tuple(parquet_schema(path)) if head.startswith(PARQUET) else ()
 
 
 def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:

@@ -88,6 +88,7 @@ class Watch:
         self._interval = interval
         self._folder = folder
         self._format = format
+        self._columns = mapped_columns(mapping)
         self._skip_bad = skip_bad
         self._clock = clock
         self._seen: dict[str, _Stamp] = {}
@@ -96,7 +97,7 @@ class Watch:
         self._work = Import(
             folder,
             output,
-            columns=mapped_columns(mapping),
+            columns=self._columns,
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
@@ -145,7 +146,7 @@ class Watch:
         with bounded(self._max_unpacked):
             for opened in plain([source], diagnostics, copies):
                 head = head_of(opened, diagnostics)
-                names = fitting(opened, head, self._format) if head else []
+                names = fitting(opened, head, self._format, self._columns) if head else []
                 if len(names) != 1:
                     return f"several formats fit: {names}" if names else "no reader recognises it"
                 if names[0] != (self._work.format or names[0]):

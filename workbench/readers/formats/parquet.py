@@ -14,8 +14,9 @@ from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.formats.steps import LISTS, is_step
 from workbench.readers.halves import SUSPECT, Mender
+from workbench.readers.jsonfiles import PARQUET
 from workbench.readers.rows import say_text_numbers
-from workbench.readers.tables import MAGIC, parquet_frames, parquet_schema, without_nulls
+from workbench.readers.tables import parquet_frames, parquet_schema, without_nulls
 
 _DECODED = ("messages", "action")
 _CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
@@ -32,7 +33,7 @@ class Parquet:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A table with the columns of a step, or one that is damaged."""
-        if not head.startswith(MAGIC):
+        if not head.startswith(PARQUET):
             return False
         columns = parquet_schema(path)
         return not columns or is_step(columns)
