@@ -41,10 +41,9 @@ _BESIDE = {"chat": "openai_chat.jsonl", "tau-bench": "tau_bench.json"}
 
 def samples_of(format: str) -> list[Path]:
     """Each log of a format that is a sample; none where it has no folder."""
-    if format in _BESIDE:
-        return [SAMPLES / _BESIDE[format]]
+    beside = [SAMPLES / _BESIDE[format]] if format in _BESIDE else []
     folder = SAMPLES / format
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return beside + (sorted(folder.iterdir()) if folder.is_dir() else [])
 
 
 def formats_with_samples() -> set[str]:

@@ -200,7 +200,7 @@ def test_a_wrong_mapping_is_refused_and_the_form_keeps_what_was_chosen(app: Open
 
 def test_keys_of_json_lines_are_mapped_where_no_reader_recognises_them(app: OpenApp):
     records = [
-        {"conversation": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
+        {"talk": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
         | {"info": {"problem": f"p{number // 2}", "won": number % 2}}
         for number in range(4)
     ]
@@ -209,7 +209,7 @@ def test_keys_of_json_lines_are_mapped_where_no_reader_recognises_them(app: Open
     assert "no reader recognises it" in shown(test)
     form = pickers(test)
     assert "info.won" in form["reward"].options
-    form["messages"].select("conversation")
+    form["messages"].select("talk")
     form["group_id"].select("info.problem")
     form["reward"].select("info.won")
     test.run()

@@ -7,6 +7,7 @@ adds `tests/samples/<format>` and no line of this file.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import math
 import random
@@ -19,6 +20,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from containers import CONTAINERS
 from log_files import read_in_tiny_parts
 from polars.testing import assert_frame_equal
 from samples_of import formats_with_samples, samples_of
@@ -26,7 +28,8 @@ from samples_of import formats_with_samples, samples_of
 from workbench.errors import LogError, MissingDependencyError, WorkbenchError
 from workbench.log.schema import validate
 from workbench.readers import import_log, import_to, read
-from workbench.readers.base import FORMATS, HEAD_BYTES, matching
+from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, matching
+from workbench.readers.containers import records_of
 from workbench.readers.importing import Imported
 
 ALL = [(name, sample) for name in FORMATS for sample in samples_of(name)]
@@ -244,6 +247,50 @@ def test_in_parts_a_log_is_the_whole(
         parted = import_log([sample])
         same(parted.validated.log, imported.validated.log)
         assert parted.report == imported.report
+
+
+# Containers
+
+OF_RECORDS = [
+    (name, sample)
+    for name, sample in ALL
+    if {"records_of", "parts_of_records"}
+    & vars(inspect.getmodule(type(FORMATS[name].reader))).keys()
+]
+"""Samples of the readers that are given records one by one, whatever contains them."""
+
+TABLES_OF_STEPS = {
+    ("steps", "CSV"): "csv",
+    ("steps", "Parquet of JSON texts"): "parquet",
+    ("steps", "Parquet of structures"): "parquet",
+}
+"""Tables of steps are formats of their own."""
+
+NOT_OF_THE_RECORDS = ("source_file", "source_line")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(
+    ("name", "sample"), OF_RECORDS, ids=[f"{name}/{sample.name}" for name, sample in OF_RECORDS]
+)
+def test_records_are_the_same_log_in_every_container(
+    tmp_path: Path, name: str, sample: Path, container: str
+):
+    for copied in copies(name, sample, tmp_path):
+        if copied.file not in copied.taken:
+            continue
+        records = [record for _, record in records_of(copied.file, Diagnostics())]
+        copied.file.write_bytes(CONTAINERS[container](records))
+        imported = import_log([copied.root])
+        assert imported.report.format == TABLES_OF_STEPS.get((name, container), name)
+        # A table may have as JSON text what a list or an object of a record is not kept of.
+        same(without_places(copied.log), without_places(imported.validated.log))
+
+
+def without_places(log: pl.DataFrame) -> pl.DataFrame:
+    """A log without what says where its records were; an inferred trajectory is called by it."""
+    first = pl.col("source_row").min().over("trajectory_id").alias("trajectory_id")
+    return log.with_columns(first).drop(NOT_OF_THE_RECORDS).sort("source_row")
 
 
 # Lines

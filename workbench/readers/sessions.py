@@ -26,7 +26,8 @@ from typing import Any
 
 from workbench.log.conversation import Message, content_text
 from workbench.readers.base import SYSTEM, Diagnostics
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.containers import records_of
+from workbench.readers.jsonfiles import Record, leading_keys
 from workbench.readers.messages import Turn, turns
 from workbench.readers.records import digest, is_cut
 from workbench.readers.rows import StepRows
@@ -117,7 +118,7 @@ class Talk:
 def session_lines(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record, bool]]:
     """The records of a session with their lines, and whether a line right before is damaged."""
     broken = 0
-    for line, record in json_lines(path, diagnostics):
+    for line, record in records_of(path, diagnostics):
         now = sum(problem.count for problem in diagnostics.problems)
         yield line, record, now > broken
         broken = now

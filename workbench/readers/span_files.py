@@ -15,15 +15,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics
-from workbench.readers.jsonfiles import Record, json_lines, mended, objects
-from workbench.readers.tables import parquet_columns, parquet_frames
+from workbench.readers.containers import Cells, records_of
+from workbench.readers.jsonfiles import Record, objects
 
 _NANOSECONDS = 1_000_000_000
+_CELLS = Cells(
+    objects=frozenset({
+        "resourceSpans", "resourceLogs", "context", "attributes", "events", "resource",
+        "attributes.llm.input_messages", "attributes.llm.output_messages", "attributes.llm.tools",
+    })
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +72,13 @@ class Span:
     events: list[Event] = field(default_factory=list)
 
 
-def is_table_of_spans(path: Path, head: bytes) -> bool:
-    """Whether a file is a Parquet table of spans."""
-    return {"context.trace_id", "context.span_id"} <= set(parquet_columns(path, head))
-
-
-def spans_of(path: Path, head: bytes, diagnostics: Diagnostics) -> list[Span]:
+def spans_of(path: Path, diagnostics: Diagnostics) -> list[Span]:
     """The spans of a file, in its order, each with the log records that name it."""
     found: list[Span] = []
     logs: list[tuple[str, Event, str]] = []
-    for line, record in _records(path, head, diagnostics):
-        place = f"{path}:{line}"
+    records = records_of(path, diagnostics, _CELLS)
+    for line, record in records:
+        place = records.place(line)
         if "resourceSpans" in record or "resourceLogs" in record:
             for resource in objects(record.get("resourceSpans")):
                 found += _otlp_spans(resource, line, diagnostics, place)
@@ -96,17 +98,6 @@ def spans_of(path: Path, head: bytes, diagnostics: Diagnostics) -> list[Span]:
         else:
             diagnostics.notice("log records of no span of the file are left out", place)
     return found
-
-
-def _records(path: Path, head: bytes, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
-    if not head.startswith(b"PAR1"):
-        yield from json_lines(path, diagnostics)
-        return
-    line = 0
-    for frame in parquet_frames(path, diagnostics):
-        for record in frame.iter_rows(named=True):
-            line += 1
-            yield line, mended(record, diagnostics, f"{path}:{line}")
 
 
 def _otlp_spans(
@@ -248,8 +239,6 @@ def _moment(value: Any) -> int:
             value = datetime.fromisoformat(value)
         except ValueError:
             return 0
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return 0
     if isinstance(value, datetime):
         at = value if value.tzinfo else value.replace(tzinfo=UTC)
         since = at - datetime(1970, 1, 1, tzinfo=UTC)

@@ -90,6 +90,17 @@ def test_calls_are_in_the_order_in_which_they_began(tmp_path: Path):
     assert frame["source_line"].to_list() == [2, 1]
 
 
+def test_the_console_of_the_sdk_prints_spans_over_several_lines(tmp_path: Path):
+    path = tmp_path / "console.txt"
+    later = [ASK, LOOK, {"role": "user", "content": "And?"}]
+    spans = [chat("a", [ASK], LOOK, at=1), chat("b", later, LOOK, at=2)]
+    path.write_text("".join(json.dumps(each, indent=4) + "\n" for each in spans))
+    frame = read([path]).frame
+    assert frame["observation"].to_list() == ["Find the key.", "And?"]
+    # The second begins behind the closing brace of the first.
+    assert frame["source_line"].to_list() == [1, json.dumps(spans[0], indent=4).count("\n") + 2]
+
+
 def test_a_prompt_that_does_not_go_on_begins_a_segment(tmp_path: Path):
     other = [{"role": "user", "content": "Sum up."}]
     frame = frame_of(tmp_path, chat("a", [ASK], LOOK, at=1), chat("b", other, LOOK, at=2))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, leading_keys, lookup
+from workbench.readers.containers import Cells, first_keys
+from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
 from workbench.readers.records import (
@@ -16,7 +17,7 @@ from workbench.readers.records import (
     is_cut,
     kept_fields,
     notice_untold_images,
-    parts_of_lines,
+    parts_of_records,
 )
 from workbench.readers.responses import answer_of, begins_call, empty_reply, is_answer, join_item
 from workbench.readers.rows import (
@@ -39,6 +40,7 @@ _TOKENS: dict[str, Converter] = {
     "generation_token_ids": token_ids,
     "generation_log_probs": numbers,
 }
+_CELLS = Cells(objects=frozenset({"responses_create_params", "response", "agent_ref"}))
 _NUMBERED = frozenset({"_ng_task_index", "_ng_rollout_index", "reward"})
 
 
@@ -59,16 +61,13 @@ class NemoGym:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Lines with the keys that NeMo Gym numbers its rollouts by, or its request."""
-        return any(
-            {"responses_create_params", "_ng_task_index"} & leading_keys(line)
-            for line in head.splitlines()[:3]
-        )
+        return bool({"responses_create_params", "_ng_task_index"} & first_keys(path, head))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; `columns` may name the key that tells the tasks apart."""
         refuse_mapping(columns, "NeMo Gym rollouts", but="group_id")
         add = partial(_add, told=columns.get("group_id"))
-        return parts_of_lines(path, add, numbered=True)
+        return parts_of_records(path, add, cells=_CELLS, numbered=True)
 
 
 def _add(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record, lookup
+from workbench.readers.containers import Cells, first_record
+from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.openhands_events import REBUILT, Events, flattened
-from workbench.readers.records import parts_of_lines
+from workbench.readers.records import parts_of_records
 from workbench.readers.rows import (
     Converter,
     StepRows,
@@ -27,6 +28,9 @@ from workbench.readers.rows import (
 from workbench.readers.sessions import text_of
 from workbench.readers.systems import system_of
 
+_CELLS = Cells(
+    objects=frozenset({"history", "test_result", "metadata", "metrics", "instance", "report"})
+)
 _EVENT = {"kind", "action", "observation", "source"}
 _RESOLVED = (
     "test_result.report.resolved", "test_result.resolved", "report.resolved", "resolved",
@@ -49,7 +53,7 @@ class OpenHands:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Lines with an instance and a history of events."""
-        record = first_record(path, head)
+        record = first_record(path, head, _CELLS)
         history = record.get("history")
         if "instance_id" not in record or not isinstance(history, list):
             return False
@@ -61,7 +65,7 @@ class OpenHands:
         """The steps of all instances; `columns` may name the key that is the reward."""
         refuse_mapping(columns, "OpenHands outputs", but="reward")
         add = partial(_add, told=columns.get("reward"))
-        return parts_of_lines(path, add, numbered=True)
+        return parts_of_records(path, add, cells=_CELLS, numbered=True)
 
 
 def _add(

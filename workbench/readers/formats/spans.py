@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.log.conversation import Message, content_text, increments_of_prompts, normalised
-from workbench.readers.base import HEAD_BYTES, SYSTEM, Diagnostics, Part, reader
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
+from workbench.readers.containers import first_keys
 from workbench.readers.jsonfiles import leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turn
 from workbench.readers.records import digest, is_cut
 from workbench.readers.rows import StepRows
-from workbench.readers.span_files import Span, is_table_of_spans, spans_of
+from workbench.readers.span_files import Span, spans_of
 from workbench.readers.span_messages import Call, call_of, kind_of
 from workbench.readers.systems import system_of
 
-_CONTEXT = re.compile(rb'"(trace_id|context\.trace_id)"\s*:')
 _CONVERSATION = ("gen_ai.conversation.id", "session.id")
 _AGENT = ("gen_ai.agent.name", "agent.name")
 _SWITCH = (
@@ -53,23 +52,16 @@ class Spans:
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Lines of OTLP, spans with their context, or a table of these."""
-        for line in head.splitlines():
-            keys = leading_keys(line)
-            if keys & {"resourceSpans", "resourceLogs"} or "context.trace_id" in keys:
-                return True
-            if {"context", "attributes"} <= keys and _CONTEXT.search(line):
-                return True
-        return is_table_of_spans(path, head)
+        """Requests of OTLP, spans with their context, or a table of these."""
+        found = [leading_keys(line) for line in head.splitlines()]
+        return any(map(_is_of_spans, [first_keys(path, head), *found]))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all conversations; the format has fixed names: `columns` must be empty."""
         refuse_mapping(columns, "spans")
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        spans = spans_of(path, head, diagnostics)
+        spans = spans_of(path, diagnostics)
         above = _Above(spans)
         conversations: dict[str, list[_Said]] = {}
         for said in _calls(spans, above, diagnostics, str(path)):
@@ -82,6 +74,13 @@ class Spans:
             text = "trajectories that begin with the same message of the user are one group"
             diagnostics.notice(f"spans carry no reward: rewards are null; {text}", str(path))
         return Part(frame=rows.frame(), diagnostics=diagnostics)
+
+
+def _is_of_spans(keys: frozenset[str]) -> bool:
+    """Whether a record with these keys is a span or holds some."""
+    is_otlp = bool(keys & {"resourceSpans", "resourceLogs"})
+    is_row = {"context.trace_id", "context.span_id"} <= keys
+    return is_otlp or is_row or {"context", "attributes", "parent_id"} <= keys
 
 
 class _Above:
