@@ -155,3 +155,10 @@ def test_replies_behind_a_damaged_line_are_left_out_and_counted(tmp_path: Path):
     raw = read([path], skip_bad=True)
     assert raw.frame["action"].to_list() == ["Gone."]
     assert [problem.count for problem in raw.dropped] == [1]
+
+
+def test_lines_of_another_program_are_refused(tmp_path: Path):
+    other = {"type": "user", "uuid": "a", "message": {"role": "user", "content": "Go."}}
+    path = written(tmp_path, said("user", "Go."), said("assistant", "Gone."), other)
+    with pytest.raises(LogError, match=r"payload: is missing or of another type, at .*:4"):
+        read([path])

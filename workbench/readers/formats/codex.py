@@ -40,7 +40,9 @@ _TYPES = re.compile(
     rb'"type"\s*:\s*"(session_meta|response_item|event_msg|turn_context|compacted)"'
 )
 _FIRST = {"id", "timestamp", "instructions"}
-_NO_ITEMS = frozenset({"ghost_snapshot", "compaction", "compaction_summary", "other"})
+_ITEMS = frozenset({"message", "reasoning"})
+"""Types of items that say something, beside calls and what these gave."""
+
 _TOLD = (
     "<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<INSTRUCTIONS>",
     "<permissions", "<collaboration_mode>", "<skill", "<turn_aborted>", "<user_shell_command>",
@@ -99,12 +101,16 @@ class _Rollout:
         self._system: Record | None = None
         self._model: str | None = None
         self._version: str | None = None
+        self._is_bare = False  # of the first versions
         self._own_from = 0  # ordinal of the first line that was not copied from another session
 
     def read(self, line: int, record: Record) -> None:
         """Takes in a line."""
         kind, payload = record.get("type"), record.get("payload")
-        if payload is None and (kind is None or "payload" not in record):
+        if kind is None and not self.name and "id" in record:
+            self._is_bare = True
+            self._begin(line, record)
+        elif self._is_bare and "payload" not in record:
             self._read_bare(line, record)
         elif not isinstance(kind, str) or not isinstance(payload, dict):
             place = f"{self._place}:{line}"
@@ -133,8 +139,6 @@ class _Rollout:
         """A line of the first versions."""
         if "record_type" in record:
             self.kinds["state"] += 1
-        elif "type" not in record and "id" in record:
-            self._begin(line, record)
         else:
             self._item(line, record, is_own=True)
 
@@ -166,7 +170,7 @@ class _Rollout:
         place = f"{self._place}:{line}"
         if not isinstance(kind, str) or (kind == "message" and not isinstance(role, str)):
             self._diagnostics.problem("payload", "is an item without a type or a role", place)
-        elif kind in _NO_ITEMS:
+        elif not (kind in _ITEMS or kind.endswith(("_call", "_output"))):
             self.kinds[f"response_item {kind}"] += 1
         elif is_answer(kind):
             self._add(Entry(line=line, message=answer_of(item)))
