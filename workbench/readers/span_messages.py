@@ -107,10 +107,11 @@ def _told(
 ) -> tuple[list[Message], list[Message]]:
     """The messages that were sent and the answers, by the first convention that has any."""
     if "gen_ai.input.messages" in attributes or "gen_ai.output.messages" in attributes:
-        system = [_part(part) for part in _list(attributes.get("gen_ai.system_instructions"))]
+        told = _list(attributes.get("gen_ai.system_instructions"), "text")
+        system = [_part(part) for part in told]
         before = [{"role": "system", "content": _content(system)}] if system else []
         sent, given = (
-            [_message(item) for item in _list(attributes.get(f"gen_ai.{way}.messages"))]
+            [_message(item) for item in _list(attributes.get(f"gen_ai.{way}.messages"), "content")]
             for way in ("input", "output")
         )
         return [*before, *sent], given
@@ -126,11 +127,11 @@ def _told(
     return [], []
 
 
-def _list(value: Any) -> list[Any]:
-    """A list that may be given as JSON text; a text that is none is a message or part itself."""
+def _list(value: Any, key: str) -> list[Any]:
+    """A list that may be given as JSON text; other text is the one thing of it, under a key."""
     found = decoded(value)
     if isinstance(found, str):
-        return [{"role": "user", "type": "text", "content": found}]
+        return [{"type": "text", key: found} if key == "text" else {key: found}]
     return found if isinstance(found, list) else []
 
 
@@ -140,7 +141,7 @@ def _list(value: Any) -> list[Any]:
 def _message(given: Any) -> Message:
     """A message with parts as one with content; a null is left for whoever reads it to refuse."""
     if not isinstance(given, dict) or not isinstance(given.get("parts"), list):
-        return given if isinstance(given, dict) else {"content": given}
+        return {"role": "user", **given} if isinstance(given, dict) else {"content": given}
     named = {key: given[key] for key in ("name", "finish_reason") if given.get(key)}
     return {
         "role": given.get("role"),

@@ -294,3 +294,10 @@ def test_what_a_command_said_is_read_and_names_no_task(tmp_path: Path):
     assert frame["observation"][0].splitlines()[1:] == [said["content"], "Go."]
     plain = written(tmp_path, line("user", "a", None, "Go."), line("assistant", "d", "a", "Gone."))
     assert read([plain]).frame["group_id"][0] == frame["group_id"][0]
+
+
+def test_sessions_with_parts_for_content_are_of_another_program(tmp_path: Path):
+    path = written(tmp_path, line("user", "a", None, "Go."))
+    path.write_text(path.read_text().replace('"content": "Go."', '"parts": [{"text": "Go."}]'))
+    with pytest.raises(LogError, match="no reader recognises it"):
+        read([path])

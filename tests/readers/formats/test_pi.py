@@ -106,3 +106,30 @@ def test_a_damaged_line_of_a_trace_loses_what_follows(tmp_path: Path):
     raw = read([path], skip_bad=True)
     assert raw.frame.height == 1
     assert [problem.count for problem in raw.dropped] == [2]
+
+
+def test_events_of_another_program_are_not_of_pi(tmp_path: Path):
+    path = tmp_path / "events.jsonl"
+    event = {"type": "user.message", "id": "a", "parentId": None, "data": {"content": "Go."}}
+    path.write_text(json.dumps(event) + "\n")
+    with pytest.raises(LogError, match="no reader recognises it"):
+        read([path])
+
+
+def test_a_first_line_may_name_the_session_as_what_it_follows(tmp_path: Path):
+    path = tmp_path / "s.jsonl"
+    lines = [
+        {"type": "session", "version": 3, "id": "s"},
+        {
+            "type": "message", "id": "a", "parentId": "s",
+            "message": {"role": "user", "content": "Go."},
+        },
+        {
+            "type": "message", "id": "b", "parentId": "a",
+            "message": {"role": "assistant", "content": [{"type": "text", "text": "Gone."}]},
+        },
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    raw = read([path])
+    assert raw.frame["observation"].to_list() == ["Go."]
+    assert not any("does not stand before" in notice for notice in raw.notices)

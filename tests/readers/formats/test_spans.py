@@ -238,6 +238,19 @@ def test_messages_may_be_events_of_the_span_or_the_details_of_one(tmp_path: Path
         assert frame.select("observation", "action").rows() == [("Find the key.", "I look.")]
 
 
+def test_messages_may_be_texts(tmp_path: Path):
+    told = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system_instructions": "You find keys.",
+        "gen_ai.input.messages": "Find the key.",
+        "gen_ai.output.messages": '[{"role": "assistant", "content": "I look."}]',
+    }
+    frame = frame_of(tmp_path, span("a", told))
+    assert [message["content"] for message in json.loads(frame["messages"][0])] == [
+        "You find keys.", "Find the key.", "I look.",
+    ]  # fmt: skip
+
+
 def test_services_and_models_do_not_share_a_group(tmp_path: Path):
     one, two = chat("a", [ASK], LOOK), chat("b", [ASK], LOOK)
     two["context"]["trace_id"] = "0xbb"
@@ -288,7 +301,7 @@ def test_what_is_no_call_and_what_is_more_than_one_answer_is_counted(tmp_path: P
 
 def test_what_is_no_span_and_what_is_no_message_is_refused_with_its_line(tmp_path: Path):
     path = write_lines(
-        tmp_path / "s.jsonl", [chat("a", [ASK], LOOK), {"name": "b"}, chat("c", [{"x": 1}], LOOK)]
+        tmp_path / "s.jsonl", [chat("a", [ASK], LOOK), {"name": "b"}, chat("c", [["x"]], LOOK)]
     )
     with pytest.raises(LogError, match=r"neither a span nor a request of OTLP, at .*s\.jsonl:2"):
         read([path])

@@ -52,7 +52,8 @@ class ClaudeCode:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Lines with a message, its own id and that of the session."""
-        return has_line_with(head, {"type", "uuid", "sessionId", "message"})
+        lines = [line for line in head.splitlines() if b'"content"' in line]
+        return has_line_with(b"\n".join(lines), {"type", "uuid", "sessionId", "message"})
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of a session; the format has fixed names, so `columns` must be empty."""

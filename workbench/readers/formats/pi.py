@@ -87,7 +87,7 @@ class Pi(_Sessions):
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A header without a harness, or lines that name the one before them."""
-        if has_line_with(head, {"type", "id", "parentId"}):
+        if has_line_with(head, {"type", "id", "parentId", "message"}):
             return True
         header = _header(head)
         return header is not None and "harness" not in header
@@ -169,7 +169,7 @@ class _Tree:
         if "parentId" not in record:
             return len(self.entries) - 1
         named = text_of(record, "parentId")
-        if named is None:
+        if named is None or named == self.name:
             return NOWHERE
         parent = self._at_of.get(named)
         if parent is None and self._is_holed:
