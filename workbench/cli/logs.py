@@ -80,7 +80,8 @@ def import_files(
 ) -> None:
     """Read rollout logs of any known format into one step log, and report what was found.
 
-    Files may be compressed with gzip or zstd, and lie at an address such as s3://bucket/run.
+    Records may be JSON lines, a JSON array, Parquet or CSV, compressed with gzip or zstd, and lie
+    at an address such as s3://bucket/run or hf://datasets/owner/name.
     """
     from workbench.cli.output import progress
     from workbench.readers import give_prefix_nodes, import_to

@@ -236,6 +236,11 @@ def _score(name: str, own: set[str], words: frozenset[str]) -> int:
     return 2 if parts and parts[-1] in words else 1 if set(parts) & words else 0
 
 
+def may_be_reward(name: str) -> bool:
+    """Whether the words of a name that the step log does not know are those of a reward."""
+    return known(name) is None and _score(name, set(), _WORDS["reward"]) > 1
+
+
 def _given(values: Sequence[Any]) -> list[Any]:
     return [value for value in values if value is not None]
 

@@ -15,6 +15,7 @@ from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
 from workbench.readers.containers import records_of
 from workbench.readers.jsonfiles import Record
+from workbench.readers.proposals import may_be_reward
 from workbench.readers.rows import Converter, identity, is_number, number, truth
 from workbench.readers.sources import expand, plain
 
@@ -143,7 +144,7 @@ def with_rewards(
     if "reward" not in frame.columns:
         frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("reward"))
         if rewards is None:
-            diagnostics.notice(f"the log has no column of rewards, which are null: {REWARDS_HINT}")
+            diagnostics.notice(_no_column(frame.columns))
     if rewards is None:
         return frame
     own = pl.col("trajectory_id").cast(pl.String)
@@ -165,6 +166,12 @@ def with_rewards(
         if ids.len():
             diagnostics.notice(f"{text}: {ids.len():,} ({_shown(ids)})")
     return _joined(frame, matched, diagnostics)
+
+
+def _no_column(names: Sequence[str]) -> str:
+    likely = [name for name in names if may_be_reward(name)]
+    way = f"--map names one of {likely} as reward, or {REWARDS_HINT}" if likely else REWARDS_HINT
+    return f"the log has no column of rewards, which are null: {way}"
 
 
 def _joined(frame: pl.DataFrame, matched: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:

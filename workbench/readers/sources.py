@@ -27,7 +27,7 @@ COMPANIONS_UP = 4
 
 _REMOTE_HINT = (
     "keys and endpoint are looked for where the store's own package does, "
-    "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL for s3://"
+    "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL for s3://, or HF_TOKEN for hf://"
 )
 
 
