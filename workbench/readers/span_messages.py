@@ -6,6 +6,8 @@
   its event `gen_ai.client.inference.operation.details`; `gen_ai.tool.definitions`.
 - The same until 1.36: an event or a log record a message, `gen_ai.system.message`,
   `gen_ai.user.message`, `gen_ai.assistant.message`, `gen_ai.tool.message` and `gen_ai.choice`.
+- The same until 1.28: `gen_ai.prompt` and `gen_ai.completion` as JSON, on the span or on its
+  events `gen_ai.content.prompt` and `gen_ai.content.completion`.
 - OpenLLMetry's: `gen_ai.prompt.0.role`, `gen_ai.completion.0.content`.
 - OpenInference's (Arize-ai/openinference, `spec/semantic_conventions.md`):
   `llm.input_messages.0.message.role`, `llm.output_messages`, `llm.tools`.
@@ -26,7 +28,12 @@ _CALLS = frozenset({"chat", "text_completion", "generate_content"})
 """What `gen_ai.operation.name` says of a call of a model."""
 
 _SAYS = ("gen_ai.input.messages", "gen_ai.prompt.", "llm.input_messages")
-_DETAILS = "gen_ai.client.inference.operation.details"
+_DETAILS = frozenset({
+    "gen_ai.client.inference.operation.details", "gen_ai.content.prompt",
+    "gen_ai.content.completion",
+})  # fmt: skip
+"""Events whose attributes are those that a span may have itself."""
+
 _EVENT = re.compile(r"gen_ai\.(system|developer|user|assistant|tool)\.message")
 _CHOICE = "gen_ai.choice"
 
@@ -74,7 +81,7 @@ def call_of(span: Span) -> Call:
     """
     attributes = dict(span.attributes)
     for event in span.events:
-        if event.name == _DETAILS:
+        if event.name in _DETAILS:
             attributes = {**event.values, **attributes}
     flat = dict(flattened(attributes))
     prompt, replies = _told(attributes, flat, span.events)
@@ -106,15 +113,19 @@ def _told(
     attributes: Mapping[str, Any], flat: Mapping[str, Any], events: Sequence[Event]
 ) -> tuple[list[Message], list[Message]]:
     """The messages that were sent and the answers, by the first convention that has any."""
-    if "gen_ai.input.messages" in attributes or "gen_ai.output.messages" in attributes:
-        told = _list(attributes.get("gen_ai.system_instructions"), "text")
-        system = [_part(part) for part in told]
-        before = [{"role": "system", "content": _content(system)}] if system else []
-        sent, given = (
-            [_message(item) for item in _list(attributes.get(f"gen_ai.{way}.messages"), "content")]
-            for way in ("input", "output")
-        )
-        return [*before, *sent], given
+    for asked, answered in (
+        ("gen_ai.input.messages", "gen_ai.output.messages"),
+        ("gen_ai.prompt", "gen_ai.completion"),
+    ):
+        if asked in attributes or answered in attributes:
+            told = _list(attributes.get("gen_ai.system_instructions"), "text")
+            system = [_part(part) for part in told]
+            before = [{"role": "system", "content": _content(system)}] if system else []
+            sent, given = (
+                [_message(item) for item in _list(attributes.get(name), "content")]
+                for name in (asked, answered)
+            )
+            return [*before, *sent], given
     if any(event.name == _CHOICE or _EVENT.fullmatch(event.name) for event in events):
         return _events(events)
     for asked, answered, prefix in (
@@ -132,6 +143,8 @@ def _list(value: Any, key: str) -> list[Any]:
     found = decoded(value)
     if isinstance(found, str):
         return [{"type": "text", key: found} if key == "text" else {key: found}]
+    if isinstance(found, dict):
+        return [{"content": found["text"], **found} if "text" in found else found]
     return found if isinstance(found, list) else []
 
 

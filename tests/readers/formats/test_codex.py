@@ -157,6 +157,19 @@ def test_replies_behind_a_damaged_line_are_left_out_and_counted(tmp_path: Path):
     assert [problem.count for problem in raw.dropped] == [1]
 
 
+def test_a_file_of_two_programs_is_refused_until_one_is_named(tmp_path: Path):
+    path = tmp_path / "mixed.jsonl"
+    other = SAMPLES / "claude-code/whole_session.jsonl"
+    path.write_text(WHOLE.read_text() + other.read_text())
+    with pytest.raises(LogError, match=r"several formats fit.*\['claude-code', 'codex'\]"):
+        read([path])
+    with pytest.raises(LogError, match=r"payload: is missing or of another type, at .*:30"):
+        read([path], format="codex")
+    raw = read([path], format="codex", skip_bad=True)
+    assert raw.frame.height == read([WHOLE]).frame.height
+    assert sum(problem.count for problem in raw.problems) == len(other.read_text().splitlines())
+
+
 def test_lines_of_another_program_are_refused(tmp_path: Path):
     other = {"type": "user", "uuid": "a", "message": {"role": "user", "content": "Go."}}
     path = written(tmp_path, said("user", "Go."), said("assistant", "Gone."), other)

@@ -251,6 +251,24 @@ def test_messages_may_be_texts(tmp_path: Path):
     ]  # fmt: skip
 
 
+def test_prompts_and_completions_were_json_once(tmp_path: Path):
+    prompt = json.dumps([said("user", text("Find the key."))])
+    answer = json.dumps({"text": "I look.", "finish_reason": "stop"})
+    events = [
+        {"name": "gen_ai.content.prompt", "attributes": {"gen_ai.prompt": prompt}},
+        {"name": "gen_ai.content.completion", "attributes": {"gen_ai.completion": answer}},
+    ]
+    kind = {"gen_ai.operation.name": "chat"}
+    for record in (
+        span("a", kind | {"gen_ai.prompt": prompt, "gen_ai.completion": answer}),
+        span("a", kind, events=events),
+    ):
+        frame = frame_of(tmp_path, record)
+        assert frame.select("observation", "action", "finish_reason").rows() == [
+            ("Find the key.", "I look.", "stop")
+        ]
+
+
 def test_services_and_models_do_not_share_a_group(tmp_path: Path):
     one, two = chat("a", [ASK], LOOK), chat("b", [ASK], LOOK)
     two["context"]["trace_id"] = "0xbb"
