@@ -18,7 +18,7 @@ from workbench.readers.sessions import (
 
 _SPOKEN = frozenset({"user", "assistant"})
 _WRAPPED = ("<command-", "<local-command", "<bash-", "<system-reminder>", "Caveat: ")
-"""How a message of the role user begins that the program put together."""
+"""Beginnings of messages of the role user that the program put together."""
 
 
 @dataclass(kw_only=True)
@@ -125,7 +125,7 @@ def _entry(line: int, record: Record, kind: str) -> Entry:
 
 
 def _text(message: Any) -> str:
-    """What a message of the user says; empty for one that is none."""
+    """The text of a message of the user; empty for one that is none."""
     content = message.get("content") if isinstance(message, dict) else None
     if message is None or message.get("role") != "user" or not isinstance(content, str | list):
         return ""

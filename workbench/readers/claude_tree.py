@@ -40,7 +40,7 @@ def entries_of(found: Lines, diagnostics: Diagnostics, place: str) -> list[Entry
         if same[at] != at or not lines[at].is_message:  # told by another entry, or nothing
             entries[at].message, entries[at].acts = None, False
     refuse_circles(entries, diagnostics, place)
-    _chain_results(lines, entries, same)
+    _chain_results(lines, entries)
     _keep(found, entries, same, diagnostics, place)
     _end_summaries(lines, entries)
     refuse_circles(entries, diagnostics, place)
@@ -117,7 +117,7 @@ def _blocks(one: Any, other: Any) -> Any:
     return [*left, *(block for block in right if block not in left)]
 
 
-def _chain_results(lines: Sequence[Line], entries: list[Entry], same: Sequence[int]) -> None:
+def _chain_results(lines: Sequence[Line], entries: Sequence[Entry]) -> None:
     """Puts the results of calls that were made together behind one another, not beside."""
     answered: dict[int, set[str]] = {}
     end: dict[int, int] = {}
@@ -202,7 +202,7 @@ def _end_summaries(lines: Sequence[Line], entries: Sequence[Entry]) -> None:
 
 
 def lanes_of(
-    lines: Sequence[Line], entries: Sequence[Entry]
+    lines: Sequence[Line], entries: Sequence[Entry], file: str
 ) -> Iterator[tuple[str, str | None, list[Entry]]]:
     """The session, the agent (None on the main chain) and the entries of each conversation.
 
@@ -215,10 +215,13 @@ def lanes_of(
         session[root[at]] = line.session or session.get(root[at], "")
     members: dict[tuple[str, str], list[int]] = {}
     sides: dict[int, str] = {}
+    # Older versions do not name their agents: a file of one is told by its name.
+    is_of_agent = all(line.lane is not None for line in lines)
     for at, line in enumerate(lines):
         name, agent = session[root[at]], ""
         if line.lane is not None:
-            agent = line.lane or sides.setdefault(root[at], f"side-{len(sides) + 1}")
+            unnamed = file if is_of_agent else f"side-{len(sides) + 1}"
+            agent = line.lane or sides.setdefault(root[at], unnamed)
         elif line.session and line.session != name:
             entries[at].acts = False
         members.setdefault((name, agent), []).append(at)

@@ -34,7 +34,7 @@ from workbench.readers.openhands_parts import (
 from workbench.readers.sessions import Talk, text_of
 
 REBUILT = "actions"
-"""What the column `reconstructed` says of answers that are known from what was done alone."""
+"""Value of the column `reconstructed` for answers that are known from what was done alone."""
 
 _SILENT = frozenset({"null", "agent_state_changed", "change_agent_state", "recall"})
 _UNTOLD = frozenset({
@@ -249,7 +249,7 @@ def _identity(event: Record) -> str:
 
 
 def _rebuilt(event: Record, action: str, arguments: Record) -> Message:
-    """What is known of an answer that was not logged: the thought, and the action as a call."""
+    """An answer that was not logged, as far as it is known: the thought, the action as a call."""
     thought = arguments.get("thought")
     given = {key: value for key, value in arguments.items() if key not in _UNTOLD}
     function = {"name": action, "arguments": json.dumps(given, ensure_ascii=False, default=str)}

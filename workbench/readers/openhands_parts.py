@@ -16,7 +16,7 @@ def list_of(value: Any) -> list[Any]:
 
 
 def shown(content: Any, metadata: Any) -> Any:
-    """What a command gave, with what the agent is told of it beside: where, and how it ended."""
+    """The output of a command, with what the agent is told beside: where, and how it ended."""
     if not isinstance(metadata, dict) or not isinstance(content, str):
         return content
     before, after = (metadata.get(key) or "" for key in ("prefix", "suffix"))
@@ -47,7 +47,7 @@ def content_of(parts: Collection[Any]) -> Any:
 
 
 def thoughts_of(told: Mapping[str, Any]) -> Message:
-    """What a message says beside its content that it thought."""
+    """The thoughts that a message has beside its content."""
     if text := told.get("reasoning_content"):
         return {"reasoning_content": text}
     blocks = objects(told.get("thinking_blocks"))
@@ -57,7 +57,7 @@ def thoughts_of(told: Mapping[str, Any]) -> Message:
 
 
 def answer_of_tool(event: Record, kind: str) -> Message:
-    """What a call of a tool gave."""
+    """The message of what a call of a tool gave."""
     content: Any = event.get("error")
     if kind == "UserRejectObservation":
         content = f"Action rejected: {event.get('rejection_reason')}"

@@ -8,7 +8,7 @@ _CALLS = {"function_call", "custom_tool_call"}
 
 
 def is_answer(kind: str) -> bool:
-    """Whether items of a type are what a tool gave."""
+    """True for types of items that a tool gave."""
     return kind.endswith("_output")
 
 
@@ -21,7 +21,7 @@ def answer_of(item: Record) -> Record:
 
 
 def begins_call(item: Record, before: Record | None) -> bool:
-    """Whether an item that the model wrote is of another call than the one right before it.
+    """True where an item that the model wrote is of another call than the one right before it.
 
     Args:
         item: A reasoning, a message or a call.

@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What is known of a session beside its entries.
+    """A session beside its entries.
 
     Args:
         name: Its id, and so that of its trajectory.
@@ -185,7 +185,7 @@ def add_session(
 
 
 def _fields(acts: Sequence[Entry], session: Session, task: str) -> dict[str, Any]:
-    """What is the same in all rows of a trajectory."""
+    """The columns that are the same in all rows of a trajectory."""
     models = "+".join(sorted({entry.model for entry in acts if entry.model}))
     versions = "+".join(sorted({entry.version for entry in acts if entry.version}))
     return {
@@ -198,7 +198,7 @@ def _fields(acts: Sequence[Entry], session: Session, task: str) -> dict[str, Any
 
 
 def _task(entries: Sequence[Entry], path: Sequence[int]) -> str:
-    """What the user asked first."""
+    """The first message of a person, else of the role user, as text."""
     said = [entries[at] for at in path if (entries[at].message or {}).get("role") == "user"]
     asked = [entry for entry in said if entry.typed] or said
     first = asked[0].message if asked else None
@@ -215,11 +215,11 @@ def _paths(
     for leaf in sorted(_ends(entries), key=lambda at: (entries[at].line, at), reverse=True):
         path = _path(entries, leaf)
         holes = [k for k, at in enumerate(path) if entries[at].is_lost]
-        sound = path[: holes[0]] if holes else path
-        own = [at for at in path if entries[at].acts and at not in covered]
-        lost += len(set(own) - set(sound))
+        sound = set(path[: holes[0]] if holes else path)
+        new = [at for at in path if entries[at].acts and at not in covered]
+        own = [at for at in new if at in sound]
+        lost += len(new) - len(own)
         covered |= set(path)
-        own = [at for at in own if at in set(sound)]
         if own:
             found.append((path[: path.index(own[-1]) + 1], frozenset(own)))
     for _ in range(lost):
@@ -278,7 +278,7 @@ def text_of(record: Record, key: str) -> str | None:
 
 
 def has_line_with(head: bytes, keys: Collection[str]) -> bool:
-    """Whether a line of the head of a file is an object with all these keys."""
+    """True where a line of the head of a file is an object with all these keys."""
     return any(set(keys) <= leading_keys(line) for line in head.splitlines())
 
 

@@ -25,7 +25,7 @@ from workbench.readers.span_files import Event, Span
 from workbench.readers.span_keys import MEDIA, decoded_parts, flattened, items, numbered
 
 _CALLS = frozenset({"chat", "text_completion", "generate_content"})
-"""What `gen_ai.operation.name` says of a call of a model."""
+"""Values of `gen_ai.operation.name` of a call of a model."""
 
 _SAYS = ("gen_ai.input.messages", "gen_ai.prompt.", "llm.input_messages")
 _DETAILS = frozenset({
@@ -40,7 +40,7 @@ _CHOICE = "gen_ai.choice"
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What was said in a call of a model.
+    """The messages of a call of a model.
 
     Args:
         prompt: The messages that were sent, in a form that `log.conversation` knows.
@@ -60,7 +60,7 @@ class Call:
 
 
 def kind_of(span: Span) -> str:
-    """What a span is of, `call` where a model was called."""
+    """The kind of a span, `call` where a model was called."""
     attributes = span.attributes
     operation = attributes.get("gen_ai.operation.name")
     kind = attributes.get("openinference.span.kind") or attributes.get("traceloop.span.kind")
@@ -74,7 +74,7 @@ def kind_of(span: Span) -> str:
 
 
 def call_of(span: Span) -> Call:
-    """What a span says was said.
+    """The call of a model that a span tells of.
 
     Raises:
         MessageError: What it holds for messages is none.

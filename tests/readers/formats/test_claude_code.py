@@ -195,6 +195,18 @@ def test_old_side_chains_without_a_name_are_numbered(tmp_path: Path):
     assert steps(path) == {"s": ["Gone."], "s/side-1": ["One."], "s/side-2": ["Two."]}
 
 
+def test_a_file_of_one_agent_that_is_not_named_is_called_by_the_file(tmp_path: Path):
+    for name in ("agent-1", "agent-2"):
+        path = written(
+            tmp_path,
+            line("user", "a", None, "Help.", isSidechain=True),
+            line("assistant", "b", "a", "Helped.", isSidechain=True),
+        )
+        path.rename(tmp_path / f"{name}.jsonl")
+    log = import_log([tmp_path]).validated.log
+    assert log["trajectory_id"].to_list() == ["s/agent-1", "s/agent-2"]
+
+
 def test_an_older_compaction_names_the_ends_of_what_it_kept(tmp_path: Path):
     boundary = {
         "type": "system", "subtype": "compact_boundary", "uuid": "e", "parentUuid": None,

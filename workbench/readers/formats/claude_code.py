@@ -62,7 +62,7 @@ class ClaudeCode:
         rows = StepRows(diagnostics)
         found = lines_of(path, diagnostics)
         entries = entries_of(found, diagnostics, str(path))
-        lanes = list(lanes_of(found.lines, entries))
+        lanes = list(lanes_of(found.lines, entries, path.stem))
         for told, agent, own in lanes:
             name = told or path.stem
             session = Session(

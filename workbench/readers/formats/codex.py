@@ -48,7 +48,7 @@ _TOLD = (
     "<permissions", "<collaboration_mode>", "<skill", "<turn_aborted>", "<user_shell_command>",
     "<subagent_notification>",
 )  # fmt: skip
-"""How a message of the role user begins that the program put together."""
+"""Beginnings of messages of the role user that the program put together."""
 
 
 @reader("codex", description="Codex sessions, JSONL")
@@ -229,7 +229,7 @@ _OF_ITEM = frozenset({"internal_chat_message_metadata_passthrough", "metadata"})
 
 
 def _is_typed(message: Record) -> bool:
-    """Whether a person wrote a message."""
+    """True where a person wrote a message."""
     content = message["content"]
     parts = content if isinstance(content, list) else []
     if message["role"] != "user" or not all(isinstance(part, str | dict) for part in parts):

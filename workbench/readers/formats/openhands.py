@@ -127,7 +127,7 @@ def _add(
 
 
 def _reward(record: Record, told: str | None, diagnostics: Diagnostics, place: str) -> float | None:
-    """What the record says of how it went; None where it says nothing."""
+    """The reward that a record tells; None where it tells none."""
     keys = [told] if told is not None else [*_RESOLVED, *_SCORES]
     for key in keys:
         value = lookup(record, key)

@@ -56,7 +56,7 @@ _LEFT = frozenset({"error", "aborted"})
 
 
 class _Sessions:
-    """What both formats have in common."""
+    """The reading that both formats have in common."""
 
     words = ""
 
@@ -274,7 +274,7 @@ def _parts(content: Any) -> Any:
 
 
 def _command(given: Record) -> str:
-    """What the model is told of a command that the user ran."""
+    """The words in which the model is told of a command that the user ran."""
     output, code = given.get("output"), given.get("exitCode")
     text = f"Ran `{given.get('command')}`\n" + (f"```\n{output}\n```" if output else "(no output)")
     if given.get("cancelled") is True:

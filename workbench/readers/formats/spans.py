@@ -77,14 +77,14 @@ class Spans:
 
 
 def _is_of_spans(keys: frozenset[str]) -> bool:
-    """Whether a record with these keys is a span or holds some."""
+    """True where a record with these keys is a span or holds some."""
     is_otlp = bool(keys & {"resourceSpans", "resourceLogs"})
     is_row = {"context.trace_id", "context.span_id"} <= keys
     return is_otlp or is_row or {"context", "attributes", "parent_id"} <= keys
 
 
 class _Above:
-    """Which spans stand above which."""
+    """The spans that stand above each."""
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self._by_id = {(span.trace, span.identity): span for span in spans}
@@ -154,7 +154,7 @@ def _said(span: Span, diagnostics: Diagnostics, place: str) -> Iterator[_Said]:
 
 
 def _holds(message: Message) -> bool:
-    """Whether a message says anything."""
+    """True where a message says anything."""
     return any(message.get(key) for key in ("content", "tool_calls", "reasoning_content"))
 
 
