@@ -133,3 +133,26 @@ def test_a_first_line_may_name_the_session_as_what_it_follows(tmp_path: Path):
     raw = read([path])
     assert raw.frame["observation"].to_list() == ["Go."]
     assert not any("does not stand before" in notice for notice in raw.notices)
+
+
+def test_what_was_copied_from_the_session_that_was_forked_is_context(tmp_path: Path):
+    path = tmp_path / "s.jsonl"
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Gone."}]}
+    lines = [
+        {
+            "type": "session", "version": 3, "id": "s", "timestamp": "2026-03-01T11:00:00.000Z",
+            "parentSession": "/sessions/other.jsonl",
+        },
+        *(
+            {
+                "type": "message", "id": f"m{at}", "parentId": f"m{at - 1}" if at else None,
+                "timestamp": f"2026-03-01T{hour}:00:01.000Z",
+                "message": {"role": "user", "content": "Go."} if at % 2 == 0 else said,
+            }
+            for at, hour in enumerate((10, 10, 11, 11))
+        ),
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    frame = read([path]).frame
+    assert frame["source_line"].to_list() == [5]
+    assert len(json.loads(frame["messages"][0])) == 4

@@ -5,7 +5,8 @@ Pi's (`~/.pi/agent/sessions/*/*.jsonl`) is described in badlogic/pi-mono,
 the words are that it puts around a summary and a command: a header {type: session, id, version},
 then entries with `id` and `parentId` (none in version 1, where each follows the one before). The
 context is the path to the last entry. Behind a `compaction` it is the summary, what stands from
-`firstKeptEntryId` on, and what follows.
+`firstKeptEntryId` on, and what follows. A session that was forked from another (`parentSession`)
+begins with a copy of its entries, which are older than the header.
 
 The Hub's (huggingface/hub-docs, `docs/hub/session-traces-format.md`): a header with the `harness`,
 then {type: message, message {role, content, reasoningContent, toolCalls, toolCallId}}.
@@ -137,6 +138,7 @@ class _Tree:
         self._end_of: dict[int, int] = {}  # a compaction -> the last message that it kept
         self._lines: list[int] = []  # entry of each record, for version 1
         self._is_holed = False
+        self._forked_at = ""
 
     def read(self, line: int, record: Record, *, is_behind_hole: bool) -> None:
         """Takes in a line."""
@@ -147,6 +149,8 @@ class _Tree:
         if kind == "session":
             self.name = self.name or text_of(record, "id") or ""
             self.harness = text_of(record, "harness") or self.harness
+            if text_of(record, "parentSession") is not None:
+                self._forked_at = text_of(record, "timestamp") or ""
             self._lines.append(NOWHERE)
             return
         self._is_holed |= is_behind_hole
@@ -154,6 +158,8 @@ class _Tree:
             self._add(Entry(line=line, is_lost=True, parent=len(self.entries) - 1))
         entry = self._entry(line, kind, record)
         entry.parent = self._parent(record, line)
+        # A copy of what the session that this one was forked from did is context here.
+        entry.acts &= (text_of(record, "timestamp") or self._forked_at) >= self._forked_at
         at = self._add(entry)
         self._lines.append(at)
         if (identity := text_of(record, "id")) is not None:
