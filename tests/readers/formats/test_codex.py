@@ -97,6 +97,22 @@ def test_a_compaction_is_a_segment_with_what_replaced_the_context():
     assert "a compaction does not say what it kept" in notices
 
 
+def test_the_summary_that_a_compaction_asked_for_is_no_step(tmp_path: Path):
+    compacted = {"message": "It was said before:\nSummed up.", "replacement_history": []}
+    path = written(
+        tmp_path,
+        said("user", "Go."),
+        said("assistant", "Gone."),
+        said("assistant", "Summed up."),
+        {"type": "compacted", "payload": compacted},
+        said("user", "And?"),
+        said("assistant", "Done."),
+    )
+    raw = read([path])
+    assert raw.frame["action"].to_list() == ["Gone.", "Done."]
+    assert any("the summary of a compaction" in notice for notice in raw.notices)
+
+
 def test_the_first_versions_wrote_items_bare(tmp_path: Path):
     path = tmp_path / "rollout.jsonl"
     lines = [

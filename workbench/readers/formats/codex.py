@@ -8,6 +8,7 @@ What is known was read from openai/codex (`codex-rs/protocol/src/models.rs`, `pr
   of the Responses API; `event_msg` what the screen showed, which the items say too.
 - `compacted` is where the context was compacted: `replacement_history` is the context from there
   on; where older versions lack it, it was what the user had said and the summary.
+  What the model wrote for a summary is an item too, but not what it was asked.
 - The event `thread_rolled_back` takes the last turns of the user out of the context.
 - The first versions (2025) wrote the items bare, behind a line {id, timestamp, instructions}.
 """
@@ -189,6 +190,7 @@ class _Rollout:
     def _compact(self, line: int, payload: Record) -> None:
         """Begins a segment with what the context was replaced by."""
         given = payload.get("replacement_history")
+        self._leave_summary(payload.get("message"))
         before = self._context()
         self._add(Entry(line=line, clears=True))
         if self._system is not None:
@@ -205,6 +207,14 @@ class _Rollout:
         self._add(Entry(line=line, message={"role": "user", "content": payload.get("message")}))
         text = "a compaction does not say what it kept: its prompt is what the user said before"
         self._diagnostics.notice(f"{text}, and its summary", f"{self._place}:{line}")
+
+    def _leave_summary(self, summary: Any) -> None:
+        """Takes the reply that is the summary for no step: what asked for it is not logged."""
+        last = self.entries[self._head] if self._head != NOWHERE else None
+        said = _text(last.message) if last is not None and last.acts else ""
+        if last is not None and said and isinstance(summary, str) and summary.endswith(said):
+            last.acts = False
+            self.kinds["response_item that is the summary of a compaction"] += 1
 
     def _context(self) -> list[Entry]:
         """The entries that stand in the context now, oldest first."""
@@ -230,8 +240,13 @@ _OF_ITEM = frozenset({"internal_chat_message_metadata_passthrough", "metadata"})
 
 def _is_typed(message: Record) -> bool:
     """True where a person wrote a message."""
-    content = message["content"]
+    text = _text(message)
+    return message["role"] == "user" and bool(text) and not text.lstrip().startswith(_TOLD)
+
+
+def _text(message: Record | None) -> str:
+    """The text of a message; empty where its content is of another type."""
+    content = message.get("content") if message is not None else None
     parts = content if isinstance(content, list) else []
-    if message["role"] != "user" or not all(isinstance(part, str | dict) for part in parts):
-        return False
-    return not content_text(content).lstrip().startswith(_TOLD)
+    is_sound = isinstance(content, str | list) and all(isinstance(p, str | dict) for p in parts)
+    return content_text(content) if is_sound else ""
