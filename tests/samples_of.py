@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from log_files import act
 
 from workbench.readers.importing import Imported
 
@@ -40,10 +41,9 @@ _BESIDE = {"chat": "openai_chat.jsonl", "tau-bench": "tau_bench.json"}
 
 def samples_of(format: str) -> list[Path]:
     """Each log of a format that is a sample; none where it has no folder."""
-    if format in _BESIDE:
-        return [SAMPLES / _BESIDE[format]]
+    beside = [SAMPLES / _BESIDE[format]] if format in _BESIDE else []
     folder = SAMPLES / format
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return beside + (sorted(folder.iterdir()) if folder.is_dir() else [])
 
 
 def formats_with_samples() -> set[str]:
@@ -90,6 +90,26 @@ def assert_nine_steps(
     if trajectory is not None:
         names = [trajectory.format(n=text.removeprefix("t")) for text in CANONICAL["trajectory_id"]]
         assert log["trajectory_id"].to_list() == names
+
+
+def assert_nine_steps_of_sessions(imported: Imported, form: str, *, text: str = "") -> None:
+    """The log of a sample of sessions is the canonical one, but for rewards and names of tasks.
+
+    Args:
+        imported: The sample.
+        form: What format it must be recognised as.
+        text: What the model says before its call of the tool `act`.
+    """
+    log, report = imported.validated.log, imported.report
+    calls = [act(command) for command in CANONICAL["action"]]
+    assert report.format == form
+    assert (report.rows, report.rows_read, report.dropped) == (9, 9, ())
+    assert (dict(report.rollouts), report.null_rewards) == ({4: 1}, 9)
+    assert report.excluded == {"reward is null": 4}
+    assert log["observation"].to_list() == CANONICAL["observation"].to_list()
+    assert log["action"].to_list() == [f"{text}\n{call}" if text else call for call in calls]
+    assert log["trajectory_id"].rle_id().to_list() == [0, 0, 1, 1, 1, 2, 2, 3, 3]
+    assert set(log["reconstructed"]) == {"groups"}
 
 
 def assert_canonical_tokens(log: pl.DataFrame) -> None:

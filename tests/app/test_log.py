@@ -165,7 +165,7 @@ def test_foreign_names_are_mapped(app: OpenApp):
         {"group_id": "prompt", "trajectory_id": "Trajectory", "reward": "score"}
     )
     test = upload(app(), ("foreign.parquet", parquet(foreign)))
-    assert "missing columns ['group_id', 'trajectory_id', 'reward']" in shown(test)
+    assert "no name is that of ['group_id', 'trajectory_id']" in shown(test)
     form = pickers(test)
     assert list(form)[:6] == list(rows(TWO).columns)
     assert form["group_id"].options[1:] == foreign.columns
@@ -200,7 +200,7 @@ def test_a_wrong_mapping_is_refused_and_the_form_keeps_what_was_chosen(app: Open
 
 def test_keys_of_json_lines_are_mapped_where_no_reader_recognises_them(app: OpenApp):
     records = [
-        {"conversation": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
+        {"chatlog": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
         | {"info": {"problem": f"p{number // 2}", "won": number % 2}}
         for number in range(4)
     ]
@@ -209,7 +209,7 @@ def test_keys_of_json_lines_are_mapped_where_no_reader_recognises_them(app: Open
     assert "no reader recognises it" in shown(test)
     form = pickers(test)
     assert "info.won" in form["reward"].options
-    form["messages"].select("conversation")
+    form["messages"].select("chatlog")
     form["group_id"].select("info.problem")
     form["reward"].select("info.won")
     test.run()
@@ -346,10 +346,10 @@ def test_a_log_is_shown_as_text(app: OpenApp):
     assert f"{HOSTILE} column" in shown(test)
     only_text(test)
 
-    test = upload(app(), ("**bold** $x$ :red[a].parquet", parquet(frame.drop("reward"))))
+    test = upload(app(), ("**bold** $x$ :red[a].parquet", parquet(frame.drop("action"))))
     assert test.error
     assert f"{HOSTILE} column" in shown(test)
-    assert f"{HOSTILE} column" in pickers(test)["reward"].options
+    assert f"{HOSTILE} column" in pickers(test)["action"].options
     only_text(test)
 
     test = upload(app(), ("**bold** $x$ :red[a].parquet", parquet(frame)))

@@ -958,3 +958,90 @@ def test_a_log_that_mixes_policies_says_so_first(run: Run, tmp_path: Path):
     assert err.startswith("note: 1 of 1 groups hold trajectories of several policies")
     _, out, _ = run("run", log, "-o", tmp_path / "work", "-m", "grpo")
     assert out.startswith("note: 1 of 1 groups hold trajectories of several policies")
+
+
+def talks(path: Path) -> Path:
+    """Three rollouts of one task, of one step each, without a reward."""
+    messages = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "ok"}]
+    return write_lines(
+        path, [{"messages": messages, "task_id": "a", "rollout": n} for n in range(3)]
+    )
+
+
+def test_a_log_without_rewards_is_imported_and_every_command_says_how_to_add_them(
+    run: Run, tmp_path: Path
+):
+    log = talks(tmp_path / "talks.jsonl")
+    way = "--rewards FILE.csv adds them"
+    code, out, _ = run("import", log, "-o", "log.parquet")
+    assert code == 0
+    assert way in out
+    assert "next: workbench facts log.parquet" in out
+    for source in (log, "log.parquet"):
+        code, out, _ = run("validate", source)
+        assert (code, out.count(way)) == (0, 1)
+        code, _, err = run("facts", source)
+        assert (code, err.count(way)) == (0, 1)
+        for command in (("score", source, "-m", "grpo", "-o", "c"), ("run", source, "-o", "work")):
+            code, _, err = run(*command)
+            assert (code, err.count(way)) == (2, 1)
+
+
+def test_rewards_are_taken_wherever_a_log_is_given(run: Run, tmp_path: Path):
+    log, given = talks(tmp_path / "talks.jsonl"), tmp_path / "given.csv"
+    given.write_text("trajectory_id,reward\na/0,1\na/1,0\na/2,0\nb/0,1\n")
+    unknown = "trajectories of the rewards that are not in the log: 1 ('b/0')"
+    rewards = ("--rewards", given)
+    code, out, _ = run("import", log, "-o", "log.parquet", *rewards)
+    assert code == 0
+    assert f"rewards           0 null, 0 not finite, from {given}" in out
+    assert unknown in out
+    assert pl.read_parquet("log.parquet")["reward"].to_list() == [1.0, 0.0, 0.0]
+    code, out, _ = run("validate", log, *rewards)
+    assert code == 0
+    assert unknown in out
+    code, out, err = run("facts", log, *rewards)
+    assert "excluded              none" in out
+    assert unknown in err
+    for name in ("grpo", "rloo"):
+        code, _, err = run("score", log, "-m", name, "-o", f"{name}.parquet", *rewards)
+        assert code == 0
+        assert unknown in err
+    for command in (
+        ("keys", log, *rewards),
+        ("explain", log, "-m", "grpo", "--step", "a/0:0", *rewards),
+        ("neighbours", log, "--step", "a/0:0", "--embedder", "tfidf", *rewards),
+        ("audit", log, "--credit", "grpo.parquet", *rewards),
+        ("export", log, "--credit", "grpo.parquet", "-o", "batch", *rewards),
+        ("compare", "grpo.parquet", "rloo.parquet", "--log", log, *rewards),
+        ("run", log, "-o", "work", "-m", "grpo", *rewards),
+    ):
+        code, _, err = run(*command)
+        assert code == 0, (command, err)
+        # The rewards are a part of the log, so that the credits are of this one.
+        assert "another file" not in err, command
+    code, _, err = run("audit", log, "--credit", "grpo.parquet")
+    assert "another file" in err
+
+
+def test_a_proposed_mapping_imports_the_file_without_an_edit(run: Run, tmp_path: Path):
+    rows = [
+        {"quest": "q", "game": f"g{game}", "turn": turn, "seen": "a door", "typed": "open"}
+        for game in range(2)
+        for turn in range(2)
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "odd.csv")
+    refused(run("import", "odd.csv", "-o", "log.parquet"), "no reader recognises it", "odd.csv")
+    code, out, _ = run("import", "odd.csv", "--propose-map", "map.json")
+    assert code == 0
+    assert "trajectory_id  game  (by its name)" in out
+    assert not Path("log.parquet").exists()
+    command = out.splitlines()[-1].removeprefix("next: workbench ")
+    assert command == "import odd.csv --map map.json -o log.parquet"
+    code, out, _ = run(*shlex.split(command))
+    assert code == 0
+    assert "rollouts a group  2 in 1 group" in out
+    code, _, _ = run("validate", "odd.csv", "--map", "map.json")
+    assert code == 0
+    refused(run("import", "odd.csv"), "say where to write the log: -o log.parquet")
+    refused(run("import", "log.parquet", "--propose-map", "log.parquet"), "would destroy it")

@@ -274,4 +274,20 @@ def test_what_inspect_wrote_is_the_same_through_scout(tmp_path: Path):
     assert_frame_equal(through.select(columns), direct.select(columns))
 
 
+def test_sessions_of_claude_code_are_the_same_through_scout(tmp_path: Path):
+    from inspect_scout.sources import claude_code
+
+    sample = Path(__file__).parents[1] / "samples/claude-code/find-key"
+
+    async def convert() -> None:
+        async with transcripts_db(str(tmp_path / "db")) as database:
+            await database.insert(claude_code(str(sample)))
+
+    asyncio.run(convert())
+    columns = ["trajectory_id", "step_index", "observation", "action", "reward"]
+    through, direct = (import_log([path]).validated.log for path in (tmp_path / "db", sample))
+    assert_frame_equal(through.select(columns), direct.select(columns))
+    assert (through["group_id"].n_unique(), direct["group_id"].n_unique()) == (1, 1)
+
+
 assert accuracy  # the default metric of match

@@ -61,11 +61,11 @@ def _arrow() -> bytes:
         (b"\0" * 99, "it begins with zero bytes, as after a crash"),
         (bz2.compress(b"{}"), "it is packed with bzip2; unpack it first"),
         (lzma.compress(b"{}"), "it is packed with xz; unpack it first"),
-        (json.dumps([{"key": 1}]).encode(), "it is one JSON array; write a record a line"),
-        (json.dumps({"key": 1}, indent=1).encode(), "it is JSON over several lines"),
-        (b'{\r\n "key": 1\r\n}', "it is JSON over several lines"),
+        (json.dumps([{"key": 1}]).encode(), "a JSON array of steps under other names: ['key']"),
+        (json.dumps({"key": 1}, indent=1).encode(), "it looks like JSON objects of steps"),
+        (b'{\r\n "key": 1\r\n}', "--propose-map map.json writes a mapping to start from"),
         ('{"key": 1}'.encode("utf-16-le"), "iconv -f utf-16le -t utf-8"),
-        (b"name,score\na,1\n", "need --format steps or csv, and --map"),
+        (b"name,score\na,1\n", "workbench formats lists what is read"),
     ],
 )
 def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path, content: bytes, says: str):

@@ -37,6 +37,15 @@ def test_files_at_an_address_are_read_and_named_by_it(store: Any):
     assert read(["memory://run/a.jsonl"]).frame.height == 5
 
 
+def test_a_table_of_conversations_at_an_address_is_read_beside_its_card(store: Any):
+    path = SAMPLES / "chat/swe_rebench_openhands.parquet"
+    store.pipe("/datasets/own/name/README.md", b"# A card\n")
+    store.pipe("/datasets/own/name/data/train-00000-of-00001.parquet", path.read_bytes())
+    imported = import_log(["memory://datasets/own/name"])
+    assert imported.report.trajectories == 4
+    assert "passed over, at memory:///datasets/own/name/README.md" in str(imported.report)
+
+
 def test_files_beside_one_at_an_address_are_found(store: Any):
     for path in sorted((SAMPLES / "atif/harbor_job").rglob("*.json")):
         store.pipe(f"/job/{path.relative_to(SAMPLES / 'atif/harbor_job')}", path.read_bytes())

@@ -87,7 +87,7 @@ def test_an_unknown_format_name_lists_those_that_exist():
 def test_a_named_format_is_not_sniffed_but_still_checked(tmp_path: Path):
     with pytest.raises(LogError, match="cannot be read as Parquet"):
         read([CHAT], format="parquet")
-    with pytest.raises(LogError, match="is not a JSON array"):
+    with pytest.raises(LogError, match="trial: is missing or null"):
         read([CHAT], format="tau-bench")
 
 

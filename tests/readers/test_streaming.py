@@ -144,9 +144,9 @@ def test_a_refused_import_leaves_no_file(tmp_path: Path):
 
 def test_columns_that_are_missing_are_told_with_all_that_are_there(tmp_path: Path):
     path = tmp_path / "in.parquet"
-    pl.DataFrame([step(score=1.0)]).drop("reward").write_parquet(path)
-    with pytest.raises(LogError, match=r"missing columns \['reward'\]; found .*'score'"):
-        import_to(tmp_path / "out.parquet", [path])
+    pl.DataFrame([step(score=1.0)]).drop("action").write_parquet(path)
+    with pytest.raises(LogError, match=r"missing columns \['action'\]; found .*'score'"):
+        import_to(tmp_path / "out.parquet", [path], format="parquet")
 
 
 def test_types_that_do_not_go_together_are_named_on_disk_too(tmp_path: Path):

@@ -24,6 +24,7 @@ from workbench.cli.options import (
     MethodName,
     Output,
     Params,
+    Rewards,
     StepName,
     Template,
     Untrained,
@@ -46,6 +47,7 @@ def score(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
     untrained: Untrained = None,
     keep_masked: KeepMasked = False,
@@ -66,6 +68,7 @@ def score(
         untrained=untrained or (),
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
@@ -90,6 +93,7 @@ def explain(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="Print texts whole.")] = False,
@@ -99,7 +103,7 @@ def explain(
     from workbench.methods import create, registered
 
     made = create(registered(method), field_values(params))
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, format, mapping, cache, rewards=rewards)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -122,11 +126,12 @@ def neighbours(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
 ) -> None:
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.tables import table
 
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, format, mapping, cache, rewards=rewards)
     with open_space(opened, embedder, state, last_actions) as space:
         rows = space.nearest(space.steps.find(*step_name(step)), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
@@ -176,6 +181,7 @@ def compare(
     ] = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
@@ -190,7 +196,7 @@ def compare(
     stored = StoredLog.of_credit(credits[0], sha256) if log is None else None
     frame = stored.frame if stored else None
     if log is not None:
-        opened = read_opened(log, format, mapping)
+        opened = read_opened(log, format, mapping, rewards=rewards)
         frame = opened.frame
         if opened.sha256 != sha256:
             print(f"note: the credits were made from another file than {log}", file=sys.stderr)
@@ -225,6 +231,7 @@ def decompose(
     as_json: AsJson = False,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
 ) -> None:
     """Say how much of a credit's variance goes by role and by round, for logs of several agents."""
     from workbench.analysis.decomposition import decompose as decomposed
@@ -236,7 +243,7 @@ def decompose(
 
     require_other(mask, [log])
     require_other(figure, [log])
-    opened = read_opened(log, format, mapping)
+    opened = read_opened(log, format, mapping, rewards=rewards)
     frame = opened.frame
     found = decomposed(frame, credit_of(credit, opened, log).table)
     if as_json:

@@ -25,6 +25,7 @@ def read(
     *,
     skip_bad: bool = False,
     report: bool = False,
+    scoring: bool = False,
     **reading: Any,
 ) -> Imported:
     """Reads and validates a log; what was set aside is written to the quarantine file.
@@ -36,9 +37,12 @@ def read(
         quarantine: Where broken trajectories go; without it they are refused.
         skip_bad: As for `import_log`.
         report: Print the report, not only what there is to know.
-        **reading: More of the options of `import_log`: untrained, keep_masked, max_unpacked.
+        scoring: A log without rewards is refused later, so what that is said then is not said here.
+        **reading: More of the options of `import_log`: untrained, keep_masked, max_unpacked,
+            rewards.
     """
     from workbench.files import atomic_file
+    from workbench.log.columns import REWARDS_HINT
     from workbench.readers import import_log
 
     require_other(quarantine, files)
@@ -57,8 +61,11 @@ def read(
     if report:
         print_report(imported.report, quarantine)
     else:
-        for notice in imported.validated.notices:
-            print(f"note: {notice}", file=sys.stderr)
+        # What does not match the rewards that were given is said by whoever was given them.
+        beside = reading.get("rewards") is not None
+        for notice in imported.report.notices if beside else imported.validated.notices:
+            if REWARDS_HINT not in notice or not scoring:
+                print(f"note: {notice}", file=sys.stderr)
     return imported
 
 
@@ -72,7 +79,7 @@ def read_opened(
     """Reads a log in order to score it or to set credits beside it."""
     from workbench.workspace.opened import OpenedLog
 
-    return OpenedLog.of_import(read([log], format, mapping, **reading), cache)
+    return OpenedLog.of_import(read([log], format, mapping, scoring=True, **reading), cache)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from workbench.cli.options import (
     MaxUnpacked,
     Output,
     Params,
+    Rewards,
     SkipBad,
     Template,
     Untrained,
@@ -43,9 +44,20 @@ from workbench.errors import ParameterError, UnknownNameError
 @app.command("import")
 def import_files(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files, folders, globs.")],
-    output: Output,
+    output: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Where to write.")
+    ] = None,
     format: Format = None,
+    propose_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--propose-map",
+            metavar="FILE",
+            help="Write a column mapping of the file's names to start from, and import nothing.",
+        ),
+    ] = None,
     mapping: Annotated[Path | None, typer.Option("--map", help="JSON column mapping.")] = None,
+    rewards: Rewards = None,
     quarantine: Annotated[
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
@@ -68,11 +80,17 @@ def import_files(
 ) -> None:
     """Read rollout logs of any known format into one step log, and report what was found.
 
-    Files may be compressed with gzip or zstd, and lie at an address such as s3://bucket/run.
+    Records may be JSON lines, a JSON array, Parquet or CSV, compressed with gzip or zstd, and lie
+    at an address such as s3://bucket/run or hf://datasets/owner/name.
     """
     from workbench.cli.output import progress
     from workbench.readers import give_prefix_nodes, import_to
 
+    if propose_map is not None:
+        _propose_map(files, propose_map)
+        return
+    if output is None:
+        raise ParameterError("say where to write the log: -o log.parquet")
     if tree and watch is not None:
         raise ParameterError(
             "--tree needs a whole log; import without --watch once the run is over"
@@ -85,6 +103,7 @@ def import_files(
         "untrained": untrained or (),
         "keep_masked": keep_masked,
         "max_unpacked": max_unpacked,
+        "rewards": rewards,
     }
     if watch is not None:
         _watch(output, files, watch, options)
@@ -99,6 +118,24 @@ def import_files(
     scored = report.trajectories > sum(report.excluded.values())
     command = f"run {output} -o work/" if scored else f"facts {output}"
     print(f"wrote {output}\nnext: workbench {command}")
+
+
+def _propose_map(files: list[str], output: Path) -> None:
+    """Writes the mapping that the names of the first file that takes one most likely need."""
+    from workbench.readers import save_mapping, source_files
+    from workbench.readers.proposals import proposed
+
+    require_other(output, files)
+    path = source_files(files)[0]
+    found = proposed(path)
+    save_mapping(output, found.mapping)
+    print("\n".join(found.lines()))
+    print(f"wrote {output}")
+    if found.open:
+        print(f"name {', '.join(found.open)} in it, then: ", end="")
+    else:
+        print("next: ", end="")
+    print(f"workbench import {' '.join(files)} --map {output} -o log.parquet")
 
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
@@ -130,6 +167,7 @@ def validate(
     log: Log,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     quarantine: Annotated[
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
@@ -151,6 +189,7 @@ def validate(
         untrained=untrained or (),
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     frame = imported.validated.log
     for remark in (*of_log(frame), of_outcomes(frame)):
@@ -163,6 +202,7 @@ def facts(
     log: Log,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     untrained: Untrained = None,
     keep_masked: KeepMasked = False,
     max_unpacked: MaxUnpacked = None,
@@ -178,6 +218,7 @@ def facts(
         untrained=untrained or (),
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     found = facts_of(imported.validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
@@ -202,6 +243,7 @@ def keys(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
 ) -> None:
     """Say which steps of a log are in the same state or take the same action under a key."""
@@ -219,7 +261,7 @@ def keys(
     if action_key is not None:
         parse_action_key(action_key)
         asked["action"] = action_key
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, format, mapping, cache, rewards=rewards)
     with open_space(opened, embedder, state, last_actions) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:

@@ -45,6 +45,17 @@ MaxUnpacked = Annotated[
         help="Refuse a compressed file that unpacks to more. [default: 200 times its size]",
     ),
 ]
+Rewards = Annotated[
+    str | None,
+    typer.Option(
+        "--rewards",
+        metavar="FILE",
+        help=(
+            "Rewards by trajectory, for a log without: CSV, JSON lines or Parquet with "
+            "trajectory_id, reward[, success, group_id]."
+        ),
+    ),
+]
 Params = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="FIELD=VALUE", help="Set a field; values are read as JSON."),

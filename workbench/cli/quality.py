@@ -23,6 +23,7 @@ from workbench.cli.options import (
     Map,
     MethodName,
     Params,
+    Rewards,
     Template,
     as_json_text,
     field_values,
@@ -92,6 +93,7 @@ def audit(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
 ) -> None:
     """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
@@ -101,7 +103,7 @@ def audit(
 
     require_other(output, [log, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, format, mapping, cache, rewards=rewards)
     _note_other_logs(opened, given)
     with _spaces(opened, given, allow_unchained) as (spaces, progress):
         found = audit_credits(
@@ -187,6 +189,7 @@ def tune(
     cache: Cache = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
 ) -> None:
     """Choose a method's temperature, neighbours, or key threshold by rollouts held out.
@@ -209,7 +212,7 @@ def tune(
     fields = field_values(params)
     made = create(registered(method), fields)
     require_other(output, [log])
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, format, mapping, cache, rewards=rewards)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:

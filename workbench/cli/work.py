@@ -21,6 +21,7 @@ from workbench.cli.options import (
     MaxUnpacked,
     OnlyGroups,
     OnlyTasks,
+    Rewards,
     SkipBad,
     Template,
     TemplateLoss,
@@ -65,6 +66,7 @@ def run(
     tasks: OnlyTasks = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
     ] = False,
@@ -100,6 +102,7 @@ def run(
             untrained=untrained or (),
             keep_masked=keep_masked,
             max_unpacked=max_unpacked,
+            rewards=rewards,
             progress=told,
         )
     print(run_summary(result))
@@ -126,6 +129,7 @@ def export_batch(
     ] = None,
     format: Format = None,
     mapping: Map = None,
+    rewards: Rewards = None,
     untrained: Untrained = None,
     keep_masked: KeepMasked = False,
     max_unpacked: MaxUnpacked = None,
@@ -147,6 +151,7 @@ def export_batch(
         untrained=untrained or (),
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     scored = credit_of(credit, opened, log)
     print(export_summary(target(opened.frame, scored, directory, **options)))

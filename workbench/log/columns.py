@@ -12,6 +12,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+REWARDS_HINT = (
+    "--rewards FILE.csv adds them, a table with the columns trajectory_id and reward (in Python "
+    "`rewards=`)"
+)
+"""How a log without rewards gets them."""
+
 Scope = Literal["step", "last step", "trajectory", "run"]
 Form = Literal["steps", "chat"]
 

@@ -252,7 +252,10 @@ def missing_columns(names: Sequence[str]) -> Problem | None:
     if not missing:
         return None
     found = [name for name in names if name not in (ROW, "source_row")]
-    hint = 'name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
+    hint = (
+        'name them with --map: a JSON file with {"columns": {"reward": "score", …}}, which '
+        "`workbench import FILE --propose-map map.json` writes to start from"
+    )
     rule = f"missing columns {missing}; found {found}"
     return Problem(column="columns", rule=rule, hint=hint)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from workbench.errors import LogError, ParameterError, Problem
-from workbench.log.columns import STEP_LOG, Column
+from workbench.log.columns import REWARDS_HINT, STEP_LOG, Column
 from workbench.log.increments import sentences, with_increments
 from workbench.log.policies import mixed_policies
 from workbench.log.rules import ROW, Checks, repeated_steps
@@ -237,6 +237,8 @@ def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     log = log.with_columns(first)
     count = log.filter(pl.col("excluded").is_not_null())["trajectory_id"].n_unique()
     total = log["trajectory_id"].n_unique()
+    if log["reward"].null_count() == log.height:
+        return log, [f"no step has a reward, so that nothing can be scored: {REWARDS_HINT}"]
     return log, [f"{count} of {total} trajectories are excluded from scoring (column `excluded`)"]
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from workbench.errors import LogError, MissingInputError, ParameterError, Problem
 from workbench.log.chaining import guessed_chains
-from workbench.log.columns import known
+from workbench.log.columns import REWARDS_HINT, known
 
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -57,6 +57,8 @@ class Steps:
             reasons = log["excluded"].unique().sort().to_list()
             rule = f"every trajectory is excluded: {'; '.join(reasons[:3])}"
             hint = "without rewards no credit can be given; see `workbench facts`"
+            if log["reward"].null_count() == log.height:
+                hint = f"without rewards no credit can be given: {REWARDS_HINT}"
             problem = Problem(column="reward", rule=rule, hint=hint)
             raise LogError(f"a step log of {log.height} rows", [problem])
         codes = scored.select(

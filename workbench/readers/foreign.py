@@ -6,7 +6,6 @@ _TABLE = "make a table of steps Parquet: polars.{}.write_parquet('log.parquet')"
 _ARRAYS = "it holds {}, and no steps"
 _PACKED = "it is packed with {}; unpack it first, or pack it with gzip or zstd"
 _UTF16 = "it may be UTF-16 without a byte order mark; convert it with iconv -f {} -t utf-8"
-_LINES = "it is JSON over several lines; write a record a line: jq -c . log.json > log.jsonl"
 _PICKLE = "it may be a pickle, which can run any code and is never opened"
 
 _BEGINNINGS = {
@@ -23,9 +22,6 @@ _BEGINNINGS = {
     b"{\x00": _UTF16.format("utf-16le"),
     b"\x00{": _UTF16.format("utf-16be"),
     b"\x00": "it begins with zero bytes, as after a crash",
-    b"[": "it is one JSON array; write a record a line: jq -c '.[]' log.json > log.jsonl",
-    b"{\n": _LINES,
-    b"{\r\n": _LINES,
 }
 _MEMBERS = {
     b".npy": _ARRAYS.format("NumPy arrays"),
@@ -35,14 +31,12 @@ _MEMBERS = {
 }
 """Part of the name of a zip archive's first member -> what to say."""
 
-_ELSE = (
-    "workbench formats lists what is read; steps as JSON lines or CSV under other names need "
-    "--format steps or csv, and --map"
-)
+OTHERWISE = "workbench formats lists what is read"
+"""What to say of a file that is of no kind that is known here."""
 
 
 def hint_for(head: bytes) -> str:
-    """What a file may be and what to do about it.
+    """What a file of no records may be and what to do about it; "" of another.
 
     Args:
         head: Its first bytes.
@@ -55,4 +49,4 @@ def hint_for(head: bytes) -> str:
         return "it is a tar archive; unpack it and import the folder"
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 2**32:
         return _ARRAYS.format("tensors (safetensors)")
-    return next((text for magic, text in _BEGINNINGS.items() if head.startswith(magic)), _ELSE)
+    return next((text for magic, text in _BEGINNINGS.items() if head.startswith(magic)), "")

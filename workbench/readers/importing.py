@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from workbench.readers.compression import bounded
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
+from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify, plain
 from workbench.readers.systems import apart, with_run
 from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
@@ -66,6 +67,7 @@ def import_log(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    rewards: str | Path | None = None,
 ) -> Imported:
     """Reads files, checks them against the rules of the step log, and reports.
 
@@ -78,6 +80,7 @@ def import_log(
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        rewards: As for `read`.
 
     Raises:
         LogError: A file or a rule is broken; every problem is listed.
@@ -92,6 +95,7 @@ def import_log(
         untrained=untrained,
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     validated = validate(raw.frame, quarantine=quarantine)
     report = import_report(
@@ -103,6 +107,7 @@ def import_log(
         notices=raw.notices,
         renamed=raw.renamed,
         untrained=wanted_reasons(untrained),
+        rewards=rewards,
     )
     return Imported(validated=validated, report=report)
 
@@ -116,6 +121,7 @@ def read(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    rewards: str | Path | None = None,
 ) -> RawLog:
     """Reads files of one format into one frame of step rows.
 
@@ -129,6 +135,8 @@ def read(
         keep_masked: Count and train the trajectories that the log masks.
         max_unpacked: Bytes to which a compressed file may unpack; None bounds only what unpacks to
             far more than it is.
+        rewards: A file with a reward for each trajectory, for sources that have none or others; see
+            `rewards.load_rewards`.
 
     Raises:
         LogError: Something is broken and `skip_bad` is not given, or nothing is left; every
@@ -137,9 +145,10 @@ def read(
         UnknownNameError: There is no such format.
     """
     columns, reasons = mapped_columns(mapping), wanted_reasons(untrained)
+    given = None if rewards is None else load_rewards(rewards)
     diagnostics = Diagnostics()
     with bounded(max_unpacked), tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-        chosen, sources = found_files(paths, format, diagnostics, Path(folder))
+        chosen, sources = found_files(paths, format, diagnostics, Path(folder), columns)
         parts = [
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)
         ]
@@ -147,6 +156,7 @@ def read(
     frame = apart(frame, diagnostics)
     if any(part.numbered for part in parts) and not frame.is_empty():
         frame = with_numbers(frame)
+    frame = with_rewards(frame, given, diagnostics)
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
@@ -179,7 +189,11 @@ def source_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def found_files(
-    paths: Sequence[str | Path], format: str | None, diagnostics: Diagnostics, folder: Path
+    paths: Sequence[str | Path],
+    format: str | None,
+    diagnostics: Diagnostics,
+    folder: Path,
+    columns: Collection[str] = (),
 ) -> tuple[Format, list[Source]]:
     """The one format of the files that are meant, and those of them that are of it.
 
@@ -188,6 +202,7 @@ def found_files(
         format: Name of the format; None tells it from the content of the files.
         diagnostics: Gets what is wrong with single files.
         folder: Where plain copies of compressed and remote files go.
+        columns: Those that the user mapped.
 
     Raises:
         LogError: No file is of a known format, or they are of several.
@@ -196,7 +211,7 @@ def found_files(
     if not given:
         diagnostics.problem("files", "none were given")
     sources = plain(expand(given, diagnostics, folder), diagnostics, folder)
-    chosen, sources = identify(sources, format, diagnostics)
+    chosen, sources = identify(sources, format, diagnostics, columns)
     if chosen is None:
         raise LogError(subject_of(paths), diagnostics.problems)
     return chosen, sources

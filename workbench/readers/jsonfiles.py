@@ -1,24 +1,28 @@
-"""JSON as logs hold it: one record a line or one array, possibly damaged.
+"""JSON as logs hold it: one record a line, one array or one object, possibly damaged.
 
-Records are yielded one by one; what cannot be read becomes a problem with its place, and reading
-goes on behind it where the format allows.
+What cannot be read becomes a problem with its place, and reading goes on behind it where the format
+allows.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics
 from workbench.readers.halves import Mender
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]:,]', re.DOTALL)
+_DECODER = json.JSONDecoder()
+_BLOCK = 2**20
+_LONGEST_ESCAPE = 16  # characters of a value that may be cut in two otherwise than a text
+PARQUET = b"PAR1"
 NOT_UTF8 = "is not UTF-8"
 UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
 
@@ -34,43 +38,8 @@ _KINDS = {
 Record = dict[str, Any]
 
 
-class JsonLines(Iterator[tuple[int, Record]]):
-    """The records of a JSONL file with their lines, counted from 1; blank lines are passed over.
-
-    Args:
-        path: The file; one line of it at a time is in memory.
-        diagnostics: Gets the lines that cannot be read.
-    """
-
-    def __init__(self, path: Path, diagnostics: Diagnostics) -> None:
-        self._size = path.stat().st_size
-        self._read = 0
-        self._records = self._iterate(path, diagnostics)
-
-    def __next__(self) -> tuple[int, Record]:
-        return next(self._records)
-
-    @property
-    def done(self) -> float:
-        """The share of the file that is read."""
-        return self._read / self._size if self._size else 1.0
-
-    def _iterate(self, path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                self._read += len(raw)
-                line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
-                record = _record(line, diagnostics, f"{path}:{number}")
-                if record is not None:
-                    yield number, record
-
-
-def json_lines(path: Path, diagnostics: Diagnostics) -> JsonLines:
-    """The records of a JSONL file with their lines, one by one."""
-    return JsonLines(path, diagnostics)
-
-
-def _record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | None:
+def line_record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | None:
+    """The object of a line; None of a blank one, and of one that is damaged or something else."""
     if not line.strip():
         return None
     try:
@@ -86,47 +55,168 @@ def _record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | None:
     return checked_record(value, text, diagnostics, place)
 
 
+def refuse_table(path: Path, diagnostics: Diagnostics) -> bool:
+    """Whether a file is Parquet, which is said then: its bytes are no text to be converted."""
+    with path.open("rb") as file:
+        is_table = file.read(len(PARQUET)) == PARQUET
+    if is_table:
+        rule = "is a Parquet table, and this format is read from text"
+        diagnostics.problem("file", rule, str(path), "leave --format away: the content tells it")
+    return is_table
+
+
 def _whole_text(path: Path, diagnostics: Diagnostics) -> str | None:
+    if refuse_table(path, diagnostics):
+        return None
     try:
-        return path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
+        return path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
         diagnostics.problem("file", NOT_UTF8, f"{path} (byte {error.start})", UTF8_HINT)
         return None
 
 
-def json_array(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
-    """The records of a file that is one JSON array, counted from 1.
+class _Window:
+    """The text of a file around the place that is read, as much of it as a value needs."""
 
-    Records before a damage are yielded; behind it nothing can be told apart.
-    """
-    text = _whole_text(path, diagnostics)
-    if text is None:
-        return
-    at = _skip(text, 0)
-    if text[at : at + 1] != "[":
-        diagnostics.problem("file", "is not a JSON array", str(path))
-        return
-    decoder, number = json.JSONDecoder(), 0
-    at = _skip(text, at + 1)
-    while text[at : at + 1] != "]":
-        number += 1
-        place, start = f"{path} record {number}", at
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._size = path.stat().st_size
+        self._lines = 0
+        self.read = 0
+        self.text = ""
+        self.at = 0
+
+    def __enter__(self) -> _Window:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def done(self) -> float:
+        """The share of the file that is read."""
+        return self.read / self._size if self._size else 1.0
+
+    @property
+    def line(self) -> int:
+        """The line of the place, from 1."""
+        return self._lines + self.text.count("\n", 0, self.at) + 1
+
+    def grow(self) -> bool:
+        """Reads on, twice as much as there is; whether there was more.
+
+        Raises:
+            UnicodeDecodeError: It is not UTF-8.
+        """
+        self._lines += self.text.count("\n", 0, self.at)
+        self.text = self.text[self.at :]
+        self.at = 0
+        block = self._file.read(max(_BLOCK, 2 * len(self.text)))
+        if self.read == 0:
+            block = block.removeprefix(BYTE_ORDER_MARK)
+        before = self.read - len(self._decoder.getstate()[0])
+        self.read += len(block)
         try:
-            value, at = decoder.raw_decode(text, at)
+            self.text += self._decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise _NotUtf8Error(before + error.start) from None
+        return bool(block)
+
+    def skip(self) -> str:
+        """Passes over blanks; the character behind them, none at the end."""
+        while True:
+            match = _SPACE.match(self.text, self.at)
+            self.at = match.end() if match else self.at
+            if self.at < len(self.text) or not self.grow():
+                return self.text[self.at : self.at + 1]
+
+    def value(self) -> tuple[Any, str]:
+        """The JSON value here, and its text.
+
+        Raises:
+            ValueError: There is none.
+            RecursionError: It is nested too deeply.
+        """
+        is_whole = False
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError as error:
+                if is_whole or not _may_go_on(error, self.text):
+                    raise
+                is_whole = not self.grow()
+                continue
+            if end == len(self.text) and self.text[end - 1] not in '}]"' and self.grow():
+                continue
+            text = self.text[self.at : end]
+            self.at = end
+            return value, text
+
+
+class _NotUtf8Error(ValueError):
+    """The byte at which a text is no UTF-8."""
+
+    def __init__(self, byte: int) -> None:
+        super().__init__(NOT_UTF8)
+        self.byte = byte
+
+
+def _may_go_on(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether a value that is damaged here may be one whose rest is not there yet."""
+    return error.msg.startswith("Unterminated") or error.pos > len(text) - _LONGEST_ESCAPE
+
+
+def spread_records(
+    path: Path, diagnostics: Diagnostics
+) -> Iterator[tuple[int, int, Record, float]]:
+    """The objects of one JSON array, or objects one behind another, over any number of lines.
+
+    Objects before a damage are given; behind it nothing can be told apart.
+
+    Args:
+        path: The file; one object of it at a time is in memory.
+        diagnostics: Gets what cannot be read.
+
+    Yields:
+        Number of the object and the line that it begins on, both from 1; the object; the share of
+        the file that is read.
+    """
+    with _Window(path) as window:
+        try:
+            yield from _spread(path, window, diagnostics)
+        except _NotUtf8Error as error:
+            diagnostics.problem("file", NOT_UTF8, f"{path} (byte {error.byte})", UTF8_HINT)
+
+
+def _spread(
+    path: Path, window: _Window, diagnostics: Diagnostics
+) -> Iterator[tuple[int, int, Record, float]]:
+    is_array = window.skip() == "["
+    end, number = "]" if is_array else "", 0
+    window.at += is_array
+    while window.skip() != end:
+        number += 1
+        line = window.line
+        place = f"{path} record {number}" if is_array else f"{path}:{line}"
+        try:
+            value, text = window.value()
+        except _NotUtf8Error:
+            raise
         except (ValueError, RecursionError) as error:
-            reason = _reason(error, text)
+            reason = _reason(error, window.text, line - window.text.count("\n", 0, window.at))
             diagnostics.problem("file", "is not JSON from here on", f"{place} ({reason})")
             return
-        record = checked_record(value, text[start:at], diagnostics, place)
+        record = checked_record(value, text, diagnostics, place)
         if record is not None:
-            yield number, record
-        at = _skip(text, at)
-        if text[at : at + 1] == ",":
-            at = _skip(text, at + 1)
-        elif text[at : at + 1] != "]":
+            yield number, line, record, window.done
+        if is_array and window.skip() == ",":
+            window.at += 1
+        elif is_array and window.skip() != "]":
             diagnostics.problem("file", "the array is cut off or damaged here", f"behind {place}")
             return
-    if text[_skip(text, at + 1) :]:
+    window.at += len(end)
+    if window.skip():
         diagnostics.problem("file", "has text behind its JSON array", str(path))
 
 
@@ -190,7 +280,7 @@ def leading_keys(head: bytes) -> frozenset[str]:
 
     The record is the object that the head begins with, or the first one of an array.
     """
-    text = head.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", errors="replace").lstrip()
+    text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", errors="replace").lstrip()
     if not text.startswith(("{", "[")):
         return frozenset()
     record_depth = 2 if text.startswith("[") else 1
@@ -226,39 +316,14 @@ def objects(value: Any) -> list[Record]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
-
-
-def _reason(error: Exception, text: str) -> str:
+def _reason(error: Exception, text: str, line: int = 1) -> str:
+    """What is wrong with a text that begins on a line."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if not isinstance(error, json.JSONDecodeError):
         return str(error).split(";")[0]
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return "cut off"
-    place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
+    number = line + error.lineno - 1
+    place = f"column {error.colno}" if number == 1 else f"line {number}"
     return f"{error.msg}, {place}"
-
-
-@lru_cache(maxsize=2)
-def first_record(path: Path, head: bytes) -> Record:
-    """The first sound record of a JSONL file; empty where there is none near its beginning.
-
-    A damaged line does not hide the next ones, and a first line that is longer than the head is
-    read to its end.
-    """
-    if not head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"{"):
-        return {}
-    if b"\n" not in head:
-        _, record = next(json_lines(path, Diagnostics()), (0, {}))
-        return record
-    for line in head.removeprefix(_BYTE_ORDER_MARK).splitlines():
-        try:
-            value: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return {}

@@ -138,8 +138,10 @@ def joined(parts: Sequence[Sequence[Turn]]) -> list[Turn]:
 
 
 def offered(value: Any) -> Any:
-    """Tools that a record names, where they may be given as JSON text; None for none."""
+    """Tools that a record names, all or each of which may be JSON text; None for none."""
     tools = decoded(value)
+    if isinstance(tools, list):
+        tools = [decoded(tool) for tool in tools]
     return tools if isinstance(tools, list | dict) and tools else None
 
 

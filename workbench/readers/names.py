@@ -3,45 +3,71 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from workbench.log.columns import STEP_LOG
-from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, matching
-from workbench.readers.formats.csvfiles import header_names
-from workbench.readers.jsonfiles import json_lines
+from workbench.readers.base import FORMATS, HEAD_BYTES, matching
+from workbench.readers.containers import (
+    CsvRows,
+    JsonArray,
+    JsonObjects,
+    ParquetRows,
+    container_of,
+    first_record,
+)
+from workbench.readers.csvrows import header_names
+from workbench.readers.dialects import is_conversation
+from workbench.readers.jsonfiles import objects
+from workbench.readers.tables import parquet_schema
 
 _ALIKE = 0.75
 _DEEPEST = 3  # keys of objects in objects; a mapping reaches any depth, a list of names need not
+_FEWEST = 3  # columns of a table that may hold records
+_WORDS = {
+    CsvRows: "a table of text (CSV)",
+    JsonArray: "a JSON array",
+    JsonObjects: "JSON objects",
+    ParquetRows: "a Parquet table",
+}
 
 
 def names_in(path: str | Path) -> tuple[str, ...]:
-    """The columns of a Parquet or CSV file, or the keys of a JSONL file's first readable record.
+    """The columns of a Parquet or CSV file, or the keys of the first readable record of another.
 
     Keys of objects are given as a mapping names them, such as `info.score`. A file of another
     kind, or a damaged one, has no names.
     """
     try:
-        # Opened here, since polars would read brackets in a path as a pattern.
-        with Path(path).open("rb") as file:
-            if names := _table_names(file.read(HEAD_BYTES)):
-                return names
-            file.seek(0)
-            return tuple(pl.read_parquet_schema(file))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        _, record = next(json_lines(Path(path), Diagnostics()), (0, {}))
+        head = head_bytes(Path(path))
+        container = container_of(head)
+        if container is ParquetRows:
+            return tuple(_fields(parquet_schema(Path(path))))
+        if container is CsvRows:
+            return _table_names(head)
+        return tuple(_keys(first_record(Path(path), head)))
     except OSError:
         return ()
-    return tuple(_keys(record))
+
+
+def head_bytes(path: Path) -> bytes:
+    """The first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def container_words(head: bytes) -> str:
+    """What contains the records of a file, in words."""
+    return _WORDS.get(container_of(head), "JSON lines")
 
 
 def _table_names(head: bytes) -> tuple[str, ...]:
-    """The names in the header of a CSV file that has a column for all that a step needs."""
+    """The names in the header of a CSV file that has enough of them to hold records."""
     names = tuple(name for name in header_names(head) if name)
-    return names if len(names) >= sum(column.required for column in STEP_LOG) else ()
+    return names if len(names) >= _FEWEST else ()
 
 
 def _keys(record: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterable[str]:
@@ -49,6 +75,14 @@ def _keys(record: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterab
         yield before + key
         if isinstance(value, dict) and depth < _DEEPEST:
             yield from _keys(value, f"{before}{key}.", depth + 1)
+
+
+def _fields(types: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterable[str]:
+    for key, dtype in types.items():
+        yield before + key
+        if isinstance(dtype, pl.Struct) and depth < _DEEPEST:
+            inner = {field.name: field.dtype for field in dtype.fields}
+            yield from _fields(inner, f"{before}{key}.", depth + 1)
 
 
 def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
@@ -69,25 +103,49 @@ def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def mapped_format(path: str | Path, given: str | None) -> str | None:
+def mapped_format(path: str | Path, given: str | None, columns: Collection[str] = ()) -> str | None:
     """The format whose names a mapping of this file replaces; None where it has fixed ones.
 
-    A table or JSON lines that no reader recognises are read once their names are mapped: JSON lines
-    as chat where a key holds a list of objects, which may be messages, and as steps where none
-    does.
+    Records that no reader recognises are read once their names are mapped: as steps where the
+    mapping names what only a step has, else as chat where a key holds a list of objects, which may
+    be messages, and as steps where none does.
+
+    Args:
+        path: The file.
+        given: The format that the user named.
+        columns: The columns that the mapping names.
     """
-    with Path(path).open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    head = head_bytes(Path(path))
     found = [FORMATS[given]] if given else list(matching(Path(path), head))
     if not found:
-        return "csv" if _table_names(head) else _unrecognised(Path(path))
+        return _unrecognised(Path(path), head, columns)
     return found[0].name if found[0].generic else None
 
 
-def _unrecognised(path: Path) -> str | None:
-    _, record = next(json_lines(path, Diagnostics()), (0, {}))
+def _unrecognised(path: Path, head: bytes, columns: Collection[str]) -> str | None:
+    container = container_of(head)
+    if container is CsvRows and not _table_names(head):
+        return None
+    record = first_record(path, head)
+    if container is ParquetRows:
+        record = record or dict.fromkeys(parquet_schema(path))
     if not record:
         return None
-    lists = [value for value in record.values() if isinstance(value, list)]
-    talks = any(all(isinstance(item, dict) for item in value) for value in lists)
-    return "chat" if talks else "steps"
+    of_steps = "step_index" in columns
+    if not of_steps and any(_may_be_messages(value) for value in _inner(record)):
+        return "chat"
+    return {CsvRows: "csv", ParquetRows: "parquet"}.get(container, "steps")
+
+
+def _inner(record: Mapping[str, Any], depth: int = 1) -> Iterable[Any]:
+    """The values of a record and of the objects in it."""
+    for value in record.values():
+        yield value
+        if isinstance(value, dict) and depth < _DEEPEST:
+            yield from _inner(value, depth + 1)
+
+
+def _may_be_messages(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_conversation(value)
+    return isinstance(value, list) and objects(value) == value

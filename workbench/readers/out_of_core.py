@@ -27,6 +27,8 @@ from workbench.readers.importing import report_types
 
 _POSITION = "__position"
 _RANK = "__rank"
+_SOURCE = "reward_source"
+_GIVEN = "__reward_source"
 _LARGE: Mapping[str, Column] = {column.name: column for column in STEP_LOG if column.large}
 
 _RUN = 2**23
@@ -198,11 +200,13 @@ def write_staged(
     import pyarrow.parquet as pq
 
     own = rows.drop(name for name in _LARGE if name in rows.columns)
+    if _SOURCE in rows.columns:  # rewards were given beside the log, whose rows have their own
+        own = own.with_columns(rows[_SOURCE].alias(_GIVEN))
     own = own.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RANK))
     empty = pl.concat(
         [own.clear(), *(pl.DataFrame(schema=part.schema) for part in parts)], how="diagonal_relaxed"
     )
-    types = dict(empty.schema)
+    types = {_SOURCE if name == _GIVEN else name: dtype for name, dtype in empty.schema.items()}
     if "messages" in types:
         types["segment"] = pl.Int32()
     names = _ordered(name for name in types if name not in (_POSITION, _RANK))
@@ -256,6 +260,9 @@ def _runs(
         if here.is_empty():
             continue
         whole = here.join(_read(part.path), on=_POSITION, how="left")
+        if _GIVEN in whole.columns:
+            sources = [name for name in (_GIVEN, _SOURCE) if name in whole.columns]
+            whole = whole.with_columns(pl.coalesce(sources).alias(_SOURCE)).drop(_GIVEN)
         for (run,), rows in whole.partition_by("__run", as_dict=True).items():
             file = folder / f"run-{run}-{number}.arrow"
             rows.drop("__run").write_ipc(file, compression="zstd")

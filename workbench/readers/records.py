@@ -11,9 +11,9 @@ from typing import Any
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part
-from workbench.readers.jsonfiles import Record, json_lines, mended
+from workbench.readers.containers import Cells, records_of
+from workbench.readers.jsonfiles import Record
 from workbench.readers.rows import StepRows
-from workbench.readers.tables import parquet_frames
 from workbench.readers.votes import is_limit
 
 _ALIASES = frozenset(name for column in STEP_LOG for name in (*column.aliases, *column.negated))
@@ -32,54 +32,34 @@ _PICTURES = frozenset({"image", "image_url", "input_image", "video", "audio", "i
 _UNTOLD = frozenset({"type", "text"})
 
 
-def parts_of_lines(
-    path: Path, add: AddRecord, *, numbered: bool = False, notice: str = ""
+def parts_of_records(
+    path: Path,
+    add: AddRecord,
+    *,
+    cells: Cells | None = None,
+    numbered: bool = False,
+    notice: str = "",
 ) -> Iterator[Part]:
-    """The steps of a JSONL file, part by part.
+    """The steps of a file of records, part by part.
 
     Args:
         path: The file; one part of it at a time is in memory.
         add: What to do with a record.
+        cells: What the cells hold where the file is a table.
         numbered: As in `Part`.
         notice: What there is to know of a file that holds a step.
     """
     diagnostics, is_empty = Diagnostics(), True
     rows = StepRows(diagnostics)
-    lines = json_lines(path, diagnostics)
-    for line, record in lines:
-        add(rows, record, line, diagnostics, f"{path}:{line}")
+    records = records_of(path, diagnostics, cells)
+    for number, record in records:
+        add(rows, record, number, diagnostics, records.place(number))
         if rows.is_full:
-            yield _part(rows, diagnostics, numbered=numbered, done=lines.done)
+            yield _part(rows, diagnostics, numbered=numbered, done=records.done)
             rows, is_empty = StepRows(diagnostics), False
     if notice and not (is_empty and rows.frame().is_empty()):
         diagnostics.notice(notice, str(path))
     yield _part(rows, diagnostics, numbered=numbered)
-
-
-def parts_of_rows(
-    path: Path, add: AddRecord, *, needed: Collection[str], numbered: bool = False
-) -> Iterator[Part]:
-    """The steps of a Parquet file of which a row is a record, part by part; likewise.
-
-    Args:
-        path: As above.
-        add: As above.
-        needed: Columns without which a table is of another format.
-        numbered: As above.
-    """
-    diagnostics, line = Diagnostics(), 0
-    for frame in parquet_frames(path, diagnostics):
-        if missing := sorted(set(needed) - set(frame.columns)):
-            rule = f"missing columns {missing}; found {frame.columns}"
-            diagnostics.problem("columns", rule, str(path))
-            break
-        rows = StepRows(diagnostics)
-        for record in frame.iter_rows(named=True):
-            line += 1
-            place = f"{path}:{line}"
-            add(rows, mended(record, diagnostics, place), line, diagnostics, place)
-        yield _part(rows, diagnostics, numbered=numbered)
-    yield _part(StepRows(diagnostics), diagnostics, numbered=numbered)
 
 
 def _part(rows: StepRows, diagnostics: Diagnostics, *, numbered: bool, done: float = 1.0) -> Part:

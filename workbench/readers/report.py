@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -47,6 +48,7 @@ class ImportReport:
         finish_reasons: Why trajectories stopped -> how many did.
         renamed: Canonical name -> the name it had.
         notices: What was done or seen that is no error.
+        rewards: The file that rewards were taken from, where they are not the log's own.
     """
 
     format: str
@@ -74,6 +76,7 @@ class ImportReport:
     finish_reasons: Mapping[str, int]
     renamed: Mapping[str, str]
     notices: tuple[str, ...]
+    rewards: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-able data."""
@@ -98,7 +101,8 @@ class ImportReport:
             f"groups            {self.groups} ({self.singleton_groups:.1%} have one rollout)",
             f"trajectories      {self.trajectories}",
             f"rollouts a group  {sizes}",
-            f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite",
+            f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite"
+            + (f", from {self.rewards}" if self.rewards else ""),
             f"not scored        {sum(self.excluded.values())} of {self.trajectories} trajectories",
             f"token ids         missing in {self.missing_token_ids:.1%} of the rows",
         ]
@@ -149,6 +153,7 @@ def import_report(
     notices: Sequence[str],
     renamed: Mapping[str, str],
     untrained: Sequence[str] = (),
+    rewards: str | Path | None = None,
 ) -> ImportReport:
     """Counts what is in a validated log and joins it with what its reader said."""
     log = validated.log
@@ -181,6 +186,7 @@ def import_report(
         finish_reasons=finish_reasons(log),
         renamed={**renamed, **validated.renamed},
         notices=(*notices, *validated.notices),
+        rewards=None if rewards is None else str(rewards),
     )
 
 

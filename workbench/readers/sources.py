@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +17,17 @@ from workbench.readers.compression import (
     recode_file,
     unpack_file,
 )
-from workbench.readers.foreign import hint_for
+from workbench.readers.foreign import OTHERWISE, hint_for
+from workbench.readers.names import mapped_format
+from workbench.readers.proposals import hint_of_names
 from workbench.readers.remote import fetch, is_remote
+
+COMPANIONS_UP = 4
+"""Folders above a file in which companions are: from a trial's step up to the trial."""
 
 _REMOTE_HINT = (
     "keys and endpoint are looked for where the store's own package does, "
-    "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL for s3://"
+    "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL for s3://, or HF_TOKEN for hf://"
 )
 
 
@@ -120,8 +125,8 @@ def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | 
         return source
     own = source.path
     compressed = codec is not None and own.suffix in {".gz", ".gzip", ".zst", ".zstd"}
-    copy = folder / (own.stem if compressed else own.name)
-    folder.mkdir(parents=True)
+    copy = _place_of(own, folder) / (own.stem if compressed else own.name)
+    copy.parent.mkdir(parents=True)
     try:
         if codec is not None:
             unpack_file(own, copy, codec)
@@ -135,7 +140,25 @@ def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | 
         how = codec or encoding
         diagnostics.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)
         return None
-    return replace(source, path=copy, copies=((str(copy), str(own)), *source.copies))
+    beside = _link_companions(own, copy)
+    return replace(source, path=copy, copies=((str(copy), str(own)), *beside, *source.copies))
+
+
+def _place_of(path: Path, folder: Path) -> Path:
+    """A folder whose last parts are called as those above a file, since some of them say more."""
+    return folder.joinpath(*path.absolute().parent.parts[1:][-COMPANIONS_UP:])
+
+
+def _link_companions(path: Path, copy: Path) -> list[tuple[str, str]]:
+    """Puts what says more about a file beside its copy; which names those are the copies of."""
+    names = sorted({name for entry in FORMATS.values() for name in entry.companions})
+    linked = []
+    for above, place in zip(path.absolute().parents, copy.parents[:COMPANIONS_UP], strict=False):
+        for name in names:
+            if (above / name).is_file() and above / name != path.absolute():
+                (place / name).symlink_to(above / name)
+                linked.append((str(place / name), str(above / name)))
+    return linked
 
 
 def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:
@@ -183,7 +206,10 @@ def _files_of_folder(folder: Path, diagnostics: Diagnostics) -> Iterable[Source]
 
 
 def identify(
-    sources: Sequence[Source], name: str | None, diagnostics: Diagnostics
+    sources: Sequence[Source],
+    name: str | None,
+    diagnostics: Diagnostics,
+    columns: Collection[str] = (),
 ) -> tuple[Format | None, list[Source]]:
     """The one format of the files, and those of them that are of it.
 
@@ -196,9 +222,10 @@ def identify(
         name: The format, if the user named it; then it takes every file that was named, and
             those files of folders that it recognises, or all of them if it recognises none.
         diagnostics: Gets what is wrong: unknown, empty or mixed files.
+        columns: Those that the user mapped; a file that no reader recognises is read by them.
     """
     heads = {source: head_of(source, diagnostics) for source in sources}
-    named = {source: fitting(source, head, name) for source, head in heads.items() if head}
+    named = {source: fitting(source, head, name, columns) for source, head in heads.items() if head}
     if name is not None and not any(named.values()):
         named = {source: [name] for source in named}
     recognised: dict[str, list[Source]] = {}
@@ -231,15 +258,19 @@ def identify(
     return FORMATS[found], those
 
 
-def fitting(source: Source, head: bytes, asked: str | None) -> list[str]:
+def fitting(
+    source: Source, head: bytes, asked: str | None, columns: Collection[str] = ()
+) -> list[str]:
     """The formats of a file: the one that was asked for, or those that recognise it.
 
     A file that was found in a folder must be recognised even so.
     """
-    if asked is None:
-        return [entry.name for entry in matching(source.path, head)]
-    fits = not source.from_folder or FORMATS[asked].reader.sniff(source.path, head)
-    return [asked] * fits
+    if asked is not None and not source.from_folder:
+        return [asked]
+    found = [entry.name for entry in matching(source.path, head)]
+    if not found and columns and (mapped := mapped_format(source.path, None, columns)):
+        found = [mapped]
+    return found if asked is None else [asked] * (asked in found)
 
 
 def head_of(source: Source, diagnostics: Diagnostics) -> bytes | None:
@@ -268,4 +299,5 @@ def _report_unknown(
             diagnostics.notice(f"{passed_over} were passed over", source.name)
             continue
         place = f"{source.name} (begins with {head[:16]!r})"
-        diagnostics.problem("format", "no reader recognises it", place, hint_for(head))
+        hint = hint_for(head) or hint_of_names(source.path, source.name) or OTHERWISE
+        diagnostics.problem("format", "no reader recognises it", place, hint)

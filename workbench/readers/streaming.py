@@ -35,6 +35,7 @@ from workbench.readers.importing import (
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report
+from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source
 from workbench.readers.systems import apart
 from workbench.readers.votes import wanted_reasons, with_votes
@@ -65,7 +66,10 @@ class Import:
         quarantine: Path | None,
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
+        rewards: str | Path | None = None,
     ) -> None:
+        self._rewards = rewards
+        self._rewards_table = None if rewards is None else load_rewards(rewards)
         self._untrained = wanted_reasons(untrained)
         self._keep_masked = keep_masked
         self._folder = folder
@@ -141,6 +145,7 @@ class Import:
         narrow = apart(narrow, diagnostics)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
+        narrow = with_rewards(narrow, self._rewards_table, diagnostics)
         say_what_is_missing(narrow, diagnostics)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
@@ -161,6 +166,7 @@ class Import:
             notices=tuple(sentence(notice) for notice in diagnostics.notices),
             renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
             untrained=self._untrained,
+            rewards=self._rewards,
         )
         log, aside = validated.log, validated.quarantined
         del narrow, validated
@@ -185,6 +191,7 @@ def import_to(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    rewards: str | Path | None = None,
     progress: Progress = silent,
 ) -> ImportReport:
     """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
@@ -202,6 +209,7 @@ def import_to(
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        rewards: As for `read`.
         progress: Told how much is read, in kilobytes.
 
     Raises:
@@ -210,15 +218,18 @@ def import_to(
         UnknownNameError: There is no such format.
     """
     with bounded(max_unpacked), staging_folder(output) as folder:
+        columns = mapped_columns(mapping)
         work = Import(
             folder,
             output,
-            columns=mapped_columns(mapping),
+            columns=columns,
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
+            rewards=rewards,
         )
-        chosen, sources = found_files(paths, format, work.diagnostics, folder / "copies")
+        copies = folder / "copies"
+        chosen, sources = found_files(paths, format, work.diagnostics, copies, columns)
         sizes = [source.path.stat().st_size for source in sources]
         for number, source in enumerate(sources):
             before, size = sum(sizes[:number]), sizes[number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,15 @@ from typing import Any
 import polars as pl
 
 from workbench.readers.base import Diagnostics
+from workbench.readers.jsonfiles import PARQUET
 
-MAGIC = b"PAR1"
 _PART = 2**23  # bytes of columns
 _FIRST = 1024  # rows of the first part, whose size tells that of the next
 
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
     """The names of a Parquet file's columns; none where it is no such file or a damaged one."""
-    return tuple(parquet_schema(path)) if head.startswith(MAGIC) else ()
+    return tuple(parquet_schema(path)) if head.startswith(PARQUET) else ()
 
 
 def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
@@ -31,7 +32,11 @@ def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
 
 
 def parquet_frames(
-    path: Path, diagnostics: Diagnostics, *, only: Collection[str] | None = None
+    path: Path,
+    diagnostics: Diagnostics,
+    *,
+    only: Collection[str] | None = None,
+    first: int = _FIRST,
 ) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, part by part; at least one part, which may have no row.
 
@@ -39,13 +44,14 @@ def parquet_frames(
         path: The file.
         diagnostics: Gets that it is damaged, if so.
         only: Columns to read, where the file has them; None means all.
+        first: Rows of the first part.
     """
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         if only is not None:
             scan = scan.select(name for name in scan.collect_schema() if name in only)
         height = int(scan.select(pl.len()).collect().item())
-        start, rows = 0, _FIRST
+        start, rows = 0, first
         while start < height or not start:
             frame = scan.slice(start, rows).collect()
             yield frame
@@ -56,6 +62,23 @@ def parquet_frames(
         hint = "it is damaged, cut off or no Parquet file; write it anew"
         rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
         diagnostics.problem("file", rule, str(path), hint)
+
+
+def plain_value(value: Any) -> Any:
+    """A cell as the JSON value that it stands for.
+
+    Structures lose the keys that only their table had. Bytes, such as those of an image, become
+    their digest; dates and the like become text.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list):
+        return [plain_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_value(item) for key, item in value.items() if item is not None}
+    if isinstance(value, bytes):
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    return str(value)
 
 
 def without_nulls(value: Any) -> Any:

@@ -16,10 +16,8 @@ from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport
-from workbench.readers.sources import Source, expand, fitting, head_of, plain
+from workbench.readers.sources import COMPANIONS_UP, Source, expand, fitting, head_of, plain
 from workbench.readers.streaming import Import
-
-_FOLDERS = 4  # from a trajectory of a trial's step up to the trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +57,7 @@ class Watch:
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        rewards: As for `read`; read once.
         clock: Gives the time in seconds.
 
     Raises:
@@ -79,6 +78,7 @@ class Watch:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        rewards: str | Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if addresses := [str(path) for path in paths if is_remote(path)]:
@@ -88,6 +88,7 @@ class Watch:
         self._interval = interval
         self._folder = folder
         self._format = format
+        self._columns = mapped_columns(mapping)
         self._skip_bad = skip_bad
         self._clock = clock
         self._seen: dict[str, _Stamp] = {}
@@ -96,10 +97,11 @@ class Watch:
         self._work = Import(
             folder,
             output,
-            columns=mapped_columns(mapping),
+            columns=self._columns,
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
+            rewards=rewards,
         )
 
     def look(self) -> Look:
@@ -144,7 +146,7 @@ class Watch:
         with bounded(self._max_unpacked):
             for opened in plain([source], diagnostics, copies):
                 head = head_of(opened, diagnostics)
-                names = fitting(opened, head, self._format) if head else []
+                names = fitting(opened, head, self._format, self._columns) if head else []
                 if len(names) != 1:
                     return f"several formats fit: {names}" if names else "no reader recognises it"
                 if names[0] != (self._work.format or names[0]):
@@ -165,7 +167,7 @@ _Stamp = tuple[tuple[str, int, float], ...]
 def _stamp_of(path: Path) -> _Stamp:
     """What tells that a file has changed; empty if it went away between two looks."""
     names = sorted({name for entry in FORMATS.values() for name in entry.companions})
-    companions = [folder / name for folder in path.parents[:_FOLDERS] for name in names]
+    companions = [folder / name for folder in path.parents[:COMPANIONS_UP] for name in names]
     found = [_changed(file) for file in (path, *companions)]
     return tuple(stamp for stamp in found if stamp is not None) if found[0] else ()
 

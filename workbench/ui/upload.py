@@ -191,7 +191,7 @@ def _refused(given: Given, error: Exception, *, mapped: bool) -> Refused:
     about = {problem.column for problem in problems}
     needed, _ = _asked_in("chat")
     of_chat = "messages" not in names or about & set(needed) - {"messages"}
-    of_steps = "columns" in about or any(map(known, about))
+    of_steps = bool(about & {"columns", "format"}) or any(map(known, about))
     naming = mapped or (of_chat if format == "chat" else of_steps)
     return Refused(
         given=given,

@@ -126,6 +126,7 @@ class Artefacts:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        rewards: str | Path | None = None,
     ) -> StoredLog:
         """The step log of some files; for the arguments see `readers.import_log`.
 
@@ -141,6 +142,9 @@ class Artefacts:
         # Named where they are used, so that logs without them keep their place.
         reading |= {"untrained": list(untrained)} if untrained else {}
         reading |= {"keep_masked": True} if keep_masked else {}
+        if rewards is not None:
+            (file,) = source_files([rewards])
+            reading["rewards"] = file_digest(file)
         self._progress("read", 0, 0)
 
         def build(folder: Path) -> None:
@@ -153,6 +157,7 @@ class Artefacts:
                 untrained=untrained,
                 keep_masked=keep_masked,
                 max_unpacked=max_unpacked,
+                rewards=rewards,
             )
             validated = imported.validated
             validated.log.write_parquet(folder / LOG_FILE, compression="zstd")

@@ -46,6 +46,7 @@ class OpenedLog:
     Args:
         frame: The step log.
         files: What it was read from; empty for a table.
+        rewards: The file that rewards were taken from, where they are not the log's own.
         stored_sha256: Digest of what was read, where that is known already.
         artefacts: Of the workspace that keeps vectors and index; None for a log without one.
         cache: Folder for vectors where there is no workspace; the user's own by default.
@@ -53,6 +54,7 @@ class OpenedLog:
 
     frame: pl.DataFrame
     files: tuple[str, ...] = ()
+    rewards: str | None = None
     stored_sha256: str | None = None
     artefacts: Artefacts | None = None
     cache: Path | None = None
@@ -70,6 +72,7 @@ class OpenedLog:
         return cls(
             frame=imported.validated.log,
             files=files,
+            rewards=imported.report.rewards,
             artefacts=Artefacts(stored.workspace) if stored else None,
             cache=Path(cache) if cache else None,
         )
@@ -113,9 +116,10 @@ class OpenedLog:
         """SHA-256 of the one file that was read, of the list of digests, or of the table."""
         if self.stored_sha256 is not None:
             return self.stored_sha256
-        if not self.files or any(map(is_remote, self.files)):
+        files = (*self.files, *([self.rewards] if self.rewards else []))
+        if not files or any(map(is_remote, files)):
             return self.steps.sha256
-        digests = [file_digest(Path(file)) for file in self.files]
+        digests = [file_digest(Path(file)) for file in files]
         return digests[0] if len(digests) == 1 else digest(digests)
 
     @cached_property
@@ -191,6 +195,7 @@ def open_log(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    rewards: str | Path | None = None,
     progress: Progress = silent,
     allow_unchained: bool = False,
 ) -> Space:
@@ -208,6 +213,7 @@ def open_log(
             trained. Files only.
         keep_masked: Count and train the trajectories that the log masks. Files only.
         max_unpacked: Bytes to which a compressed file may unpack. Files only.
+        rewards: File of rewards by trajectory, as for `import_log`. Files only.
         progress: Told how many texts are encoded.
         allow_unchained: Let methods run that ask which steps follow each other, where a reader had
             to guess that; their credit has a note that says so.
@@ -225,6 +231,7 @@ def open_log(
             untrained=untrained,
             keep_masked=keep_masked,
             max_unpacked=max_unpacked,
+            rewards=rewards,
         )
         opened = OpenedLog.of_import(imported, cache)
     else:

@@ -85,6 +85,7 @@ def run(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    rewards: str | Path | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
@@ -113,6 +114,7 @@ def run(
         untrained: As for `import_log`.
         keep_masked: As for `import_log`.
         max_unpacked: As for `import_log`.
+        rewards: As for `import_log`.
         progress: Told about progress.
 
     Raises:
@@ -143,6 +145,7 @@ def run(
         untrained=untrained,
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        rewards=rewards,
     )
     space = OpenedLog.of_stored(log, artefacts).space(
         embedder, state_text, progress, allow_unchained=allow_unchained

@@ -57,7 +57,7 @@ def test_messages_that_are_none_are_named(tmp_path: Path, messages: Any):
     frame = pl.read_parquet(SAMPLES / "art/trajectories/train/0012.parquet").head(1)
     path = tmp_path / "0003.parquet"
     frame.with_columns(pl.Series("messages", [messages])).write_parquet(path)
-    assert f"messages: is no list of messages, at {path}:1" in problems_of(path)
+    assert f"messages: is no list of messages, at {path} row 1" in problems_of(path)
 
 
 def test_values_that_only_tables_have_are_kept_as_text(tmp_path: Path):

@@ -122,8 +122,15 @@ def test_a_truth_value_is_a_reward_and_a_success(tmp_path: Path):
     assert logs[0].report.renamed["reward"] == "success"
 
 
-def test_a_log_without_a_group_key_asks_for_a_mapping(tmp_path: Path):
-    bare = {"messages": [user("go"), assistant("ok")], "question": "q", "info": {"score": 2}}
+def test_without_a_task_a_group_is_the_rollouts_with_the_same_first_user_message(tmp_path: Path):
+    asked = [record(task_id=None, messages=[user(text), assistant("ok")]) for text in "aba"]
+    imported = import_log([write_lines(tmp_path / "log", asked)])
+    assert imported.report.rollouts == {1: 1, 2: 1}
+    assert "a group is the rollouts with the same first user message" in str(imported.report)
+
+
+def test_a_record_without_a_task_or_a_user_asks_for_a_mapping(tmp_path: Path):
+    bare = {"messages": [assistant("ok")], "question": "q", "info": {"score": 2}}
     path = write_lines(tmp_path / "log", [bare])
     with pytest.raises(LogError, match=r"--map") as caught:
         read([path])

@@ -89,7 +89,7 @@ def test_names_of_a_csv_are_mapped(tmp_path: Path):
         "observation": "saw", "action": "did", "reward": "won",
     }  # fmt: skip
     path = write_csv(tmp_path / "in.csv", "task;run;n;saw;did;won\nq;r;0;o;a;1\n")
-    with pytest.raises(LogError, match="--format steps or csv, and --map"):
+    with pytest.raises(LogError, match=r"--propose-map map\.json"):
         read([path])
     log = import_log([path], format="csv", mapping={"columns": columns}).validated.log
     assert log.select(*columns).row(0) == ("q", "r", 0, "o", "a", 1.0)

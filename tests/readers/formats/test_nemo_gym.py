@@ -14,7 +14,7 @@ from workbench.readers import import_log
 
 def test_the_sample_becomes_the_nine_canonical_steps():
     assert_nine_steps(
-        import_log([SAMPLES / "nemo-gym"]),
+        import_log([SAMPLES / "nemo-gym/rollouts.jsonl"]),
         "nemo-gym",
         action=act,
         group="task-0",
@@ -22,8 +22,23 @@ def test_the_sample_becomes_the_nine_canonical_steps():
     )
 
 
+def test_rollouts_without_indices_are_a_group_where_their_input_is_equal():
+    told, rebuilt = (
+        import_log([SAMPLES / "nemo-gym" / name])
+        for name in ("rollouts.jsonl", "without_indices.jsonl")
+    )
+    assert_nine_steps(rebuilt, "nemo-gym", action=act)
+    log = rebuilt.validated.log
+    assert set(log["reconstructed"]) == {"groups"}
+    assert rebuilt.report.reconstructed == {"groups": 1.0}
+    names = log["trajectory_id"].unique(maintain_order=True).to_list()
+    assert names == [f"{log['group_id'][0]}#{number}" for number in range(4)]
+    assert any("those with the same input are one group" in text for text in rebuilt.report.notices)
+    assert "reconstructed" not in told.validated.log.columns
+
+
 def test_tokens_of_the_sample_are_the_canonical_ones():
-    assert_canonical_tokens(log_of(SAMPLES / "nemo-gym"))
+    assert_canonical_tokens(log_of(SAMPLES / "nemo-gym/rollouts.jsonl"))
 
 
 def test_a_real_file_is_a_valid_log(shared: Path):

@@ -32,7 +32,7 @@ def test_an_episode_may_stand_over_many_lines_or_on_one(tmp_path: Path):
     assert log["trajectory_id"].n_unique() == 3
     assert log["group_id"].n_unique() == 1
     pretty.write_text(json.dumps(rllm(), indent=2)[:-100])
-    with pytest.raises(LogError, match=r"pretty.json \(cut off\)"):
+    with pytest.raises(LogError, match=r"pretty.json:1 \(cut off\)"):
         read([pretty])
 
 

@@ -56,3 +56,23 @@ def test_numbers_name_a_task_as_text_does(tmp_path: Path):
 def test_a_success_that_is_no_truth_value_is_named(tmp_path: Path):
     path = transcripts(tmp_path / "t.parquet", success=["maybe"])
     assert f"success: is neither true nor false, at {path}:1" in problems_of(path)
+
+
+def test_transcripts_of_sessions_are_groups_by_what_the_user_asked(tmp_path: Path):
+    asked = [
+        json.dumps([{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}])
+        for text in ("go", "go", "come")
+    ]
+    path = transcripts(
+        tmp_path / "t.parquet",
+        messages=asked,
+        source_type=["claude_code"] * 3,
+        task_id=["t0", "t1", "t2"],
+        task_set=["project"] * 3,
+        model=["m"] * 3,
+    )
+    log = log_of(path)
+    assert log["group_id"].rle_id().to_list() == [0, 0, 1]
+    assert set(log["reconstructed"]) == {"groups"}
+    path = transcripts(path, messages=asked, source_type=["mine"] * 3, task_id=["t0", "t1", "t2"])
+    assert log_of(path)["group_id"].to_list() == ["t0", "t1", "t2"]

@@ -87,4 +87,4 @@ def test_arguments_that_only_their_table_has_are_no_arguments(tmp_path: Path):
 def test_an_advantage_that_is_no_number_is_named(tmp_path: Path):
     path = tmp_path / "x.parquet"
     trl_frame().with_columns(advantage=pl.lit("high")).write_parquet(path)
-    assert f"is not a number, at {path}:1" in problems_of(path)
+    assert f"is not a number, at {path} row 1" in problems_of(path)

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from log_files import act, log_of, written
+from polars.testing import assert_frame_equal
 from samples_of import (
     SAMPLES,
     assert_canonical_advantages,
@@ -21,31 +22,46 @@ from samples_of import (
 from workbench.errors import LogError
 from workbench.readers import import_log, read
 
+TRACES = SAMPLES / "verifiers/prime_traces.jsonl"
+
 
 def test_the_sample_becomes_the_nine_canonical_steps():
-    assert_nine_steps(import_log([SAMPLES / "verifiers"]), "verifiers", action=act)
+    assert_nine_steps(import_log([TRACES]), "verifiers", action=act)
 
 
 def test_tokens_of_the_sample_are_the_canonical_ones():
-    assert_canonical_tokens(log_of(SAMPLES / "verifiers"))
+    assert_canonical_tokens(log_of(TRACES))
 
 
 def test_the_trainer_s_own_advantages_are_logged():
-    assert_canonical_advantages(log_of(SAMPLES / "verifiers"), 1e-6)
+    assert_canonical_advantages(log_of(TRACES), 1e-6)
 
 
 def test_advantages_of_tokens_lie_on_the_sampled_ones():
-    log = log_of(SAMPLES / "verifiers")
+    log = log_of(TRACES)
     assert log["logged_token_advantage"].list.len().equals(log["response_ids"].list.len())
     assert log["logged_token_advantage"][0].to_list() == pytest.approx([0.866024] * 3)
 
 
 def test_every_row_of_the_sample_leads_back_to_its_line():
-    log = log_of(SAMPLES / "verifiers")
+    log = log_of(TRACES)
     assert log["source_line"].to_list() == [1, 1, 2, 2, 2, 3, 3, 4, 4]
-    assert set(log["source_file"]) <= {
-        str(path) for path in [SAMPLES / "verifiers", *(SAMPLES / "verifiers").rglob("*")]
-    }
+    assert set(log["source_file"]) == {str(TRACES)}
+
+
+def test_samples_of_the_platform_are_the_episodes_that_they_hold(tmp_path: Path):
+    path = SAMPLES / "verifiers/prime_samples.parquet"
+    places = ["source_file"]
+    assert_frame_equal(log_of(path).drop(places), log_of(TRACES).drop(places))
+    # An episode that was too large for the platform has no graph there.
+    rows = pl.read_parquet(path)
+    first = pl.int_range(pl.len()) == 0
+    bare = pl.when(first).then(pl.lit("{}")).otherwise(pl.col("info")).alias("info")
+    rows.with_columns(bare).write_parquet(tmp_path / "samples.parquet")
+    report = import_log([tmp_path / "samples.parquet"]).report
+    assert report.trajectories == 3
+    assert "a large episode is sent as a summary without its graph" in str(report)
+    assert f"{tmp_path}/samples.parquet row 1" in str(report)
 
 
 def episode(**changes: Any) -> dict[str, Any]:

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.containers import Cells, first_keys
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record, first_record
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import parts_of_lines, whole
+from workbench.readers.records import parts_of_records, whole
 from workbench.readers.rows import StepRows, checked_values, identity, number, text
 from workbench.readers.systems import folder_above
 
+_KEYS = frozenset({"task_id", "sample_idx", "prompt", "completion", "head_version"})
+_CELLS = Cells(texts=frozenset({"prompt", "completion"}))
 _CONVERTERS = {
     "task_id": identity,
     "sample_idx": whole,
@@ -38,14 +41,13 @@ class Areal:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A prompt and a completion with the versions of the policy."""
-        keys = first_record(path, head).keys()
-        return keys >= {"task_id", "sample_idx", "prompt", "completion", "head_version"}
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "AReaL dumps")
         text = "turns are told apart by the role marks in decoded text"
-        return parts_of_lines(path, _add, notice=text)
+        return parts_of_records(path, _add, cells=_CELLS, notice=text)
 
 
 def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:

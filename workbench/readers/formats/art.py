@@ -8,15 +8,16 @@ from functools import partial
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.containers import Cells, first_keys
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
-from workbench.readers.records import of_step, parts_of_rows, step_of_name
+from workbench.readers.records import of_step, parts_of_records, step_of_name
 from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.systems import folder_above
-from workbench.readers.tables import parquet_columns, without_nulls
 
 _COLUMNS = frozenset({"group_index", "reward", "messages", "group_metadata"})
+_CELLS = Cells(objects=frozenset({"messages", "tools"}))
 
 
 @reader(
@@ -31,14 +32,14 @@ class Art:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """The columns that ART writes."""
-        return set(parquet_columns(path, head)) >= _COLUMNS
+        return first_keys(path, head) >= _COLUMNS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "ART trajectories")
-        step = step_of_name(path, r"/(\d+)\.parquet$")
+        step = step_of_name(path, r"/(\d+)\.\w+$")
         add = partial(_add, split=path.parent.name, step=step)
-        return parts_of_rows(path, add, needed=_COLUMNS, numbered=True)
+        return parts_of_records(path, add, cells=_CELLS, numbered=True)
 
 
 def _add(
@@ -51,20 +52,20 @@ def _add(
     split: str,
     step: int | None,
 ) -> None:
-    group = record["group_index"]
+    group = record.get("group_index")
     if group is None:
         diagnostics.problem("group_index", "is missing or null", place)
         return
-    messages = without_nulls(record["messages"] or [])
+    messages = record.get("messages") or []
     if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
         diagnostics.problem("messages", "is no list of messages", place)
         return
-    trainable = [at for at, message in enumerate(messages) if message.pop("trainable", False)]
+    trainable = [at for at, message in enumerate(messages) if message.get("trainable")]
     try:
         told = [_message(message) for message in messages]
         said = turns(told, trainable, offered(record.get("tools")))
-        reward = number(record["reward"])
-        say_text_numbers([record["reward"]], diagnostics, place)
+        reward = number(record.get("reward"))
+        say_text_numbers([record.get("reward")], diagnostics, place)
     except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)
         return
@@ -87,10 +88,11 @@ def _add(
 
 
 def _message(message: Record) -> Record:
-    """A message whose tool calls, which the table has as JSON text, are values.
+    """A message without its mark, whose tool calls, which the table has as JSON text, are values.
 
     Raises:
         ValueError: They are no JSON.
     """
-    calls = message.get("tool_calls")
-    return message | {"tool_calls": json.loads(calls)} if isinstance(calls, str) else message
+    told = {key: value for key, value in message.items() if key != "trainable"}
+    calls = told.get("tool_calls")
+    return told | {"tool_calls": json.loads(calls)} if isinstance(calls, str) else told

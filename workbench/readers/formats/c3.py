@@ -11,9 +11,11 @@ import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record, json_lines
+from workbench.readers.containers import Cells, first_keys, records_of
+from workbench.readers.jsonfiles import Record
 from workbench.readers.rows import identity, numbers
 
+_CELLS = Cells(objects=frozenset({"candidates", "restart"}))
 _SCHEMA: dict[str, Any] = {
     "group_id": pl.String,
     "trajectory_id": pl.String,
@@ -44,7 +46,7 @@ class C3Buckets:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A first record with `candidates` and a `target_role`."""
-        return first_record(path, head).keys() >= {"candidates", "target_role"}
+        return first_keys(path, head) >= {"candidates", "target_role"}
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The candidates of all buckets; names are fixed, so `columns` must be empty."""
@@ -54,8 +56,9 @@ class C3Buckets:
             )
         diagnostics = Diagnostics()
         rows: list[dict[str, Any]] = []
-        for line, record in json_lines(path, diagnostics):
-            rows += _candidates(record, line, diagnostics, f"{path}:{line}")
+        records = records_of(path, diagnostics, _CELLS)
+        for line, record in records:
+            rows += _candidates(record, line, diagnostics, records.place(line))
         return Part(frame=pl.DataFrame(rows, schema=_SCHEMA), diagnostics=diagnostics)
 
 

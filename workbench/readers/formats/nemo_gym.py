@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, leading_keys, lookup
+from workbench.readers.containers import Cells, first_keys
+from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import offered, turns
 from workbench.readers.records import (
@@ -16,8 +17,9 @@ from workbench.readers.records import (
     is_cut,
     kept_fields,
     notice_untold_images,
-    parts_of_lines,
+    parts_of_records,
 )
+from workbench.readers.responses import answer_of, begins_call, empty_reply, is_answer, join_item
 from workbench.readers.rows import (
     Converter,
     StepRows,
@@ -38,9 +40,8 @@ _TOKENS: dict[str, Converter] = {
     "generation_token_ids": token_ids,
     "generation_log_probs": numbers,
 }
-_CALLS = {"function_call", "custom_tool_call"}
+_CELLS = Cells(objects=frozenset({"responses_create_params", "response", "agent_ref"}))
 _NUMBERED = frozenset({"_ng_task_index", "_ng_rollout_index", "reward"})
-_ANSWERS = {"function_call_output", "custom_tool_call_output"}
 
 
 @reader("nemo-gym", description="NeMo Gym rollouts JSONL")
@@ -60,16 +61,13 @@ class NemoGym:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Lines with the keys that NeMo Gym numbers its rollouts by, or its request."""
-        return any(
-            {"responses_create_params", "_ng_task_index"} & leading_keys(line)
-            for line in head.splitlines()[:3]
-        )
+        return bool({"responses_create_params", "_ng_task_index"} & first_keys(path, head))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; `columns` may name the key that tells the tasks apart."""
         refuse_mapping(columns, "NeMo Gym rollouts", but="group_id")
         add = partial(_add, told=columns.get("group_id"))
-        return parts_of_lines(path, add, numbered=True)
+        return parts_of_records(path, add, cells=_CELLS, numbered=True)
 
 
 def _add(
@@ -176,40 +174,20 @@ def _messages(items: Sequence[Record]) -> tuple[list[Record], list[Record]]:
         kind, role = item.get("type") or "message", item.get("role")
         if not isinstance(kind, str):
             raise ValueError("holds an item whose type is no text")
-        if kind in _ANSWERS:
-            answer = {"role": "tool", "tool_call_id": item.get("call_id")}
-            messages.append({**answer, "content": item.get("output")})
+        if is_answer(kind):
+            messages.append(answer_of(item))
             is_open = False
         elif kind == "message" and role != "assistant":
             messages.append({"role": role, "content": item.get("content")})
             is_open = False
         else:
-            if not is_open or (kind == "message" and messages[-1].get("content")):
-                messages.append({"role": "assistant", "content": None, "tool_calls": []})
+            if begins_call(item, messages[-1] if is_open else None):
+                messages.append(empty_reply())
                 tokens.append({})
-            _join(messages[-1], item, kind)
+            join_item(messages[-1], item, frozenset(_TOKENS))
             tokens[-1] |= {key: item[key] for key in _TOKENS if item.get(key) is not None}
             is_open = not tokens[-1]
     return messages, tokens
-
-
-def _join(message: Record, item: Record, kind: str) -> None:
-    """Adds an item that the model wrote to the message of its call.
-
-    A call of a tool that the model's provider runs, such as `web_search_call`, is named by its
-    type.
-    """
-    if kind == "message":
-        message["content"] = item.get("content")
-    elif kind in _CALLS:
-        call: Record = {key: item[key] for key in ("name", "arguments", "input") if key in item}
-        message["tool_calls"].append({**call, "id": item.get("call_id")})
-    elif kind == "reasoning":
-        message["reasoning"] = item.get("summary") or item.get("content")
-    else:
-        own = {"type", "id", "status", *_TOKENS}
-        arguments = {key: value for key, value in item.items() if key not in own}
-        message["tool_calls"].append({"id": item.get("id"), "name": kind, "arguments": arguments})
 
 
 def _step_columns(tokens: Sequence[Record]) -> dict[str, list[Any]]:

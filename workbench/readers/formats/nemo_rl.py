@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.containers import Cells, first_keys
 from workbench.readers.decoded import PARSED, decoded_turns, numbered_turns, prompt_and_rest
-from workbench.readers.jsonfiles import Record, first_record
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
 from workbench.readers.records import (
     digest,
     notice_untold_images,
     of_step,
-    parts_of_lines,
+    parts_of_records,
     step_of_name,
     whole,
 )
@@ -49,6 +50,7 @@ _CONVERTERS = {
     "advantages": numbers,
     "generation_logprobs": numbers,
 }
+_CELLS = Cells(objects=frozenset(_CONVERTERS) | {"content"})
 _REQUIRED = frozenset({"token_ids", "token_loss_mask"})
 _A_TOKEN = ("token_loss_mask", "advantages", "generation_logprobs")
 
@@ -66,14 +68,14 @@ class NemoRl:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Rewards with tokens and their loss mask."""
-        return first_record(path, head).keys() >= _KEYS
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "NeMo-RL train data")
         step = step_of_name(path, r"step_?(\d+)[^/]*$")
         text = "the name of the file has no training step" if step is None else ""
-        return parts_of_lines(path, partial(_add, step=step), notice=text)
+        return parts_of_records(path, partial(_add, step=step), cells=_CELLS, notice=text)
 
 
 def _add(

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record
+from workbench.readers.containers import Cells, first_keys
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import is_cut, of_step, parts_of_lines, whole
+from workbench.readers.records import is_cut, of_step, parts_of_records, whole
 from workbench.readers.rows import StepRows, checked_values, number, numbers, text, token_ids
 from workbench.readers.tokens import StepTokens, same_lengths, token_columns, token_turns
 
 _KEYS = frozenset({"prompt_tokens", "response_tokens", "prompt_idx", "sample_idx"})
+_CELLS = Cells(
+    objects=frozenset({"prompt_tokens", "response_tokens", "logprobs", "request_info"}),
+)
 _CONVERTERS = {
     "step": whole,
     "sample_idx": whole,
@@ -46,13 +50,13 @@ class OpenInstruct:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Tokens of prompt and response, with their numbers."""
-        return first_record(path, head).keys() >= _KEYS
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """One step a rollout; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "open-instruct rollouts")
         text = "rollouts have no text: token ids stand for it, and each response is one step"
-        return parts_of_lines(path, _add, notice=text)
+        return parts_of_records(path, _add, cells=_CELLS, notice=text)
 
 
 def _add(rows: StepRows, record: Record, line: int, diagnostics: Diagnostics, place: str) -> None:

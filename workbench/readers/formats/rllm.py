@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench.log.conversation import canonical_json, increments_of_prompts, normalised
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record, json_lines, json_object, leading_keys
+from workbench.readers.containers import Cells, first_keys, records_of
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turn
 from workbench.readers.records import is_cut, of_step, whole
@@ -27,6 +28,7 @@ from workbench.readers.rows import (
 )
 from workbench.readers.tokens import StepTokens, same_lengths, token_columns
 
+_CELLS = Cells(objects=frozenset({"task", "trajectories", "metrics"}))
 _CONVERTERS = {
     "episode_id": identity,
     "training_step": whole,
@@ -60,7 +62,7 @@ class Rllm:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """An episode: its id and its trajectories."""
-        keys = leading_keys(head) | first_record(path, head).keys()
+        keys = first_keys(path, head)
         return "episode_id" in keys and bool(keys & {"trajectories", "task_hash", "is_correct"})
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
@@ -68,19 +70,10 @@ class Rllm:
         refuse_mapping(columns, "rLLM episodes")
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
-        for line, episode in _episodes(path, diagnostics):
-            _add(rows, episode, line, diagnostics, f"{path}:{line}")
+        records = records_of(path, diagnostics, _CELLS)
+        for line, episode in records:
+            _add(rows, episode, line, diagnostics, records.place(line))
         return Part(frame=rows.frame(), diagnostics=diagnostics)
-
-
-def _episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record]]:
-    """The one object of a file, over as many lines as it takes, or one a line."""
-    with path.open("rb") as file:
-        opening = file.readline()
-    if opening.rstrip() != b"{":
-        yield from json_lines(path, diagnostics)
-    elif (episode := json_object(path, diagnostics)) is not None:
-        yield 1, episode
 
 
 def _add(rows: StepRows, episode: Record, line: int, diagnostics: Diagnostics, place: str) -> None:

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.log.conversation import content_text
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.formats.inspect_ai import inspect_turns
-from workbench.readers.jsonfiles import mended
+from workbench.readers.jsonfiles import Record, mended
 from workbench.readers.mapping import refuse_mapping
+from workbench.readers.records import digest
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
 from workbench.readers.scores import Words, reward_of
 from workbench.readers.systems import system_of
 from workbench.readers.tables import parquet_columns, parquet_frames
 
 _COLUMNS = (
-    "transcript_id", "task_set", "task_id", "task_repeat", "agent", "model", "score", "success",
-    "error", "limit", "messages",
+    "transcript_id", "source_type", "task_set", "task_id", "task_repeat", "agent", "model",
+    "score", "success", "error", "limit", "messages",
 )  # fmt: skip
+
+
+_OF_TRACES = frozenset({"claude_code", "codex", "langsmith", "logfire", "phoenix", "weave"})
+"""Types of a source whose `task_id` is no task: a session, or the name of a program's span."""
 
 
 @reader("scout", description="Inspect Scout transcripts as Parquet, one transcript a row")
 class Scout:
     """Groups are tasks of a model, trajectories transcripts, steps assistant messages.
+
+    What Scout takes from sessions and traces (Claude Code, Phoenix, LangSmith and the like) is
+    called by its session or its program there: such transcripts are one group where they begin
+    with the same message of the user, and marked so.
 
     The reward is the score, on the last step, or else the success as 1 or 0. A transcript that
     ended in an error has none. `source_line` is the row of the file, from 1.
@@ -76,7 +86,8 @@ def _add(
     if values is None:
         return
     try:
-        steps = inspect_turns(_decoded(record.get("messages")))
+        messages = _decoded(record.get("messages"))
+        steps = inspect_turns(messages)
     except (ValueError, RecursionError) as error:
         diagnostics.problem("messages", str(error), place)
         return
@@ -94,7 +105,12 @@ def _add(
         reward = float(success)
     if record.get("error"):  # none is an empty text or null
         reward = None
-    parts = [record.get(name) for name in ("task_set", "task_id", "model")]
+    is_named = record.get("source_type") not in _OF_TRACES
+    if not is_named:
+        text = "transcripts of sessions and traces name no task: those that begin with the same "
+        diagnostics.notice(f"{text}message of the user are one group", place)
+    task = record.get("task_id") if is_named else _task(messages)
+    parts = [record.get("task_set"), task, record.get("model")]
     group = "/".join(str(part) for part in parts if part not in (None, ""))
     limit = record.get("limit") or None
     rows.add(
@@ -109,10 +125,17 @@ def _add(
             "agent_id": record.get("agent"),
             SYSTEM: system_of(record.get("agent")),
             "task_repeat": record.get("task_repeat"),
+            "reconstructed": None if is_named else "groups",
             **others,
         },
         last_fields={"truncated": limit is not None, "finish_reason": limit},
     )
+
+
+def _task(messages: Sequence[Record]) -> str:
+    """The name of a group of transcripts that name none: what the user asked first."""
+    asked = [message for message in messages if message.get("role") == "user"]
+    return f"task-{digest(content_text(asked[0].get('content') if asked else None))}"
 
 
 def _decoded(value: Any) -> Any:

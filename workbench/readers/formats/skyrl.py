@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.containers import Cells, first_keys
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record, first_record
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import (
     digest,
     is_cut,
     notice_untold_images,
     of_step,
-    parts_of_lines,
+    parts_of_records,
     step_of_name,
 )
 from workbench.readers.rows import StepRows, checked_values, number, numbers, text
 
 _KEYS = frozenset({"input_prompt", "output_response", "score"})
+_CELLS = Cells(
+    objects=frozenset({"score", "env_extras"}), texts=frozenset({"input_prompt", "output_response"})
+)
 
 
 def _score(value: Any) -> float | None:
@@ -64,14 +68,14 @@ class SkyRl:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A prompt, a response and a score, under SkyRL's names."""
-        return first_record(path, head).keys() >= _KEYS
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "SkyRL dumps")
         add = partial(_add, step=step_of_name(path, r"global_step_(\d+)"))
         text = "turns are told apart by the role marks in decoded text"
-        return parts_of_lines(path, add, numbered=True, notice=text)
+        return parts_of_records(path, add, cells=_CELLS, numbered=True, notice=text)
 
 
 def _add(

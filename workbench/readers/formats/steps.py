@@ -1,4 +1,4 @@
-"""The step log itself as lines, one step a line, under canonical, other or mapped names."""
+"""The step log itself as JSON records, one step each, under canonical, other or mapped names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.schema import rename
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import JsonLines, Record, json_lines, leading_keys, lookup
+from workbench.readers.containers import CsvRows, ParquetRows, container_of, first_keys, records_of
+from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.rows import (
     Converter,
     checked_values,
@@ -50,35 +51,38 @@ _CHECKED: dict[str, Converter] = {**LISTS, **_TRUTHS, "success": _truth_or_word}
 _NUMBERS = ("reward", *(column.name for column in STEP_LOG if column.dtype.is_numeric()))
 
 
-@reader("steps", description="step log as JSON lines, one step a line", generic=True)
+@reader("steps", description="step log as JSON lines or array, one step a record", generic=True)
 class Steps:
-    """Lines with a step's trajectory, number, observation and action, as keys of the step log.
+    """Records with a step's trajectory, number, observation and action, as keys of the step log.
 
     A mapping gives other names, where a dotted one such as `info.score` reaches into objects.
     Keys that the step log does not know are kept; lists and objects as JSON text.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Lines whose keys are those of a step, or aliases of them."""
-        if head.startswith(b"{") and b"\n" not in head:
-            with path.open("rb") as file:
-                return is_step(leading_keys(file.readline()))
-        return any(is_step(leading_keys(line)) for line in head.splitlines()[:3])
+        """Records whose keys are those of a step, or aliases of them."""
+        is_table = container_of(head) in {CsvRows, ParquetRows}
+        return not is_table and is_step(first_keys(path, head))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The rows as they are, renamed, part by part."""
         diagnostics = Diagnostics()
-        return parts_of_steps(path, json_lines(path, diagnostics), columns, diagnostics)
+        return parts_of_steps(path, records_of(path, diagnostics), columns, diagnostics)
 
 
 class Lines(Protocol):
-    """Records with their lines, counted from 1."""
+    """Records with their numbers, counted from 1."""
+
+    is_typed: bool
 
     def __iter__(self) -> Iterator[tuple[int, Record]]: ...
 
     @property
     def done(self) -> float:
         """The share of the file that is read."""
+
+    def place(self, number: int) -> str:
+        """Where a record is, in words."""
 
 
 def parts_of_steps(
@@ -101,12 +105,12 @@ def parts_of_steps(
     for line, record in lines:
         row = _row(record, columns)
         values = {name: row[name] for name in _CHECKED if name in row}
-        place = f"{path}:{line}"
+        place = lines.place(line)
         checked = checked_values(values, _CHECKED, diagnostics, place, optional=_CHECKED)
         if checked is None:
             continue
         row |= {name: checked[name] for name in values}
-        if isinstance(lines, JsonLines):  # fields of a CSV have no types
+        if lines.is_typed:
             say_text_numbers((row.get(name) for name in _NUMBERS), diagnostics, place)
         found |= {name for name, value in row.items() if value is not None}
         rows.append({"source_line": line, **row})

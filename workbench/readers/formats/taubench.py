@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_array, leading_keys
+from workbench.readers.containers import Cells, first_keys, records_of
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import turns
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, number
 
+_CELLS = Cells(objects=frozenset({"traj", "info"}))
 _SOLVED_WITHIN = 1e-6
 
 
@@ -25,17 +27,17 @@ class TauBench:
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """An array whose first record has a `traj`."""
-        is_array = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-        return is_array and "traj" in leading_keys(head)
+        """Trials of tasks, each with its `traj`."""
+        return first_keys(path, head) >= {"task_id", "traj"}
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all trials; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tau-bench results")
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
-        for line, record in json_array(path, diagnostics):
-            _add(rows, record, line, diagnostics, f"{path} record {line}")
+        records = records_of(path, diagnostics, _CELLS)
+        for line, record in records:
+            _add(rows, record, line, diagnostics, records.place(line))
         return Part(frame=rows.frame(), diagnostics=diagnostics)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, json_lines, leading_keys
+from workbench.readers.containers import Cells, first_keys, records_of
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
 from workbench.readers.records import whole
@@ -15,6 +16,7 @@ from workbench.readers.rows import Converter, StepRows, checked_values, identity
 from workbench.readers.systems import folder_of
 
 _KEYS = {"group_idx", "traj_idx", "sampling_client_step"}
+_CELLS = Cells(objects=frozenset({"steps"}))
 
 
 @reader("tinker", description="tinker-cookbook rollout summaries JSONL", run=folder_of)
@@ -28,15 +30,16 @@ class Tinker:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Lines with the numbers of a group, a trajectory and a sampling client's step."""
-        return any(leading_keys(line) >= _KEYS for line in head.splitlines()[:3])
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all records; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "tinker-cookbook summaries")
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
-        for line, record in json_lines(path, diagnostics):
-            _add(rows, record, line, diagnostics, f"{path}:{line}")
+        records = records_of(path, diagnostics, _CELLS)
+        for line, record in records:
+            _add(rows, record, line, diagnostics, records.place(line))
         diagnostics.notice("the format holds no text: observations are placeholders", str(path))
         return Part(frame=rows.frame(), diagnostics=diagnostics)
 

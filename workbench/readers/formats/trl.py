@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from workbench.errors import ParameterError
+from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.containers import Cells, first_keys, kinds_of, records_of
+from workbench.readers.formats.verifiers import SAMPLE
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -20,20 +21,16 @@ from workbench.readers.records import (
     kept_fields,
     notice_untold_images,
     of_step,
-    parts_of_rows,
+    parts_of_records,
     whole,
 )
 from workbench.readers.rows import StepRows, number
 from workbench.readers.systems import folder_of
-from workbench.readers.tables import (
-    parquet_columns,
-    parquet_frames,
-    parquet_schema,
-    without_nulls,
-)
 
-_NAME = "completions_*.parquet"
+_NAME = "completions_*"
 _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
+_TALKS = frozenset({"prompt", "completion"})
+_CELLS = Cells(objects=_TALKS | {"advantage"}, texts=_TALKS)
 
 
 @reader(
@@ -54,8 +51,9 @@ class Trl:
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """The columns that TRL writes."""
-        return set(parquet_columns(path, head)) >= _COLUMNS
+        """The columns that TRL writes, in a table that is not prime-rl's."""
+        keys = first_keys(path, head)
+        return keys >= _COLUMNS and not keys >= SAMPLE
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rows; `columns` may name the reward to take."""
@@ -67,26 +65,26 @@ class Trl:
             diagnostics.notice(text.format(before.name), str(path))
         yield Part(frame=StepRows(diagnostics).frame(), diagnostics=diagnostics)
         add = partial(_add, rewards=rewards)
-        yield from parts_of_rows(path, add, needed=_COLUMNS, numbered=True)
+        yield from parts_of_records(path, add, cells=_CELLS, numbered=True)
 
 
 def _rewards(path: Path, told: str | None, diagnostics: Diagnostics) -> tuple[str, ...]:
     """The columns whose sum is the outcome; none where the file cannot be read."""
-    schema = parquet_schema(path)
-    names = list(schema)
+    kinds = kinds_of(path, _CELLS)
+    names = list(kinds)
     if told is not None:
-        if told not in schema:
+        if told not in kinds:
             raise ParameterError(
                 f"the column mapping names {told!r}, which {path} does not have; found {names}"
             )
         return (told,)
-    if not schema.keys() >= _COLUMNS:
+    if not kinds.keys() >= _COLUMNS:
         return ()
     between = names[names.index("completion") + 1 : names.index("advantage")]
-    found = tuple(name for name in between if schema[name].is_float())
-    if not found and any(schema[name] == pl.Null for name in between):
+    found = tuple(name for name in between if kinds[name] is float)
+    if not found and any(kinds[name] is None for name in between):
         # A reward that never applied leaves a column without a type; the others may be whole.
-        found = tuple(name for name in between if schema[name].is_integer())
+        found = tuple(name for name in between if kinds[name] is int)
     if not found:
         diagnostics.notice("no column holds rewards: rewards are null", str(path))
     elif len(found) > 1:
@@ -100,10 +98,15 @@ def _repeated(path: Path) -> Path | None:
     earlier = [file for file in sorted(path.parent.glob(_NAME)) if file.name < path.name]
     if not earlier or not path.match(_NAME):
         return None
-    one, other = parquet_frames(path, Diagnostics()), parquet_frames(earlier[-1], Diagnostics())
-    pairs = itertools.zip_longest(one, other, fillvalue=pl.DataFrame())
-    same = all(a.drop("step", strict=False).equals(b.drop("step", strict=False)) for a, b in pairs)
+    files = (records_of(file, Diagnostics(), _CELLS) for file in (path, earlier[-1]))
+    pairs = itertools.zip_longest(*files, fillvalue=(0, {}))
+    same = all(_repeats(one, other) for (_, one), (_, other) in pairs)
     return earlier[-1] if same else None
+
+
+def _repeats(one: Record, other: Record) -> bool:
+    """Whether two rows differ in nothing but the step; as text, in which NaN is equal to itself."""
+    return canonical_json(one | {"step": None}) == canonical_json(other | {"step": None})
 
 
 def _add(
@@ -116,11 +119,11 @@ def _add(
     rewards: Sequence[str],
 ) -> None:
     try:
-        step = whole(record["step"])
-        prompt = _messages(record["prompt"], "user")
-        said = _turns(prompt, record["completion"])
+        step = whole(record.get("step"))
+        prompt = _messages(record.get("prompt"), "user")
+        said = _turns(prompt, record.get("completion"))
         scores = {name: number(record.get(name)) for name in rewards}
-        advantage = record["advantage"]
+        advantage = record.get("advantage")
         advantage = None if isinstance(advantage, list) else number(advantage)
     except ValueError as error:
         diagnostics.problem("completion", str(error), place)
@@ -158,7 +161,7 @@ def _turns(prompt: list[Record], completion: Any) -> list[Turn]:
 
 
 def _messages(given: Any, role: str) -> list[Record]:
-    """Messages without the keys that only their table has, or text as one message.
+    """Messages, or text as one message.
 
     Raises:
         ValueError: It is neither.
@@ -167,5 +170,4 @@ def _messages(given: Any, role: str) -> list[Record]:
         return [{"role": role, "content": given}]
     if not isinstance(given, list):
         raise ValueError("is neither text nor a list of messages")
-    messages: list[Record] = without_nulls(given)
-    return messages
+    return given

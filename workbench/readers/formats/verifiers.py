@@ -1,4 +1,4 @@
-"""verifiers v1 and prime-rl: `traces.jsonl`, one episode a line, its traces as graphs of messages.
+"""verifiers v1 and prime-rl: one episode a record, its traces as graphs of messages.
 
 A trace is a list of nodes, each a message and the tokens that it adds to its parent's sequence.
 Where an agent's context was compacted, or sub-agents ran in the same trace, there are several
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record
+from workbench.readers.containers import Cells, first_keys
+from workbench.readers.jsonfiles import Record, decoded_json
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.records import is_cut, of_step, parts_of_lines, step_of_name, whole
+from workbench.readers.records import is_cut, of_step, parts_of_records, step_of_name, whole
 from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.systems import system_of
 from workbench.readers.tokens import token_columns
@@ -28,6 +29,12 @@ from workbench.readers.trace_graph import (
     turns_of,
 )
 
+_KEYS = frozenset({"env", "task", "traces"})
+SAMPLE = frozenset({"problem_id", "sample_id", "env_name", "trajectory", "info"})
+"""Columns of the Parquet in which prime-rl sends episodes to its platform."""
+
+_CELLS = Cells(objects=_KEYS | {"group", "run", "errors", "info"})
+
 _STEP = r"/step_(\d+)/"
 """Where prime-rl puts the rollouts that it trains on at a step."""
 
@@ -37,7 +44,7 @@ _LIMITS = frozenset(
 """Stop conditions of a trace that mean that a limit cut it."""
 
 
-@reader("verifiers", description="verifiers v1 and prime-rl traces.jsonl, one episode a line")
+@reader("verifiers", description="verifiers v1 and prime-rl traces, one episode a record")
 class Verifiers:
     """A trace is a trajectory, and its sampled messages are the steps, in the order of sampling.
 
@@ -45,17 +52,20 @@ class Verifiers:
     is null. What prime-rl's algorithm wrote to the sampled tokens is `logged_token_advantage`, and
     `logged_advantage` where it is the same for all tokens of the step. Traces of agents that are
     not trained (judges, user simulators) are left out and stated; failed ones are excluded. A
-    compaction that the agent did not go on from takes no part in the loss.
+    compaction that the agent did not go on from takes no part in the loss. In the Parquet that
+    prime-rl sends to its platform, a row holds the episode in `info`.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """An episode: `env`, `task` and `traces`."""
-        return first_record(path, head).keys() >= {"env", "task", "traces"}
+        """An episode: `env`, `task` and `traces`; or a sample that holds one."""
+        keys = first_keys(path, head)
+        return keys >= _KEYS or keys >= SAMPLE
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all traces; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verifiers traces")
-        return parts_of_lines(path, partial(_add_episode, step=step_of_name(path, _STEP)))
+        add = partial(_add_episode, step=step_of_name(path, _STEP))
+        return parts_of_records(path, add, cells=_CELLS)
 
 
 def _add_episode(
@@ -67,6 +77,13 @@ def _add_episode(
     *,
     step: int | None,
 ) -> None:
+    if (native := as_object(decoded_json(episode.get("info"))).get("native_wrapper")) is not None:
+        step = whole(episode.get("step")) if step is None else step
+        episode = as_object(native)
+    elif "traces" not in episode and episode.keys() >= SAMPLE:
+        rule = "holds no native_wrapper: a large episode is sent as a summary without its graph"
+        diagnostics.drop("info", rule, place)
+        return
     traces = episode.get("traces")
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
         diagnostics.problem("traces", "is not a list of traces", place)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record, json_object
+from workbench.readers.containers import Cells, first_keys
+from workbench.readers.formats.verifiers import SAMPLE
+from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined, offered, turns
-from workbench.readers.records import digest, notice_untold_images, parts_of_lines
+from workbench.readers.records import digest, notice_untold_images, parts_of_records
 from workbench.readers.rows import (
     StepRows,
     checked_values,
@@ -38,6 +40,12 @@ _KNOWN = frozenset(_CONVERTERS) | _TIMES | {
     "id", "prompt", "completion", "task", "info", "answer", "error", "timing", "stop_condition",
     "metrics", "tool_defs", "token_usage", "trajectory", "oai_tools",
 }  # fmt: skip
+_TALKS = frozenset({"prompt", "completion"})
+_CELLS = Cells(
+    objects=_TALKS
+    | {"info", "error", "timing", "metrics", "tool_defs", "token_usage", "trajectory", "oai_tools"},
+    texts=_TALKS,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,10 @@ class _Rollout:
 
 
 @reader(
-    "verifiers-legacy", description="verifiers before v1: results.jsonl of vf-eval", run=folder_of
+    "verifiers-legacy",
+    description="verifiers before v1: results.jsonl of vf-eval",
+    companions=("metadata.json",),
+    run=folder_of,
 )
 class VerifiersLegacy:
     """Steps are the assistant messages of the completion; the reward is the outcome.
@@ -61,9 +72,11 @@ class VerifiersLegacy:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """A prompt, a completion and a reward, with the timing that `vf-eval` writes."""
-        record = first_record(path, head)
-        timed = "timing" in record or record.keys() >= _TIMES
-        return record.keys() >= {"prompt", "completion", "reward"} and timed
+        keys = first_keys(path, head)
+        if keys >= SAMPLE:
+            return False
+        timed = "timing" in keys or keys >= _TIMES
+        return keys >= {"prompt", "completion", "reward"} and timed
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
@@ -71,7 +84,7 @@ class VerifiersLegacy:
         diagnostics = Diagnostics()
         add = partial(_add, run=_run(path, diagnostics))
         yield Part(frame=StepRows(diagnostics).frame(), diagnostics=diagnostics)
-        yield from parts_of_lines(path, add, numbered=True)
+        yield from parts_of_records(path, add, cells=_CELLS, numbered=True)
 
 
 def _run(path: Path, diagnostics: Diagnostics) -> dict[str, str | None]:

@@ -7,14 +7,15 @@ the v1 trainer writes a key `uid` of `<group>_<session>_<output>`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.containers import Cells, first_keys, first_record, records_of
 from workbench.readers.decoded import PARSED, decoded_turns
-from workbench.readers.jsonfiles import Record, first_record, json_lines
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, joined
 from workbench.readers.records import digest, kept_fields, notice_untold_images, of_step, whole
@@ -22,6 +23,9 @@ from workbench.readers.rows import StepRows, checked_values, number, text
 from workbench.readers.systems import folder_of
 
 _KEYS = frozenset({"input", "output", "score", "step"})
+CELLS = Cells(texts=frozenset({"input", "output", "gts", "uid"}))
+"""Cells of a dump as a table, by whichever trainer."""
+
 _USED = _KEYS | {"gts", "uid"}
 _CONVERTERS = {"input": text, "output": text, "score": number, "step": whole, "uid": text}
 
@@ -52,8 +56,8 @@ class Verl:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """`input`, `output`, `score` and `step`, and nothing of verl-agent."""
-        record = first_record(path, head)
-        return record.keys() >= _KEYS and not is_of_verl_agent(record)
+        is_one = first_keys(path, head) >= _KEYS
+        return is_one and not is_of_verl_agent(first_record(path, head))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all rollouts; the format has fixed names, so `columns` must be empty."""
@@ -62,8 +66,9 @@ class Verl:
         rows = StepRows(diagnostics)
         sessions: dict[str, list[_Output]] = {}
         named = False
-        for line, record in json_lines(path, diagnostics):
-            place = f"{path}:{line}"
+        records = records_of(path, diagnostics, CELLS)
+        for line, record in records:
+            place = records.place(line)
             output = _output(record, line, diagnostics, place)
             if output is None:
                 continue
@@ -71,7 +76,8 @@ class Verl:
             named |= key is not None
             sessions.setdefault(key or f"#{line}", []).append(output)
         for outputs in sessions.values():
-            _add(rows, sorted(outputs, key=lambda output: output.index), diagnostics, path)
+            ordered = sorted(outputs, key=lambda output: output.index)
+            _add(rows, ordered, diagnostics, records.place)
         if sessions:
             diagnostics.notice("turns are told apart by the role lines in decoded text", str(path))
         return Part(
@@ -122,8 +128,13 @@ def _ids(values: Mapping[str, Any], record: Record) -> tuple[str, str | None, in
     return uid, "0", 0
 
 
-def _add(rows: StepRows, outputs: list[_Output], diagnostics: Diagnostics, path: Path) -> None:
-    places = [f"{path}:{output.line}" for output in outputs]
+def _add(
+    rows: StepRows,
+    outputs: list[_Output],
+    diagnostics: Diagnostics,
+    place: Callable[[int], str],
+) -> None:
+    places = [place(output.line) for output in outputs]
     numbers = [output.index for output in outputs]
     if numbers != list(range(len(outputs))):
         rule = f"the outputs of a session are {numbers}, expected one of each from 0 on"

@@ -15,7 +15,8 @@ import polars as pl
 
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, first_record, json_lines
+from workbench.readers.containers import Cells, first_keys, records_of
+from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import kept_fields, whole
 from workbench.readers.rows import checked_values, identity, number, series, text, truth
@@ -24,6 +25,7 @@ SUCCESS = 10.0
 """What the environments of verl-agent (ALFWorld, WebShop, Sokoban) pay for a solved task."""
 
 _KEYS = frozenset({"input", "output", "traj_uid"})
+_CELLS = Cells(texts=frozenset({"input", "output", "anchor_obs"}))
 _CONVERTERS = {
     "input": text,
     "output": text,
@@ -54,16 +56,17 @@ class VerlAgent:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Steps with the ids that the hook adds."""
-        return first_record(path, head).keys() >= _KEYS
+        return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The rows as they are; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "verl-agent dumps")
         diagnostics = Diagnostics()
+        records = records_of(path, diagnostics, _CELLS)
         rows = [
             row
-            for line, record in json_lines(path, diagnostics)
-            if (row := _row(record, line, diagnostics, f"{path}:{line}"))
+            for line, record in records
+            if (row := _row(record, line, diagnostics, records.place(line)))
         ]
         names = dict.fromkeys(name for row in rows for name in row)
         frame = pl.DataFrame([series(name, [row.get(name) for row in rows]) for name in names])

@@ -19,9 +19,9 @@ from typing import Any
 import polars as pl
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.formats.verl import is_of_verl_agent
+from workbench.readers.containers import first_keys, first_record, records_of
+from workbench.readers.formats.verl import CELLS, is_of_verl_agent
 from workbench.readers.formats.verl_agent import said, with_success
-from workbench.readers.jsonfiles import first_record, json_lines
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import digest, of_step, whole
 from workbench.readers.rows import checked_values, number, series, text
@@ -96,8 +96,10 @@ class VerlAgentBare:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Rows of verl whose output is one action, and that have no ids."""
-        record = first_record(path, head)
-        return record.keys() >= _KEYS and "traj_uid" not in record and is_of_verl_agent(record)
+        keys = first_keys(path, head)
+        if not keys >= _KEYS or "traj_uid" in keys:
+            return False
+        return is_of_verl_agent(first_record(path, head))
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The chained steps; the format has fixed names, so `columns` must be empty."""
@@ -113,10 +115,10 @@ class VerlAgentBare:
 
 
 def _steps(path: Path, diagnostics: Diagnostics) -> Iterator[_Step]:
-    for line, record in json_lines(path, diagnostics):
-        values = checked_values(
-            record, _CONVERTERS, diagnostics, f"{path}:{line}", optional=("score",)
-        )
+    records = records_of(path, diagnostics, CELLS)
+    for line, record in records:
+        place = records.place(line)
+        values = checked_values(record, _CONVERTERS, diagnostics, place, optional=("score",))
         if values is None:
             continue
         prompt = values["input"]

@@ -1,0 +1,259 @@
+"""Keys of chat records: which of them holds the conversation, the group, the reward and so on.
+
+Public sets call the same things by many names. A mapping says which is meant; without one the usual
+names are looked for, and what was found is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ParameterError
+from workbench.log.columns import STEP_LOG, known
+from workbench.log.verdicts import verdicts_of
+from workbench.readers.base import Diagnostics
+from workbench.readers.containers import Cells, records_of
+from workbench.readers.dialects import is_conversation
+from workbench.readers.jsonfiles import Record, lookup
+from workbench.readers.rows import is_number
+from workbench.readers.votes import nested_mask
+
+MESSAGES = ("messages", "trajectory", "conversations", "conversation", "history", "traj", "dialog")
+"""Keys that may hold the conversation, the first that holds one."""
+
+GUESSES: Mapping[str, Sequence[str]] = {
+    "group_id": (
+        "group_id", "task_id", "prompt_id", "problem_id", "group", "uid", "example_id",
+        "instance_id", "question_id", "task_name", "prompt",
+    ),
+    "trajectory_id": (
+        "trajectory_id", "rollout_id", "rollout", "rollout_index", "rollout_idx", "sample_idx",
+        "sample_index", "sample_id", "trial", "attempt", "traj_id", "trial_id", "run_id",
+        "session_id",
+    ),
+    "reward": ("reward", "score", "success", "resolved", "target", "passed", "correct"),
+    "success": ("success", "resolved", "target", "passed", "correct"),
+}  # fmt: skip
+"""Column -> keys that may hold it, the first that any record has a value for."""
+
+_ALSO = {"model": ("model_name",), "finish_reason": ("exit_status", "stop_reason")}
+"""Column that a record may have under its own name -> other keys that may hold it."""
+
+_TASKS = frozenset(
+    {
+        "task_id", "prompt_id", "problem_id", "example_id", "instance_id", "question_id",
+        "task_name", "prompt",
+    }
+)  # fmt: skip
+"""Guessed keys that name a task, which several systems may have worked on."""
+
+_VERDICTS = frozenset({"resolved", "target", "passed", "correct"})
+"""Keys that hold a verdict in some sets and something else in others."""
+
+_OF_RUNS = frozenset({"traj_id", "trial_id", "run_id", "session_id"})
+"""Keys that name a trajectory only where no two rollouts of a task share a value."""
+
+_OF_TRAJECTORY = frozenset(
+    name
+    for column in STEP_LOG
+    if column.scope in {"trajectory", "run"}
+    for name in (column.name, *column.aliases, *column.negated)
+)
+"""Columns of the step log that may be said once of a whole trajectory, under any of their names."""
+
+OF_LAST_STEP = frozenset(column.name for column in STEP_LOG if column.scope == "last step")
+OF_RECORDS = {"messages", *GUESSES} | _OF_TRAJECTORY | OF_LAST_STEP
+"""Columns that a chat record may have a value for."""
+
+_GUESSED = frozenset(key for keys in GUESSES.values() for key in keys)
+_OBJECTS = frozenset({*MESSAGES, "tools"})
+_WORDS = 8  # more texts than any set of verdicts has
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Which key holds what.
+
+    Args:
+        messages: The key of the conversation.
+        told: Column -> key, as mapped or guessed.
+        kept: Column -> key, for all others.
+        found: Every key that has a value in some record.
+        nested: Keys of lists and objects, which are not kept.
+        words: Key of a reward or a verdict -> the texts that it has.
+        groups_are_tasks: The group's key names a task, not who worked on it.
+        counts_in_group: The key of the trajectory tells it from others of its group only.
+    """
+
+    messages: str
+    told: Mapping[str, str]
+    kept: Mapping[str, str]
+    found: Sequence[str]
+    nested: frozenset[str]
+    words: Mapping[str, Collection[str]]
+    groups_are_tasks: bool
+    counts_in_group: bool
+
+    def worth(self, word: str, key: str) -> float | None:
+        """The worth of a word, where all words of its key are of one set."""
+        verdicts = verdicts_of(self.words.get(key, ()))
+        return None if verdicts is None else verdicts.get(word.strip().lower())
+
+
+def cells_of(columns: Mapping[str, str]) -> Cells:
+    """What the cells of a table of chat records hold.
+
+    Args:
+        columns: Canonical name -> name in the file.
+    """
+    reached = {key.partition(".")[0] for key in columns.values() if "." in key}
+    return Cells(objects=_OBJECTS | reached | {columns.get("messages", "messages")})
+
+
+def conversation_key(record: Record) -> str | None:
+    """The key of the conversation; None where no value is one."""
+    return next((key for key in MESSAGES if is_conversation(record.get(key))), None)
+
+
+def fields_of(record: Record, columns: Mapping[str, str], messages: str) -> dict[str, Any]:
+    """What a record says beside its messages: scalars by key, and whatever is mapped.
+
+    Args:
+        record: The record.
+        columns: Canonical name -> name in the file.
+        messages: The key of the conversation.
+    """
+    kept = {
+        key: value
+        for key, value in record.items()
+        if key != messages and (key in _GUESSED or not isinstance(value, list | dict))
+    }
+    if "mask_reason" not in kept and (mask := nested_mask(record)) is not None:
+        kept["mask_reason"] = mask
+    return kept | {key: lookup(record, key) for key in set(columns.values()) - {messages}}
+
+
+def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
+    """What each key holds: as mapped, else the first guess that any record has a value for.
+
+    Args:
+        columns: Canonical name -> name in the file.
+        path: The file, of which every record is looked at.
+
+    Raises:
+        ParameterError: `columns` names what no record has.
+    """
+    messages = columns.get("messages") or _conversation_key_of(path)
+    seen = _Seen(columns)
+    for _, record in records_of(path, Diagnostics(), cells_of(columns), without={messages}):
+        seen.add(record, fields_of(record, columns, messages))
+    found = seen.found
+    told = {name: key for name, key in columns.items() if name != "messages"}
+    absent = sorted(set(told.values()) - found)
+    if absent and found:
+        raise ParameterError(
+            f"the column mapping names {absent}, for which no record has a value; "
+            f"found {sorted(found)}"
+        )
+    for name, guesses in GUESSES.items():
+        taken = {key for other, key in told.items() if {name, other} != {"reward", "success"}}
+        candidates = [
+            key for key in guesses if key in found and key not in taken and seen.fits(name, key)
+        ]
+        if name not in told and candidates:
+            told[name] = candidates[0]
+    for name, guesses in _ALSO.items():
+        candidates = [key for key in guesses if key in found and key not in told.values()]
+        if name not in told and name not in found and candidates:
+            told[name] = candidates[0]
+    nested = seen.large - {messages, "tools", *told.values()}
+    rest = sorted(found - set(told.values()) - nested)
+    trajectory = told.get("trajectory_id", "")
+    return Keys(
+        messages=messages,
+        told=told,
+        kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
+        found=sorted(found),
+        nested=frozenset(nested),
+        words=seen.words,
+        groups_are_tasks="group_id" not in columns and told.get("group_id", "prompt") in _TASKS,
+        counts_in_group=trajectory in _OF_RUNS and not seen.is_unique(trajectory),
+    )
+
+
+class _Seen:
+    """What the records of a file hold, as far as a guess depends on it."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self.found: set[str] = set()
+        self.large: set[str] = set()
+        self.words: dict[str, set[str]] = {}
+        self._told = set(columns.values())
+        self._group = columns.get("group_id")
+        self._judged = {*GUESSES["reward"], *GUESSES["success"]}
+        self._judged |= {columns[name] for name in ("reward", "success") if name in columns}
+        self._no_verdicts: set[str] = set()
+        self._count: dict[str, int] = {}
+        self._ids: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
+        self._ids_in_group: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
+
+    def add(self, record: Record, fields: Mapping[str, Any]) -> None:
+        """Takes note of a record."""
+        for key in self._judged:
+            value = fields.get(key)
+            # A few words are a verdict; a text a record is none.
+            if isinstance(value, str) and len(self.words.get(key, ())) < _WORDS:
+                self.words.setdefault(key, set()).add(value.strip().lower())
+            if key in _VERDICTS and not _may_be_verdict(value):
+                self._no_verdicts.add(key)
+        self.found |= {key for key, value in fields.items() if value is not None}
+        self.large |= {key for key, value in record.items() if isinstance(value, list | dict)}
+        for key in _OF_RUNS:
+            if (value := fields.get(key)) is not None:
+                self._count[key] = self._count.get(key, 0) + 1
+                self._ids[key].add(hash(str(value)))
+                self._ids_in_group[key].add(hash((str(self._group_of(fields)), str(value))))
+
+    def _group_of(self, fields: Mapping[str, Any]) -> Any:
+        names = [self._group] if self._group else GUESSES["group_id"]
+        return next((fields[key] for key in names if fields.get(key) is not None), None)
+
+    def is_unique(self, key: str) -> bool:
+        """Whether no two records have the same value."""
+        return len(self._ids[key]) == self._count.get(key)
+
+    def fits(self, name: str, key: str) -> bool:
+        """Whether the values of a guessed key can be what the column means."""
+        if name in {"reward", "success"} and key in _VERDICTS:
+            return key not in self._no_verdicts and (
+                key not in self.words or verdicts_of(self.words[key]) is not None
+            )
+        if name == "trajectory_id" and key in _OF_RUNS:
+            return len(self._ids_in_group[key]) == self._count[key]
+        return True
+
+
+def _may_be_verdict(value: Any) -> bool:
+    if isinstance(value, str):
+        return not is_number(value)
+    return value is None or (isinstance(value, bool | int | float) and value in (-1, 0, 1))
+
+
+def _conversation_key_of(path: Path) -> str:
+    """The key of the conversation in the first record that has one; `messages` where none has."""
+    for _, record in records_of(path, Diagnostics(), cells_of({})):
+        if (key := conversation_key(record)) is not None:
+            return key
+    return "messages"
+
+
+def _same_meaning(key: str) -> bool:
+    """Whether a trajectory's value may stand in a column of this name."""
+    entry = known(key)
+    if entry is None:
+        aliases = {alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)}
+        return key in _OF_TRAJECTORY or not (key in aliases or key.startswith("__"))
+    return entry.name in _OF_TRAJECTORY | OF_LAST_STEP

@@ -1,0 +1,320 @@
+"""Proposed mapping: which name of an unknown file most likely means which column.
+
+A name counts by its words, and by what its values can be: steps count up, trajectories stay while
+they do, observations are texts. What nothing speaks for is left open and said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ParameterError
+from workbench.log.columns import STEP_LOG, known
+from workbench.log.verdicts import verdicts_of
+from workbench.readers.base import Diagnostics
+from workbench.readers.chat_keys import GUESSES, MESSAGES
+from workbench.readers.containers import Cells, records_of
+from workbench.readers.dialects import is_conversation
+from workbench.readers.jsonfiles import lookup, objects
+from workbench.readers.names import container_words, head_bytes, mapped_format, names_in
+
+_TALKS = "messages with a role"
+_LOOKED_AT = 500  # records
+_FEW = 0.5  # of the records may lack a value
+_WORDS: Mapping[str, frozenset[str]] = {
+    "group_id": frozenset({
+        "group", "task", "problem", "question", "instance", "goal", "query", "prompt", "case",
+        "puzzle", "env", "uid",
+    }),
+    "trajectory_id": frozenset({
+        "trajectory", "traj", "episode", "rollout", "run", "session", "trial", "attempt", "game",
+        "sample", "conversation",
+    }),
+    "step_index": frozenset({
+        "step", "turn", "index", "time", "timestep", "iteration", "t", "n", "i", "k", "number",
+    }),
+    "observation": frozenset({
+        "observation", "obs", "state", "saw", "seen", "input", "prompt", "screen", "context",
+        "feedback", "view", "question",
+    }),
+    "action": frozenset({
+        "action", "act", "did", "response", "output", "completion", "reply", "answer", "command",
+        "move", "call", "chose",
+    }),
+    "reward": frozenset({
+        "reward", "score", "r", "won", "win", "gain", "outcome", "return", "points", "success",
+        "solved", "passed", "payoff", "result", "correct", "resolved",
+    }),
+}  # fmt: skip
+"""Column -> words of names that may mean it."""
+
+_OF_STEPS = ("step_index", "trajectory_id", "group_id", "action", "observation", "reward")
+_OF_CHAT = ("group_id", "trajectory_id", "reward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A mapping to start from.
+
+    Args:
+        format: The format that reads the file with it.
+        container: What contains the records, in words.
+        columns: Column of the step log -> name in the file.
+        reasons: Column -> what speaks for the name.
+        open: Columns that are needed and for which nothing was found.
+        names: Every name that the file has.
+    """
+
+    format: str
+    container: str
+    columns: Mapping[str, str]
+    reasons: Mapping[str, str]
+    open: Sequence[str]
+    names: Sequence[str]
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The mapping as `save_mapping` takes it."""
+        return {"columns": dict(self.columns)}
+
+    def lines(self) -> list[str]:
+        """The proposal as lines of text."""
+        width = max(map(len, [*self.columns, *self.open, "column"]))
+        what = "conversations" if self.format == "chat" else "steps"
+        lines = [f"{self.container} of {what}, to be read as {self.format}"]
+        lines += [
+            f"  {column:<{width}}  {name}  ({self.reasons[column]})"
+            for column, name in self.columns.items()
+        ]
+        lines += [f"  {column:<{width}}  open: nothing speaks for a name" for column in self.open]
+        left = [name for name in self.names if name not in self.columns.values()]
+        return [*lines, f"other names: {left}"] if left else lines
+
+
+def proposed(path: str | Path) -> Proposal:
+    """A mapping of the names of a file, by their words and values.
+
+    Args:
+        path: A file of records or a table, plain and on this machine.
+
+    Raises:
+        ParameterError: The file has names of its own that need no mapping, or none at all.
+    """
+    path = Path(path)
+    form, names = mapped_format(path, None), names_in(path)
+    if form is None or not names:
+        raise ParameterError(
+            f"{path} takes no mapping: "
+            + ("it holds no records" if not names else "its format has fixed names; import it")
+        )
+    values = _values(path, names)
+    if form == "chat":
+        columns, reasons = _of_chat(values)
+        needed = ["messages"]
+    else:
+        columns, reasons = _of_steps(values)
+        needed = _needed_of_steps()
+    return Proposal(
+        format=form,
+        container=container_words(head_bytes(path)),
+        columns=columns,
+        reasons=reasons,
+        open=[name for name in needed if name not in columns],
+        names=names,
+    )
+
+
+def hint_of_names(path: Path, name: str) -> str:
+    """What an unknown file looks like, which names it lacks, and how to map them; "" of another.
+
+    Args:
+        path: The file.
+        name: What the user calls it.
+    """
+    try:
+        found = proposed(path)
+    except (ParameterError, OSError):
+        return ""
+    shown = list(found.names)[:12]
+    more = f" and {len(found.names) - 12} more" if len(found.names) > 12 else ""
+    what = "conversations" if found.format == "chat" else "steps"
+    missing = [column for column in _needed_of_steps() if column not in found.names]
+    lacks = f"no name is that of {missing}"
+    if found.format == "chat":
+        key = found.columns.get("messages")
+        talks = found.reasons.get("messages") == _TALKS
+        lacks = "no key holds messages with a role"
+        if talks:
+            lacks = f"the messages are under {key!r}, which is none of {list(MESSAGES)}"
+    return (
+        f"it looks like {found.container} of {what} under other names: {shown}{more}; {lacks}; "
+        f"workbench import {name} --propose-map map.json writes a mapping to start from"
+    )
+
+
+def _needed_of_steps() -> list[str]:
+    return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
+
+
+Values = Mapping[str, Sequence[Any]]
+"""Name -> its value in each record that is looked at."""
+
+
+def _values(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
+    cells = Cells(objects=frozenset(name.partition(".")[0] for name in names))
+    records = records_of(path, Diagnostics(), cells)
+    seen = [record for _, record in itertools.islice(records, _LOOKED_AT)]
+    return {name: [lookup(record, name) for record in seen] for name in names}
+
+
+def _of_chat(values: Values) -> tuple[dict[str, str], dict[str, str]]:
+    columns: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    talks = [name for name, given in values.items() if any(map(is_conversation, given))]
+    lists = [
+        name
+        for name, given in values.items()
+        if any(isinstance(value, list) and value and value == objects(value) for value in given)
+    ]
+    if talks or lists:
+        best = sorted(talks or lists, key=lambda name: name not in MESSAGES)[0]
+        columns["messages"] = best
+        reasons["messages"] = _TALKS if talks else "a list of objects"
+    for column in _OF_CHAT:
+        free = [name for name in values if name not in columns.values()]
+        fitting = [name for name in free if _FITS_RECORD[column](values[name])]
+        _take(column, fitting, columns, reasons, GUESSES.get(column, ()))
+    return columns, reasons
+
+
+def _of_steps(values: Values) -> tuple[dict[str, str], dict[str, str]]:
+    columns: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    for column in _OF_STEPS:
+        free = [name for name in values if name not in columns.values()]
+        fitting = [name for name in free if _fits_step(column, values[name], values, columns)]
+        _take(column, fitting, columns, reasons)
+        if column not in columns and fitting:
+            best = max(fitting, key=lambda name: _weight(column, values[name]))
+            columns[column], reasons[column] = best, "by its values"
+    return {column: columns[column] for column in sorted(columns, key=_order)}, reasons
+
+
+def _order(column: str) -> int:
+    return [entry.name for entry in STEP_LOG].index(column)
+
+
+def _take(
+    column: str,
+    fitting: Sequence[str],
+    columns: dict[str, str],
+    reasons: dict[str, str],
+    first: Sequence[str] = (),
+) -> None:
+    """Gives a column the fitting name whose words speak most for it, if any do."""
+    entry = known(column)
+    own = {column, *(entry.aliases if entry else ()), *first}
+    scored = [(_score(name, own, _WORDS[column]), -at) for at, name in enumerate(fitting)]
+    if scored and max(scored)[0]:
+        at = -max(scored)[1]
+        columns[column], reasons[column] = fitting[at], "by its name"
+
+
+def _score(name: str, own: set[str], words: frozenset[str]) -> int:
+    last = name.rpartition(".")[2]
+    parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", last)]
+    if last in own:
+        return 4
+    if last.lower() in words:
+        return 3
+    # The last word is what a name is; those before say of what.
+    return 2 if parts and parts[-1] in words else 1 if set(parts) & words else 0
+
+
+def may_be_reward(name: str) -> bool:
+    """Whether the words of a name that the step log does not know are those of a reward."""
+    return known(name) is None and _score(name, set(), _WORDS["reward"]) > 1
+
+
+def _given(values: Sequence[Any]) -> list[Any]:
+    return [value for value in values if value is not None]
+
+
+def _is_whole(values: Sequence[Any]) -> bool:
+    return all(type(value) is int and value >= 0 for value in values)
+
+
+def _is_outcome(values: Sequence[Any]) -> bool:
+    given = _given(values)
+    if all(isinstance(value, str) for value in given):
+        return bool(given) and verdicts_of(set(given)) is not None
+    return bool(given) and all(isinstance(value, bool | int | float) for value in given)
+
+
+def _is_id(values: Sequence[Any]) -> bool:
+    given = _given(values)
+    return len(given) == len(values) and all(type(value) in {int, str} for value in given)
+
+
+_FITS_RECORD = {
+    "group_id": lambda values: _is_id(values) and len(set(values)) <= len(values) * _FEW + 1,
+    "trajectory_id": lambda values: _is_id(values) and len(set(values)) == len(values),
+    "reward": _is_outcome,
+}
+
+
+def _fits_step(column: str, own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
+    """Whether the values of a name can be those of a column of steps, beside those chosen."""
+    given = _given(own)
+    if not given or any(isinstance(value, list | dict) for value in given):
+        return False
+    if column == "step_index":
+        return len(given) == len(own) and _is_whole(given) and _counts_up(given)
+    if column == "trajectory_id":
+        return _is_id(own) and _stays(own, values, columns)
+    if column == "group_id":
+        return _is_id(own) and _is_of(own, values.get(columns.get("trajectory_id", "")))
+    if column == "reward":
+        return _is_outcome(own)
+    return len(given) >= len(own) * _FEW and all(isinstance(value, str) for value in given)
+
+
+def _counts_up(values: Sequence[int]) -> bool:
+    """Whether numbers go up by one from 0 or 1, again and again."""
+    pairs = list(itertools.pairwise(values))
+    return values[0] <= 1 and all(after == before + 1 or after <= 1 for before, after in pairs)
+
+
+def _stays(own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
+    """Whether an id stays while the steps count up and is not used again once it has changed."""
+    numbers = values.get(columns.get("step_index", ""))
+    runs = [key for key, _ in itertools.groupby(own)]
+    if len(set(runs)) < len(runs):
+        return False
+    if numbers is None:
+        return len(runs) < len(own)
+    starts = sum(1 for before, after in itertools.pairwise(numbers) if after <= before) + 1
+    return len(runs) == starts
+
+
+def _is_of(own: Sequence[Any], trajectories: Sequence[Any] | None) -> bool:
+    """Whether each trajectory has one value."""
+    if trajectories is None:
+        return len(set(own)) < len(own)
+    pairs = set(zip(trajectories, own, strict=True))
+    return len(pairs) == len(set(trajectories)) and len(set(own)) <= len(pairs)
+
+
+def _weight(column: str, values: Sequence[Any]) -> float:
+    """How much speaks for a name that fits by its values alone."""
+    given = _given(values)
+    if column in {"observation", "action"}:
+        return sum(map(len, given)) * (1 if column == "observation" else -1)
+    if column == "reward":
+        return -len(set(given))
+    return float(len(set(given)) * (1 if column == "trajectory_id" else -1))
