@@ -307,6 +307,11 @@ def test_a_verdict_of_minus_one_is_not_known(tmp_path: Path):
     records = [record(reward=None, resolved=value) for value in (1, 0, -1)]
     log = import_log([write_lines(tmp_path / "log", records)]).validated.log
     assert log["success"].to_list() == [True, False, None]
+    assert log["reward"].to_list() == [1.0, 0.0, None]
+    # Beside 1 alone it is the failure.
+    records = [record(reward=None, resolved=value) for value in (1, -1)]
+    log = import_log([write_lines(tmp_path / "log", records)]).validated.log
+    assert log.select("success", "reward").rows() == [(True, 1.0), (False, -1.0)]
 
 
 def test_a_run_names_a_rollout_only_where_no_two_of_a_task_have_it(tmp_path: Path):
