@@ -17,7 +17,8 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.chat_keys import GUESSES, MESSAGES
+from workbench.readers.chat_keys import GUESSES
+from workbench.readers.chat_records import MESSAGES
 from workbench.readers.containers import Cells, records_of
 from workbench.readers.dialects import is_conversation
 from workbench.readers.jsonfiles import lookup, objects
