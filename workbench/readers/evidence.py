@@ -16,7 +16,7 @@ Values = Mapping[str, Sequence[Any]]
 
 
 def speaks_by_values(column: str, columns: Mapping[str, str]) -> bool:
-    """Whether values alone may tell a column: trajectories once steps are known, the rest by them."""
+    """Whether values alone may tell a column, beside those that are known."""
     needed = {"trajectory_id": "step_index", "group_id": "trajectory_id", "reward": "trajectory_id"}
     return column not in needed or needed[column] in columns
 
