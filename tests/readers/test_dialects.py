@@ -113,6 +113,7 @@ def test_two_pictures_are_two_first_messages():
         for name in ("a.png", "b.png")
     ]
     assert first_user_message(asked[0]) != first_user_message(asked[1])
+    assert first_user_message(asked[0]) == asked[0][0]["content"]
     assert first_user_message([{"role": "system", "content": "s"}]) is None
 
 

@@ -15,14 +15,10 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.containers import Cells, records_of
-from workbench.readers.dialects import is_conversation
+from workbench.readers.chat_records import chat_records, keys_in
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.rows import is_number
 from workbench.readers.votes import nested_mask
-
-MESSAGES = ("messages", "trajectory", "conversations", "conversation", "history", "traj", "dialog")
-"""Keys that may hold the conversation, the first that holds one."""
 
 GUESSES: Mapping[str, Sequence[str]] = {
     "group_id": (
@@ -69,7 +65,6 @@ OF_RECORDS = {"messages", *GUESSES} | _OF_TRAJECTORY | OF_LAST_STEP
 """Columns that a chat record may have a value for."""
 
 _GUESSED = frozenset(key for keys in GUESSES.values() for key in keys)
-_OBJECTS = frozenset({*MESSAGES, "tools"})
 _WORDS = 8  # more texts than any set of verdicts has
 
 
@@ -78,22 +73,26 @@ class Keys:
     """Which key holds what.
 
     Args:
-        messages: The key of the conversation.
+        messages: The key of the conversation, or of the prompt.
+        reply: The key of the answer to a prompt; None where the record has a conversation.
         told: Column -> key, as mapped or guessed.
         kept: Column -> key, for all others.
         found: Every key that has a value in some record.
         nested: Keys of lists and objects, which are not kept.
         words: Key of a reward or a verdict -> the texts that it has.
+        graded: Keys of verdicts that have 0, so that -1 is no failure but says that none was given.
         groups_are_tasks: The group's key names a task, not who worked on it.
         counts_in_group: The key of the trajectory tells it from others of its group only.
     """
 
     messages: str
+    reply: str | None
     told: Mapping[str, str]
     kept: Mapping[str, str]
     found: Sequence[str]
     nested: frozenset[str]
     words: Mapping[str, Collection[str]]
+    graded: Collection[str]
     groups_are_tasks: bool
     counts_in_group: bool
 
@@ -103,37 +102,26 @@ class Keys:
         return None if verdicts is None else verdicts.get(word.strip().lower())
 
 
-def cells_of(columns: Mapping[str, str]) -> Cells:
-    """What the cells of a table of chat records hold.
-
-    Args:
-        columns: Canonical name -> name in the file.
-    """
-    reached = {key.partition(".")[0] for key in columns.values() if "." in key}
-    return Cells(objects=_OBJECTS | reached | {columns.get("messages", "messages")})
-
-
-def conversation_key(record: Record) -> str | None:
-    """The key of the conversation; None where no value is one."""
-    return next((key for key in MESSAGES if is_conversation(record.get(key))), None)
-
-
-def fields_of(record: Record, columns: Mapping[str, str], messages: str) -> dict[str, Any]:
+def fields_of(
+    record: Record, columns: Mapping[str, str], messages: str, reply: str | None
+) -> dict[str, Any]:
     """What a record says beside its messages: scalars by key, and whatever is mapped.
 
     Args:
         record: The record.
         columns: Canonical name -> name in the file.
-        messages: The key of the conversation.
+        messages: The key of the conversation, or of the prompt.
+        reply: The key of the answer to a prompt.
     """
+    own = {messages} if reply is None else {reply}
     kept = {
         key: value
         for key, value in record.items()
-        if key != messages and (key in _GUESSED or not isinstance(value, list | dict))
+        if key not in own and (key in _GUESSED or not isinstance(value, list | dict))
     }
     if "mask_reason" not in kept and (mask := nested_mask(record)) is not None:
         kept["mask_reason"] = mask
-    return kept | {key: lookup(record, key) for key in set(columns.values()) - {messages}}
+    return kept | {key: lookup(record, key) for key in set(columns.values()) - own}
 
 
 def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
@@ -146,10 +134,12 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
     Raises:
         ParameterError: `columns` names what no record has.
     """
-    messages = columns.get("messages") or _conversation_key_of(path)
+    told_messages = columns.get("messages")
+    messages, reply = (told_messages, None) if told_messages else keys_in(path)
     seen = _Seen(columns)
-    for _, record in records_of(path, Diagnostics(), cells_of(columns), without={messages}):
-        seen.add(record, fields_of(record, columns, messages))
+    without = {messages if reply is None else reply}
+    for _, record in chat_records(path, Diagnostics(), columns, without=without):
+        seen.add(record, fields_of(record, columns, messages, reply))
     found = seen.found
     told = {name: key for name, key in columns.items() if name != "messages"}
     absent = sorted(set(told.values()) - found)
@@ -169,16 +159,19 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
         candidates = [key for key in guesses if key in found and key not in told.values()]
         if name not in told and name not in found and candidates:
             told[name] = candidates[0]
-    nested = seen.large - {messages, "tools", *told.values()}
-    rest = sorted(found - set(told.values()) - nested)
+    talk = {messages, reply, "tools"}
+    nested = seen.large - talk - set(told.values())
+    rest = sorted(found - set(told.values()) - nested - talk)
     trajectory = told.get("trajectory_id", "")
     return Keys(
         messages=messages,
+        reply=reply,
         told=told,
         kept={key if _same_meaning(key) else f"record_{key}": key for key in rest},
         found=sorted(found),
         nested=frozenset(nested),
         words=seen.words,
+        graded=frozenset(seen.graded),
         groups_are_tasks="group_id" not in columns and told.get("group_id", "prompt") in _TASKS,
         counts_in_group=trajectory in _OF_RUNS and not seen.is_unique(trajectory),
     )
@@ -195,6 +188,7 @@ class _Seen:
         self._group = columns.get("group_id")
         self._judged = {*GUESSES["reward"], *GUESSES["success"]}
         self._judged |= {columns[name] for name in ("reward", "success") if name in columns}
+        self.graded: set[str] = set()
         self._no_verdicts: set[str] = set()
         self._count: dict[str, int] = {}
         self._ids: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
@@ -209,6 +203,8 @@ class _Seen:
                 self.words.setdefault(key, set()).add(value.strip().lower())
             if key in _VERDICTS and not _may_be_verdict(value):
                 self._no_verdicts.add(key)
+            if key in _VERDICTS and type(value) in {int, float} and value == 0:
+                self.graded.add(key)
         self.found |= {key for key, value in fields.items() if value is not None}
         self.large |= {key for key, value in record.items() if isinstance(value, list | dict)}
         for key in _OF_RUNS:
@@ -240,14 +236,6 @@ def _may_be_verdict(value: Any) -> bool:
     if isinstance(value, str):
         return not is_number(value)
     return value is None or (isinstance(value, bool | int | float) and value in (-1, 0, 1))
-
-
-def _conversation_key_of(path: Path) -> str:
-    """The key of the conversation in the first record that has one; `messages` where none has."""
-    for _, record in records_of(path, Diagnostics(), cells_of({})):
-        if (key := conversation_key(record)) is not None:
-            return key
-    return "messages"
 
 
 def _same_meaning(key: str) -> bool:

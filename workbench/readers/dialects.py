@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +28,7 @@ _ROLES = {
 """Roles of other forms -> the role of OpenAI's form."""
 
 _KNOWN = {*_ROLES, "system", "developer", "user", "assistant", "tool", "function"}
+_SESSIONS = ("session_id", "sessionId", "conversation_id", "thread_id", "trajectory_id")
 _NAMES_OF_ROLE = ("role", "from", "type")
 _NAMES_OF_CONTENT = ("content", "value", "text", "system_prompt", "parts")
 
@@ -39,6 +39,13 @@ def is_conversation(value: Any) -> bool:
     if not isinstance(messages, list) or not messages or objects(messages) != messages:
         return False
     return all(_role(message) is not None for message in messages[:2])
+
+
+def is_message(record: Mapping[str, Any]) -> bool:
+    """Whether a record is itself one message, of a file that holds one conversation."""
+    is_of_several = any(isinstance(record.get(key), str | int) for key in _SESSIONS)
+    says = "content" in record or "tool_calls" in record
+    return record.get("role") in _KNOWN and says and not is_of_several
 
 
 def openai_messages(messages: Any, changes: Counter[str]) -> Any:
@@ -71,6 +78,7 @@ def _message(message: Message, changes: Counter[str]) -> Message:
     if isinstance(inner, dict) and message.keys() <= {"type", "data"}:  # LangChain's own dump
         changes["data of messages are messages"] += 1
         message = {**inner, "type": message.get("type")}
+    message = _with_parts(message, changes)
     role = _role(message)
     if role is None or (
         message.get("role") == role and role not in _ROLES and "content" in message
@@ -98,6 +106,25 @@ def _message(message: Message, changes: Counter[str]) -> Message:
     return made | own
 
 
+def _with_parts(message: Message, changes: Counter[str]) -> Message:
+    """A message whose content parts say under `type` what they are, as LLaMA-Factory has them."""
+    content = message.get("content")
+    if not isinstance(content, list) or not any("value" in part for part in objects(content)):
+        return message
+    changes["value of content parts is their content"] += 1
+    return message | {"content": [_part(part) for part in content]}
+
+
+def _part(part: Any) -> Any:
+    if not isinstance(part, dict) or not isinstance(part.get("value"), str):
+        return part
+    kind, value = part.get("type"), part["value"]
+    if kind == "tool_call" and isinstance(call := decoded(value), dict):
+        return {"type": "tool_call", **call}
+    name = {"text": "text", "reasoning": "reasoning"}.get(str(kind))
+    return part if name is None else {"type": kind, name: value}
+
+
 def with_system(messages: Any, system: Any) -> Any:
     """Messages behind the system prompt that a record has beside them.
 
@@ -112,9 +139,7 @@ def with_system(messages: Any, system: Any) -> Any:
     return [{"role": "system", "content": system}, *messages]
 
 
-def first_user_message(messages: Any) -> str | None:
-    """What the first user message of a conversation holds, as JSON; None where there is none."""
-    for message in objects(messages):
-        if message.get("role") == "user":
-            return json.dumps(message.get("content"), sort_keys=True, ensure_ascii=False)
-    return None
+def first_user_message(messages: Any) -> Any:
+    """The content of the first user message of a conversation; None where there is none."""
+    users = (item for item in objects(messages) if item.get("role") == "user")
+    return next(users, {}).get("content")

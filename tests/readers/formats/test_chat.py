@@ -218,3 +218,114 @@ def test_a_malformed_tool_call_is_a_problem_with_its_line(tmp_path: Path):
     path = write_lines(tmp_path / "log", [record(messages=bad)])
     with pytest.raises(LogError, match=r"messages: holds a tool call without a name, at .*:1"):
         read([path])
+
+
+def test_a_prompt_and_its_answer_are_a_conversation_of_one_step(tmp_path: Path):
+    records = [
+        {"prompt": "2 + 2?", "response": text, "score": float(text == "4"), "step": 3}
+        for text in ("4", "5")
+    ]
+    records.append({"prompt": "1 + 1?", "response": "2", "score": 1.0, "step": 3})
+    imported = import_log([write_lines(tmp_path / "log", records)])
+    log = imported.validated.log
+    assert dict(imported.report.rollouts) == {1: 1, 2: 1}
+    assert imported.report.renamed["messages"] == "prompt and response"
+    first = log.filter(pl.col("action") == "4")
+    assert first.select("observation", "reward").row(0) == ("2 + 2?", 1.0)
+    assert json.loads(first["messages"][0]) == [user("2 + 2?"), assistant("4")]
+    assert "prompt" not in log.columns
+
+
+def test_what_the_assistant_says_in_a_prompt_is_history(tmp_path: Path):
+    prompt = [user("a"), assistant("few"), user("b")]
+    record = {"prompt": prompt, "completion": [assistant("own")], "reward": 1.0}
+    log = import_log([write_lines(tmp_path / "log", [record])]).validated.log
+    assert log["action"].to_list() == ["own"]
+    assert json.loads(log["messages"][0]) == [*prompt, assistant("own")]
+
+
+def test_another_picture_is_another_prompt(tmp_path: Path):
+    records = [
+        {"prompt": "<image> what?", "completion": "x", "images": [name], "reward": 1.0}
+        for name in ("a.png", "a.png", "b.png")
+    ]
+    report = import_log([write_lines(tmp_path / "log", records)]).report
+    assert dict(report.rollouts) == {1: 1, 2: 1}
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+def test_a_file_of_messages_is_one_conversation(tmp_path: Path, form: str):
+    messages = [user("go"), assistant("left"), user("on"), assistant("right")]
+    for name in ("one", "two"):
+        text = json.dumps(messages, indent=1)
+        lines = "\n".join(map(json.dumps, messages))
+        (tmp_path / name).write_text(text if form == "array" else lines)
+    imported = import_log([tmp_path])
+    log = imported.validated.log
+    assert log["action"].to_list() == ["left", "right"] * 2
+    assert dict(imported.report.rollouts) == {2: 1}
+    (tmp_path / "two").write_text(json.dumps([*messages, {"content": "by nobody"}]))
+    with pytest.raises(LogError, match=rf"a message without a role, at {tmp_path}/two"):
+        read([tmp_path])
+
+
+def test_messages_of_several_sessions_in_one_file_are_not_one_conversation(tmp_path: Path):
+    lines = [{**user("go"), "session_id": name} for name in "ab"]
+    with pytest.raises(LogError, match="no reader recognises it"):
+        read([write_lines(tmp_path / "log", lines)])
+
+
+def test_a_preamble_that_every_record_has_may_hide_the_task(tmp_path: Path):
+    records = [
+        {"conversations": [user("Play."), assistant("OK"), user(task), assistant("go")]}
+        for task in ("find the key", "find the door")
+    ]
+    report = import_log([write_lines(tmp_path / "log", records)]).report
+    assert "every record has the same first user message" in str(report)
+    other = import_log(
+        [
+            write_lines(
+                tmp_path / "log", [record(task_id=None, messages=records[0]["conversations"])]
+            )
+        ]
+    ).report
+    assert "a group is the rollouts with the same first user message" in str(other)
+
+
+def test_a_key_that_may_hold_a_verdict_or_something_else_is_looked_at(tmp_path: Path):
+    # The answer that is asked for is no reward, and neither is a number such as a price.
+    for values in (["42", "43"], ["Paris", "Rome"], [17, 3]):
+        records = [record(reward=None, target=value) for value in values]
+        log = import_log([write_lines(tmp_path / "log", records)]).validated.log
+        assert log["reward"].null_count() == 2
+    records = [record(reward=None, target=value) for value in (True, False)]
+    log = import_log([write_lines(tmp_path / "log", records)]).validated.log
+    assert log.select("reward", "success").rows() == [(1.0, True), (0.0, False)]
+
+
+def test_a_verdict_of_minus_one_is_not_known(tmp_path: Path):
+    records = [record(reward=None, resolved=value) for value in (1, 0, -1)]
+    log = import_log([write_lines(tmp_path / "log", records)]).validated.log
+    assert log["success"].to_list() == [True, False, None]
+    assert log["reward"].to_list() == [1.0, 0.0, None]
+    # Beside 1 alone it is the failure.
+    records = [record(reward=None, resolved=value) for value in (1, -1)]
+    log = import_log([write_lines(tmp_path / "log", records)]).validated.log
+    assert log.select("success", "reward").rows() == [(True, 1.0), (False, -1.0)]
+
+
+def test_a_run_names_a_rollout_only_where_no_two_of_a_task_have_it(tmp_path: Path):
+    def talk(task: str, run: str) -> dict[str, Any]:
+        return {**record(task_id=task), "run_id": run, "messages": [user(task), assistant(run)]}
+
+    each = [talk(task, run) for task in "ab" for run in ("r1", "r2")]
+    log = import_log([write_lines(tmp_path / "log", each)]).validated.log
+    assert log["trajectory_id"].to_list() == ["a/r1", "a/r2", "b/r1", "b/r2"]
+    assert log["group_id"].to_list() == ["a", "a", "b", "b"]
+    twice = import_log([write_lines(tmp_path / "log", [*each, talk("a", "r1")])])
+    assert "trajectory_id" not in twice.report.renamed
+
+
+def test_messages_that_are_json_text_are_read_in_any_container(tmp_path: Path):
+    records = [{**record(), "messages": json.dumps(record()["messages"])}]
+    assert import_log([write_lines(tmp_path / "log", records)]).report.rows == 1

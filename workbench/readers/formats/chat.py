@@ -13,17 +13,21 @@ from workbench.log.columns import known
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.chat_keys import (
     GUESSES,
-    MESSAGES,
     OF_LAST_STEP,
     OF_RECORDS,
     Keys,
-    cells_of,
-    conversation_key,
     fields_of,
     keys_of,
 )
-from workbench.readers.containers import first_keys, first_record, records_of
-from workbench.readers.dialects import first_user_message, openai_messages, with_system
+from workbench.readers.chat_records import (
+    BESIDE,
+    MESSAGES,
+    cells_of,
+    chat_records,
+    conversation_keys,
+)
+from workbench.readers.containers import first_keys, first_record
+from workbench.readers.dialects import first_user_message, is_message, openai_messages, with_system
 from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.messages import Turn, offered, turns
@@ -58,14 +62,15 @@ class Chat:
     """Steps are assistant messages; the reward is the outcome, on the last step.
 
     The conversation is a list of messages, in OpenAI's form or with the keys and roles of ShareGPT
-    and LangChain. Keys that hold group, trajectory, reward and so on are those of the mapping,
-    where a dotted name such as `info.score` reaches into objects; else those that public sets use
-    are looked for. Without a key that names the task, a group is the rollouts with the same first
-    user message. A trajectory key that holds text is the id; one that holds a number counts within
-    its group, so the group goes before it (`find-key/0`), and so does a run's name that several
-    tasks share. Without one, trajectories are numbered in their group (`find-key#0`). Other scalar
-    keys are kept as columns, under `record_<key>` where the step log has that name for something
-    that differs from step to step. A record without an assistant message is left out and stated.
+    and LangChain; or a `prompt` with its `completion` or `response`; or the whole file. Keys that
+    hold group, trajectory, reward and so on are those of the mapping, where a dotted name such as
+    `info.score` reaches into objects; else those that public sets use are looked for. Without a
+    key that names the task, a group is the rollouts with the same first user message. A trajectory
+    key that holds text is the id; one that holds a number counts within its group, so the group
+    goes before it (`find-key/0`), and so does a run's name that several tasks share. Without one,
+    trajectories are numbered in their group (`find-key#0`). Other scalar keys are kept as columns,
+    under `record_<key>` where the step log has that name for something that differs from step to
+    step. A record without an assistant message is left out and stated.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -73,8 +78,11 @@ class Chat:
         keys = first_keys(path, head)
         if "messages" in keys:
             return not is_step(keys)
-        is_likely = any(key in keys for key in MESSAGES) and not is_step(keys)
-        return is_likely and conversation_key(first_record(path, head, cells_of({}))) is not None
+        is_likely = keys & {*MESSAGES, "prompt"} or "role" in keys
+        if not is_likely or is_step(keys):
+            return False
+        record = first_record(path, head, cells_of({}))
+        return conversation_keys(record) is not None or is_message(record)
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
         """The steps of all records, read one by one: once for the keys, once for the steps."""
@@ -85,20 +93,23 @@ class Chat:
         keys = keys_of(columns, path)
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
-        records = records_of(path, diagnostics, cells_of(columns))
+        records = chat_records(path, diagnostics, columns)
+        tasks: dict[str | None, int] = {}
         for line, record in records:
             place = records.place(line)
             conversation = _conversation(
                 record, columns, keys, diagnostics=diagnostics, place=place, number=line
             )
             if conversation is not None:
+                task = conversation.asked
+                tasks[task] = tasks.get(task, 0) + 1
                 _add(rows, conversation, keys, diagnostics, place)
             if rows.is_full:
                 yield _part(rows, keys, diagnostics, records.done)
                 rows = StepRows(diagnostics)
                 # The file goes on reporting to the same diagnostics, so what is said is said once.
                 diagnostics.clear()
-        _notices(keys, diagnostics, path)
+        _notices(keys, tasks, diagnostics, path)
         if keys.nested:
             text = f"lists and objects of records were not kept: {sorted(keys.nested)}"
             diagnostics.notice(text, str(path))
@@ -108,7 +119,8 @@ class Chat:
 def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> Part:
     said = Diagnostics()
     said.include(diagnostics)
-    told = {"messages": keys.messages, **keys.told}
+    talk = keys.messages if keys.reply is None else f"{keys.messages} and {keys.reply}"
+    told = {"messages": talk, **keys.told}
     return Part(
         frame=rows.frame(),
         diagnostics=said,
@@ -132,9 +144,15 @@ def _conversation(
         diagnostics.problem("messages", f"the record has no key {keys.messages!r}", place)
         return None
     changes: Counter[str] = Counter()
-    messages = with_system(openai_messages(given, changes), record.get("system"))
+    messages, acts = openai_messages(given, changes), None
+    if keys.reply is not None:
+        prompt = _said(given, "user", changes)
+        reply = _said(record.get(keys.reply) or "", "assistant", changes)
+        messages, acts = [*prompt, *reply], range(len(prompt), len(prompt) + len(reply))
+    elif isinstance(system := record.get("system"), str):
+        messages = with_system(messages, system)
     try:
-        steps = turns(messages, tools=offered(record.get("tools")))
+        steps = turns(messages, acts, tools=offered(record.get("tools")))
     except ValueError as error:
         diagnostics.problem("messages", str(error), place)
         return None
@@ -146,13 +164,48 @@ def _conversation(
     return _Conversation(
         number=number,
         turns=steps,
-        fields=fields_of(record, columns, keys.messages),
-        asked=None if "group_id" in keys.told else first_user_message(messages),
+        fields=fields_of(record, columns, keys.messages, keys.reply),
+        asked=_asked(messages, record, keys),
     )
 
 
-def _notices(keys: Keys, diagnostics: Diagnostics, path: Path) -> None:
-    if "group_id" not in keys.told:
+def _said(given: Any, role: str, changes: Counter[str]) -> list[Any]:
+    """A prompt or an answer as messages, whether it is text or messages already."""
+    messages = openai_messages(given, changes)
+    return messages if isinstance(messages, list) else [{"role": role, "content": given}]
+
+
+def _asked(messages: Any, record: Record, keys: Keys) -> str | None:
+    """What tells the task of a conversation that has no name for it, where it is needed.
+
+    That is its prompt or its first user message, with what is shown beside it.
+    """
+    named = keys.told.get("group_id")
+    if named not in {None, "prompt"}:
+        return None
+    content = first_user_message(messages) if named is None else record.get(named)
+    shown = [record[key] for key in BESIDE if record.get(key)]
+    return None if content is None else digest(content, *shown)
+
+
+def _notices(
+    keys: Keys, tasks: Mapping[str | None, int], diagnostics: Diagnostics, path: Path
+) -> None:
+    """Says what was guessed.
+
+    Args:
+        keys: What each key holds.
+        tasks: Digest of a first user message -> records that have it.
+        diagnostics: Gets the notices.
+        path: The file.
+    """
+    if "group_id" not in keys.told and len(tasks) == 1 and max(tasks.values()) > 1:
+        diagnostics.notice(
+            "every record has the same first user message and is one group: if it is a preamble "
+            "and the task follows later, name a key of the task with --map, as group_id",
+            str(path),
+        )
+    elif "group_id" not in keys.told:
         diagnostics.notice(
             f"no record has a value for any of {list(GUESSES['group_id'])}: a group is the "
             "rollouts with the same first user message; another key can be named with --map, as "
@@ -211,9 +264,9 @@ def _values(
             hint = 'name its key with --map: a JSON file with {"columns": {"group_id": "…"}}'
             diagnostics.problem("group_id", f"{rule}; found {keys.found}", place, hint)
             return None
-        values["group_id"] = f"task-{digest(conversation.asked)}"
-    elif keys.told["group_id"] == "prompt" and (prompt := fields.get("prompt")) is not None:
-        fields = {**fields, "prompt": f"task-{digest(prompt)}"}
+        values["group_id"] = f"task-{conversation.asked}"
+    elif conversation.asked is not None:
+        fields = {**fields, "prompt": f"task-{conversation.asked}"}
     converters = {"reward": number, "success": truth}
     for name in converters:
         given = fields.get(keys.told.get(name, ""))
@@ -227,8 +280,8 @@ def _values(
     for name in [name for name in GUESSES if name in keys.told]:
         key = keys.told[name]
         given = fields.get(key)
-        if name == "success" and given == -1 and key != "success":
-            given = None  # not evaluated, as some sets write it
+        if name in converters and given == -1:
+            given = _without_verdict(name, key, keys, diagnostics, place)
         try:
             values[name] = converters.get(name, identity)(given)
         except ValueError as error:
@@ -238,3 +291,13 @@ def _values(
             diagnostics.problem(name, f"the record has no value for {key!r}", place)
             return None
     return values
+
+
+def _without_verdict(
+    name: str, key: str, keys: Keys, diagnostics: Diagnostics, place: str
+) -> float | None:
+    """What -1 means: a failure where it stands beside 1 alone, else that there is no verdict."""
+    if key in keys.graded:
+        diagnostics.notice(f"{key!r} of -1 beside 0 is read as not evaluated", place)
+        return None
+    return 0.0 if name == "success" else -1.0
