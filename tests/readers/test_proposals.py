@@ -87,6 +87,34 @@ def test_what_nothing_speaks_for_is_left_open(tmp_path: Path):
     assert "step_index     open: nothing speaks for a name" in "\n".join(found.lines())
 
 
+def test_values_alone_make_no_reward_and_no_step_of_what_only_may_be_one(tmp_path: Path):
+    # Widths are no rewards, a constant counts nothing, and an id is no action.
+    rows = [
+        {"episode_id": f"e{n}", "width": 540, "size": 3 + n % 2, "ones": 1, "stamp": f"s-{n}"}
+        for n in range(4)
+    ]
+    found = proposed(write_lines(tmp_path / "odd", rows))
+    assert found.columns == {}
+    assert {"step_index", "observation", "action"} <= set(found.open)
+
+
+def test_observations_and_actions_may_be_objects(tmp_path: Path):
+    rows = [
+        {"episode": "a", "task": "x", "step": n, "obs": {"day": n}, "action": {"tool": "wait"}}
+        for n in range(2)
+    ]
+    path = write_lines(tmp_path / "odd", rows)
+    found = proposed(path)
+    assert found.open == []
+    log = import_log([path], mapping=found.mapping).validated.log
+    assert log["observation"].to_list() == ['{"day": 0}', '{"day": 1}']
+
+
+def test_lists_of_objects_without_a_role_are_no_messages(tmp_path: Path):
+    path = write_lines(tmp_path / "odd", [{"task": "a", "steps": [{"action": "x", "reward": 1}]}])
+    assert proposed(path).format == "steps"
+
+
 def test_an_id_that_is_used_again_names_no_trajectory(tmp_path: Path):
     # Rollout 0 of both tasks: an id that two groups share would join their steps.
     rows = [

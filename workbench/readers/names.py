@@ -11,6 +11,7 @@ import polars as pl
 
 from workbench.log.columns import STEP_LOG
 from workbench.readers.base import FORMATS, HEAD_BYTES, matching
+from workbench.readers.chat_records import MESSAGES
 from workbench.readers.containers import (
     CsvRows,
     JsonArray,
@@ -21,7 +22,6 @@ from workbench.readers.containers import (
 )
 from workbench.readers.csvrows import header_names
 from workbench.readers.dialects import is_conversation
-from workbench.readers.jsonfiles import objects
 from workbench.readers.tables import parquet_schema
 
 _ALIKE = 0.75
@@ -106,9 +106,9 @@ def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
 def mapped_format(path: str | Path, given: str | None, columns: Collection[str] = ()) -> str | None:
     """The format whose names a mapping of this file replaces; None where it has fixed ones.
 
-    Records that no reader recognises are read once their names are mapped: as steps where the
-    mapping names what only a step has, else as chat where a key holds a list of objects, which may
-    be messages, and as steps where none does.
+    Records that no reader recognises are read once their names are mapped: as chat where a key
+    holds messages, or the mapping names one, and as steps where none does or the mapping names what
+    only a step has.
 
     Args:
         path: The file.
@@ -131,8 +131,10 @@ def _unrecognised(path: Path, head: bytes, columns: Collection[str]) -> str | No
         record = record or dict.fromkeys(parquet_schema(path))
     if not record:
         return None
-    of_steps = "step_index" in columns
-    if not of_steps and any(_may_be_messages(value) for value in _inner(record)):
+    talks = any(map(is_conversation, _inner(record))) or any(
+        isinstance(record.get(key), list) for key in MESSAGES
+    )
+    if "step_index" not in columns and (talks or "messages" in columns):
         return "chat"
     return {CsvRows: "csv", ParquetRows: "parquet"}.get(container, "steps")
 
@@ -143,9 +145,3 @@ def _inner(record: Mapping[str, Any], depth: int = 1) -> Iterable[Any]:
         yield value
         if isinstance(value, dict) and depth < _DEEPEST:
             yield from _inner(value, depth + 1)
-
-
-def _may_be_messages(value: Any) -> bool:
-    if isinstance(value, str):
-        return is_conversation(value)
-    return isinstance(value, list) and objects(value) == value

@@ -15,18 +15,23 @@ from typing import Any
 
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
-from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
 from workbench.readers.chat_keys import GUESSES
 from workbench.readers.chat_records import MESSAGES
 from workbench.readers.containers import Cells, records_of
 from workbench.readers.dialects import is_conversation
-from workbench.readers.jsonfiles import lookup, objects
+from workbench.readers.evidence import (
+    FITS_RECORD,
+    Values,
+    fits_step,
+    is_plain,
+    speaks_by_values,
+    weight,
+)
+from workbench.readers.jsonfiles import lookup
 from workbench.readers.names import container_words, head_bytes, mapped_format, names_in
 
-_TALKS = "messages with a role"
 _LOOKED_AT = 500  # records
-_FEW = 0.5  # of the records may lack a value
 _WORDS: Mapping[str, frozenset[str]] = {
     "group_id": frozenset({
         "group", "task", "problem", "question", "instance", "goal", "query", "prompt", "case",
@@ -53,6 +58,9 @@ _WORDS: Mapping[str, frozenset[str]] = {
     }),
 }  # fmt: skip
 """Column -> words of names that may mean it."""
+
+_NEUTRAL = frozenset({"id", "idx", "name", "nr", "no", "num", "number", "key", "uid", "text"})
+"""Last words of a name that say that it is a name, and not of what."""
 
 _OF_STEPS = ("step_index", "trajectory_id", "group_id", "action", "observation", "reward")
 _OF_CHAT = ("group_id", "trajectory_id", "reward")
@@ -148,10 +156,9 @@ def hint_of_names(path: Path, name: str) -> str:
     lacks = f"no name is that of {missing}"
     if found.format == "chat":
         key = found.columns.get("messages")
-        talks = found.reasons.get("messages") == _TALKS
-        lacks = "no key holds messages with a role"
-        if talks:
-            lacks = f"the messages are under {key!r}, which is none of {list(MESSAGES)}"
+        lacks = f"the messages are under {key!r}, which is none of {list(MESSAGES)}"
+        if key is None:
+            lacks = "no key holds messages with a role"
     return (
         f"it looks like {found.container} of {what} under other names: {shown}{more}; {lacks}; "
         f"workbench import {name} --propose-map map.json writes a mapping to start from"
@@ -160,10 +167,6 @@ def hint_of_names(path: Path, name: str) -> str:
 
 def _needed_of_steps() -> list[str]:
     return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
-
-
-Values = Mapping[str, Sequence[Any]]
-"""Name -> its value in each record that is looked at."""
 
 
 def _values(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -177,18 +180,12 @@ def _of_chat(values: Values) -> tuple[dict[str, str], dict[str, str]]:
     columns: dict[str, str] = {}
     reasons: dict[str, str] = {}
     talks = [name for name, given in values.items() if any(map(is_conversation, given))]
-    lists = [
-        name
-        for name, given in values.items()
-        if any(isinstance(value, list) and value and value == objects(value) for value in given)
-    ]
-    if talks or lists:
-        best = sorted(talks or lists, key=lambda name: name not in MESSAGES)[0]
-        columns["messages"] = best
-        reasons["messages"] = _TALKS if talks else "a list of objects"
+    if talks:
+        columns["messages"] = sorted(talks, key=lambda name: name not in MESSAGES)[0]
+        reasons["messages"] = "messages with a role"
     for column in _OF_CHAT:
         free = [name for name in values if name not in columns.values()]
-        fitting = [name for name in free if _FITS_RECORD[column](values[name])]
+        fitting = [name for name in free if FITS_RECORD[column](values[name])]
         _take(column, fitting, columns, reasons, GUESSES.get(column, ()))
     return columns, reasons
 
@@ -198,11 +195,13 @@ def _of_steps(values: Values) -> tuple[dict[str, str], dict[str, str]]:
     reasons: dict[str, str] = {}
     for column in _OF_STEPS:
         free = [name for name in values if name not in columns.values()]
-        fitting = [name for name in free if _fits_step(column, values[name], values, columns)]
+        fitting = [name for name in free if fits_step(column, values[name], values, columns)]
         _take(column, fitting, columns, reasons)
-        if column not in columns and fitting:
-            best = max(fitting, key=lambda name: _weight(column, values[name]))
-            columns[column], reasons[column] = best, "by its values"
+        if column not in columns and fitting and speaks_by_values(column, columns):
+            fitting = [name for name in fitting if is_plain(column, name, values, columns)]
+            best = max(fitting, key=lambda name: weight(column, values[name]), default=None)
+            if best is not None:
+                columns[column], reasons[column] = best, "by its values"
     return {column: columns[column] for column in sorted(columns, key=_order)}, reasons
 
 
@@ -233,6 +232,8 @@ def _score(name: str, own: set[str], words: frozenset[str]) -> int:
         return 4
     if last.lower() in words:
         return 3
+    while len(parts) > 1 and parts[-1] in _NEUTRAL:
+        parts.pop()
     # The last word is what a name is; those before say of what.
     return 2 if parts and parts[-1] in words else 1 if set(parts) & words else 0
 
@@ -240,82 +241,3 @@ def _score(name: str, own: set[str], words: frozenset[str]) -> int:
 def may_be_reward(name: str) -> bool:
     """Whether the words of a name that the step log does not know are those of a reward."""
     return known(name) is None and _score(name, set(), _WORDS["reward"]) > 1
-
-
-def _given(values: Sequence[Any]) -> list[Any]:
-    return [value for value in values if value is not None]
-
-
-def _is_whole(values: Sequence[Any]) -> bool:
-    return all(type(value) is int and value >= 0 for value in values)
-
-
-def _is_outcome(values: Sequence[Any]) -> bool:
-    given = _given(values)
-    if all(isinstance(value, str) for value in given):
-        return bool(given) and verdicts_of(set(given)) is not None
-    return bool(given) and all(isinstance(value, bool | int | float) for value in given)
-
-
-def _is_id(values: Sequence[Any]) -> bool:
-    given = _given(values)
-    return len(given) == len(values) and all(type(value) in {int, str} for value in given)
-
-
-_FITS_RECORD = {
-    "group_id": lambda values: _is_id(values) and len(set(values)) <= len(values) * _FEW + 1,
-    "trajectory_id": lambda values: _is_id(values) and len(set(values)) == len(values),
-    "reward": _is_outcome,
-}
-
-
-def _fits_step(column: str, own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
-    """Whether the values of a name can be those of a column of steps, beside those chosen."""
-    given = _given(own)
-    if not given or any(isinstance(value, list | dict) for value in given):
-        return False
-    if column == "step_index":
-        return len(given) == len(own) and _is_whole(given) and _counts_up(given)
-    if column == "trajectory_id":
-        return _is_id(own) and _stays(own, values, columns)
-    if column == "group_id":
-        return _is_id(own) and _is_of(own, values.get(columns.get("trajectory_id", "")))
-    if column == "reward":
-        return _is_outcome(own)
-    return len(given) >= len(own) * _FEW and all(isinstance(value, str) for value in given)
-
-
-def _counts_up(values: Sequence[int]) -> bool:
-    """Whether numbers go up by one from 0 or 1, again and again."""
-    pairs = list(itertools.pairwise(values))
-    return values[0] <= 1 and all(after == before + 1 or after <= 1 for before, after in pairs)
-
-
-def _stays(own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
-    """Whether an id stays while the steps count up and is not used again once it has changed."""
-    numbers = values.get(columns.get("step_index", ""))
-    runs = [key for key, _ in itertools.groupby(own)]
-    if len(set(runs)) < len(runs):
-        return False
-    if numbers is None:
-        return len(runs) < len(own)
-    starts = sum(1 for before, after in itertools.pairwise(numbers) if after <= before) + 1
-    return len(runs) == starts
-
-
-def _is_of(own: Sequence[Any], trajectories: Sequence[Any] | None) -> bool:
-    """Whether each trajectory has one value."""
-    if trajectories is None:
-        return len(set(own)) < len(own)
-    pairs = set(zip(trajectories, own, strict=True))
-    return len(pairs) == len(set(trajectories)) and len(set(own)) <= len(pairs)
-
-
-def _weight(column: str, values: Sequence[Any]) -> float:
-    """How much speaks for a name that fits by its values alone."""
-    given = _given(values)
-    if column in {"observation", "action"}:
-        return sum(map(len, given)) * (1 if column == "observation" else -1)
-    if column == "reward":
-        return -len(set(given))
-    return float(len(set(given)) * (1 if column == "trajectory_id" else -1))

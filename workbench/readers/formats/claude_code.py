@@ -17,6 +17,9 @@ Scout's `sources/_claude_code`):
   `compactMetadata.preservedMessages` names, whose lines stand before and are not written again.
 - Lines with `forkedFrom`, or of another `sessionId` on the same chain, are copied from the session
   that this one resumes.
+- What the program puts before the model beside that (the system prompt, the tools, reminders of the
+  date and of CLAUDE.md, what `attachment` lines stand for) is not written. But for these, the
+  prompts that are read here are those that version 2.1.197 sends (`tests/producers/test_agents`).
 - `isApiErrorMessage`, and the model `<synthetic>`, mark what the program said itself.
 """
 
@@ -33,7 +36,8 @@ from workbench.readers.rows import StepRows
 from workbench.readers.sessions import Session, add_session, has_line_with, say_kinds
 
 _NOT_SHOWN = {
-    "attachment": "attachments, which the program told the model in words of its own, are left out",
+    "attachment": "attachments, which the program told the model in reminders of its own, are left "
+    "out",
     "system microcompact_boundary": "old results of tools were taken out of the context, where the "
     "conversation still has them",
 }

@@ -4,7 +4,8 @@ What is known was read from openai/codex (`codex-rs/protocol/src/models.rs`, `pr
 `codex-rs/core/src/codex/rollout_reconstruction.rs`):
 
 - A line is {timestamp, type, payload}. `session_meta` has the id, the version and, lately, the
-  `base_instructions` that are the system prompt; `turn_context` the model; `response_item` an item
+  `base_instructions` that are the system prompt, which may be sent without what it says of tools
+  that are not offered; `turn_context` the model; `response_item` an item
   of the Responses API; `event_msg` what the screen showed, which the items say too.
 - `compacted` is where the context was compacted: `replacement_history` is the context from there
   on; where older versions lack it, it was what the user had said and the summary.
@@ -159,6 +160,8 @@ class _Rollout:
         if isinstance(told, dict) and (text := text_of(told, "text")):
             self._system = {"role": "system", "content": text}
             self._add(Entry(line=line, message=self._system))
+            said = "the system prompt may have been sent without what it says of other tools"
+            self._diagnostics.notice(said, f"{self._place}:{line}")
 
     def _add(self, entry: Entry) -> None:
         entry.parent = self._head
