@@ -369,7 +369,8 @@ def test_missing_columns_are_named_with_those_found() -> None:
     assert found == [
         "columns: missing columns ['action', 'reward']; found "
         "['group_id', 'trajectory_id', 'step_index', 'observation']. "
-        'Hint: name them with --map: a JSON file with {"columns": {"reward": "score", …}}'
+        'Hint: name them with --map: a JSON file with {"columns": {"reward": "score", …}}, '
+        "which `workbench import FILE --propose-map map.json` writes to start from"
     ]
 
 
@@ -664,7 +665,7 @@ def test_a_log_without_any_reward_is_valid_and_wholly_excluded() -> None:
     result = validate(rows(TWO, reward=pl.Series([None] * 4, dtype=pl.Null)))
     assert result.log["excluded"].to_list() == ["reward is null at step 0"] * 4
     assert result.log.schema["reward"] == pl.Float64
-    assert result.notices[0].startswith("2 of 2 trajectories are excluded")
+    assert result.notices[0].startswith("no step has a reward, so that nothing can be scored")
 
 
 def test_an_episode_reward_that_is_not_the_sum_is_noticed() -> None:
