@@ -47,7 +47,7 @@ def test_a_log_that_is_refused_stops_with_its_problems(app: OpenApp, tmp_path):
 
     test = app(pl.DataFrame({"group_id": ["g"]}))
     assert "cannot be opened" in test.error[0].value
-    assert "missing columns" in test.code[0].value
+    assert "no name is that of" in test.code[0].value
     assert not test.exception
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from workbench.readers import jsonfiles
+from workbench.readers import spread
 from workbench.readers.base import Diagnostics
 from workbench.readers.containers import (
     Cells,
@@ -21,7 +21,6 @@ from workbench.readers.containers import (
     Records,
     container_of,
     first_keys,
-    kinds_of,
     records_of,
 )
 
@@ -69,7 +68,7 @@ def test_an_array_longer_than_a_block_is_read_in_pieces(
     records = [{"n": n, "text": 'ä\n\ud83d"' * n, "deep": [[n], {}]} for n in range(40)]
     path = given(tmp_path, json.dumps(records, indent=1))
     for block in (1, 7, 64):
-        monkeypatch.setattr(jsonfiles, "_BLOCK", block)
+        monkeypatch.setattr(spread, "_BLOCK", block)
         got, problems = found(path)
         assert [record["n"] for _, record in got] == list(range(40))
         assert got[3] == (" record 4", {"n": 3, "text": 'ä\n\ufffd"' * 3, "deep": [[3], {}]})
@@ -133,11 +132,3 @@ def test_keys_are_those_of_the_first_record_though_the_file_changes(tmp_path: Pa
     assert first_keys(path, head) == {"a"} or first_keys(path, head) == frozenset()
     path.write_text("{\n" + '"a": "' + "x" * 70_000 + '", "b": 1}')
     assert first_keys(path, head) == {"a", "b"}
-
-
-def test_kinds_of_values_over_all_records(tmp_path: Path):
-    lines = [{"r": 1, "n": 1, "t": None, "z": None}, {"r": 0.5, "n": 2, "t": "x", "z": None}]
-    path = given(tmp_path, "\n".join(map(json.dumps, lines)))
-    assert kinds_of(path) == {"r": float, "n": int, "t": str, "z": None}
-    pl.DataFrame(lines).write_parquet(path)
-    assert kinds_of(path) == {"r": float, "n": int, "t": str, "z": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -102,6 +103,24 @@ def test_a_folder_with_other_files_is_read_by_the_format_that_is_named(tmp_path:
     notices = " ".join(raw.notices)
     assert f"files that are not chat were passed over, at {tmp_path}/tau.json" in notices
     assert "empty files were passed over" in notices
+
+
+def test_messages_that_an_agent_leaves_beside_a_trajectory_are_passed_over(tmp_path: Path):
+    job = tmp_path / "job"
+    shutil.copytree(SAMPLES / "atif/harbor_job", job)
+    alone = read([job])
+    agent = next(job.rglob("trajectory.json")).parent
+    messages = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "ok"}]
+    (agent / "mini.traj.json").write_text(json.dumps({"messages": messages}, indent=2))
+    (agent / "messages.json").write_text(json.dumps(messages))
+    raw = read([job])
+    assert raw.format == alone.format == "atif"
+    assert raw.frame.height == alone.frame.height
+    assert "documents of chat were passed over beside files of atif" in " ".join(raw.notices)
+    # Named rather than found, they are meant.
+    with pytest.raises(LogError, match="formats are mixed"):
+        read([job, agent / "messages.json"])
+    assert read([agent / "messages.json"]).format == "chat"
 
 
 def test_files_of_two_trainers_in_one_folder_are_refused_by_name(tmp_path: Path):

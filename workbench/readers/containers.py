@@ -14,8 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from workbench.readers.base import HEAD_BYTES, Diagnostics
 from workbench.readers.csvrows import csv_rows, header_names, typed
 from workbench.readers.jsonfiles import (
@@ -27,8 +25,8 @@ from workbench.readers.jsonfiles import (
     line_record,
     mended,
     objects,
-    spread_records,
 )
+from workbench.readers.spread import spread_records
 from workbench.readers.tables import parquet_frames, parquet_schema, plain_value
 
 _SMALL = 2**24  # bytes of a spread file that may be read once more to learn its keys
@@ -241,6 +239,11 @@ def container_of(head: bytes) -> type[Records]:
     return CsvRows if is_table else JsonLines
 
 
+def is_document(head: bytes) -> bool:
+    """Whether a file is one JSON array, or an object over several lines, rather than JSON lines."""
+    return container_of(head) in {JsonArray, JsonObjects}
+
+
 def first_keys(path: Path, head: bytes) -> frozenset[str]:
     """The keys of the first sound record of a file, or the columns of a table; none of another."""
     container = container_of(head)
@@ -276,27 +279,3 @@ def _first_record(path: Path, head: bytes, cells: Cells, stamp: tuple[int, int])
             if record:
                 return record
     return {}
-
-
-def kinds_of(path: Path, cells: Cells | None = None) -> dict[str, type | None]:
-    """Key -> float, int or str where its values are real, whole or others; None where all are null.
-
-    A Parquet file says it in its schema; of another one every record is looked at.
-    """
-    with path.open("rb") as file:
-        container = container_of(file.read(HEAD_BYTES))
-    if container is ParquetRows:
-        return {name: _kind(dtype) for name, dtype in parquet_schema(path).items()}
-    seen: dict[str, set[type | None]] = {}
-    for _, record in records_of(path, Diagnostics(), cells):
-        for key, value in record.items():
-            kind = type(value) if type(value) in {int, float} else None if value is None else str
-            seen.setdefault(key, set()).add(kind)
-    wide = (str, float, int, None)
-    return {key: next(kind for kind in wide if kind in kinds) for key, kinds in seen.items()}
-
-
-def _kind(dtype: pl.DataType) -> type | None:
-    if dtype.is_float():
-        return float
-    return int if dtype.is_integer() else None if dtype == pl.Null else str

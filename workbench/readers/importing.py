@@ -14,11 +14,12 @@ from workbench.errors import LogError, Problem
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
+from workbench.readers.copies import plain
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
-from workbench.readers.sources import Source, expand, identify, plain
+from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
 from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
 from workbench.wording import number_of

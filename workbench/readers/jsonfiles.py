@@ -6,10 +6,8 @@ allows.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,7 @@ from workbench.readers.base import Diagnostics
 from workbench.readers.halves import Mender
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SPACE = re.compile(r"[ \t\n\r]*")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]:,]', re.DOTALL)
-_DECODER = json.JSONDecoder()
-_BLOCK = 2**20
-_LONGEST_ESCAPE = 16  # characters of a value that may be cut in two otherwise than a text
 PARQUET = b"PAR1"
 NOT_UTF8 = "is not UTF-8"
 UTF8_HINT = "convert the file, for example with iconv -f latin1 -t utf-8"
@@ -50,7 +44,7 @@ def line_record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | N
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        diagnostics.problem("line", "is not JSON", f"{place} ({_reason(error, text)})")
+        diagnostics.problem("line", "is not JSON", f"{place} ({reason_of(error, text)})")
         return None
     return checked_record(value, text, diagnostics, place)
 
@@ -75,151 +69,6 @@ def _whole_text(path: Path, diagnostics: Diagnostics) -> str | None:
         return None
 
 
-class _Window:
-    """The text of a file around the place that is read, as much of it as a value needs."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._size = path.stat().st_size
-        self._lines = 0
-        self.read = 0
-        self.text = ""
-        self.at = 0
-
-    def __enter__(self) -> _Window:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    @property
-    def done(self) -> float:
-        """The share of the file that is read."""
-        return self.read / self._size if self._size else 1.0
-
-    @property
-    def line(self) -> int:
-        """The line of the place, from 1."""
-        return self._lines + self.text.count("\n", 0, self.at) + 1
-
-    def grow(self) -> bool:
-        """Reads on, twice as much as there is; whether there was more.
-
-        Raises:
-            UnicodeDecodeError: It is not UTF-8.
-        """
-        self._lines += self.text.count("\n", 0, self.at)
-        self.text = self.text[self.at :]
-        self.at = 0
-        block = self._file.read(max(_BLOCK, 2 * len(self.text)))
-        if self.read == 0:
-            block = block.removeprefix(BYTE_ORDER_MARK)
-        before = self.read - len(self._decoder.getstate()[0])
-        self.read += len(block)
-        try:
-            self.text += self._decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            raise _NotUtf8Error(before + error.start) from None
-        return bool(block)
-
-    def skip(self) -> str:
-        """Passes over blanks; the character behind them, none at the end."""
-        while True:
-            match = _SPACE.match(self.text, self.at)
-            self.at = match.end() if match else self.at
-            if self.at < len(self.text) or not self.grow():
-                return self.text[self.at : self.at + 1]
-
-    def value(self) -> tuple[Any, str]:
-        """The JSON value here, and its text.
-
-        Raises:
-            ValueError: There is none.
-            RecursionError: It is nested too deeply.
-        """
-        is_whole = False
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
-            except json.JSONDecodeError as error:
-                if is_whole or not _may_go_on(error, self.text):
-                    raise
-                is_whole = not self.grow()
-                continue
-            if end == len(self.text) and self.text[end - 1] not in '}]"' and self.grow():
-                continue
-            text = self.text[self.at : end]
-            self.at = end
-            return value, text
-
-
-class _NotUtf8Error(ValueError):
-    """The byte at which a text is no UTF-8."""
-
-    def __init__(self, byte: int) -> None:
-        super().__init__(NOT_UTF8)
-        self.byte = byte
-
-
-def _may_go_on(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether a value that is damaged here may be one whose rest is not there yet."""
-    return error.msg.startswith("Unterminated") or error.pos > len(text) - _LONGEST_ESCAPE
-
-
-def spread_records(
-    path: Path, diagnostics: Diagnostics
-) -> Iterator[tuple[int, int, Record, float]]:
-    """The objects of one JSON array, or objects one behind another, over any number of lines.
-
-    Objects before a damage are given; behind it nothing can be told apart.
-
-    Args:
-        path: The file; one object of it at a time is in memory.
-        diagnostics: Gets what cannot be read.
-
-    Yields:
-        Number of the object and the line that it begins on, both from 1; the object; the share of
-        the file that is read.
-    """
-    with _Window(path) as window:
-        try:
-            yield from _spread(path, window, diagnostics)
-        except _NotUtf8Error as error:
-            diagnostics.problem("file", NOT_UTF8, f"{path} (byte {error.byte})", UTF8_HINT)
-
-
-def _spread(
-    path: Path, window: _Window, diagnostics: Diagnostics
-) -> Iterator[tuple[int, int, Record, float]]:
-    is_array = window.skip() == "["
-    end, number = "]" if is_array else "", 0
-    window.at += is_array
-    while window.skip() != end:
-        number += 1
-        line = window.line
-        place = f"{path} record {number}" if is_array else f"{path}:{line}"
-        try:
-            value, text = window.value()
-        except _NotUtf8Error:
-            raise
-        except (ValueError, RecursionError) as error:
-            reason = _reason(error, window.text, line - window.text.count("\n", 0, window.at))
-            diagnostics.problem("file", "is not JSON from here on", f"{place} ({reason})")
-            return
-        record = checked_record(value, text, diagnostics, place)
-        if record is not None:
-            yield number, line, record, window.done
-        if is_array and window.skip() == ",":
-            window.at += 1
-        elif is_array and window.skip() != "]":
-            diagnostics.problem("file", "the array is cut off or damaged here", f"behind {place}")
-            return
-    window.at += len(end)
-    if window.skip():
-        diagnostics.problem("file", "has text behind its JSON array", str(path))
-
-
 def json_object(path: Path, diagnostics: Diagnostics) -> Record | None:
     """The object that a whole file is; None where it is damaged or something else."""
     text = _whole_text(path, diagnostics)
@@ -228,7 +77,7 @@ def json_object(path: Path, diagnostics: Diagnostics) -> Record | None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        diagnostics.problem("file", "is not JSON", f"{path} ({_reason(error, text)})")
+        diagnostics.problem("file", "is not JSON", f"{path} ({reason_of(error, text)})")
         return None
     return checked_record(value, text, diagnostics, str(path))
 
@@ -316,7 +165,7 @@ def objects(value: Any) -> list[Record]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _reason(error: Exception, text: str, line: int = 1) -> str:
+def reason_of(error: Exception, text: str, line: int = 1) -> str:
     """What is wrong with a text that begins on a line."""
     if isinstance(error, RecursionError):
         return "nested too deeply"

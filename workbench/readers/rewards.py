@@ -14,10 +14,11 @@ from workbench.log.columns import REWARDS_HINT, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
 from workbench.readers.containers import records_of
+from workbench.readers.copies import plain
 from workbench.readers.jsonfiles import Record
 from workbench.readers.proposals import may_be_reward
 from workbench.readers.rows import Converter, identity, is_number, number, truth
-from workbench.readers.sources import expand, plain
+from workbench.readers.sources import expand
 
 _SHOWN = 3
 _NEEDED = ("trajectory_id", "reward")

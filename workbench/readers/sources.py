@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, Format, matching
 from workbench.readers.bundled import bundled_logs
-from workbench.readers.compression import (
-    UNPACK_HINT,
-    UnpacksTooFarError,
-    codec_of,
-    encoding_of,
-    recode_file,
-    unpack_file,
-)
+from workbench.readers.containers import is_document
 from workbench.readers.foreign import OTHERWISE, hint_for
 from workbench.readers.names import mapped_format
 from workbench.readers.proposals import hint_of_names
 from workbench.readers.remote import fetch, is_remote
-
-COMPANIONS_UP = 4
-"""Folders above a file in which companions are: from a trial's step up to the trial."""
 
 _REMOTE_HINT = (
     "keys and endpoint are looked for where the store's own package does, "
@@ -75,7 +65,9 @@ def expand(paths: Iterable[str | Path], diagnostics: Diagnostics, folder: Path) 
             found = list(_files(_meant(given), diagnostics))
         for source in found:
             key = source.name if source.copies else str(source.path.resolve())
-            sources.setdefault(key, source)
+            # A file that is named as well is more than one of a folder.
+            if key not in sources or not source.from_folder:
+                sources[key] = source
     return list(sources.values())
 
 
@@ -95,70 +87,6 @@ def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Itera
             yield Source(path=copy, from_folder=from_folder, copies=(root,))
     except OSError as error:
         diagnostics.problem("files", f"cannot be fetched ({error})", address, _REMOTE_HINT)
-
-
-def plain(sources: Sequence[Source], diagnostics: Diagnostics, folder: Path) -> list[Source]:
-    """The sources, compressed files unpacked and those in UTF-16 or UTF-32 as UTF-8.
-
-    Args:
-        sources: What `expand` found.
-        diagnostics: Gets files that are damaged, and a notice of what was recoded.
-        folder: Where the plain copies go.
-    """
-    found = []
-    for number, source in enumerate(sources):
-        opened: Source | None = source
-        for step in ("unpacked", "recoded"):
-            if opened is not None:
-                opened = _opened(opened, folder / f"{step}-{number}", diagnostics)
-        if opened is not None:
-            found.append(opened)
-    return found
-
-
-def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | None:
-    """A source itself if it is plain, else its plain copy; None where it is damaged."""
-    # What cannot be read is reported once, when the format is looked for.
-    head = head_of(source, Diagnostics()) or b""
-    codec, encoding = codec_of(head), encoding_of(head)
-    if codec is None and encoding is None:
-        return source
-    own = source.path
-    compressed = codec is not None and own.suffix in {".gz", ".gzip", ".zst", ".zstd"}
-    copy = _place_of(own, folder) / (own.stem if compressed else own.name)
-    copy.parent.mkdir(parents=True)
-    try:
-        if codec is not None:
-            unpack_file(own, copy, codec)
-        elif encoding is not None:
-            recode_file(own, copy, encoding)
-            diagnostics.notice(f"read as {encoding.upper()}", source.name)
-    except UnpacksTooFarError as error:
-        diagnostics.problem("file", str(error), source.name, UNPACK_HINT)
-        return None
-    except (OSError, UnicodeError) as error:
-        how = codec or encoding
-        diagnostics.problem("file", f"is damaged or cut off, as {how} ({error})", source.name)
-        return None
-    beside = _link_companions(own, copy)
-    return replace(source, path=copy, copies=((str(copy), str(own)), *beside, *source.copies))
-
-
-def _place_of(path: Path, folder: Path) -> Path:
-    """A folder whose last parts are called as those above a file, since some of them say more."""
-    return folder.joinpath(*path.absolute().parent.parts[1:][-COMPANIONS_UP:])
-
-
-def _link_companions(path: Path, copy: Path) -> list[tuple[str, str]]:
-    """Puts what says more about a file beside its copy; which names those are the copies of."""
-    names = sorted({name for entry in FORMATS.values() for name in entry.companions})
-    linked = []
-    for above, place in zip(path.absolute().parents, copy.parents[:COMPANIONS_UP], strict=False):
-        for name in names:
-            if (above / name).is_file() and above / name != path.absolute():
-                (place / name).symlink_to(above / name)
-                linked.append((str(place / name), str(above / name)))
-    return linked
 
 
 def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:
@@ -238,6 +166,7 @@ def identify(
             recognised.setdefault(names[0], []).append(source)
         else:
             unknown.append((source, heads[source] or b""))
+    _pass_over_documents(recognised, heads, diagnostics)
     endings = {source.path.suffix for those in recognised.values() for source in those}
     for source in [source for source, head in heads.items() if head == b""]:
         if source.from_folder and endings and source.path.suffix not in endings:
@@ -256,6 +185,37 @@ def identify(
         return None, []
     found, those = recognised.popitem()
     return FORMATS[found], those
+
+
+def _pass_over_documents(
+    recognised: dict[str, list[Source]],
+    heads: Mapping[Source, bytes | None],
+    diagnostics: Diagnostics,
+) -> None:
+    """Takes out JSON documents of a folder that a generic format claims beside a specific one.
+
+    An agent leaves its own messages beside the trajectory that a harness made of them.
+
+    Args:
+        recognised: Format -> its files.
+        heads: The first bytes of each file.
+        diagnostics: Gets what is taken out.
+    """
+    specific = [name for name in recognised if not FORMATS[name].generic]
+    if not specific:
+        return
+    for name in set(recognised) - set(specific):
+        documents = [
+            source
+            for source in recognised[name]
+            if source.from_folder and is_document(heads[source] or b"")
+        ]
+        for source in documents:
+            text = f"documents of {name} were passed over beside files of {specific[0]}"
+            diagnostics.notice(text, source.name)
+            recognised[name].remove(source)
+        if not recognised[name]:
+            del recognised[name]
 
 
 def fitting(

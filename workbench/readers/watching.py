@@ -12,11 +12,12 @@ from typing import Any
 from workbench.errors import LogError, ParameterError
 from workbench.readers.base import FORMATS, Diagnostics
 from workbench.readers.compression import bounded
+from workbench.readers.copies import COMPANIONS_UP, plain
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport
-from workbench.readers.sources import COMPANIONS_UP, Source, expand, fitting, head_of, plain
+from workbench.readers.sources import Source, expand, fitting, head_of
 from workbench.readers.streaming import Import
 
 

@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from workbench.errors import ParameterError
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.containers import Cells, first_keys, kinds_of, records_of
+from workbench.readers.containers import Cells, first_keys, records_of
 from workbench.readers.formats.verifiers import SAMPLE
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
@@ -26,6 +28,7 @@ from workbench.readers.records import (
 )
 from workbench.readers.rows import StepRows, number
 from workbench.readers.systems import folder_of
+from workbench.readers.tables import parquet_schema
 
 _NAME = "completions_*"
 _COLUMNS = frozenset({"step", "prompt", "completion", "advantage"})
@@ -70,7 +73,7 @@ class Trl:
 
 def _rewards(path: Path, told: str | None, diagnostics: Diagnostics) -> tuple[str, ...]:
     """The columns whose sum is the outcome; none where the file cannot be read."""
-    kinds = kinds_of(path, _CELLS)
+    kinds = _kinds(path)
     names = list(kinds)
     if told is not None:
         if told not in kinds:
@@ -91,6 +94,28 @@ def _rewards(path: Path, told: str | None, diagnostics: Diagnostics) -> tuple[st
         text = f"the reward is the sum of {list(found)}; weights are not logged"
         diagnostics.notice(text, str(path))
     return found
+
+
+def _kinds(path: Path) -> dict[str, type | None]:
+    """Key -> float, int or str where its values are real, whole or others; None where all are null.
+
+    A Parquet file says it in its schema; of another one every record is looked at.
+    """
+    if schema := parquet_schema(path):
+        return {name: _kind(dtype) for name, dtype in schema.items()}
+    seen: dict[str, set[type | None]] = {}
+    for _, record in records_of(path, Diagnostics(), _CELLS):
+        for key, value in record.items():
+            kind = type(value) if type(value) in {int, float} else None if value is None else str
+            seen.setdefault(key, set()).add(kind)
+    wide = (str, float, int, None)
+    return {key: next(kind for kind in wide if kind in kinds) for key, kinds in seen.items()}
+
+
+def _kind(dtype: pl.DataType) -> type | None:
+    if dtype.is_float():
+        return float
+    return int if dtype.is_integer() else None if dtype == pl.Null else str
 
 
 def _repeated(path: Path) -> Path | None:
