@@ -32,20 +32,19 @@ def table_of(folders: list[Path]) -> dict[str, object]:
             method: dict(rows.select("seed", "area").iter_rows())
             for (method,), rows in part.group_by(["method"], maintain_order=True)
         }
-        control, difference = areas.pop(CONTROL), {}
-        for method, area in sorted(areas.items()):
-            shared = sorted(set(area) & set(control))
-            apart = np.array([area[seed] - control[seed] for seed in shared])
-            if len(apart) > 1:
-                error = apart.std(ddof=1) / np.sqrt(len(apart))
-                difference[method] = [round(float(apart.mean()), 5), round(float(error), 5)]
+        control = areas.pop(CONTROL)
         cells.append(
             {
                 "world": world,
                 "condition": condition,
-                "seeds": min(len(area) for area in areas.values()),
                 "area": round(float(np.mean(list(control.values()))), 5),
-                "difference": difference,
+                "difference": {
+                    method: {
+                        str(seed): round(area[seed] - control[seed], 5)
+                        for seed in sorted(set(area) & set(control))
+                    }
+                    for method, area in sorted(areas.items())
+                },
             }
         )
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]

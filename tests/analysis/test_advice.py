@@ -19,20 +19,27 @@ from workbench.states.space import Space
 
 
 def cell(world: str, condition: str = "base", **difference: tuple[float, float]) -> Cell:
-    return Cell(world=world, condition=condition, seeds=5, area=0.3, difference=difference)
+    """A cell whose two seeds are a gain less and more a deviation."""
+    seeds = {
+        credit: {"0": gain - spread, "1": gain + spread}
+        for credit, (gain, spread) in difference.items()
+    }
+    return Cell(world=world, condition=condition, area=0.3, difference=seeds)
 
 
 def test_a_standing_is_the_mean_over_worlds_of_the_mean_over_conditions():
     known = [
         cell("w", "base", a=(0.02, 0.01)),
-        cell("w", "other", a=(0.06, 0.01)),
-        cell("v", a=(0.10, 0.02)),
+        cell("w", "other", a=(0.06, 0.03)),
+        cell("v", a=(0.10, 0.04)),
     ]
     (found,) = standings(known)
-    # (.04 + .10) / 2; the error √((.01/4)² + (.01/4)² + (.02/2)²) = .0106066, times 1.96.
+    # (.04 + .10) / 2. Seeds of w are .02 and .06, of v .06 and .14: standard errors .02 and .04, so
+    # √(.02² + .04²) / 2 = .0223607, times 1.96.
     assert found.gain == pytest.approx(0.07)
     assert found.by_world == {"w": pytest.approx(0.04), "v": pytest.approx(0.10)}
-    assert found.high - found.gain == pytest.approx(1.96 * 0.0106066, abs=1e-6)
+    assert found.seeds == 2
+    assert found.high - found.gain == pytest.approx(1.96 * 0.0223607, abs=1e-6)
 
 
 def test_a_credit_that_a_cell_lacks_has_no_standing():
@@ -153,7 +160,7 @@ def test_the_table_of_the_package_has_every_credit_in_every_world():
     found = evidence.cells()
     assert len({each.world for each in found}) == 3
     assert all("history-gae" in each.difference for each in found)
-    assert all(each.seeds >= 2 for each in found)
+    assert all(len(seeds) >= 4 for each in found for seeds in each.difference.values())
 
 
 def test_the_command_prints_the_advice(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from statistics import fmean, stdev
 from typing import Any
 
 CONTROL = "return-to-go"
@@ -22,16 +23,18 @@ class Cell:
 
     Args:
         world, condition: Which.
-        seeds: Trainings of each credit.
-        area: Of the control: mean success over the course of the training.
-        difference: Credit -> its area less the control's, seed by seed: mean and standard error.
+        area: Of the control: mean success over the course of the training, over its seeds.
+        difference: Credit -> seed -> its area less the control's.
     """
 
     world: str
     condition: str
-    seeds: int
     area: float
-    difference: Mapping[str, tuple[float, float]]
+    difference: Mapping[str, Mapping[str, float]]
+
+    def gain(self, credit: str) -> float:
+        """The mean difference of a credit over its seeds."""
+        return fmean(self.difference[credit].values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +67,16 @@ def cells() -> tuple[Cell, ...]:
 
 def cells_of(table: Mapping[str, Any]) -> tuple[Cell, ...]:
     """Cells as JSON holds them."""
-    return tuple(
-        Cell(**{**cell, "difference": {k: (m, e) for k, (m, e) in cell["difference"].items()}})
-        for cell in table["cells"]
-    )
+    return tuple(Cell(**cell) for cell in table["cells"])
 
 
 def standings(known: Sequence[Cell], credits: Collection[str] | None = None) -> list[Standing]:
     """Credits by their gain, best first; those that some cell lacks are left out.
 
-        gain = mean over worlds of the mean over conditions        se² = Σ (weight · se_cell)²
+        gain = mean over worlds of the mean over conditions
+        se²  = mean over worlds of se_w² / worlds            se_w over seeds of the mean of a seed
+
+    The conditions of a seed share its tasks, so a seed of a world counts once.
 
     Args:
         known: Cells.
@@ -88,14 +91,12 @@ def standings(known: Sequence[Cell], credits: Collection[str] | None = None) -> 
             continue
         if any(credit not in cell.difference for cell in known):
             continue
+        by_seed = {world: _by_seed(credit, group) for world, group in worlds.items()}
         of_world = {
-            world: sum(cell.difference[credit][0] for cell in group) / len(group)
-            for world, group in worlds.items()
+            world: fmean(cell.gain(credit) for cell in group) for world, group in worlds.items()
         }
-        error = math.hypot(
-            *(cell.difference[credit][1] / len(worlds) / len(worlds[cell.world]) for cell in known)
-        )
-        gain = sum(of_world.values()) / len(of_world)
+        error = math.hypot(*map(_error, by_seed.values())) / len(worlds)
+        gain = fmean(of_world.values())
         found.append(
             Standing(
                 credit=credit,
@@ -103,11 +104,22 @@ def standings(known: Sequence[Cell], credits: Collection[str] | None = None) -> 
                 low=gain - _NORMAL * error,
                 high=gain + _NORMAL * error,
                 worlds=len(worlds),
-                seeds=min(cell.seeds for cell in known),
+                seeds=min(len(seeds) for seeds in by_seed.values()),
                 by_world=of_world,
             )
         )
     return sorted(found, key=lambda one: (-one.gain, one.credit))
+
+
+def _by_seed(credit: str, of_world: Sequence[Cell]) -> list[float]:
+    """The mean over conditions of each seed that all of them have."""
+    shared = set.intersection(*(set(cell.difference[credit]) for cell in of_world))
+    return [fmean(cell.difference[credit][seed] for cell in of_world) for seed in sorted(shared)]
+
+
+def _error(values: Sequence[float]) -> float:
+    """Standard error of a mean; without end for fewer than two values."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
 
 
 def best(known: Sequence[Cell], credits: Collection[str] | None = None) -> Standing | None:
@@ -129,7 +141,7 @@ def regrets(known: Sequence[Cell]) -> list[dict[str, Any]]:
     for cell in known:
         others = [other for other in known if other.world != cell.world]
         chosen = best(others) if others else None
-        gains = {name: mean for name, (mean, _) in cell.difference.items()} | {CONTROL: 0.0}
+        gains = {name: cell.gain(name) for name in cell.difference} | {CONTROL: 0.0}
         top = max(gains, key=lambda name: (gains[name], name))
         advised = chosen.credit if chosen else CONTROL
         rows.append(
