@@ -56,6 +56,18 @@ def test_the_best_is_above_the_control_beyond_doubt_or_none_is():
     assert best([cell("w", high=(0.05, 0.04))]) is None
 
 
+def test_a_credit_that_trained_worse_than_the_control_has_a_warning():
+    known = [cell("w", bad=(-0.1, 0.001), poor=(-0.01, 0.05), good=(0.1, 0.001))]
+    assert evidence.warning("bad", known) == (
+        "bad trained worse than return-to-go, which reads nothing, in 1 simulated world: -0.100 "
+        "[-0.102, -0.098] in mean success over the course. `workbench advise` says which credit to "
+        "take"
+    )
+    assert evidence.warning("poor", known) is None
+    assert evidence.warning("good", known) is None
+    assert evidence.warning("unknown", known) is None
+
+
 def test_regret_is_against_advice_that_never_saw_the_world():
     known = [
         cell("w", a=(0.1, 0.01), b=(0.0, 0.01)),

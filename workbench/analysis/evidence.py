@@ -11,6 +11,8 @@ from importlib import resources
 from statistics import fmean, stdev
 from typing import Any
 
+from workbench.wording import number_of
+
 CONTROL = "return-to-go"
 """What every credit is compared with: it reads nothing, and is the safe choice."""
 
@@ -120,6 +122,24 @@ def _by_seed(credit: str, of_world: Sequence[Cell]) -> list[float]:
 def _error(values: Sequence[float]) -> float:
     """Standard error of a mean; without end for fewer than two values."""
     return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+
+
+def warning(credit: str, known: Sequence[Cell] | None = None) -> str | None:
+    """What somebody should know who exports a credit that trained worse than the control.
+
+    Args:
+        credit: Name of a method that ran at its defaults.
+        known: Cells; those of the package by default.
+    """
+    for one in standings(cells() if known is None else known, {credit}):
+        if one.high < 0:
+            return (
+                f"{credit} trained worse than {CONTROL}, which reads nothing, in "
+                f"{number_of(one.worlds, 'simulated world')}: {one.gain:+.3f} [{one.low:+.3f}, "
+                f"{one.high:+.3f}] in mean success over the course. `workbench advise` says which "
+                "credit to take"
+            )
+    return None
 
 
 def best(known: Sequence[Cell], credits: Collection[str] | None = None) -> Standing | None:

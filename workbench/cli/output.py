@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from workbench.analysis.compare import Comparison
     from workbench.exporters import Manifest
+    from workbench.log.credit import Provenance
     from workbench.log.facts import Facts
     from workbench.states.keys.report import KeyReport
     from workbench.states.text import StateText
@@ -326,6 +327,18 @@ def app_command(
     own += ["--allow-path-input"] if allow_path_input else []
     own += [str(path.resolve()) for path in paths.values()]
     return [sys.executable, "-m", "streamlit", "run", str(app_script()), *options, "--", *own]
+
+
+def print_warning(made: Provenance) -> None:
+    """Says on the error output where a credit at its defaults trained worse than the control."""
+    from workbench.analysis.evidence import warning
+    from workbench.methods import METHODS, create
+
+    known = made.name in METHODS
+    if known and made.method.get("fields") == create(made.name).values:
+        said = warning(made.name)
+        if said is not None:
+            print(f"note: {said}", file=sys.stderr)
 
 
 def export_summary(manifest: Manifest) -> str:

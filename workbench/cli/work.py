@@ -135,7 +135,7 @@ def export_batch(
     max_unpacked: MaxUnpacked = None,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
-    from workbench.cli.output import export_summary
+    from workbench.cli.output import export_summary, print_warning
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
 
@@ -155,6 +155,7 @@ def export_batch(
     )
     scored = credit_of(credit, opened, log)
     print(export_summary(target(opened.frame, scored, directory, **options)))
+    print_warning(scored.provenance)
     print(f"wrote {directory}")
 
 
