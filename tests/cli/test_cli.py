@@ -739,7 +739,12 @@ def test_methods_can_be_named(run: Run):
     code, out, _ = run("methods", "soft-crbc", "--json")
     assert code == 0
     assert list(json.loads(out)) == ["soft-crbc"]
-    assert run("methods", "grpo", "c3")[1].splitlines()[0].startswith("c3: ")
+    assert "Differs from" in json.loads(out)["soft-crbc"]["about"]
+    told = run("methods", "grpo", "c3")[1]
+    assert told.splitlines()[0].startswith("c3: ")
+    assert "Conventions: " in told
+    assert "A_i = (R_i − μ_g) / (σ_g + eps)" in told
+    assert "Conventions: " not in run("methods")[1]
     refused(run("methods", "gipgo"), "unknown method 'gipgo'", "did you mean 'gigpo'")
 
 

@@ -144,7 +144,7 @@ def methods(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the methods with their fields, dialects and sources."""
+    """List the methods with their fields, dialects and sources; named ones are told in full."""
     from workbench.cli.tables import table
     from workbench.methods import METHODS
 
@@ -154,6 +154,8 @@ def methods(
         return
     for name, info in chosen.items():
         print(f"{name}: {info.summary}\n  {info.source}")
+        if names:
+            print(f"\n{info.about.replace('**', '')}\n")
         fields = info.to_dict()["fields"].items()
         rows = [{"field": f"  {key}", **_field_row(spec)} for key, spec in fields]
         print(table(rows, wrap=True))

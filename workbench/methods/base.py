@@ -112,10 +112,16 @@ class MethodInfo:
     code: str | None = None
     chains: bool = False
 
+    @property
+    def about(self) -> str:
+        """Formula, degenerate cases, conventions, and what it differs from: its documentation."""
+        return inspect.getdoc(self.cls) or ""
+
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-able data: fields with type, default and range, dialects, golden."""
         return {
             "summary": self.summary,
+            "about": self.about,
             "source": self.source,
             "needs": list(self.cls().needs()),
             "traits": list(self.traits),
