@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from workbench.files import atomic_file, digest
 from workbench.wording import Progress
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+_WATCHED_EVERY = 1.0  # seconds
 _OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it
 
 
@@ -125,7 +128,12 @@ def _worked(cells: Sequence[Work], folder: Path, workers: int) -> Iterator[pl.Da
     # Forked children could inherit locks of polars' threads, so they are started afresh.
     with (
         _one_thread_each(),
-        ProcessPoolExecutor(min(workers, len(cells)), get_context("spawn")) as pool,
+        ProcessPoolExecutor(
+            min(workers, len(cells)),
+            get_context("spawn"),
+            initializer=_end_with,
+            initargs=(os.getpid(),),
+        ) as pool,
     ):
         tasks = [pool.submit(_work, cell, folder) for cell in cells]
         try:
@@ -134,6 +142,17 @@ def _worked(cells: Sequence[Work], folder: Path, workers: int) -> Iterator[pl.Da
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def _end_with(parent: int) -> None:
+    """Lets this process end soon after its parent, which a signal may have ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCHED_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(cell: Work, folder: Path) -> pl.DataFrame:
