@@ -10,7 +10,7 @@ import streamlit as st
 
 from workbench.readers.bundled import bundled_logs
 from workbench.ui import frame
-from workbench.ui.pages import audit, export, log, methods, rollout, temperature
+from workbench.ui.pages import audit, compare, export, overview, rollouts, steps, tune
 from workbench.workspace.opened import user_folder
 
 
@@ -31,20 +31,19 @@ def main() -> None:
     given = arguments()
     page = st.Page
     pages = [
-        page(log.page, title="Log", icon=":material/dataset:", default=True),
-        page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
-        page(temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"),
-        page(methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"),
+        page(overview.page, title="Overview", icon=":material/dataset:", default=True),
+        page(rollouts.page, title="Rollouts", icon=":material/route:", url_path="rollouts"),
+        page(steps.page, title="Steps", icon=":material/table_rows:", url_path="steps"),
+        page(tune.page, title="Tune", icon=":material/tune:", url_path="tune"),
+        page(compare.page, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         page(audit.page, title="Audit", icon=":material/fact_check:", url_path="audit"),
         page(export.page, title="Export", icon=":material/output:", url_path="export"),
     ]
-    frame.set_pages(pages, allow_paths=given.allow_path_input)
-    frame.open_view(given.home, tuple(given.logs), given.embedder)
     # The default page lives at the root; who types its name finds it too.
-    named = page(log.page, title="Log", url_path="log", visibility="hidden")
-    chosen = st.navigation([*pages, named])
-    frame.sidebar()
-    frame.show_messages()
+    named = page(overview.page, title="Overview", url_path="overview", visibility="hidden")
+    chosen = st.navigation([*pages, named], position="hidden")
+    frame.set_pages(pages, allow_paths=given.allow_path_input)
+    frame.open_view(chosen.title, given.home, tuple(given.logs), given.embedder)
     chosen.run()
 
 

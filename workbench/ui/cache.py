@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from workbench.analysis import filters
 from workbench.analysis.audit import Audit, audit
 from workbench.analysis.compare import Comparison, compare
 from workbench.analysis.rollouts import Rollouts
@@ -37,6 +38,7 @@ from workbench.methods.proximity.proxmo import ProxMO
 from workbench.methods.scoring import score
 from workbench.states.space import Space
 from workbench.ui.library import Library, LogEntry
+from workbench.ui.viewer.payload import Scale
 from workbench.wording import Progress
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.opened import OpenedLog
@@ -123,6 +125,41 @@ def credit(
     """The credit of a log under a method with fields set."""
     key = embedder if needs_vectors(method) else "tfidf"
     return _credit(log_id, key, method, json.dumps(params, sort_keys=True), entry)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _scale(log_id: str, embedder: str, method: str, fields: str, _entry: LogEntry) -> Scale:
+    return Scale.of(credit(log_id, embedder, method, json.loads(fields), _entry))
+
+
+def scale(
+    log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
+) -> Scale:
+    """The units of a method's advantages over a log."""
+    return _scale(log_id, embedder, method, json.dumps(params, sort_keys=True), entry)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _group(key: str, shown: str, _make: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    return _make(shown)
+
+
+def group(key: str, shown: str, make: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """A group as the viewer reads it; of one with too much text, as it is with this rollout."""
+    found = _group(key, "", lambda _: make(shown))
+    return _group(key, shown, make) if found["partly"] else found
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def step_facts(log_id: str, _entry: LogEntry) -> dict[str, pl.Series]:
+    """What a filter asks of the rollout and the group of each step."""
+    return filters.step_facts(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def kept(key: str, _make: Callable[[], Any]) -> Any:
+    """The steps that a filter leaves; `key` says of which log and under which fields."""
+    return _make()
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

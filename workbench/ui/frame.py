@@ -1,10 +1,12 @@
-"""What stands around every page: which log, which representation, messages; and the embedding."""
+"""What every page works on: the log and the representation of the view, its credits, its vectors."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -19,8 +21,16 @@ from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
 from workbench.wording import silent
 
-STYLE = ".stMainBlockContainer { padding-top: 2.5rem; padding-bottom: 3rem; }"
-"""Streamlit leaves a hand's breadth above every page."""
+STYLE = """
+.stMainBlockContainer { padding: .4rem 1rem 1rem; }
+.stAppHeader { background: none; height: 0; min-height: 0; }
+.stMainBlockContainer > .stVerticalBlock { gap: .5rem; }
+.st-key-title { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.st-key-pages { gap: 0; padding-right: 2.5rem; }
+.st-key-pages [data-testid=stPageLink-NavLink] { padding: .2rem .55rem; }
+.st-key-bar p { margin: 0; }
+"""
+"""The whole width for the page, one line of pages above it; the heading is for who hears the page."""
 
 _BARS = np.full((16, 16, 3), 250, dtype=np.uint8)
 _BARS[2:8, 3:7] = (224, 130, 20)
@@ -29,11 +39,12 @@ ICON = Image.fromarray(_BARS)
 """A bar above a line and one below; drawn here because named icons come from the network."""
 
 EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
+HOME = "overview"
 
 
-def open_view(root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
+def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
     """Restores the view and opens its log; stops the page with an error where there is none."""
-    state.begin([*EMBEDDERS, *([embedder] if embedder else [])])
+    state.begin(page, [*EMBEDDERS, *([embedder] if embedder else [])])
     try:
         library = cache.library(str(root), sources)
     except WorkbenchError as error:
@@ -58,8 +69,14 @@ def open_view(root: Path, sources: tuple[str, ...], embedder: str | None) -> Non
 
 def set_pages(pages: Sequence[st.Page], *, allow_paths: bool) -> None:
     """Remembers the pages of this run, for links, and whether paths may be typed in."""
-    st.session_state[state.PAGES] = {page.url_path or "log": page for page in pages}
+    st.session_state[state.PAGES] = {page.url_path or HOME: page for page in pages}
     st.session_state[state.ALLOW_PATHS] = allow_paths
+
+
+def pages() -> Mapping[str, st.Page]:
+    """The pages by the last part of their address."""
+    found: Mapping[str, st.Page] = st.session_state[state.PAGES]
+    return found
 
 
 def allow_paths() -> bool:
@@ -69,13 +86,19 @@ def allow_paths() -> bool:
 
 def go_to(name: str) -> None:
     """Shows another page with the same view."""
-    st.switch_page(st.session_state[state.PAGES][name], query_params=state.current().to_url())
+    st.switch_page(pages()[name], query_params=state.current().to_url())
+
+
+def link(label: str, page: str, **changes: Any) -> None:
+    """A link to a page with the view changed; it can be copied and opened by somebody else."""
+    view = dataclasses.replace(state.current(), **changes)
+    st.page_link(pages()[page], label=escaped(label), query_params=view.to_url())
 
 
 def open_step(trajectory: str, step: int) -> None:
     """Shows a step in its rollout."""
     state.update(step=(trajectory, step))
-    go_to("rollout")
+    go_to("rollouts")
 
 
 def library() -> Library:
@@ -92,46 +115,7 @@ def entry() -> LogEntry:
 
 def choose_log(log_id: str) -> None:
     """Shows another log; what was looked at in the old one is left behind."""
-    state.update(log=log_id, step=None, temperature=None, pin=None)
-
-
-def sidebar() -> None:
-    """Pickers of the log and of the representation."""
-    here, view = entry(), state.current()
-    ids = [*library().given, *st.session_state.get(state.UPLOADED, ())]
-    if here.id not in ids:
-        ids.append(here.id)
-    names = {log_id: _name(log_id) for log_id in ids}
-    with st.sidebar:
-        st.session_state[state.LOG_PICKER] = here.id
-        st.selectbox(
-            "Log",
-            ids,
-            key=state.LOG_PICKER,
-            format_func=lambda log_id: names[log_id],
-            on_change=lambda: choose_log(st.session_state[state.LOG_PICKER]),
-        )
-        choices = [*EMBEDDERS, *([view.embedder] if view.embedder not in EMBEDDERS else [])]
-        st.session_state[state.EMBEDDER_PICKER] = view.embedder
-        st.selectbox(
-            "State similarity",
-            choices,
-            key=state.EMBEDDER_PICKER,
-            help="How near two states are: TF-IDF is instant, a sentence model reads meaning and "
-            "embeds each distinct text once.",
-            on_change=lambda: state.update(embedder=st.session_state[state.EMBEDDER_PICKER]),
-        )
-
-
-def _name(log_id: str) -> str:
-    found = library().find(log_id)
-    return found.name if found else log_id
-
-
-def show_messages() -> None:
-    """What earlier actions left to say."""
-    for kind, message in state.messages():
-        getattr(st, kind)(escaped(message))
+    state.update(log=log_id, step=None, temperature=None, pin=None, filter="", sort="")
 
 
 def methods_picker(

@@ -1,9 +1,10 @@
 """Every name of the session state and of the URL, and the one view that both restore.
 
 A `View` is all that a link has to carry: which log, which methods, which step, which settings. It
-lives in the session, is read from the URL when a session begins and written back after each
-change. Pages read `current()` and change it with `update()`; nothing else touches
-`st.query_params`, and no other file spells a key.
+lives in the session, is written to the address after each change, and is read from it when a
+session begins and whenever somebody moved the address: by Back, Forward or a link. Pages read
+`current()` and change it with `update()`; nothing else touches `st.query_params`, and no other
+file spells a key.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ PROXMO_FIELDS = ("temperature", "peers", "gamma", "step_weight", "alpha", "beta"
 
 # Keys of st.session_state. Widgets: "w_<page>_<what>".
 VIEW = "view"
+WRITTEN, LINKED, LAST_PAGE = "address_written", "address_linked", "last_page"
 UPLOADED = "uploaded_logs"
 LIBRARY, ENTRY, PAGES, ALLOW_PATHS = "library", "entry", "pages", "allow_paths"
 MESSAGES = "messages"
 LOG_PICKER = "w_frame_log"
 EMBEDDER_PICKER = "w_frame_embedder"
+FILTER = "w_frame_filter"
 ADDED, REFUSED = "added_logs", "refused_log"
 UPLOAD = "w_log_upload_{number}"
 PATH_INPUT = "w_log_path_{number}"
@@ -39,27 +42,20 @@ UPLOAD_FORMAT = "w_log_format"
 SKIP_BAD, QUARANTINE = "w_log_skip_bad", "w_log_quarantine"
 IMPORT, IMPORT_MAPPED, DISCARD = "w_log_import", "w_log_import_mapped", "w_log_discard"
 MAPPING = "w_log_map_{files}_{column}"
-GROUP_TABLE = "w_log_groups"
+GROUP_TABLE = "w_overview_groups"
 METHODS_PICKER = "w_methods_{page}"
-GROUP_PICKER = "w_rollout_group"
-TRAJECTORY_PICKER = "w_rollout_trajectory"
-STRIP = "w_rollout_strip"
-# Tables of a step carry its row, so that a selection never outlives the step it was made for.
-PEERS_TABLE = "w_rollout_peers_{term}_{row}"
-NEIGHBOURS = "w_rollout_neighbours"
-NEIGHBOURS_TABLE = "w_rollout_neighbours_{row}"
-MOVE = "w_rollout_move_{what}_{by}"
-OPEN_STEP = "w_rollout_open_{index}"
-TRANSCRIPT_PAGE = "w_rollout_page_{page}_of_{pages}"
-WHOLE_TEXT = "w_rollout_whole_{what}_{row}"
-EXPLAINED = "w_rollout_explained"
-OWN_SCALE = "w_rollout_own_scale"
+VIEWER = "w_rollouts_viewer"
+WHY = "w_rollouts_why"
+VIEWER_ORDER, VIEWER_KNOWN, VIEWER_ASKED = "viewer_order", "viewer_known", "viewer_asked"
+LIST_AT, NEAREST_OF = "list_at", "nearest_of"
+STEP_TABLE = "w_steps_table"
+SHOWN, OPENED = "steps_shown", "step_opened"
 TEMPERATURE = "w_tune_temperature"
 TUNE_FIELD = "w_tune_{field}"
 DRAFT = "tune_draft"
-PAIR = "w_methods_pair"
-SCATTER = "w_methods_scatter"
-DISAGREEMENTS = "w_methods_disagreements"
+PAIR = "w_compare_pair"
+SCATTER = "w_compare_scatter"
+DISAGREEMENTS = "w_compare_disagreements"
 EXPORT = "w_export_{option}"
 MEASURE = "w_audit_measure"
 UNSTABLE_STEPS = "w_audit_steps"
@@ -68,6 +64,10 @@ UNSTABLE_STEPS = "w_audit_steps"
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
 URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
 URL_PAIR, URL_EXPORT, URL_MEASURE = "pair", "export", "measure"
+URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
+
+MOST_FILTER = 2000
+"""Characters of a filter; an address cannot carry many more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,10 @@ class View:
         pair: The two methods that are set against each other; None for the first two.
         export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
         measure: The number of an audit that is looked at; empty for the first.
+        filter: The steps that are looked at, as `analysis.filters` reads it; empty for all.
+        sort: By what the list of steps is sorted; empty for the log's order.
+        lead: The method that leads where rollouts are read; empty for the last one.
+        beside: The trajectory that is set beside the one that is read; empty for none.
     """
 
     log: str = ""
@@ -97,6 +101,10 @@ class View:
     pair: tuple[str, str] | None = None
     export: Mapping[str, Any] = field(default_factory=dict)
     measure: str = ""
+    filter: str = ""
+    sort: str = ""
+    lead: str = ""
+    beside: str = ""
 
     def params(self, method: str) -> dict[str, Any]:
         """Fields that the view sets for a method; only plain `proxmo` is tuned here."""
@@ -116,6 +124,10 @@ class View:
             URL_PAIR: ",".join(self.pair) if self.pair else "",
             URL_EXPORT: json.dumps(self.export, sort_keys=True) if self.export else "",
             URL_MEASURE: self.measure,
+            URL_FILTER: self.filter,
+            URL_SORT: self.sort,
+            URL_LEAD: self.lead,
+            URL_BESIDE: self.beside,
         }
         return {key: value for key, value in entries.items() if value}
 
@@ -143,6 +155,10 @@ class View:
             URL_PAIR: ("pair", _pair),
             URL_EXPORT: ("export", _export),
             URL_MEASURE: ("measure", _measure),
+            URL_FILTER: ("filter", _filter),
+            URL_SORT: ("sort", str),
+            URL_LEAD: ("lead", _method),
+            URL_BESIDE: ("beside", str),
         }
         for key, (name, read) in readers.items():
             if query.get(key):
@@ -158,6 +174,11 @@ def _methods(text: str) -> tuple[str, ...]:
     for name in names:
         create(name)
     return names or DEFAULT_METHODS
+
+
+def _method(text: str) -> str:
+    create(text)
+    return text
 
 
 def _embedder(text: str, known: Sequence[str]) -> str:
@@ -210,17 +231,38 @@ def _measure(text: str) -> str:
     return text
 
 
+def _filter(text: str) -> str:
+    # What is wrong inside it is said beside the bar, where it can be put right.
+    if len(text) > MOST_FILTER:
+        raise ValueError(f"a filter has at most {MOST_FILTER:,} characters, this has {len(text):,}")
+    return text.strip()
+
+
 def _temperature(text: str) -> float:
     value = float(text)
     create("proxmo", {"temperature": value})
     return value
 
 
-def begin(embedders: Sequence[str]) -> None:
-    """Restores the view of a new session from its URL; `embedders` as for `View.from_url`."""
+def begin(page: str, embedders: Sequence[str]) -> None:
+    """Restores the view from the address: in a new session, and where Back or a link moved it.
+
+    An address that this session has written is its view already, and an empty one says nothing. A
+    link to another page may be older than the view, where a part of its page ran alone: whoever
+    follows it wants that page, not that view.
+
+    Args:
+        page: The page that is shown.
+        embedders: As for `View.from_url`.
+    """
+    here = st.query_params.to_dict()
+    other_page = st.session_state.get(LAST_PAGE, page) != page
+    st.session_state[LAST_PAGE] = page
     if VIEW in st.session_state:
-        return
-    view, wrong = View.from_url(st.query_params.to_dict(), embedders)
+        followed = other_page and here == st.session_state.get(LINKED)
+        if not here or here == st.session_state.get(WRITTEN) or followed:
+            return
+    view, wrong = View.from_url(here, embedders)
     st.session_state[VIEW] = view
     for message in wrong:
         tell("warning", message)
@@ -240,7 +282,7 @@ def update(**changes: Any) -> None:
 
 def write_url() -> None:
     """Makes the URL that of the view, if it is not already."""
-    wanted = current().to_url()
+    wanted = st.session_state[WRITTEN] = current().to_url()
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 

@@ -18,6 +18,7 @@ from workbench.exporters.checklist import balance, checklist
 from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
 from workbench.ui import cache, command, export_options, frame, state
+from workbench.ui.header import header
 from workbench.ui.text import escaped
 from workbench.wording import shortened
 
@@ -27,11 +28,10 @@ _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
 
 def page() -> None:
     """The page."""
-    heading = st.columns([5, 1], vertical_alignment="bottom")
-    heading[0].title("Export")
+    commands = header("Export", narrows=False)
     method, target, options = _pickers()
     _ = frame.credits(method)
-    with heading[1]:
+    with commands:
         command.popover(_commands(method, target, options))
     batch = _batch(method, target, options)
     if batch is None:

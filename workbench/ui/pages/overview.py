@@ -14,6 +14,7 @@ from workbench.files import MANIFEST
 from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
 from workbench.ui import cache, command, frame, state, upload
+from workbench.ui.header import header
 from workbench.ui.text import escaped, show
 from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
@@ -32,11 +33,9 @@ def page() -> None:
     entry = frame.entry()
     stored = cache.stored(entry.id, entry)
     facts = cache.log_facts(entry.id, entry)
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
-    ):
-        st.title(escaped(shortened(entry.name, 60)), anchor=False, width="content")
+    with header("Overview"):
         command.popover(*_commands(stored))
+    st.subheader(escaped(shortened(entry.name, 60)), anchor=False)
     if facts.mixed_policies:
         st.warning(escaped(facts.mixed_policies[:1].upper() + facts.mixed_policies[1:]) + ".")
     st.markdown(escaped(facts.sentence()))
@@ -203,7 +202,7 @@ def _groups() -> None:
     rows = chosen["selection"]["rows"]
     if rows:
         state.update(step=(groups["first_trajectory"][rows[0]], 0))
-        frame.go_to("rollout")
+        frame.go_to("rollouts")
 
 
 def _shown(groups: pl.DataFrame) -> pl.DataFrame:

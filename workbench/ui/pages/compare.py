@@ -18,6 +18,7 @@ from workbench.methods import METHODS
 from workbench.methods.variants import differences
 from workbench.plots import methods as plots
 from workbench.ui import cache, command, frame, state
+from workbench.ui.header import header
 from workbench.ui.text import escaped
 from workbench.wording import shortened
 
@@ -28,14 +29,13 @@ LISTED = 20  # disagreements in the table
 
 def page() -> None:
     """The page."""
-    heading = st.columns([5, 1], vertical_alignment="bottom")
-    heading[0].title("Methods")
+    commands = header("Compare")
     chosen, pair = _pickers()
     if pair is None:
         st.info("Pick two or more methods to set them against each other.")
         return
     credits = frame.credits(*chosen)
-    with heading[1]:
+    with commands:
         command.popover(*_commands(pair))
     if len(credits) < 2:
         st.info("Fewer than two of these methods can score this log: pick others.")
@@ -64,7 +64,7 @@ def _pickers() -> tuple[tuple[str, ...], Pair | None]:
     view = state.current()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        frame.methods_picker("methods")
+        frame.methods_picker("compare")
     pairs = {" and ".join(two): two for two in itertools.combinations(view.methods, 2)}
     if not pairs:
         return view.methods, None

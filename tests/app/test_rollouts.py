@@ -30,7 +30,7 @@ NASTY = "<script>alert(1)</script> **bold** $x^2$ :material/home: [a](http://b)"
 
 
 def opened(app: OpenApp, frame: pl.DataFrame | None = None, **query: str) -> AppTest:
-    test = app(frame, page="rollout", query=query)
+    test = app(frame, page="rollouts", query=query)
     assert not test.exception
     return test
 
