@@ -88,6 +88,16 @@ class Rollouts:
             for group in sorted(found, key=natural)
         }
 
+    @cached_property
+    def numbers(self) -> Mapping[str, tuple[int, int]]:
+        """Trajectory id -> its number in its group, from 1, and how many there are."""
+        ids = self.table["trajectory_id"].to_list()
+        return {
+            ids[row]: (number, len(rows))
+            for rows in self.groups.values()
+            for number, row in enumerate(rows, 1)
+        }
+
     def _telling(self) -> str:
         """The first trajectory of a group whose rewards differ, so that it has credit."""
         scored = pl.when(pl.col("excluded").is_null()).then(pl.col("episode_reward"))

@@ -22,7 +22,7 @@ from workbench.ui.text import escaped
 from workbench.wording import silent
 
 STYLE = """
-.stMainBlockContainer { padding: .4rem 1rem 1rem; }
+.stMainBlockContainer { padding: .4rem 1rem .4rem; }
 .stAppHeader { background: none; height: 0; min-height: 0; }
 .stMainBlockContainer > .stVerticalBlock { gap: .5rem; }
 .st-key-title { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

@@ -22,6 +22,7 @@ WINDOW = 100
 """Steps of the list that the browser has on each side of the one that is read."""
 
 _OWN = {"group_id", "trajectory_id", "step_index", "observation", "action", "messages", "tools"}
+_OWN |= {"task", "thought", "next_observation", "reward", "success", "agent_id", "role", "round"}
 _TOKENS = ("prompt_ids", "response_ids", "response_mask", "response_logprobs")
 _MOST_TOKENS, _MOST_VALUE = 4000, 4000
 

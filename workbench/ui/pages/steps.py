@@ -9,18 +9,18 @@ import polars as pl
 import streamlit as st
 
 from workbench.analysis.filters import FilterError
-from workbench.analysis.peers import own_name
 from workbench.errors import WorkbenchError
 from workbench.files import digest
 from workbench.log.steps import Index, Real
 from workbench.ui import cache, filtering, frame, state, viewer
 from workbench.ui.header import header
 from workbench.ui.text import escaped
+from workbench.ui.viewer.turns import done
 
 SHOWN = 500
 """Steps that are sent at once; more come when they are asked for."""
 
-_HEAD = 400
+_HEAD, _LINE = 400, 160
 
 
 def page() -> None:
@@ -82,7 +82,11 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
     facts = cache.step_facts(here.id, here)
     texts = [n for n in ("observation", "action", "thought") if n in log.columns]
     names = ["group_id", "trajectory_id", "step_index", "reward", *texts]
-    part = log.select(names)[shown].with_columns(pl.col(texts).str.slice(0, _HEAD))
+    part = log.select(names)[shown].with_columns(
+        pl.col("action").map_elements(done, pl.String).str.slice(0, _LINE).alias("done"),
+        pl.col(texts).str.slice(0, _HEAD),
+    )
+    numbers = cache.rollouts(here.id, here).numbers
     part = part.with_columns(facts[name].gather(shown).alias(name) for name in ("outcome", "length"))
     of_step = np.stack([found[shown] for found in advantages.values()], axis=1) if advantages else None
     made = []
@@ -92,13 +96,13 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
             {
                 "group": row["group_id"],
                 "trajectory": row["trajectory_id"],
-                "rollout": own_name(row["trajectory_id"], row["group_id"]),
+                "number": numbers[row["trajectory_id"]],
                 "step": row["step_index"],
                 "length": row["length"],
                 "outcome": row["outcome"],
                 "reward": row["reward"] if row["reward"] is None or np.isfinite(row["reward"]) else None,
                 "advantage": [float(f"{a:.4g}") if np.isfinite(a) else None for a in credit],
-                **{name: row.get(name) for name in ("observation", "action", "thought")},
+                **{name: row.get(name) for name in ("observation", "action", "thought", "done")},
             }
         )
     told = {

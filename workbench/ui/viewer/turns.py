@@ -67,6 +67,17 @@ def answer(text: str) -> Block:
     return {**_observed(text), "label": "answer"}
 
 
+def done(action: str) -> str:
+    """An action on one line: its text, and its calls as name(argument, …)."""
+    parts = []
+    for block in _done(action):
+        if "args" in block:
+            parts.append(f"{block['label']}({', '.join(value for _, value in block['args'])})")
+        else:
+            parts.append(block["text"])
+    return " ".join(part for part in parts if part)
+
+
 def whole_text(block: Block) -> str:
     """Everything that a block says."""
     if "args" in block:

@@ -85,7 +85,8 @@ def _told(
 ) -> dict[str, Any]:
     """How a peer ended, and for a step what it saw otherwise and what it did."""
     other = place.rollouts.place(target)
-    told: dict[str, Any] = {"outcome": outcome(other.trajectory["success"])}
+    number, _ = place.rollouts.numbers[other.step[0]]
+    told: dict[str, Any] = {"outcome": outcome(other.trajectory["success"]), "number": number}
     if whole:
         return {**told, "length": other.trajectory["length"]}
     seen, done = log["observation"][other.log_row], log["action"][other.log_row]
@@ -102,4 +103,6 @@ def _differs(own: str, other: str) -> list[list[str]]:
         for text, kind in difference(own[:_COMPARED], other[:_COMPARED])
         if kind != "same" and text.strip()
     ]
-    return pieces[:6]
+    # What the own text has is beside it; where the other only lacks something, that is shown.
+    new = [piece for piece in pieces if piece[0] == "new"]
+    return (new or pieces)[:6]

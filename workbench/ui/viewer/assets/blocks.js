@@ -12,11 +12,9 @@ function lines(text) {
   return count;
 }
 
-/** A hue for a name, the same wherever it stands. */
-export function hue(name) {
-  let found = 7;
-  for (const letter of String(name)) found = (found * 31 + letter.codePointAt(0)) % 360;
-  return found;
+/** A hue for each agent of a group, far from those of the others. */
+function hue(view, name) {
+  return Math.round(210 + 137.5 * Math.max(view.agents.indexOf(name), 0)) % 360;
 }
 
 /** A text with what is searched for lit. */
@@ -45,7 +43,7 @@ function gutter(view, row) {
   });
   const own = view.g.steps.agent_id?.[row];
   const lanes = view.agents.length > 1 && view.agents.length <= 6
-    ? view.agents.map((agent) => el("i", { class: agent === own ? "lane on" : "lane", style: `--h:${hue(agent)}` }))
+    ? view.agents.map((agent) => el("i", { class: agent === own ? "lane on" : "lane", style: `--h:${hue(view, agent)}` }))
     : [];
   return el("div", { class: "gutter", "aria-hidden": "true" }, bars, lanes);
 }
@@ -69,7 +67,7 @@ function head(view, step, row) {
   return el("div", { class: "head" },
     el("span", { class: "num" }, String(step + 1)),
     s.kept?.[row] ? el("span", { class: "kept", title: "in the filter" }, "◆") : null,
-    agent ? el("span", { class: "agent", style: `--h:${hue(s.agent_id?.[row] ?? agent)}` }, visible(agent)) : null,
+    agent ? el("span", { class: "agent", style: `--h:${hue(view, agent)}` }, visible(agent)) : null,
     s.role?.[row] && s.agent_id?.[row] && s.role[row] !== s.agent_id[row] ? flag(visible(s.role[row])) : null,
     Number.isFinite(s.round?.[row]) ? flag(`round ${s.round[row]}`) : null,
     mark ? el("span", { class: "pivotal", "data-sign": mark === "+" ? 1 : -1 }, mark === "+" ? "pivotal +" : "pivotal −") : null,

@@ -38,7 +38,7 @@ export function isDark(node) {
 export function fill(node, least = 320) {
   const scrolled = document.querySelector('[data-testid="stMain"]')?.scrollTop ?? 0;
   const top = node.getBoundingClientRect().top + scrolled;
-  node.style.height = `${Math.max(window.innerHeight - top - 10, least)}px`;
+  node.style.height = `${Math.max(window.innerHeight - top - 12, least)}px`;
 }
 
 /** Whether a key press belongs to the page: not while someone types, nor in a list, menu or dialog. */

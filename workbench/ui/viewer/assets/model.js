@@ -13,7 +13,7 @@ export function signed(value) {
   if (!Number.isFinite(value)) return "";
   const size = Math.abs(value);
   if (size <= 1e-12) return "0";
-  const text = size >= 100 ? size.toFixed(0) : size >= 0.001 ? size.toPrecision(3) : size.toExponential(0);
+  const text = size >= 100 ? size.toFixed(0) : size >= 1e-4 ? size.toPrecision(3) : size.toExponential(0);
   return (value > 0 ? "+" : "\u2212") + text;
 }
 

@@ -1,7 +1,7 @@
 // The steps that the filter leaves: a table to walk through, the chosen one in full beside it.
 
 import { VirtualList, el, fill, forPage, isDark } from "./dom.js";
-import { ownNames, plain, sign, signed, visible } from "./model.js";
+import { middle, ownNames, plain, sign, signed, visible } from "./model.js";
 
 const OUTCOMES = { won: ["✓", "ok"], failed: ["✗", "failed"], unknown: ["?", "open"] };
 const HEIGHT = 30;
@@ -45,7 +45,7 @@ class Steps {
     this.told = told;
     this.groups = ownNames(told.rows.map((row) => row.group));
     this.chosen = Math.min(Math.max(told.at, 0), Math.max(told.rows.length - 1, 0));
-    this.template = `26px minmax(70px, 1fr) minmax(56px, .8fr) 62px ${told.methods.map(() => "86px").join(" ")} 62px minmax(150px, 3.2fr)`;
+    this.template = `26px minmax(104px, 1fr) 62px 62px ${told.methods.map(() => "86px").join(" ")} 62px minmax(150px, 3.2fr)`;
     this.drawHead();
     this.list.reset(told.rows.length + (told.total > told.rows.length ? 1 : 0), () => HEIGHT);
     if (this.chosen) this.list.show(this.chosen);
@@ -77,12 +77,12 @@ class Steps {
     const node = el("div", { class: here ? "step here" : "step", role: "option", "aria-selected": here, "aria-setsize": this.told.total, "aria-posinset": i + 1,
       onclick: () => this.choose(i), ondblclick: () => this.open() },
       el("span", { class: `outcome ${kind}` }, mark),
-      el("span", { class: "cut", title: visible(row.group) }, visible(this.groups[i])),
-      el("span", { class: "cut muted", title: visible(row.trajectory) }, visible(row.rollout)),
+      el("span", { class: "cut", title: visible(row.group) }, visible(middle(this.groups[i], 16))),
+      el("span", { class: "digits", title: visible(row.trajectory) }, `#${row.number[0]}`, el("span", { class: "muted" }, ` of ${row.number[1]}`)),
       el("span", { class: "digits" }, String(row.step + 1), el("span", { class: "muted" }, `/${row.length}`)),
       this.told.methods.map((_, m) => this.credit(row.advantage[m], m)),
       el("span", { class: "digits" }, row.reward === null ? "–" : row.reward ? plain(row.reward) : ""),
-      el("span", { class: "cut" }, row.mark ? el("b", { class: "signed", "data-sign": row.mark === "+" ? 1 : -1 }, `${row.mark === "+" ? "+" : "−"} `) : null, row.note ? el("span", { class: "note" }, visible(row.note)) : null, visible(row.action.replace(/\s+/g, " "))));
+      el("span", { class: "cut" }, row.mark ? el("b", { class: "signed", "data-sign": row.mark === "+" ? 1 : -1 }, `${row.mark === "+" ? "+" : "−"} `) : null, row.note ? el("span", { class: "note" }, visible(row.note)) : null, visible(row.done.replace(/\s+/g, " "))));
     node.style.gridTemplateColumns = this.template;
     return node;
   }
@@ -105,12 +105,12 @@ class Steps {
     const credits = this.told.methods.map((name, m) => el("span", { class: "signed", "data-sign": sign(row.advantage[m]) }, visible(name), " ", signed(row.advantage[m]) || "–"));
     this.peek.replaceChildren(
       el("p", { class: "muted digits" }, `${this.chosen + 1} of ${this.told.total.toLocaleString("en-US")}`),
-      el("p", {}, el("b", {}, visible(row.rollout)), el("span", { class: "muted" }, ` of ${visible(this.groups[this.chosen])}`), ` · step ${row.step + 1} of ${row.length}`),
+      el("p", { title: visible(row.trajectory) }, el("b", {}, `#${row.number[0]}`), el("span", { class: "muted" }, ` of ${visible(middle(this.groups[this.chosen], 60))}`), ` · step ${row.step + 1} of ${row.length}`),
       el("p", { class: "credits" }, credits),
       el("button", { class: "open", type: "button", onclick: () => this.open() }, "Read it in its rollout", el("kbd", {}, "Enter")),
       ...part("Note", row.note, "note"), ...part("Seen", row.observation, "environment"), ...part("Thought", row.thought, "thought"), ...part("Done", row.action, "action"));
     this.peek.scrollTop = 0;
-    this.status.textContent = `${this.chosen + 1} of ${this.told.total}: ${row.rollout}, step ${row.step + 1}`;
+    this.status.textContent = `${this.chosen + 1} of ${this.told.total}: rollout ${row.number[0]}, step ${row.step + 1}`;
   }
 
   choose(i) {

@@ -8,6 +8,7 @@ import { drawStrip, names, outcome, sideLines, sideRow } from "./lists.js";
 import { middle, partner, sign, signed, visible } from "./model.js";
 
 const DEBOUNCE = 180; // milliseconds that a reader stays before Python is told
+const PATIENCE = 15_000; // milliseconds that keys wait for another group
 
 const viewers = new WeakMap();
 
@@ -28,7 +29,7 @@ class Viewer {
     this.app = root.querySelector(".viewer");
     Object.assign(this, { at: { rollout: 0, step: 0 }, lead: 0, beside: null, seq: 0, listAt: null });
     Object.assign(this, { whole: new Map(), columns: new Map(), open: new Set(), asked: new Set(), marks: new Map(), notes: new Map() });
-    Object.assign(this, { query: "", hits: [], deep: null, openThoughts: false, showsColumns: false, writing: null });
+    Object.assign(this, { query: "", hits: [], deep: null, openThoughts: false, showsColumns: false, writing: null, waiting: null, pending: [] });
     this.build();
     // In capture on the window: before Streamlit's own shortcuts, and without a click first.
     this.onKey = (event) => this.pressed(event);
@@ -94,6 +95,7 @@ class Viewer {
     else if (answered || recoloured) this.turns.redrawAll();
     if (recoloured) this.rollouts.redrawAll();
     this.place();
+    this.replay();
   }
 
   /** A group, or the same one with other methods, marks or texts. */
@@ -113,7 +115,7 @@ class Viewer {
       sum += length;
     }
     this.longest = group.rollouts.length.reduce((most, length) => Math.max(most, length), 1);
-    this.agents = [...new Set(group.steps.agent_id ?? [])].filter(Boolean);
+    this.agents = [...new Set(group.steps.agent_id ?? group.steps.role ?? [])].filter(Boolean).sort();
     this.names = names(group);
     this.lead = Math.min(Math.max(this.lead, 0), group.methods.length - 1);
     this.lines = sideLines(group);
@@ -124,7 +126,7 @@ class Viewer {
   /** An order of Python: something else than the reader's keys has moved the view. */
   obey(order) {
     this.seq = order.seq;
-    clearTimeout(this.timer);
+    this.arrived();
     const lead = this.g.methods.indexOf(order.lead);
     if (lead >= 0) this.lead = lead;
     const rollout = this.g.rollouts.id.indexOf(order.goto[0]);
@@ -289,9 +291,26 @@ class Viewer {
 
   goGroup(group, last = false) {
     if (group < 0 || group >= this.g.groups.total) return this.say(last || group < 0 ? "this is the first group" : "this is the last group");
-    if (group === this.g.groups.index) return undefined;
+    return group === this.g.groups.index ? undefined : this.leave("group", { group, last });
+  }
+
+  /** Asks for another group. Keys that are pressed until it is here are meant for it, and wait. */
+  leave(trigger, value) {
     clearTimeout(this.timer);
-    return this.component.setTriggerValue("group", { group, last });
+    this.waiting = setTimeout(() => this.arrived(), PATIENCE);
+    this.app.setAttribute("aria-busy", "true");
+    this.component.setTriggerValue(trigger, value);
+  }
+
+  arrived() {
+    clearTimeout(this.timer);
+    clearTimeout(this.waiting);
+    this.waiting = null;
+    this.app.removeAttribute("aria-busy");
+  }
+
+  replay() {
+    while (this.waiting === null && this.pending.length) this.does(this.pending.shift());
   }
 
   /** The next or previous step of the list that one came from. */
@@ -305,8 +324,7 @@ class Viewer {
     this.listAt = to;
     if (rollout === this.at.rollout) return this.goStep(step);
     if (rollout >= 0) return this.goRollout(rollout, step);
-    clearTimeout(this.timer);
-    return this.component.setTriggerValue("step", [id, step]);
+    return this.leave("step", [id, step]);
   }
 
   jump(by, test, what) {
@@ -510,12 +528,16 @@ class Viewer {
     if (!this.g || !forPage(event, this.app)) return;
     if (!this.help.hidden && event.key !== "?") {
       if (event.key === "Escape") this.toggleHelp(false);
-    } else {
-      const action = actions(this, event)[event.key];
-      if (!action || action() === false) return;
-    }
+    } else if (this.waiting !== null && Object.hasOwn(actions(this, event), event.key)) this.pending.push(event);
+    else if (!this.does(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+  }
+
+  /** Does what a key means; returns whether it means anything. */
+  does(event) {
+    const action = actions(this, event)[event.key];
+    return action !== undefined && action() !== false;
   }
 
   /** Says something for a moment. */
@@ -527,7 +549,7 @@ class Viewer {
   }
 
   destroy() {
-    for (const timer of [this.timer, this.saying, this.searching]) clearTimeout(timer);
+    for (const timer of [this.timer, this.saying, this.searching, this.waiting]) clearTimeout(timer);
     window.removeEventListener("keydown", this.onKey, true);
     window.removeEventListener("resize", this.onSize);
     this.rollouts.destroy();

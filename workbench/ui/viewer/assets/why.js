@@ -68,9 +68,11 @@ function peers(term, go) {
 
 function peer(row, heaviest, go) {
   const name = row.step === null ? row.rollout : `${row.rollout} · step ${row.step}`;
+  const which = /\((this|own)\)$/.exec(row.rollout)?.[1];
+  const short = [`#${row.number}`, which === "own" ? "this rollout" : which === "this" ? "this step" : "", row.step === null ? "" : `step ${row.step}`];
   const line = el("div", { class: "line" },
     el("span", { class: `outcome ${OUTCOMES[row.outcome]}` }, row.outcome),
-    el("span", { class: "who", title: visible(name) }, visible(name)),
+    el("span", { class: "who", title: visible(name) }, short.filter(Boolean).join(" · ")),
     el("span", { class: "weight", title: `weight ${plain(row.weight)}` }, el("i", { style: `width:${(100 * row.weight) / heaviest}%` })),
     el("span", { class: "muted" }, `${plain(row.weight)} ×`), el("b", {}, plain(row.value)));
   const parts = [line];
@@ -79,8 +81,7 @@ function peer(row, heaviest, go) {
     parts.push(el("div", { class: "did" }, el("span", {}, row.differs ? `other state${near} · ` : "same state · "), visible(row.action)));
   }
   if (row.differs?.length) parts.push(el("div", { class: "diff" }, row.differs.map(([kind, text]) => [el("span", { "data-kind": kind }, visible(text)), " "])));
-  const own = /\((this|own)\)$/.test(row.rollout);
-  return el("button", { class: own ? "peer own" : "peer", type: "button", title: "Go there", onclick: () => go(row.target) }, parts);
+  return el("button", { class: which ? "peer own" : "peer", type: "button", title: "Go there", onclick: () => go(row.target) }, parts);
 }
 
 function facts({ terms, rows }) {

@@ -1,0 +1,306 @@
+"""The viewer in a real browser: keys, addresses, texts on demand, hostile logs, two people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlparse
+
+import polars as pl
+import pytest
+from browser import browser, chromium, opened, served, settled
+from places import DATA, ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = (
+    "<script>document.title='owned'</script> <img src=x onerror=\"document.title='owned'\"> "
+    "**bold** $\\frac{a}{b}$ :material/home: [link](javascript:alert(1)) "
+    "\u202eright to left\u202c \u0007\u200b"
+)
+LONG = "word " * 2000 + "the very end"
+HERE = '.viewer [aria-current="step"]'
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if chromium() is None:
+        reason = "no Chromium: install Debian's chromium, or set CHROMIUM to one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def hostile(home: Path) -> Path:
+    """A log in which every text is an attack, with a long text and ids of 500 characters."""
+    rows = [
+        {
+            "group_id": f"{HOSTILE} {group} {'g' * 400}",
+            "trajectory_id": f"{HOSTILE} {group}/{'t' * 400} {rollout}",
+            "step_index": step,
+            "observation": f"{HOSTILE} {LONG}" if step else HOSTILE,
+            "action": f"{HOSTILE} {rollout}",
+            "thought": HOSTILE,
+            "agent_id": HOSTILE,
+            "task": HOSTILE,
+            "reward": float(step == 1 and rollout == 0),
+        }
+        for group in range(2)
+        for rollout in range(3)
+        for step in range(2)
+    ]
+    path = home / "hostile.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, hostile: Path) -> Iterator[str]:
+    household = str(DATA / "household.parquet")
+    arguments = [household, str(hostile), "--home", str(home / "app")]
+    with served(ROOT / "app.py", *arguments, home=home) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chrome(home: Path) -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def step(page: Page) -> str:
+    """The step of the address, once it stays for a while."""
+    last, since = "", 0
+    for _ in range(100):
+        now = parse_qs(urlparse(page.url).query).get("step", [""])[0]
+        since = since + 1 if now == last else 0
+        if since == 4:
+            return now.removeprefix("household-s0/")
+        last = now
+        page.wait_for_timeout(120)
+    raise AssertionError(f"the address does not settle: {page.url}")
+
+
+def shown(page: Page) -> int:
+    """The number of the step that is marked as the current one."""
+    return int(page.locator(f"{HERE} .num").first.inner_text())
+
+
+def reads(page: Page, number: int) -> None:
+    """Waits until a step is the current one."""
+    page.wait_for_function(
+        f"n => document.querySelector('{HERE} .num')?.innerText === String(n)", arg=number
+    )
+
+
+def ready(page: Page) -> None:
+    page.locator(HERE).first.wait_for()
+    settled(page)
+
+
+def test_keys_work_without_a_click_and_none_is_lost(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        for _ in range(10):
+            page.keyboard.press("j")
+            page.wait_for_timeout(60)
+        assert shown(page) == 11
+        assert step(page) == "task-00/rollout-0:10"
+        page.keyboard.press("k")
+        assert shown(page) == 10
+        page.keyboard.press("Shift+J")
+        assert shown(page) == 1
+        assert step(page) == "task-00/rollout-1:0"
+        page.keyboard.press("g")
+        page.wait_for_function("() => location.search.includes('task-01')")
+        assert step(page) == "task-01/rollout-0:0"
+        page.keyboard.press("Shift+G")
+        # A key that is pressed before the group is here is meant for it.
+        page.keyboard.press("End")
+        reads(page, 11)
+        assert step(page) == "task-00/rollout-7:6"
+
+
+def test_a_press_repaints_before_any_message_of_the_server(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        page.evaluate(
+            """() => {
+                const node = document.querySelector('.viewer .main');
+                window.seen = [];
+                new MutationObserver(() => window.seen.push(performance.now()))
+                    .observe(node, {subtree: true, attributes: true, childList: true});
+            }"""
+        )
+        frames: list[float] = []
+        page.context.new_cdp_session(page)
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.on("Network.webSocketFrameReceived", lambda frame: frames.append(1.0))
+        page.keyboard.press("j")
+        assert shown(page) == 2
+        assert page.evaluate("() => window.seen.length") > 0
+        assert not frames
+
+
+def test_back_and_forward_restore_what_was_read(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts?step=household-s0/task-00/rollout-0:0") as page:
+        ready(page)
+        for number in (1, 2, 3):
+            page.keyboard.press("j")
+            assert step(page) == f"task-00/rollout-0:{number}"
+        page.go_back()
+        reads(page, 3)
+        page.go_back()
+        reads(page, 2)
+        assert step(page) == "task-00/rollout-0:1"
+        page.go_forward()
+        reads(page, 3)
+        page.keyboard.press("j")
+        assert step(page) == "task-00/rollout-0:3"
+        page.keyboard.press("g")
+        page.wait_for_function("() => location.search.includes('task-01')")
+        assert step(page) == "task-01/rollout-0:0"
+        page.go_back()
+        page.wait_for_function("() => location.search.includes('task-00')")
+        reads(page, 4)
+        page.get_by_role("link", name="Compare").click()
+        page.get_by_role("heading", level=1, name="Compare").wait_for()
+        settled(page)
+        page.go_back()
+        ready(page)
+        reads(page, 4)
+        assert urlparse(page.url).path == "/rollouts"
+        page.reload()
+        ready(page)
+        reads(page, 4)
+
+
+def test_a_link_opens_for_somebody_else(address: str, chrome: Browser):
+    link = f"{address}/rollouts?methods=grpo,rloo&lead=grpo&step=household-s0/task-18/rollout-1:12"
+    with opened(chrome, link) as page:
+        ready(page)
+        assert shown(page) == 13
+        assert page.get_by_role("radio", checked=True).inner_text().endswith("grpo")
+        page.keyboard.press("c")
+        page.wait_for_function("() => location.search.includes('beside=')")
+        here, beside = page.url, page.locator(".cmp-head").nth(1).inner_text()
+    with opened(chrome, here) as other:
+        ready(other)
+        other.locator(".cmp-head").nth(1).wait_for()
+        assert other.locator(".cmp-head").nth(1).inner_text() == beside
+        other.keyboard.press("j")
+        with opened(chrome, here) as third:
+            ready(third)
+            assert third.url == here
+
+
+def test_two_people_read_their_own_steps(address: str, chrome: Browser):
+    link = f"{address}/rollouts?step=household-s0/task-00/rollout-0:0"
+    with opened(chrome, link) as first, opened(chrome, link) as second:
+        ready(first)
+        ready(second)
+        first.keyboard.press("j")
+        assert step(first) == "task-00/rollout-0:1"
+        second.keyboard.press("Shift+J")
+        assert step(second) == "task-00/rollout-1:0"
+        assert step(first) == "task-00/rollout-0:1"
+        assert shown(first) == 2
+
+
+def test_the_node_survives_reruns(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        page.evaluate("() => { document.querySelector('.viewer .main').dataset.mine = 'yes'; }")
+        page.keyboard.press("j")
+        step(page)
+        page.keyboard.press("g")
+        page.wait_for_function("() => location.search.includes('task-01')")
+        ready(page)
+        assert page.locator(".viewer .main").get_attribute("data-mine") == "yes"
+
+
+def test_finding_goes_through_the_group(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts?step=household-s0/task-00/rollout-0:0") as page:
+        ready(page)
+        page.keyboard.press("/")
+        page.keyboard.type("take knife")
+        page.keyboard.press("Enter")
+        first = step(page)
+        assert "take knife" in page.locator(HERE).inner_text()
+        page.keyboard.press("Escape")
+        page.keyboard.press("/")
+        page.keyboard.type("take knife")
+        page.locator(".viewer .main").focus()
+        page.keyboard.press("n")
+        assert step(page) != first
+        page.keyboard.press("Shift+N")
+        assert step(page) == first
+        assert page.locator(f"{HERE} mark").count() >= 1
+
+
+def choose_hostile(page: Page) -> None:
+    page.get_by_role("button", name="household.parquet").first.click()
+    page.get_by_role("combobox", name="Log").first.click()
+    page.get_by_text("hostile.parquet").last.click()
+    page.wait_for_function("() => document.body.innerText.includes('hostile.parquet')")
+    settled(page)
+    page.keyboard.press("Escape")
+
+
+def test_hostile_text_is_text_and_made_visible(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        choose_hostile(page)
+        ready(page)
+        viewer = page.locator(".viewer")
+        viewer.get_by_text("document.title").first.wait_for()
+        for name in ("c", "c", "i", "t", "?", "Escape", "j"):
+            page.keyboard.press(name)
+            page.wait_for_timeout(100)
+        assert page.title() != "owned"
+        for tag in ("script", "img", ".katex", "strong", "a[href^='javascript']"):
+            assert viewer.locator(tag).count() == 0, tag
+        said = page.evaluate("() => document.querySelector('.viewer').innerText")
+        assert "\u202e" not in said
+        assert "\u200b" not in said
+        assert "\u2420" in said
+        height = page.evaluate("() => document.querySelector('.stMain').scrollWidth")
+        assert height <= 1280
+
+
+def test_a_long_text_comes_when_it_is_asked_for(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        choose_hostile(page)
+        ready(page)
+        page.keyboard.press("j")
+        here = page.locator(HERE)
+        more = here.get_by_role("button", name="characters").first
+        more.wait_for()
+        assert "the very end" not in here.inner_text()
+        more.click()
+        here.get_by_text("the very end").wait_for()
+        # What was sent only in part is found as well.
+        page.keyboard.press("k")
+        page.keyboard.press("/")
+        page.keyboard.type("very end")
+        page.wait_for_function("() => document.querySelector('.viewer .hits').innerText.includes('3')")
+
+
+@pytest.mark.parametrize("width", [900, 1280, 1920])
+def test_no_page_scrolls_beside_the_viewer(address: str, chrome: Browser, width: int):
+    with opened(chrome, f"{address}/rollouts") as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        ready(page)
+        page.wait_for_timeout(500)
+        over = page.evaluate(
+            """() => [...document.querySelectorAll('.stMain, html')]
+                .map(node => [node.scrollHeight - node.clientHeight, node.scrollWidth - node.clientWidth])"""
+        )
+        assert all(tall <= 1 and wide <= 1 for tall, wide in over), over
