@@ -139,7 +139,7 @@ def test_a_row_opens_its_step_in_the_rollout(app: OpenApp):
     select(test, element.proto.id, {"rows": [1], "columns": [], "cells": []})
     test.run()
     assert test.session_state[state.VIEW].step == (row["trajectory"], row["step"] - 1)
-    assert test.title[0].value == "Rollout"
+    assert test.title[0].value == "Rollouts"
 
 
 def test_a_point_opens_its_step_in_the_rollout(app: OpenApp):

@@ -9,7 +9,7 @@ from workbench.states import space
 from workbench.states.embedders import model_files
 from workbench.ui.state import View
 
-PAGES = ["log", "rollout", "temperature", "methods", "audit", "export"]
+PAGES = ["overview", "rollouts", "steps", "tune", "compare", "audit", "export"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -58,7 +58,7 @@ def advantage(frame: pl.DataFrame, **fields: Any) -> Any:
 def test_the_bundled_log_has_its_curve_and_its_minimum(app: OpenApp):
     test = app(page="tune")
     assert not test.exception
-    assert test.title[0].value == "Which temperature?"
+    assert test.title[0].value == "Tune"
     assert [heading.value for heading in test.subheader] == [
         "How does credit spread?",
         "Which τ predicts best?",
@@ -231,4 +231,4 @@ def test_a_log_that_has_no_reward_says_so(app: OpenApp):
     test = app(frame, page="tune")
     assert not test.exception
     assert "There is no credit to tune" in test.error[0].value
-    assert test.title[0].value == "Which temperature?"
+    assert test.title[0].value == "Tune"

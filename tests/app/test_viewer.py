@@ -123,7 +123,7 @@ def test_keys_work_without_a_click_and_none_is_lost(address: str, chrome: Browse
         # A key that is pressed before the group is here is meant for it.
         page.keyboard.press("End")
         reads(page, 11)
-        assert step(page) == "task-00/rollout-7:6"
+        assert step(page) == "task-00/rollout-0:10"
 
 
 def test_a_press_repaints_before_any_message_of_the_server(address: str, chrome: Browser):
