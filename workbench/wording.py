@@ -61,7 +61,10 @@ def natural(text: str) -> list[tuple[int, int, str]]:
         ['task-9', 'task-10', 'task-b']
     """
     parts = re.split(r"([0-9]+)", text)
-    return [(0, int(part), part) if part.isdecimal() and len(part) < 20 else (1, 0, part) for part in parts]
+    return [
+        (0, int(part), part) if part.isdecimal() and len(part) < 20 else (1, 0, part)
+        for part in parts
+    ]
 
 
 def shortened(text: str, width: int = 80) -> str:

@@ -42,7 +42,9 @@ def test_imports_name_what_an_earlier_module_exports(name: str):
         text = (ASSETS / module).read_text(encoding="utf-8")
         for names, source in re.findall(r'^import \{([^}]*)\} from "\./([\w.]+)";', text, re.M):
             assert {found.strip() for found in names.split(",")} <= exported[source], module
-        assert len(re.findall(r"^import\b", text, re.M)) == len(re.findall(r'^import \{', text, re.M))
+        assert len(re.findall(r"^import\b", text, re.M)) == len(
+            re.findall(r"^import \{", text, re.M)
+        )
         exported[module] = set(re.findall(r"^export (?:function|class|const) (\w+)", text, re.M))
     assert bundle(COMPONENTS[name]).count("export default") == 1
     assert "import " not in re.sub(r"//.*|/\*.*?\*/", "", bundle(COMPONENTS[name]), flags=re.S)

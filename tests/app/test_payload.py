@@ -38,7 +38,9 @@ def payload(frame: pl.DataFrame, group: str = "g", shown: str = "", **columns: A
     steps = Steps.from_log(frame)
     credit = create("grpo")(steps, Space(steps))
     of = GroupOfLog(frame, rollouts, group)
-    found = group_payload(of, {"grpo": credit}, [Scale.of(credit)], shown=shown, step_columns=columns)
+    found = group_payload(
+        of, {"grpo": credit}, [Scale.of(credit)], shown=shown, step_columns=columns
+    )
     return of, found
 
 

@@ -61,7 +61,9 @@ def test_the_parts_sum_to_the_advantage_that_is_shown(app: OpenApp):
     assert group(test)["advantage"][2][7] == 0.6547
     episode, step = told["terms"]
     assert episode["name"] == "The whole rollout"
-    assert "reward 1 against the group's mean 0.875, over the deviation 0.354" in episode["sentence"]
+    assert (
+        "reward 1 against the group's mean 0.875, over the deviation 0.354" in episode["sentence"]
+    )
     assert step["value"] + episode["value"] == pytest.approx(told["advantage"])
 
 

@@ -290,7 +290,9 @@ def test_a_long_text_comes_when_it_is_asked_for(address: str, chrome: Browser):
         page.keyboard.press("k")
         page.keyboard.press("/")
         page.keyboard.type("very end")
-        page.wait_for_function("() => document.querySelector('.viewer .hits').innerText.includes('3')")
+        page.wait_for_function(
+            "() => document.querySelector('.viewer .hits').innerText.includes('3')"
+        )
 
 
 @pytest.mark.parametrize("width", [900, 1280, 1920])
@@ -300,7 +302,7 @@ def test_no_page_scrolls_beside_the_viewer(address: str, chrome: Browser, width:
         ready(page)
         page.wait_for_timeout(500)
         over = page.evaluate(
-            """() => [...document.querySelectorAll('.stMain, html')]
-                .map(node => [node.scrollHeight - node.clientHeight, node.scrollWidth - node.clientWidth])"""
+            """() => [...document.querySelectorAll('.stMain, html')].map(node =>
+                [node.scrollHeight - node.clientHeight, node.scrollWidth - node.clientWidth])"""
         )
         assert all(tall <= 1 and wide <= 1 for tall, wide in over), over

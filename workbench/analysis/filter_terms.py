@@ -27,7 +27,7 @@ _SHORT = {"agent": "agent_id", "tool": "tool_name", "update": "train_step", "run
 _SHORT |= {"group": "group_id", "rollout": "trajectory_id"}
 _TRUTHS = {"valid": "valid_action", "trained": "gradient_mask", "truncated": "truncated"}
 _NUMBERS = {"depth": "step_index", "length": "length", "reward": "reward", "return": "return"}
-_KEYS = ("outcome", "kind", "flip", "unstable", "scored", "mark", "note", "text")
+_KEYS = ("outcome", "kind", "scored", "flip", "unstable", "mark", "note", "text")
 _OPERATORS: Mapping[str, Callable[[pl.Expr, float], pl.Expr]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -71,18 +71,16 @@ class Terms:
             return ~self.term(text[1:]).fill_null(value=False)
         if text.startswith('"'):
             return self._contains(TEXTS, _bare(text))
-        comparison = _COMPARISON.fullmatch(text)
         key, colon, value = text.partition(":")
-        before_quote = text.partition('"')[0]
-        if comparison and any(sign in before_quote for sign in "<>="):
-            return self._compared(text, *comparison.groups())
+        comparison = _COMPARISON.fullmatch(text)
+        if comparison and any(sign in text.partition('"')[0] for sign in "<>="):
+            return self._compared(text, comparison)
         if not colon:
             return self._contains(TEXTS, _bare(text))
         return self._keyed(text, key, [_bare(part) for part in _VALUE.findall(value)])
 
-    def _compared(
-        self, text: str, opens: str, name: str, closes: str, sign: str, value: str
-    ) -> pl.Expr:
+    def _compared(self, text: str, parts: re.Match[str]) -> pl.Expr:
+        opens, name, closes, sign, value = parts.groups()
         if opens != closes:
             raise TermError(f"{text!r} has one | where it needs two")
         try:
@@ -111,38 +109,41 @@ class Terms:
     def _keyed(self, text: str, key: str, values: list[str]) -> pl.Expr:
         if not any(values):
             raise TermError(f"{text!r} says nothing behind the colon")
-        if key in {"flip", "unstable"}:
-            return self._of_methods(text, key, values)
-        if key in {"mark", "note"}:
-            self.marked = True
-            if key == "note":
-                return _any(_contained("note", value) for value in values)
-            return _any(_marked(one) for one in _among(text, values, MARKS))
-        if key == "text":
-            return _any(self._contains(TEXTS, value) for value in values)
-        closed = {"outcome": OUTCOMES, "kind": tuple(GROUP_KINDS)}
-        if key in closed:
-            return pl.col(key).is_in(_among(text, values, closed[key]))
-        if key == "scored":
-            return pl.col("excluded").is_null() == _truth(text, values)
-        if key in _TRUTHS and _TRUTHS[key] in self.log.columns:
-            return pl.col(_TRUTHS[key]) == _truth(text, values)
-        return self._column(text, key, values)
+        known: Mapping[str, Callable[[str, list[str]], pl.Expr]] = {
+            "outcome": lambda t, v: pl.col("outcome").is_in(_among(t, v, OUTCOMES)),
+            "kind": lambda t, v: pl.col("kind").is_in(_among(t, v, tuple(GROUP_KINDS))),
+            "scored": lambda t, v: pl.col("excluded").is_null() == _truth(t, v),
+            "flip": self._flipped,
+            "unstable": self._unstable,
+            "mark": self._marked,
+            "note": self._noted,
+            "text": lambda _, v: _any(self._contains(TEXTS, value) for value in v),
+        }
+        return known[key](text, values) if key in known else self._column(text, key, values)
 
-    def _of_methods(self, text: str, key: str, values: list[str]) -> pl.Expr:
-        if key == "unstable":
-            for value in values:
-                _method(text, value)
-            self.unstable += values
-            return _any(pl.col(f"unstable {value}") for value in values)
+    def _flipped(self, text: str, values: list[str]) -> pl.Expr:
         if len(values) != 2:
             raise TermError(f"{text!r} needs two methods, such as flip:grpo,proxmo")
         one, other = (self._advantage(text, value) for value in values)
         large = (one.abs() > TOLERANCE) & (other.abs() > TOLERANCE)
         return large & (one * other < 0)
 
+    def _unstable(self, text: str, values: list[str]) -> pl.Expr:
+        for value in values:
+            _method(text, value)
+        self.unstable += values
+        return _any(pl.col(f"unstable {value}") for value in values)
+
+    def _marked(self, text: str, values: list[str]) -> pl.Expr:
+        self.marked = True
+        return _any(_mark(one) for one in _among(text, values, MARKS))
+
+    def _noted(self, _: str, values: list[str]) -> pl.Expr:
+        self.marked = True
+        return _any(_contained("note", value) for value in values)
+
     def _column(self, text: str, key: str, values: list[str]) -> pl.Expr:
-        name = _SHORT.get(key, key)
+        name = _SHORT.get(key, _TRUTHS.get(key, key))
         if name not in self.log.columns or self.log[name].dtype.is_nested():
             short = [k for k, c in _SHORT.items() if c in self.log.columns]
             plain = [n for n, dtype in self.log.schema.items() if not dtype.is_nested()]
@@ -184,7 +185,7 @@ def _any(expressions: Iterable[pl.Expr]) -> pl.Expr:
     return reduce(operator.or_, expressions)
 
 
-def _marked(value: str) -> pl.Expr:
+def _mark(value: str) -> pl.Expr:
     if value in {"+", "-"}:
         return (pl.col("mark") == value).fill_null(value=False)
     return pl.col("mark").is_null() if value == "none" else pl.col("mark").is_not_null()
@@ -198,7 +199,9 @@ def _bare(text: str) -> str:
 def _among(text: str, values: Sequence[str], known: Sequence[str]) -> list[str]:
     for value in values:
         if value not in known:
-            raise TermError(f"{text!r}: {value!r} is none of {', '.join(known)}{_near(value, known)}")
+            raise TermError(
+                f"{text!r}: {value!r} is none of {', '.join(known)}{_near(value, known)}"
+            )
     return list(values)
 
 

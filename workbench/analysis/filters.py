@@ -30,6 +30,7 @@ from workbench.log.facts.trajectories import group_table, trajectory_table
 
 _TERM = re.compile(r'(?:"(?:[^"]|"")*"?|[^\s"])+')
 
+
 class FilterError(WorkbenchError, ValueError):
     """A filter that cannot be read; every term that is wrong is named.
 

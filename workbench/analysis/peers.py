@@ -80,9 +80,7 @@ def difference(own: str, other: str) -> list[tuple[str, Kept]]:
         >>> difference("A desk. A mug.", "A desk. A pen.")
         [('A desk. ', 'same'), ('A mug.', 'gone'), ('A pen.', 'new')]
     """
-    left, right = (
-        [piece for piece in _PIECE_ENDS.split(text) if piece] for text in (own, other)
-    )
+    left, right = ([piece for piece in _PIECE_ENDS.split(text) if piece] for text in (own, other))
     found: list[tuple[str, Kept]] = []
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     for tag, i, j, k, m in matcher.get_opcodes():

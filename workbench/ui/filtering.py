@@ -49,7 +49,8 @@ def kept() -> Kept:
     found = parse(view.filter, log)
     needed = {name: view.params(name) for name in (*found.methods, *found.unstable)}
     key = json.dumps([here.id, view.embedder, view.filter, needed], sort_keys=True)
-    return cache.kept(key, lambda: Kept(_mask(found, log)))
+    made: Kept = cache.kept(key, lambda: Kept(_mask(found, log)))
+    return made
 
 
 def usable() -> Kept | None:
@@ -73,7 +74,8 @@ def rows() -> Index:
     values = sorting(view.sort.removeprefix("-"))[chosen]
     order = np.argsort(-values if view.sort.startswith("-") else values, kind="stable")
     known = ~np.isnan(values[order])
-    return chosen[np.concatenate([order[known], order[~known]])]
+    ordered: Index = chosen[np.concatenate([order[known], order[~known]])]
+    return ordered
 
 
 def sorting(column: str) -> Real:

@@ -1,4 +1,4 @@
-"""What every page works on: the log and the representation of the view, its credits, its vectors."""
+"""What every page works on: the log and the representation of the view, credits and vectors."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ STYLE = """
 .stMainBlockContainer { padding: .4rem 1rem .4rem; }
 .stAppHeader { background: none; height: 0; min-height: 0; }
 .stMainBlockContainer > .stVerticalBlock { gap: .5rem; }
-.st-key-title { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.st-key-title {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
 .st-key-pages { gap: 0; padding-right: 2.5rem; }
 .st-key-pages [data-testid=stPageLink-NavLink] { padding: .2rem .55rem; }
 .st-key-bar p { margin: 0; }
 """
-"""The whole width for the page, one line of pages above it; the heading is for who hears the page."""
+"""The whole width for the page, and one line of pages; the heading is for who hears the page."""
 
 _BARS = np.full((16, 16, 3), 250, dtype=np.uint8)
 _BARS[2:8, 3:7] = (224, 130, 20)

@@ -66,7 +66,10 @@ def _log() -> None:
             format_func=lambda log_id: names[log_id],
             on_change=lambda: frame.choose_log(st.session_state[state.LOG_PICKER]),
         )
-        known = [*frame.EMBEDDERS, *([view.embedder] if view.embedder not in frame.EMBEDDERS else [])]
+        known = [
+            *frame.EMBEDDERS,
+            *([view.embedder] if view.embedder not in frame.EMBEDDERS else []),
+        ]
         st.session_state[state.EMBEDDER_PICKER] = view.embedder
         st.selectbox(
             "State similarity",

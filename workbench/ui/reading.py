@@ -14,7 +14,6 @@ from workbench.errors import WorkbenchError
 from workbench.log.steps import Index
 from workbench.ui import cache, frame, state
 from workbench.ui.viewer.payload import GroupOfLog, find
-from workbench.ui.viewer.turns import whole_text
 from workbench.ui.viewer.why import nearest as nearest_rows
 
 NEAREST = 10
@@ -51,7 +50,9 @@ def at(methods: Sequence[str]) -> None:
     lead = said["lead"] if said["lead"] in methods else ""
     step = (str(said["trajectory"]), int(said["step"]))
     st.session_state[state.VIEWER_KNOWN] = (*step, lead or None, said["beside"])
-    state.update(step=step, lead="" if [lead] == list(methods[-1:]) else lead, beside=said["beside"])
+    state.update(
+        step=step, lead="" if [lead] == list(methods[-1:]) else lead, beside=said["beside"]
+    )
 
 
 def to_group(rollouts: Rollouts) -> None:
@@ -109,7 +110,9 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _written(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= _MOST_VALUE else f"{text[:_MOST_VALUE]} … ({len(text):,} characters)"
+    return (
+        text if len(text) <= _MOST_VALUE else f"{text[:_MOST_VALUE]} … ({len(text):,} characters)"
+    )
 
 
 def listed(rows: Index, row: int, log: pl.DataFrame) -> dict[str, Any]:
@@ -127,7 +130,12 @@ def listed(rows: Index, row: int, log: pl.DataFrame) -> dict[str, Any]:
     first = max(block - 1, 0) * WINDOW
     near = rows[first : (block + 2) * WINDOW]
     ids = log.select("trajectory_id", "step_index")[near]
-    return {"total": len(rows), "first": first, "at": where, "steps": [list(r) for r in ids.iter_rows()]}
+    return {
+        "total": len(rows),
+        "first": first,
+        "at": where,
+        "steps": [list(r) for r in ids.iter_rows()],
+    }
 
 
 def nearest(place: Place) -> dict[str, Any] | None:

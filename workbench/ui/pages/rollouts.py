@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from workbench.analysis.rollouts import Place, Rollouts
@@ -56,7 +55,9 @@ def _credits() -> dict[str, Credit]:
     """Credits of the methods that can score this log; why others cannot is said."""
     here, found = frame.entry(), {}
     if cache.rollouts(here.id, here).table["excluded"].null_count() == 0:
-        st.info("No rollout of this log has a usable reward: it can be read, and nothing scores it.")
+        st.info(
+            "No rollout of this log has a usable reward: it can be read, and nothing scores it."
+        )
         return {}
     for method in state.current().methods:
         try:
@@ -115,7 +116,9 @@ def _why(place: Place, credits: Mapping[str, Credit], lead: str | None) -> None:
     log = cache.stored(here.id, here).frame
     told = why(place, lead, credits[lead], log)
     told["nearest"] = reading.nearest(place)
-    viewer.show_why(told, key=state.WHY, on_step_change=reading.to_peer, on_nearest_change=reading.ask_nearest)
+    viewer.show_why(
+        told, key=state.WHY, on_step_change=reading.to_peer, on_nearest_change=reading.ask_nearest
+    )
 
 
 def _commands(place: Place, lead: str | None, shown: list[str]) -> list[str]:

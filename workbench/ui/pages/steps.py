@@ -87,8 +87,12 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
         pl.col(texts).str.slice(0, _HEAD),
     )
     numbers = cache.rollouts(here.id, here).numbers
-    part = part.with_columns(facts[name].gather(shown).alias(name) for name in ("outcome", "length"))
-    of_step = np.stack([found[shown] for found in advantages.values()], axis=1) if advantages else None
+    part = part.with_columns(
+        facts[name].gather(shown).alias(name) for name in ("outcome", "length")
+    )
+    of_step = (
+        np.stack([found[shown] for found in advantages.values()], axis=1) if advantages else None
+    )
     made = []
     for number, row in enumerate(part.iter_rows(named=True)):
         credit = [] if of_step is None else of_step[number].tolist()
@@ -100,7 +104,9 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
                 "step": row["step_index"],
                 "length": row["length"],
                 "outcome": row["outcome"],
-                "reward": row["reward"] if row["reward"] is None or np.isfinite(row["reward"]) else None,
+                "reward": row["reward"]
+                if row["reward"] is None or np.isfinite(row["reward"])
+                else None,
                 "advantage": [float(f"{a:.4g}") if np.isfinite(a) else None for a in credit],
                 **{name: row.get(name) for name in ("observation", "action", "thought", "done")},
             }

@@ -241,7 +241,9 @@ def _tools(steps: pl.DataFrame) -> str | None:
 
 
 def _first(steps: pl.DataFrame, column: str) -> str | None:
-    values = steps[column].drop_nulls() if column in steps.columns else pl.Series([], dtype=pl.String)
+    values = (
+        steps[column].drop_nulls() if column in steps.columns else pl.Series([], dtype=pl.String)
+    )
     return str(values[0]) if values.len() else None
 
 

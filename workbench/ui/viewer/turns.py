@@ -1,4 +1,4 @@
-"""Steps as what was said in them: blocks with a role, a label and a text, or a call with arguments."""
+"""Steps as what was said in them: blocks with a role, a label, and a text or arguments."""
 
 from __future__ import annotations
 
@@ -58,7 +58,13 @@ class Turns:
             if kind == "call":
                 found.append(_call(text) or _block("action", "call", text))
             else:
-                found.append(_block("thought" if kind == "thought" else role, kind if kind == "thought" else label, text))
+                found.append(
+                    _block(
+                        "thought" if kind == "thought" else role,
+                        kind if kind == "thought" else label,
+                        text,
+                    )
+                )
         return found or [_block(role, label, "")]
 
 
@@ -100,7 +106,7 @@ def _observed(text: str) -> Block:
 
 
 def _done(text: str) -> list[Block]:
-    """An action: its text, then its calls, one a line, as `conversation.action_text` writes them."""
+    """An action: its text, then its calls, one a line, as `action_text` writes them."""
     bracket = _BRACKET.fullmatch(text.strip()) if len(text) < 4000 else None
     if bracket:
         return [{"role": "action", "label": bracket.group(1), "args": [["", bracket.group(2)]]}]
@@ -140,8 +146,7 @@ def cut(blocks: Sequence[Block], most: int) -> tuple[list[Block], dict[int, int]
         length = len(whole_text(block))
         if length > most:
             lengths[number] = length
-            block = _shortened(block, most)
-        found.append(block)
+        found.append(_shortened(block, most) if length > most else block)
     return found, lengths
 
 

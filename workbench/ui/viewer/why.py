@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -32,7 +31,10 @@ def why(place: Place, method: str, credit: Credit, log: pl.DataFrame) -> dict[st
         "step": place.index,
         "advantage": found.advantage,
         "parts": [
-            {"label": f"{part.term} {_PARTS.get((part.term, part.name), part.name)}", "value": part.value}
+            {
+                "label": f"{part.term} {_PARTS.get((part.term, part.name), part.name)}",
+                "value": part.value,
+            }
             for part in found.parts
         ],
         "terms": [
