@@ -6,6 +6,7 @@ are known by the digest of their file, so a cached result never belongs to anoth
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -168,16 +169,24 @@ def _comparison(key: str, _make: Callable[[], Comparison]) -> Comparison:
 
 
 def comparison(
-    log_id: str, embedder: str, chosen: Mapping[str, Mapping[str, Any]], entry: LogEntry
+    log_id: str,
+    embedder: str,
+    chosen: Mapping[str, Mapping[str, Any]],
+    mask: pl.Series | None,
+    entry: LogEntry,
 ) -> Comparison:
-    """Methods of a log compared. `chosen` is method -> fields set."""
-    key = json.dumps([log_id, embedder, chosen], sort_keys=True)
+    """Methods of a log compared. `chosen` is method -> fields set, `mask` the steps that count."""
+    part = "" if mask is None else hashlib.sha256(mask.to_numpy().tobytes()).hexdigest()
+    key = json.dumps([log_id, embedder, chosen, part], sort_keys=True)
 
     def make() -> Comparison:
         credits = {
             name: credit(log_id, embedder, name, params, entry) for name, params in chosen.items()
         }
-        return compare({name: found.table() for name, found in credits.items()}, top=50)
+        tables = {name: found.table() for name, found in credits.items()}
+        if mask is not None:
+            tables = {name: table.filter(mask) for name, table in tables.items()}
+        return compare(tables, top=50)
 
     return _comparison(key, make)
 

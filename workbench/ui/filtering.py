@@ -63,6 +63,12 @@ def usable() -> Kept | None:
         return None  # the bar says what is wrong with it
 
 
+def show(filter: str) -> None:
+    """Lists the steps that a filter leaves, on the page of steps; ends the run."""
+    state.update(filter=filter, sort="")
+    frame.go_to("steps")
+
+
 def rows() -> Index:
     """Rows of the log that the filter leaves, in the order that the view asks for. (K,)."""
     here, view = frame.entry(), state.current()

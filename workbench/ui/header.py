@@ -26,12 +26,12 @@ Terms stand beside each other, all have to hold; a minus in front turns one roun
 """
 
 
-def header(title: str, *, narrows: bool = True) -> Any:
+def header(title: str, note: str = "") -> Any:
     """Draws it; returns the place for the page's commands.
 
     Args:
         title: The page's name.
-        narrows: Whether the page shows only what the filter leaves; if not, it says so.
+        note: What the filter does here, where it is not that only what it leaves is shown.
     """
     st.session_state[state.LINKED] = state.current().to_url()
     with st.container(key="title"):
@@ -43,7 +43,7 @@ def header(title: str, *, narrows: bool = True) -> Any:
         st.space("stretch")
         _log()
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bar"):
-        _filter(narrows=narrows)
+        _filter(note)
         commands = st.container(width="content")
     for kind, message in state.messages():
         getattr(st, kind)(escaped(message))
@@ -86,7 +86,7 @@ def _name(log_id: str) -> str:
     return found.name if found else log_id
 
 
-def _filter(*, narrows: bool) -> None:
+def _filter(note: str) -> None:
     """The filter of the app, and a link to the steps that it leaves."""
     text = state.current().filter
     if st.session_state.get(state.FILTER) != text:
@@ -112,5 +112,5 @@ def _filter(*, narrows: bool) -> None:
         return
     steps = number_of(kept.count, "step")
     frame.link(f"{steps} of {kept.of:,}", "steps")
-    if not narrows:
-        st.caption("this page shows all steps", width="content")
+    if note:
+        st.caption(note, width="content")

@@ -13,7 +13,7 @@ from workbench.ui import cache, command, frame, state
 from workbench.ui.filtering import LUCK
 from workbench.ui.header import header
 from workbench.ui.text import escaped
-from workbench.wording import shortened
+from workbench.wording import number_of, shortened
 
 LISTED = 50  # steps in the table
 NOTES = 6
@@ -22,7 +22,7 @@ FIRST = "held_out_gain"  # what the chart shows before anything is chosen
 
 def page() -> None:
     """The page."""
-    commands = header("Audit", narrows=False)
+    commands = header("Audit", "audits all steps")
     view, entry = state.current(), frame.entry()
     frame.methods_picker("audit")
     credits = frame.credits(*view.methods)
@@ -135,6 +135,10 @@ def _steps(audit: Audit) -> None:
         "the draws of other rollouts for its group: instability, not error. The largest come "
         "first, in standard deviations of their method. Choose a row to read that step."
     )
+    with st.container(horizontal=True, gap="small"):
+        for name, count in flipping["credit"].value_counts(sort=True).iter_rows():
+            label = f"{name}: {number_of(count, 'step')}"
+            frame.link(label, "steps", filter=f"unstable:{name}", sort=f"-|{name}|")
     shown = flipping.head(LISTED)
     event = st.dataframe(
         shown.select(

@@ -28,7 +28,7 @@ _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
 
 def page() -> None:
     """The page."""
-    commands = header("Export", narrows=False)
+    commands = header("Export", "exports all steps")
     method, target, options = _pickers()
     _ = frame.credits(method)
     with commands:

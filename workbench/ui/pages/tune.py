@@ -61,7 +61,7 @@ _QUIET: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off"}
 
 def page() -> None:
     """The page."""
-    header("Tune", narrows=False)
+    header("Tune", "tunes on all steps")
     try:
         frame.require_vectors()
         _trial(settings.default("temperature"))
