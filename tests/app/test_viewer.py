@@ -306,3 +306,63 @@ def test_no_page_scrolls_beside_the_viewer(address: str, chrome: Browser, width:
                 [node.scrollHeight - node.clientHeight, node.scrollWidth - node.clientWidth])"""
         )
         assert all(tall <= 1 and wide <= 1 for tall, wide in over), over
+
+
+def test_a_list_is_walked_with_full_stop_and_comma(address: str, chrome: Browser):
+    query = "filter=flip:grpo,gigpo&sort=-|gigpo|&methods=grpo,gigpo"
+    with opened(chrome, f"{address}/steps?{query}") as page:
+        page.locator(".steps .step.here").wait_for()
+        total = page.locator(".steps .peek p").first.inner_text().removeprefix("1 of ")
+        rows = page.locator(".steps .step")
+        titles = [rows.nth(k).locator("[title]").nth(1).get_attribute("title") for k in range(4)]
+        page.keyboard.press("j")
+        assert page.locator(".steps .peek p").first.inner_text() == f"2 of {total}"
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => location.pathname === '/rollouts'")
+        ready(page)
+        page.get_by_text(f"2 of {total} in the list").wait_for()
+        assert step(page).rpartition(":")[0] == titles[1].removeprefix("household-s0/")
+        for number in (3, 4):
+            page.keyboard.press(".")
+            page.get_by_text(f"{number} of {total} in the list").wait_for()
+        assert step(page).rpartition(":")[0] == titles[3].removeprefix("household-s0/")
+        page.keyboard.press(",")
+        page.get_by_text(f"3 of {total} in the list").wait_for()
+        for _ in range(4):
+            page.go_back()
+            page.wait_for_timeout(400)
+        page.wait_for_function("() => location.pathname === '/steps'")
+        page.get_by_text(f"2 of {total}").first.wait_for()
+
+
+def test_a_count_leads_to_its_steps_and_back(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/compare?methods=grpo,gigpo") as page:
+        page.get_by_role("link", name="Show the").click()
+        page.wait_for_function("() => location.pathname === '/steps'")
+        page.locator(".steps .step.here").wait_for()
+        assert page.get_by_label("Filter", exact=True).input_value() == "flip:grpo,gigpo"
+        page.go_back()
+        page.wait_for_function("() => location.pathname === '/compare'")
+        page.get_by_role("link", name="Show the").wait_for()
+        assert page.get_by_label("Filter", exact=True).input_value() == ""
+
+
+def test_a_filter_that_is_typed_is_kept_on_other_pages(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        box = page.get_by_label("Filter", exact=True)
+        box.fill("outcome:won")
+        box.press("Enter")
+        page.get_by_role("link", name="steps of 3,732").wait_for()
+        page.locator(".viewer .kept").first.wait_for(state="attached")
+        page.get_by_role("link", name="Steps", exact=True).click()
+        page.locator(".steps .step.here").wait_for()
+        assert page.get_by_label("Filter", exact=True).input_value() == "outcome:won"
+        assert page.locator(".steps .outcome.failed").count() == 0
+        page.go_back()
+        ready(page)
+        page.go_back()
+        page.wait_for_function("() => !location.search.includes('filter')")
+        page.wait_for_function(
+            "() => document.querySelector('input[aria-label=\"Filter\"]').value === ''"
+        )

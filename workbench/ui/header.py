@@ -89,8 +89,7 @@ def _name(log_id: str) -> str:
 def _filter(note: str) -> None:
     """The filter of the app, and a link to the steps that it leaves."""
     text = state.current().filter
-    if st.session_state.get(state.FILTER) != text:
-        st.session_state[state.FILTER] = text
+    st.session_state[state.FILTER] = text
     st.text_input(
         "Filter",
         key=state.FILTER,
