@@ -79,11 +79,19 @@ def step(page: Page) -> str:
     for _ in range(100):
         now = parse_qs(urlparse(page.url).query).get("step", [""])[0]
         since = since + 1 if now == last else 0
-        if since == 4:
+        if since == 8:
             return now.removeprefix("household-s0/")
         last = now
         page.wait_for_timeout(120)
     raise AssertionError(f"the address does not settle: {page.url}")
+
+
+def at(page: Page, expected: str) -> None:
+    """Waits until the address names a step of household."""
+    page.wait_for_function(
+        "step => new URLSearchParams(location.search).get('step') === step",
+        arg=f"household-s0/{expected}",
+    )
 
 
 def shown(page: Page) -> int:
@@ -110,20 +118,20 @@ def test_keys_work_without_a_click_and_none_is_lost(address: str, chrome: Browse
             page.keyboard.press("j")
             page.wait_for_timeout(60)
         assert shown(page) == 11
-        assert step(page) == "task-00/rollout-0:10"
+        at(page, "task-00/rollout-0:10")
         page.keyboard.press("k")
         assert shown(page) == 10
         page.keyboard.press("Shift+J")
         assert shown(page) == 1
-        assert step(page) == "task-00/rollout-1:0"
+        at(page, "task-00/rollout-1:0")
         page.keyboard.press("g")
         page.wait_for_function("() => location.search.includes('task-01')")
-        assert step(page) == "task-01/rollout-0:0"
+        at(page, "task-01/rollout-0:0")
         page.keyboard.press("Shift+G")
         # A key that is pressed before the group is here is meant for it.
         page.keyboard.press("End")
         reads(page, 11)
-        assert step(page) == "task-00/rollout-0:10"
+        at(page, "task-00/rollout-0:10")
 
 
 def test_a_press_repaints_before_any_message_of_the_server(address: str, chrome: Browser):
@@ -153,19 +161,19 @@ def test_back_and_forward_restore_what_was_read(address: str, chrome: Browser):
         ready(page)
         for number in (1, 2, 3):
             page.keyboard.press("j")
-            assert step(page) == f"task-00/rollout-0:{number}"
+            at(page, f"task-00/rollout-0:{number}")
         page.go_back()
         reads(page, 3)
         page.go_back()
         reads(page, 2)
-        assert step(page) == "task-00/rollout-0:1"
+        at(page, "task-00/rollout-0:1")
         page.go_forward()
         reads(page, 3)
         page.keyboard.press("j")
-        assert step(page) == "task-00/rollout-0:3"
+        at(page, "task-00/rollout-0:3")
         page.keyboard.press("g")
         page.wait_for_function("() => location.search.includes('task-01')")
-        assert step(page) == "task-01/rollout-0:0"
+        at(page, "task-01/rollout-0:0")
         page.go_back()
         page.wait_for_function("() => location.search.includes('task-00')")
         reads(page, 4)
@@ -206,10 +214,10 @@ def test_two_people_read_their_own_steps(address: str, chrome: Browser):
         ready(first)
         ready(second)
         first.keyboard.press("j")
-        assert step(first) == "task-00/rollout-0:1"
+        at(first, "task-00/rollout-0:1")
         second.keyboard.press("Shift+J")
-        assert step(second) == "task-00/rollout-1:0"
-        assert step(first) == "task-00/rollout-0:1"
+        at(second, "task-00/rollout-1:0")
+        at(first, "task-00/rollout-0:1")
         assert shown(first) == 2
 
 
