@@ -122,11 +122,11 @@ class Terms:
         return known[key](text, values) if key in known else self._column(text, key, values)
 
     def _flipped(self, text: str, values: list[str]) -> pl.Expr:
-        if len(values) != 2:
-            raise TermError(f"{text!r} needs two methods, such as flip:grpo,proxmo")
-        one, other = (self._advantage(text, value) for value in values)
-        large = (one.abs() > TOLERANCE) & (other.abs() > TOLERANCE)
-        return large & (one * other < 0)
+        if len(values) < 2:
+            raise TermError(f"{text!r} needs two methods or more, such as flip:grpo,proxmo")
+        advantages = [self._advantage(text, value) for value in values]
+        above = pl.max_horizontal(advantages) > TOLERANCE
+        return above & (pl.min_horizontal(advantages) < -TOLERANCE)
 
     def _unstable(self, text: str, values: list[str]) -> pl.Expr:
         for value in values:

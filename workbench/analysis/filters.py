@@ -4,7 +4,7 @@ Terms stand beside each other and all have to hold; a minus in front turns one r
 
     outcome:failed kind:live          how the rollout ended; what its group can teach
     proxmo>0.5  |gigpo|>1  grpo=0     advantage of a method, as it is or its size
-    flip:grpo,proxmo                  the two methods give opposite signs
+    flip:grpo,proxmo                  two of the methods give opposite signs
     unstable:proxmo                   the sign changes often when other rollouts are drawn
     depth>=10  length<5  reward>0     step as pages count it; steps of its rollout; reward
     agent:planner  tool:search        any column of the log; several values with commas

@@ -42,6 +42,7 @@ from workbench.ui.library import Library, LogEntry
 from workbench.ui.viewer.payload import Scale
 from workbench.wording import Progress
 from workbench.workspace.artefacts import Artefacts, StoredLog
+from workbench.workspace.marks import Marks, on_log
 from workbench.workspace.opened import OpenedLog
 
 
@@ -155,6 +156,12 @@ def group(key: str, shown: str, make: Callable[[str], dict[str, Any]]) -> dict[s
 def step_facts(log_id: str, _entry: LogEntry) -> dict[str, pl.Series]:
     """What a filter asks of the rollout and the group of each step."""
     return filters.step_facts(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def marked(log_id: str, root: str, version: str, _entry: LogEntry) -> tuple[pl.DataFrame, int]:
+    """Marks and notes on a log's steps, and how many are of a step that has another action now."""
+    return on_log(stored(log_id, _entry).frame, Marks(Path(root)).table())
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from workbench.analysis.disputes import disputed
 from workbench.analysis.filters import Filter, FilterError, parse
 from workbench.errors import WorkbenchError
 from workbench.log.steps import Index, Real, Truth
@@ -48,7 +49,8 @@ def kept() -> Kept:
     log = cache.stored(here.id, here).frame
     found = parse(view.filter, log)
     needed = {name: view.params(name) for name in (*found.methods, *found.unstable)}
-    key = json.dumps([here.id, view.embedder, view.filter, needed], sort_keys=True)
+    version = frame.marks().version if found.marked else ""
+    key = json.dumps([here.id, view.embedder, view.filter, needed, version], sort_keys=True)
     made: Kept = cache.kept(key, lambda: Kept(_mask(found, log)))
     return made
 
@@ -88,7 +90,8 @@ def sorting(column: str) -> Real:
     """What the list of steps is sorted by, NaN where a step has none. (L,) float64.
 
     Args:
-        column: depth, length, reward, return, or a method, in |…| for its size.
+        column: depth, length, reward, return, disputed (by how far the methods of the view are
+            apart where their signs differ), or a method, in |…| for its size.
 
     Raises:
         FilterError: It is none of these.
@@ -98,6 +101,8 @@ def sorting(column: str) -> Real:
     of_step = {"depth": "step_index", "reward": "reward"}
     if column in of_step:
         return log[of_step[column]].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if column == "disputed":
+        return disputed(np.stack([advantage(name) for name in state.current().methods]))
     if column in {"length", "return"}:
         found = cache.step_facts(here.id, here)[column]
         return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -130,6 +135,8 @@ def _mask(found: Filter, log: pl.DataFrame) -> Truth:
     given = dict(cache.step_facts(here.id, here))
     given |= {f"A {name}": _series(advantage(name)) for name in found.methods}
     given |= {f"unstable {name}": _unstable(name, log) for name in found.unstable}
+    if found.marked:
+        given |= {name: frame.marked()[name] for name in ("mark", "note")}
     return found.rows(log, given).to_numpy()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import streamlit as st
 from PIL import Image
 
@@ -20,6 +21,7 @@ from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
 from workbench.wording import silent
+from workbench.workspace.marks import Marks
 
 STYLE = """
 .stMainBlockContainer { padding: .4rem 1rem .4rem; }
@@ -101,6 +103,17 @@ def open_step(trajectory: str, step: int) -> None:
     """Shows a step in its rollout."""
     state.update(step=(trajectory, step))
     go_to("rollouts")
+
+
+def marks() -> Marks:
+    """The marks and notes of the workspace of the view's log."""
+    return Marks(entry().workspace)
+
+
+def marked() -> pl.DataFrame:
+    """`mark` and `note` of each step of the view's log. (L, 2)."""
+    here, found = entry(), marks()
+    return cache.marked(here.id, str(found.root), found.version, here)[0]
 
 
 def library() -> Library:

@@ -94,6 +94,28 @@ def answer(of: GroupOfLog) -> None:
         known["find"] = {"text": asked["text"], "steps": find(of, str(asked["text"]))}
 
 
+def mark(key: str = state.VIEWER) -> None:
+    """The reader marks a step, in the viewer or in the table of steps."""
+    said = st.session_state[key].mark
+    _put(said, mark=str(said["mark"]))
+
+
+def note() -> None:
+    """The reader writes a note on a step."""
+    said = st.session_state[state.VIEWER].note
+    _put(said, note=str(said["note"]))
+
+
+def _put(said: Mapping[str, Any], **what: str) -> None:
+    here, trajectory, index = frame.entry(), str(said["trajectory"]), int(said["step"])
+    place = cache.rollouts(here.id, here).place((trajectory, index))
+    action = cache.stored(here.id, here).frame["action"][place.log_row]
+    try:
+        frame.marks().put((trajectory, index), action, **what)
+    except (WorkbenchError, OSError) as error:
+        state.tell("error", f"This is not kept: {error}")
+
+
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that a log says of a step beside what is shown, and its tokens."""
     extra = [

@@ -18,7 +18,7 @@ from workbench.log.steps import Index, Steps
 from workbench.methods import METHODS
 from workbench.methods.variants import differences
 from workbench.plots import methods as plots
-from workbench.ui import cache, command, filtering, frame, state
+from workbench.ui import cache, command, filtering, frame, marks, state
 from workbench.ui.filtering import Kept
 from workbench.ui.header import header
 from workbench.ui.text import escaped
@@ -63,6 +63,7 @@ def page() -> None:
     _disagreements(pair, largest)
     _groups(pair, comparison)
     _fields(pair)
+    marks.section(tuple(credits))
 
 
 def _pickers() -> tuple[tuple[str, ...], Pair | None]:

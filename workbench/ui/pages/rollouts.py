@@ -81,17 +81,22 @@ def _viewer(place: Place, credits: Mapping[str, Credit], lead: str | None) -> No
     of = GroupOfLog(log, place.rollouts, place.trajectory["group_id"])
     kept = filtering.usable()
     fields = {name: view.params(name) for name in credits}
-    key = json.dumps([here.id, view.embedder, fields, of.group, view.filter], sort_keys=True)
+    version = frame.marks().version
+    key = [here.id, view.embedder, fields, of.group, view.filter, version]
 
     def make(shown: str) -> dict[str, Any]:
-        columns = {} if kept is None else {"kept": kept.mask[of.rows].tolist()}
+        columns: dict[str, list[Any]] = {}
+        if kept is not None:
+            columns["kept"] = kept.mask[of.rows].tolist()
+        if version:
+            columns |= frame.marked()[of.rows].to_dict(as_series=False)
         scales = [
             cache.scale(here.id, view.embedder, name, params, here)
             for name, params in fields.items()
         ]
         return group_payload(of, credits, scales, shown=shown, step_columns=columns)
 
-    group = cache.group(key, place.step[0], make)
+    group = cache.group(json.dumps(key, sort_keys=True), place.step[0], make)
     wanted = (*place.step, lead, view.beside)
     order = reading.order(wanted)
     viewer.show_group(
@@ -103,6 +108,8 @@ def _viewer(place: Place, credits: Mapping[str, Credit], lead: str | None) -> No
         on_group_change=lambda: reading.to_group(place.rollouts),
         on_step_change=reading.to_step,
         on_ask_change=lambda: reading.answer(of),
+        on_mark_change=reading.mark,
+        on_note_change=reading.note,
     )
 
 

@@ -12,7 +12,7 @@ from workbench.analysis.filters import FilterError
 from workbench.errors import WorkbenchError
 from workbench.files import digest
 from workbench.log.steps import Index, Real
-from workbench.ui import cache, filtering, frame, state, viewer
+from workbench.ui import cache, filtering, frame, reading, state, viewer
 from workbench.ui.header import header
 from workbench.ui.text import escaped
 from workbench.ui.viewer.turns import done
@@ -21,6 +21,7 @@ SHOWN = 500
 """Steps that are sent at once; more come when they are asked for."""
 
 _HEAD, _LINE = 400, 160
+_TEXTS = ("observation", "action", "thought", "done", "mark", "note")
 
 
 def page() -> None:
@@ -36,6 +37,7 @@ def page() -> None:
         on_sort_change=lambda: state.update(sort=str(st.session_state[state.STEP_TABLE].sort)),
         on_more_change=_more,
         on_open_change=_open,
+        on_mark_change=lambda: reading.mark(state.STEP_TABLE),
     )
     if st.session_state.pop(state.OPENED, False):
         frame.go_to("rollouts")
@@ -90,6 +92,8 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
     part = part.with_columns(
         facts[name].gather(shown).alias(name) for name in ("outcome", "length")
     )
+    if frame.marks().version:
+        part = part.hstack(frame.marked()[shown])
     of_step = (
         np.stack([found[shown] for found in advantages.values()], axis=1) if advantages else None
     )
@@ -108,7 +112,7 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
                 if row["reward"] is None or np.isfinite(row["reward"])
                 else None,
                 "advantage": [float(f"{a:.4g}") if np.isfinite(a) else None for a in credit],
-                **{name: row.get(name) for name in ("observation", "action", "thought", "done")},
+                **{name: row.get(name) for name in _TEXTS},
             }
         )
     told = {

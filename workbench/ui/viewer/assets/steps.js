@@ -123,6 +123,15 @@ class Steps {
     this.drawPeek();
   }
 
+  /** Pivotal +, pivotal −, none; seen at once, kept by Python. */
+  mark() {
+    const row = this.told.rows[this.chosen];
+    if (!row) return;
+    row.mark = { "+": "-", "-": "" }[row.mark || ""] ?? "+";
+    this.list.redraw(this.chosen);
+    this.component.setTriggerValue("mark", { trajectory: row.trajectory, step: row.step, mark: row.mark });
+  }
+
   open() {
     const row = this.told.rows[this.chosen];
     if (row) this.component.setTriggerValue("open", [row.trajectory, row.step]);
@@ -134,6 +143,7 @@ class Steps {
     const last = this.told.rows.length - 1;
     const to = { j: 1, ".": 1, ArrowDown: 1, k: -1, ",": -1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -last, End: last }[event.key];
     if (to !== undefined) this.choose(Math.min(Math.max(this.chosen + to, 0), last));
+    else if (event.key === "m") this.mark();
     else if (event.key === "/") document.querySelector('input[aria-label="Filter"]')?.focus();
     else if (event.key !== "Enter" || event.target.closest?.("button,a")) return;
     else this.open();
