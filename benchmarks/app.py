@@ -11,6 +11,7 @@ shows the new value, the app has stopped running and two frames are drawn.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -122,6 +123,14 @@ HERE = '.viewer [aria-current="step"] .num'
 TOTAL = ".steps .peek p"
 
 
+def watch(page: Page, event: str, target: str) -> None:
+    """Times an event from before any listener of the app hears it; opens the page anew."""
+    page.add_init_script(f"({WATCH})({json.dumps([event, target])})")
+    page.reload()
+    page.locator(target).first.wait_for(timeout=900_000)
+    settled(page, 900)
+
+
 def waited(page: Page, count: int) -> list[float]:
     """The milliseconds of so many changes, once they are there."""
     page.wait_for_function("n => window.spent.length >= n", arg=count, timeout=60_000)
@@ -131,7 +140,7 @@ def waited(page: Page, count: int) -> list[float]:
 
 def clicks(page: Page, count: int) -> float:
     """Median milliseconds from a click on the empty app's button to its repaint."""
-    page.evaluate(WATCH, ["click", COUNT])
+    watch(page, "click", COUNT)
     for number in range(count):
         page.get_by_role("button", name="Count").click()
         waited(page, number + 1)
@@ -149,7 +158,7 @@ def keys(page: Page, count: int) -> tuple[float, int, int]:
     session.send("Network.enable")
     received: list[float] = []
     session.on("Network.webSocketFrameReceived", lambda _: received.append(time.perf_counter()))
-    page.evaluate(WATCH, ["keydown", HERE])
+    watch(page, "keydown", HERE)
     early = 0
     for number in range(count):
         page.wait_for_timeout(900)  # until nothing of the last step is under way
@@ -170,7 +179,7 @@ def keys(page: Page, count: int) -> tuple[float, int, int]:
 def filters(page: Page, count: int) -> float:
     """Median milliseconds from Enter in the filter to the list that it leaves."""
     box = page.get_by_label("Filter", exact=True)
-    page.evaluate(WATCH, ["keydown", TOTAL])
+    watch(page, "keydown", TOTAL)
     for number in range(count):
         terms = (f'"room {number + 1}"', f"proxmo>0.{number + 1:02}", f"depth<{number % 8 + 3}")
         box.fill(terms[number % 3])
@@ -201,14 +210,15 @@ def reading(chrome: Browser, log: Path, home: Path, floor: float, count: int) ->
         opened(chrome, f"{address}/rollouts") as page,
     ):
         page.locator(HERE).wait_for(timeout=600_000)
-        settled(page, 600)
         spent, early, steps = keys(page, count)
         print(f"j to repaint: {spent:.0f} ms, ratio {spent / floor:.2f} of an empty button;")
         print(f"  messages of the server before a repaint: {early} in {count} presses")
         print(f"  ten presses at 60 ms: {steps} steps")
-        page.goto(f"{address}/steps")
+    with (
+        served(app, *arguments, home=home / f"server-{log.stem}") as address,
+        opened(chrome, f"{address}/steps") as page,
+    ):
         page.locator(TOTAL).first.wait_for(timeout=600_000)
-        settled(page, 600)
         spent = filters(page, count)
         print(f"a filter to its list: {spent:.0f} ms, ratio {spent / floor:.2f} of an empty rerun")
 
