@@ -20,11 +20,12 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenApp:
     def opened(
         frame: pl.DataFrame | None = None,
         *,
+        path: Path = DATA / "household.parquet",
         page: str = "overview",
         query: dict[str, str] | None = None,
         arguments: tuple[str, ...] = (),
     ) -> AppTest:
-        log = DATA / "household.parquet"
+        log = path
         if frame is not None:
             log = tmp_path / "given.parquet"
             frame.write_parquet(log)

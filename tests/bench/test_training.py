@@ -19,7 +19,7 @@ from workbench.bench.episodes import play, step_log
 from workbench.bench.policies import Adam, LinearPolicy
 from workbench.bench.prompts import Decision, decisions_of, prompt
 from workbench.bench.recipes import RECIPES
-from workbench.bench.runs import LAST, Course, Run, exported, learn, start
+from workbench.bench.runs import LAST, Course, Lesson, Run, Scorer, exported, start
 from workbench.bench.tables import difference, training_rows
 from workbench.bench.training import CONTROL, learning_curves, summaries
 from workbench.cli import bench as cli_module
@@ -173,7 +173,7 @@ def test_the_policy_learns_from_what_the_export_trains_and_from_nothing_else(
     through_files, directly = random_policy(2), random_policy(2)
     for policy in (through_files, directly):
         policy.restart(0.1)
-    learn(through_files, rows)
+    Lesson.of_export(rows).teach(through_files)
     order = ["trajectory_id", "step_index"]
     credit = create("grpo")(space.steps, space).table().sort(order)
     decisions: list[Decision] = []
@@ -206,6 +206,43 @@ def test_where_nothing_is_to_be_learned_there_is_no_batch(
         space, rows = exported(given, "grpo", create("grpo"), tmp_path, embedder="tfidf")
         assert rows is None
         assert len(space.steps) == len(log)
+
+
+@pytest.mark.parametrize("name", ["grpo", "history-gae"])
+def test_the_export_carries_what_is_learned_from(
+    name: str, tasks: list[Task], tmp_path: Path
+) -> None:
+    episodes = play(tasks, None, episodes=8, horizon=HORIZON, seed=[7])
+    given = step_log(episodes, run="r", version=0)
+    scorer = Scorer(create(name), "tfidf", StateText(), tmp_path)
+    _, advantage = scorer(given)
+    lesson = Lesson.of_episodes(episodes, advantage)
+    scorer.check(given, name, lesson)
+    assert lesson.weight.any()
+    wrong = replace(lesson, weight=lesson.weight + 1e-9)
+    with pytest.raises(ArtefactError, match=f"does not carry the credit of {name}"):
+        scorer.check(given, name, wrong)
+
+
+def test_a_method_that_learns_from_earlier_batches_sees_them(
+    tasks: list[Task], tmp_path: Path
+) -> None:
+    method = create("history-gae")
+    logs = [
+        step_log(
+            play(tasks, None, episodes=8, horizon=HORIZON, seed=[7, version]),
+            run="r",
+            version=version,
+        )
+        for version in range(2)
+    ]
+    scorer = Scorer(method, "tfidf", StateText(), tmp_path)
+    alone, pooled = [scorer(log)[1] for log in logs]
+    apart = Scorer(method, "tfidf", StateText(), tmp_path)
+    assert np.array_equal(apart(logs[0])[1], alone)
+    fresh = Scorer(method, "tfidf", StateText(), tmp_path)(logs[1])[1]
+    assert len(pooled) == logs[1].height
+    assert not np.allclose(pooled, fresh)
 
 
 def test_credit_of_zero_moves_nothing_even_with_momentum() -> None:

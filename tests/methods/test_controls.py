@@ -63,3 +63,11 @@ def test_random_credit_is_standard_normal():
     drawn = advantage(of, "random")
     assert abs(drawn.mean()) < 5 / np.sqrt(len(drawn))
     assert abs(drawn.std() - 1.0) < 5 / np.sqrt(2 * len(drawn))
+
+
+def test_return_to_go_is_divided_by_its_deviation_on_request():
+    plain = advantage(steps(TWO), "return-to-go", gamma=0.5)
+    divided = advantage(steps(TWO), "return-to-go", gamma=0.5, norm="std", eps=0.0)
+    # The gaps to the mean are what the deviation is made of.
+    std = np.sqrt((plain**2).sum() / (len(plain) - 1))
+    assert divided.tolist() == pytest.approx((plain / std).tolist())

@@ -3,6 +3,7 @@
 from workbench.bench.bounds import BoundError
 from workbench.bench.conditions import WORLDS_VERSION, Condition, conditions
 from workbench.bench.fidelity import Fidelity, fidelity
+from workbench.bench.gradients import gradients, prediction
 from workbench.bench.training import Training, training
 from workbench.bench.tuning import Tuning, tuning
 
@@ -15,6 +16,8 @@ __all__ = [
     "Tuning",
     "conditions",
     "fidelity",
+    "gradients",
+    "prediction",
     "training",
     "tuning",
 ]

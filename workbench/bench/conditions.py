@@ -7,7 +7,7 @@ family's base. Families are the registered worlds: one more world is one more fa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from workbench.errors import ParameterError, UnknownNameError
@@ -67,12 +67,13 @@ def conditions(
     """The conditions of some families, the base of each first.
 
     Args:
-        families: Names of worlds; all by default.
+        families: Names of worlds, each with dials that differ from the base of its study or
+            without, such as "helpdesk issues=1"; all worlds by default.
         names: Which conditions of each family, by name; all by default.
 
     Raises:
-        UnknownNameError: No such world, or no family has a condition of that name.
-        ParameterError: A list is empty.
+        UnknownNameError: No such world or dial, or no family has a condition of that name.
+        ParameterError: A list is empty, or a dial has a value that it cannot have.
     """
     for what, given in (("families", families), ("conditions", names)):
         if given is not None and not given:
@@ -85,13 +86,51 @@ def conditions(
     return [cell for cell in found if names is None or cell.name in names]
 
 
+def family_parts(family: str) -> tuple[str, dict[str, float]]:
+    """The world of a family, and the dials that differ from the base of its study.
+
+    Example:
+        >>> family_parts("codebase modules=2 bugs=1")
+        ('codebase', {'modules': 2, 'bugs': 1})
+
+    Raises:
+        UnknownNameError: No such world or dial.
+        ParameterError: A dial has no number.
+    """
+    name, *pairs = family.split() or [family]
+    dials = {}
+    for pair in pairs:
+        dial, _, value = pair.partition("=")
+        known = [field.name for field in fields(WORLDS[name])]  # type: ignore[arg-type]
+        if dial not in known:
+            raise UnknownNameError(f"dial of {name}", dial, known)
+        try:
+            dials[dial] = int(value) if value.lstrip("-").isdecimal() else float(value)
+        except ValueError:
+            raise ParameterError(f"{pair!r} sets no dial: expected DIAL=NUMBER") from None
+    return name, dials
+
+
+def trainable(family: str) -> str:
+    """A family under the dials that a small policy can learn, if it names none itself.
+
+    Example:
+        >>> trainable("helpdesk"), trainable("household"), trainable("helpdesk slips=0")
+        ('helpdesk issues=1', 'household', 'helpdesk slips=0')
+    """
+    name, dials = family_parts(family)
+    own = {} if dials else WORLDS[name].study.trainable
+    return " ".join([family, *(f"{dial}={value:g}" for dial, value in own.items())])
+
+
 def _of_family(family: str) -> list[Condition]:
+    name, own = family_parts(family)
     # Dials are fields of the class, which the protocol of an instance does not know.
-    make: Any = WORLDS[family]
+    make: Any = WORLDS[name]
     study = make.study
 
     def cell(dial: str, value: float | None, group: int, **dials: float) -> Condition:
-        world = make(**{**study.base, **dials})
+        world = make(**{**study.base, **own, **dials})
         return Condition(family=family, dial=dial, value=value, world=world, group=group)
 
     return [

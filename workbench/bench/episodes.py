@@ -24,7 +24,9 @@ SCHEMA = {
     "reward": pl.Float64,
     "success": pl.Boolean,
     "task": pl.String,
+    "run_id": pl.String,
     "policy_version": pl.Int64,
+    "train_step": pl.Int64,
     "done": pl.Boolean,
     "truncated": pl.Boolean,
     "messages": pl.String,
@@ -42,6 +44,7 @@ class Episode:
         decisions: What was put to the policy, a step each.
         chosen: Which option it took.
         rewards: What that was paid.
+        states: Latent state at each decision.
     """
 
     task: int
@@ -50,6 +53,17 @@ class Episode:
     decisions: list[Decision] = field(default_factory=list)
     chosen: list[int] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
+    states: list[int] = field(default_factory=list)
+
+    def until(self, step: int) -> Episode:
+        """The same episode before one of its steps was taken, with nothing paid yet."""
+        return Episode(
+            task=self.task,
+            state=self.states[step],
+            observation=self.decisions[step].observation,
+            decisions=self.decisions[:step],
+            chosen=self.chosen[:step],
+        )
 
     @property
     def success(self) -> bool:
@@ -86,9 +100,34 @@ def play(
         task = tasks[number // episodes]
         opening = task.narrator.opening(rng)
         found.append(Episode(task=number // episodes, state=task.start, observation=opening))
-    alive = np.arange(total)
-    for choice, outcome in moves:
-        playing = [found[number] for number in alive]
+    play_on(found, tasks, policy, left=np.full(total, horizon), moves=moves, words=words)
+    return found
+
+
+def play_on(
+    found: Sequence[Episode],
+    tasks: Sequence[Task],
+    policy: Policy | None,
+    *,
+    left: Index,
+    moves: Real,
+    words: Sequence[np.random.Generator],
+) -> None:
+    """Plays episodes to their end or for as many steps as each has left.
+
+    Args:
+        found: The episodes, which are changed.
+        tasks: The tasks.
+        policy: Who acts; None for the policy that each task came with.
+        left: Steps that each has left. (N,)
+        moves: Uniform numbers: one for the choice and one for the outcome of each step. (H, 2, N)
+        words: Of each episode, for wording.
+    """
+    alive = np.flatnonzero(left > 0)
+    for time, (choice, outcome) in enumerate(moves, start=1):
+        if not len(alive):
+            break
+        playing = [found[number] for number in alive.tolist()]
         decisions = [_decision(tasks[each.task], each) for each in playing]
         if policy is None:
             probability = np.concatenate([_own(tasks[each.task], each.state) for each in playing])
@@ -102,10 +141,7 @@ def play(
             each.decisions.append(decision)
             each.chosen.append(option)
             _move(tasks[each.task], each, outcome[number], words[number])
-        alive = alive[[each.state != END for each in playing]]
-        if not len(alive):
-            break
-    return found
+        alive = alive[[each.state != END for each in playing] & (left[alive] > time)]
 
 
 def step_log(episodes: Sequence[Episode], *, run: str, version: int) -> pl.DataFrame:
@@ -134,7 +170,9 @@ def step_log(episodes: Sequence[Episode], *, run: str, version: int) -> pl.DataF
                     "reward": each.rewards[time],
                     "success": each.success,
                     "task": decision.task,
+                    "run_id": run,
                     "policy_version": version,
+                    "train_step": version,
                     "done": ends,
                     "truncated": ends and each.state != END,
                     "messages": json.dumps(prompt(each.decisions)) if ends else None,
@@ -160,6 +198,7 @@ def _own(task: Task, state: int) -> Real:
 def _move(task: Task, episode: Episode, uniform: float, words: np.random.Generator) -> None:
     """Lets the last choice of an episode have its outcome."""
     model = task.model
+    episode.states.append(episode.state)
     pair = int(model.offsets[episode.state]) + episode.chosen[-1]
     running = model.probability[pair].cumsum()
     outcome = min(int(running.searchsorted(uniform, side="right")), len(running) - 1)

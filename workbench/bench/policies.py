@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -14,12 +13,11 @@ from scipy.sparse import csr_array
 
 from workbench.bench.prompts import Decision
 from workbench.log.steps import Index, Real
+from workbench.states.text import words
 
 BUCKETS = 256
 SOURCES = 4
 """What a decision is read from: the task, the observation, the last action, all earlier ones."""
-
-_WORD = re.compile(r"(?=\b([a-z]+(?: \d+)?))|\b([a-z]+)(?= \d)")
 
 
 class Policy(Protocol):
@@ -127,8 +125,8 @@ class _Options:
         size = np.array([len(each.options) for each in decisions])
         self.decision = np.repeat(np.arange(len(decisions)), size)
         self.start = np.cumsum(size) - size
-        words = [_option(each.task, text) for each in decisions for text in each.options]
-        self._option, self._word = _flat(words)
+        options = [_option(each.task, text) for each in decisions for text in each.options]
+        self._option, self._word = _flat(options)
         self._read = _read(decisions)
 
     def probabilities(self, weights: Real) -> Real:
@@ -174,24 +172,19 @@ def _flat(words: Sequence[Collection[int]]) -> tuple[Index, Index]:
 @lru_cache(maxsize=100_000)
 def _words(text: str) -> tuple[int, ...]:
     """Buckets of the words of a text."""
-    return _buckets(_vocabulary(text))
+    return _buckets(words(text))
 
 
 @lru_cache(maxsize=100_000)
 def _option(task: str, text: str) -> tuple[int, ...]:
     """Buckets of the words of an option, and of how many of them the task has."""
-    return _buckets({*_vocabulary(text), shared_words(task, text)})
+    return _buckets({*words(text), shared_words(task, text)})
 
 
 def shared_words(task: str, option: str) -> str:
     """How many words of an option the task has, as a word with the verb: "take+2"."""
-    return f"{option.split(maxsplit=1)[0]}+{len(_vocabulary(option) & _vocabulary(task))}"
+    return f"{option.split(maxsplit=1)[0]}+{len(words(option) & words(task))}"
 
 
-def _vocabulary(text: str) -> set[str]:
-    """Words, and names with their number: "mug 1" is "mug" and "mug 1"."""
-    return {named or bare for named, bare in _WORD.findall(text.lower())}
-
-
-def _buckets(words: set[str]) -> tuple[int, ...]:
-    return tuple(sorted({zlib.crc32(word.encode()) % BUCKETS for word in words}))
+def _buckets(found: Collection[str]) -> tuple[int, ...]:
+    return tuple(sorted({zlib.crc32(word.encode()) % BUCKETS for word in found}))

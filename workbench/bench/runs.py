@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -16,17 +17,21 @@ import polars as pl
 from workbench.bench.conditions import WORLDS_VERSION, Condition
 from workbench.bench.episodes import Episode, play, step_log
 from workbench.bench.identity import depends_on_texts, embedder_named, identity
+from workbench.bench.oracles import ORACLES, Truth, truth_of
 from workbench.bench.policies import Policy
 from workbench.bench.prompts import Decision, decisions_of
 from workbench.bench.recipes import Recipe, new_policy
-from workbench.errors import EmptyBatchError, MissingInputError
+from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError
 from workbench.exporters import TARGETS, read_batch
 from workbench.exporters.lists import flat
 from workbench.files import digest, package_version
+from workbench.log.schema import validate
 from workbench.log.segments import segment_constant
+from workbench.log.steps import Index, Real, Steps
 from workbench.methods import Method
 from workbench.methods.scoring import scored
 from workbench.simulate import Task, drawn_tasks
+from workbench.states.keys import labels
 from workbench.states.space import Space
 from workbench.states.text import StateText
 from workbench.workspace.opened import open_log
@@ -36,6 +41,9 @@ TRAINING_VERSION = "1"
 
 LAST = 3
 """Evaluations whose mean is the final success; that of the start is never among them."""
+
+EARLIER = 20
+"""Batches before the present one that a method which learns from them is shown."""
 
 OBSERVATION = StateText()
 """What methods compare unless told otherwise."""
@@ -72,7 +80,7 @@ class Run:
     Args:
         condition: The condition.
         seed: Of tasks, the start and all episodes.
-        methods: Name in the tables -> the method.
+        methods: Name in the tables -> the method, or None for the oracle of that name.
         embedder: Representation for methods that need similarities.
         recipe: How the policy is trained.
         state_text: What such methods compare.
@@ -80,7 +88,7 @@ class Run:
 
     condition: Condition
     seed: int
-    methods: Mapping[str, Method]
+    methods: Mapping[str, Method | None]
     embedder: str
     recipe: Recipe
     state_text: StateText = OBSERVATION
@@ -101,7 +109,7 @@ class Run:
             for name, method in self.methods.items()
         }
 
-    def _identity(self, name: str, method: Method) -> dict[str, Any]:
+    def _identity(self, name: str, method: Method | None) -> dict[str, Any]:
         own = identity(name, method, self.embedder)
         if depends_on_texts(method) and self.state_text != OBSERVATION:
             own["state_text"] = asdict(self.state_text)
@@ -129,43 +137,59 @@ class Run:
                 rows.append({**row, "missing": str(error)})
         return pl.DataFrame(rows, schema=SCHEMA)
 
-    def _trained(self, name: str, method: Method) -> dict[str, Any]:
+    def _trained(self, name: str, method: Method | None) -> dict[str, Any]:
         begun = start(self.condition, self.recipe, self.seed)
         policy = deepcopy(begun.policy)
         policy.restart(self.recipe.rate)
         course, last = Course(), self.recipe.iterations
         with tempfile.TemporaryDirectory() as folder:
+            scorer = None
+            if method is not None:
+                scorer = Scorer(method, self.embedder, self.state_text, Path(folder))
             for iteration in range(last + 1):
                 if iteration % self.recipe.evaluate_every == 0 or iteration == last:
                     course.success.append(self._success(begun.held_out, policy, iteration))
                     course.samples.append(iteration * self.recipe.batch * self.condition.group)
                 if iteration < last:
+                    tasks = self.tasks_of(begun.pool, iteration)
+                    episodes = self.sampled(tasks, policy, [self.seed, 1, iteration])
                     log = step_log(
-                        self._sampled(begun.pool, policy, iteration),
-                        run=f"{self.condition.family}-s{self.seed}",
-                        version=iteration,
+                        episodes, run=f"{self.condition.family}-s{self.seed}", version=iteration
                     )
-                    space, rows = exported(
-                        log,
-                        name,
-                        method,
-                        Path(folder),
-                        embedder=self.embedder,
-                        state_text=self.state_text,
-                    )
-                    if rows is not None:
-                        learn(policy, rows)
-                    course.see(space)
+                    if scorer is None:
+                        steps = Steps.from_log(validate(log.drop("messages")).log)
+                        truth = self.truth(tasks, episodes, policy, [self.seed, 4, iteration])
+                        lesson = Lesson.of_episodes(episodes, ORACLES[name](truth))
+                    else:
+                        steps, advantage = scorer(log)
+                        lesson = Lesson.of_episodes(episodes, advantage)
+                        if iteration == 0:
+                            scorer.check(log, name, lesson)
+                    lesson.teach(policy)
+                    course.see(steps)
         return course.row()
 
-    def _sampled(self, pool: Sequence[Task], policy: Policy, iteration: int) -> list[Episode]:
-        first = iteration * self.recipe.batch
-        return play(
-            [pool[(first + number) % len(pool)] for number in range(self.recipe.batch)],
-            policy,
-            episodes=self.condition.group,
-            horizon=self.condition.world.horizon,
-            seed=[self.seed, 1, iteration],
+    def tasks_of(self, pool: Sequence[Task], batch: int) -> list[Task]:
+        """The tasks of a batch, which go round the pool."""
+        first = batch * self.recipe.batch
+        return [pool[(first + number) % len(pool)] for number in range(self.recipe.batch)]
+
+    def sampled(self, tasks: Sequence[Task], policy: Policy, seed: Sequence[int]) -> list[Episode]:
+        """A group of episodes of each task."""
+        horizon, group = self.condition.world.horizon, self.condition.group
+        return play(tasks, policy, episodes=group, horizon=horizon, seed=seed)
+
+    def truth(
+        self,
+        tasks: Sequence[Task],
+        episodes: Sequence[Episode],
+        policy: Policy,
+        seed: Sequence[int],
+    ) -> Truth:
+        """What the policy is worth at every step of some episodes."""
+        world = self.condition.world
+        return truth_of(
+            tasks, episodes, policy, horizon=world.horizon, gamma=world.gamma, seed=seed
         )
 
     def _success(self, held_out: Sequence[Task], policy: Policy, iteration: int) -> float:
@@ -199,9 +223,9 @@ class Course:
     groups: int = 0
     live: int = 0
 
-    def see(self, space: Space) -> None:
+    def see(self, steps: Steps) -> None:
         """Counts one batch."""
-        steps, state = space.steps, space.state_key("exact")
+        state = labels(steps, steps.column("observation").rank("dense").to_numpy() - 1)
         alike = segment_constant(steps.episode_reward, steps.trajectory_group, steps.groups)
         self.steps += len(steps)
         self.singletons += int((np.bincount(state)[state] == 1).sum())
@@ -257,6 +281,114 @@ def start(condition: Condition, recipe: Recipe, seed: int) -> Start:
     return Start(pool=pool, held_out=tasks[recipe.pool :], policy=policy)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a policy learns from a batch: answers, each with its weight.
+
+        weight_i = w · A_i / (number of trained answers)        w of the exported row, here 1
+
+    PPO's clipped loss has the same gradient here: the policy that answered is the one that learns.
+    """
+
+    decisions: Sequence[Decision]
+    chosen: Index
+    weight: Real
+
+    @classmethod
+    def of_episodes(cls, episodes: Sequence[Episode], advantage: Real) -> Lesson:
+        """What some episodes teach, whose steps all train, in the precision of a batch."""
+        held = advantage.astype(np.float32).astype(np.float64)
+        return cls(
+            decisions=[decision for each in episodes for decision in each.decisions],
+            chosen=np.array([option for each in episodes for option in each.chosen]),
+            weight=held / len(held),
+        )
+
+    @classmethod
+    def of_export(cls, rows: pl.DataFrame) -> Lesson:
+        """What the rows of an exported batch teach: messages and numbers are all that is known."""
+        decisions: list[Decision] = []
+        chosen: list[int] = []
+        for messages in rows["messages"].to_list():
+            asked, answered = decisions_of(messages)
+            decisions += asked
+            chosen += answered
+        size = rows["step_mask"].list.len().to_numpy()
+        advantage = flat(rows["step_advantages"]).to_numpy().astype(np.float64)
+        factor = np.repeat(rows["weight"].to_numpy().astype(np.float64), size)
+        trained = np.flatnonzero(flat(rows["step_mask"]).to_numpy())
+        return cls(
+            decisions=[decisions[step] for step in trained],
+            chosen=np.array(chosen)[trained],
+            weight=(factor * advantage)[trained] / len(trained),
+        )
+
+    def teach(self, policy: Policy) -> None:
+        """One step of policy gradient: Σ_i weight_i · ∇ log π(answer_i)."""
+        policy.learn(self.decisions, self.chosen, self.weight)
+
+
+class Scorer:
+    """Scores the batches of a run one after the other, as they are sampled.
+
+    Args:
+        method: The method; one that learns from earlier batches sees the last of them too.
+        embedder: Representation for methods that need similarities.
+        state_text: What such methods compare.
+        folder: For vectors and for the export that is checked.
+    """
+
+    def __init__(self, method: Method, embedder: str, state_text: StateText, folder: Path) -> None:
+        self._method, self._embedder, self._state_text = method, embedder, state_text
+        self._folder = folder
+        looks_back = "couples-batches" in method.info.traits
+        self._frames: deque[pl.DataFrame] = deque(maxlen=EARLIER + 1 if looks_back else 1)
+
+    def __call__(self, log: pl.DataFrame) -> tuple[Steps, Real]:
+        """The steps of a batch, and the advantage of each."""
+        self._frames.append(log.drop("messages"))
+        space = self._open(pl.concat(self._frames))
+        advantage = self._method(space.steps, space).advantage
+        if len(self._frames) == 1:
+            return space.steps, advantage
+        here = space.steps.column("train_step").to_numpy() == log["train_step"][0]
+        return Steps.from_log(validate(self._frames[-1]).log), advantage[here]
+
+    def check(self, log: pl.DataFrame, name: str, lesson: Lesson) -> None:
+        """Refuses a batch whose export would teach something else.
+
+        Raises:
+            ArtefactError: The exported batch holds other answers or other weights.
+        """
+        _, rows = exported(
+            log,
+            name,
+            self._method,
+            self._folder,
+            embedder=self._embedder,
+            state_text=self._state_text,
+        )
+        if rows is None:
+            same = not lesson.weight.any()
+        else:
+            carried = Lesson.of_export(rows)
+            same = (
+                carried.decisions == lesson.decisions
+                and np.array_equal(carried.chosen, lesson.chosen)
+                and np.allclose(carried.weight, lesson.weight, rtol=0.0, atol=1e-12)
+            )
+        if not same:
+            raise ArtefactError(f"the exported batch does not carry the credit of {name}")
+
+    def _open(self, log: pl.DataFrame) -> Space:
+        return open_log(
+            log,
+            embedder=embedder_named(self._embedder),
+            state_text=self._state_text,
+            cache=self._folder / "vectors",
+        )
+
+
 def exported(
     log: pl.DataFrame,
     name: str,
@@ -285,27 +417,3 @@ def exported(
     except EmptyBatchError:
         return space, None
     return space, read_batch(batch)
-
-
-def learn(policy: Policy, rows: pl.DataFrame) -> None:
-    """One step of policy gradient on a batch of messages, which is all that is known of it.
-
-        Σ_steps mask · weight · A · ∇ log π(answer) / Σ_steps mask
-
-    PPO's clipped loss has the same gradient here: the policy that answered is the one that learns.
-    """
-    decisions: list[Decision] = []
-    chosen: list[int] = []
-    for messages in rows["messages"].to_list():
-        asked, answered = decisions_of(messages)
-        decisions += asked
-        chosen += answered
-    size = rows["step_mask"].list.len().to_numpy()
-    advantage = flat(rows["step_advantages"]).to_numpy().astype(np.float64)
-    factor = np.repeat(rows["weight"].to_numpy().astype(np.float64), size)
-    trained = np.flatnonzero(flat(rows["step_mask"]).to_numpy())
-    policy.learn(
-        [decisions[step] for step in trained],
-        np.array(chosen)[trained],
-        (factor * advantage)[trained] / len(trained),
-    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from workbench.bench.gradients import bias_and_noise
 from workbench.bench.summary import SUMMARISED
 from workbench.errors import UnknownNameError
 from workbench.wording import decimals
@@ -132,6 +134,42 @@ def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
         pl.col("success", "singletons", "live_groups", "ranked_groups").mean().round(3),
     )
     return shares.to_dicts()
+
+
+def gradient_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
+    """One row a method of one family: the measures of `gradients.measured` in the mean.
+
+    Args:
+        results: Rows of one family of `bench gradients`.
+    """
+    rows = []
+    for (method,), part in results.drop_nulls("adam_cosine").group_by(
+        ["method"], maintain_order=True
+    ):
+        bias, ratio = bias_and_noise(part)
+        rows.append(
+            {
+                "method": method,
+                "adam cosine": float(np.mean(part["adam_cosine"].to_numpy())),
+                "bias cosine": " ".join(map(decimals, bias)),
+                "signal to noise": " ".join(map(decimals, ratio)),
+            }
+        )
+    rows.sort(key=lambda row: -row["adam cosine"])
+    return [{**row, "adam cosine": decimals(row["adam cosine"])} for row in rows]
+
+
+def prediction_rows(predicted: pl.DataFrame) -> list[dict[str, Any]]:
+    """One row a family and condition: the rank correlation with its interval."""
+    return [
+        {
+            "world": row["family"] or "all",
+            "condition": row["condition"] or "mean",
+            "methods": row["methods"],
+            "correlation": with_interval(row["correlation"], row["low"], row["high"]),
+        }
+        for row in predicted.iter_rows(named=True)
+    ]
 
 
 def training_fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from workbench.bench.arguments import reference_among, require_positive
-from workbench.bench.conditions import BASE, WORLDS_VERSION, conditions, dials_of
+from workbench.bench.conditions import BASE, WORLDS_VERSION, conditions, dials_of, trainable
 from workbench.bench.files import (
     MANIFEST_FILE,
     RESULTS_FILE,
@@ -73,11 +73,13 @@ def training(
     directory: str | Path,
     *,
     policy: str = "linear",
-    methods: Mapping[str, Method] | None = None,
+    methods: Mapping[str, Method | None] | None = None,
     families: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     seeds: int | None = None,
+    first_seed: int = 0,
     iterations: int | None = None,
+    rate: float | None = None,
     embedder: str = "tfidf",
     state_text: StateText | None = None,
     reference: str | None = None,
@@ -88,9 +90,10 @@ def training(
     """Trains a small text policy with the credit of each method, and compares what became of it.
 
     Every run of a seed begins with the same policy, which has imitated the world's own, sees the
-    same tasks and as many episodes. A batch is written as a step log, read, scored and exported;
-    the policy learns from the rows of the exported file alone, one Adam step a batch, so that the
-    scale of a credit decides nothing. It is evaluated on tasks that it never learns from.
+    same tasks and as many episodes. A batch is validated and scored as a step log, and the policy
+    takes one Adam step on its credit, so that the scale of a credit decides nothing. The first
+    batch of every run also goes the way of any log, written, read, scored, exported and read back,
+    and must teach the same. The policy is evaluated on tasks that it never learns from.
 
         area   mean of the success over the course of the training (trapezoids)
         final  mean success of the last three evaluations, that of the start left out
@@ -101,12 +104,16 @@ def training(
     Args:
         directory: Where shards, results and summaries are kept.
         policy: A key of `recipes.RECIPES`.
-        methods: Name in the tables -> method; by default those of `METHODS`. The control
-            return-to-go is added where it is not among them.
-        families: Worlds; the household by default.
+        methods: Name in the tables -> method, or None for an oracle of that name (`ORACLES`: its
+            values are of the policy in training, by playing on from each step, some thirty times
+            slower); by default those of `METHODS`. The control return-to-go is added where it is
+            not among them.
+        families: Worlds, with dials or without, as for `conditions`; the household by default.
         names: Conditions, such as "base"; by default those of `CONDITIONS`.
-        seeds: How many, from 0 on; by default as in `SEEDS`.
+        seeds: How many; by default as in `SEEDS`.
+        first_seed: The first of them.
         iterations: Batches of each run; by default those of the recipe.
+        rate: Adam's rate; by default that of the recipe.
         embedder: Representation for methods that need similarities.
         state_text: What such methods compare; the observation by default.
         reference: Method of the paired differences; by default `grpo`, or the first.
@@ -117,7 +124,8 @@ def training(
 
     Raises:
         UnknownNameError: No such policy, world, condition, or reference.
-        ParameterError: A number is out of range or a list is empty.
+        ParameterError: A number is out of range, a list is empty, or a world cannot be learned by
+            such a policy.
         MissingInputError: A reference needs what simulated logs lack.
         ArtefactError: A file of the directory is damaged.
     """
@@ -125,13 +133,25 @@ def training(
     if policy not in RECIPES:
         raise UnknownNameError("policy", policy, RECIPES)
     recipe = RECIPES[policy]
-    if iterations is not None:
-        recipe = replace(recipe, iterations=iterations)
+    if rate is not None and not 0 < rate < float("inf"):
+        raise ParameterError(f"rate must be above 0, got {rate}")
+    recipe = replace(
+        recipe,
+        iterations=recipe.iterations if iterations is None else iterations,
+        rate=recipe.rate if rate is None else rate,
+    )
+    worlds = FAMILIES if families is None else families
+    for family in worlds:
+        if (variant := trainable(family)) != family:
+            raise ParameterError(
+                f"{family} as it is cannot be learned by a small policy: no credit lifts it from "
+                f"where it starts. Hint: {variant!r} can"
+            )
     if methods is None:
         methods = {name: create(name) for name in METHODS[policy]}
     if not methods:
         raise ParameterError("no methods are given")
-    chosen = dict(methods)
+    chosen: dict[str, Method | None] = dict(methods)
     references = [reference_among(chosen, reference)]
     if CONTROL not in chosen:
         chosen[CONTROL] = create(CONTROL)
@@ -147,11 +167,8 @@ def training(
             state_text=state_text or OBSERVATION,
         )
         # Seeds in turn: a run that is cut short has some seeds of every condition.
-        for seed in range(seeds or SEEDS[policy])
-        for condition in conditions(
-            FAMILIES if families is None else families,
-            CONDITIONS[policy] if names is None else names,
-        )
+        for seed in range(first_seed, first_seed + (seeds or SEEDS[policy]))
+        for condition in conditions(worlds, CONDITIONS[policy] if names is None else names)
         for name, made in chosen.items()
     ]
     folder = Path(directory)
@@ -226,7 +243,7 @@ def _cautious(summary: pl.DataFrame) -> pl.DataFrame:
 
 def _content(
     runs: Sequence[Run],
-    chosen: Mapping[str, Method],
+    chosen: Mapping[str, Method | None],
     references: Sequence[str],
     command: str | None,
 ) -> dict[str, Any]:
@@ -238,10 +255,11 @@ def _content(
             "worlds": WORLDS_VERSION,
             "training": TRAINING_VERSION,
         },
-        "methods": {name: dict(vars(made)) for name, made in chosen.items()},
+        "methods": {name: made and dict(vars(made)) for name, made in chosen.items()},
         "conditions": dials_of(run.condition for run in runs),
         "recipe": asdict(runs[0].recipe) | {"final": f"mean of the last {LAST} evaluations"},
         "seeds": len({run.seed for run in runs}),
+        "first_seed": min(run.seed for run in runs),
         "embedder": resolve(runs[0].embedder).key,
         "state_text": asdict(runs[0].state_text),
         "references": list(references),

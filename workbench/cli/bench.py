@@ -55,6 +55,14 @@ Reference = Annotated[
 EmbedderName = Annotated[
     str, typer.Option("--embedder", help="tfidf, or a sentence-transformers id or path.")
 ]
+TrainedConditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--conditions",
+        help="Such as base; repeat. [default: base, paraphrase=0, paraphrase=1]",
+    ),
+]
+FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")]
 
 
@@ -166,6 +174,70 @@ def _print_regrets(found: Tuning) -> None:
 
 
 @bench.command()
+def gradients(
+    directory: Annotated[
+        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+    ] = Path("gradients"),
+    methods: Methods = None,
+    families: Annotated[
+        list[str] | None,
+        typer.Option("--families", help="A world; repeat. [default: the three that train]"),
+    ] = None,
+    conditions: TrainedConditions = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 2,
+    first_seed: FirstSeed = 0,
+    embedder: EmbedderName = "tfidf",
+    training: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of bench training, to be predicted."),
+    ] = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the gradients of a policy in training under each credit: bias, noise, what counts.
+
+    The policy is looked at before, in the middle and late in a training. With --training it is
+    said how well the measure orders methods as that training did. Writes results.parquet.
+    """
+    import polars as pl
+
+    from workbench.bench import gradients as measure
+    from workbench.bench import prediction
+    from workbench.bench.files import RESULTS_FILE
+    from workbench.bench.tables import gradient_rows, prediction_rows
+    from workbench.cli.output import progress
+    from workbench.cli.tables import table
+
+    with progress() as told:
+        found = measure(
+            directory,
+            methods=_methods(methods),
+            families=families,
+            names=conditions,
+            seeds=seeds,
+            first_seed=first_seed,
+            embedder=embedder,
+            workers=workers,
+            progress=told,
+        )
+    predicted = None
+    if training is not None:
+        trained = pl.read_parquet(training / RESULTS_FILE, glob=False)
+        predicted = prediction(found, trained, "adam_cosine")
+    if as_json:
+        said = None if predicted is None else predicted.to_dicts()
+        print(as_json_text({"rows": found.drop("key").to_dicts(), "prediction": said}))
+        return
+    for (family,), part in found.group_by(["family"], maintain_order=True):
+        print(f"{family}: mean over conditions and seeds; bias and noise at start, middle, late")
+        print(table(gradient_rows(part)), end="\n\n")
+    if predicted is not None:
+        print("rank correlation of the Adam cosine with the area under the curve, over methods")
+        print(table(prediction_rows(predicted)), end="\n\n")
+    print(f"wrote {directory / RESULTS_FILE}")
+
+
+@bench.command()
 def training(
     directory: Annotated[
         Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
@@ -175,17 +247,19 @@ def training(
     ] = "linear",
     methods: Methods = None,
     families: Annotated[
-        list[str] | None, typer.Option("--families", help="A world; repeat. [default: household]")
-    ] = None,
-    conditions: Annotated[
         list[str] | None,
         typer.Option(
-            "--conditions",
-            help="Such as base; repeat. [default: base, paraphrase=0, paraphrase=1]",
+            "--families",
+            help="A world, with dials such as 'helpdesk issues=1'; repeat. [default: household]",
         ),
     ] = None,
+    conditions: TrainedConditions = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many. [default: 10; 3 for a transformer]")
+    ] = None,
+    first_seed: FirstSeed = 0,
+    rate: Annotated[
+        float | None, typer.Option(help="Adam's rate. [default: that of the policy's recipe]")
     ] = None,
     quick: Annotated[
         bool,
@@ -200,10 +274,11 @@ def training(
 ) -> None:
     """Train a small text policy on the credit of each method: learning curves, with intervals.
 
-    Every batch goes through a step log and an export; all methods have the same start, tasks,
-    number of episodes and rates, and return-to-go, which reads no text, is always among them.
-    What DIR holds already is not trained again. Writes results.parquet, summary.parquet,
-    curves.parquet, manifest.json and a figure a world.
+    All methods have the same start, tasks, number of episodes and rates, and return-to-go, which
+    reads no text, is always among them; -m oracle-advantage and oracle-value train on the truth.
+    The first batch of a run is checked against its export. What DIR holds already is not trained
+    again. Writes results.parquet, summary.parquet, curves.parquet, manifest.json and a figure a
+    world.
     """
     from workbench.bench import training as train
     from workbench.bench.conditions import BASE
@@ -218,6 +293,8 @@ def training(
             families=families,
             names=conditions or ([BASE] if quick else None),
             seeds=seeds or (QUICK_SEEDS if quick else None),
+            first_seed=first_seed,
+            rate=rate,
             iterations=QUICK_ITERATIONS if quick else None,
             embedder=embedder,
             state_text=state_text(state, last_actions),
@@ -241,14 +318,18 @@ def training(
 
 
 def _methods(specs: Sequence[str] | None) -> dict[str, Any] | None:
-    """The methods of specs such as "proxmo peers=other_steps", by spec; None for all."""
+    """The methods of specs such as "proxmo peers=other_steps", by spec; None for all.
+
+    An oracle is known by its name alone and has no method.
+    """
+    from workbench.bench.oracles import ORACLES
     from workbench.methods import create, registered
 
     if not specs:
         return None
     parts = {spec: spec.split() or [spec] for spec in specs}
     return {
-        spec: create(registered(name), field_values(pairs))
+        spec: None if spec in ORACLES else create(registered(name), field_values(pairs))
         for spec, (name, *pairs) in parts.items()
     }
 

@@ -1,4 +1,4 @@
-"""Commands about how good a credit is: audit, tune."""
+"""Commands about how good a credit is: advise, audit, tune."""
 
 from __future__ import annotations
 
@@ -34,6 +34,31 @@ if TYPE_CHECKING:
     from workbench.states.space import Space
     from workbench.wording import Progress
     from workbench.workspace.opened import OpenedLog
+
+
+@app.command()
+def advise(
+    log: Log,
+    embedder: EmbedderName = None,
+    as_json: AsJson = False,
+    cache: Cache = None,
+    format: Format = None,
+    mapping: Map = None,
+    allow_unchained: AllowUnchained = False,
+) -> None:
+    """Say which credit to train with on a log: why, how sure that is, and what to do first."""
+    from workbench.analysis.advice import advise as advice_on
+    from workbench.analysis.advice import texts_of
+
+    opened = read_opened(log, format, mapping, cache)
+    with open_space(opened, embedder, None, 0, allow_unchained=allow_unchained) as space:
+        found = advice_on(space)
+    if as_json:
+        print(as_json_text(found.to_dict()))
+        return
+    print(found.headline())
+    for label, text in texts_of(found):
+        print(f"{label:<10}{text}")
 
 
 @app.command()

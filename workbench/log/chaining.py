@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import polars as pl
 
-from workbench.log.steps import Steps
 from workbench.wording import number_of
 
 INFERRED = "groups and trajectories"
 """What the column `reconstructed` says of a step whose trajectory a reader inferred."""
 
 
-def guessed_chains(steps: Steps) -> str | None:
+def guessed_chains(log: pl.DataFrame) -> str | None:
     """How the steps of a log were chained, in a sentence; None where the source says it."""
-    log = steps.log
     if "reconstructed" not in log.columns or log["reconstructed"].dtype != pl.String:
         return None
-    rows = log[steps.row].filter(pl.col("reconstructed") == INFERRED)
+    rows = log.filter(pl.col("reconstructed") == INFERRED, pl.col("excluded").is_null())
     if rows.is_empty():
         return None
     later = rows.filter(pl.col("step_index") > 0)

@@ -48,6 +48,7 @@ class Term:
             baseline is its own score.
         facts: The numbers behind a step's score, baseline and factor, by name.
         outputs: Diagnostics by name, columns of the credit's table. Each (S,) float64
+        compared_with: What the baseline is, in a few words, where it has no peers.
     """
 
     score: Real
@@ -56,6 +57,7 @@ class Term:
     peers: Callable[[int], Peers]
     facts: Callable[[int], Mapping[str, Any]]
     outputs: Mapping[str, Real] = field(default_factory=dict)
+    compared_with: str = "nothing in the log"
 
     @cached_property
     def value(self) -> Real:
@@ -321,7 +323,10 @@ class Credit:
             observation=seen,
             action=done,
             meanings={
-                name: {"score": self._meaning(term), "baseline": _mean_of(peers[name], own)}
+                name: {
+                    "score": self._meaning(term),
+                    "baseline": _mean_of(peers[name], own) or term.compared_with,
+                }
                 for name, term in self.terms.items()
             },
             advantage=float(self.advantage[step]),
@@ -392,9 +397,9 @@ def _over(scale: float) -> str:
 
 
 def _mean_of(peers: pl.DataFrame, own: Mapping[str, Any]) -> str:
-    """What a baseline is, by its members."""
+    """What a baseline is, by its members; empty for one without any."""
     if peers.is_empty():
-        return "nothing in the log"
+        return ""
     whole = peers["step_index"].null_count() > 0
     if peers.height == 1 and not whole:
         only = peers.row(0, named=True)

@@ -217,8 +217,8 @@ def of_equals(log: pl.DataFrame, table: pl.DataFrame, fields: Mapping[str, Any])
     ways += ["-p step_weight=0"] if "step_weight" in fields else []
     return Remark(
         text=f"In {apart.height:,} of {number_of(groups.height, 'group')} there is one outcome "
-        f"alone, and the credit still gives up to ±{largest:.2g} there: with the discount "
-        "it rewards being near the end, not success.",
+        f"alone, and the credit still gives up to ±{largest:.2g} there: a discount rewards being "
+        "near the end, not success, unless the method knows more of a step than its outcome.",
         action=f"{' or '.join(ways)} gives 0 there; or export the other groups alone (--group).",
         evidence={"groups": float(apart.height), "largest": largest},
     )

@@ -58,6 +58,24 @@ def backward_sums(value: Real, carry: Real | float, step_index: Index) -> Real:
     return total
 
 
+def td_errors(reward: Real, value: Real, step_index: Index, gamma: float) -> Real:
+    """What each step brought beyond what it was worth; nothing comes after the last step.
+
+        δ_t = r_t + γ V_{t+1} − V_t
+
+    Args:
+        reward: Rewards, steps of a trajectory adjacent and in order. (S,) float64
+        value: V of each step. (S,) float64
+        step_index: Place of each step in its trajectory; 0 begins a new one. (S,) int64
+        gamma: Discount per step, in [0, 1].
+
+    Returns:
+        (S,) float64.
+    """
+    last = np.append(step_index[1:] == 0, True)
+    return reward + gamma * np.where(last, 0.0, np.append(value[1:], 0.0)) - value
+
+
 def difference(left: Real, right: Real) -> Real:
     """Left − right; exactly 0 where the two are the same number up to rounding.
 

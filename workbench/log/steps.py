@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.errors import LogError, MissingInputError, ParameterError, Problem
+from workbench.log.chaining import guessed_chains
 from workbench.log.columns import known
 
 Real = NDArray[np.float64]
@@ -135,6 +136,11 @@ class Steps:
         return not self._updates["train_step"].is_null().all()
 
     @cached_property
+    def guessed_chains(self) -> str | None:
+        """How a reader guessed which steps follow each other; None where the source says it."""
+        return guessed_chains(self.log)
+
+    @cached_property
     def _updates(self) -> pl.DataFrame:
         """The first run_id and train_step of each group that are not null. (G, 2)."""
         names = ["run_id", "train_step"]
@@ -142,11 +148,16 @@ class Steps:
         first = [pl.col(name).drop_nulls().first() for name in names]
         return values.group_by("group", maintain_order=True).agg(first).select(names)
 
+    def update_of(self, batch: int) -> tuple[Any, int | None]:
+        """The run_id and the train_step of a batch, as the log has them."""
+        run, update = self._updates.row(int(np.flatnonzero(self.group_batch == batch)[0]))
+        return run, update
+
     def batch_name(self, batch: int) -> str:
         """A batch in words, such as "run r, update 3"; "the whole log" where that is one batch."""
         if not self.has_updates:
             return "the whole log"
-        run, update = self._updates.row(int(np.flatnonzero(self.group_batch == batch)[0]))
+        run, update = self.update_of(batch)
         of_run = "" if run is None else f"run {run}, "
         return f"{of_run}no update named" if update is None else f"{of_run}update {update}"
 

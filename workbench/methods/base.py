@@ -26,7 +26,6 @@ from workbench.errors import (
     UnknownNameError,
 )
 from workbench.files import digest, file_digest
-from workbench.log.chaining import guessed_chains
 from workbench.log.columns import known
 from workbench.log.credit import Credit, Term
 from workbench.log.steps import Steps
@@ -195,8 +194,8 @@ class Method(Parameterised, ABC):
         Raises:
             MissingInputError: The method chains, and the log does not say what follows what.
         """
-        guessed = guessed_chains(steps) if self.chains() and not space.allow_unchained else None
-        if guessed is not None:
+        guessed = None if space.allow_unchained else steps.guessed_chains
+        if guessed is not None and self.chains():
             raise MissingInputError(
                 f"{self.info.name} asks which steps follow each other, and in this log {guessed}. "
                 "Hint: take a method that does not ask, such as grpo; or accept wrong chains with "
@@ -263,8 +262,8 @@ class Method(Parameterised, ABC):
         return credit
 
     def _chain_notes(self, steps: Steps) -> list[str]:
-        guessed = guessed_chains(steps) if self.chains() else None
-        if guessed is None:
+        guessed = steps.guessed_chains
+        if guessed is None or not self.chains():
             return []
         return [
             f"unchained: {guessed}; this credit asks what follows what, so it is wrong wherever "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -118,14 +119,14 @@ class ReturnToGo(Method):
     """Discounted return less a constant: what the discount alone is worth.
 
         G_t = r_t + γ G_{t+1}
-        A_i = G_i − mean_g(G)
+        A_i = G_i − mean_g(G)                over std_g(G) + eps if `norm="std"`
 
     It is ProxMO's step term at τ → ∞, where no text matters.
 
     Degenerate cases: equal returns of a group give exactly 0.
 
     **Conventions**: mean over the group's steps that count in its statistics, self included; group
-    of one: against the trajectory's own mean.
+    of one: against the trajectory's own mean; undivided, ddof 1 where it is divided.
 
     **Differs from** REINFORCE with a baseline by the baseline, which is the group's.
 
@@ -133,12 +134,17 @@ class ReturnToGo(Method):
     """
 
     gamma: float = parameter(0.95, "γ, discount per step", minimum=0.0, maximum=1.0)
+    norm: Literal["std", "mean"] = parameter(
+        "mean", "whether to divide by the deviation of the group's returns"
+    )
+    eps: float = parameter(1e-6, "added to the deviation", minimum=0.0)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The return against the group's mean."""
         score = discounted_returns(steps.reward, steps.step_index, self.gamma)
         counted = steps.counted.astype(np.float64)
-        return {"step": anchor_term(steps.group, score, counted, norm="mean", eps=0.0, factor=1.0)}
+        term = anchor_term(steps.group, score, counted, norm=self.norm, eps=self.eps, factor=1.0)
+        return {"step": term}
 
 
 @method(

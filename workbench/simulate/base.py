@@ -88,10 +88,13 @@ class Study:
     Args:
         base: Dials that differ from the world's defaults.
         sweeps: Dial -> the values that are tried one at a time, all else as in `base`.
+        trainable: Dials beyond `base` under which a small policy can learn the world, where it
+            cannot at `base`; empty where it can. Chosen by what grpo and return-to-go make of it.
     """
 
     base: Mapping[str, float]
     sweeps: Mapping[str, Sequence[float]]
+    trainable: Mapping[str, float] = field(default_factory=dict)
 
 
 class World(Protocol):

@@ -7,6 +7,7 @@ every "Nothing happens." one state, whatever the room.
 from __future__ import annotations
 
 import json
+import re
 import string
 from dataclasses import dataclass
 
@@ -14,7 +15,19 @@ import polars as pl
 
 from workbench.errors import MissingInputError, ParameterError
 
+_WORD = re.compile(r"(?=\b([^\W\d_]+(?: \d+)?))|\b([^\W\d_]+)(?= \d)")
+
 PLACEHOLDERS = ("actions", "observation", "task")
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text in lower case, each once; a name with its number is one as well.
+
+    Example:
+        >>> sorted(words("Put mug 1 there"))
+        ['mug', 'mug 1', 'put', 'there']
+    """
+    return frozenset(named or bare for named, bare in _WORD.findall(text.lower()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from workbench.analysis.tuning.temperature import (
 )
 from workbench.exporters import TARGETS
 from workbench.exporters.archive import Archive, archive
+from workbench.log.chaining import guessed_chains
 from workbench.log.credit import Credit
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.log.steps import Steps
@@ -90,6 +91,12 @@ def opened(log_id: str, _entry: LogEntry) -> OpenedLog:
     return OpenedLog.of_stored(log, Artefacts(_entry.workspace), sha256)
 
 
+@st.cache_resource(max_entries=16, show_spinner=False)
+def chains(log_id: str, _entry: LogEntry) -> str | None:
+    """How the steps of a log were chained by guess; None where its source says it."""
+    return guessed_chains(stored(log_id, _entry).frame)
+
+
 def steps(log_id: str, entry: LogEntry) -> Steps:
     """A log's scored steps."""
     return opened(log_id, entry).steps
@@ -98,7 +105,7 @@ def steps(log_id: str, entry: LogEntry) -> Steps:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def space(log_id: str, embedder: str, _entry: LogEntry) -> Space:
     """A log's space; its vectors are made by `vectors`, outside any cache, with progress."""
-    return opened(log_id, _entry).space(embedder)
+    return opened(log_id, _entry).space(embedder, allow_unchained=_entry.unchained)
 
 
 def needs_vectors(method: str) -> bool:

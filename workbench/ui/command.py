@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from workbench.methods import create
 from workbench.ui import state
 from workbench.ui.library import LogEntry
 
@@ -28,7 +29,7 @@ def workbench(*parts: str) -> str:
 def score(entry: LogEntry, method: str, output: str) -> str:
     """The command that scores a log as the view does."""
     view = state.current()
-    where = embedder(entry, method)
+    where = space(entry, method)
     return workbench(
         "score", entry.source, "-m", method, *params(view.params(method)), *where, "-o", output
     )
@@ -39,13 +40,15 @@ def params(fields: Mapping[str, Any]) -> Sequence[str]:
     return [part for name, value in fields.items() for part in ("-p", f"{name}={_json(value)}")]
 
 
-def embedder(entry: LogEntry, method: str) -> Sequence[str]:
-    """The options that give a method the vectors that the view has."""
+def space(entry: LogEntry, method: str) -> Sequence[str]:
+    """The options that give a method the vectors that the view has, and guessed chains."""
     from workbench.ui.cache import needs_vectors
 
+    chains = ["--allow-unchained"] if entry.unchained and create(method).chains() else []
     if not needs_vectors(method):
-        return []
-    return ["--embedder", state.current().embedder, "--cache", str(entry.workspace / "embeddings")]
+        return chains
+    vectors = entry.workspace / "embeddings"
+    return ["--embedder", state.current().embedder, "--cache", str(vectors), *chains]
 
 
 def _json(value: Any) -> str:

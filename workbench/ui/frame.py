@@ -133,6 +133,14 @@ def choose_log(log_id: str) -> None:
     state.update(log=log_id, step=None, temperature=None, pin=None, filter="", sort="")
 
 
+def show_added(entry: LogEntry) -> None:
+    """Shows a log that was read in this session, and keeps it among those to choose from."""
+    uploaded = st.session_state.get(state.UPLOADED, ())
+    if entry.id not in (*uploaded, *library().given):
+        st.session_state[state.UPLOADED] = (*uploaded, entry.id)
+    choose_log(entry.id)
+
+
 def methods_picker(
     page: str, *, label: str = "Methods and dialects", may_be_empty: bool = False
 ) -> None:

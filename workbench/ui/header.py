@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.analysis.filters import FilterError
-from workbench.ui import filtering, frame, state
+from workbench.ui import cache, filtering, frame, state
 from workbench.ui.text import escaped
 from workbench.wording import number_of, shortened
 
@@ -47,15 +47,17 @@ def header(title: str, note: str = "") -> Any:
         commands = st.container(width="content")
     for kind, message in state.messages():
         getattr(st, kind)(escaped(message))
+    _guessed_chains()
     return commands
 
 
 def _log() -> None:
     """The pickers of the log and of the representation."""
     here, view = frame.entry(), state.current()
-    ids = [*frame.library().given, *st.session_state.get(state.UPLOADED, ())]
-    if here.id not in ids:
-        ids.append(here.id)
+    plain = here.with_guessed_chains(taken=False).id
+    read = st.session_state.get(state.UPLOADED, ())
+    ids = list(dict.fromkeys([*frame.library().given, *read, plain]))
+    ids[ids.index(plain)] = here.id
     names = {log_id: _name(log_id) for log_id in ids}
     with st.popover(escaped(shortened(here.name, 28)), icon=":material/folder_open:"):
         st.session_state[state.LOG_PICKER] = here.id
@@ -84,6 +86,25 @@ def _log() -> None:
 def _name(log_id: str) -> str:
     found = frame.library().find(log_id)
     return found.name if found else log_id
+
+
+def _guessed_chains() -> None:
+    """The choice to score by chains that a reader guessed, where it did."""
+    here = frame.entry()
+    guessed = cache.chains(here.id, here)
+    if guessed is None:
+        return
+    st.warning(f"{escaped(guessed[:1].upper() + guessed[1:])}.")
+    st.session_state[state.GUESSED_CHAINS] = here.unchained
+    st.checkbox(
+        "Take the guessed order all the same",
+        key=state.GUESSED_CHAINS,
+        help="Methods that discount or look back are refused without it. With it their credit is "
+        "wrong wherever the guess is, and says so.",
+        on_change=lambda: state.update(
+            log=here.with_guessed_chains(taken=st.session_state[state.GUESSED_CHAINS]).id
+        ),
+    )
 
 
 def _filter(note: str) -> None:

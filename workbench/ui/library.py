@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,23 @@ from workbench.errors import ParameterError
 from workbench.files import MANIFEST, atomic_file
 from workbench.workspace.artefacts import LOG_FILE, Artefacts, StoredLog
 
+_ID_DIGITS = 16
+_UNCHAINED = "-unchained"
+
 
 @dataclass(frozen=True)
 class LogEntry:
     """A log that can be opened.
 
     Args:
-        id: First 16 digits of the digest of its file; what the URL names it by.
+        id: First 16 digits of the digest of its file; what the URL names it by. `-unchained`
+            stands after them where guessed chains are taken.
         name: What people call it: the name of its file.
         folder: Where its step log and import report are.
         workspace: Where its vectors and indices are kept.
         source: What a command line names to read it.
+        unchained: Score also with methods that ask which steps follow each other, where a reader
+            had to guess that.
     """
 
     id: str
@@ -30,6 +36,12 @@ class LogEntry:
     folder: Path
     workspace: Path
     source: str
+    unchained: bool = False
+
+    def with_guessed_chains(self, *, taken: bool) -> LogEntry:
+        """The same log with guessed chains taken, or not; it has another id."""
+        id = self.id.removesuffix(_UNCHAINED) + _UNCHAINED * taken
+        return replace(self, id=id, unchained=taken)
 
 
 class Library:
@@ -63,7 +75,7 @@ class Library:
     def _entry(self, log: StoredLog, workspace: Path, source: str) -> LogEntry:
         files = log.report["files"]
         name = Path(files[0]).name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-        return LogEntry(log.sha256[:16], name, log.folder, workspace, source)
+        return LogEntry(log.sha256[:_ID_DIGITS], name, log.folder, workspace, source)
 
     def add(
         self,
@@ -73,6 +85,9 @@ class Library:
         mapping: Mapping[str, Any] | None = None,
         quarantine: bool = False,
         skip_bad: bool = False,
+        untrained: Sequence[str] = (),
+        keep_masked: bool = False,
+        max_unpacked: int | None = None,
     ) -> LogEntry:
         """Imports files as one log; for the arguments see `readers.import_log`.
 
@@ -80,10 +95,18 @@ class Library:
             LogError: The files are refused; every problem is listed.
         """
         log = Artefacts(self._root).log(
-            sources, format=format, mapping=mapping, quarantine=quarantine, skip_bad=skip_bad
+            sources,
+            format=format,
+            mapping=mapping,
+            quarantine=quarantine,
+            skip_bad=skip_bad,
+            untrained=untrained,
+            keep_masked=keep_masked,
+            max_unpacked=max_unpacked,
         )
         # With options, or of several files, the log itself is what a plain command line can name.
-        plain = len(sources) == 1 and not (format or mapping or quarantine or skip_bad)
+        options = (format, mapping, quarantine, skip_bad, untrained, keep_masked, max_unpacked)
+        plain = len(sources) == 1 and not any(options)
         entry = self._entry(log, self._root, sources[0] if plain else str(log.path))
         self._entries[entry.id] = entry
         return entry
@@ -103,9 +126,12 @@ class Library:
 
     def find(self, log_id: str) -> LogEntry | None:
         """The entry of an id; one that was uploaded before a restart is looked up on disk."""
+        if log_id.endswith(_UNCHAINED):
+            found = self.find(log_id.removesuffix(_UNCHAINED))
+            return found.with_guessed_chains(taken=True) if found else None
         if log_id not in self._entries:
             for manifest in self._root.glob(f"log/*/{MANIFEST}"):
                 log = StoredLog(manifest.parent)
-                if log.sha256.startswith(log_id) and len(log_id) == 16:
+                if log.sha256.startswith(log_id) and len(log_id) == _ID_DIGITS:
                     self._entries[log_id] = self._entry(log, self._root, str(log.path))
         return self._entries.get(log_id)

@@ -33,12 +33,14 @@ class Given:
         format: Name of the format; None to recognise it.
         quarantine: Set broken trajectories aside.
         skip_bad: Leave out unreadable lines.
+        max_unpacked: Bytes to which a compressed file may unpack; None for the usual bound.
     """
 
     paths: tuple[str, ...]
     format: str | None
     quarantine: bool
     skip_bad: bool
+    max_unpacked: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,8 @@ def _asked() -> Given | None:
         format = _format()
         skip_bad = st.checkbox("Leave out unreadable lines", key=state.SKIP_BAD)
         quarantine = st.checkbox("Set broken trajectories aside", key=state.QUARANTINE)
+        # Whoever may only upload must not lift what keeps the server's memory.
+        max_unpacked = _max_unpacked() if frame.allow_paths() else None
         pressed = st.button("Import", type="primary", key=state.IMPORT)
     if not pressed:
         return None
@@ -114,7 +118,25 @@ def _asked() -> Given | None:
     if not paths:
         st.warning("There is nothing to import yet: choose a file first.")
         return None
-    return Given(paths=tuple(paths), format=format, quarantine=quarantine, skip_bad=skip_bad)
+    return Given(
+        paths=tuple(paths),
+        format=format,
+        quarantine=quarantine,
+        skip_bad=skip_bad,
+        max_unpacked=max_unpacked,
+    )
+
+
+def _max_unpacked() -> int | None:
+    """The bytes to which a compressed file may unpack, where one is typed in."""
+    megabytes: int | None = st.number_input(
+        "Compressed files may unpack to (MB)",
+        min_value=1,
+        value=None,
+        placeholder="200 times their size",
+        key=state.MAX_UNPACKED,
+    )
+    return None if megabytes is None else megabytes * 1_000_000
 
 
 def _format() -> str | None:
@@ -146,6 +168,7 @@ def _add(given: Given, mapping: dict[str, Any] | None = None, format: str | None
                 mapping=mapping,
                 quarantine=given.quarantine,
                 skip_bad=given.skip_bad,
+                max_unpacked=given.max_unpacked,
             )
     except (WorkbenchError, OSError) as error:  # an OSError: a path that cannot even be asked for
         st.session_state[state.REFUSED] = _refused(given, error, mapped=mapping is not None)
@@ -157,10 +180,7 @@ def _add(given: Given, mapping: dict[str, Any] | None = None, format: str | None
 def _show_added(entry: LogEntry) -> None:
     st.session_state.pop(state.REFUSED, None)
     st.session_state[state.ADDED] = st.session_state.get(state.ADDED, 0) + 1
-    uploaded = st.session_state.get(state.UPLOADED, ())
-    if entry.id not in (*uploaded, *frame.library().given):
-        st.session_state[state.UPLOADED] = (*uploaded, entry.id)
-    frame.choose_log(entry.id)
+    frame.show_added(entry)
     state.tell("success", f"{entry.name} is imported and shown here.")
 
 

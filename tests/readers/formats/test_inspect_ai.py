@@ -148,3 +148,18 @@ def test_words_of_no_one_set_are_not_known_and_that_is_said(tmp_path: Path):
         assert imported.validated.log["reward"].to_list() == rewards
         said = any("'judge' is no number and is null" in text for text in imported.report.notices)
         assert said is (None in rewards)
+
+
+def test_two_runs_of_one_model_share_no_group(tmp_path: Path):
+    # Each run has one success in two epochs; as one group of four it would be 2 of 4.
+    scores = [{"match": {"value": letter}} for letter in "CI"]
+    samples = [sample(epoch=n, scores=score) for n, score in enumerate(scores, start=1)]
+    paths = [tmp_path / name for name in ("one.json", "two.json")]
+    for run, path in zip("rs", paths, strict=True):
+        evaluation = {"task": "t", "model": "m", "run_id": run}
+        write_json(path, {"version": 2, "status": "ok", "eval": evaluation, "samples": samples})
+    imported = import_log(paths)
+    log = imported.validated.log
+    assert sorted(log["group_id"].unique()) == ["r/t/m/a", "s/t/m/a"]
+    assert log.height == 4
+    assert "several systems or runs (r, s)" in " ".join(imported.report.notices)

@@ -26,7 +26,6 @@ from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import AuditedLog, Subject, audited
 from workbench.analysis.audit.uncertainty import bootstrap, uncertainty
 from workbench.errors import ParameterError
-from workbench.log.chaining import guessed_chains
 from workbench.log.credit import ScoredCredit
 from workbench.log.steps import Real
 from workbench.methods import create
@@ -81,7 +80,7 @@ def audit(
     ]
     subjects += _logged(log, credits)
     # A control that asks what follows what says nothing where that was guessed.
-    if guessed_chains(space.steps) and not space.allow_unchained:
+    if space.steps.guessed_chains and not space.allow_unchained:
         controls = [name for name in controls if not create(name).chains()]
     subjects += [_control(name, log) for name in controls]
     sample = sample_of(log.steps, seed=seed, draws=draws)

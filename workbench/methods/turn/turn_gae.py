@@ -10,8 +10,8 @@ import numpy as np
 
 from workbench.errors import MissingInputError
 from workbench.log.credit import Term, no_peers
-from workbench.log.segments import EQUAL, backward_sums
-from workbench.log.steps import Index, Real, Steps
+from workbench.log.segments import EQUAL, backward_sums, td_errors
+from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.parameters import parameter
 from workbench.states.space import Space
@@ -117,6 +117,7 @@ class TurnGAE(Method):
                 peers=no_peers,
                 facts=found,
                 outputs={"value_target": target},
+                compared_with="critic's value" + " and the mean of the batch" * self.whiten,
             )
         }
 
@@ -134,7 +135,7 @@ class TurnGAE(Method):
         """A + V before whitening, which the critic would be trained on. (S,) float64."""
         index, trajectory = steps.step_index, steps.trajectory
         if self.turns == "steps":
-            gain = _gains(steps.reward, value, index, self.gamma)
+            gain = td_errors(steps.reward, value, index, self.gamma)
             return value + backward_sums(gain, self.gamma * self.lam, index)
         ends = np.flatnonzero(steps.reward != 0)
         target = steps.reward.copy()
@@ -143,20 +144,13 @@ class TurnGAE(Method):
             turn = np.arange(len(ends)) - np.maximum.accumulate(
                 np.where(new, np.arange(len(ends)), 0)
             )
-            gain = _gains(steps.reward[ends], value[ends], turn, self.gamma)
+            gain = td_errors(steps.reward[ends], value[ends], turn, self.gamma)
             target[ends] = value[ends] + backward_sums(gain, self.gamma * self.lam, turn)
         inside = np.ones(len(value), dtype=bool)
         inside[ends] = False
-        gain = np.where(inside, _gains(target, value, index, self.token_gamma), target - value)
+        gain = np.where(inside, td_errors(target, value, index, self.token_gamma), target - value)
         carry = np.where(inside, self.token_gamma * self.lam, 0.0)
         return value + backward_sums(gain, carry, index)
-
-
-def _gains(reward: Real, value: Real, index: Index, gamma: float) -> Real:
-    """δ of each turn; nothing comes after the last of a trajectory. (S,) float64."""
-    following = np.append(value[1:], 0.0)
-    last = np.append(index[1:] == 0, True)
-    return reward + gamma * np.where(last, 0.0, following) - value
 
 
 def _moments_of_batches(steps: Steps, value: Real) -> tuple[Real, Real]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from workbench.log.conversation import canonical_json
-from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.compression import UNPACK_HINT, UnpacksTooFarError, unpacked
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
@@ -28,7 +28,7 @@ _ATTACHMENT = "attachment://"
 
 @reader("inspect", description="Inspect logs, .eval or .json")
 class Inspect:
-    """Groups are samples of a task and a model, trajectories their epochs.
+    """Groups are samples of a task, a model and a run, trajectories their epochs.
 
     Steps are assistant messages. The reward is the sample's score, on the last step: letters and
     words by what they mean to Inspect (C is 1, P is 0.5, I and N are 0). Of several scores the
@@ -205,6 +205,7 @@ def _add(
             "run_id": run,
             "model": model,
             "epoch": values["epoch"],
+            SYSTEM: run,  # another run of the same task and model is no further epoch
             **others,
         },
         last_fields={

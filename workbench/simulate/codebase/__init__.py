@@ -29,6 +29,7 @@ STUDY = Study(
         "aliasing": (0.0, 0.5),
         "milestones": (0.5, 0.9),
     },
+    trainable={"modules": 2, "bugs": 1},
 )
 
 

@@ -32,6 +32,7 @@ STUDY = Study(
         "aliasing": (0.0, 0.5),
         "milestones": (0.5, 0.9),
     },
+    trainable={"issues": 1},
 )
 
 

@@ -13,7 +13,7 @@ from workbench.errors import Problem
 from workbench.files import MANIFEST
 from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
-from workbench.ui import cache, command, filtering, frame, state, upload
+from workbench.ui import cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
@@ -44,6 +44,7 @@ def page() -> None:
     st.markdown(escaped(facts.sentence()))
     upload.area()
     _import_report(stored.report)
+    votes.area(stored)
     left, right = st.columns(2, gap="large")
     with left:
         _kinds(facts)
@@ -68,6 +69,8 @@ def _commands(stored: StoredLog) -> list[str]:
         *(["--map", "mapping.json"] if inputs["mapping"] else []),
         *(["--quarantine", "set-aside.parquet"] if inputs["quarantine"] else []),
         *(["--skip-bad"] if inputs["skip_bad"] else []),
+        *(part for reason in inputs.get("untrained", ()) for part in ("--untrained", reason)),
+        *(["--keep-masked"] if inputs.get("keep_masked") else []),
     ]
     log = files[0] if len(files) == 1 and not options else "log.parquet"
     mapping = json.dumps(inputs["mapping"], indent=2, ensure_ascii=False)

@@ -133,7 +133,7 @@ def _commands(place: Place, lead: str | None, shown: list[str]) -> list[str]:
     step = f"{place.step[0]}:{place.step[1]}"
     if lead is None:
         return [command.workbench("facts", here.source)]
-    chosen = [*command.params(view.params(lead)), *command.embedder(here, lead)]
+    chosen = [*command.params(view.params(lead)), *command.space(here, lead)]
     cached = ["--cache", str(here.workspace / "embeddings")]
     return [
         command.workbench("explain", here.source, "-m", lead, "--step", step, *chosen),

@@ -127,7 +127,7 @@ def _status(tried: Mapping[str, Any], applied: Mapping[str, Any], pin: float) ->
 def _command(tried: Mapping[str, Any]) -> str:
     entry = frame.entry()
     fields = {"temperature": tried["temperature"]} | overrides(tried)
-    where = command.embedder(entry, "proxmo")
+    where = command.space(entry, "proxmo")
     options = [*command.params(fields), *where, "-o", "credit.parquet"]
     return command.workbench("score", entry.source, "-m", "proxmo", *options)
 
