@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.workspace.marks import SCHEMA, Marks, on_log
+from workbench.workspace.marks import SCHEMA, Marks, for_export, on_log
 
 LOG = logs.log(
     {"g": {"a": [("s", "go", 0.0), ("t", "look", 1.0)], "b": [("s", "go", 0.0), ("u", "put", 0.0)]}}
@@ -85,6 +85,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes):
     pl.DataFrame({"mark": ["+"]}).write_parquet(marks.path)
     with pytest.raises(ArtefactError, match="Hint: move it away"):
         marks.put(("a", 0), "go", mark="+")
+
+
+def test_an_export_takes_a_log_with_its_marks(tmp_path: Path):
+    assert for_export(LOG, tmp_path, {}) is LOG
+    with pytest.raises(ParameterError, match="no step of this log is marked in the workspace"):
+        for_export(LOG, tmp_path, {"marked": "only"})
+    Marks(tmp_path).put(("a", 1), "jump", mark="+")
+    with pytest.raises(ParameterError, match=r"1 of its marks are of steps that do something else"):
+        for_export(LOG, tmp_path, {"marked": "only"})
+    Marks(tmp_path).put(("a", 1), "look", mark="+")
+    found = for_export(LOG, tmp_path, {"marked": "without"})["mark"].to_list()
+    assert found == [None, "+", None, None]
 
 
 def many(root: Path, name: str) -> None:

@@ -43,7 +43,7 @@ from workbench.ui.library import Library, LogEntry
 from workbench.ui.viewer.payload import Scale
 from workbench.wording import Progress
 from workbench.workspace.artefacts import Artefacts, StoredLog
-from workbench.workspace.marks import Marks, on_log
+from workbench.workspace.marks import Marks, for_export, on_log
 from workbench.workspace.opened import OpenedLog
 
 
@@ -240,12 +240,14 @@ def batch(
 ) -> Archive:
     """The batch of a log: a method with the fields set, for a target with its options."""
     (method, params), (to, options) = scored, export
-    key = json.dumps([log_id, embedder, method, params, to, options], sort_keys=True)
+    by_marks = options.get("marked", "all") != "all"
+    version = Marks(entry.workspace).version if by_marks else ""
+    key = json.dumps([log_id, embedder, method, params, to, options, version], sort_keys=True)
 
     def make() -> Archive:
-        log = stored(log_id, entry)
+        log = for_export(stored(log_id, entry).frame, entry.workspace, options)
         scored = credit(log_id, embedder, method, params, entry).scored()
-        return archive(TARGETS[to], log.frame, scored, **options)
+        return archive(TARGETS[to], log, scored, **options)
 
     return _batch(key, make)
 

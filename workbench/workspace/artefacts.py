@@ -23,6 +23,7 @@ from workbench.states.neighbours import NeighbourIndex
 from workbench.states.similarity import States
 from workbench.states.space import Space
 from workbench.wording import Progress, silent
+from workbench.workspace.marks import for_export
 from workbench.workspace.store import Workspace
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
@@ -106,6 +107,11 @@ class Artefacts:
         self._workspace = Workspace(Path(root))
         self._progress = progress
         self.built: list[Path] = []
+
+    @property
+    def root(self) -> Path:
+        """The workspace."""
+        return self._workspace.root
 
     def _artefact(
         self, kind: str, label: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
@@ -215,12 +221,15 @@ class Artefacts:
             EmptyBatchError: The batch would train nothing.
         """
         self._progress("export", 0, 0)
-        name = f"{target.name}-{digest([credit.provenance.to_dict(), decided])[:16]}"
+        chosen = for_export(log, self._workspace.root, options)
+        marks = [] if chosen is log else chosen["mark"].to_list()
+        made_from = [credit.provenance.to_dict(), decided, *([marks] if marks else [])]
+        name = f"{target.name}-{digest(made_from)[:16]}"
         folder = self._workspace.root / "exports" / name
         if folder.exists():
             read_manifest(folder)
         else:
-            batch = target.assemble(log, credit, **options)
+            batch = target.assemble(chosen, credit, **options)
             # Beside its place: another process that makes the same batch may finish first.
             with atomic_folder(folder) as temporary:
                 target.save(batch, temporary)
