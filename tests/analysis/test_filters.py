@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.analysis.filters import FilterError, joined, parse, quoted, step_facts
+from workbench.analysis.filters import joined, parse, quoted, step_facts
+from workbench.errors import FilterError
 
 LOG = logs.log(
     {

@@ -18,32 +18,17 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 
 import polars as pl
 
 from workbench.analysis.filter_terms import TermError, Terms
-from workbench.errors import WorkbenchError
+from workbench.errors import FilterError
 from workbench.log.facts.trajectories import group_table, trajectory_table
 
 _TERM = re.compile(r'(?:"(?:[^"]|"")*"?|[^\s"])+')
-
-
-class FilterError(WorkbenchError, ValueError):
-    """A filter that cannot be read; every term that is wrong is named.
-
-    Args:
-        problems: What is wrong, a sentence each.
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(problems))
-
-    def __reduce__(self) -> tuple[type[FilterError], tuple[tuple[str, ...]]]:
-        return type(self), (self.problems,)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 Frames and vectors live in `cache_resource`, where they are not copied; nothing changes them. Logs
 are known by the digest of their file, so a cached result never belongs to another log.
+
+What a result needs is imported where it is made: the first page waits for nothing that it does not
+show.
 """
 
 from __future__ import annotations
@@ -10,41 +13,30 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import streamlit as st
 
-from workbench.analysis import filters
-from workbench.analysis.audit import Audit, audit
-from workbench.analysis.compare import Comparison, compare
 from workbench.analysis.rollouts import Rollouts
-from workbench.analysis.tuning.held_out import HeldOut, held_out
-from workbench.analysis.tuning.temperature import (
-    Sweep,
-    Trial,
-    overrides,
-    similarity_spread,
-    sweep,
-    swept,
-)
-from workbench.exporters import TARGETS
-from workbench.exporters.archive import Archive, archive
 from workbench.log.chaining import guessed_chains
-from workbench.log.credit import Credit
 from workbench.log.facts import Facts, facts, group_table, length_histogram
-from workbench.log.steps import Steps
-from workbench.methods import create
-from workbench.methods.capabilities import compares_texts
-from workbench.methods.proximity.proxmo import ProxMO
-from workbench.methods.scoring import score
-from workbench.states.space import Space
 from workbench.ui.library import Library, LogEntry
-from workbench.ui.viewer.payload import Scale
 from workbench.wording import Progress
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, for_export, on_log
-from workbench.workspace.opened import OpenedLog
+
+if TYPE_CHECKING:
+    from workbench.analysis.audit import Audit
+    from workbench.analysis.compare import Comparison
+    from workbench.analysis.tuning.held_out import HeldOut
+    from workbench.analysis.tuning.temperature import Sweep, Trial
+    from workbench.exporters.archive import Archive
+    from workbench.log.credit import Credit
+    from workbench.log.steps import Steps
+    from workbench.states.space import Space
+    from workbench.ui.viewer.payload import Scale
+    from workbench.workspace.opened import OpenedLog
 
 
 @st.cache_resource(show_spinner=False)
@@ -86,6 +78,8 @@ def log_lengths(log_id: str, _entry: LogEntry) -> pl.DataFrame:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def opened(log_id: str, _entry: LogEntry) -> OpenedLog:
     """A log as methods score it; its credits name what a command line names to read it."""
+    from workbench.workspace.opened import OpenedLog
+
     log = stored(log_id, _entry)
     sha256 = log.sha256 if _entry.source == str(log.path) else log.source_sha256
     return OpenedLog.of_stored(log, Artefacts(_entry.workspace), sha256)
@@ -110,6 +104,9 @@ def space(log_id: str, embedder: str, _entry: LogEntry) -> Space:
 
 def needs_vectors(method: str) -> bool:
     """Whether a method asks for similarities of the space's embedder."""
+    from workbench.methods import create
+    from workbench.methods.capabilities import compares_texts
+
     return compares_texts(create(method))
 
 
@@ -125,6 +122,8 @@ def vectors(log_id: str, embedder: str, entry: LogEntry, progress: Progress) -> 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _credit(log_id: str, embedder: str, method: str, fields: str, _entry: LogEntry) -> Credit:
+    from workbench.methods.scoring import score
+
     return score(space(log_id, embedder, _entry), method, json.loads(fields))
 
 
@@ -138,6 +137,8 @@ def credit(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _scale(log_id: str, embedder: str, method: str, fields: str, _entry: LogEntry) -> Scale:
+    from workbench.ui.viewer.payload import Scale
+
     return Scale.of(credit(log_id, embedder, method, json.loads(fields), _entry))
 
 
@@ -162,6 +163,8 @@ def group(key: str, shown: str, make: Callable[[str], dict[str, Any]]) -> dict[s
 @st.cache_resource(max_entries=16, show_spinner=False)
 def step_facts(log_id: str, _entry: LogEntry) -> dict[str, pl.Series]:
     """What a filter asks of the rollout and the group of each step."""
+    from workbench.analysis import filters
+
     return filters.step_facts(stored(log_id, _entry).frame)
 
 
@@ -194,6 +197,8 @@ def comparison(
     key = json.dumps([log_id, embedder, chosen, part], sort_keys=True)
 
     def make() -> Comparison:
+        from workbench.analysis.compare import compare
+
         credits = {
             name: credit(log_id, embedder, name, params, entry) for name, params in chosen.items()
         }
@@ -217,6 +222,8 @@ def audited(
     key = json.dumps([log_id, embedder, chosen], sort_keys=True)
 
     def make() -> Audit:
+        from workbench.analysis.audit import audit
+
         given = {
             name: credit(log_id, embedder, name, params, entry).scored()
             for name, params in chosen.items()
@@ -245,6 +252,9 @@ def batch(
     key = json.dumps([log_id, embedder, method, params, to, options, version], sort_keys=True)
 
     def make() -> Archive:
+        from workbench.exporters import TARGETS
+        from workbench.exporters.archive import archive
+
         log = for_export(stored(log_id, entry).frame, entry.workspace, options)
         scored = credit(log_id, embedder, method, params, entry).scored()
         return archive(TARGETS[to], log, scored, **options)
@@ -256,6 +266,9 @@ def batch(
 def _sweep(
     log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
 ) -> Sweep:
+    from workbench.analysis.tuning.temperature import sweep
+    from workbench.methods.proximity.proxmo import ProxMO
+
     params = json.loads(fields)
     found = credit(log_id, embedder, "proxmo", params, _entry)
     where = space(log_id, embedder, _entry)
@@ -266,6 +279,9 @@ def _sweep(
 def _trial(
     log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
 ) -> Trial:
+    from workbench.analysis.tuning.temperature import Trial
+    from workbench.methods.proximity.proxmo import ProxMO
+
     params = json.loads(fields)
     # Fields that change no baseline share a sweep.
     own = {name: value for name, value in params.items() if name in ProxMO.of_baseline}
@@ -278,6 +294,8 @@ def trial(
     log_id: str, embedder: str, params: Mapping[str, Any], temperature: float, entry: LogEntry
 ) -> Trial:
     """ProxMO's credit of a log with the temperature left open, but open to this one."""
+    from workbench.analysis.tuning.temperature import swept
+
     others = {name: value for name, value in params.items() if name != "temperature"}
     key = json.dumps(others, sort_keys=True)
     temperatures = swept(temperature, len(steps(log_id, entry)))
@@ -287,6 +305,10 @@ def trial(
 @st.cache_resource(max_entries=16, show_spinner="Holding out one rollout after the other …")
 def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -> HeldOut:
     """How well ProxMO's baseline predicts the returns of rollouts it has not seen, by τ."""
+    from workbench.analysis.tuning.held_out import held_out
+    from workbench.analysis.tuning.temperature import overrides
+    from workbench.methods.proximity.proxmo import ProxMO
+
     found = credit(log_id, embedder, "proxmo", overrides({"gamma": gamma}), _entry)
     return held_out(ProxMO(gamma=gamma), found, space(log_id, embedder, _entry))
 
@@ -294,4 +316,6 @@ def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -
 @st.cache_resource(max_entries=16, show_spinner=False)
 def spread(log_id: str, embedder: str, _entry: LogEntry) -> float | None:
     """How far similarities inside a group of a log differ."""
+    from workbench.analysis.tuning.temperature import similarity_spread
+
     return similarity_spread(space(log_id, embedder, _entry).similarity())

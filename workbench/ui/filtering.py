@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from workbench.analysis.disputes import disputed
-from workbench.analysis.filters import Filter, FilterError, parse
-from workbench.errors import WorkbenchError
-from workbench.log.steps import Index, Real, Truth
+from workbench.errors import FilterError, WorkbenchError
 from workbench.ui import cache, frame, state
+
+if TYPE_CHECKING:
+    from workbench.analysis.filters import Filter
+    from workbench.log.steps import Index, Real, Truth
 
 LUCK = 0.2
 """Share of draws of other rollouts from which on a changed sign makes a step unstable."""
@@ -45,6 +47,8 @@ def kept() -> Kept:
     Raises:
         FilterError: It cannot be read, or asks for something that this log does not have.
     """
+    from workbench.analysis.filters import parse
+
     here, view = frame.entry(), state.current()
     log = cache.stored(here.id, here).frame
     found = parse(view.filter, log)
@@ -96,6 +100,9 @@ def sorting(column: str) -> Real:
     Raises:
         FilterError: It is none of these.
     """
+    from workbench.analysis.disputes import disputed
+    from workbench.analysis.filters import parse
+
     here = frame.entry()
     log = cache.stored(here.id, here).frame
     of_step = {"depth": "step_index", "reward": "reward"}

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,14 +14,15 @@ import streamlit as st
 from PIL import Image
 
 from workbench.errors import WorkbenchError
-from workbench.log.credit import Credit
-from workbench.methods.variants import variants
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
 from workbench.wording import silent
 from workbench.workspace.marks import Marks
+
+if TYPE_CHECKING:
+    from workbench.log.credit import Credit
 
 STYLE = """
 .stMainBlockContainer { padding: .4rem 1rem .4rem; }
@@ -153,6 +154,8 @@ def methods_picker(
         state.update(methods=tuple(st.session_state[key]) or kept)
 
     st.session_state[key] = list(chosen)
+    from workbench.methods.variants import variants
+
     st.multiselect(label, variants(), key=key, on_change=choose)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.analysis.filters import FilterError
+from workbench.errors import FilterError
 from workbench.ui import cache, filtering, frame, state
 from workbench.ui.text import escaped
 from workbench.wording import number_of, shortened

@@ -17,10 +17,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from workbench.analysis.audit import MEASURES
 from workbench.errors import UnknownNameError
-from workbench.exporters import TARGETS
-from workbench.methods import create
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 DEFAULT_TARGET = "weighted-batch"
@@ -177,12 +174,15 @@ class View:
 def _methods(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for name in text.split(",") if name))
     for name in names:
-        create(name)
+        _method(name)
     return names or DEFAULT_METHODS
 
 
-def _method(text: str) -> str:
-    create(text)
+def _method(text: str, fields: Mapping[str, Any] | None = None) -> str:
+    # Methods, targets and measures are imported where an address names one.
+    from workbench.methods import create
+
+    create(text, fields)
     return text
 
 
@@ -207,7 +207,7 @@ def _proxmo(text: str) -> dict[str, Any]:
     fields = json.loads(text)
     if not isinstance(fields, dict) or set(fields) - set(PROXMO_FIELDS):
         raise ValueError(f"expected a JSON object with fields of {list(PROXMO_FIELDS)}")
-    create("proxmo", fields)
+    _method("proxmo", fields)
     return fields
 
 
@@ -222,7 +222,9 @@ def _export(text: str) -> dict[str, Any]:
     chosen = json.loads(text)
     if not isinstance(chosen, dict) or set(chosen) - {"method", "to", "options"}:
         raise ValueError("expected a JSON object with method, to and options")
-    create(str(chosen.get("method", DEFAULT_METHODS[0])))
+    from workbench.exporters import TARGETS
+
+    _method(str(chosen.get("method", DEFAULT_METHODS[0])))
     known = TARGETS[str(chosen.get("to", DEFAULT_TARGET))].options
     options = chosen.get("options", {})
     if not isinstance(options, dict) or set(options) - set(known):
@@ -231,6 +233,8 @@ def _export(text: str) -> dict[str, Any]:
 
 
 def _measure(text: str) -> str:
+    from workbench.analysis.audit import MEASURES
+
     if text not in MEASURES:
         raise UnknownNameError("measure", text, MEASURES)
     return text
@@ -245,7 +249,7 @@ def _filter(text: str) -> str:
 
 def _temperature(text: str) -> float:
     value = float(text)
-    create("proxmo", {"temperature": value})
+    _method("proxmo", {"temperature": value})
     return value
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from workbench.analysis.filters import FilterError
-from workbench.errors import WorkbenchError
+from workbench.errors import FilterError, WorkbenchError
 from workbench.files import digest
 from workbench.log.steps import Index, Real
 from workbench.ui import cache, filtering, frame, reading, state, viewer
