@@ -119,6 +119,7 @@ WATCH = """([event, target]) => {
     }, true);
 }"""
 COUNT = '[data-testid="stText"]'
+FACTS = "text=/[0-9,]+ steps in [0-9,]+ trajectories/"
 HERE = '.viewer [aria-current="step"] .num'
 TOTAL = ".steps .peek p"
 
@@ -167,6 +168,7 @@ def keys(page: Page, count: int) -> tuple[float, int, int]:
         waited(page, number + 1)
         early += len(received)
     spent = statistics.median(waited(page, count)[2:])
+    page.keyboard.press("Home")
     page.wait_for_timeout(900)
     before = int(page.locator(HERE).inner_text())
     for _ in range(10):
@@ -251,15 +253,16 @@ def main() -> None:
     empty, app = ROOT / "benchmarks" / "empty_app.py", ROOT / "app.py"
     with tempfile.TemporaryDirectory() as folder, browser() as chrome:
         home = Path(folder)
-        starts: dict[str, list[float]] = {"empty": [], "overview": [], "rollouts": []}
+        shown = {"overview": FACTS, "overview with charts": CHART, "rollouts": HERE}
+        starts: dict[str, list[float]] = {name: [] for name in ("empty", *shown)}
         for turn in range(3):
             starts["empty"].append(first_paint(chrome, empty, home / f"e{turn}"))
-            for name, useful in (("overview", CHART), ("rollouts", HERE)):
-                place = home / f"{name}{turn}"
-                spent = first_paint(chrome, app, place, page_name=name, useful=useful)
+            for name, useful in shown.items():
+                place, page_name = home / f"{name}{turn}", name.partition(" ")[0]
+                spent = first_paint(chrome, app, place, page_name=page_name, useful=useful)
                 starts[name].append(spent)
         start = {name: statistics.median(values) for name, values in starts.items()}
-        for name in ("overview", "rollouts"):
+        for name in shown:
             seconds = f"empty {start['empty']:.2f} s, {name} {start[name]:.2f} s"
             ratio = start[name] / start["empty"]
             print(f"start to first useful paint: {seconds}, ratio {ratio:.2f}")

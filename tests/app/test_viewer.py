@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,9 +61,45 @@ def hostile(home: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(home: Path, hostile: Path) -> Iterator[str]:
+def tokens(home: Path) -> Path:
+    """A log with messages, tools, tokens and a column of its own."""
+    call = {"id": "c", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    reply = {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [call]}
+    steps = [
+        [{"role": "system", "content": "Be exact."}, {"role": "user", "content": "1 + 2?"}, reply],
+        [
+            {"role": "tool", "tool_call_id": "c", "content": "3"},
+            {"role": "assistant", "content": "It is 3."},
+        ],
+    ]
+    rows = [
+        {
+            "group_id": "sum",
+            "trajectory_id": f"sum/{rollout}",
+            "step_index": index,
+            "observation": "",
+            "action": "",
+            "messages": json.dumps(messages),
+            "tools": None if index else json.dumps([{"type": "function"}]),
+            "reward": float(index == 1 and rollout == 0),
+            "prompt_ids": [1, 2],
+            "response_ids": [11, 12, 13],
+            "response_mask": [1, 1, 0],
+            "response_logprobs": [-0.1, -2.0, -0.5],
+            "mood": "calm",
+        }
+        for rollout in range(2)
+        for index, messages in enumerate(steps)
+    ]
+    path = home / "tokens.parquet"
+    pl.DataFrame(rows, schema_overrides={"response_mask": pl.List(pl.Int8)}).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, hostile: Path, tokens: Path) -> Iterator[str]:
     household = str(DATA / "household.parquet")
-    arguments = [household, str(hostile), "--home", str(home / "app")]
+    arguments = [household, str(hostile), str(tokens), "--home", str(home / "app")]
     with served(ROOT / "app.py", *arguments, home=home) as running:
         yield running
 
@@ -252,11 +289,12 @@ def test_finding_goes_through_the_group(address: str, chrome: Browser):
         assert page.locator(f"{HERE} mark").count() >= 1
 
 
-def choose_hostile(page: Page) -> None:
+def choose(page: Page, name: str) -> None:
+    """Opens another log of the server."""
     page.get_by_role("button", name="household.parquet").first.click()
     page.get_by_role("combobox", name="Log").first.click()
-    page.get_by_text("hostile.parquet").last.click()
-    page.wait_for_function("() => document.body.innerText.includes('hostile.parquet')")
+    page.get_by_text(name).last.click()
+    page.wait_for_function("name => document.body.innerText.includes(name)", arg=name)
     settled(page)
     page.keyboard.press("Escape")
 
@@ -264,7 +302,7 @@ def choose_hostile(page: Page) -> None:
 def test_hostile_text_is_text_and_made_visible(address: str, chrome: Browser):
     with opened(chrome, f"{address}/rollouts") as page:
         ready(page)
-        choose_hostile(page)
+        choose(page, "hostile.parquet")
         ready(page)
         viewer = page.locator(".viewer")
         viewer.get_by_text("document.title").first.wait_for()
@@ -285,7 +323,7 @@ def test_hostile_text_is_text_and_made_visible(address: str, chrome: Browser):
 def test_a_long_text_comes_when_it_is_asked_for(address: str, chrome: Browser):
     with opened(chrome, f"{address}/rollouts") as page:
         ready(page)
-        choose_hostile(page)
+        choose(page, "hostile.parquet")
         ready(page)
         page.keyboard.press("j")
         here = page.locator(HERE)
@@ -301,6 +339,29 @@ def test_a_long_text_comes_when_it_is_asked_for(address: str, chrome: Browser):
         page.wait_for_function(
             "() => document.querySelector('.viewer .hits').innerText.includes('3')"
         )
+
+
+def test_messages_tools_columns_and_tokens_are_shown(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        choose(page, "tokens.parquet")
+        ready(page)
+        here = page.locator(HERE)
+        here.get_by_text("1 + 2?").wait_for()
+        labels = here.locator(".label").all_inner_texts()
+        assert labels == ["system", "user", "thought", "call"]
+        assert here.locator(".call").inner_text().split() == ["add", "a", "1", "b", "2"]
+        page.get_by_role("button", name="task, tools").click()
+        page.locator(".task-text", has_text="Tools offered").wait_for()
+        page.keyboard.press("i")
+        here.locator(".token").first.wait_for()
+        assert here.locator(".token").all_inner_texts() == ["11", "12", "13"]
+        signs = [here.locator(".token").nth(k).get_attribute("data-sign") for k in range(3)]
+        assert signs == ["1", "1", "0"]  # the advantage is above 0, the mask ends it
+        assert "calm" in here.locator("dl.columns").inner_text()
+        page.keyboard.press("j")
+        here.locator(".label", has_text="add").wait_for()
+        here.locator(".token").first.wait_for()
 
 
 @pytest.mark.parametrize("width", [900, 1280, 1920])

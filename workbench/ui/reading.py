@@ -11,6 +11,7 @@ import streamlit as st
 
 from workbench.analysis.rollouts import Place, Rollouts
 from workbench.errors import WorkbenchError
+from workbench.log.columns import known
 from workbench.log.steps import Index
 from workbench.ui import cache, frame, state
 from workbench.ui.viewer.payload import GroupOfLog, find
@@ -81,17 +82,17 @@ def answer(of: GroupOfLog) -> None:
     asked = dict(st.session_state[state.VIEWER].ask)
     if asked.get("group") != of.group:
         return
-    known = st.session_state.get(state.VIEWER_ASKED, {})
-    if known.get("group") != of.group:
-        known = st.session_state[state.VIEWER_ASKED] = {"group": of.group}
+    told = st.session_state.get(state.VIEWER_ASKED, {})
+    if told.get("group") != of.group:
+        told = st.session_state[state.VIEWER_ASKED] = {"group": of.group}
     kind, row = asked["kind"], int(asked.get("row", 0))
     if kind == "text":
         block = of.blocks(row)[int(asked["block"])]
-        known[f"text:{row}:{asked['block']}"] = block
+        told[f"text:{row}:{asked['block']}"] = block
     elif kind == "columns":
-        known[f"columns:{row}"] = _columns(of.steps.row(row, named=True))
+        told[f"columns:{row}"] = _columns(of.steps.row(row, named=True))
     elif kind == "find":
-        known["find"] = {"text": asked["text"], "steps": find(of, str(asked["text"]))}
+        told["find"] = {"text": asked["text"], "steps": find(of, str(asked["text"]))}
 
 
 def mark(key: str = state.VIEWER) -> None:
@@ -118,16 +119,23 @@ def _put(said: Mapping[str, Any], **what: str) -> None:
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that a log says of a step beside what is shown, and its tokens."""
+    shown = _OWN.union(_TOKENS)
     extra = [
         [name, _written(value)]
         for name, value in row.items()
-        if name not in _OWN and name not in _TOKENS and value is not None
+        if name not in shown and value is not None and not _usual(name, value)
     ]
     tokens = {name: row[name][:_MOST_TOKENS] for name in _TOKENS[1:] if row.get(name) is not None}
     if row.get("logged_token_advantage") is not None:
         tokens["advantage"] = row["logged_token_advantage"][:_MOST_TOKENS]
     count = len(row["response_ids"]) if row.get("response_ids") is not None else 0
     return {"columns": extra, "tokens": tokens, "count": count}
+
+
+def _usual(name: str, value: Any) -> bool:
+    """Whether a column says what it says where nothing is to be said."""
+    column = known(name)
+    return column is not None and column.default is not None and bool(value == column.default)
 
 
 def _written(value: Any) -> str:

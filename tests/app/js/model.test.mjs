@@ -26,8 +26,10 @@ test("rewards are plain numbers", () => {
 });
 
 test("JSON is broken into lines only where it is whole", () => {
-  assert.equal(pretty('{"a":1}'), '{\n  "a": 1\n}');
-  assert.equal(pretty('{"a":1}', false), '{"a":1}');
+  const long = `{"a":"${"x".repeat(90)}"}`;
+  assert.equal(pretty(long), `{\n  "a": "${"x".repeat(90)}"\n}`);
+  assert.equal(pretty(long, false), long);
+  assert.equal(pretty('{"a":1}'), '{"a":1}');
   assert.equal(pretty('{"a":'), '{"a":');
 });
 

@@ -14,7 +14,10 @@ from typing import Any
 import streamlit as st
 
 ASSETS = Path(__file__).parent / "assets"
-VIEWER = ("model.js", "dom.js", "blocks.js", "lists.js", "compare.js", "keys.js", "viewer.js")
+VIEWER = (
+    *("model.js", "dom.js", "blocks.js", "lists.js", "compare.js"),
+    *("moves.js", "asking.js", "finding.js", "keys.js", "viewer.js"),
+)
 WHY = ("model.js", "dom.js", "why.js")
 STEPS = ("model.js", "dom.js", "steps.js")
 """The modules of each component, every one behind those that it imports."""

@@ -28,10 +28,10 @@ export function plain(value) {
   return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en-US") : String(+value.toPrecision(3));
 }
 
-/** JSON with line breaks where a text is whole JSON, else the text. */
+/** JSON with line breaks where a text is whole JSON and longer than a line, else the text. */
 export function pretty(text, whole = true) {
   const head = text.trimStart();
-  if (!whole || !/^[[{]/.test(head) || text.length > 200_000) return text;
+  if (!whole || !/^[[{]/.test(head) || text.length < 90 || text.length > 200_000) return text;
   try {
     return JSON.stringify(JSON.parse(head), null, 2);
   } catch {

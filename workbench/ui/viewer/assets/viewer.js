@@ -1,14 +1,14 @@
 // The viewer: what is shown, where the reader is, and what is said to Python.
 
+import { asking } from "./asking.js";
 import { turn } from "./blocks.js";
 import { Comparison } from "./compare.js";
 import { VirtualList, el, fill, forPage, isDark } from "./dom.js";
+import { finding } from "./finding.js";
 import { actions, HELP } from "./keys.js";
 import { drawStrip, names, outcome, sideLines, sideRow } from "./lists.js";
-import { middle, partner, sign, signed, visible } from "./model.js";
-
-const DEBOUNCE = 180; // milliseconds that a reader stays before Python is told
-const PATIENCE = 15_000; // milliseconds that keys wait for another group
+import { middle, signed, visible } from "./model.js";
+import { moves } from "./moves.js";
 
 const viewers = new WeakMap();
 
@@ -136,25 +136,6 @@ class Viewer {
     this.drawChips();
   }
 
-  /** Answers to what was asked for; returns whether one is new. */
-  hear(answers) {
-    if (answers.group !== this.g.id) return false;
-    let isNew = false;
-    for (const [key, value] of Object.entries(answers)) {
-      const [kind, row, block] = key.split(":");
-      if (kind === "find" && value.text === this.query && this.deep?.text !== value.text) {
-        this.deep = value;
-        this.collect();
-        isNew = true;
-      } else if (this.asked.delete(key)) {
-        if (kind === "text") this.whole.set(`${row}:${block}`, value);
-        else this.columns.set(Number(row), value);
-        isNew = true;
-      }
-    }
-    return isNew;
-  }
-
   size() {
     fill(this.app);
     drawStrip(this);
@@ -272,253 +253,6 @@ class Viewer {
     return el("div", { class: "task" }, el("button", { class: "label link", type: "button", "aria-expanded": this.open.has("task"), title: "The whole task", onclick: () => this.toggleTask() }, tools ? "task, tools" : "task"), text);
   }
 
-  // Moving. Everything is drawn before Python hears of it.
-  goStep(step) {
-    if (step < 0 || step >= this.length || step === this.at.step) return;
-    this.at.step = step;
-    this.showStep();
-    this.tell();
-  }
-
-  goRollout(rollout, step = 0) {
-    if (rollout < 0) return this.goGroup(this.g.groups.index - 1, true);
-    if (rollout >= this.g.rollouts.id.length) return this.goGroup(this.g.groups.index + 1);
-    if (rollout === this.beside) this.beside = this.at.rollout;
-    this.at = { rollout, step };
-    this.showRollout();
-    return this.tell();
-  }
-
-  goGroup(group, last = false) {
-    if (group < 0 || group >= this.g.groups.total) return this.say(last || group < 0 ? "this is the first group" : "this is the last group");
-    return group === this.g.groups.index ? undefined : this.leave("group", { group, last });
-  }
-
-  /** Asks for another group. Keys that are pressed until it is here are meant for it, and wait. */
-  leave(trigger, value) {
-    clearTimeout(this.timer);
-    this.waiting = setTimeout(() => this.arrived(), PATIENCE);
-    this.app.setAttribute("aria-busy", "true");
-    this.component.setTriggerValue(trigger, value);
-  }
-
-  arrived() {
-    clearTimeout(this.timer);
-    clearTimeout(this.waiting);
-    this.waiting = null;
-    this.app.removeAttribute("aria-busy");
-  }
-
-  replay() {
-    while (this.waiting === null && this.pending.length) this.does(this.pending.shift());
-  }
-
-  /** The next or previous step of the list that one came from. */
-  goListed(by) {
-    if (!this.listed) return this.say("there is no list: set a filter, or come from Steps");
-    const to = this.listAt === null ? this.listed.at : this.listAt + by;
-    if (to < 0 || to >= this.listed.total) return this.say(`this is the ${by > 0 ? "last" : "first"} of the list`);
-    const [id, step] = this.listed.steps[to - this.listed.first] ?? [];
-    if (id === undefined) return this.say("the next part of the list is on its way");
-    const rollout = this.g.rollouts.id.indexOf(id);
-    this.listAt = to;
-    if (rollout === this.at.rollout) return this.goStep(step);
-    if (rollout >= 0) return this.goRollout(rollout, step);
-    return this.leave("step", [id, step]);
-  }
-
-  jump(by, test, what) {
-    for (let step = this.at.step + by; step >= 0 && step < this.length; step += by) if (test(this.row(step))) return this.goStep(step);
-    return this.say(`no ${by > 0 ? "further" : "earlier"} step ${what}`);
-  }
-
-  jumpLarge(by) {
-    const limit = this.g.sigma[this.lead];
-    this.jump(by, (row) => Math.abs(this.advantage(this.lead, row) ?? 0) > limit, `with |A| above ${signed(limit).slice(1) || 0}`);
-  }
-
-  jumpFlip(by) {
-    const differ = (row) => new Set(this.g.methods.map((_, m) => sign(this.advantage(m, row))).filter(Boolean)).size > 1;
-    this.jump(by, differ, "on whose sign the methods differ");
-  }
-
-  setLead(m) {
-    if (m >= this.g.methods.length || m === this.lead) return;
-    this.lead = m;
-    this.drawChips();
-    this.rollouts.redrawAll();
-    this.turns.redrawAll();
-    drawStrip(this);
-    this.tell();
-  }
-
-  tell() {
-    clearTimeout(this.timer);
-    const said = { trajectory: this.id(), step: this.at.step, lead: this.g.methods[this.lead] ?? null, beside: this.beside === null ? "" : this.id(this.beside) };
-    this.timer = setTimeout(() => {
-      this.component.setTriggerValue("at", said);
-      if (this.showsColumns) this.askColumns();
-    }, DEBOUNCE);
-  }
-
-  ask(kind, more) {
-    this.component.setTriggerValue("ask", { kind, group: this.g.id, ...more });
-  }
-
-  // Two rollouts.
-  toggleBeside() {
-    if (this.beside !== null) return this.setBeside(null);
-    const other = partner(this.g.rollouts.outcome, this.g.rollouts.reward, this.at.rollout);
-    return other < 0 ? this.say("this group has one rollout: there is nothing to set it beside") : this.setBeside(other);
-  }
-
-  nextBeside() {
-    if (this.beside === null) return this.toggleBeside();
-    const n = this.g.rollouts.id.length;
-    let next = (this.beside + 1) % n;
-    if (next === this.at.rollout) next = (next + 1) % n;
-    return this.setBeside(next);
-  }
-
-  setBeside(rollout) {
-    if (rollout === this.at.rollout) return;
-    this.beside = rollout;
-    this.comparison = rollout === null ? null : new Comparison(this, this.at.rollout, rollout);
-    if (this.comparison && this.comparison.parting >= 0) this.at.step = this.comparison.parting;
-    this.showRollout();
-    this.tell();
-  }
-
-  unfold(k) {
-    this.comparison.unfold(k);
-    this.turns.reset(this.comparison.shown.length + 1, (i) => this.estimate(i), this.main.scrollTop);
-  }
-
-  // Texts.
-  toggleText(key) {
-    if (this.g.cut[key] !== undefined && !this.whole.has(key)) {
-      if (this.asked.has(`text:${key}`)) return;
-      const [row, block] = key.split(":").map(Number);
-      this.asked.add(`text:${key}`);
-      this.open.add(key);
-      this.ask("text", { row, block });
-    } else if (!this.open.delete(key)) this.open.add(key);
-    this.turns.redrawAll();
-  }
-
-  toggleTask() {
-    if (!this.open.delete("task")) this.open.add("task");
-    this.turns.redraw(0);
-  }
-
-  toggleThoughts() {
-    this.openThoughts = !this.openThoughts;
-    this.thoughtTool.setAttribute("aria-pressed", this.openThoughts);
-    this.turns.redrawAll();
-    this.turns.show(this.rowOf(this.at.step));
-  }
-
-  toggleStep() {
-    const keys = (this.g.steps.blocks[this.here] ?? []).map((_, k) => `${this.here}:${k}`);
-    const opens = keys.some((key) => !this.open.has(key));
-    for (const key of keys) if (this.open.has(key) !== opens) this.toggleText(key);
-  }
-
-  toggleColumns() {
-    this.showsColumns = !this.showsColumns;
-    if (this.showsColumns) this.askColumns();
-    this.turns.redrawAll();
-  }
-
-  askColumns() {
-    const key = `columns:${this.here}`;
-    if (this.columns.has(this.here) || this.asked.has(key)) return;
-    this.asked.add(key);
-    this.ask("columns", { row: this.here });
-  }
-
-  // Marks and notes.
-  mark() {
-    const next = { "+": "-", "-": "" }[this.markOf(this.here) || ""] ?? "+";
-    this.marks.set(this.here, next);
-    this.turns.redraw(this.rowOf(this.at.step));
-    this.component.setTriggerValue("mark", { trajectory: this.id(), step: this.at.step, mark: next });
-  }
-
-  write() {
-    this.writing = this.here;
-    this.turns.redraw(this.rowOf(this.at.step));
-  }
-
-  keepNote(row, text) {
-    this.writing = null;
-    if (text !== null) {
-      this.notes.set(row, text.trim());
-      const rollout = this.start.findLastIndex((first) => first <= row);
-      this.component.setTriggerValue("note", { trajectory: this.id(rollout), step: row - this.start[rollout], note: text.trim() });
-    }
-    this.turns.redrawAll();
-    this.main.focus({ preventScroll: true });
-  }
-
-  // Finding.
-  openFind() {
-    this.finder.hidden = false;
-    this.finder.focus();
-    this.finder.select();
-  }
-
-  closeFind() {
-    this.finder.hidden = true;
-    this.finder.value = "";
-    this.search("");
-    this.main.focus({ preventScroll: true });
-  }
-
-  search(text) {
-    this.query = text.trim().toLowerCase();
-    this.deep = null;
-    clearTimeout(this.searching);
-    this.collect();
-    const first = this.hits.findIndex((row) => row >= this.here);
-    if (this.hits.length) this.goHit(Math.max(first, 0));
-    else this.turns.redrawAll();
-    // What was sent only in part is searched by Python.
-    const partly = Object.keys(this.g.cut).length > 0 || this.g.partly;
-    if (this.query && partly) this.searching = setTimeout(() => this.ask("find", { text: this.query }), 2 * DEBOUNCE);
-  }
-
-  /** Rows in which the text stands, in those that are here or in those that Python found. */
-  collect() {
-    if (!this.query) {
-      this.hits = [];
-      this.found.textContent = "";
-      return;
-    }
-    const has = (one) => [one.label, one.text ?? "", ...(one.args ?? []).flat()].some((text) => text.toLowerCase().includes(this.query));
-    const here = this.g.steps.blocks.flatMap((_, row) => ((this.blocksOf(row) ?? []).some(has) ? [row] : []));
-    this.hits = [...new Set([...here, ...(this.deep?.steps ?? [])])].sort((a, b) => a - b);
-    const waits = (Object.keys(this.g.cut).length > 0 || this.g.partly) && !this.deep;
-    this.found.textContent = `${this.hits.length} steps${waits ? " …" : ""}`;
-  }
-
-  nextHit(by) {
-    if (!this.query) return this.say("nothing is searched: / begins");
-    const at = by > 0 ? this.hits.findIndex((row) => row > this.here) : this.hits.findLastIndex((row) => row < this.here);
-    if (!this.hits.length) return this.say("it is nowhere in this group");
-    return this.goHit(at >= 0 ? at : by > 0 ? 0 : this.hits.length - 1);
-  }
-
-  goHit(at) {
-    const row = this.hits[at];
-    this.found.textContent = `${at + 1} of ${this.hits.length}`;
-    const rollout = this.start.findLastIndex((first) => first <= row);
-    this.turns.redrawAll();
-    if (rollout !== this.at.rollout) this.goRollout(rollout, row - this.start[rollout]);
-    else if (row === this.here) this.turns.show(this.rowOf(this.at.step));
-    else this.goStep(row - this.start[rollout]);
-  }
-
   toggleHelp(show = this.help.hidden) {
     this.help.hidden = !show;
     (show ? this.help : this.main).focus({ preventScroll: true });
@@ -556,3 +290,5 @@ class Viewer {
     this.turns.destroy();
   }
 }
+
+Object.assign(Viewer.prototype, moves, asking, finding);
