@@ -103,6 +103,7 @@ def test_a_link_restores_step_methods_leader_and_the_rollout_beside(app: OpenApp
     assert test.multiselect(key="w_methods_rollouts").value == ["grpo", "gigpo"]
     assert group(test)["methods"] == ["grpo", "gigpo"]
     wanted = {"seq": 1, "goto": [ROLLOUT, 4], "lead": "grpo", "beside": beside, "answers": {}}
+    wanted["heard"] = 0
     assert order(test) == wanted
     assert why(test)["method"] == "grpo"
     test.run()

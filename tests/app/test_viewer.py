@@ -437,6 +437,18 @@ def test_a_filter_that_is_typed_is_kept_on_other_pages(address: str, chrome: Bro
         )
 
 
+def kept(page: Page, address: str, text: str) -> None:
+    """Opens an address until a link says a text: what was pressed before is kept by then."""
+    page.wait_for_timeout(500)
+    for _ in range(10):
+        page.goto(address)
+        settled(page)
+        if page.get_by_role("link", name=text).count():
+            return
+        page.wait_for_timeout(1000)
+    raise AssertionError(f"{text!r} is not said at {address}")
+
+
 def test_marks_and_notes_are_kept_and_two_tabs_lose_none(address: str, chrome: Browser):
     link = f"{address}/rollouts?step=household-s0/task-19/rollout-0:"
     with opened(chrome, f"{link}0") as first, opened(chrome, f"{link}1") as second:
@@ -451,25 +463,20 @@ def test_marks_and_notes_are_kept_and_two_tabs_lose_none(address: str, chrome: B
         second.get_by_label("Note", exact=True).fill("this one <b>loops</b>")
         second.get_by_label("Note", exact=True).press("Enter")
         second.locator(f"{HERE} .note").wait_for()
-        second.wait_for_timeout(1500)
-        settled(second)
+        kept(second, f"{address}/steps?filter=note:loops&methods=grpo", "1 step of 3,732")
     with opened(chrome, f"{address}/steps?filter=mark:any&methods=grpo") as page:
         page.get_by_role("link", name="2 steps of 3,732").wait_for()
         rows = page.locator(".steps .step")
+        rows.nth(1).wait_for()
         assert rows.count() == 2
         assert "this one <b>loops</b>" in rows.nth(1).inner_text()
         page.keyboard.press("m")  # + becomes −
-        page.wait_for_timeout(1000)
-        settled(page)
-        page.goto(f"{address}/steps?filter=mark:%2B&methods=grpo")
-        page.get_by_role("link", name="0 steps of 3,732").wait_for()
+        page.locator(".steps .step.here .signed", has_text="−").wait_for()
+        kept(page, f"{address}/steps?filter=mark:%2B&methods=grpo", "0 steps of 3,732")
         page.goto(f"{address}/compare?methods=grpo,gigpo")
         page.get_by_role("link", name="Marked: 2 steps").wait_for()
         page.goto(f"{link}0")
         ready(page)
         page.keyboard.press("m")  # − becomes none
-        page.wait_for_timeout(1000)
-        settled(page)
-        page.reload()
-        ready(page)
-        assert page.locator(f"{HERE} .pivotal").count() == 0
+        page.locator(f"{HERE} .pivotal").wait_for(state="detached")
+        kept(page, f"{address}/steps?filter=mark:any&methods=grpo", "1 step of 3,732")

@@ -42,7 +42,7 @@ def order(wanted: tuple[Any, ...]) -> Mapping[str, Any]:
         now = {"seq": now["seq"] + 1, "goto": [trajectory, step], "lead": lead, "beside": beside}
         st.session_state[state.VIEWER_ORDER] = now
         st.session_state[state.VIEWER_KNOWN] = wanted
-    return {**now, "answers": st.session_state.get(state.VIEWER_ASKED, {})}
+    return {**now, "answers": st.session_state.get(state.VIEWER_ASKED, {}), "heard": heard()}
 
 
 def at(methods: Sequence[str]) -> None:
@@ -77,44 +77,54 @@ def to_peer() -> None:
     state.update(step=(str(trajectory), int(index)))
 
 
-def answer(of: GroupOfLog) -> None:
-    """Sends what the viewer asks for: a whole text, all columns of a step, a search."""
-    asked = dict(st.session_state[state.VIEWER].ask)
-    if asked.get("group") != of.group:
-        return
+def hear(key: str, of: GroupOfLog | None = None) -> None:
+    """Does what a component has said and this session has not yet heard.
+
+    Args:
+        key: Key of the component; it says all that it knows to be unheard, each with a number.
+        of: The group that is read, for what is asked of it.
+    """
+    last = heard()
+    for said in st.session_state[key].said or ():
+        if int(said["n"]) <= last:
+            continue
+        st.session_state[state.HEARD] = int(said["n"])
+        if said["kind"] in {"mark", "note"}:
+            _put(said)
+        elif of is not None and said["group"] == of.group:
+            _answer(said, of)
+
+
+def heard() -> int:
+    """The number of the last thing that this session has heard of its components."""
+    number: int = st.session_state.get(state.HEARD, 0)
+    return number
+
+
+def _put(said: Mapping[str, Any]) -> None:
+    """Keeps a mark or a note."""
+    here, trajectory, index = frame.entry(), str(said["trajectory"]), int(said["step"])
+    what = {str(said["kind"]): str(said[said["kind"]])}
+    try:
+        place = cache.rollouts(here.id, here).place((trajectory, index))
+        action = cache.stored(here.id, here).frame["action"][place.log_row]
+        frame.marks().put((trajectory, index), action, **what)
+    except (WorkbenchError, OSError) as error:
+        state.tell("error", f"This {said['kind']} is not kept: {error}")
+
+
+def _answer(asked: Mapping[str, Any], of: GroupOfLog) -> None:
+    """Lays out what the viewer asks for: a whole text, all columns of a step, a search."""
     told = st.session_state.get(state.VIEWER_ASKED, {})
     if told.get("group") != of.group:
         told = st.session_state[state.VIEWER_ASKED] = {"group": of.group}
     kind, row = asked["kind"], int(asked.get("row", 0))
     if kind == "text":
-        block = of.blocks(row)[int(asked["block"])]
-        told[f"text:{row}:{asked['block']}"] = block
+        told[f"text:{row}:{asked['block']}"] = of.blocks(row)[int(asked["block"])]
     elif kind == "columns":
         told[f"columns:{row}"] = _columns(of.steps.row(row, named=True))
     elif kind == "find":
         told["find"] = {"text": asked["text"], "steps": find(of, str(asked["text"]))}
-
-
-def mark(key: str = state.VIEWER) -> None:
-    """The reader marks a step, in the viewer or in the table of steps."""
-    said = st.session_state[key].mark
-    _put(said, mark=str(said["mark"]))
-
-
-def note() -> None:
-    """The reader writes a note on a step."""
-    said = st.session_state[state.VIEWER].note
-    _put(said, note=str(said["note"]))
-
-
-def _put(said: Mapping[str, Any], **what: str) -> None:
-    here, trajectory, index = frame.entry(), str(said["trajectory"]), int(said["step"])
-    place = cache.rollouts(here.id, here).place((trajectory, index))
-    action = cache.stored(here.id, here).frame["action"][place.log_row]
-    try:
-        frame.marks().put((trajectory, index), action, **what)
-    except (WorkbenchError, OSError) as error:
-        state.tell("error", f"This is not kept: {error}")
 
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,9 +107,7 @@ def _viewer(place: Place, credits: Mapping[str, Credit], lead: str | None) -> No
         on_at_change=lambda: reading.at(group["methods"]),
         on_group_change=lambda: reading.to_group(place.rollouts),
         on_step_change=reading.to_step,
-        on_ask_change=lambda: reading.answer(of),
-        on_mark_change=reading.mark,
-        on_note_change=reading.note,
+        on_said_change=lambda: reading.hear(state.VIEWER, of),
     )
 
 

@@ -36,7 +36,7 @@ def page() -> None:
         on_sort_change=lambda: state.update(sort=str(st.session_state[state.STEP_TABLE].sort)),
         on_more_change=_more,
         on_open_change=_open,
-        on_mark_change=lambda: reading.mark(state.STEP_TABLE),
+        on_said_change=lambda: reading.hear(state.STEP_TABLE),
     )
     if st.session_state.pop(state.OPENED, False):
         frame.go_to("rollouts")
@@ -125,7 +125,7 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
             for name in advantages
         ],
     }
-    return {**told, "key": digest(told)[:16]}
+    return {**told, "key": digest(told)[:16], "heard": reading.heard()}
 
 
 def _place(rows: Index, log: pl.DataFrame) -> int:

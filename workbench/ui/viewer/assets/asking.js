@@ -2,7 +2,18 @@
 
 export const asking = {
   ask(kind, more) {
-    this.component.setTriggerValue("ask", { kind, group: this.g.id, ...more });
+    this.outbox.say(this.component, { kind, group: this.g.id, ...more });
+  },
+
+  /** Marks and notes that Python has not yet heard of. */
+  showUnheard() {
+    this.marks.clear();
+    this.notes.clear();
+    for (const { kind, trajectory, step, mark, note } of this.outbox.waiting) {
+      const rollout = this.g.rollouts.id.indexOf(trajectory);
+      if (rollout >= 0 && kind === "mark") this.marks.set(this.row(step, rollout), mark);
+      if (rollout >= 0 && kind === "note") this.notes.set(this.row(step, rollout), note);
+    }
   },
 
   /** Answers to what was asked for; returns whether one is new. */
@@ -70,7 +81,7 @@ export const asking = {
     const next = { "+": "-", "-": "" }[this.markOf(this.here) || ""] ?? "+";
     this.marks.set(this.here, next);
     this.turns.redraw(this.rowOf(this.at.step));
-    this.component.setTriggerValue("mark", { trajectory: this.id(), step: this.at.step, mark: next });
+    this.outbox.say(this.component, { kind: "mark", trajectory: this.id(), step: this.at.step, mark: next });
   },
 
   write() {
@@ -83,7 +94,7 @@ export const asking = {
     if (text !== null) {
       this.notes.set(row, text.trim());
       const rollout = this.start.findLastIndex((first) => first <= row);
-      this.component.setTriggerValue("note", { trajectory: this.id(rollout), step: row - this.start[rollout], note: text.trim() });
+      this.outbox.say(this.component, { kind: "note", trajectory: this.id(rollout), step: row - this.start[rollout], note: text.trim() });
     }
     this.turns.redrawAll();
     this.main.focus({ preventScroll: true });

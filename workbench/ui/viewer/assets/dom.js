@@ -52,6 +52,28 @@ export function forPage(event, app) {
   return !target.closest("[role=dialog],[role=listbox],[role=menu],[role=grid],[data-testid=stPopoverBody]");
 }
 
+/**
+ * What is said to Python and must not be lost. A trigger that is sent while the app runs takes the
+ * place of one that waits; so all that Python has not yet heard of is said again each time.
+ */
+export class Outbox {
+  constructor() {
+    Object.assign(this, { waiting: [], last: 0 });
+  }
+
+  say(component, entry) {
+    // Numbers grow over reloads as well: the time is larger than any number before it.
+    this.last = Math.max(this.last + 1, Date.now());
+    this.waiting.push({ n: this.last, ...entry });
+    component.setStateValue("said", this.waiting.slice());
+  }
+
+  /** Python has heard everything up to a number. */
+  heard(n) {
+    this.waiting = this.waiting.filter((entry) => entry.n > n);
+  }
+}
+
 /** Rows of unlike heights, of which only those in sight are in the document. */
 export class VirtualList {
   constructor(scroller, render, onScroll = () => {}) {

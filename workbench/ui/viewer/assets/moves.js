@@ -89,6 +89,7 @@ export const moves = {
 
   tell() {
     clearTimeout(this.timer);
+    if (this.waiting !== null) return; // the reader has left for another group
     const said = { trajectory: this.id(), step: this.at.step, lead: this.g.methods[this.lead] ?? null, beside: this.beside === null ? "" : this.id(this.beside) };
     this.timer = setTimeout(() => {
       this.component.setTriggerValue("at", said);

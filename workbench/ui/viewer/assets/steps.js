@@ -1,6 +1,6 @@
 // The steps that the filter leaves: a table to walk through, the chosen one in full beside it.
 
-import { VirtualList, el, fill, forPage, isDark } from "./dom.js";
+import { Outbox, VirtualList, el, fill, forPage, isDark } from "./dom.js";
 import { middle, ownNames, plain, sign, signed, visible } from "./model.js";
 
 const OUTCOMES = { won: ["✓", "ok"], failed: ["✗", "failed"], unknown: ["?", "open"] };
@@ -24,6 +24,7 @@ class Steps {
   constructor(root) {
     this.app = root.querySelector(".steps");
     this.chosen = 0;
+    this.outbox = new Outbox();
     this.head = el("div", { class: "columns", role: "row" });
     this.main = el("div", { class: "main", tabindex: "0", role: "listbox", "aria-label": "Steps" });
     this.peek = el("aside", { class: "peek", "aria-label": "The chosen step" });
@@ -41,13 +42,20 @@ class Steps {
     const told = component.data;
     this.app.dataset.theme = isDark(this.app) ? "dark" : "light";
     fill(this.app);
+    this.outbox.heard(told.heard);
     if (this.told?.key === told.key) return this.list.redrawAll();
+    const [before, top] = [this.told?.rows[this.chosen], this.main.scrollTop];
+    const same = before ? told.rows.findIndex((row) => row.trajectory === before.trajectory && row.step === before.step) : -1;
     this.told = told;
+    for (const { trajectory, step, mark } of this.outbox.waiting) {
+      const row = told.rows.find((one) => one.trajectory === trajectory && one.step === step);
+      if (row) row.mark = mark;
+    }
     this.groups = ownNames(told.rows.map((row) => row.group));
-    this.chosen = Math.min(Math.max(told.at, 0), Math.max(told.rows.length - 1, 0));
+    this.chosen = same >= 0 ? same : Math.min(Math.max(told.at, 0), Math.max(told.rows.length - 1, 0));
     this.template = `26px minmax(104px, 1fr) 62px 62px ${told.methods.map(() => "86px").join(" ")} 62px minmax(150px, 3.2fr)`;
     this.drawHead();
-    this.list.reset(told.rows.length + (told.total > told.rows.length ? 1 : 0), () => HEIGHT);
+    this.list.reset(told.rows.length + (told.total > told.rows.length ? 1 : 0), () => HEIGHT, same >= 0 ? top : 0);
     if (this.chosen) this.list.show(this.chosen);
     this.drawPeek();
     return undefined;
@@ -129,7 +137,7 @@ class Steps {
     if (!row) return;
     row.mark = { "+": "-", "-": "" }[row.mark || ""] ?? "+";
     this.list.redraw(this.chosen);
-    this.component.setTriggerValue("mark", { trajectory: row.trajectory, step: row.step, mark: row.mark });
+    this.outbox.say(this.component, { kind: "mark", trajectory: row.trajectory, step: row.step, mark: row.mark });
   }
 
   open() {

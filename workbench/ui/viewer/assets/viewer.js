@@ -3,7 +3,7 @@
 import { asking } from "./asking.js";
 import { turn } from "./blocks.js";
 import { Comparison } from "./compare.js";
-import { VirtualList, el, fill, forPage, isDark } from "./dom.js";
+import { Outbox, VirtualList, el, fill, forPage, isDark } from "./dom.js";
 import { finding } from "./finding.js";
 import { actions, HELP } from "./keys.js";
 import { drawStrip, names, outcome, sideLines, sideRow } from "./lists.js";
@@ -30,6 +30,7 @@ class Viewer {
     Object.assign(this, { at: { rollout: 0, step: 0 }, lead: 0, beside: null, seq: 0, listAt: null });
     Object.assign(this, { whole: new Map(), columns: new Map(), open: new Set(), asked: new Set(), marks: new Map(), notes: new Map() });
     Object.assign(this, { query: "", hits: [], deep: null, openThoughts: false, showsColumns: false, writing: null, waiting: null, pending: [] });
+    this.outbox = new Outbox();
     this.build();
     // In capture on the window: before Streamlit's own shortcuts, and without a click first.
     this.onKey = (event) => this.pressed(event);
@@ -79,6 +80,7 @@ class Viewer {
   update(component) {
     this.component = component;
     const { group, listed, order } = component.data;
+    this.outbox.heard(order.heard);
     const dark = isDark(this.app) ? "dark" : "light";
     const recoloured = this.app.dataset.theme !== dark;
     this.app.dataset.theme = dark;
@@ -106,14 +108,13 @@ class Viewer {
       for (const kept of [this.whole, this.columns, this.open, this.asked]) kept.clear();
       Object.assign(this, { at: { rollout: 0, step: 0 }, beside: null, deep: null, writing: null });
     }
-    this.marks.clear();
-    this.notes.clear();
     this.start = [];
     let sum = 0;
     for (const length of group.rollouts.length) {
       this.start.push(sum);
       sum += length;
     }
+    this.showUnheard();
     this.longest = group.rollouts.length.reduce((most, length) => Math.max(most, length), 1);
     this.agents = [...new Set(group.steps.agent_id ?? group.steps.role ?? [])].filter(Boolean).sort();
     this.names = names(group);
