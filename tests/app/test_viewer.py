@@ -480,3 +480,14 @@ def test_marks_and_notes_are_kept_and_two_tabs_lose_none(address: str, chrome: B
         page.keyboard.press("m")  # − becomes none
         page.locator(f"{HERE} .pivotal").wait_for(state="detached")
         kept(page, f"{address}/steps?filter=mark:any&methods=grpo", "1 step of 3,732")
+
+
+def test_marks_in_quick_succession_are_all_kept(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts?step=household-s0/task-17/rollout-0:0") as page:
+        ready(page)
+        for _ in range(8):
+            page.keyboard.press("m")
+            page.keyboard.press("j")
+            page.wait_for_timeout(40)
+        where = 'rollout:"household-s0/task-17/rollout-0" mark:%2B'
+        kept(page, f"{address}/steps?filter={where}&methods=grpo", "8 steps of 3,732")
