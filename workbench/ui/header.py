@@ -33,7 +33,7 @@ def header(title: str, note: str = "") -> Any:
         title: The page's name.
         note: What the filter does here, where it is not that only what it leaves is shown.
     """
-    st.session_state[state.LINKED] = state.current().to_url()
+    state.drew_links()
     with st.container(key="title"):
         st.title(title, anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", key="pages"):

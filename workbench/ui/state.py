@@ -25,7 +25,8 @@ PROXMO_FIELDS = ("temperature", "peers", "gamma", "step_weight", "alpha", "beta"
 
 # Keys of st.session_state. Widgets: "w_<page>_<what>".
 VIEW = "view"
-WRITTEN, LINKED, LAST_PAGE = "address_written", "address_linked", "last_page"
+WRITTEN, LINKED, VISITED = "address_written", "addresses_linked", "addresses_visited"
+LAST_PAGE = "last_page"
 UPLOADED = "uploaded_logs"
 LIBRARY, ENTRY, PAGES, ALLOW_PATHS = "library", "entry", "pages", "allow_paths"
 MESSAGES = "messages"
@@ -68,6 +69,7 @@ URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
 URL_PAIR, URL_EXPORT, URL_MEASURE = "pair", "export", "measure"
 URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
 
+_REMEMBERED = 50  # links whose address may still be clicked
 MOST_FILTER = 2000
 """Characters of a filter; an address cannot carry many more."""
 
@@ -256,9 +258,7 @@ def _temperature(text: str) -> float:
 def begin(page: str, embedders: Sequence[str]) -> None:
     """Restores the view from the address: in a new session, and where Back or a link moved it.
 
-    An address that this session has written is its view already, and an empty one says nothing. A
-    link to another page may be older than the view, where a part of its page ran alone: whoever
-    follows it wants that page, not that view.
+    An address that this session has written is its view already, and an empty one says nothing.
 
     Args:
         page: The page that is shown.
@@ -268,13 +268,35 @@ def begin(page: str, embedders: Sequence[str]) -> None:
     other_page = st.session_state.get(LAST_PAGE, page) != page
     st.session_state[LAST_PAGE] = page
     if VIEW in st.session_state:
-        followed = other_page and here == st.session_state.get(LINKED)
+        followed = other_page and _followed(page, here)
         if not here or here == st.session_state.get(WRITTEN) or followed:
             return
     view, wrong = View.from_url(here, embedders)
     st.session_state[VIEW] = view
     for message in wrong:
         tell("warning", message)
+
+
+def _followed(page: str, query: Mapping[str, str]) -> bool:
+    """Whether somebody followed a link to a page rather than went back to it.
+
+    A link may be older than the view, where a part of its page ran alone or it was clicked before
+    it was drawn anew: whoever follows it wants that page, not that view.
+    """
+    drawn: list[dict[str, str]] = st.session_state.get(LINKED, [])
+    been = (page, _key(query)) in st.session_state.get(VISITED, set())
+    return query in drawn[-1:] or (query in drawn and not been)
+
+
+def drew_links() -> None:
+    """Remembers what the links of a page carry: the view as it is now."""
+    drawn = st.session_state.setdefault(LINKED, [])
+    drawn.append(current().to_url())
+    del drawn[:-_REMEMBERED]
+
+
+def _key(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(query.items()))
 
 
 def current() -> View:
@@ -292,6 +314,7 @@ def update(**changes: Any) -> None:
 def write_url() -> None:
     """Makes the URL that of the view, if it is not already."""
     wanted = st.session_state[WRITTEN] = current().to_url()
+    st.session_state.setdefault(VISITED, set()).add((st.session_state[LAST_PAGE], _key(wanted)))
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 
