@@ -11,7 +11,7 @@ STOPS = [round(0.0105 * 2 ** (k / 8), 4) for k in range(80)]
 
 @st.fragment
 def live() -> None:
-    """A slider and two charts of the size that the Temperature page has."""
+    """A slider and two charts of the size that the page Tune has."""
     value = st.select_slider("τ", STOPS, value=STOPS[26])
     rng = np.random.default_rng(int(value * 1e4))
     left, right = st.columns(2)

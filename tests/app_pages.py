@@ -48,3 +48,14 @@ def select(test: AppTest, element_id: str, selection: dict[str, Any]) -> None:
         return states
 
     test._tree.get_widget_states = with_selection
+
+
+def component(test: AppTest, name: str) -> dict[str, Any]:
+    """What a component of the app was given."""
+    (found,) = (
+        element.proto
+        for element in test.get("bidi_component")
+        if element.proto.component_name == f"workbench_{name}"
+    )
+    given: dict[str, Any] = json.loads(found.json)
+    return given

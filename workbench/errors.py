@@ -61,6 +61,21 @@ class ArtefactError(WorkbenchError):
     """A file of a workspace or an export is damaged, unfinished, or not what its manifest says."""
 
 
+class FilterError(WorkbenchError, ValueError):
+    """A filter that cannot be read; every term that is wrong is named.
+
+    Args:
+        problems: What is wrong, a sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems))
+
+    def __reduce__(self) -> tuple[type[FilterError], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One broken rule of a log.

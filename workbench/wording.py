@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,20 @@ def decimals(value: float | None, sign: str = "-") -> str:
         return "–"
     text = f"{value:{sign}.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts texts as people count: numbers inside them by value.
+
+    Example:
+        >>> sorted(["task-10", "task-9", "task-b"], key=natural)
+        ['task-9', 'task-10', 'task-b']
+    """
+    parts = re.split(r"([0-9]+)", text)
+    return [
+        (0, int(part), part) if part.isdecimal() and len(part) < 20 else (1, 0, part)
+        for part in parts
+    ]
 
 
 def shortened(text: str, width: int = 80) -> str:

@@ -1,22 +1,13 @@
-"""A log as rollouts: places, lanes, terms in words, peers."""
+"""A log as rollouts: places, terms in words, peers and what differs in them."""
 
 from __future__ import annotations
 
 import logs
-import numpy as np
 import polars as pl
 import pytest
 
-from workbench.analysis.rollouts import (
-    Rollouts,
-    fact_rows,
-    lanes,
-    outcome,
-    own_name,
-    peer_rows,
-    scored_number,
-    sentence,
-)
+from workbench.analysis.peers import difference, own_name, peer_rows
+from workbench.analysis.rollouts import Rollouts, fact_rows, outcome, scored_number, sentence
 from workbench.errors import ParameterError
 from workbench.log.credit import Credit
 from workbench.log.schema import validate
@@ -45,9 +36,22 @@ def credit(method: str, frame=LOG) -> Credit:
 
 def test_rollouts_know_where_they_begin():
     assert ROLLOUTS.table["start"].to_list() == [0, 2, 4, 5]
-    assert ROLLOUTS.groups == {"g0": range(3), "g1": range(3, 4)}
+    assert ROLLOUTS.groups == {"g0": [0, 1, 2], "g1": [3]}
     assert ROLLOUTS.place(("other", 2)).log_row == 7
     assert ROLLOUTS.place(None).step == ("g0/a", 0)
+
+
+def test_groups_and_rollouts_are_counted_as_people_count():
+    step = [("s", "go", 0.0)]
+    described = {f"g{k}": {f"g{k}/r{n}": step for n in (10, 9)} for k in (10, 2)}
+    found = Rollouts.from_log(logs.log(described))
+    ids = found.table["trajectory_id"]
+    assert {group: [ids[row] for row in rows] for group, rows in found.groups.items()} == {
+        "g2": ["g2/r9", "g2/r10"],
+        "g10": ["g10/r9", "g10/r10"],
+    }
+    assert found.numbers["g10/r10"] == (2, 2)
+    assert list(found.groups) == ["g2", "g10"]
 
 
 def test_a_step_that_is_not_there_is_named():
@@ -57,30 +61,11 @@ def test_a_step_that_is_not_there_is_named():
         ROLLOUTS.place(("g0/a", 2))
 
 
-def test_steps_end_with_their_rollout_and_rollouts_go_on_into_the_next_group():
-    first, last = ROLLOUTS.place(("g0/a", 0)), ROLLOUTS.place(("g0/c", 0))
-    assert first.beside("step", -1) is None
-    assert first.beside("step", 1) == ("g0/a", 1)
-    assert ROLLOUTS.place(("g0/a", 1)).beside("step", 1) is None
-    assert last.beside("rollout", 1) == ("other", 0)
-    assert first.beside("rollout", -1) is None
-    assert ROLLOUTS.place(("other", 1)).beside("rollout", 1) is None
-
-
-def test_groups_lead_to_their_first_rollout():
-    assert ROLLOUTS.place(("g0/b", 1)).beside("group", 1) == ("other", 0)
-    assert ROLLOUTS.place(("other", 2)).beside("group", -1) == ("g0/a", 0)
-    assert ROLLOUTS.place(("other", 2)).beside("group", 1) is None
-    assert ROLLOUTS.place(("g0/a", 0)).beside("group", -1) is None
-
-
-def test_lanes_skip_what_is_excluded():
+def test_scored_steps_are_numbered_past_what_is_excluded():
     # g0/b has a null reward, so scored steps are numbered past it.
     grpo = credit("grpo")
     place = ROLLOUTS.place(("other", 1))
     assert scored_number(grpo, place) == 4
-    assert np.array_equal(lanes({"grpo": grpo}, place), grpo.advantage[None, 3:6])
-    assert lanes({}, place).shape == (0, 3)
 
 
 def test_names_and_marks():
@@ -174,3 +159,17 @@ def test_reading_begins_where_rewards_differ():
     assert Rollouts.from_log(log).place(None).step == ("e", 0)
     same = log.filter(pl.col("group_id") == "g")
     assert Rollouts.from_log(same).place(None).step == ("a", 0)
+
+
+def test_what_differs_is_told_by_lines_and_sentences():
+    own = "You see a desk. You see a mug.\nThe house is still."
+    other = "You see a desk. You see a pen.\nThe house is still."
+    assert difference(own, other) == [
+        ("You see a desk. ", "same"),
+        ("You see a mug.\n", "gone"),
+        ("You see a pen.\n", "new"),
+        ("The house is still.", "same"),
+    ]
+    assert difference(own, own) == [(own, "same")]
+    assert difference("", "new") == [("new", "new")]
+    assert difference("old", "") == [("old", "gone")]

@@ -21,7 +21,7 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenApp:
         frame: pl.DataFrame | None = None,
         *,
         path: Path = DATA / "household.parquet",
-        page: str = "log",
+        page: str = "overview",
         query: dict[str, str] | None = None,
         arguments: tuple[str, ...] = (),
     ) -> AppTest:
@@ -38,7 +38,7 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenApp:
         # test starts would run.
         monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
         test.run()
-        if page != "log":
+        if page != "overview":
             # AppTest.switch_page knows only pages that are files; ours are functions.
             test._page_hash = calc_hash(page)
             test.run()

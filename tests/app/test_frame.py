@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from app_pages import OpenApp
+from streamlit.util import calc_hash
 
 from workbench.states import space
 from workbench.states.embedders import model_files
 from workbench.ui.state import View
 
-PAGES = ["log", "rollout", "temperature", "methods", "audit", "export"]
+PAGES = ["overview", "rollouts", "steps", "tune", "compare", "audit", "export"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -92,3 +93,20 @@ def test_an_address_may_ask_for_what_the_server_was_started_with():
     view, (wrong,) = View.from_url(query)
     assert view.embedder == "tfidf"
     assert "embedder='my/model' in the address is left out" in wrong
+
+
+def test_a_link_that_is_older_than_the_view_leads_to_its_page_with_the_view(app: OpenApp):
+    test = app(page="tune", query={"tau": "0.2"})
+    old = dict(test.query_params)
+    test.query_params["tau"] = "0.4"  # somebody moved, then clicked what was drawn before
+    test.run()
+    test._page_hash = calc_hash("compare")
+    for key, value in old.items():
+        test.query_params[key] = value
+    test.run()
+    assert test.query_params["tau"] == "0.4"
+    # Where somebody has been with an address, Back restores it.
+    test._page_hash = calc_hash("tune")
+    test.query_params["tau"] = "0.2"
+    test.run()
+    assert test.session_state["view"].temperature == 0.2

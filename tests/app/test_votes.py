@@ -71,14 +71,14 @@ def test_a_log_whose_file_is_gone_is_shown_as_it_was(app: OpenApp, tmp_path):
     test = read_again(test)
     assert not test.exception
     assert "cannot be read again" in test.error[0].value
-    assert test.title[0].value == r"given\.parquet"
+    assert test.subheader[0].value == r"given\.parquet"
 
 
 def test_a_guessed_order_is_refused_until_it_is_taken(app: OpenApp, tmp_path):
-    test = app(path=BARE, page="methods", query={"methods": "gigpo,proxmo"})
+    test = app(path=BARE, page="compare", query={"methods": "gigpo,proxmo"})
     assert "gigpo" in test.error[0].value
-    assert "The source does not say which steps follow each other" in test.sidebar.warning[0].value
-    test.sidebar.checkbox[0].check().run()
+    assert "The source does not say which steps follow each other" in test.warning[0].value
+    test.checkbox(key="w_frame_guessed_chains").check().run()
     assert not test.exception
     assert not test.error
     assert test.query_params["log"].endswith("-unchained")
@@ -86,7 +86,7 @@ def test_a_guessed_order_is_refused_until_it_is_taken(app: OpenApp, tmp_path):
     assert "--allow-unchained" in commands[0]
     assert len(test.selectbox(key="w_frame_log").options) == 1
     # An address that takes the guess opens so; unticking goes back to the refusal.
-    test.sidebar.checkbox[0].uncheck().run()
+    test.checkbox(key="w_frame_guessed_chains").uncheck().run()
     assert "gigpo" in test.error[0].value
 
 

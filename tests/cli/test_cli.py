@@ -21,6 +21,7 @@ from workbench.cli.options import as_json_text
 from workbench.log.credit import read_credit
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.wording import number
+from workbench.workspace.marks import Marks
 
 LOG = str(DATA / "household.parquet")
 Result = tuple[int, str, str]
@@ -373,6 +374,24 @@ def test_export_says_what_the_batch_is_worth_and_what_to_switch_off(run: Run, tm
     assert "turn_off" in out
     assert json.loads((tmp_path / "one" / "manifest.json").read_text())["counts"]["groups"] == 1
     refused(run(*export[:4], "-o", "no", "--task", "a"), "no column 'task'")
+
+
+def test_export_takes_or_leaves_marked_steps(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "c.parquet")
+    export = ("export", log, "--credit", "c.parquet", "--marks", "kept", "-p")
+    refused(run(*export, "marked=only", "-o", "no"), "no step of this log is marked", "kept")
+    refused(run(*export, "marked=some", "-o", "no"), "marked must be")
+    steps = pl.read_parquet(log).sort("group_id", "trajectory_id", "step_index")
+    first = steps.row(0, named=True)
+    step = (first["trajectory_id"], first["step_index"])
+    Marks(tmp_path / "kept").put(step, first["action"], mark="+")
+    for marked, trained in (("only", 1), ("without", steps.height - 1)):
+        code, _, _ = run(*export, f"marked={marked}", "-o", marked)
+        assert code == 0
+        manifest = json.loads((tmp_path / marked / "manifest.json").read_text())
+        assert manifest["options"]["marked"] == marked
+        assert manifest["counts"]["by_mark"] == steps.height - trained
 
 
 def test_a_run_exports_with_the_same_options(run: Run, tmp_path: Path):

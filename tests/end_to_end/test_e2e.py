@@ -15,7 +15,6 @@ import polars as pl
 import pytest
 from browser import browser, chromium, opened, served, settled
 from places import ROOT, SAMPLES
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from workbench import cli
 from workbench.exporters import read_batch
@@ -75,8 +74,8 @@ def chrome(home: Path) -> Iterator[Browser]:
 
 
 def go(page: Page, name: str) -> None:
-    """Opens a page of the app by its link in the sidebar."""
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+    """Opens a page of the app by its link at the top."""
+    page.get_by_role("link", name=name, exact=True).first.click()
     page.get_by_role("heading", level=1, name=name).wait_for()
     settled(page)
 
@@ -128,13 +127,25 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
         uploaded = query(page)["log"]
 
         # Read.
-        go(page, "Rollout")
+        go(page, "Rollouts")
         assert query(page)["log"] == uploaded
         says(page, "step 1 of 2")
         says(page, "Find the key. You see a drawer and a shelf.")
 
+        # Filter, and open the step that is left.
+        page.get_by_label("Filter", exact=True).fill("drawer outcome:won depth=1")
+        page.get_by_label("Filter", exact=True).press("Enter")
+        go(page, "Steps")
+        says(page, "Read it in its rollout")
+        page.keyboard.press("Enter")
+        says(page, "in the list")
+        page.get_by_label("Filter", exact=True).fill("")
+        page.get_by_label("Filter", exact=True).press("Enter")
+        page.wait_for_function("() => !location.search.includes('filter=')")
+        settled(page)
+
         # Move τ and apply it.
-        go(page, "Temperature")
+        go(page, "Tune")
         slider = page.get_by_role("slider").first
         slider.focus()
         for _ in range(8):
@@ -148,7 +159,7 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
         assert applied["temperature"] > 0.1
 
         # Compare.
-        go(page, "Methods")
+        go(page, "Compare")
         says(page, "Where do they disagree most?")
 
         # Audit.
@@ -175,49 +186,26 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
 
 def test_a_link_restores_the_view(address: str, chrome: Browser):
     step = "household-s0/task-18/rollout-1:12"
-    link = f"{address}/rollout?methods=grpo,rloo&step={step}"
+    link = f"{address}/rollouts?methods=grpo,rloo&step={step}"
     with opened(chrome, link) as page:
         says(page, "step 13 of")
-        before = drawn(page, "Nearest states anywhere in this log")
+        before = drawn(page, "Nearest states anywhere")
         page.reload()
-        assert drawn(page, "Nearest states anywhere in this log") == before
+        assert drawn(page, "Nearest states anywhere") == before
         assert query(page)["methods"] == "grpo,rloo"
 
 
-def test_the_log_page_is_found_by_its_name(address: str, chrome: Browser):
-    with opened(chrome, f"{address}/log") as page:
+def test_the_overview_is_found_by_its_name(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/overview") as page:
         says(page, "What can a group method learn from?")
         page.wait_for_timeout(1000)
         assert page.get_by_role("dialog").count() == 0
 
 
-def press(page: Page, key: str, text: str) -> None:
-    """Presses a key until the page says a text; the browser drops one while it draws."""
-    for _ in range(3):
-        settled(page)
-        page.keyboard.press(key)
-        try:
-            says(page, text, seconds=10)
-        except PlaywrightTimeout:
-            continue
-        return
-    raise AssertionError(f"{key} does not lead to {text!r}")
-
-
-def test_keys_move_through_steps_and_rollouts(address: str, chrome: Browser):
-    with opened(chrome, f"{address}/rollout") as page:
-        says(page, "step 1 of 11")
-        says(page, "Nearest states anywhere in this log")
-        press(page, "j", "step 2 of 11")
-        press(page, "k", "step 1 of 11")
-        press(page, "Shift+J", "step 1 of 30")
-        page.wait_for_function("() => decodeURIComponent(location.search).includes('rollout-1:0')")
-
-
 def test_the_command_of_a_view_gives_its_numbers(
     address: str, chrome: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    with opened(chrome, f"{address}/rollout?step=household-s0/task-18/rollout-1:12") as page:
+    with opened(chrome, f"{address}/rollouts?step=household-s0/task-18/rollout-1:12") as page:
         page.get_by_role("button", name="Command").click()
         command = page.locator("code", has_text="workbench explain").first.inner_text()
     arguments = shlex.split(command)
@@ -229,14 +217,18 @@ def test_the_command_of_a_view_gives_its_numbers(
     assert json.loads(capsys.readouterr().out)["step_index"] == 12
 
 
-@pytest.mark.parametrize("name", ["log", "rollout", "temperature", "methods", "audit", "export"])
+@pytest.mark.parametrize(
+    "name", ["overview", "rollouts", "steps", "tune", "compare", "audit", "export"]
+)
 def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name: str):
     with opened(chrome, address) as page:
+        page.get_by_role("button", name="household.parquet").first.click()
         page.get_by_role("combobox", name="Log").first.click()
         page.get_by_text("hostile.parquet").last.click()
         says(page, "hostile.parquet")
         settled(page)
-        if name != "log":
+        page.keyboard.press("Escape")
+        if name != "overview":
             go(page, name.capitalize())
         main = page.get_by_test_id("stMain")
         assert page.title() != "owned"
@@ -257,5 +249,6 @@ def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser
         says(first, "4 rollouts")
         second.reload()
         settled(second)
+        second.get_by_role("button", name="household.parquet").first.click()
         second.get_by_role("combobox", name="Log").first.click()
         assert "tau_bench.json" not in second.inner_text("body")

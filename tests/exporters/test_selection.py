@@ -118,6 +118,22 @@ def test_only_positive_advantages_are_trained():
     assert (counts["not_positive"], counts["below_top_share"]) == (2, 1)
 
 
+def test_marked_steps_are_taken_or_left():
+    # Advantages 0.5 and -2 of one trajectory, 0.25 and 0 of two others; the first and third marked.
+    log, credit = several()
+    marked = log.with_columns(pl.Series("mark", ["+", None, "-", None])), credit
+    counts, found = trained("weighted-batch", marked, marked="only")
+    assert (counts["by_mark"], found) == (2, [[0.5], [0.25], []])
+    counts, found = trained("weighted-batch", marked, marked="without")
+    assert (counts["by_mark"], found) == (2, [[-2.0], [], [0.0]])
+    assert trained("weighted-batch", marked)[0]["by_mark"] == 0
+
+
+def test_a_log_without_marks_cannot_be_chosen_by_them():
+    with pytest.raises(ParameterError, match=r"no column 'mark' to choose by"):
+        trained("weighted-batch", several(), marked="only")
+
+
 def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_path: Path):
     rows = [
         step_row("t0", 0, prompt_ids=[1], response_ids=[2]),

@@ -1,4 +1,4 @@
-"""Figures of the temperature page."""
+"""Figures of the page Tune."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A log as rollouts to read: which there are, where a step stands, what made its credit.
+"""A log as rollouts to read: which there are, where a step stands, its credit in words.
 
-Everything here is for a reader: the words of a term, the rows of a baseline, the place of a step
-among the others. Nothing is computed that a `Credit` does not hold already.
+Everything here is for a reader: the words of a term, the place of a step among the others. Nothing
+is computed that a `Credit` does not hold already.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.log.credit import Credit, Explanation
+from workbench.log.credit import Credit
 from workbench.log.facts.trajectories import trajectory_table
-from workbench.log.steps import Real
-from workbench.wording import number
-
-_IDS = ["group_id", "trajectory_id", "step_index"]
+from workbench.wording import natural, number
 
 StepId = tuple[str, int]
 """A trajectory id and a step index."""
@@ -80,21 +77,34 @@ class Rollouts:
         return {name: row for row, name in enumerate(self.table["trajectory_id"])}
 
     @cached_property
-    def groups(self) -> Mapping[str, range]:
-        """Group id -> the rows of its trajectories, in the log's order."""
-        runs = self.table["group_id"].rle().struct.unnest()
-        ends = runs["len"].cum_sum()
+    def groups(self) -> Mapping[str, Sequence[int]]:
+        """Group id -> the rows of its trajectories; both as people count: 2 before 10."""
+        found: dict[str, list[int]] = {}
+        for row, group in enumerate(self.table["group_id"]):
+            found.setdefault(group, []).append(row)
+        ids = self.table["trajectory_id"].to_list()
         return {
-            group: range(end - length, end)
-            for group, length, end in zip(runs["value"], runs["len"], ends, strict=True)
+            group: sorted(found[group], key=lambda row: natural(ids[row]))
+            for group in sorted(found, key=natural)
+        }
+
+    @cached_property
+    def numbers(self) -> Mapping[str, tuple[int, int]]:
+        """Trajectory id -> its number in its group, from 1, and how many there are."""
+        ids = self.table["trajectory_id"].to_list()
+        return {
+            ids[row]: (number, len(rows))
+            for rows in self.groups.values()
+            for number, row in enumerate(rows, 1)
         }
 
     def _telling(self) -> str:
         """The first trajectory of a group whose rewards differ, so that it has credit."""
         scored = pl.when(pl.col("excluded").is_null()).then(pl.col("episode_reward"))
         several = scored.n_unique().over("group_id") - scored.is_null().any().over("group_id") > 1
-        live = self.table.filter(several)
-        first: str = (self.table if live.is_empty() else live)["trajectory_id"][0]
+        live = set(self.table.filter(several)["group_id"])
+        group = next((name for name in self.groups if name in live), next(iter(self.groups)))
+        first: str = self.table["trajectory_id"][self.groups[group][0]]
         return first
 
     def place(self, step: StepId | None) -> Place:
@@ -144,48 +154,15 @@ class Place:
         """Its row in the log."""
         return int(self.trajectory["start"]) + self.index
 
-    def beside(self, what: Literal["step", "rollout", "group"], by: int) -> StepId | None:
-        """The step that far on (or back, below 0); a rollout's or a group's is its first one.
-
-        None where there is none. Steps do not leave their rollout; rollouts go on into the next
-        group.
-        """
-        if what == "step":
-            index = self.index + by
-            return (self.step[0], index) if 0 <= index < self.trajectory["length"] else None
-        row = self.row + by
-        if what == "group":
-            groups = list(self.rollouts.groups)
-            number = groups.index(self.trajectory["group_id"]) + by
-            row = self.rollouts.groups[groups[number]][0] if 0 <= number < len(groups) else -1
-        ids = self.rollouts.table["trajectory_id"]
-        return (ids[row], 0) if 0 <= row < len(ids) else None
-
 
 def scored_number(credit: Credit, place: Place) -> int:
     """Number of a step among the scored ones; its trajectory must not be excluded."""
     return int(np.searchsorted(credit.steps.row, place.log_row))
 
 
-def lanes(credits: Mapping[str, Credit], place: Place) -> Real:
-    """Advantages of every step of a rollout, one lane a method. (M, T) float64."""
-    length = place.trajectory["length"]
-    rows = []
-    for credit in credits.values():
-        first = scored_number(credit, place) - place.index
-        rows.append(credit.advantage[first : first + length])
-    return np.stack(rows) if rows else np.zeros((0, length))
-
-
 def outcome(success: bool | None) -> str:
     """✓, ✗ or ? for a trajectory that succeeded, failed, or where that is not known."""
     return "?" if success is None else "✓" if success else "✗"
-
-
-def own_name(trajectory_id: str, group_id: str) -> str:
-    """A trajectory's id without the group's in front of it."""
-    rest = trajectory_id.removeprefix(group_id)
-    return rest.lstrip("/:-_ ") or trajectory_id if rest != trajectory_id else trajectory_id
 
 
 def sentence(term: str, facts: Mapping[str, Any]) -> str:
@@ -269,47 +246,3 @@ def _fact(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value, 3) if isinstance(value, int | float) else str(value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeerRows:
-    """The heaviest members of a term's baseline.
-
-    Args:
-        rows: rollout (marked "(this)" for the step itself, "(own)" for its rollout), step (counted
-            from 1; null where the whole trajectory is meant), weight, similarity, value.
-        targets: The step that each row leads to; a trajectory leads to its first.
-        count: Members of the baseline in all.
-        rest: Weight of those that are not in `rows`.
-    """
-
-    rows: pl.DataFrame
-    targets: Sequence[StepId]
-    count: int
-    rest: float
-
-
-def peer_rows(explanation: Explanation, term: str, top: int = 20) -> PeerRows:
-    """The members of a term's baseline for a reader, heaviest first."""
-    peers = explanation.peers.filter(pl.col("term") == term)
-    shown = peers.head(top)
-    own_id, own_index = explanation.step["trajectory_id"], explanation.step["step_index"]
-    rollout = [
-        own_name(trajectory, group)
-        + (" (this)" if (trajectory, index) == (own_id, own_index) else "")
-        + (" (own)" if trajectory == own_id and index != own_index else "")
-        for group, trajectory, index in shown.select(_IDS).iter_rows()
-    ]
-    rows = shown.select(
-        pl.Series("rollout", rollout, dtype=pl.String),
-        (pl.col("step_index") + 1).alias("step"),
-        "weight",
-        "similarity",
-        "value",
-    )
-    return PeerRows(
-        rows=rows,
-        targets=tuple(shown.select("trajectory_id", pl.col("step_index").fill_null(0)).iter_rows()),
-        count=peers.height,
-        rest=float(peers["weight"][top:].sum()),
-    )

@@ -85,9 +85,18 @@ OnlyGroups = Annotated[
 OnlyTasks = Annotated[
     list[str] | None, typer.Option("--task", help="Export only this task; repeat for several.")
 ]
+MarksOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--marks",
+        metavar="WORKSPACE",
+        help="Workspace whose marks `-p marked=only` and `without` mean. [default: that of the "
+        "log, else the app's]",
+    ),
+]
 EXPORT_OPTIONS = (
-    "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, clip=NUMBER, "
-    "top_share=NUMBER"
+    "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, "
+    "marked=only|without, clip=NUMBER, top_share=NUMBER"
 )
 MethodName = Annotated[str, typer.Option("-m", metavar="METHOD[:DIALECT]", help="The method.")]
 StepName = Annotated[str, typer.Option("--step", metavar="TRAJECTORY:INDEX", help="The step.")]

@@ -18,6 +18,7 @@ from workbench.cli.options import (
     LastActions,
     Log,
     Map,
+    MarksOf,
     MaxUnpacked,
     OnlyGroups,
     OnlyTasks,
@@ -119,6 +120,7 @@ def export_batch(
     template_loss: TemplateLoss = None,
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
+    marks: MarksOf = None,
     params: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,6 +140,8 @@ def export_batch(
     from workbench.cli.output import export_summary, print_warning
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
+    from workbench.workspace.marks import for_export
+    from workbench.workspace.opened import user_folder
 
     options = export_values(field_values(params), tokenizer, template_loss, groups, tasks)
     target = TARGETS[to]
@@ -154,7 +158,9 @@ def export_batch(
         rewards=rewards,
     )
     scored = credit_of(credit, opened, log)
-    print(export_summary(target(opened.frame, scored, directory, **options)))
+    kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
+    frame = for_export(opened.frame, kept_in, options)
+    print(export_summary(target(frame, scored, directory, **options)))
     print_warning(scored.provenance)
     print(f"wrote {directory}")
 

@@ -368,6 +368,7 @@ def _step_counts(selection: Selection) -> dict[str, int]:
     lengths = selection.steps.group_by("trajectory_id").len()["len"].to_list()
     return {
         "masked_steps": int((~selection.steps["gradient_mask"]).sum()),
+        "by_mark": selection.by_mark,
         "not_positive": selection.not_positive,
         "below_top_share": selection.below_top_share,
         "clipped_steps": selection.clipped_steps,

@@ -22,6 +22,13 @@ WEIGHTS: Mapping[str, str] = {
     "none": "1 everywhere",
     "inverse_length": "1 / number of trained steps of the trajectory, 0 where there is none",
 }
+MARKED: Mapping[str, str] = {
+    "all": "train steps whether people marked them or not",
+    "only": "train only steps that people marked",
+    "without": "do not train steps that people marked",
+}
+"""Not one of `CHOICES`: it needs a log with marks."""
+
 CHOICES: Mapping[str, Mapping[Any, str]] = {
     "unit": UNITS,
     "weight": WEIGHTS,
@@ -56,6 +63,8 @@ class Options(Parameterised):
         weight: A key of `WEIGHTS`: a factor for the loss of each token of a trajectory.
         drop_zero_groups: Leave out groups in which no trained step has an advantage.
         positive_only: Train only steps with an advantage above 0; the others stay as context.
+        marked: A key of `MARKED`: which steps are trained by people's marks (column `mark` of the
+            log); the others stay as context.
         groups: Only these groups; None for all.
         tasks: Only trajectories of these tasks (column `task`); None for all.
         clip: Limit advantages to ±clip; None for no limit.
@@ -78,6 +87,9 @@ class Options(Parameterised):
     drop_zero_groups: bool = parameter(default=False, help="leave out groups without any advantage")
     positive_only: bool = parameter(
         default=False, help="train only steps with an advantage above 0"
+    )
+    marked: Literal["all", "only", "without"] = parameter(
+        "all", "which steps are trained, by the marks that people gave them"
     )
     groups: list[str] | None = parameter(None, "only these groups", parse=_texts)
     tasks: list[str] | None = parameter(None, "only these tasks", parse=_texts)

@@ -35,6 +35,7 @@ class Selection:
         input: groups, trajectories and steps of the log.
         dropped: Reason -> groups (that lost a trajectory), trajectories, steps.
         zero_advantage_groups: Kept groups in which no trained step has an advantage.
+        by_mark: Kept steps that are not trained because of people's marks.
         not_positive: Kept steps that are not trained because their advantage is not above 0.
         clipped_steps: Kept steps whose advantage was limited.
         below_top_share: Kept steps that are not trained because others have more |advantage|.
@@ -45,6 +46,7 @@ class Selection:
     input: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
     zero_advantage_groups: int
+    by_mark: int
     not_positive: int
     clipped_steps: int
     below_top_share: int
@@ -56,9 +58,9 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     A trajectory is dropped when it is not among the groups or tasks asked for, when it is excluded
     in the log or in the credit, when a trained step's advantage is infinite as float32, or when a
     step lacks token ids while other trajectories have them all. A group whose trained steps all
-    have advantage 0 is kept unless told otherwise. Of what is kept, steps without a positive
-    advantage are set aside first (where that is asked for), then advantages are limited, then the
-    top share of the steps is taken.
+    have advantage 0 is kept unless told otherwise. Of what is kept, steps are set aside by people's
+    marks first, then those without a positive advantage (where that is asked for), then advantages
+    are limited, then the top share of the steps is taken.
 
     Raises:
         ParameterError: Credit and log are not of the same steps, a scored step has no advantage or
@@ -80,6 +82,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
         .then(pl.lit("no_token_ids"))
     )
     steps = steps.with_columns(reason.alias("dropped"))
+    steps, by_mark = _by_mark(steps, options.marked)
     steps, not_positive = _positive(steps, only=options.positive_only)
     steps, clipped = _clipped(steps, options.clip)
     steps, below = _top(steps, options.top_share)
@@ -104,6 +107,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
         input=counts(steps),
         dropped=dropped,
         zero_advantage_groups=0 if options.drop_zero_groups else zero_groups,
+        by_mark=by_mark,
         not_positive=not_positive,
         clipped_steps=clipped,
         below_top_share=below,
@@ -134,6 +138,24 @@ def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
         wanted &= pl.col(column).is_in(list(names)).fill_null(value=False)
     # A trajectory whose steps name different tasks comes whole or not at all.
     return wanted.all().over("trajectory_id")
+
+
+def _by_mark(steps: pl.DataFrame, marked: str) -> tuple[pl.DataFrame, int]:
+    """Steps of which only the marked, or all but them, are trained; and how many others were.
+
+    Raises:
+        ParameterError: The log has no marks to choose by.
+    """
+    if marked == "all":
+        return steps, 0
+    if "mark" not in steps.columns:
+        raise ParameterError(
+            "the log has no column 'mark' to choose by. Hint: name the workspace whose marks are "
+            "meant (--marks WORKSPACE), or take marked=all"
+        )
+    wanted = pl.col("mark").is_null() if marked == "without" else pl.col("mark").is_not_null()
+    other = pl.col("gradient_mask") & pl.col("dropped").is_null() & ~wanted
+    return steps.with_columns(pl.col("gradient_mask") & wanted), _number(steps, other)
 
 
 def _positive(steps: pl.DataFrame, *, only: bool) -> tuple[pl.DataFrame, int]:

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
 
 from workbench.readers.bundled import bundled_logs
 from workbench.ui import frame
-from workbench.ui.pages import audit, export, log, methods, rollout, temperature
 from workbench.workspace.opened import user_folder
+
+PAGES = {
+    "overview": ":material/dataset:",
+    "rollouts": ":material/route:",
+    "steps": ":material/table_rows:",
+    "tune": ":material/tune:",
+    "compare": ":material/compare_arrows:",
+    "audit": ":material/fact_check:",
+    "export": ":material/output:",
+}
+"""The pages, each a module of `pages` that is loaded when somebody opens it, with their icons."""
+
+
+def _shown(name: str) -> Callable[[], None]:
+    """What draws a page."""
+
+    def page() -> None:
+        import_module(f"workbench.ui.pages.{name}").page()
+
+    return page
 
 
 def arguments() -> argparse.Namespace:
@@ -29,22 +50,18 @@ def main() -> None:
     st.set_page_config("Trajectory workbench", frame.ICON, layout="wide")
     st.html(f"<style>{frame.STYLE}</style>")
     given = arguments()
-    page = st.Page
     pages = [
-        page(log.page, title="Log", icon=":material/dataset:", default=True),
-        page(rollout.page, title="Rollout", icon=":material/route:", url_path="rollout"),
-        page(temperature.page, title="Temperature", icon=":material/tune:", url_path="temperature"),
-        page(methods.page, title="Methods", icon=":material/compare_arrows:", url_path="methods"),
-        page(audit.page, title="Audit", icon=":material/fact_check:", url_path="audit"),
-        page(export.page, title="Export", icon=":material/output:", url_path="export"),
+        st.Page(_shown(name), title=name.capitalize(), icon=icon, url_path=name)
+        if name != frame.HOME
+        else st.Page(_shown(name), title=name.capitalize(), icon=icon, default=True)
+        for name, icon in PAGES.items()
     ]
-    frame.set_pages(pages, allow_paths=given.allow_path_input)
-    frame.open_view(given.home, tuple(given.logs), given.embedder)
     # The default page lives at the root; who types its name finds it too.
-    named = page(log.page, title="Log", url_path="log", visibility="hidden")
-    chosen = st.navigation([*pages, named])
-    frame.sidebar()
-    frame.show_messages()
+    home = frame.HOME
+    named = st.Page(_shown(home), title=home.capitalize(), url_path=home, visibility="hidden")
+    chosen = st.navigation([*pages, named], position="hidden")
+    frame.set_pages(pages, allow_paths=given.allow_path_input)
+    frame.open_view(chosen.title, given.home, tuple(given.logs), given.embedder)
     chosen.run()
 
 

@@ -2,45 +2,41 @@
 
 Frames and vectors live in `cache_resource`, where they are not copied; nothing changes them. Logs
 are known by the digest of their file, so a cached result never belongs to another log.
+
+What a result needs is imported where it is made: the first page waits for nothing that it does not
+show.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import streamlit as st
 
-from workbench.analysis.audit import Audit, audit
-from workbench.analysis.compare import Comparison, compare
 from workbench.analysis.rollouts import Rollouts
-from workbench.analysis.tuning.held_out import HeldOut, held_out
-from workbench.analysis.tuning.temperature import (
-    Sweep,
-    Trial,
-    overrides,
-    similarity_spread,
-    sweep,
-    swept,
-)
-from workbench.exporters import TARGETS
-from workbench.exporters.archive import Archive, archive
 from workbench.log.chaining import guessed_chains
-from workbench.log.credit import Credit
 from workbench.log.facts import Facts, facts, group_table, length_histogram
-from workbench.log.steps import Steps
-from workbench.methods import create
-from workbench.methods.capabilities import compares_texts
-from workbench.methods.proximity.proxmo import ProxMO
-from workbench.methods.scoring import score
-from workbench.states.space import Space
 from workbench.ui.library import Library, LogEntry
 from workbench.wording import Progress
 from workbench.workspace.artefacts import Artefacts, StoredLog
-from workbench.workspace.opened import OpenedLog
+from workbench.workspace.marks import Marks, for_export, on_log
+
+if TYPE_CHECKING:
+    from workbench.analysis.audit import Audit
+    from workbench.analysis.compare import Comparison
+    from workbench.analysis.tuning.held_out import HeldOut
+    from workbench.analysis.tuning.temperature import Sweep, Trial
+    from workbench.exporters.archive import Archive
+    from workbench.log.credit import Credit
+    from workbench.log.steps import Steps
+    from workbench.states.space import Space
+    from workbench.ui.viewer.payload import Scale
+    from workbench.workspace.opened import OpenedLog
 
 
 @st.cache_resource(show_spinner=False)
@@ -82,6 +78,8 @@ def log_lengths(log_id: str, _entry: LogEntry) -> pl.DataFrame:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def opened(log_id: str, _entry: LogEntry) -> OpenedLog:
     """A log as methods score it; its credits name what a command line names to read it."""
+    from workbench.workspace.opened import OpenedLog
+
     log = stored(log_id, _entry)
     sha256 = log.sha256 if _entry.source == str(log.path) else log.source_sha256
     return OpenedLog.of_stored(log, Artefacts(_entry.workspace), sha256)
@@ -106,6 +104,9 @@ def space(log_id: str, embedder: str, _entry: LogEntry) -> Space:
 
 def needs_vectors(method: str) -> bool:
     """Whether a method asks for similarities of the space's embedder."""
+    from workbench.methods import create
+    from workbench.methods.capabilities import compares_texts
+
     return compares_texts(create(method))
 
 
@@ -121,6 +122,8 @@ def vectors(log_id: str, embedder: str, entry: LogEntry, progress: Progress) -> 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _credit(log_id: str, embedder: str, method: str, fields: str, _entry: LogEntry) -> Credit:
+    from workbench.methods.scoring import score
+
     return score(space(log_id, embedder, _entry), method, json.loads(fields))
 
 
@@ -132,22 +135,77 @@ def credit(
     return _credit(log_id, key, method, json.dumps(params, sort_keys=True), entry)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _scale(log_id: str, embedder: str, method: str, fields: str, _entry: LogEntry) -> Scale:
+    from workbench.ui.viewer.payload import Scale
+
+    return Scale.of(credit(log_id, embedder, method, json.loads(fields), _entry))
+
+
+def scale(
+    log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
+) -> Scale:
+    """The units of a method's advantages over a log."""
+    return _scale(log_id, embedder, method, json.dumps(params, sort_keys=True), entry)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _group(key: str, shown: str, _make: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    return _make(shown)
+
+
+def group(key: str, shown: str, make: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """A group as the viewer reads it; of one with too much text, as it is with this rollout."""
+    found = _group(key, "", lambda _: make(shown))
+    return _group(key, shown, make) if found["partly"] else found
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def step_facts(log_id: str, _entry: LogEntry) -> dict[str, pl.Series]:
+    """What a filter asks of the rollout and the group of each step."""
+    from workbench.analysis import filters
+
+    return filters.step_facts(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def marked(log_id: str, root: str, version: str, _entry: LogEntry) -> tuple[pl.DataFrame, int]:
+    """Marks and notes on a log's steps, and how many are of a step that has another action now."""
+    return on_log(stored(log_id, _entry).frame, Marks(Path(root)).table())
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def kept(key: str, _make: Callable[[], Any]) -> Any:
+    """The steps that a filter leaves; `key` says of which log and under which fields."""
+    return _make()
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _comparison(key: str, _make: Callable[[], Comparison]) -> Comparison:
     return _make()
 
 
 def comparison(
-    log_id: str, embedder: str, chosen: Mapping[str, Mapping[str, Any]], entry: LogEntry
+    log_id: str,
+    embedder: str,
+    chosen: Mapping[str, Mapping[str, Any]],
+    mask: pl.Series | None,
+    entry: LogEntry,
 ) -> Comparison:
-    """Methods of a log compared. `chosen` is method -> fields set."""
-    key = json.dumps([log_id, embedder, chosen], sort_keys=True)
+    """Methods of a log compared. `chosen` is method -> fields set, `mask` the steps that count."""
+    part = "" if mask is None else hashlib.sha256(mask.to_numpy().tobytes()).hexdigest()
+    key = json.dumps([log_id, embedder, chosen, part], sort_keys=True)
 
     def make() -> Comparison:
+        from workbench.analysis.compare import compare
+
         credits = {
             name: credit(log_id, embedder, name, params, entry) for name, params in chosen.items()
         }
-        return compare({name: found.table() for name, found in credits.items()}, top=50)
+        tables = {name: found.table() for name, found in credits.items()}
+        if mask is not None:
+            tables = {name: table.filter(mask) for name, table in tables.items()}
+        return compare(tables, top=50)
 
     return _comparison(key, make)
 
@@ -164,6 +222,8 @@ def audited(
     key = json.dumps([log_id, embedder, chosen], sort_keys=True)
 
     def make() -> Audit:
+        from workbench.analysis.audit import audit
+
         given = {
             name: credit(log_id, embedder, name, params, entry).scored()
             for name, params in chosen.items()
@@ -187,12 +247,17 @@ def batch(
 ) -> Archive:
     """The batch of a log: a method with the fields set, for a target with its options."""
     (method, params), (to, options) = scored, export
-    key = json.dumps([log_id, embedder, method, params, to, options], sort_keys=True)
+    by_marks = options.get("marked", "all") != "all"
+    version = Marks(entry.workspace).version if by_marks else ""
+    key = json.dumps([log_id, embedder, method, params, to, options, version], sort_keys=True)
 
     def make() -> Archive:
-        log = stored(log_id, entry)
+        from workbench.exporters import TARGETS
+        from workbench.exporters.archive import archive
+
+        log = for_export(stored(log_id, entry).frame, entry.workspace, options)
         scored = credit(log_id, embedder, method, params, entry).scored()
-        return archive(TARGETS[to], log.frame, scored, **options)
+        return archive(TARGETS[to], log, scored, **options)
 
     return _batch(key, make)
 
@@ -201,6 +266,9 @@ def batch(
 def _sweep(
     log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
 ) -> Sweep:
+    from workbench.analysis.tuning.temperature import sweep
+    from workbench.methods.proximity.proxmo import ProxMO
+
     params = json.loads(fields)
     found = credit(log_id, embedder, "proxmo", params, _entry)
     where = space(log_id, embedder, _entry)
@@ -211,6 +279,9 @@ def _sweep(
 def _trial(
     log_id: str, embedder: str, fields: str, temperatures: tuple[float, ...], _entry: LogEntry
 ) -> Trial:
+    from workbench.analysis.tuning.temperature import Trial
+    from workbench.methods.proximity.proxmo import ProxMO
+
     params = json.loads(fields)
     # Fields that change no baseline share a sweep.
     own = {name: value for name, value in params.items() if name in ProxMO.of_baseline}
@@ -223,6 +294,8 @@ def trial(
     log_id: str, embedder: str, params: Mapping[str, Any], temperature: float, entry: LogEntry
 ) -> Trial:
     """ProxMO's credit of a log with the temperature left open, but open to this one."""
+    from workbench.analysis.tuning.temperature import swept
+
     others = {name: value for name, value in params.items() if name != "temperature"}
     key = json.dumps(others, sort_keys=True)
     temperatures = swept(temperature, len(steps(log_id, entry)))
@@ -232,6 +305,10 @@ def trial(
 @st.cache_resource(max_entries=16, show_spinner="Holding out one rollout after the other …")
 def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -> HeldOut:
     """How well ProxMO's baseline predicts the returns of rollouts it has not seen, by τ."""
+    from workbench.analysis.tuning.held_out import held_out
+    from workbench.analysis.tuning.temperature import overrides
+    from workbench.methods.proximity.proxmo import ProxMO
+
     found = credit(log_id, embedder, "proxmo", overrides({"gamma": gamma}), _entry)
     return held_out(ProxMO(gamma=gamma), found, space(log_id, embedder, _entry))
 
@@ -239,4 +316,6 @@ def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -
 @st.cache_resource(max_entries=16, show_spinner=False)
 def spread(log_id: str, embedder: str, _entry: LogEntry) -> float | None:
     """How far similarities inside a group of a log differ."""
+    from workbench.analysis.tuning.temperature import similarity_spread
+
     return similarity_spread(space(log_id, embedder, _entry).similarity())

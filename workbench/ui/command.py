@@ -9,7 +9,6 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.methods import create
 from workbench.ui import state
 from workbench.ui.library import LogEntry
 
@@ -42,6 +41,7 @@ def params(fields: Mapping[str, Any]) -> Sequence[str]:
 
 def space(entry: LogEntry, method: str) -> Sequence[str]:
     """The options that give a method the vectors that the view has, and guessed chains."""
+    from workbench.methods import create
     from workbench.ui.cache import needs_vectors
 
     chains = ["--allow-unchained"] if entry.unchained and create(method).chains() else []

@@ -10,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from workbench.exporters import Exporter
+from workbench.exporters.options import MARKED
 from workbench.ui import cache, frame, state
 
 OF_THE_PLACE = "overwrite"
@@ -28,7 +29,7 @@ def chosen(target: Exporter) -> dict[str, Any]:
     found = {}
     for place, name in zip(st.columns(len(layout)), layout, strict=True):
         found[name] = _option(place, target, name, given.get(name, own[name]), own[name])
-    with st.expander("Only some of it: groups, tasks, the largest advantages"):
+    with st.expander("Only some of it: groups, tasks, marked steps, the largest advantages"):
         for name, default in own.items():
             if name not in layout:
                 found[name] = _open_option(target, name, given.get(name, default), default)
@@ -103,6 +104,11 @@ def _open_option(target: Exporter, name: str, given: Any, default: Any) -> Any:
         given = given if fits and given else default
         st.session_state[key] = given or []
         st.multiselect(_label(name), known, placeholder="all", **common)
+        return given
+    if name == "marked":
+        given = given if given in MARKED else default
+        st.session_state[key] = given
+        st.selectbox("Marked steps", list(MARKED), format_func=MARKED.__getitem__, **common)
         return given
     if name in _NUMBERS:
         most = _NUMBERS[name]

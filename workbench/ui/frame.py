@@ -1,26 +1,41 @@
-"""What stands around every page: which log, which representation, messages; and the embedding."""
+"""What every page works on: the log and the representation of the view, credits and vectors."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import streamlit as st
 from PIL import Image
 
 from workbench.errors import WorkbenchError
-from workbench.log.credit import Credit
-from workbench.methods.variants import variants
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped
 from workbench.wording import silent
+from workbench.workspace.marks import Marks
 
-STYLE = ".stMainBlockContainer { padding-top: 2.5rem; padding-bottom: 3rem; }"
-"""Streamlit leaves a hand's breadth above every page."""
+if TYPE_CHECKING:
+    from workbench.log.credit import Credit
+
+STYLE = """
+.stMainBlockContainer { padding: .4rem 1rem .4rem; }
+.stAppHeader { background: none; height: 0; min-height: 0; }
+.stMainBlockContainer > .stVerticalBlock { gap: .5rem; }
+.st-key-title {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
+.st-key-pages { gap: 0; padding-right: 2.5rem; }
+.st-key-pages [data-testid=stPageLink-NavLink] { padding: .2rem .55rem; }
+.st-key-bar p { margin: 0; }
+"""
+"""The whole width for the page, and one line of pages; the heading is for who hears the page."""
 
 _BARS = np.full((16, 16, 3), 250, dtype=np.uint8)
 _BARS[2:8, 3:7] = (224, 130, 20)
@@ -29,11 +44,12 @@ ICON = Image.fromarray(_BARS)
 """A bar above a line and one below; drawn here because named icons come from the network."""
 
 EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
+HOME = "overview"
 
 
-def open_view(root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
+def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
     """Restores the view and opens its log; stops the page with an error where there is none."""
-    state.begin([*EMBEDDERS, *([embedder] if embedder else [])])
+    state.begin(page, [*EMBEDDERS, *([embedder] if embedder else [])])
     try:
         library = cache.library(str(root), sources)
     except WorkbenchError as error:
@@ -58,8 +74,14 @@ def open_view(root: Path, sources: tuple[str, ...], embedder: str | None) -> Non
 
 def set_pages(pages: Sequence[st.Page], *, allow_paths: bool) -> None:
     """Remembers the pages of this run, for links, and whether paths may be typed in."""
-    st.session_state[state.PAGES] = {page.url_path or "log": page for page in pages}
+    st.session_state[state.PAGES] = {page.url_path or HOME: page for page in pages}
     st.session_state[state.ALLOW_PATHS] = allow_paths
+
+
+def pages() -> Mapping[str, st.Page]:
+    """The pages by the last part of their address."""
+    found: Mapping[str, st.Page] = st.session_state[state.PAGES]
+    return found
 
 
 def allow_paths() -> bool:
@@ -69,13 +91,30 @@ def allow_paths() -> bool:
 
 def go_to(name: str) -> None:
     """Shows another page with the same view."""
-    st.switch_page(st.session_state[state.PAGES][name], query_params=state.current().to_url())
+    st.switch_page(pages()[name], query_params=state.current().to_url())
+
+
+def link(label: str, page: str, **changes: Any) -> None:
+    """A link to a page with the view changed; it can be copied and opened by somebody else."""
+    view = dataclasses.replace(state.current(), **changes)
+    st.page_link(pages()[page], label=escaped(label), query_params=view.to_url())
 
 
 def open_step(trajectory: str, step: int) -> None:
     """Shows a step in its rollout."""
     state.update(step=(trajectory, step))
-    go_to("rollout")
+    go_to("rollouts")
+
+
+def marks() -> Marks:
+    """The marks and notes of the workspace of the view's log."""
+    return Marks(entry().workspace)
+
+
+def marked() -> pl.DataFrame:
+    """`mark` and `note` of each step of the view's log. (L, 2)."""
+    here, found = entry(), marks()
+    return cache.marked(here.id, str(found.root), found.version, here)[0]
 
 
 def library() -> Library:
@@ -92,7 +131,7 @@ def entry() -> LogEntry:
 
 def choose_log(log_id: str) -> None:
     """Shows another log; what was looked at in the old one is left behind."""
-    state.update(log=log_id, step=None, temperature=None, pin=None)
+    state.update(log=log_id, step=None, temperature=None, pin=None, filter="", sort="")
 
 
 def show_added(entry: LogEntry) -> None:
@@ -101,64 +140,6 @@ def show_added(entry: LogEntry) -> None:
     if entry.id not in (*uploaded, *library().given):
         st.session_state[state.UPLOADED] = (*uploaded, entry.id)
     choose_log(entry.id)
-
-
-def sidebar() -> None:
-    """Pickers of the log and of the representation."""
-    here, view = entry(), state.current()
-    plain = here.with_guessed_chains(taken=False).id
-    ids = list(dict.fromkeys([*library().given, *st.session_state.get(state.UPLOADED, ()), plain]))
-    ids[ids.index(plain)] = here.id
-    names = {log_id: _name(log_id) for log_id in ids}
-    with st.sidebar:
-        st.session_state[state.LOG_PICKER] = here.id
-        st.selectbox(
-            "Log",
-            ids,
-            key=state.LOG_PICKER,
-            format_func=lambda log_id: names[log_id],
-            on_change=lambda: choose_log(st.session_state[state.LOG_PICKER]),
-        )
-        choices = [*EMBEDDERS, *([view.embedder] if view.embedder not in EMBEDDERS else [])]
-        st.session_state[state.EMBEDDER_PICKER] = view.embedder
-        st.selectbox(
-            "State similarity",
-            choices,
-            key=state.EMBEDDER_PICKER,
-            help="How near two states are: TF-IDF is instant, a sentence model reads meaning and "
-            "embeds each distinct text once.",
-            on_change=lambda: state.update(embedder=st.session_state[state.EMBEDDER_PICKER]),
-        )
-        _guessed_chains(here)
-
-
-def _guessed_chains(here: LogEntry) -> None:
-    """The choice to score by chains that a reader guessed, where it did."""
-    guessed = cache.chains(here.id, here)
-    if guessed is None:
-        return
-    st.warning(f"{escaped(guessed[:1].upper() + guessed[1:])}.")
-    st.session_state[state.GUESSED_CHAINS] = here.unchained
-    st.checkbox(
-        "Take the guessed order all the same",
-        key=state.GUESSED_CHAINS,
-        help="Methods that discount or look back are refused without it. With it their credit is "
-        "wrong wherever the guess is, and says so.",
-        on_change=lambda: state.update(
-            log=here.with_guessed_chains(taken=st.session_state[state.GUESSED_CHAINS]).id
-        ),
-    )
-
-
-def _name(log_id: str) -> str:
-    found = library().find(log_id)
-    return found.name if found else log_id
-
-
-def show_messages() -> None:
-    """What earlier actions left to say."""
-    for kind, message in state.messages():
-        getattr(st, kind)(escaped(message))
 
 
 def methods_picker(
@@ -173,6 +154,8 @@ def methods_picker(
         state.update(methods=tuple(st.session_state[key]) or kept)
 
     st.session_state[key] = list(chosen)
+    from workbench.methods.variants import variants
+
     st.multiselect(label, variants(), key=key, on_change=choose)
 
 

@@ -1,4 +1,4 @@
-"""ProxMO's fields: as every page has them, and as the temperature page tries them."""
+"""ProxMO's fields: as every page has them, and as the page Tune tries them."""
 
 from __future__ import annotations
 

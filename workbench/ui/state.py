@@ -1,9 +1,10 @@
 """Every name of the session state and of the URL, and the one view that both restore.
 
 A `View` is all that a link has to carry: which log, which methods, which step, which settings. It
-lives in the session, is read from the URL when a session begins and written back after each
-change. Pages read `current()` and change it with `update()`; nothing else touches
-`st.query_params`, and no other file spells a key.
+lives in the session, is written to the address after each change, and is read from it when a
+session begins and whenever somebody moved the address: by Back, Forward or a link. Pages read
+`current()` and change it with `update()`; nothing else touches `st.query_params`, and no other
+file spells a key.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from workbench.analysis.audit import MEASURES
 from workbench.errors import UnknownNameError
-from workbench.exporters import TARGETS
-from workbench.methods import create
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 DEFAULT_TARGET = "weighted-batch"
@@ -27,11 +25,14 @@ PROXMO_FIELDS = ("temperature", "peers", "gamma", "step_weight", "alpha", "beta"
 
 # Keys of st.session_state. Widgets: "w_<page>_<what>".
 VIEW = "view"
+WRITTEN, LINKED, VISITED = "address_written", "addresses_linked", "addresses_visited"
+LAST_PAGE = "last_page"
 UPLOADED = "uploaded_logs"
 LIBRARY, ENTRY, PAGES, ALLOW_PATHS = "library", "entry", "pages", "allow_paths"
 MESSAGES = "messages"
 LOG_PICKER = "w_frame_log"
 EMBEDDER_PICKER = "w_frame_embedder"
+FILTER = "w_frame_filter"
 GUESSED_CHAINS = "w_frame_guessed_chains"
 ADDED, REFUSED = "added_logs", "refused_log"
 UPLOAD = "w_log_upload_{number}"
@@ -43,27 +44,21 @@ UNTRAINED, KEEP_MASKED = "w_votes_untrained_{log}", "w_votes_keep_masked_{log}"
 READ_AGAIN = "w_votes_read_again_{log}"
 IMPORT, IMPORT_MAPPED, DISCARD = "w_log_import", "w_log_import_mapped", "w_log_discard"
 MAPPING = "w_log_map_{files}_{column}"
-GROUP_TABLE = "w_log_groups"
+GROUP_TABLE = "w_overview_groups"
+KINDS_CHART, LENGTHS_CHART = "w_overview_kinds", "w_overview_lengths"
 METHODS_PICKER = "w_methods_{page}"
-GROUP_PICKER = "w_rollout_group"
-TRAJECTORY_PICKER = "w_rollout_trajectory"
-STRIP = "w_rollout_strip"
-# Tables of a step carry its row, so that a selection never outlives the step it was made for.
-PEERS_TABLE = "w_rollout_peers_{term}_{row}"
-NEIGHBOURS = "w_rollout_neighbours"
-NEIGHBOURS_TABLE = "w_rollout_neighbours_{row}"
-MOVE = "w_rollout_move_{what}_{by}"
-OPEN_STEP = "w_rollout_open_{index}"
-TRANSCRIPT_PAGE = "w_rollout_page_{page}_of_{pages}"
-WHOLE_TEXT = "w_rollout_whole_{what}_{row}"
-EXPLAINED = "w_rollout_explained"
-OWN_SCALE = "w_rollout_own_scale"
+VIEWER = "w_rollouts_viewer"
+WHY = "w_rollouts_why"
+VIEWER_ORDER, VIEWER_KNOWN, VIEWER_ASKED = "viewer_order", "viewer_known", "viewer_asked"
+LIST_AT, NEAREST_OF, HEARD = "list_at", "nearest_of", "heard"
+STEP_TABLE = "w_steps_table"
+SHOWN, OPENED = "steps_shown", "step_opened"
 TEMPERATURE = "w_tune_temperature"
 TUNE_FIELD = "w_tune_{field}"
 DRAFT = "tune_draft"
-PAIR = "w_methods_pair"
-SCATTER = "w_methods_scatter"
-DISAGREEMENTS = "w_methods_disagreements"
+PAIR = "w_compare_pair"
+SCATTER, SIGNS = "w_compare_scatter", "w_compare_signs"
+DISAGREEMENTS = "w_compare_disagreements"
 EXPORT = "w_export_{option}"
 MEASURE = "w_audit_measure"
 UNSTABLE_STEPS = "w_audit_steps"
@@ -72,6 +67,11 @@ UNSTABLE_STEPS = "w_audit_steps"
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
 URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
 URL_PAIR, URL_EXPORT, URL_MEASURE = "pair", "export", "measure"
+URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
+
+_REMEMBERED = 50  # links whose address may still be clicked
+MOST_FILTER = 2000
+"""Characters of a filter; an address cannot carry many more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,10 @@ class View:
         pair: The two methods that are set against each other; None for the first two.
         export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
         measure: The number of an audit that is looked at; empty for the first.
+        filter: The steps that are looked at, as `analysis.filters` reads it; empty for all.
+        sort: By what the list of steps is sorted; empty for the log's order.
+        lead: The method that leads where rollouts are read; empty for the last one.
+        beside: The trajectory that is set beside the one that is read; empty for none.
     """
 
     log: str = ""
@@ -101,6 +105,10 @@ class View:
     pair: tuple[str, str] | None = None
     export: Mapping[str, Any] = field(default_factory=dict)
     measure: str = ""
+    filter: str = ""
+    sort: str = ""
+    lead: str = ""
+    beside: str = ""
 
     def params(self, method: str) -> dict[str, Any]:
         """Fields that the view sets for a method; only plain `proxmo` is tuned here."""
@@ -120,6 +128,10 @@ class View:
             URL_PAIR: ",".join(self.pair) if self.pair else "",
             URL_EXPORT: json.dumps(self.export, sort_keys=True) if self.export else "",
             URL_MEASURE: self.measure,
+            URL_FILTER: self.filter,
+            URL_SORT: self.sort,
+            URL_LEAD: self.lead,
+            URL_BESIDE: self.beside,
         }
         return {key: value for key, value in entries.items() if value}
 
@@ -147,6 +159,10 @@ class View:
             URL_PAIR: ("pair", _pair),
             URL_EXPORT: ("export", _export),
             URL_MEASURE: ("measure", _measure),
+            URL_FILTER: ("filter", _filter),
+            URL_SORT: ("sort", str),
+            URL_LEAD: ("lead", _method),
+            URL_BESIDE: ("beside", str),
         }
         for key, (name, read) in readers.items():
             if query.get(key):
@@ -160,8 +176,16 @@ class View:
 def _methods(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for name in text.split(",") if name))
     for name in names:
-        create(name)
+        _method(name)
     return names or DEFAULT_METHODS
+
+
+def _method(text: str, fields: Mapping[str, Any] | None = None) -> str:
+    # Methods, targets and measures are imported where an address names one.
+    from workbench.methods import create
+
+    create(text, fields)
+    return text
 
 
 def _embedder(text: str, known: Sequence[str]) -> str:
@@ -185,7 +209,7 @@ def _proxmo(text: str) -> dict[str, Any]:
     fields = json.loads(text)
     if not isinstance(fields, dict) or set(fields) - set(PROXMO_FIELDS):
         raise ValueError(f"expected a JSON object with fields of {list(PROXMO_FIELDS)}")
-    create("proxmo", fields)
+    _method("proxmo", fields)
     return fields
 
 
@@ -200,7 +224,9 @@ def _export(text: str) -> dict[str, Any]:
     chosen = json.loads(text)
     if not isinstance(chosen, dict) or set(chosen) - {"method", "to", "options"}:
         raise ValueError("expected a JSON object with method, to and options")
-    create(str(chosen.get("method", DEFAULT_METHODS[0])))
+    from workbench.exporters import TARGETS
+
+    _method(str(chosen.get("method", DEFAULT_METHODS[0])))
     known = TARGETS[str(chosen.get("to", DEFAULT_TARGET))].options
     options = chosen.get("options", {})
     if not isinstance(options, dict) or set(options) - set(known):
@@ -209,25 +235,68 @@ def _export(text: str) -> dict[str, Any]:
 
 
 def _measure(text: str) -> str:
+    from workbench.analysis.audit import MEASURES
+
     if text not in MEASURES:
         raise UnknownNameError("measure", text, MEASURES)
     return text
 
 
+def _filter(text: str) -> str:
+    # What is wrong inside it is said beside the bar, where it can be put right.
+    if len(text) > MOST_FILTER:
+        raise ValueError(f"a filter has at most {MOST_FILTER:,} characters, this has {len(text):,}")
+    return text.strip()
+
+
 def _temperature(text: str) -> float:
     value = float(text)
-    create("proxmo", {"temperature": value})
+    _method("proxmo", {"temperature": value})
     return value
 
 
-def begin(embedders: Sequence[str]) -> None:
-    """Restores the view of a new session from its URL; `embedders` as for `View.from_url`."""
+def begin(page: str, embedders: Sequence[str]) -> None:
+    """Restores the view from the address: in a new session, and where Back or a link moved it.
+
+    An address that this session has written is its view already, and an empty one says nothing.
+
+    Args:
+        page: The page that is shown.
+        embedders: As for `View.from_url`.
+    """
+    here = st.query_params.to_dict()
+    other_page = st.session_state.get(LAST_PAGE, page) != page
+    st.session_state[LAST_PAGE] = page
     if VIEW in st.session_state:
-        return
-    view, wrong = View.from_url(st.query_params.to_dict(), embedders)
+        followed = other_page and _followed(page, here)
+        if not here or here == st.session_state.get(WRITTEN) or followed:
+            return
+    view, wrong = View.from_url(here, embedders)
     st.session_state[VIEW] = view
     for message in wrong:
         tell("warning", message)
+
+
+def _followed(page: str, query: Mapping[str, str]) -> bool:
+    """Whether somebody followed a link to a page rather than went back to it.
+
+    A link may be older than the view, where a part of its page ran alone or it was clicked before
+    it was drawn anew: whoever follows it wants that page, not that view.
+    """
+    drawn: list[dict[str, str]] = st.session_state.get(LINKED, [])
+    been = (page, _key(query)) in st.session_state.get(VISITED, set())
+    return query in drawn[-1:] or (query in drawn and not been)
+
+
+def drew_links() -> None:
+    """Remembers what the links of a page carry: the view as it is now."""
+    drawn = st.session_state.setdefault(LINKED, [])
+    drawn.append(current().to_url())
+    del drawn[:-_REMEMBERED]
+
+
+def _key(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(query.items()))
 
 
 def current() -> View:
@@ -244,7 +313,8 @@ def update(**changes: Any) -> None:
 
 def write_url() -> None:
     """Makes the URL that of the view, if it is not already."""
-    wanted = current().to_url()
+    wanted = st.session_state[WRITTEN] = current().to_url()
+    st.session_state.setdefault(VISITED, set()).add((st.session_state[LAST_PAGE], _key(wanted)))
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 

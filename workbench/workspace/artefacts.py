@@ -1,4 +1,7 @@
-"""What a workspace holds, made from its inputs or found: logs, spaces, credits, batches."""
+"""What a workspace holds, made from its inputs or found: logs, spaces, credits, batches.
+
+What scores and exports is imported where it is asked for: a log alone is there without it.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from workbench.exporters import Exporter, read_manifest
 from workbench.files import MANIFEST, atomic_folder, digest, file_digest
-from workbench.log.credit import ScoredCredit, write_credit
-from workbench.log.steps import Index
-from workbench.methods import Method
-from workbench.methods.scoring import provenance, scored
 from workbench.readers import import_log, source_files
-from workbench.states.embedders.vector_cache import VectorCache
-from workbench.states.neighbours import NeighbourIndex
-from workbench.states.similarity import States
-from workbench.states.space import Space
 from workbench.wording import Progress, silent
+from workbench.workspace.marks import for_export
 from workbench.workspace.store import Workspace
+
+if TYPE_CHECKING:
+    from workbench.exporters import Exporter
+    from workbench.log.credit import ScoredCredit
+    from workbench.log.steps import Index
+    from workbench.methods import Method
+    from workbench.states.embedders.vector_cache import VectorCache
+    from workbench.states.neighbours import NeighbourIndex
+    from workbench.states.similarity import States
+    from workbench.states.space import Space
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
 CREDIT_FILE, INDEX_FILE = "credit.parquet", "index.faiss"
@@ -107,6 +112,11 @@ class Artefacts:
         self._progress = progress
         self.built: list[Path] = []
 
+    @property
+    def root(self) -> Path:
+        """The workspace."""
+        return self._workspace.root
+
     def _artefact(
         self, kind: str, label: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
     ) -> Path:
@@ -173,12 +183,16 @@ class Artefacts:
     @property
     def vectors(self) -> VectorCache:
         """Vectors of texts, kept in the workspace."""
+        from workbench.states.embedders.vector_cache import VectorCache
+
         return VectorCache(self._workspace.root / "embeddings")
 
     def index_store(
         self, key: str, states: States, counts: Index, build: Callable[[], NeighbourIndex]
     ) -> NeighbourIndex:
         """The neighbour index of a log's states; see `space.IndexStore`."""
+        from workbench.states.neighbours import NeighbourIndex
+
         texts = digest([list(states.text), counts.tolist()])
         folder = self._artefact(
             "index",
@@ -190,6 +204,9 @@ class Artefacts:
 
     def credit(self, name: str, method: Method, space: Space) -> Path:
         """The file of a method's credit."""
+        from workbench.log.credit import write_credit
+        from workbench.methods.scoring import provenance, scored
+
         self._progress(f"score {name}", 0, 0)
 
         def build(folder: Path) -> None:
@@ -219,13 +236,18 @@ class Artefacts:
         Raises:
             EmptyBatchError: The batch would train nothing.
         """
+        from workbench.exporters import read_manifest
+
         self._progress("export", 0, 0)
-        name = f"{target.name}-{digest([credit.provenance.to_dict(), decided])[:16]}"
+        chosen = for_export(log, self._workspace.root, options)
+        marks = [] if chosen is log else chosen["mark"].to_list()
+        made_from = [credit.provenance.to_dict(), decided, *([marks] if marks else [])]
+        name = f"{target.name}-{digest(made_from)[:16]}"
         folder = self._workspace.root / "exports" / name
         if folder.exists():
             read_manifest(folder)
         else:
-            batch = target.assemble(log, credit, **options)
+            batch = target.assemble(chosen, credit, **options)
             # Beside its place: another process that makes the same batch may finish first.
             with atomic_folder(folder) as temporary:
                 target.save(batch, temporary)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,11 +21,12 @@ from workbench.log.steps import Steps
 from workbench.readers import Imported, import_log
 from workbench.readers.remote import is_remote
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder
-from workbench.states.embedders.vector_cache import VectorCache
-from workbench.states.space import Space
-from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.artefacts import Artefacts, StoredLog
+
+if TYPE_CHECKING:
+    from workbench.states.space import Space
+    from workbench.states.text import StateText
 
 
 def user_folder() -> Path:
@@ -148,6 +149,9 @@ class OpenedLog:
             allow_unchained: Let methods run that ask which steps follow each other, where a reader
                 had to guess that.
         """
+        from workbench.states.embedders.vector_cache import VectorCache
+        from workbench.states.space import Space
+
         artefacts = self.artefacts
         return Space(
             self.steps,

@@ -23,6 +23,8 @@ class Workspace:
         log/<hash>/  embeddings/<embedder>/  index/<hash>/  credit/<method>-<hash>/
         exports/<target>-<hash>/
 
+    Beside them lies what people said of steps, `marks/` (see `marks.Marks`).
+
     Args:
         root: The folder; made when first written to.
     """

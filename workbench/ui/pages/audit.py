@@ -10,23 +10,23 @@ import streamlit as st
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, state
+from workbench.ui.filtering import LUCK
+from workbench.ui.header import header
 from workbench.ui.text import escaped
-from workbench.wording import shortened
+from workbench.wording import number_of, shortened
 
 LISTED = 50  # steps in the table
-FLIPPING = 0.2  # share of draws from which on a sign is luck
 NOTES = 6
 FIRST = "held_out_gain"  # what the chart shows before anything is chosen
 
 
 def page() -> None:
     """The page."""
-    heading = st.columns([5, 1], vertical_alignment="bottom")
-    heading[0].title("Audit")
+    commands = header("Audit", "audits all steps")
     view, entry = state.current(), frame.entry()
     frame.methods_picker("audit")
     credits = frame.credits(*view.methods)
-    with heading[1]:
+    with commands:
         command.popover(*_commands(tuple(credits)))
     fields = {name: view.params(name) for name in credits}
     audit = cache.audited(entry.id, view.embedder, fields, entry)
@@ -120,21 +120,25 @@ def _steps(audit: Audit) -> None:
     flipping = (
         audit.intervals.filter(pl.col("credit").is_in(list(audit.credits)))
         .with_columns(size=size)
-        .filter(pl.col("sign_flips") >= FLIPPING)
+        .filter(pl.col("sign_flips") >= LUCK)
         .sort("size", descending=True, maintain_order=True)
     )
     st.subheader("Which credit is luck of the draw?")
     if not flipping.height:
         st.caption(
-            f"No step's credit changes its sign in {FLIPPING:.0%} or more of the draws of other "
+            f"No step's credit changes its sign in {LUCK:.0%} or more of the draws of other "
             "rollouts for its group."
         )
         return
     st.caption(
-        f"{flipping.height:,} times a step's credit changes its sign in {FLIPPING:.0%} or more of "
+        f"{flipping.height:,} times a step's credit changes its sign in {LUCK:.0%} or more of "
         "the draws of other rollouts for its group: instability, not error. The largest come "
         "first, in standard deviations of their method. Choose a row to read that step."
     )
+    with st.container(horizontal=True, gap="small"):
+        for name, count in flipping["credit"].value_counts(sort=True).iter_rows():
+            label = f"{name}: {number_of(count, 'step')}"
+            frame.link(label, "steps", filter=f"unstable:{name}", sort=f"-|{name}|")
     shown = flipping.head(LISTED)
     event = st.dataframe(
         shown.select(

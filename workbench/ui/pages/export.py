@@ -18,8 +18,10 @@ from workbench.exporters.checklist import balance, checklist
 from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
 from workbench.ui import cache, command, export_options, frame, state
+from workbench.ui.header import header
 from workbench.ui.text import escaped
 from workbench.wording import shortened
+from workbench.workspace.marks import for_export
 
 TOP_GROUPS = 10
 _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
@@ -27,11 +29,10 @@ _VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
 
 def page() -> None:
     """The page."""
-    heading = st.columns([5, 1], vertical_alignment="bottom")
-    heading[0].title("Export")
+    commands = header("Export", "exports all steps")
     method, target, options = _pickers()
     _ = frame.credits(method)
-    with heading[1]:
+    with commands:
         command.popover(_commands(method, target, options))
     batch = _batch(method, target, options)
     if batch is None:
@@ -97,6 +98,7 @@ def _commands(method: str, target: Exporter, options: Mapping[str, Any]) -> str:
         "--to",
         target.name,
         *command.params(_set_options(target, options)),
+        *(["--marks", str(entry.workspace)] if options.get("marked", "all") != "all" else []),
         "-o",
         f"{FOLDER}/",
     )
@@ -234,10 +236,10 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
         return
     view, entry = state.current(), frame.entry()
     credit = cache.credit(entry.id, view.embedder, method, view.params(method), entry)
-    log = cache.stored(entry.id, entry).frame
     place_options = {export_options.OF_THE_PLACE: True} if overwrite else {}
     folder = Path(place).expanduser()
     try:
+        log = for_export(cache.stored(entry.id, entry).frame, entry.workspace, options)
         target(log, credit.scored(), folder, **options, **place_options)
     except (WorkbenchError, OSError) as error:
         st.error("Nothing was written.")

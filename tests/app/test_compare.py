@@ -32,7 +32,7 @@ SMALL = {
 
 
 def opened(app: OpenApp, frame: pl.DataFrame | None = None, **query: str) -> AppTest:
-    test = app(frame, page="methods", query=query)
+    test = app(frame, page="compare", query=query)
     assert not test.exception
     return test
 
@@ -114,7 +114,7 @@ def test_a_link_restores_methods_and_pair(app: OpenApp):
 
 def test_picking_methods_changes_the_view(app: OpenApp):
     test = opened(app)
-    picker = test.multiselect(key=state.METHODS_PICKER.format(page="methods"))
+    picker = test.multiselect(key=state.METHODS_PICKER.format(page="compare"))
     assert "proxmo:reference" in picker.options
     picker.set_value(["grpo", "proxmo:reference"]).run()
     assert test.session_state[state.VIEW].methods == ("grpo", "proxmo:reference")
@@ -128,7 +128,7 @@ def test_one_method_asks_for_a_second(app: OpenApp):
 
 def test_clearing_the_picker_keeps_the_first_method(app: OpenApp):
     test = opened(app)
-    test.multiselect(key=state.METHODS_PICKER.format(page="methods")).set_value([]).run()
+    test.multiselect(key=state.METHODS_PICKER.format(page="compare")).set_value([]).run()
     assert test.session_state[state.VIEW].methods == ("grpo",)
 
 
@@ -139,7 +139,7 @@ def test_a_row_opens_its_step_in_the_rollout(app: OpenApp):
     select(test, element.proto.id, {"rows": [1], "columns": [], "cells": []})
     test.run()
     assert test.session_state[state.VIEW].step == (row["trajectory"], row["step"] - 1)
-    assert test.title[0].value == "Rollout"
+    assert test.title[0].value == "Rollouts"
 
 
 def test_a_point_opens_its_step_in_the_rollout(app: OpenApp):

@@ -15,11 +15,11 @@ from workbench.log.remarks import TOLERANCE
 from workbench.plots import temperature as plots
 from workbench.states.temperatures import STOPS
 from workbench.ui import cache, command, frame, settings, state
+from workbench.ui.header import header
 from workbench.ui.settings import said
 from workbench.ui.text import escaped
 from workbench.wording import number
 
-_QUESTION = "Which temperature?"
 _FIELDS = {
     "gamma": ("γ, discount per step", 0.01),
     "step_weight": ("ω, weight of the step term", 0.25),
@@ -61,12 +61,12 @@ _QUIET: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off"}
 
 def page() -> None:
     """The page."""
+    header("Tune", "tunes on all steps")
     try:
         frame.require_vectors()
         _trial(settings.default("temperature"))
         _held_out()
     except WorkbenchError as error:
-        st.title(_QUESTION)
         st.error(f"There is no credit to tune in this log: {escaped(str(error))}")
         return
     _live()
@@ -91,10 +91,6 @@ def _live() -> None:
     tried, applied, pin = settings.tried(), settings.applied(), settings.pinned()
     temperature = tried["temperature"]
     held = _held_out()
-    title, popover = st.columns([4, 1], vertical_alignment="center")
-    title.title(_QUESTION)
-    with popover, st.container(horizontal=True, horizontal_alignment="right"):
-        command.popover(_command(tried))
     _status(tried, applied, pin)
     _slider(temperature, held.best)
     trial, pinned = _trial(temperature), _trial(pin)
@@ -116,7 +112,7 @@ def _status(tried: Mapping[str, Any], applied: Mapping[str, Any], pin: float) ->
         "Trying": trying + _in_units(tried["temperature"]),
         "Pinned": f"τ {number(pin)}",
     }
-    text, buttons = st.columns([7, 3], vertical_alignment="center")
+    text, buttons = st.columns([6, 4], vertical_alignment="center")
     text.markdown(" · ".join(f"**{name}:** {value}" for name, value in parts.items()))
     with buttons, st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Apply to every page", type="primary", disabled=not changed):
@@ -125,6 +121,7 @@ def _status(tried: Mapping[str, Any], applied: Mapping[str, Any], pin: float) ->
         if st.button("Reset", help="ProxMO's defaults, on every page."):
             settings.reset()
             st.rerun()
+        command.popover(_command(tried))
 
 
 def _command(tried: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The temperature page: what it shows, what moving the slider does, and where settings go."""
+"""The page Tune: what it shows, what moving the slider does, and where settings go."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def advantage(frame: pl.DataFrame, **fields: Any) -> Any:
 
 
 def test_the_bundled_log_has_its_curve_and_its_minimum(app: OpenApp):
-    test = app(page="temperature")
+    test = app(page="tune")
     assert not test.exception
-    assert test.title[0].value == "Which temperature?"
+    assert test.title[0].value == "Tune"
     assert [heading.value for heading in test.subheader] == [
         "How does credit spread?",
         "Which τ predicts best?",
@@ -79,7 +79,7 @@ def test_the_bundled_log_has_its_curve_and_its_minimum(app: OpenApp):
 
 def test_moving_the_slider_changes_numbers_and_address(app: OpenApp):
     frame = log(LOG)
-    test = app(frame, page="temperature")
+    test = app(frame, page="tune")
     before = metrics(test)
     test.select_slider(key=SLIDER).set_value(0.8).run()
     after = metrics(test)
@@ -97,7 +97,7 @@ def test_flips_are_counted_against_the_pinned_temperature(app: OpenApp):
     # The step term alone nearly decides the sign, so that it can flip.
     fields = {"step_weight": 40.0, "peers": "other_trajectories"}
     frame = random_log(np.random.default_rng(3), rollouts=8, dense=True)
-    test = app(frame, page="temperature", query={"tau": "6.4", "proxmo": json.dumps(fields)})
+    test = app(frame, page="tune", query={"tau": "6.4", "proxmo": json.dumps(fields)})
     button(test, "Pin this").click().run()
     assert test.query_params["pin"] == "6.4"
     assert metrics(test)["Sign flips"][0] == "0"
@@ -112,7 +112,7 @@ def test_flips_are_counted_against_the_pinned_temperature(app: OpenApp):
 
 
 def test_use_the_minimum_moves_the_slider_there(app: OpenApp):
-    test = app(page="temperature")
+    test = app(page="tune")
     button(test, "Use the minimum").click().run()
     assert test.select_slider(key=SLIDER).value == 0.2378
     assert test.query_params["tau"] == "0.2378"
@@ -122,7 +122,7 @@ def test_use_the_minimum_moves_the_slider_there(app: OpenApp):
 
 
 def test_apply_carries_what_is_tried_to_every_page_and_reset_takes_it_back(app: OpenApp):
-    test = app(page="temperature", query={"tau": "0.2"})
+    test = app(page="tune", query={"tau": "0.2"})
     test.number_input(key="w_tune_gamma").set_value(0.9).run()
     test.selectbox(key="w_tune_peers").select("other_trajectories").run()
     assert "proxmo" not in test.query_params
@@ -145,7 +145,7 @@ def test_apply_carries_what_is_tried_to_every_page_and_reset_takes_it_back(app: 
 
 def test_a_link_restores_the_page(app: OpenApp):
     query = {"tau": "0.4", "pin": "0.05", "proxmo": '{"gamma": 0.9}'}
-    test = app(log(LOG), page="temperature", query=query)
+    test = app(log(LOG), page="tune", query=query)
     assert test.select_slider(key=SLIDER).value == 0.4
     assert test.number_input(key="w_tune_gamma").value == 0.9
     assert metrics(test)["Sign flips"][1].endswith("vs τ 0.05")
@@ -155,7 +155,7 @@ def test_a_link_restores_the_page(app: OpenApp):
 
 def test_a_temperature_between_the_stops_is_kept(app: OpenApp):
     frame = log(LOG)
-    test = app(frame, page="temperature", query={"tau": "0.123", "pin": "33"})
+    test = app(frame, page="tune", query={"tau": "0.123", "pin": "33"})
     assert not test.exception
     assert test.select_slider(key=SLIDER).value == 0.123
     flips = sign_flips(advantage(frame, temperature=0.123), advantage(frame, temperature=33.0))
@@ -163,7 +163,7 @@ def test_a_temperature_between_the_stops_is_kept(app: OpenApp):
 
 
 def test_the_command_scores_what_is_tried(app: OpenApp):
-    test = app(page="temperature", query={"tau": "0.2"})
+    test = app(page="tune", query={"tau": "0.2"})
     test.number_input(key="w_tune_alpha").set_value(2.0).run()
     (command,) = [code.value for code in test.code if code.value.startswith("workbench score")]
     words = shlex.split(command)
@@ -174,7 +174,7 @@ def test_the_command_scores_what_is_tried(app: OpenApp):
 
 
 def test_the_weight_of_success_follows_its_fields(app: OpenApp):
-    test = app(log(LOG), page="temperature")
+    test = app(log(LOG), page="tune")
     test.number_input(key="w_tune_beta").set_value(0.0).run()
     success = charts(test)[2]["data"][0]
     values = np.frombuffer(base64.b64decode(success["y"]["bdata"]), np.float32)
@@ -182,7 +182,7 @@ def test_the_weight_of_success_follows_its_fields(app: OpenApp):
 
 
 def test_peers_in_the_same_state_say_that_no_temperature_matters(app: OpenApp):
-    test = app(log(LOG), page="temperature", query={"proxmo": '{"peers": "same_state"}'})
+    test = app(log(LOG), page="tune", query={"proxmo": '{"peers": "same_state"}'})
     assert not test.exception
     assert "no τ changes this credit" in shown(test)
     assert not test.metric
@@ -206,7 +206,7 @@ EMPTY: Described = {"g": {f"t{k}": [("", "x", float(k))] for k in range(4)}}
 def test_where_there_is_nothing_to_draw_a_sentence_says_why(
     app: OpenApp, described: Described, said: list[str], drawn: int
 ):
-    test = app(log(described), page="temperature")
+    test = app(log(described), page="tune")
     assert not test.exception
     assert not test.error
     for sentence in said:
@@ -219,7 +219,7 @@ def test_trajectories_without_a_reward_are_left_out(app: OpenApp):
     frame = rows(LOG).with_columns(
         reward=pl.when(pl.col("trajectory_id") == "g0/t0").then(None).otherwise(pl.col("reward"))
     )
-    test = app(validate(frame).log, page="temperature")
+    test = app(validate(frame).log, page="tune")
     assert not test.exception
     scored = frame.height - 3
     (about,) = [metric.help for metric in test.metric if metric.label == "Sign flips"]
@@ -228,7 +228,7 @@ def test_trajectories_without_a_reward_are_left_out(app: OpenApp):
 
 def test_a_log_that_has_no_reward_says_so(app: OpenApp):
     frame = validate(rows(ONE_STEP).with_columns(reward=pl.lit(None, dtype=pl.Float64))).log
-    test = app(frame, page="temperature")
+    test = app(frame, page="tune")
     assert not test.exception
     assert "There is no credit to tune" in test.error[0].value
-    assert test.title[0].value == "Which temperature?"
+    assert test.title[0].value == "Tune"

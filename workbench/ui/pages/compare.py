@@ -11,15 +11,18 @@ import polars as pl
 import streamlit as st
 
 from workbench.analysis.compare import Comparison, sign_table, why_unranked
+from workbench.analysis.filters import joined
 from workbench.errors import WorkbenchError
 from workbench.log.credit import Credit
-from workbench.log.steps import Steps
+from workbench.log.steps import Index, Steps
 from workbench.methods import METHODS
 from workbench.methods.variants import differences
 from workbench.plots import methods as plots
-from workbench.ui import cache, command, frame, state
+from workbench.ui import cache, command, filtering, frame, marks, state
+from workbench.ui.filtering import Kept
+from workbench.ui.header import header
 from workbench.ui.text import escaped
-from workbench.wording import shortened
+from workbench.wording import number_of, shortened
 
 Pair = tuple[str, str]
 
@@ -28,21 +31,24 @@ LISTED = 20  # disagreements in the table
 
 def page() -> None:
     """The page."""
-    heading = st.columns([5, 1], vertical_alignment="bottom")
-    heading[0].title("Methods")
+    commands = header("Compare")
     chosen, pair = _pickers()
     if pair is None:
         st.info("Pick two or more methods to set them against each other.")
         return
     credits = frame.credits(*chosen)
-    with heading[1]:
+    with commands:
         command.popover(*_commands(pair))
     if len(credits) < 2:
         st.info("Fewer than two of these methods can score this log: pick others.")
         return
     if not set(pair) <= set(credits):
         pair = tuple(credits)[:2]  # type: ignore[assignment]
-    comparison = _comparison(tuple(credits))
+    kept = filtering.usable()
+    if kept is not None and not kept.count:
+        st.info("No step of this log passes the filter, so there is nothing to compare.")
+        return
+    comparison = _comparison(tuple(credits), kept)
     if comparison is None:
         return
     rows = comparison.pairs.filter(left=pair[0], right=pair[1])
@@ -50,13 +56,14 @@ def page() -> None:
     _excluded(comparison)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _scatter(pair, credits, rows, largest)
+        _scatter(pair, credits, rows, largest, kept)
     with right:
         _matrix(comparison)
-        _signs(pair, credits, rows)
+        _signs(pair, credits, rows, kept)
     _disagreements(pair, largest)
     _groups(pair, comparison)
     _fields(pair)
+    marks.section(tuple(credits))
 
 
 def _pickers() -> tuple[tuple[str, ...], Pair | None]:
@@ -64,7 +71,7 @@ def _pickers() -> tuple[tuple[str, ...], Pair | None]:
     view = state.current()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        frame.methods_picker("methods")
+        frame.methods_picker("compare")
     pairs = {" and ".join(two): two for two in itertools.combinations(view.methods, 2)}
     if not pairs:
         return view.methods, None
@@ -88,11 +95,13 @@ def _commands(pair: Pair) -> list[str]:
     return [*scored, command.workbench("compare", *files, "--top", str(LISTED), "--groups")]
 
 
-def _comparison(chosen: tuple[str, ...]) -> Comparison | None:
+def _comparison(chosen: tuple[str, ...], kept: Kept | None) -> Comparison | None:
+    """The methods compared over the steps that the filter leaves."""
     view, entry = state.current(), frame.entry()
     fields = {name: view.params(name) for name in chosen}
+    mask = None if kept is None else pl.Series(kept.mask)
     try:
-        return cache.comparison(entry.id, view.embedder, fields, entry)
+        return cache.comparison(entry.id, view.embedder, fields, mask, entry)
     except WorkbenchError as error:
         st.error(escaped(str(error)))
         return None
@@ -108,7 +117,11 @@ def _excluded(comparison: Comparison) -> None:
 
 
 def _scatter(
-    pair: Pair, credits: Mapping[str, Credit], rows: pl.DataFrame, largest: pl.DataFrame
+    pair: Pair,
+    credits: Mapping[str, Credit],
+    rows: pl.DataFrame,
+    largest: pl.DataFrame,
+    kept: Kept | None,
 ) -> None:
     st.subheader(
         "Do they rank the steps alike?",
@@ -116,8 +129,9 @@ def _scatter(
     )
     st.markdown(_rank_in_words(pair, rows))
     one, other = (credits[name] for name in pair)
-    marked = _numbers(one.steps, largest)
-    figure = plots.scatter(one.advantage, other.advantage, pair, marked)
+    shown = _shown(one, kept)
+    marked = np.searchsorted(shown, _numbers(one.steps, largest))
+    figure = plots.scatter(one.advantage[shown], other.advantage[shown], pair, marked)
     alt = f"Credit of each step under {pair[0]} against its credit under {pair[1]}."
     event = st.plotly_chart(
         figure,
@@ -127,13 +141,20 @@ def _scatter(
         config={"displayModeBar": False},
         alt=alt,
     )
-    many = len(one.steps) > plots.MOST_POINTS
+    many = len(shown) > plots.MOST_POINTS
     what = "a marked step" if many else "a point"
     st.caption(f"Click {what} to read it in its rollout. On the dotted line both say the same.")
     for point in event["selection"]["points"]:
         if "customdata" in point and "z" not in point:
-            step = one.steps.identity(int(np.ravel(point["customdata"])[0]))
+            step = one.steps.identity(int(shown[int(np.ravel(point["customdata"])[0])]))
             frame.open_step(str(step["trajectory_id"]), int(step["step_index"]))
+
+
+def _shown(credit: Credit, kept: Kept | None) -> Index:
+    """Numbers of the scored steps that the filter leaves."""
+    if kept is None:
+        return np.arange(len(credit.steps), dtype=np.int64)
+    return np.flatnonzero(kept.mask[credit.steps.row])
 
 
 def _numbers(steps: Steps, rows: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -160,25 +181,42 @@ def _matrix(comparison: Comparison) -> None:
     )
 
 
-def _signs(pair: Pair, credits: Mapping[str, Credit], rows: pl.DataFrame) -> None:
+def _signs(
+    pair: Pair, credits: Mapping[str, Credit], rows: pl.DataFrame, kept: Kept | None
+) -> None:
     st.subheader("Do the signs differ?")
     row = rows.row(0, named=True)
     st.markdown(
         f"**{row['sign_flips']:,}** of {row['steps']:,} steps ({row['sign_flip_share'] or 0:.2%}) "
         "get opposite signs."
     )
-    counts = sign_table(credits[pair[0]].advantage, credits[pair[1]].advantage)
+    if row["sign_flips"]:
+        both = joined(state.current().filter, f"flip:{pair[0]},{pair[1]}")
+        label = f"Show the {number_of(row['sign_flips'], 'step')}"
+        frame.link(label, "steps", filter=both, sort=f"-|{pair[1]}|")
+    one, other = (credits[name] for name in pair)
+    shown = _shown(one, kept)
+    counts = sign_table(one.advantage[shown], other.advantage[shown])
     st.caption(f"Steps by {escaped(pair[0])} (rows) and by {escaped(pair[1])} (columns).")
     table: dict[str, list[Any]] = {"": ["▲ above 0", "= 0", "▼ below 0"]}
     table |= {sign: counts[:, k].tolist() for k, sign in enumerate(("▲", "=", "▼"))}
-    st.dataframe(
+    event = st.dataframe(
         pl.DataFrame(table),
+        key=state.SIGNS,
+        on_select="rerun",
+        selection_mode="single-cell",
         hide_index=True,
         column_config={
             name: st.column_config.NumberColumn(name, format="localized") for name in [*table][1:]
         },
         alt=f"Steps by the sign of {pair[0]} and the sign of {pair[1]}.",
     )
+    st.caption("Choose a cell to list its steps.")
+    compared = {"▲": ">0", "=": "=0", "▼": "<0"}
+    for line, column in event["selection"]["cells"]:
+        if column in compared:
+            signs = (f"{pair[0]}{[*compared.values()][line]}", f"{pair[1]}{compared[column]}")
+            filtering.show(joined(state.current().filter, *signs))
 
 
 def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:

@@ -28,7 +28,7 @@ def shown(test: AppTest) -> str:
 
 
 def sentence(test: AppTest) -> str:
-    return test.markdown[0].value.replace("\\", "")
+    return test.markdown[1].value.replace("\\", "")
 
 
 def captions(test: AppTest) -> str:
@@ -62,12 +62,12 @@ def pickers(test: AppTest) -> dict[str, Any]:
 def test_the_bundled_log(app: OpenApp):
     test = app()
     assert not test.exception
-    assert test.title[0].value == r"household\.parquet"
+    assert test.subheader[0].value == r"household\.parquet"
     assert sentence(test) == (
         "3,732 steps in 160 trajectories: 20 groups × 8 rollouts. 52.5 % succeed. "
         "14 of the groups are live, 6 dead."
     )
-    assert [header.value for header in test.subheader] == [
+    assert [header.value for header in test.subheader[1:]] == [
         "What can a group method learn from?",
         "How long are trajectories, and which succeed?",
         "How often does a state come back?",
@@ -100,20 +100,20 @@ def test_a_file_is_added_and_shown(app: OpenApp):
     test = upload(app(), ("chats.jsonl", CHAT))
     assert not test.exception
     assert "is imported and shown here" in test.success[0].value
-    assert test.title[0].value == r"chats\.jsonl"
+    assert test.subheader[0].value == r"chats\.jsonl"
     assert sentence(test).startswith("9 steps in 4 trajectories: 1 group × 4 rollouts.")
     assert test.selectbox(key="w_frame_log").options == ["household.parquet", "chats.jsonl"]
     assert "task_id became group_id" in shown(test)
     assert not test.file_uploader[0].value
     again = test.run()
     assert not again.success
-    assert again.title[0].value == r"chats\.jsonl"
+    assert again.subheader[0].value == r"chats\.jsonl"
 
 
 def test_two_files_become_one_log(app: OpenApp):
     lines = CHAT.splitlines(keepends=True)
     test = upload(app(), ("a.jsonl", b"".join(lines[:2])), ("b.jsonl", b"".join(lines[2:])))
-    assert test.title[0].value == r"a\.jsonl and 1 more"
+    assert test.subheader[0].value == r"a\.jsonl and 1 more"
     assert sentence(test).startswith("9 steps in 4 trajectories")
     assert "a.jsonl, b.jsonl" in shown(test)
 
@@ -131,13 +131,13 @@ def test_a_broken_file_is_named_by_line_and_the_old_log_stays(app: OpenApp):
     assert test.error[0].value == "Not imported: 2 problems."
     assert "line: is not JSON, at broken.jsonl:2" in shown(test)
     assert "expected a list of messages, at broken.jsonl:6" in shown(test)
-    assert test.title[0].value == r"household\.parquet"
+    assert test.subheader[0].value == r"household\.parquet"
     assert not pickers(test)
 
     test.checkbox(key="w_log_skip_bad").check()
     test.button(key="w_log_import").click().run()
     assert not test.error
-    assert test.title[0].value == r"broken\.jsonl"
+    assert test.subheader[0].value == r"broken\.jsonl"
     assert "2 records left out" in test.expander[1].label
     assert "left out          line: is not JSON, at broken.jsonl:2" in shown(test)
     assert any("--skip-bad -o log.parquet" in code.value for code in test.code)
@@ -195,7 +195,7 @@ def test_a_wrong_mapping_is_refused_and_the_form_keeps_what_was_chosen(app: Open
     test.button(key="w_log_import_mapped").click().run()
     assert "gives ['prompt'] to more than one column" in shown(test)
     assert pickers(test)["group_id"].value == "prompt"
-    assert test.title[0].value == r"household\.parquet"
+    assert test.subheader[0].value == r"household\.parquet"
 
 
 def test_keys_of_json_lines_are_mapped_where_no_reader_recognises_them(app: OpenApp):
@@ -235,7 +235,7 @@ def test_a_name_that_leads_elsewhere_stays_in_the_folder(app: OpenApp, tmp_path:
 
 
 def test_the_path_input_needs_the_command_line(app: OpenApp):
-    assert not app().text_input
+    assert [found.label for found in app().text_input] == ["Filter"]
 
 
 def test_paths_are_read_where_the_command_line_allows_it(app: OpenApp, tmp_path: Path):
@@ -243,19 +243,19 @@ def test_paths_are_read_where_the_command_line_allows_it(app: OpenApp, tmp_path:
     folder.mkdir()
     (folder / "a.jsonl").write_bytes(CHAT)
     test = app(arguments=("--allow-path-input",))
-    test.text_input[0].input(str(folder / "*.jsonl")).run()
+    test.text_input[1].input(str(folder / "*.jsonl")).run()
     test.button(key="w_log_import").click().run()
-    assert test.title[0].value == r"a\.jsonl"
+    assert test.subheader[0].value == r"a\.jsonl"
 
 
 @pytest.mark.parametrize("path", ["/no/such/log", "x" * 5000, "/no/such/*"])
 def test_a_path_that_is_not_there_is_said(app: OpenApp, path: str):
     test = app(arguments=("--allow-path-input",))
-    test.text_input[0].input(path).run()
+    test.text_input[1].input(path).run()
     test.button(key="w_log_import").click().run()
     assert not test.exception
     assert test.error[0].value == "Not imported: 1 problem."
-    assert test.title[0].value == r"household\.parquet"
+    assert test.subheader[0].value == r"household\.parquet"
 
 
 def test_groups_of_one(app: OpenApp):
@@ -325,7 +325,7 @@ def test_uneven_groups_are_shown(app: OpenApp):
 def test_a_ticked_group_opens_its_first_trajectory(app: OpenApp):
     test = app(rows(TWO))
     selection = {"rows": [1], "columns": [], "cells": []}
-    test.session_state["w_log_groups"] = {"selection": selection}
+    test.session_state["w_overview_groups"] = {"selection": selection}
     test.run()
     assert test.query_params["step"] == "t2:0"
     assert test.session_state["view"].step == ("t2", 0)
@@ -353,7 +353,7 @@ def test_a_log_is_shown_as_text(app: OpenApp):
     only_text(test)
 
     test = upload(app(), ("**bold** $x$ :red[a].parquet", parquet(frame)))
-    assert test.title[0].value == "\\*\\*bold\\*\\* \\$x\\$ \\:\u2060red\\[a\\]\\.parquet"
+    assert test.subheader[0].value == "\\*\\*bold\\*\\* \\$x\\$ \\:\u2060red\\[a\\]\\.parquet"
     only_text(test)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
@@ -13,13 +13,17 @@ from workbench.errors import Problem
 from workbench.files import MANIFEST
 from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
-from workbench.ui import cache, command, frame, state, upload, votes
+from workbench.ui import cache, command, filtering, frame, state, upload, votes
+from workbench.ui.header import header
+from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
 from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
 
 _CHART = {"displayModeBar": False}
 _MANY_FILES, _MANY_SIZES = 12, 8
+_OUTCOMES = {"won": "Succeeded", "failed": "Failed", "unknown": "Not known"}
+_COUNTED = {"won": "succeeded", "failed": "failed", "unknown": "unknown"}
 _ORIGINS = {
     "success": "Success is what the log says.",
     "episode reward": "The log does not name success; a full episode reward counts as one.",
@@ -32,11 +36,9 @@ def page() -> None:
     entry = frame.entry()
     stored = cache.stored(entry.id, entry)
     facts = cache.log_facts(entry.id, entry)
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
-    ):
-        st.title(escaped(shortened(entry.name, 60)), anchor=False, width="content")
+    with header("Overview", "narrows the list of groups"):
         command.popover(*_commands(stored))
+    st.subheader(escaped(shortened(entry.name, 60)), anchor=False)
     if facts.mixed_policies:
         st.warning(escaped(facts.mixed_policies[:1].upper() + facts.mixed_policies[1:]) + ".")
     st.markdown(escaped(facts.sentence()))
@@ -145,9 +147,22 @@ def _kinds(facts: Facts) -> None:
         if counts[kind] or kind == "live"
     ]
     numbers = ", ".join(f"{plots.KIND_LABELS[kind]} {n}" for kind, n in counts.items() if n)
-    st.plotly_chart(
-        plots.group_kinds(counts), config=_CHART, alt=f"Groups by what they can teach: {numbers}."
+    figure = plots.group_kinds(counts)
+    event = st.plotly_chart(
+        figure,
+        key=state.KINDS_CHART,
+        on_select="rerun",
+        selection_mode="points",
+        config=_CHART,
+        alt=f"Groups by what they can teach: {numbers}.",
     )
+    shown = [kind for kind, count in counts.items() if count or kind == "live"]
+    for point in event["selection"]["points"]:
+        filtering.show(f"kind:{shown[point['point_index']]}")
+    with st.container(horizontal=True, gap="small"):
+        for kind in shown:
+            label = f"{plots.KIND_LABELS[kind]}: {number_of(counts[kind], 'group')}"
+            frame.link(label, "steps", filter=f"kind:{kind}")
     st.caption(". ".join(described) + ".")
 
 
@@ -158,9 +173,25 @@ def _lengths(facts: Facts) -> None:
         f"From {length['minimum']} to {length['maximum']} steps, "
         f"median {length['median']:g}, mean {length['mean']:.1f}."
     )
-    figure = plots.lengths(cache.log_lengths(entry.id, entry))
-    st.plotly_chart(figure, config=_CHART, alt=f"Lengths of trajectories by outcome. {text}")
-    st.caption(f"{text} {_ORIGINS[facts.success['source']]}")
+    histogram = cache.log_lengths(entry.id, entry)
+    event = st.plotly_chart(
+        plots.lengths(histogram),
+        key=state.LENGTHS_CHART,
+        on_select="rerun",
+        selection_mode="points",
+        config=_CHART,
+        alt=f"Lengths of trajectories by outcome. {text}",
+    )
+    for point in event["selection"]["points"]:
+        shortest, longest = histogram.select("shortest", "longest").row(point["point_index"])
+        filtering.show(f"length>={shortest} length<={longest}")
+    st.caption(f"{text} {_ORIGINS[facts.success['source']]} A click on a bar lists its steps.")
+    with st.container(horizontal=True, gap="small"):
+        for outcome, label in _OUTCOMES.items():
+            count = int(histogram[_COUNTED[outcome]].sum())
+            if count:
+                rollouts = number_of(count, "rollout")
+                frame.link(f"{label}: {rollouts}", "steps", filter=f"outcome:{outcome}")
 
 
 def _recurrence(facts: Facts) -> None:
@@ -187,7 +218,14 @@ def _details(facts: Facts) -> None:
 def _groups() -> None:
     st.subheader("Which groups are there?", anchor=False)
     entry = frame.entry()
-    groups = cache.log_groups(entry.id, entry)
+    groups = cache.log_groups(entry.id, entry).sort(
+        pl.col("group_id").map_elements(_natural_place(entry), pl.Int64), maintain_order=True
+    )
+    kept = filtering.usable()
+    if kept is not None:
+        passing = cache.stored(entry.id, entry).frame["group_id"].filter(kept.mask).unique()
+        every, groups = groups.height, groups.filter(pl.col("group_id").is_in(passing.to_list()))
+        st.caption(f"{groups.height:,} of {every:,} groups have steps that pass the filter.")
     st.caption("Tick a group to read its first trajectory. A click on a heading sorts.")
     chosen = st.dataframe(
         _shown(groups),
@@ -206,7 +244,13 @@ def _groups() -> None:
     rows = chosen["selection"]["rows"]
     if rows:
         state.update(step=(groups["first_trajectory"][rows[0]], 0))
-        frame.go_to("rollout")
+        frame.go_to("rollouts")
+
+
+def _natural_place(entry: LogEntry) -> Callable[[str], int]:
+    """Where a group stands among the others as people count."""
+    order = {group: place for place, group in enumerate(cache.rollouts(entry.id, entry).groups)}
+    return order.__getitem__
 
 
 def _shown(groups: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,163 @@
+"""The steps that the filter of the view leaves, and the order of their list."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import FilterError, WorkbenchError
+from workbench.ui import cache, frame, state
+
+if TYPE_CHECKING:
+    from workbench.analysis.filters import Filter
+    from workbench.log.steps import Index, Real, Truth
+
+LUCK = 0.2
+"""Share of draws of other rollouts from which on a changed sign makes a step unstable."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The steps that a filter leaves.
+
+    Args:
+        mask: Whether each row of the log is among them. (L,) bool
+    """
+
+    mask: Truth
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return int(self.mask.sum())
+
+    @property
+    def of(self) -> int:
+        """L, the steps of the log."""
+        return len(self.mask)
+
+
+def kept() -> Kept:
+    """The steps that the view's filter leaves; all where there is none.
+
+    Raises:
+        FilterError: It cannot be read, or asks for something that this log does not have.
+    """
+    from workbench.analysis.filters import parse
+
+    here, view = frame.entry(), state.current()
+    log = cache.stored(here.id, here).frame
+    found = parse(view.filter, log)
+    needed = {name: view.params(name) for name in (*found.methods, *found.unstable)}
+    version = frame.marks().version if found.marked else ""
+    key = json.dumps([here.id, view.embedder, view.filter, needed, version], sort_keys=True)
+    made: Kept = cache.kept(key, lambda: Kept(_mask(found, log)))
+    return made
+
+
+def usable() -> Kept | None:
+    """The steps that the filter leaves; None where there is no filter, or one that is wrong."""
+    if not state.current().filter:
+        return None
+    try:
+        return kept()
+    except FilterError:
+        return None  # the bar says what is wrong with it
+
+
+def show(filter: str) -> None:
+    """Lists the steps that a filter leaves, on the page of steps; ends the run."""
+    state.update(filter=filter, sort="")
+    frame.go_to("steps")
+
+
+def rows() -> Index:
+    """Rows of the log that the filter leaves, in the order that the view asks for. (K,)."""
+    here, view = frame.entry(), state.current()
+    found = usable()
+    height = cache.stored(here.id, here).frame.height
+    chosen = np.arange(height) if found is None else np.flatnonzero(found.mask)
+    if not view.sort:
+        return chosen
+    values = sorting(view.sort.removeprefix("-"))[chosen]
+    order = np.argsort(-values if view.sort.startswith("-") else values, kind="stable")
+    known = ~np.isnan(values[order])
+    ordered: Index = chosen[np.concatenate([order[known], order[~known]])]
+    return ordered
+
+
+def sorting(column: str) -> Real:
+    """What the list of steps is sorted by, NaN where a step has none. (L,) float64.
+
+    Args:
+        column: depth, length, reward, return, disputed (by how far the methods of the view are
+            apart where their signs differ), or a method, in |…| for its size.
+
+    Raises:
+        FilterError: It is none of these.
+    """
+    from workbench.analysis.disputes import disputed
+    from workbench.analysis.filters import parse
+
+    here = frame.entry()
+    log = cache.stored(here.id, here).frame
+    of_step = {"depth": "step_index", "reward": "reward"}
+    if column in of_step:
+        return log[of_step[column]].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if column == "disputed":
+        return disputed(np.stack([advantage(name) for name in state.current().methods]))
+    if column in {"length", "return"}:
+        found = cache.step_facts(here.id, here)[column]
+        return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    name = column.strip("|")
+    parse(f"{name}>0", log)  # a method that does not exist is named, with what may be meant
+    values = advantage(name)
+    return np.abs(values) if column.startswith("|") else values
+
+
+def advantage(method: str) -> Real:
+    """The advantage of every step of the log under a method, NaN where none scores it. (L,).
+
+    Raises:
+        FilterError: The method cannot score this log.
+    """
+    here = frame.entry()
+    try:
+        if cache.needs_vectors(method):
+            frame.require_vectors()
+        credit = frame.credit(method)
+    except WorkbenchError as error:
+        raise FilterError([f"{method} cannot score this log: {error}"]) from error
+    whole = np.full(cache.stored(here.id, here).frame.height, np.nan)
+    whole[credit.steps.row] = credit.advantage
+    return whole
+
+
+def _mask(found: Filter, log: pl.DataFrame) -> Truth:
+    here = frame.entry()
+    given = dict(cache.step_facts(here.id, here))
+    given |= {f"A {name}": _series(advantage(name)) for name in found.methods}
+    given |= {f"unstable {name}": _unstable(name, log) for name in found.unstable}
+    if found.marked:
+        given |= {name: frame.marked()[name] for name in ("mark", "note")}
+    return found.rows(log, given).to_numpy()
+
+
+def _series(values: Real) -> pl.Series:
+    return pl.Series(values, nan_to_null=True)
+
+
+def _unstable(method: str, log: pl.DataFrame) -> pl.Series:
+    """Which steps' signs change often when other rollouts are drawn for their group."""
+    here, view = frame.entry(), state.current()
+    advantage(method)
+    audit = cache.audited(here.id, view.embedder, {method: view.params(method)}, here)
+    steps = audit.intervals.filter(credit=method).filter(pl.col("sign_flips") >= LUCK)
+    ids = ["trajectory_id", "step_index"]
+    there = steps.select(*ids, pl.lit(value=True).alias("unstable")).unique()
+    joined = log.select(ids).join(there, on=ids, how="left", maintain_order="left")
+    return joined["unstable"].fill_null(value=False)

@@ -1,0 +1,136 @@
+"""The head of every page: the other pages, the log, the filter and how much it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from workbench.errors import FilterError
+from workbench.ui import cache, filtering, frame, state
+from workbench.ui.text import escaped
+from workbench.wording import number_of, shortened
+
+_SYNTAX = """
+Terms stand beside each other, all have to hold; a minus in front turns one round.
+
+| | |
+|---|---|
+| `outcome:failed` `kind:live,penalty_only` | how the rollout ended; what its group can teach |
+| `proxmo>0.5` `\\|gigpo\\|>1` `grpo=0` | advantage of a method, as it is or its size |
+| `flip:grpo,proxmo` `unstable:proxmo` | opposite signs; a sign that is luck of the draw |
+| `depth>=10` `length<5` `reward>0` `valid:no` | step, counted from 1; steps of its rollout |
+| `group:task-03` `agent:planner` `tool:search` `update:3` | any column of the log |
+| `mark:+` `mark:none` `note:loop` | what people marked and noted |
+| `loop` `"no results"` `-text:sorry` | contained in what was seen, thought or done |
+"""
+
+
+def header(title: str, note: str = "") -> Any:
+    """Draws it; returns the place for the page's commands.
+
+    Args:
+        title: The page's name.
+        note: What the filter does here, where it is not that only what it leaves is shown.
+    """
+    state.drew_links()
+    with st.container(key="title"):
+        st.title(title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", key="pages"):
+        for page in frame.pages().values():
+            query = state.current().to_url()
+            st.page_link(page, label=page.title, icon=page.icon, query_params=query)
+        st.space("stretch")
+        _log()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bar"):
+        _filter(note)
+        commands = st.container(width="content")
+    for kind, message in state.messages():
+        getattr(st, kind)(escaped(message))
+    _guessed_chains()
+    return commands
+
+
+def _log() -> None:
+    """The pickers of the log and of the representation."""
+    here, view = frame.entry(), state.current()
+    plain = here.with_guessed_chains(taken=False).id
+    read = st.session_state.get(state.UPLOADED, ())
+    ids = list(dict.fromkeys([*frame.library().given, *read, plain]))
+    ids[ids.index(plain)] = here.id
+    names = {log_id: _name(log_id) for log_id in ids}
+    with st.popover(escaped(shortened(here.name, 28)), icon=":material/folder_open:"):
+        st.session_state[state.LOG_PICKER] = here.id
+        st.selectbox(
+            "Log",
+            ids,
+            key=state.LOG_PICKER,
+            format_func=lambda log_id: names[log_id],
+            on_change=lambda: frame.choose_log(st.session_state[state.LOG_PICKER]),
+        )
+        known = [
+            *frame.EMBEDDERS,
+            *([view.embedder] if view.embedder not in frame.EMBEDDERS else []),
+        ]
+        st.session_state[state.EMBEDDER_PICKER] = view.embedder
+        st.selectbox(
+            "State similarity",
+            known,
+            key=state.EMBEDDER_PICKER,
+            help="How near two states are: TF-IDF is instant, a sentence model reads meaning and "
+            "embeds each distinct text once.",
+            on_change=lambda: state.update(embedder=st.session_state[state.EMBEDDER_PICKER]),
+        )
+
+
+def _name(log_id: str) -> str:
+    found = frame.library().find(log_id)
+    return found.name if found else log_id
+
+
+def _guessed_chains() -> None:
+    """The choice to score by chains that a reader guessed, where it did."""
+    here = frame.entry()
+    guessed = cache.chains(here.id, here)
+    if guessed is None:
+        return
+    st.warning(f"{escaped(guessed[:1].upper() + guessed[1:])}.")
+    st.session_state[state.GUESSED_CHAINS] = here.unchained
+    st.checkbox(
+        "Take the guessed order all the same",
+        key=state.GUESSED_CHAINS,
+        help="Methods that discount or look back are refused without it. With it their credit is "
+        "wrong wherever the guess is, and says so.",
+        on_change=lambda: state.update(
+            log=here.with_guessed_chains(taken=st.session_state[state.GUESSED_CHAINS]).id
+        ),
+    )
+
+
+def _filter(note: str) -> None:
+    """The filter of the app, and a link to the steps that it leaves."""
+    text = state.current().filter
+    st.session_state[state.FILTER] = text
+    st.text_input(
+        "Filter",
+        key=state.FILTER,
+        max_chars=state.MOST_FILTER,
+        label_visibility="collapsed",
+        icon=":material/filter_alt:",
+        placeholder="Filter the steps of every page: outcome:failed |proxmo|>1 flip:grpo,gigpo "
+        '"some text"',
+        on_change=lambda: state.update(filter=st.session_state[state.FILTER].strip()),
+    )
+    with st.popover("", icon=":material/help:", help="What a filter can say"):
+        st.markdown(_SYNTAX)
+    if not text:
+        return
+    try:
+        kept = filtering.kept()
+    except FilterError as error:
+        st.error("  \n".join(escaped(problem) for problem in error.problems))
+        return
+    steps = number_of(kept.count, "step")
+    frame.link(f"{steps} of {kept.of:,}", "steps")
+    if note:
+        st.caption(note, width="content")
