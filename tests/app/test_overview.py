@@ -35,6 +35,12 @@ def captions(test: AppTest) -> str:
     return "\n".join(caption.value for caption in test.caption)
 
 
+def report(test: AppTest) -> Any:
+    """The import report, which is folded."""
+    (found,) = [area for area in test.expander if area.label.startswith("Import report")]
+    return found
+
+
 def charts(test: AppTest) -> list[dict[str, Any]]:
     return [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
 
@@ -138,7 +144,7 @@ def test_a_broken_file_is_named_by_line_and_the_old_log_stays(app: OpenApp):
     test.button(key="w_log_import").click().run()
     assert not test.error
     assert test.subheader[0].value == r"broken\.jsonl"
-    assert "2 records left out" in test.expander[1].label
+    assert "2 records left out" in report(test).label
     assert "left out          line: is not JSON, at broken.jsonl:2" in shown(test)
     assert any("--skip-bad -o log.parquet" in code.value for code in test.code)
 
@@ -156,7 +162,7 @@ def test_broken_trajectories_are_set_aside_where_that_is_asked_for(app: OpenApp)
     assert "step_index: has gaps, at gap.parquet:2 (trajectory 't0' has no step 1)" in shown(test)
     test.checkbox(key="w_log_quarantine").check()
     test.button(key="w_log_import").click().run()
-    assert "2 rows set aside" in test.expander[1].label
+    assert "2 rows set aside" in report(test).label
     assert sentence(test).startswith("3 steps in 3 trajectories")
 
 
@@ -271,7 +277,7 @@ def test_rewards_that_are_not_numbers_are_counted_with_their_reason(app: OpenApp
     test = app(rows(TWO, reward=[0.0, float("nan"), 0.0, None, 0.0]))
     assert not test.exception
     assert "2 trajectories not scored" in sentence(test)
-    assert "2 trajectories not scored" in test.expander[1].label
+    assert "2 trajectories not scored" in report(test).label
     assert "1 × reward is not finite" in shown(test)
     assert "1 × reward is null" in shown(test)
     assert test.dataframe[0].value["scored"].tolist() == [1, 1]

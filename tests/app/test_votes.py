@@ -26,7 +26,8 @@ def choice(test: AppTest, label: str):
 
 
 def details(test: AppTest) -> str:
-    return test.text[0].value
+    (found,) = [text.value for text in test.text if "Mixed outcomes" in text.value]
+    return found
 
 
 def read_again(test: AppTest) -> AppTest:
@@ -61,8 +62,28 @@ def test_masked_rollouts_are_kept_on_request(app: OpenApp):
     assert choice(test, "1 rollout that the log masks").value is True
 
 
-def test_a_log_without_reasons_and_masks_has_no_such_choice(app: OpenApp):
-    assert not [e for e in app().expander if "Who counts" in e.label]
+def test_a_log_without_reasons_and_masks_has_the_choice_of_rewards_alone(app: OpenApp):
+    test = app()
+    (area,) = [e for e in test.expander if "Rewards" in e.label]
+    assert not area.proto.expanded
+    assert not test.multiselect
+    assert not [box for box in test.checkbox if "masks" in box.label]
+
+
+def test_rewards_are_given_to_a_log_that_has_none(app: OpenApp):
+    unrewarded = rows(FOUR).with_columns(reward=pl.lit(None, dtype=pl.Float64))
+    test = app(unrewarded)
+    (area,) = [e for e in test.expander if "Rewards" in e.label]
+    assert area.proto.expanded
+    assert "No step has a reward" in area.warning[0].value
+    rewards = "trajectory_id,reward\n" + "\n".join(f"t{n},{int(n == 0)}" for n in range(4))
+    area.file_uploader[0].upload("rewards.csv", rewards.encode())
+    test = read_again(test)
+    assert not test.exception
+    assert not test.error
+    assert any("1 of the groups is live" in m.value.replace("\\", "") for m in test.markdown)
+    (area,) = [e for e in test.expander if "Rewards" in e.label]
+    assert "Give it again to keep them" in area.caption[0].value
 
 
 def test_a_log_whose_file_is_gone_is_shown_as_it_was(app: OpenApp, tmp_path):

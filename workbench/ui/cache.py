@@ -27,6 +27,7 @@ from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, for_export, on_log
 
 if TYPE_CHECKING:
+    from workbench.analysis.advice import Advice
     from workbench.analysis.audit import Audit
     from workbench.analysis.compare import Comparison
     from workbench.analysis.tuning.held_out import HeldOut
@@ -89,6 +90,14 @@ def opened(log_id: str, _entry: LogEntry) -> OpenedLog:
 def chains(log_id: str, _entry: LogEntry) -> str | None:
     """How the steps of a log were chained by guess; None where its source says it."""
     return guessed_chains(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Looking at what this log can teach …")
+def advice(log_id: str, _entry: LogEntry) -> Advice:
+    """Which credit to train with."""
+    from workbench.analysis.advice import advise
+
+    return advise(space(log_id, "tfidf", _entry), convention=False)
 
 
 def steps(log_id: str, entry: LogEntry) -> Steps:

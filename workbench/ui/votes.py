@@ -1,4 +1,4 @@
-"""Who counts and who trains: the choices that a log is read again with."""
+"""Rewards, and who counts and who trains: the choices that a log is read again with."""
 
 from __future__ import annotations
 
@@ -20,30 +20,47 @@ _BY = "finish_reason="
 
 
 def area(stored: StoredLog) -> None:
-    """Choices for a log that says why its rollouts stopped, or masks some; else nothing."""
+    """The choices; open where no step has a reward."""
     reasons, masked = finish_reasons(stored.frame), _masked(stored.frame)
-    if not reasons and not masked:
-        return
     inputs = json.loads((stored.folder / MANIFEST).read_text(encoding="utf-8"))["inputs"]
     key = frame.entry().id
     given = inputs.get("untrained", ())
-    with st.expander("Who counts and who trains", icon=":material/how_to_vote:"):
-        untrained = st.multiselect(
-            "Count in their group, but do not train, rollouts that stopped for",
-            list(reasons),
-            default=[reason for reason in reasons if f"{_BY}{reason}" in given],
-            format_func=lambda reason: f"{reason} ({number_of(reasons[reason], 'rollout')})",
-            key=state.UNTRAINED.format(log=key),
-            disabled=not reasons,
+    unrewarded = stored.frame["reward"].is_null().all()
+    with st.expander(
+        "Rewards, and who counts and trains", icon=":material/how_to_vote:", expanded=unrewarded
+    ):
+        if unrewarded:
+            st.warning("No step has a reward, so that nothing can be scored.")
+        rewards = st.file_uploader(
+            "Rewards from a file",
+            key=state.REWARDS.format(log=key),
+            help="CSV, JSON lines or Parquet with trajectory_id and reward; success and group_id "
+            "are taken too. It stands over what the log says.",
         )
-        keep_masked = st.checkbox(
-            f"Count and train {number_of(masked, 'rollout')} that the log masks",
-            value=bool(inputs.get("keep_masked", False)),
-            key=state.KEEP_MASKED.format(log=key),
-            disabled=not masked,
-        )
+        untrained, keep_masked = [], False
+        if reasons:
+            untrained = st.multiselect(
+                "Count in their group, but do not train, rollouts that stopped for",
+                list(reasons),
+                default=[reason for reason in reasons if f"{_BY}{reason}" in given],
+                format_func=lambda reason: f"{reason} ({number_of(reasons[reason], 'rollout')})",
+                key=state.UNTRAINED.format(log=key),
+            )
+        if masked:
+            keep_masked = st.checkbox(
+                f"Count and train {number_of(masked, 'rollout')} that the log masks",
+                value=bool(inputs.get("keep_masked", False)),
+                key=state.KEEP_MASKED.format(log=key),
+            )
+        if inputs.get("rewards") and rewards is None:
+            st.caption("This log has its rewards from a file. Give it again to keep them.")
         if st.button("Read the log again with this", key=state.READ_AGAIN.format(log=key)):
-            _read_again(stored, inputs, [f"{_BY}{reason}" for reason in untrained], keep_masked)
+            file = None
+            if rewards is not None:
+                file = frame.library().keep_upload(rewards.name, rewards.getvalue())
+            _read_again(
+                stored, inputs, [f"{_BY}{reason}" for reason in untrained], keep_masked, file
+            )
 
 
 def _masked(log: pl.DataFrame) -> int:
@@ -54,7 +71,11 @@ def _masked(log: pl.DataFrame) -> int:
 
 
 def _read_again(
-    stored: StoredLog, inputs: dict[str, Any], untrained: list[str], keep_masked: bool
+    stored: StoredLog,
+    inputs: dict[str, Any],
+    untrained: list[str],
+    keep_masked: bool,
+    rewards: str | None,
 ) -> None:
     """Imports the files of a log anew; what is wrong is said in place."""
     try:
@@ -67,6 +88,7 @@ def _read_again(
                 skip_bad=inputs["skip_bad"],
                 untrained=untrained,
                 keep_masked=keep_masked,
+                rewards=rewards,
             )
     except (WorkbenchError, OSError) as error:
         st.error("The log cannot be read again; it is shown as it was.")

@@ -13,7 +13,7 @@ from workbench.errors import Problem
 from workbench.files import MANIFEST
 from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
-from workbench.ui import cache, command, filtering, frame, state, upload, votes
+from workbench.ui import advice, cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
@@ -42,6 +42,7 @@ def page() -> None:
     if facts.mixed_policies:
         st.warning(escaped(facts.mixed_policies[:1].upper() + facts.mixed_policies[1:]) + ".")
     st.markdown(escaped(facts.sentence()))
+    verdict = st.container()  # filled last: nothing waits for it
     upload.area()
     _import_report(stored.report)
     votes.area(stored)
@@ -56,6 +57,8 @@ def page() -> None:
     with right:
         _details(facts)
     _groups()
+    with verdict:
+        advice.area()
 
 
 def _commands(stored: StoredLog) -> list[str]:
