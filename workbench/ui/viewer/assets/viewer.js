@@ -80,7 +80,7 @@ class Viewer {
   update(component) {
     this.component = component;
     const { group, listed, order } = component.data;
-    this.outbox.heard(order.heard);
+    this.outbox.heard(component, order.heard);
     const dark = isDark(this.app) ? "dark" : "light";
     const recoloured = this.app.dataset.theme !== dark;
     this.app.dataset.theme = dark;
