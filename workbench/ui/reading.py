@@ -80,19 +80,22 @@ def to_peer() -> None:
 def hear(key: str, of: GroupOfLog | None = None) -> None:
     """Does what a component has said and this session has not yet heard.
 
+    For callbacks, and for each run as well: a callback that the next key interrupts is not called
+    again, and what it left undone is done then.
+
     Args:
         key: Key of the component; it says all that it knows to be unheard, each with a number.
         of: The group that is read, for what is asked of it.
     """
-    last = heard()
-    for said in st.session_state[key].said or ():
-        if int(said["n"]) <= last:
+    component = st.session_state.get(key)
+    for said in (component.get("said") if component else None) or ():
+        if int(said["n"]) <= heard():
             continue
-        st.session_state[state.HEARD] = int(said["n"])
         if said["kind"] in {"mark", "note"}:
             _put(said)
         elif of is not None and said["group"] == of.group:
             _answer(said, of)
+        st.session_state[state.HEARD] = int(said["n"])
 
 
 def heard() -> int:

@@ -79,6 +79,7 @@ def _viewer(place: Place, credits: Mapping[str, Credit], lead: str | None) -> No
     here, view = frame.entry(), state.current()
     log = cache.stored(here.id, here).frame
     of = GroupOfLog(log, place.rollouts, place.trajectory["group_id"])
+    reading.hear(state.VIEWER, of)
     kept = filtering.usable()
     fields = {name: view.params(name) for name in credits}
     version = frame.marks().version

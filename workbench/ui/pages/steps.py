@@ -28,6 +28,7 @@ def page() -> None:
     commands = header("Steps")
     with commands, st.popover("Methods", icon=":material/balance:"):
         frame.methods_picker("steps", may_be_empty=True)
+    reading.hear(state.STEP_TABLE)
     rows = _rows()
     table = _table(rows, _advantages())
     viewer.show_steps(

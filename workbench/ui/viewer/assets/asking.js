@@ -85,7 +85,7 @@ export const asking = {
   },
 
   write() {
-    this.writing = this.here;
+    Object.assign(this, { writing: this.here, draft: this.noteOf(this.here) ?? "" });
     this.turns.redraw(this.rowOf(this.at.step));
   },
 

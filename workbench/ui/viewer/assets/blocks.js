@@ -154,7 +154,8 @@ export function turn(view, step, rollout, slim = false) {
 /** Where a note is written. */
 function editor(view, row) {
   if (view.writing !== row) return [];
-  const input = el("input", { class: "write", type: "text", maxlength: "2000", "aria-label": "Note", placeholder: "A note on this step; Enter keeps it", value: view.noteOf(row) ?? "",
+  const input = el("input", { class: "write", type: "text", maxlength: "2000", "aria-label": "Note", placeholder: "A note on this step; Enter keeps it", value: view.draft,
+    oninput: () => (view.draft = input.value),
     onkeydown: (event) => {
       if (event.key === "Enter") view.keepNote(row, input.value);
       if (event.key === "Escape") view.keepNote(row, null);

@@ -52,25 +52,38 @@ export function forPage(event, app) {
   return !target.closest("[role=dialog],[role=listbox],[role=menu],[role=grid],[data-testid=stPopoverBody]");
 }
 
+const UNHEARD = "workbench.unheard";
+
 /**
- * What is said to Python and must not be lost. A trigger that is sent while the app runs takes the
- * place of one that waits; so all that Python has not yet heard of is said again each time.
+ * What is said to Python and must not be lost. A message that is sent while the app runs takes the
+ * place of one that waits; so all that Python has not yet heard of is said again each time, and by
+ * the next page of this tab where somebody leaves before it was heard.
  */
 export class Outbox {
   constructor() {
-    Object.assign(this, { waiting: [], last: 0 });
+    this.waiting = JSON.parse(sessionStorage.getItem(UNHEARD) ?? "[]");
+    this.last = this.waiting.at(-1)?.n ?? 0;
+    this.left = this.waiting.length > 0;
   }
 
   say(component, entry) {
     // Numbers grow over reloads as well: the time is larger than any number before it.
     this.last = Math.max(this.last + 1, Date.now());
     this.waiting.push({ n: this.last, ...entry });
+    this.send(component);
+  }
+
+  send(component) {
+    sessionStorage.setItem(UNHEARD, JSON.stringify(this.waiting));
     component.setStateValue("said", this.waiting.slice());
   }
 
-  /** Python has heard everything up to a number. */
-  heard(n) {
+  /** Python has heard everything up to a number; what another page left behind is said again. */
+  heard(component, n) {
     this.waiting = this.waiting.filter((entry) => entry.n > n);
+    sessionStorage.setItem(UNHEARD, JSON.stringify(this.waiting));
+    if (this.left && this.waiting.length) this.send(component);
+    this.left = false;
   }
 }
 

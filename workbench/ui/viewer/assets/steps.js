@@ -42,7 +42,7 @@ class Steps {
     const told = component.data;
     this.app.dataset.theme = isDark(this.app) ? "dark" : "light";
     fill(this.app);
-    this.outbox.heard(told.heard);
+    this.outbox.heard(component, told.heard);
     if (this.told?.key === told.key) return this.list.redrawAll();
     const [before, top] = [this.told?.rows[this.chosen], this.main.scrollTop];
     const same = before ? told.rows.findIndex((row) => row.trajectory === before.trajectory && row.step === before.step) : -1;

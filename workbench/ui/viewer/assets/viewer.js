@@ -80,20 +80,21 @@ class Viewer {
   update(component) {
     this.component = component;
     const { group, listed, order } = component.data;
-    this.outbox.heard(order.heard);
+    this.outbox.heard(component, order.heard);
     const dark = isDark(this.app) ? "dark" : "light";
     const recoloured = this.app.dataset.theme !== dark;
     this.app.dataset.theme = dark;
     this.listed = listed.total ? listed : null;
-    let moved = group.key !== this.g?.key;
-    if (moved) this.take(group);
-    if (order.seq !== this.seq) {
-      moved = true;
-      this.obey(order);
-    }
+    const old = this.g;
+    const renewed = group.key !== old?.key;
+    if (renewed) this.take(group);
+    // The same rollouts with other marks or methods stay where they are on the screen.
+    const moved = order.seq !== this.seq || old?.id !== group.id || (renewed && group.partly);
+    if (order.seq !== this.seq) this.obey(order);
     const answered = this.hear(order.answers);
     this.size();
     if (moved) this.showRollout();
+    else if (renewed) this.renew();
     else if (answered || recoloured) this.turns.redrawAll();
     if (recoloured) this.rollouts.redrawAll();
     this.place();
@@ -120,7 +121,8 @@ class Viewer {
     this.names = names(group);
     this.lead = Math.min(Math.max(this.lead, 0), group.methods.length - 1);
     this.lines = sideLines(group);
-    this.rollouts.reset(this.lines.length, (i) => (this.lines[i].rollout === undefined ? 34 : 46));
+    if (same) this.rollouts.redrawAll();
+    else this.rollouts.reset(this.lines.length, (i) => (this.lines[i].rollout === undefined ? 34 : 46));
     this.drawChips();
   }
 
@@ -196,6 +198,13 @@ class Viewer {
     const line = this.lines.findIndex((one) => one.rollout === this.at.rollout);
     this.rollouts.show(Math.max(line, 0), 80);
     this.showStep(this.at.step === 0);
+  }
+
+  /** Draws what is on the screen with what is new of it. */
+  renew() {
+    if (this.beside !== null) this.comparison = new Comparison(this, this.at.rollout, this.beside);
+    this.turns.redrawAll();
+    drawStrip(this);
   }
 
   estimate(i) {
