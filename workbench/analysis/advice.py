@@ -172,7 +172,7 @@ def _first(log: pl.DataFrame, found: Facts) -> list[str]:
     if (found.truncated or 0.0) > _CUT:
         said.append(
             f"a limit cut off {found.truncated:.0%} of the rollouts: raise it, or leave them "
-            "untrained (--untrained finish_reason=…) if they would teach to stop"
+            "untrained by their finish_reason if they would teach to stop"
         )
     return said
 
