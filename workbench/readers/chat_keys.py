@@ -15,24 +15,17 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.chat_records import chat_records, keys_in
+from workbench.readers.chat_records import GROUPS, TRAJECTORIES, chat_records, keys_in
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.rows import is_number
 from workbench.readers.votes import nested_mask
 
 GUESSES: Mapping[str, Sequence[str]] = {
-    "group_id": (
-        "group_id", "task_id", "prompt_id", "problem_id", "group", "uid", "example_id",
-        "instance_id", "question_id", "task_name", "prompt",
-    ),
-    "trajectory_id": (
-        "trajectory_id", "rollout_id", "rollout", "rollout_index", "rollout_idx", "sample_idx",
-        "sample_index", "sample_id", "trial", "attempt", "traj_id", "trial_id", "run_id",
-        "session_id",
-    ),
+    "group_id": GROUPS,
+    "trajectory_id": TRAJECTORIES,
     "reward": ("reward", "score", "success", "resolved", "target", "passed", "correct"),
     "success": ("success", "resolved", "target", "passed", "correct"),
-}  # fmt: skip
+}
 """Column -> keys that may hold it, the first that any record has a value for."""
 
 _ALSO = {"model": ("model_name",), "finish_reason": ("exit_status", "stop_reason")}

@@ -47,10 +47,12 @@ class Cells:
         texts: Keys of texts, which stay as they are; what is in both is a text or a list of
             objects. In CSV other cells are numbers and truth values where they are written as such,
             and null where they are empty.
+        ids: Keys of ids: in CSV a whole number or text, since 1e3 and 1000 name different things.
     """
 
     objects: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
 
 
 class Records(Iterator[tuple[int, Record]]):
@@ -173,7 +175,12 @@ class CsvRows(Records):
             yield number, _whole(record, self._cells, self._diagnostics, self.place(number))
 
     def _value(self, name: str, text: str) -> Any:
-        return text if name in self._cells.texts else _TRUTH.get(text, typed(text))
+        if name in self._cells.texts:
+            return text
+        value = typed(text)
+        if name in self._cells.ids:
+            return text if isinstance(value, float) else value
+        return _TRUTH.get(text, value)
 
 
 def _whole(row: Mapping[str, Any], cells: Cells, diagnostics: Diagnostics, place: str) -> Record:

@@ -154,13 +154,12 @@ def read(
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)
         ]
     frame, renamed = rename(joined([part.frame for part in parts], diagnostics), {})
+    refuse_broken(subject_of(paths), diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     frame = apart(frame, diagnostics)
-    if any(part.numbered for part in parts) and not frame.is_empty():
+    if any(part.numbered for part in parts):
         frame = with_numbers(frame)
     frame = with_rewards(frame, given, diagnostics)
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
-    subject = subject_of(paths)
-    refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     say_what_is_missing(frame, diagnostics)
     return RawLog(
         frame=frame,

@@ -146,11 +146,15 @@ def _conversation(
     changes: Counter[str] = Counter()
     messages, acts = openai_messages(given, changes), None
     if keys.reply is not None:
-        prompt = _said(given, "user", changes)
-        reply = _said(record.get(keys.reply) or "", "assistant", changes)
+        answer = record.get(keys.reply)
+        if answer is None:
+            diagnostics.drop("messages", f"have no {keys.reply}, so no step", place)
+            return None
+        prompt = with_system(_said(given, "user", changes), record.get("system"))
+        reply = _said(answer, "assistant", changes)
         messages, acts = [*prompt, *reply], range(len(prompt), len(prompt) + len(reply))
-    elif isinstance(system := record.get("system"), str):
-        messages = with_system(messages, system)
+    else:
+        messages = with_system(messages, record.get("system"))
     try:
         steps = turns(messages, acts, tools=offered(record.get("tools")))
     except ValueError as error:

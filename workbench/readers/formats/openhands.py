@@ -141,7 +141,8 @@ def _reward(record: Record, told: str | None, diagnostics: Diagnostics, place: s
             diagnostics.problem("reward", f"{key!r} {error}", place)
             return None
         return None if found is None else float(found)
-    diagnostics.notice("no report says how it went: the reward is null", place)
+    lacking = "no report says how it went" if told is None else f"there is no value for {told!r}"
+    diagnostics.notice(f"{lacking}: the reward is null", place)
     return None
 
 
