@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.log.conversation import Message, canonical_json, decoded
-from workbench.readers.span_files import Event, Span
 from workbench.readers.sessions import text_of
+from workbench.readers.span_files import Event, Span
 from workbench.readers.span_keys import MEDIA, decoded_parts, flattened, items, numbered
 
 _CALLS = frozenset({"chat", "text_completion", "generate_content"})
