@@ -14,6 +14,7 @@ from log_files import assistant, step, user, write_lines
 from workbench import import_log, import_to, open_log
 from workbench.errors import LogError
 from workbench.readers.rewards import load_rewards
+from workbench.workspace.artefacts import Artefacts
 from workbench.workspace.opened import OpenedLog
 
 HEADER = "trajectory_id,reward\n"
@@ -215,3 +216,15 @@ def test_broken_lines_are_said_before_rewards_that_do_not_match(tmp_path: Path):
     log.write_text(log.read_text() + "{\n")
     with pytest.raises(LogError, match="is not JSON"):
         import_log([log], rewards=rewards(tmp_path, HEADER + "q,1\n"))
+
+
+def test_a_folder_of_tables_is_read_as_one_and_names_the_artefact(tmp_path: Path):
+    log, folder = log_without(tmp_path), tmp_path / "given"
+    folder.mkdir()
+    (folder / "a.csv").write_text(HEADER + "a/0,1\n")
+    (folder / "b.csv").write_text(HEADER + "a/1,0\na/2,0\n")
+    artefacts = Artefacts(tmp_path / "work")
+    first = artefacts.log([log], rewards=folder)
+    assert first.frame["reward"].to_list() == [0, 1, 0, 0, 0, 0]
+    (folder / "b.csv").write_text(HEADER + "a/1,1\na/2,0\n")
+    assert artefacts.log([log], rewards=folder).folder != first.folder

@@ -69,6 +69,7 @@ _NEUTRAL = frozenset({"id", "idx", "name", "nr", "no", "num", "number", "key", "
 """Last words of a name that say that it is a name, and not of what."""
 
 _OF_STEPS = ("step_index", "trajectory_id", "group_id", "action", "observation", "reward")
+_RECORDS: Mapping[Form, str] = {"chat": "conversations", "steps": "steps"}
 _OF_CHAT = ("group_id", "trajectory_id", "reward")
 
 
@@ -78,6 +79,7 @@ class Proposal:
 
     Args:
         format: The format that reads the file with it.
+        form: Whether its records are conversations or steps, and so which columns it may name.
         container: What contains the records, in words.
         columns: Column of the step log -> name in the file.
         reasons: Column -> what speaks for the name.
@@ -86,6 +88,7 @@ class Proposal:
     """
 
     format: str
+    form: Form
     container: str
     columns: Mapping[str, str]
     reasons: Mapping[str, str]
@@ -100,7 +103,7 @@ class Proposal:
     def lines(self) -> list[str]:
         """The proposal as lines of text."""
         width = max(map(len, [*self.columns, *self.open, "column"]))
-        what = "conversations" if self.format == "chat" else "steps"
+        what = _RECORDS[self.form]
         lines = [f"{self.container} of {what}, to be read as {self.format}"]
         lines += [
             f"  {column:<{width}}  {name}  ({self.reasons[column]})"
@@ -122,25 +125,22 @@ def proposed(path: str | Path, format: str | None = None) -> Proposal:
         ParameterError: The file has names of its own that need no mapping, or none at all.
     """
     path = Path(path)
-    form, names = mapped_format(path, format), names_in(path)
-    if form is None or not names:
+    chosen, names = mapped_format(path, format), names_in(path)
+    if chosen is None or not names:
         raise ParameterError(
             f"{path} takes no mapping: "
             + ("it holds no records" if not names else "its format has fixed names; import it")
         )
     values = _values(path, names)
-    if form == "chat":
-        columns, reasons = _of_chat(values)
-        needed = ["messages"]
-    else:
-        columns, reasons = _of_steps(values)
-        needed = _needed_of_steps()
+    form: Form = "chat" if chosen == "chat" else "steps"
+    columns, reasons = _of_chat(values) if form == "chat" else _of_steps(values)
     return Proposal(
-        format=form,
+        format=chosen,
+        form=form,
         container=container_words(head_bytes(path)),
         columns=columns,
         reasons=reasons,
-        open=[name for name in needed if name not in columns],
+        open=[name for name in needed_in(form) if name not in columns],
         names=names,
     )
 
@@ -158,10 +158,10 @@ def hint_of_names(path: Path, name: str) -> str:
         return ""
     shown = list(found.names)[:12]
     more = f" and {len(found.names) - 12} more" if len(found.names) > 12 else ""
-    what = "conversations" if found.format == "chat" else "steps"
-    missing = [column for column in _needed_of_steps() if column not in found.names]
+    what = _RECORDS[found.form]
+    missing = [column for column in needed_in("steps") if column not in found.names]
     lacks = f"no name is that of {missing}"
-    if found.format == "chat":
+    if found.form == "chat":
         key = found.columns.get("messages")
         lacks = f"the messages are under {key!r}, which is none of {list(MESSAGES)}"
         if key is None:
@@ -170,10 +170,6 @@ def hint_of_names(path: Path, name: str) -> str:
         f"it looks like {found.container} of {what} under other names: {shown}{more}; {lacks}; "
         f"workbench import {name} --propose-map map.json writes a mapping to start from"
     )
-
-
-def _needed_of_steps() -> list[str]:
-    return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
 
 
 def _values(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -232,6 +228,13 @@ def _take_rest(
 def asked_in(form: Form) -> list[str]:
     """The columns that a form of mapping asks for."""
     return [column.name for column in STEP_LOG if form in column.asked_in]
+
+
+def needed_in(form: Form) -> list[str]:
+    """Those without which nothing is read; rewards may be given beside a log, or not at all."""
+    if form == "chat":
+        return ["messages"]
+    return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
 
 
 def _order(column: str) -> int:

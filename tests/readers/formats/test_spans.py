@@ -351,6 +351,7 @@ def test_a_span_that_was_sent_twice_is_one_step_and_counted(tmp_path: Path):
     assert note.endswith(f"at {path}:2, {path}:3")
 
 
-def test_an_operation_that_is_no_text_is_none(tmp_path: Path):
-    odd = chat("a", [ASK], LOOK, attributes={"gen_ai.operation.name": {"a": 1}})
+def test_an_operation_and_a_service_that_are_no_texts_are_none(tmp_path: Path):
+    named = {"attributes": {"service.name": {"a": 1}}}
+    odd = chat("a", [ASK], LOOK, attributes={"gen_ai.operation.name": {"a": 1}}, resource=named)
     assert frame_of(tmp_path, odd)["action"].to_list() == ["I look."]
