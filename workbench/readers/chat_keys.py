@@ -63,7 +63,7 @@ _WORDS = 8  # more texts than any set of verdicts has
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Which key holds what.
+    """The keys of a file of chat records, each with its meaning.
 
     Args:
         messages: The key of the conversation, or of the prompt.
@@ -98,7 +98,7 @@ class Keys:
 def fields_of(
     record: Record, columns: Mapping[str, str], messages: str, reply: str | None
 ) -> dict[str, Any]:
-    """What a record says beside its messages: scalars by key, and whatever is mapped.
+    """The fields of a record beside its messages: scalars by key, and whatever is mapped.
 
     Args:
         record: The record.
@@ -118,7 +118,7 @@ def fields_of(
 
 
 def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
-    """What each key holds: as mapped, else the first guess that any record has a value for.
+    """The meaning of each key: as mapped, else the first guess that any record has a value for.
 
     Args:
         columns: Canonical name -> name in the file.
@@ -171,7 +171,7 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
 
 
 class _Seen:
-    """What the records of a file hold, as far as a guess depends on it."""
+    """Findings over the records of a file, as far as a guess depends on it."""
 
     def __init__(self, columns: Mapping[str, str]) -> None:
         self.found: set[str] = set()
@@ -211,11 +211,11 @@ class _Seen:
         return next((fields[key] for key in names if fields.get(key) is not None), None)
 
     def is_unique(self, key: str) -> bool:
-        """Whether no two records have the same value."""
+        """True where no two records have the same value."""
         return len(self._ids[key]) == self._count.get(key)
 
     def fits(self, name: str, key: str) -> bool:
-        """Whether the values of a guessed key can be what the column means."""
+        """True where the values of a guessed key can be what the column means."""
         if name in {"reward", "success"} and key in _VERDICTS:
             return key not in self._no_verdicts and (
                 key not in self.words or verdicts_of(self.words[key]) is not None
@@ -232,7 +232,7 @@ def _may_be_verdict(value: Any) -> bool:
 
 
 def _same_meaning(key: str) -> bool:
-    """Whether a trajectory's value may stand in a column of this name."""
+    """True where a trajectory's value may stand in a column of this name."""
     entry = known(key)
     if entry is None:
         aliases = {alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)}

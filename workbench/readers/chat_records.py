@@ -37,7 +37,7 @@ _OBJECTS = frozenset({*MESSAGES, *BESIDE, "tools"}) | _TALKS
 
 
 def cells_of(columns: Mapping[str, str]) -> Cells:
-    """What the cells of a table of chat records hold.
+    """Contents of the cells of a table of chat records.
 
     Args:
         columns: Canonical name -> name in the file.

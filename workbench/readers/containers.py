@@ -38,7 +38,7 @@ _GOES_ON = re.compile(rb"[ \t]|[\"}\]]")
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """What the cells of a table hold, where records are its rows.
+    """Contents of the cells of a table, where records are its rows.
 
     JSON says of each value what it is; a table may have text where JSON has more.
 
@@ -65,7 +65,7 @@ class Records(Iterator[tuple[int, Record]]):
 
     _unit = ":"
     is_typed = True
-    """Whether each value has a type of its own, other than the fields of CSV."""
+    """True where each value has a type of its own, other than the fields of CSV."""
 
     def __init__(self, path: Path, diagnostics: Diagnostics) -> None:
         self._path = path
@@ -228,7 +228,7 @@ def records_of(
 
 
 def container_of(head: bytes) -> type[Records]:
-    """What contains the records of a file; lines where nothing tells.
+    """The container of the records of a file; lines where nothing tells.
 
     Args:
         head: Its first bytes.
@@ -247,7 +247,7 @@ def container_of(head: bytes) -> type[Records]:
 
 
 def is_document(head: bytes) -> bool:
-    """Whether a file is one JSON array, or an object over several lines, rather than JSON lines."""
+    """True for one JSON array or an object over several lines, rather than JSON lines."""
     return container_of(head) in {JsonArray, JsonObjects}
 
 

@@ -31,7 +31,7 @@ _PROPOSED_FOR = 20
 
 @dataclass(frozen=True, kw_only=True)
 class RawLog:
-    """What was read, before any rule of the step log is checked.
+    """Rows as they were read, before any rule of the step log is checked.
 
     Args:
         frame: Step rows under canonical names or their aliases, with `source_file`,
@@ -258,7 +258,7 @@ def subject_of(paths: Sequence[str | Path]) -> str:
 def parts_of(
     chosen: Format, source: Source, columns: Mapping[str, str], diagnostics: Diagnostics
 ) -> Iterator[Part]:
-    """What the reader takes out of a file, part by part, with `source_file` filled in."""
+    """The rows that a reader takes out of a file, part by part, with `source_file` filled in."""
     try:
         read = chosen.reader.read(source.path, columns)
         for part in [read] if isinstance(read, Part) else read:

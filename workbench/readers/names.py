@@ -1,4 +1,4 @@
-"""Which names a file has, for someone who has to say which of them mean what."""
+"""The names that a file has, for someone who has to say which of them mean what."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def head_bytes(path: Path) -> bytes:
 
 
 def container_words(head: bytes) -> str:
-    """What contains the records of a file, in words."""
+    """The container of the records of a file, in words."""
     return _WORDS.get(container_of(head), "JSON lines")
 
 

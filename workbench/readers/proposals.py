@@ -146,7 +146,7 @@ def proposed(path: str | Path, format: str | None = None) -> Proposal:
 
 
 def hint_of_names(path: Path, name: str) -> str:
-    """What an unknown file looks like, which names it lacks, and how to map them; "" of another.
+    """A hint for an unknown file: its looks, the names it lacks, how to map them; "" of another.
 
     Args:
         path: The file.
@@ -256,7 +256,7 @@ def _take(
 
 
 def _score(name: str, column: str, first: Sequence[str] = ()) -> int:
-    """How much a name speaks for a column; 0 for nothing."""
+    """The weight of a name for a column, from 0 for nothing to 4 for its own."""
     last = name.rpartition(".")[2]
     own, words = (*_OWN[column], *first), _WORDS.get(column, frozenset())
     if last in own:
@@ -277,5 +277,5 @@ def _score(name: str, column: str, first: Sequence[str] = ()) -> int:
 
 
 def may_be_reward(name: str) -> bool:
-    """Whether the words of a name that the step log does not know are those of a reward."""
+    """True where the words of a name that the step log does not know are those of a reward."""
     return _score(name, "reward") > 1

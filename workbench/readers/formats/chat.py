@@ -180,7 +180,7 @@ def _said(given: Any, role: str, changes: Counter[str]) -> list[Any]:
 
 
 def _asked(messages: Any, record: Record, keys: Keys) -> str | None:
-    """What tells the task of a conversation that has no name for it, where it is needed.
+    """A digest that tells the task of a conversation without a name for it, where it is needed.
 
     That is its prompt or its first user message, with what is shown beside it.
     """
@@ -300,7 +300,7 @@ def _values(
 def _without_verdict(
     name: str, key: str, keys: Keys, diagnostics: Diagnostics, place: str
 ) -> float | None:
-    """What -1 means: a failure where it stands beside 1 alone, else that there is no verdict."""
+    """The meaning of -1: a failure where it stands beside 1 alone, else that none was given."""
     if key in keys.graded:
         diagnostics.notice(f"{key!r} of -1 beside 0 is read as not evaluated", place)
         return None
