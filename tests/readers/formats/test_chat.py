@@ -363,3 +363,14 @@ def test_ids_in_a_table_of_text_stay_as_they_are_written(tmp_path: Path):
     # Read as numbers, both would be the rollout 100 of the task 10.
     assert log["group_id"].to_list() == ["10", "1e1"]
     assert log["trajectory_id"].to_list() == ["10/100", "1e2"]
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
+def test_answers_that_a_record_leaves_untrained_are_context(tmp_path: Path, mark: dict[str, Any]):
+    talk = [user("a"), assistant("shown") | mark, user("b"), assistant("c") | {"weight": 1}]
+    raw = read([write_lines(tmp_path / "log.jsonl", [{"messages": talk, "reward": 1}])])
+    assert raw.frame["action"].to_list() == ["c"]
+    told = json.loads(raw.frame["messages"][0])
+    assert [message["content"] for message in told] == ["a", "shown", "b", "c"]
+    assert all(message.keys() == {"role", "content"} for message in told)
+    assert any("marks are context" in note for note in raw.notices)

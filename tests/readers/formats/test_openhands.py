@@ -141,6 +141,9 @@ def test_another_key_can_be_the_reward(tmp_path: Path):
     told = record([user("Go."), called("a", "r")], test_result={"mine": {"points": 3}})
     mapping = {"columns": {"reward": "test_result.mine.points"}}
     assert frame_of(tmp_path, told, mapping=mapping)["reward"].to_list() == [3.0]
+    # One point need be no success, nor is a cost of 1.
+    told["test_result"]["mine"]["points"] = 1
+    assert "success" not in frame_of(tmp_path, told, mapping=mapping).columns
     told["test_result"]["mine"]["points"] = "many"
     with pytest.raises(LogError, match=r"'test_result.mine.points' is not a number"):
         frame_of(tmp_path, told, mapping=mapping)

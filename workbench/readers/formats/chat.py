@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,13 @@ from workbench.readers.chat_records import (
     conversation_keys,
 )
 from workbench.readers.containers import first_keys, first_record
-from workbench.readers.dialects import first_user_message, is_message, openai_messages, with_system
+from workbench.readers.dialects import (
+    first_user_message,
+    is_message,
+    openai_messages,
+    untrained,
+    with_system,
+)
 from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.messages import Turn, offered, turns
@@ -144,7 +150,8 @@ def _conversation(
         diagnostics.problem("messages", f"the record has no key {keys.messages!r}", place)
         return None
     changes: Counter[str] = Counter()
-    messages, acts = openai_messages(given, changes), None
+    messages: Any = openai_messages(given, changes)
+    acts: Collection[int] | None = None
     if keys.reply is not None:
         answer = record.get(keys.reply)
         if answer is None:
@@ -155,6 +162,9 @@ def _conversation(
         messages, acts = [*prompt, *reply], range(len(prompt), len(prompt) + len(reply))
     else:
         messages = with_system(messages, record.get("system"))
+    messages, context = untrained(messages, changes)
+    if context:
+        acts = frozenset(range(len(messages)) if acts is None else acts) - context
     try:
         steps = turns(messages, acts, tools=offered(record.get("tools")))
     except ValueError as error:
@@ -163,7 +173,9 @@ def _conversation(
     for change, count in changes.items():
         diagnostics.notice(f"conversation: {change}", count=count)
     if not steps:
-        diagnostics.drop("messages", "hold no assistant message, so no step", place)
+        diagnostics.drop(
+            "messages", "hold no assistant message, or none that trains, so no step", place
+        )
         return None
     return _Conversation(
         number=number,

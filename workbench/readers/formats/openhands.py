@@ -115,7 +115,9 @@ def _add(
         fields={
             "group_id": values["instance_id"],
             "trajectory_id": None,
-            "success": None if reward not in {0.0, 1.0} else bool(reward),
+            "success": bool(reward)
+            if told in {None, *_RESOLVED} and reward in {0.0, 1.0}
+            else None,
             "model": model,
             "attempt": record.get("attempt") if isinstance(record.get("attempt"), int) else None,
             "reconstructed": REBUILT if events.is_rebuilt else None,
