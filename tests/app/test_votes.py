@@ -8,6 +8,8 @@ from logs import rows
 from samples_of import SAMPLES
 from streamlit.testing.v1 import AppTest
 
+from workbench.workspace.artefacts import Artefacts
+
 FOUR = {"g": {f"t{n}": [("door", "go", float(n == 0))] for n in range(4)}}
 BARE = SAMPLES / "verl-agent-bare"
 
@@ -83,7 +85,23 @@ def test_rewards_are_given_to_a_log_that_has_none(app: OpenApp):
     assert not test.error
     assert any("1 of the groups is live" in m.value.replace("\\", "") for m in test.markdown)
     (area,) = [e for e in test.expander if "Rewards" in e.label]
-    assert "Give it again to keep them" in area.caption[0].value
+    assert "another file takes its place" in area.caption[0].value
+
+
+def test_rewards_that_were_given_are_given_again(app: OpenApp, tmp_path):
+    stopped().drop("reward").write_parquet(tmp_path / "bare.parquet")
+    table = tmp_path / "rewards.csv"
+    table.write_text("trajectory_id,reward\nt0,1\nt1,0\nt2,0\nt3,0\n")
+    work = tmp_path / "work"
+    Artefacts(work).log([tmp_path / "bare.parquet"], rewards=table)
+    test = app(path=work)
+    choice(test, "the log masks").check()
+    test = read_again(test)
+    assert not test.exception
+    assert "was read again" in test.success[0].value
+    assert r"25\.0 % succeed" in test.markdown[0].value
+    commands = [code.value for code in test.code if code.language == "bash"]
+    assert f"--keep-masked --rewards {table}" in commands[0]
 
 
 def test_a_log_whose_file_is_gone_is_shown_as_it_was(app: OpenApp, tmp_path):

@@ -146,3 +146,21 @@ def test_one_mistake_has_one_hint(tmp_path: Path):
             read([tmp_path / "odd"], format=form)
         assert "iconv" not in str(caught.value)
         assert str(caught.value).count("Hint:") == 1
+
+
+def test_names_are_told_by_column_alias_and_spelling_each_once(tmp_path: Path):
+    names = {
+        "uid": "g", "Trajectory_ID": "t", "observations": "o", "action": "a", "rewards": 1.0,
+        "turn_reward": 0.5, "sucess": True, "info": {"step_index": 0},
+    }  # fmt: skip
+    found = proposed(write_lines(tmp_path / "odd", [names]))
+    # The reward of a turn has a column of its own and is none of those that are asked for.
+    assert found.columns == {
+        "group_id": "uid",
+        "trajectory_id": "Trajectory_ID",
+        "step_index": "info.step_index",
+        "observation": "observations",
+        "action": "action",
+        "reward": "rewards",
+        "success": "sucess",
+    }

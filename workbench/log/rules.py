@@ -25,7 +25,7 @@ class Checks:
         self.problems: list[Problem] = []
         self.fatal = False
         self._bad: list[pl.DataFrame] = []
-        self._lost: dict[str, pl.Series] = {}
+        self._lost: dict[str, list[int]] = {}
 
     def columns_present(self) -> None:
         """Required columns are there."""
@@ -53,7 +53,7 @@ class Checks:
             self.frame = self.frame.drop(name)
             return
         rows = self.frame.filter(lost)
-        self._lost[name] = rows[ROW]
+        self._lost[name] = rows[ROW].to_list()
         # Of a column that was negated these are not the values that were given.
         values = before.filter(lost).head(0 if column.negated else _SHOWN)
         said = [_excerpt(value) for value in values]

@@ -34,7 +34,7 @@ _NAMES_OF_CONTENT = ("content", "value", "text", "system_prompt", "parts")
 
 
 def is_conversation(value: Any) -> bool:
-    """Whether a value is a list of messages in a form that is known here, or its JSON text."""
+    """True for a list of messages in a form that is known here, or its JSON text."""
     messages = decoded(value) if isinstance(value, str) and value[:1] == "[" else value
     if not isinstance(messages, list) or not messages or objects(messages) != messages:
         return False
@@ -42,10 +42,11 @@ def is_conversation(value: Any) -> bool:
 
 
 def is_message(record: Mapping[str, Any]) -> bool:
-    """Whether a record is itself one message, of a file that holds one conversation."""
+    """True where a record is itself one message, of a file that holds one conversation."""
     is_of_several = any(isinstance(record.get(key), str | int) for key in _SESSIONS)
     says = "content" in record or "tool_calls" in record
-    return record.get("role") in _KNOWN and says and not is_of_several
+    role = record.get("role")
+    return isinstance(role, str) and role in _KNOWN and says and not is_of_several
 
 
 def openai_messages(messages: Any, changes: Counter[str]) -> Any:
@@ -62,7 +63,7 @@ def openai_messages(messages: Any, changes: Counter[str]) -> Any:
 
 
 def _role(message: Mapping[str, Any]) -> str | None:
-    """What a message says of who wrote it; None where it says nothing that is known here."""
+    """The writer that a message names; None where it says nothing that is known here."""
     given = message.get("role")
     if isinstance(given, str):
         return given
@@ -123,6 +124,44 @@ def _part(part: Any) -> Any:
         return {"type": "tool_call", **call}
     name = {"text": "text", "reasoning": "reasoning"}.get(str(kind))
     return part if name is None else {"type": kind, name: value}
+
+
+def untrained(messages: Any, changes: Counter[str]) -> tuple[Any, frozenset[int]]:
+    """Messages without the marks of who trains, and the positions that these leave out.
+
+    Sets for fine-tuning say with `weight` 0 (OpenAI), `loss` false (ms-swift) or `train` false
+    (axolotl) that an answer is context to those that follow.
+
+    Args:
+        messages: Messages in OpenAI's form; what is no list comes back as it is.
+        changes: Gets how many are left out.
+    """
+    if not isinstance(messages, list):
+        return messages, frozenset()
+    left = frozenset(
+        at
+        for at, message in enumerate(messages)
+        if isinstance(message, dict)
+        and message.get("role") == "assistant"
+        and not all(message[key] for key in _marks(message))
+    )
+    if left:
+        changes["answers that a weight of 0, or loss or train of false, marks are context"] += len(
+            left
+        )
+    return [
+        {key: value for key, value in message.items() if key not in _marks(message)}
+        if isinstance(message, dict)
+        else message
+        for message in messages
+    ], left
+
+
+def _marks(message: Message) -> set[str]:
+    """The keys of a message that say who trains."""
+    weighs = type(message.get("weight")) in {int, float} and message["weight"] in (0, 1)
+    said = {key for key in ("loss", "train") if isinstance(message.get(key), bool)}
+    return said | ({"weight"} if weighs else set())
 
 
 def with_system(messages: Any, system: Any) -> Any:

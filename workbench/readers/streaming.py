@@ -24,14 +24,12 @@ from workbench.readers.base import Diagnostics, Format
 from workbench.readers.compression import bounded
 from workbench.readers.importing import (
     found_files,
-    joined,
     parts_of,
     refuse_broken,
-    say_what_is_missing,
     sentence,
     subject_of,
-    with_numbers,
 )
+from workbench.readers.joining import joined, say_what_is_missing, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report

@@ -107,10 +107,8 @@ class Library:
             rewards=rewards,
         )
         # With options, or of several files, the log itself is what a plain command line can name.
-        options = (
-            format, mapping, quarantine, skip_bad, untrained, keep_masked, max_unpacked, rewards,
-        )  # fmt: skip
-        plain = len(sources) == 1 and not any(options)
+        options = (format, mapping, quarantine, skip_bad, untrained, keep_masked, max_unpacked)
+        plain = len(sources) == 1 and not any((*options, rewards))
         entry = self._entry(log, self._root, sources[0] if plain else str(log.path))
         self._entries[entry.id] = entry
         return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import MANIFEST
 from workbench.log.facts import finish_reasons
 from workbench.ui import frame, state
-from workbench.ui.text import show
+from workbench.ui.text import escaped, show
 from workbench.wording import number_of
 from workbench.workspace.artefacts import StoredLog
 
@@ -52,8 +53,9 @@ def area(stored: StoredLog) -> None:
                 value=bool(inputs.get("keep_masked", False)),
                 key=state.KEEP_MASKED.format(log=key),
             )
-        if inputs.get("rewards") and rewards is None:
-            st.caption("This log has its rewards from a file. Give it again to keep them.")
+        if stored.report.get("rewards") and rewards is None:
+            name = Path(stored.report["rewards"]).name
+            st.caption(f"Its rewards are from {escaped(name)}; another file takes its place.")
         if st.button("Read the log again with this", key=state.READ_AGAIN.format(log=key)):
             file = None
             if rewards is not None:
@@ -88,7 +90,7 @@ def _read_again(
                 skip_bad=inputs["skip_bad"],
                 untrained=untrained,
                 keep_masked=keep_masked,
-                rewards=rewards,
+                rewards=rewards or stored.report.get("rewards"),
             )
     except (WorkbenchError, OSError) as error:
         st.error("The log cannot be read again; it is shown as it was.")

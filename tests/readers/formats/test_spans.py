@@ -341,3 +341,17 @@ def test_spans_without_a_call_of_a_model_say_what_they_are_of(tmp_path: Path):
 def test_spans_above_one_another_in_a_circle_end(tmp_path: Path):
     one = chat("a", [ASK], LOOK, parent="b")
     assert frame_of(tmp_path, one, span("b", {}, parent="c"), span("c", {}, parent="b")).height == 1
+
+
+def test_a_span_that_was_sent_twice_is_one_step_and_counted(tmp_path: Path):
+    path = write_lines(tmp_path / "spans.jsonl", [chat("a", [ASK], LOOK)] * 3)
+    raw = read([path])
+    assert raw.frame["action"].to_list() == ["I look."]
+    (note,) = (note for note in raw.notices if "spans that were told before" in note)
+    assert note.endswith(f"at {path}:2, {path}:3")
+
+
+def test_an_operation_and_a_service_that_are_no_texts_are_none(tmp_path: Path):
+    named = {"attributes": {"service.name": {"a": 1}}}
+    odd = chat("a", [ASK], LOOK, attributes={"gen_ai.operation.name": {"a": 1}}, resource=named)
+    assert frame_of(tmp_path, odd)["action"].to_list() == ["I look."]
