@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,9 @@ def table_of(folders: list[Path]) -> dict[str, object]:
             }
         )
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
-    return {"commands": [found["command"] for found in manifests], "cells": cells}
+    # Where results lay on one machine is nothing to others.
+    commands = [re.sub(r"-o \S+", "-o training/", found["command"]) for found in manifests]
+    return {"commands": commands, "cells": cells}
 
 
 def main() -> None:
