@@ -9,6 +9,7 @@ import polars as pl
 from workbench.errors import Problem
 from workbench.log.columns import STEP_LOG, Column, known
 from workbench.log.nodes import nodes_of
+from workbench.log.verdicts import TRUTHS
 
 ROW = "__row"
 """Name of the row number while rules are checked."""
@@ -49,15 +50,19 @@ class Checks:
         except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
             self.fatal = True
             rule = f"is {before.dtype}, expected {column.dtype}"
-            self.problems.append(Problem(column=name, rule=rule, count=before.len()))
+            problem = Problem(column=name, rule=rule, count=before.len(), hint=_names_of(column))
+            self.problems.append(problem)
             self.frame = self.frame.drop(name)
             return
         rows = self.frame.filter(lost)
         self._lost[name] = rows[ROW]
-        # Of a column that was negated these are not the values that were given.
-        values = before.filter(lost).head(0 if column.negated else _SHOWN)
+        # Numbers of a column that was negated are not the values that were given.
+        as_given = not column.negated or before.dtype == pl.String
+        values = before.filter(lost).head(_SHOWN if as_given else 0)
         said = [_excerpt(value) for value in values]
-        self._add(rows, name, f"is not a valid {column.dtype}", said=said)
+        hint = f"true or false, yes or no, 1 or 0{_names_of(column, '; ')}"
+        hint = hint if column.dtype == pl.Boolean and before.dtype == pl.String else ""
+        self._add(rows, name, f"is not a valid {column.dtype}", hint, said=said)
         self.frame = self.frame.with_columns(after.alias(name))
 
     def fill_defaults(self) -> None:
@@ -263,7 +268,7 @@ def missing_columns(names: Sequence[str]) -> Problem | None:
 def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """A column as another type, and where that loses the value.
 
-    Text is read as numbers; among numbers, truth values and lists a value is lost where the way
+    Text is read as numbers and as truth values (`verdicts.TRUTHS`); among numbers, truth values and lists a value is lost where the way
     back gives another one, such as 1.5 as an integer or 2 as a truth value. Reals of 32 bits are
     rounded. NaN is how pandas writes a missing integer or truth value.
     """
@@ -273,7 +278,11 @@ def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
         raise pl.exceptions.InvalidOperationError(f"{before.dtype} is no {dtype}")
     if before.dtype.is_float() and (dtype.is_integer() or dtype == pl.Boolean):
         before = before.fill_nan(None)
-    after = before.cast(dtype, strict=False)
+    if before.dtype == pl.String and dtype == pl.Boolean:
+        words = before.str.strip_chars().str.to_lowercase()
+        after = words.replace_strict(TRUTHS, default=None, return_dtype=pl.Boolean)
+    else:
+        after = before.cast(dtype, strict=False)
     lost = after.is_null() & before.is_not_null()
     rounded = dtype == pl.List(pl.Float32)
     if before.dtype.is_numeric() or (before.dtype.is_nested() and not rounded):
@@ -291,6 +300,12 @@ def _places(rows: pl.DataFrame) -> list[str]:
         else:
             places.append(f"row {row[ROW]}")
     return places
+
+
+def _names_of(column: Column, before: str = "") -> str:
+    """The names of its opposite that a column goes by too, for who never wrote its own."""
+    names = " or ".join(column.negated)
+    return f"{before}it is read from {names} too, as the opposite" if names else ""
 
 
 def _excerpt(value: object) -> str:

@@ -23,6 +23,8 @@ _MANY_FILES, _MANY_SIZES = 12, 8
 _ORIGINS = {
     "success": "Success is what the log says.",
     "episode reward": "The log does not name success; a full episode reward counts as one.",
+    "success, else episode reward": "Where the log does not name success, a full episode reward "
+    "counts as one.",
     None: "Success is not known.",
 }
 
