@@ -837,7 +837,7 @@ def test_the_table_for_documents_has_a_row_for_every_column() -> None:
     table = column_table()
     assert [row["column"] for row in table] == [column.name for column in STEP_LOG]
     by_name = {row["column"]: row for row in table}
-    assert by_name["gradient_mask"]["aliases"] == ("not masked",)
+    assert by_name["gradient_mask"]["aliases"] == ("not masked", "not is_masked")
     assert by_name["copies"]["default"] == 1
     assert {name for name, row in by_name.items() if row["required"]} == {
         "group_id",

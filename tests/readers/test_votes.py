@@ -60,7 +60,7 @@ def test_a_rollout_that_a_limit_cut_votes_and_trains_as_truncated(tmp_path: Path
     path = chat(tmp_path, {"finish_reason": reason}, {"finish_reason": "stop"})
     imported = import_log([path])
     log, report = imported.validated.log, imported.report
-    assert log["truncated"].to_list() == [True, None]
+    assert log["truncated"].to_list() == [True, False]
     assert log["in_group_statistics"].all()
     assert log["gradient_mask"].all()
     assert (report.cut, report.masked) == (1, 0)

@@ -210,7 +210,7 @@ STEP_LOG: tuple[Column, ...] = (
         name="gradient_mask",
         dtype=_BOOL,
         default=True,
-        negated=("masked",),
+        negated=("masked", "is_masked"),
         meaning="Whether the step takes part in the loss.",
         scope="trajectory",
     ),

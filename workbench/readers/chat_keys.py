@@ -18,7 +18,7 @@ from workbench.readers.base import Diagnostics
 from workbench.readers.chat_records import chat_records, keys_in
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.rows import is_number
-from workbench.readers.votes import nested_mask
+from workbench.readers.votes import is_limit, is_true, mask_of, without_masks
 
 GUESSES: Mapping[str, Sequence[str]] = {
     "group_id": (
@@ -30,13 +30,33 @@ GUESSES: Mapping[str, Sequence[str]] = {
         "sample_index", "sample_id", "trial", "attempt", "traj_id", "trial_id", "run_id",
         "session_id",
     ),
-    "reward": ("reward", "score", "success", "resolved", "target", "passed", "correct"),
+    "reward": ("reward", "rewards", "score", "success", "resolved", "target", "passed", "correct"),
     "success": ("success", "resolved", "target", "passed", "correct"),
 }  # fmt: skip
 """Column -> keys that may hold it, the first that any record has a value for."""
 
-_ALSO = {"model": ("model_name",), "finish_reason": ("exit_status", "stop_reason")}
+_ALSO = {
+    "model": ("model_name",),
+    "finish_reason": ("exit_status", "stop_reason", "termination_reason", "status"),
+    "truncated": ("is_truncated", "was_truncated", "timed_out", "timeout"),
+}
 """Column that a record may have under its own name -> other keys that may hold it."""
+
+_UPDATES = (
+    "train_step", "global_step", "global_steps", "training_step", "trainer_step", "optimizer_step",
+    "update_step",
+)  # fmt: skip
+"""Keys of whole numbers that name the update in which a rollout was sampled."""
+
+_MAYBE_UPDATES = ("update", "step", "iteration", "epoch")
+"""Keys that name it in some sets and count something else in others."""
+
+_UNCLEAR = {
+    "mask": "may leave a rollout out or say that it is trained",
+    "train": "may leave a rollout out or name a part of a data set",
+    "weight": "may weight a rollout in the loss or something else",
+}
+"""Keys of truth values that may be masks -> what they may mean."""
 
 _TASKS = frozenset(
     {
@@ -83,6 +103,8 @@ class Keys:
         graded: Keys of verdicts that have 0, so that -1 is no failure but says that none was given.
         groups_are_tasks: The group's key names a task, not who worked on it.
         counts_in_group: The key of the trajectory tells it from others of its group only.
+        update: The key that tells the updates apart in which rollouts of a task were sampled.
+        unread: Notices about keys that have values which cannot be read as what they may mean.
     """
 
     messages: str
@@ -95,6 +117,8 @@ class Keys:
     graded: Collection[str]
     groups_are_tasks: bool
     counts_in_group: bool
+    update: str | None
+    unread: Sequence[str]
 
     def worth(self, word: str, key: str) -> float | None:
         """The worth of a word, where all words of its key are of one set."""
@@ -119,8 +143,9 @@ def fields_of(
         for key, value in record.items()
         if key not in own and (key in _GUESSED or not isinstance(value, list | dict))
     }
-    if "mask_reason" not in kept and (mask := nested_mask(record)) is not None:
+    if "mask_reason" not in kept and (mask := mask_of(record)) is not None:
         kept["mask_reason"] = mask
+    without_masks(kept)
     return kept | {key: lookup(record, key) for key in set(columns.values()) - own}
 
 
@@ -156,13 +181,22 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
         if name not in told and candidates:
             told[name] = candidates[0]
     for name, guesses in _ALSO.items():
-        candidates = [key for key in guesses if key in found and key not in told.values()]
+        candidates = [
+            key
+            for key in guesses
+            if key in found and key not in told.values() and seen.fits(name, key)
+        ]
         if name not in told and name not in found and candidates:
             told[name] = candidates[0]
+    update = seen.update(told)
+    if update is not None and update not in told.values() and update not in {"epoch", "train_step"}:
+        told["train_step"] = update
     talk = {messages, reply, "tools"}
     nested = seen.large - talk - set(told.values())
     rest = sorted(found - set(told.values()) - nested - talk)
     trajectory = told.get("trajectory_id", "")
+    groups_are_tasks = "group_id" not in columns and told.get("group_id", "prompt") in _TASKS
+    separate = {update} if groups_are_tasks or update != "epoch" else set()
     return Keys(
         messages=messages,
         reply=reply,
@@ -172,8 +206,10 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
         nested=frozenset(nested),
         words=seen.words,
         graded=frozenset(seen.graded),
-        groups_are_tasks="group_id" not in columns and told.get("group_id", "prompt") in _TASKS,
+        groups_are_tasks=groups_are_tasks,
         counts_in_group=trajectory in _OF_RUNS and not seen.is_unique(trajectory),
+        update=update,
+        unread=seen.unread({*told.values(), *separate}, "reward" in told),
     )
 
 
@@ -193,6 +229,14 @@ class _Seen:
         self._count: dict[str, int] = {}
         self._ids: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
         self._ids_in_group: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
+        self._update = columns.get("train_step")
+        self._rollout = columns.get("trajectory_id")
+        self._counted: dict[str, _Counted] = {}
+        self._rollouts: set[int] = set()
+        self._named = 0
+        self._truths: dict[str, bool] = {}
+        self._limits: set[str] = set()
+        self._lists: dict[str, bool] = {}
 
     def add(self, record: Record, fields: Mapping[str, Any]) -> None:
         """Takes note of a record."""
@@ -205,6 +249,15 @@ class _Seen:
                 self._no_verdicts.add(key)
             if key in _VERDICTS and type(value) in {int, float} and value == 0:
                 self.graded.add(key)
+        self._add_counted(fields)
+        for key in (*_ALSO["truncated"], *_UNCLEAR):
+            if (value := fields.get(key)) is not None:
+                self._truths[key] = self._truths.get(key, True) and is_true(value) is not None
+        if isinstance(status := fields.get("status"), str) and is_limit(status):
+            self._limits.add("status")
+        if (value := fields.get("rewards")) is not None:
+            is_list = isinstance(value, list) and all(type(item) in {int, float} for item in value)
+            self._lists["rewards"] = self._lists.get("rewards", True) and is_list
         self.found |= {key for key, value in fields.items() if value is not None}
         self.large |= {key for key, value in record.items() if isinstance(value, list | dict)}
         for key in _OF_RUNS:
@@ -212,6 +265,65 @@ class _Seen:
                 self._count[key] = self._count.get(key, 0) + 1
                 self._ids[key].add(hash(str(value)))
                 self._ids_in_group[key].add(hash((str(self._group_of(fields)), str(value))))
+
+    def _add_counted(self, fields: Mapping[str, Any]) -> None:
+        """Takes note of what may be the number of an update."""
+        group = str(self._group_of(fields))
+        names = [self._rollout] if self._rollout else GUESSES["trajectory_id"]
+        rollout = next((fields[key] for key in names if fields.get(key) is not None), None)
+        if rollout is not None:
+            self._named += 1
+            self._rollouts.add(hash((group, str(rollout))))
+        for key in (*_UPDATES, *_MAYBE_UPDATES, *([self._update] if self._update else [])):
+            if (value := fields.get(key)) is not None:
+                self._counted.setdefault(key, _Counted()).add(group, value)
+
+    def update(self, told: Mapping[str, str]) -> str | None:
+        """The key that names the update of a rollout: as told, or by its name and its values."""
+        if "train_step" in told:
+            return told["train_step"]
+        sure = [key for key in _UPDATES if key in self._counted and self._counted[key].whole]
+        if sure:
+            return sure[0]
+        # A count of steps or a number of the rollout repeats a rollout, or is another for each.
+        if len(self._rollouts) < self._named:
+            return None
+        maybe = (key for key in _MAYBE_UPDATES if key not in told.values())
+        return next((key for key in maybe if self._may_be_update(key)), None)
+
+    def _may_be_update(self, key: str) -> bool:
+        counted = self._counted.get(key)
+        return counted is not None and counted.whole and 2 * len(counted.pairs) <= counted.records
+
+    def unread(self, taken: Collection[str | None], has_reward: bool) -> list[str]:
+        """What to say of keys whose values cannot be read as what they may mean.
+
+        Args:
+            taken: Keys that are read.
+            has_reward: Another key holds the reward.
+        """
+        said = [
+            f"{key!r} differs between records of a group and is not read: if it is the update in "
+            "which they were sampled, name it with --map, as train_step, or put it into group_id"
+            for key, counted in self._counted.items()
+            if key not in taken and len(counted.pairs) > len(counted.groups)
+        ]
+        said += [
+            f"{key!r} is not read: it {meaning}; with --map, as gradient_mask, true means that a "
+            "rollout is trained; under the name is_masked, that it is left out"
+            for key, meaning in _UNCLEAR.items()
+            if self._truths.get(key) and key not in taken
+        ]
+        for key in GUESSES["reward"]:
+            if has_reward or key not in self.found | self.large:
+                continue
+            words = ", ".join(map(repr, sorted(self.words.get(key, ()))[:4]))
+            of = f" ({words})" if words else ""
+            said.append(
+                f"{key!r} is not read as the reward: its values{of} are no verdicts of one set, "
+                "such as yes and no; a number or another key can be named with --map, as reward"
+            )
+        return said
 
     def _group_of(self, fields: Mapping[str, Any]) -> Any:
         names = [self._group] if self._group else GUESSES["group_id"]
@@ -229,7 +341,27 @@ class _Seen:
             )
         if name == "trajectory_id" and key in _OF_RUNS:
             return len(self._ids_in_group[key]) == self._count[key]
-        return True
+        if key == "status":
+            return key in self._limits
+        return self._lists.get(key, True) and (name != "truncated" or self._truths.get(key, False))
+
+
+class _Counted:
+    """The values of a key that may be numbers of updates, and in how many groups they stand."""
+
+    def __init__(self) -> None:
+        self.whole = True
+        self.records = 0
+        self.pairs: set[int] = set()
+        self.groups: set[int] = set()
+
+    def add(self, group: str, value: Any) -> None:
+        """Takes note of the value of a record."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        self.whole &= is_number and value == value // 1
+        self.records += 1
+        self.pairs.add(hash((group, str(value))))
+        self.groups.add(hash(group))
 
 
 def _may_be_verdict(value: Any) -> bool:

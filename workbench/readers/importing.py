@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import LogError, Problem
+from workbench.log.columns import STEP_LOG, known
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
@@ -21,8 +22,13 @@ from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
-from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
+from workbench.readers.votes import READ, wanted_reasons, with_mask_reason, with_votes
 from workbench.wording import number_of
+
+_SHOWN = 10
+_ALIASES = frozenset(
+    alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +168,7 @@ def read(
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     say_what_is_missing(frame, diagnostics)
+    say_unread(diagnostics)
     return RawLog(
         frame=frame,
         format=chosen.name,
@@ -236,6 +243,8 @@ def parts_of(
             if frame.columns:
                 frame = with_mask_reason(with_run(frame, chosen.run, source.name))
                 frame = with_response_tokens(frame)
+                if chosen.generic:
+                    count_unread(frame, part.read, diagnostics)
             yield replace(part, frame=frame)
     except OSError as error:
         diagnostics.problem("file", f"cannot be read ({error.strerror or error})", source.name)
@@ -310,6 +319,36 @@ def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
     diagnostics.notice(
         f"without the {broken} what is left is a biased remainder: of {len(fewer)} of {total} "
         "groups rollouts are missing, and what breaks a record is seldom chance"
+    )
+
+
+def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagnostics) -> None:
+    """Counts the records with a value in a column of the user's own that nothing reads."""
+    names = [
+        name
+        for name in frame.columns
+        if known(name) is None
+        and name not in _ALIASES | READ
+        and name not in read
+        and not name.startswith("__")
+    ]
+    place = pl.struct([name for name in ("source_file", "source_line") if name in frame.columns])
+    for name in names:
+        records = frame.filter(pl.col(name).is_not_null()).select(place.n_unique()).item()
+        if records:
+            diagnostics.leave(name, records)
+
+
+def say_unread(diagnostics: Diagnostics) -> None:
+    """Says which columns of the user's own are kept, though nothing reads them."""
+    counts = list(diagnostics.unread.items())
+    if not counts:
+        return
+    shown = ", ".join(f"{name!r} ({number_of(count, 'record')})" for name, count in counts[:_SHOWN])
+    more = f" and {len(counts) - _SHOWN} more" * (len(counts) > _SHOWN)
+    diagnostics.notice(
+        f"kept as columns, though nothing reads them: {shown}{more}; if one masks a rollout, cuts "
+        "it or names its update, give it the name of the step log's column with --map"
     )
 
 

@@ -28,6 +28,7 @@ from workbench.log.conversation import (
     observation_text,
     unread_parts,
 )
+from workbench.readers.votes import is_trained_key, untrained_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Turn:
         segment: Prompts before this one that did not continue the one before them.
         tools: JSON of the tools that were offered, on the first step of a segment.
         notes: What was changed or could not be read, in words -> how often.
+        trained: Whether the policy's message takes part in the loss, by a key such as `loss_mask`.
     """
 
     observation: str
@@ -56,6 +58,7 @@ class Turn:
     segment: int = 0
     tools: str | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
+    trained: bool = True
 
 
 def turns(messages: Any, acts: Collection[int] | None = None, tools: Any = None) -> list[Turn]:
@@ -109,6 +112,7 @@ def turn(new: Sequence[Message], answer: Sequence[Message] | None = None, segmen
         messages=json.dumps(list(new), ensure_ascii=False),
         segment=segment,
         notes=_seen(new),
+        trained=untrained_by(reply) is None,
     )
 
 
@@ -151,8 +155,12 @@ def _seen(messages: Sequence[Message]) -> Counter[str]:
     for message in messages:
         for kind in unread_parts(message.get("content")):
             notes[f"a part of the type {kind} is told apart by its digest"] += 1
-        for key in message.keys() - {*KEYS, "refusal", "function_call"}:
-            notes[f"the key {key!r} of a message is kept, and nothing reads it"] += 1
+        for key in sorted(message.keys() - {*KEYS, "refusal", "function_call"}):
+            if not is_trained_key(key, message[key]):
+                notes[f"the key {key!r} of a message is kept, and nothing reads it"] += 1
+    key = untrained_by(messages[-1])
+    if key is not None:
+        notes[f"by the key {key!r} of messages their turns are not trained"] += 1
     return notes
 
 

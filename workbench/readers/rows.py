@@ -99,7 +99,12 @@ class StepRows:
         columns |= {name: [value] * count for name, value in fields.items()}
         last = (last_fields or {}).items()
         columns |= {name: [*[None] * (count - 1), value] for name, value in last}
-        for name, values in (columns | dict(step_fields or {})).items():
+        columns |= step_fields or {}
+        if not all(turn.trained for turn in turns):
+            logged = columns.get("gradient_mask", [None] * count)
+            pairs = zip(turns, logged, strict=True)
+            columns["gradient_mask"] = [own if turn.trained else False for turn, own in pairs]
+        for name, values in columns.items():
             if len(values) != count:
                 raise ValueError(f"{name} has {len(values)} values for {count} steps")
             column = self._columns.setdefault(name, [])

@@ -27,6 +27,7 @@ from workbench.readers.importing import (
     joined,
     parts_of,
     refuse_broken,
+    say_unread,
     say_what_is_missing,
     sentence,
     subject_of,
@@ -147,6 +148,7 @@ class Import:
             narrow = with_numbers(narrow)
         narrow = with_rewards(narrow, self._rewards_table, diagnostics)
         say_what_is_missing(narrow, diagnostics)
+        say_unread(diagnostics)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:

@@ -106,7 +106,7 @@ def test_a_log_without_a_reward_key_has_null_rewards_and_says_so(tmp_path: Path)
 
 def test_a_reward_that_is_no_number_is_a_problem(tmp_path: Path):
     path = write_lines(tmp_path / "log", [record(reward={"a": 1}), record(reward=[0, 1])])
-    with pytest.raises(LogError, match=r"reward: 'reward' is not a number, at .*:1, .*:2"):
+    with pytest.raises(LogError, match=r"reward: .reward. is not a number, at .*:1\. Hint: name a number in it with --map, as reward: one of \[.reward\.a.\]\n.*reward: .reward. has 2 values for 1 turn, at .*:2"):
         read([path])
 
 

@@ -37,10 +37,15 @@ from workbench.readers.rows import (
     identity,
     is_number,
     number,
+    numbers,
     say_text_numbers,
     truth,
 )
 from workbench.readers.systems import system_of
+from workbench.wording import number_of, shortened
+
+_READ = ("system", "status", "stop_reason", "image", "video", "audio")
+"""Keys whose scalars are read beside those of the step log's columns."""
 
 _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model", "model_name")
 
@@ -67,7 +72,8 @@ class Chat:
     `info.score` reaches into objects; else those that public sets use are looked for. Without a
     key that names the task, a group is the rollouts with the same first user message. A trajectory
     key that holds text is the id; one that holds a number counts within its group, so the group
-    goes before it (`find-key/0`), and so does a run's name that several tasks share. Without one,
+    goes before it (`find-key/0`), and so does a run's name that several tasks share; groups of
+    several updates (`global_step`, or `step` where rollouts share it) are kept apart. Without one,
     trajectories are numbered in their group (`find-key#0`). Other scalar keys are kept as columns,
     under `record_<key>` where the step log has that name for something that differs from step to
     step. A record without an assistant message is left out and stated.
@@ -127,6 +133,7 @@ def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> 
         renamed={name: key for name, key in told.items() if name != key},
         numbered="trajectory_id" not in keys.told,
         done=done,
+        read={*_READ, *(_OF_SYSTEM if keys.groups_are_tasks else ()), keys.update or ""},
     )
 
 
@@ -212,10 +219,14 @@ def _notices(
             "group_id",
             str(path),
         )
-    if "reward" not in keys.told:
-        looked = list(GUESSES["reward"])
+    for text in keys.unread:
+        diagnostics.notice(text, str(path))
+    looked = list(GUESSES["reward"])
+    if "reward" not in keys.told and not {*looked} & {*keys.found, *keys.nested}:
         diagnostics.notice(
-            f"no record has a value for any of {looked}: rewards are null", str(path)
+            f"no record has a value for any of {looked}: rewards are null; workbench import FILE "
+            "--propose-map map.json looks for a name that may mean one",
+            str(path),
         )
     if "trajectory_id" not in keys.told:
         text = "trajectories have no id and are numbered in their group, in the order of the lines"
@@ -234,19 +245,30 @@ def _add(
     logged = fields.get(trajectory)
     if logged is not None and (keys.counts_in_group or not isinstance(logged, str)):
         values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
-    outcome = values.pop("reward")
+    outcome, rewards = values.pop("reward"), None
+    if isinstance(outcome, list):
+        outcome, rewards = None, outcome
+        if len(rewards) != len(conversation.turns):
+            rule = f"{keys.told['reward']!r} has {number_of(len(rewards), 'value')} for "
+            rule += number_of(len(conversation.turns), "turn")
+            hint = "expected a number of the rollout, or one for each message of the assistant"
+            diagnostics.problem("reward", rule, place, hint)
+            return
     if isinstance(fields.get(keys.told.get("reward", "")), bool) and "success" not in keys.told:
         values["success"] = bool(outcome)
     mapped = {name: key for name, key in keys.told.items() if name not in GUESSES}
     others = {name: fields.get(key) for name, key in (mapped | dict(keys.kept)).items()}
     if keys.groups_are_tasks:
         systems = [key for key in _OF_SYSTEM if key != trajectory]
-        others[SYSTEM] = system_of(*(fields.get(key) for key in systems))
+        update = None if keys.update is None else fields.get(keys.update)
+        of_update = None if update is None else f"{keys.update}={update}"
+        others[SYSTEM] = system_of(*(fields.get(key) for key in systems), of_update)
     last = {name: others.pop(name) for name in OF_LAST_STEP & set(others)}
     rows.add(
         conversation.turns,
         line=conversation.number,
         outcome=outcome,
+        rewards=rewards,
         fields=values | others,
         last_fields=last,
     )
@@ -267,14 +289,17 @@ def _values(
         values["group_id"] = f"task-{conversation.asked}"
     elif conversation.asked is not None:
         fields = {**fields, "prompt": f"task-{conversation.asked}"}
-    converters = {"reward": number, "success": truth}
+    converters = {"reward": _number_or_numbers, "success": truth}
     for name in converters:
         given = fields.get(keys.told.get(name, ""))
         if isinstance(given, str) and (worth := keys.worth(given, keys.told[name])) is not None:
             fields = {**fields, keys.told[name]: worth if name == "reward" else worth == 1.0}
         elif isinstance(given, str) and not is_number(given):
-            text = f"{keys.told[name]!r} is not known: its words are of no one set"
-            diagnostics.notice(text, place)
+            text = (
+                f"{keys.told[name]!r} is not known where it is neither a number nor, in every "
+                "record, a verdict of one set, such as pass and fail, yes and no, true and false"
+            )
+            diagnostics.notice(text, f"{place} ({shortened(given, 30)!r})")
             fields = {**fields, keys.told[name]: None}
     say_text_numbers([fields.get(keys.told.get("reward", ""))], diagnostics, place)
     for name in [name for name in GUESSES if name in keys.told]:
@@ -285,12 +310,19 @@ def _values(
         try:
             values[name] = converters.get(name, identity)(given)
         except ValueError as error:
-            diagnostics.problem(name, f"{key!r} {error}", place)
+            inner = [f"{key}.{part}" for part in given] if isinstance(given, dict) else []
+            hint = f"name a number in it with --map, as {name}: one of {inner[:4]}" if inner else ""
+            diagnostics.problem(name, f"{key!r} {error}", place, hint)
             return None
         if values[name] is None and name not in converters:
             diagnostics.problem(name, f"the record has no value for {key!r}", place)
             return None
     return values
+
+
+def _number_or_numbers(value: Any) -> float | list[float] | None:
+    """A reward of the rollout, or those of its turns."""
+    return numbers(value) if isinstance(value, list) else number(value)
 
 
 def _without_verdict(
