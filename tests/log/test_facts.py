@@ -87,7 +87,12 @@ def test_every_kind_of_group() -> None:
         "unscored": 1,
     }
     # 9 scored trajectories, rewards 1, 0, 1, 1, 0, 0, 1, 1, 1.
-    assert found.success == {"rate": pytest.approx(6 / 9), "known": 9, "of": 9, "source": "episode reward"}
+    assert found.success == {
+        "rate": pytest.approx(6 / 9),
+        "known": 9,
+        "of": 9,
+        "source": "episode reward",
+    }
     assert found.mixed_outcome_groups == 1
     assert found.excluded == {"reward is null": 1}
 

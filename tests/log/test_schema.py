@@ -34,7 +34,8 @@ TWO_GROUPS = (
 )
 CONFLICT = (
     "step_index: appears twice in a trajectory with different content, at {}. "
-    "Hint: identical rows are collapsed; different ones need their own trajectory_id"
+    "Hint: identical rows are collapsed; different ones need their own trajectory_id; rollouts of "
+    "several updates need the update in group_id, or its key named train_step (--map)"
 )
 
 

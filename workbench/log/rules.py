@@ -113,6 +113,7 @@ class Checks:
             two_groups,
             "is in more than one group",
             "trajectory ids must be unique in a log; prefix them with the group",
+            together="trajectory_id",
         )
         if "train_step" in has:
             self._where(
@@ -120,6 +121,7 @@ class Checks:
                 pl.col("train_step").drop_nulls().n_unique().over("group_id") > 1,
                 "spans several values of train_step",
                 "put the train_step into group_id; leave the column out to join them on purpose",
+                together="group_id",
             )
         self._step_rules()
         for column in STEP_LOG:
@@ -192,8 +194,12 @@ class Checks:
         content = _content_columns(repeated)
         distinct = repeated.unique(subset=content, maintain_order=True)
         conflicting = distinct.filter(pl.struct(step).is_duplicated()).select(step).unique()
-        found = repeated.join(conflicting, on=step, how="semi").sort(ROW)
-        hint = "identical rows are collapsed; different ones need their own trajectory_id"
+        found = repeated.join(conflicting, on=step, how="semi")
+        found = found.sort(pl.col(ROW).min().over(step), ROW)
+        hint = (
+            "identical rows are collapsed; different ones need their own trajectory_id; rollouts "
+            "of several updates need the update in group_id, or its key named train_step (--map)"
+        )
         if "source_file" in found.columns:
             files = found.group_by("trajectory_id").agg(pl.col("source_file").n_unique())
             if (files["source_file"] > 1).any():
@@ -201,8 +207,12 @@ class Checks:
         rule = "appears twice in a trajectory with different content"
         self._add(found, "step_index", rule, hint)
 
-    def _where(self, column: str, bad: pl.Expr, rule: str, hint: str = "") -> None:
-        self._add(self.frame.filter(bad.fill_null(value=False)), column, rule, hint)
+    def _where(
+        self, column: str, bad: pl.Expr, rule: str, hint: str = "", together: str = ROW
+    ) -> None:
+        """Notes rows that break a rule; what is alike in `together` is shown side by side."""
+        rows = self.frame.filter(bad.fill_null(value=False))
+        self._add(rows.sort(pl.col(ROW).min().over(together), ROW), column, rule, hint)
 
     def _add(
         self,
@@ -215,10 +225,11 @@ class Checks:
         """Notes rows that break a rule, with what there is to say of the first of them."""
         if rows.is_empty():
             return
-        places = _places(rows.head(_SHOWN))
+        shown = rows if said else _one_a_place(rows)
+        places = _places(shown.head(_SHOWN))
         if said:
             places = [f"{place} ({text})" for place, text in zip(places, said, strict=True)]
-        problem = Problem(column=column, rule=rule, count=rows.height, places=places, hint=hint)
+        problem = Problem(column=column, rule=rule, count=shown.height, places=places, hint=hint)
         self.problems.append(problem)
         self._bad.append(rows.select(ROW, pl.lit(f"{column}: {rule}").alias("problem")))
 
@@ -268,9 +279,10 @@ def missing_columns(names: Sequence[str]) -> Problem | None:
 def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """A column as another type, and where that loses the value.
 
-    Text is read as numbers and as truth values (`verdicts.TRUTHS`); among numbers, truth values and lists a value is lost where the way
-    back gives another one, such as 1.5 as an integer or 2 as a truth value. Reals of 32 bits are
-    rounded. NaN is how pandas writes a missing integer or truth value.
+    Text is read as numbers and as truth values (`verdicts.TRUTHS`); among numbers, truth values
+    and lists a value is lost where the way back gives another one, such as 1.5 as an integer or 2
+    as a truth value. Reals of 32 bits are rounded. NaN is how pandas writes a missing integer or
+    truth value.
     """
     truth_as_text = before.dtype == pl.Boolean and dtype == pl.String
     time_as_number = before.dtype.is_temporal() and dtype != pl.String
@@ -288,6 +300,16 @@ def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     if before.dtype.is_numeric() or (before.dtype.is_nested() and not rounded):
         lost |= after.cast(before.dtype, strict=False).ne_missing(before)
     return after, lost
+
+
+def _one_a_place(rows: pl.DataFrame) -> pl.DataFrame:
+    """The first row of each line, where every row says its file and line."""
+    if not set(_PLACE) <= set(rows.columns) or rows.select(pl.col(_PLACE).has_nulls()).row(0) != (
+        False,
+        False,
+    ):
+        return rows
+    return rows.unique(_PLACE, keep="first", maintain_order=True)
 
 
 def _places(rows: pl.DataFrame) -> list[str]:

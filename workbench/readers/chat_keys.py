@@ -38,9 +38,11 @@ GUESSES: Mapping[str, Sequence[str]] = {
 _ALSO = {
     "model": ("model_name",),
     "finish_reason": ("exit_status", "stop_reason", "termination_reason", "status"),
-    "truncated": ("is_truncated", "was_truncated", "timed_out", "timeout"),
 }
 """Column that a record may have under its own name -> other keys that may hold it."""
+
+_CUT = ("is_truncated", "was_truncated", "timed_out", "timeout")
+"""Keys of truth values that say that a limit cut the rollout."""
 
 _UPDATES = (
     "train_step", "global_step", "global_steps", "training_step", "trainer_step", "optimizer_step",
@@ -104,6 +106,7 @@ class Keys:
         groups_are_tasks: The group's key names a task, not who worked on it.
         counts_in_group: The key of the trajectory tells it from others of its group only.
         update: The key that tells the updates apart in which rollouts of a task were sampled.
+        cut: Keys of truth values that say whether a limit cut the rollout.
         unread: Notices about keys that have values which cannot be read as what they may mean.
     """
 
@@ -118,6 +121,7 @@ class Keys:
     groups_are_tasks: bool
     counts_in_group: bool
     update: str | None
+    cut: Sequence[str]
     unread: Sequence[str]
 
     def worth(self, word: str, key: str) -> float | None:
@@ -209,6 +213,7 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
         groups_are_tasks=groups_are_tasks,
         counts_in_group=trajectory in _OF_RUNS and not seen.is_unique(trajectory),
         update=update,
+        cut=[key for key in _CUT if seen.holds_truths(key) and key not in told.values()],
         unread=seen.unread({*told.values(), *separate}, "reward" in told),
     )
 
@@ -250,7 +255,7 @@ class _Seen:
             if key in _VERDICTS and type(value) in {int, float} and value == 0:
                 self.graded.add(key)
         self._add_counted(fields)
-        for key in (*_ALSO["truncated"], *_UNCLEAR):
+        for key in (*_CUT, *_UNCLEAR):
             if (value := fields.get(key)) is not None:
                 self._truths[key] = self._truths.get(key, True) and is_true(value) is not None
         if isinstance(status := fields.get("status"), str) and is_limit(status):
@@ -312,7 +317,7 @@ class _Seen:
             f"{key!r} is not read: it {meaning}; with --map, as gradient_mask, true means that a "
             "rollout is trained; under the name is_masked, that it is left out"
             for key, meaning in _UNCLEAR.items()
-            if self._truths.get(key) and key not in taken
+            if self.holds_truths(key) and key not in taken
         ]
         for key in GUESSES["reward"]:
             if has_reward or key not in self.found | self.large:
@@ -343,7 +348,11 @@ class _Seen:
             return len(self._ids_in_group[key]) == self._count[key]
         if key == "status":
             return key in self._limits
-        return self._lists.get(key, True) and (name != "truncated" or self._truths.get(key, False))
+        return self._lists.get(key, True)
+
+    def holds_truths(self, key: str) -> bool:
+        """Whether every value of a key that may be a flag is a truth value, and there is one."""
+        return self._truths.get(key, False)
 
 
 class _Counted:

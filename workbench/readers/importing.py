@@ -12,6 +12,7 @@ import polars as pl
 
 from workbench.errors import LogError, Problem
 from workbench.log.columns import STEP_LOG, known
+from workbench.log.rules import cast
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
@@ -26,9 +27,7 @@ from workbench.readers.votes import READ, wanted_reasons, with_mask_reason, with
 from workbench.wording import number_of
 
 _SHOWN = 10
-_ALIASES = frozenset(
-    alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)
-)
+_ALIASES = frozenset(alias for column in STEP_LOG for alias in (*column.aliases, *column.negated))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +162,7 @@ def read(
     frame = apart(frame, diagnostics)
     if any(part.numbered for part in parts) and not frame.is_empty():
         frame = with_numbers(frame)
-    frame = with_rewards(frame, given, diagnostics)
+    frame = with_rewards(from_zero(frame, diagnostics), given, diagnostics)
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
@@ -374,6 +373,29 @@ def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.coalesce("trajectory_id", numbered).alias("trajectory_id"))
         .drop("__record")
     )
+
+
+def from_zero(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
+    """Rows whose steps count from 0, where those of every trajectory count from 1."""
+    if not {"trajectory_id", "step_index"} <= set(frame.columns) or frame.is_empty():
+        return frame
+    step = _whole(frame["step_index"])
+    if step is None:
+        return frame
+    firsts = frame.select("trajectory_id", step).group_by("trajectory_id").agg(pl.all().min())
+    if not (firsts["step_index"] == 1).all() or firsts["step_index"].has_nulls():
+        return frame
+    diagnostics.notice("step_index counts from 1 in every trajectory and is read from 0")
+    return frame.with_columns(step - 1)
+
+
+def _whole(values: pl.Series) -> pl.Series | None:
+    """Whole numbers of a column; None where it holds anything else."""
+    try:
+        numbers, lost = cast(values, pl.Int32())
+    except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
+        return None
+    return None if lost.any() else numbers
 
 
 def sentence(notice: Problem) -> str:

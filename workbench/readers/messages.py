@@ -158,9 +158,8 @@ def _seen(messages: Sequence[Message]) -> Counter[str]:
         for key in sorted(message.keys() - {*KEYS, "refusal", "function_call"}):
             if not is_trained_key(key, message[key]):
                 notes[f"the key {key!r} of a message is kept, and nothing reads it"] += 1
-    key = untrained_by(messages[-1])
-    if key is not None:
-        notes[f"by the key {key!r} of messages their turns are not trained"] += 1
+    if (by := untrained_by(messages[-1])) is not None:
+        notes[f"by the key {by!r} of messages their turns are not trained"] += 1
     return notes
 
 

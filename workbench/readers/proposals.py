@@ -55,6 +55,7 @@ _WORDS: Mapping[str, frozenset[str]] = {
     "reward": frozenset({
         "reward", "score", "r", "won", "win", "gain", "outcome", "return", "points", "success",
         "solved", "passed", "payoff", "result", "correct", "resolved",
+        "grade", "verdict", "rating", "accuracy",
     }),
 }  # fmt: skip
 """Column -> words of names that may mean it."""

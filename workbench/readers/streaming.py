@@ -24,6 +24,7 @@ from workbench.readers.base import Diagnostics, Format
 from workbench.readers.compression import bounded
 from workbench.readers.importing import (
     found_files,
+    from_zero,
     joined,
     parts_of,
     refuse_broken,
@@ -146,7 +147,7 @@ class Import:
         narrow = apart(narrow, diagnostics)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
-        narrow = with_rewards(narrow, self._rewards_table, diagnostics)
+        narrow = with_rewards(from_zero(narrow, diagnostics), self._rewards_table, diagnostics)
         say_what_is_missing(narrow, diagnostics)
         say_unread(diagnostics)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)

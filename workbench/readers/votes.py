@@ -143,8 +143,8 @@ def with_mask_reason(frame: pl.DataFrame) -> pl.DataFrame:
         dtype = frame.schema.get(name)
         if dtype is None or not (dtype in {pl.Boolean, pl.String} or dtype.is_numeric()):
             continue
-        given = cast(frame[name], pl.Boolean())[0] if dtype == pl.String else frame[name]
-        on = pl.lit(given.cast(pl.Float64))
+        values = cast(frame[name], pl.Boolean())[0] if dtype == pl.String else frame[name]
+        on = pl.lit(values.cast(pl.Float64))
         masks = (on == 0) if name in _WEIGHTS else (on != 0)
         said.append(pl.when(masks).then(pl.lit(name)))
     said += [

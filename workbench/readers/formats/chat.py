@@ -42,6 +42,7 @@ from workbench.readers.rows import (
     truth,
 )
 from workbench.readers.systems import system_of
+from workbench.readers.votes import is_true
 from workbench.wording import number_of, shortened
 
 _READ = ("system", "status", "stop_reason", "image", "video", "audio")
@@ -133,7 +134,7 @@ def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> 
         renamed={name: key for name, key in told.items() if name != key},
         numbered="trajectory_id" not in keys.told,
         done=done,
-        read={*_READ, *(_OF_SYSTEM if keys.groups_are_tasks else ()), keys.update or ""},
+        read={*_READ, *(_OF_SYSTEM if keys.groups_are_tasks else ()), keys.update or "", *keys.cut},
     )
 
 
@@ -245,11 +246,13 @@ def _add(
     logged = fields.get(trajectory)
     if logged is not None and (keys.counts_in_group or not isinstance(logged, str)):
         values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
-    outcome, rewards = values.pop("reward"), None
+    outcome = values.pop("reward")
+    rewards: list[float] | None = None
     if isinstance(outcome, list):
-        outcome, rewards = None, outcome
-        if len(rewards) != len(conversation.turns):
-            rule = f"{keys.told['reward']!r} has {number_of(len(rewards), 'value')} for "
+        given: list[float] = outcome
+        outcome, rewards = None, given
+        if len(given) != len(conversation.turns):
+            rule = f"{keys.told['reward']!r} has {number_of(len(given), 'value')} for "
             rule += number_of(len(conversation.turns), "turn")
             hint = "expected a number of the rollout, or one for each message of the assistant"
             diagnostics.problem("reward", rule, place, hint)
@@ -264,6 +267,9 @@ def _add(
         of_update = None if update is None else f"{keys.update}={update}"
         others[SYSTEM] = system_of(*(fields.get(key) for key in systems), of_update)
     last = {name: others.pop(name) for name in OF_LAST_STEP & set(others)}
+    flags = [flag for key in keys.cut if (flag := is_true(fields.get(key))) is not None]
+    if flags and (any(flags) or last.get("truncated") is None):
+        last["truncated"] = any(flags)
     rows.add(
         conversation.turns,
         line=conversation.number,
