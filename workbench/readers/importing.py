@@ -376,14 +376,17 @@ def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def from_zero(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
-    """Rows whose steps count from 0, where those of every trajectory count from 1."""
+    """Rows whose steps count from 0, where those of every trajectory count from 1.
+
+    A single trajectory that begins with 1 may as well lack its first step, and is left.
+    """
     if not {"trajectory_id", "step_index"} <= set(frame.columns) or frame.is_empty():
         return frame
     step = _whole(frame["step_index"])
     if step is None:
         return frame
     firsts = frame.select("trajectory_id", step).group_by("trajectory_id").agg(pl.all().min())
-    if not (firsts["step_index"] == 1).all() or firsts["step_index"].has_nulls():
+    if firsts.height < 2 or not firsts["step_index"].eq_missing(1).all():
         return frame
     diagnostics.notice("step_index counts from 1 in every trajectory and is read from 0")
     return frame.with_columns(step - 1)

@@ -24,6 +24,7 @@ from workbench.readers.evidence import (
     FITS_RECORD,
     Values,
     fits_step,
+    is_0_or_1,
     is_plain,
     speaks_by_values,
     weight,
@@ -188,6 +189,11 @@ def _of_chat(values: Values) -> tuple[dict[str, str], dict[str, str]]:
         free = [name for name in values if name not in columns.values()]
         fitting = [name for name in free if FITS_RECORD[column](values[name])]
         _take(column, fitting, columns, reasons, GUESSES.get(column, ()))
+    if "reward" not in columns:
+        outcomes = [name for name in values if name not in columns.values()]
+        outcomes = [name for name in outcomes if known(name) is None and is_0_or_1(values[name])]
+        if len(outcomes) == 1:
+            columns["reward"], reasons["reward"] = outcomes[0], "by its values"
     return columns, reasons
 
 

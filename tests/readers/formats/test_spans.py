@@ -341,3 +341,9 @@ def test_spans_without_a_call_of_a_model_say_what_they_are_of(tmp_path: Path):
 def test_spans_above_one_another_in_a_circle_end(tmp_path: Path):
     one = chat("a", [ASK], LOOK, parent="b")
     assert frame_of(tmp_path, one, span("b", {}, parent="c"), span("c", {}, parent="b")).height == 1
+
+
+def test_messages_that_are_cut_off_are_no_text(tmp_path: Path):
+    cut = chat("a", [ASK], attributes={"gen_ai.output.messages": '[{"role": "assist'})
+    with pytest.raises(LogError, match=r"gen_ai.output.messages is no JSON: it begins as"):
+        frame_of(tmp_path, cut)

@@ -30,7 +30,7 @@ from workbench.readers.containers import first_keys, first_record
 from workbench.readers.dialects import first_user_message, is_message, openai_messages, with_system
 from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, lookup
-from workbench.readers.messages import Turn, offered, turns
+from workbench.readers.messages import Turn, turns
 from workbench.readers.records import digest
 from workbench.readers.rows import (
     StepRows,
@@ -160,7 +160,7 @@ def _conversation(
     elif isinstance(system := record.get("system"), str):
         messages = with_system(messages, system)
     try:
-        steps = turns(messages, acts, tools=offered(record.get("tools")))
+        steps = turns(messages, acts, tools=record.get("tools"))
     except ValueError as error:
         diagnostics.problem("messages", str(error), place)
         return None

@@ -169,7 +169,7 @@ def _rollout(record: Record, diagnostics: Diagnostics, place: str) -> _Rollout:
     """
     prompt = _messages(record.get("prompt"), "user")
     completion = _messages(record.get("completion"), "assistant")
-    tools = offered(record.get("tool_defs"))
+    tools = record.get("tool_defs")
     own = range(len(prompt), len(prompt) + len(completion))
     said = turns([*prompt, *completion], own, tools)
     logged = record.get("trajectory")
