@@ -106,7 +106,7 @@ def test_a_file_without_a_record_is_refused_by_name(tmp_path: Path, content: str
 
 def test_steps_that_count_from_1_in_every_trajectory_are_read_from_0(tmp_path: Path):
     rows = [step(trajectory_id=one, step_index=at) for one in "ab" for at in (1, 2)]
-    path = write_steps(tmp_path / "log.jsonl", rows)
+    path = write_lines(tmp_path / "log.jsonl", rows)
     imported = import_log([path])
     assert imported.validated.log["step_index"].to_list() == [0, 1, 0, 1]
     said = "step_index counts from 1 in every trajectory and is read from 0"
@@ -114,7 +114,7 @@ def test_steps_that_count_from_1_in_every_trajectory_are_read_from_0(tmp_path: P
     assert import_to(tmp_path / "out.parquet", [path]) == imported.report
     assert pl.read_parquet(tmp_path / "out.parquet")["step_index"].to_list() == [0, 1, 0, 1]
     # Where another one begins with 0, that of 1 has lost a step.
-    write_steps(path, [*rows, step(trajectory_id="c")])
+    write_lines(path, [*rows, step(trajectory_id="c")])
     with pytest.raises(LogError, match="does not begin with 0"):
         import_log([path])
 
