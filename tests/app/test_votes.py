@@ -8,6 +8,8 @@ from logs import rows
 from samples_of import SAMPLES
 from streamlit.testing.v1 import AppTest
 
+from workbench.workspace.artefacts import Artefacts
+
 FOUR = {"g": {f"t{n}": [("door", "go", float(n == 0))] for n in range(4)}}
 BARE = SAMPLES / "verl-agent-bare"
 
@@ -63,6 +65,22 @@ def test_masked_rollouts_are_kept_on_request(app: OpenApp):
 
 def test_a_log_without_reasons_and_masks_has_no_such_choice(app: OpenApp):
     assert not [e for e in app().expander if "Who counts" in e.label]
+
+
+def test_rewards_that_were_given_are_given_again(app: OpenApp, tmp_path):
+    stopped().drop("reward").write_parquet(tmp_path / "bare.parquet")
+    table = tmp_path / "rewards.csv"
+    table.write_text("trajectory_id,reward\nt0,1\nt1,0\nt2,0\nt3,0\n")
+    work = tmp_path / "work"
+    Artefacts(work).log([tmp_path / "bare.parquet"], rewards=table)
+    test = app(path=work)
+    choice(test, "the log masks").check()
+    test = read_again(test)
+    assert not test.exception
+    assert "was read again" in test.success[0].value
+    assert r"25\.0 % succeed" in test.markdown[0].value
+    commands = [code.value for code in test.code if code.language == "bash"]
+    assert f"--keep-masked --rewards {table}" in commands[0]
 
 
 def test_a_log_whose_file_is_gone_is_shown_as_it_was(app: OpenApp, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
@@ -1050,3 +1051,17 @@ def test_a_proposed_mapping_imports_the_file_without_an_edit(run: Run, tmp_path:
     assert code == 0
     refused(run("import", "odd.csv"), "say where to write the log: -o log.parquet")
     refused(run("import", "log.parquet", "--propose-map", "log.parquet"), "would destroy it")
+
+
+def test_a_mapping_is_proposed_for_a_compressed_file_and_behind_others(run: Run, tmp_path: Path):
+    rows = [{"quest": "q", "game": "g", "turn": n, "seen": "a door", "typed": "open"} for n in "01"]
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("nothing here\n")
+    lines = "".join(json.dumps(row | {"turn": int(row["turn"])}) + "\n" for row in rows)
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    code, out, _ = run("import", "logs", "--propose-map", "map.json")
+    assert code == 0
+    assert "JSON lines of steps" in out
+    assert json.loads(Path("map.json").read_text())["columns"]["action"] == "typed"
+    refused(run("import", "logs/a.txt", "--propose-map", "m.json"), "logs/a.txt takes no mapping")

@@ -13,6 +13,7 @@ from workbench.readers import import_log
 from workbench.readers.dialects import (
     first_user_message,
     is_conversation,
+    is_message,
     openai_messages,
     with_system,
 )
@@ -156,3 +157,7 @@ def test_runs_of_swe_gym_are_rollouts_of_their_tasks():
 
 
 RUN = "gpt-4o-2024-08-06_maxiter_50_N_v2.1-no-hint-train-t0-run_{}"
+
+
+def test_a_role_that_is_no_text_is_none():
+    assert not is_message({"role": [1], "content": "go"})

@@ -10,7 +10,7 @@ import pytest
 from samples_of import SAMPLES
 
 from workbench.errors import UnknownNameError
-from workbench.readers.names import guessed, mapped_format, names_in
+from workbench.readers.names import mapped_format, names_in
 
 
 def test_columns_of_a_parquet_file_whatever_it_is_called(tmp_path: Path):
@@ -64,18 +64,3 @@ def test_unrecognised_json_lines_are_read_as_chat_or_as_steps(tmp_path: Path):
     assert mapped_format(path, None) is None
     with pytest.raises(UnknownNameError):
         mapped_format(path, "nonsense")
-
-
-def test_names_are_guessed_by_column_alias_and_spelling_each_once():
-    names = ["uid", "Trajectory_ID", "obs", "observations", "action", "rewards", "info.step_index"]
-    columns = ["group_id", "trajectory_id", "step_index", "observation", "action", "reward", "task"]
-    assert guessed(names, columns) == {
-        "group_id": "uid",
-        "trajectory_id": "Trajectory_ID",
-        "step_index": "info.step_index",
-        "observation": "observations",
-        "action": "action",
-        "reward": "rewards",
-    }
-    # One name for two columns that both resemble it: the better match has it.
-    assert guessed(["turn_reward"], ["reward", "turn_reward"]) == {"turn_reward": "turn_reward"}

@@ -156,3 +156,21 @@ def test_the_reward_of_conversations_is_told_by_its_name_or_its_values(
     path = write_lines(tmp_path / "odd", [talk | {"id": f"r{n}", name: n % 2} for n in range(4)])
     found = proposed(path)
     assert (found.columns["reward"], found.reasons["reward"]) == (name, f"by its {why}")
+
+
+def test_names_are_told_by_column_alias_and_spelling_each_once(tmp_path: Path):
+    names = {
+        "uid": "g", "Trajectory_ID": "t", "observations": "o", "action": "a", "rewards": 1.0,
+        "turn_reward": 0.5, "sucess": True, "info": {"step_index": 0},
+    }  # fmt: skip
+    found = proposed(write_lines(tmp_path / "odd", [names]))
+    # The reward of a turn has a column of its own and is none of those that are asked for.
+    assert found.columns == {
+        "group_id": "uid",
+        "trajectory_id": "Trajectory_ID",
+        "step_index": "info.step_index",
+        "observation": "observations",
+        "action": "action",
+        "reward": "rewards",
+        "success": "sucess",
+    }

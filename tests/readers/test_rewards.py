@@ -14,7 +14,10 @@ from log_files import assistant, step, user, write_lines
 from workbench import import_log, import_to, open_log
 from workbench.errors import LogError
 from workbench.readers.rewards import load_rewards
+from workbench.workspace.artefacts import Artefacts
 from workbench.workspace.opened import OpenedLog
+
+HEADER = "trajectory_id,reward\n"
 
 
 def talk(task: str, rollout: int) -> dict[str, Any]:
@@ -156,3 +159,72 @@ def test_a_log_with_other_rewards_is_another_log(tmp_path: Path):
     digests.add(OpenedLog.of_import(import_log([path], rewards=one)).sha256)
     digests.add(OpenedLog.of_import(import_log([path])).sha256)
     assert len(digests) == 3
+
+
+def steps_of(tmp_path: Path, *names: Any, **fields: Any) -> Path:
+    path = tmp_path / "steps.parquet"
+    rows = [step(trajectory_id=name) | fields for name in names]
+    pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+def test_ids_that_look_like_numbers_are_matched_as_they_are_written(tmp_path: Path):
+    # Read as numbers, 1e3 would be 1000 and 12e4567 infinite.
+    names = ("1e3", "12e4567", "007", "1.10")
+    table = rewards(tmp_path, "trajectory_id,reward\n1e3,1\n12e4567,2\n007,3\n1.10,4\n")
+    log = import_log([steps_of(tmp_path, *names)], rewards=table).validated.log
+    found = dict(zip(log["trajectory_id"], log["reward"], strict=True))
+    assert found == {"1e3": 1, "12e4567": 2, "007": 3, "1.10": 4}
+
+
+def test_groups_that_are_numbers_in_the_log_may_be_texts_in_the_rewards(tmp_path: Path):
+    path = steps_of(tmp_path, 0, 1, group_id=7, reward_source=1)
+    table = rewards(tmp_path, "trajectory_id,reward,group_id\n0,1,a\n1,0,\n")
+    log = import_log([path], rewards=table).validated.log
+    assert log["group_id"].to_list() == ["7", "a"]
+    assert log.sort("trajectory_id")["reward_source"].to_list() == ["terminal"] * 2
+
+
+@pytest.mark.parametrize("name", ["success", "step_index", "group_id", "trajectory_id"])
+def test_a_column_of_lists_is_refused_with_rewards_as_without(tmp_path: Path, name: str):
+    path = steps_of(tmp_path, "x", **{name: [1]})
+    table = rewards(tmp_path, "trajectory_id,reward,success,group_id\nx,1,true,a\n")
+    with pytest.raises(LogError, match=f"{name}: is List"):
+        import_log([path], rewards=table)
+
+
+def test_an_empty_reward_is_counted_and_named(tmp_path: Path):
+    imported = import_log([log_without(tmp_path)], rewards=rewards(tmp_path, HEADER + "a/0,\n"))
+    assert "whose reward is empty in the rewards, and so not known: 1 ('a/0')" in str(
+        imported.report
+    )
+    assert imported.validated.log["reward_source"].drop_nulls().is_empty()
+
+
+def test_a_repeat_in_a_compressed_table_is_placed_in_the_table(tmp_path: Path):
+    path = tmp_path / "given.csv.gz"
+    path.write_bytes(gzip.compress(f"{HEADER}a/0,1\na/0,0\n".encode()))
+    with pytest.raises(LogError) as refused:
+        load_rewards(path)
+    (problem,) = refused.value.problems
+    assert problem.rule == f"names 'a/0' again, which {path}:2 names"
+    assert list(problem.places) == [f"{path}:3"]
+
+
+def test_broken_lines_are_said_before_rewards_that_do_not_match(tmp_path: Path):
+    log = log_without(tmp_path)
+    log.write_text(log.read_text() + "{\n")
+    with pytest.raises(LogError, match="is not JSON"):
+        import_log([log], rewards=rewards(tmp_path, HEADER + "q,1\n"))
+
+
+def test_a_folder_of_tables_is_read_as_one_and_names_the_artefact(tmp_path: Path):
+    log, folder = log_without(tmp_path), tmp_path / "given"
+    folder.mkdir()
+    (folder / "a.csv").write_text(HEADER + "a/0,1\n")
+    (folder / "b.csv").write_text(HEADER + "a/1,0\na/2,0\n")
+    artefacts = Artefacts(tmp_path / "work")
+    first = artefacts.log([log], rewards=folder)
+    assert first.frame["reward"].to_list() == [0, 1, 0, 0, 0, 0]
+    (folder / "b.csv").write_text(HEADER + "a/1,1\na/2,0\n")
+    assert artefacts.log([log], rewards=folder).folder != first.folder

@@ -154,7 +154,8 @@ def test_the_report_names_the_keys_that_mask(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "mark", [{"loss_mask": 0}, {"weight": 0}, {"train": False}, {"trainable": "false"}]
+    "mark",
+    [{"loss_mask": 0}, {"weight": 0}, {"train": False}, {"trainable": "false"}, {"loss": False}],
 )
 def test_a_turn_that_its_message_leaves_out_of_the_loss_is_not_trained(
     tmp_path: Path, mark: dict[str, Any]

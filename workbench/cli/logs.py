@@ -87,7 +87,7 @@ def import_files(
     from workbench.readers import give_prefix_nodes, import_to
 
     if propose_map is not None:
-        _propose_map(files, propose_map)
+        _propose_map(files, format, propose_map)
         return
     if output is None:
         raise ParameterError("say where to write the log: -o log.parquet")
@@ -120,14 +120,13 @@ def import_files(
     print(f"wrote {output}\nnext: workbench {command}")
 
 
-def _propose_map(files: list[str], output: Path) -> None:
+def _propose_map(files: list[str], format: str | None, output: Path) -> None:
     """Writes the mapping that the names of the first file that takes one most likely need."""
-    from workbench.readers import save_mapping, source_files
-    from workbench.readers.proposals import proposed
+    from workbench.readers import save_mapping
+    from workbench.readers.importing import proposal_of
 
     require_other(output, files)
-    path = source_files(files)[0]
-    found = proposed(path)
+    found = proposal_of(files, format)
     save_mapping(output, found.mapping)
     print("\n".join(found.lines()))
     print(f"wrote {output}")

@@ -26,7 +26,7 @@ class Checks:
         self.problems: list[Problem] = []
         self.fatal = False
         self._bad: list[pl.DataFrame] = []
-        self._lost: dict[str, pl.Series] = {}
+        self._lost: dict[str, list[int]] = {}
 
     def columns_present(self) -> None:
         """Required columns are there."""
@@ -55,7 +55,7 @@ class Checks:
             self.frame = self.frame.drop(name)
             return
         rows = self.frame.filter(lost)
-        self._lost[name] = rows[ROW]
+        self._lost[name] = rows[ROW].to_list()
         # Numbers of a column that was negated are not the values that were given.
         as_given = not column.negated or before.dtype == pl.String
         values = before.filter(lost).head(_SHOWN if as_given else 0)

@@ -15,24 +15,17 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.chat_records import chat_records, keys_in
+from workbench.readers.chat_records import GROUPS, TRAJECTORIES, chat_records, keys_in
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.rows import is_number
 from workbench.readers.votes import is_limit, is_true, mask_of, without_masks
 
 GUESSES: Mapping[str, Sequence[str]] = {
-    "group_id": (
-        "group_id", "task_id", "prompt_id", "problem_id", "group", "uid", "example_id",
-        "instance_id", "question_id", "task_name", "prompt",
-    ),
-    "trajectory_id": (
-        "trajectory_id", "rollout_id", "rollout", "rollout_index", "rollout_idx", "sample_idx",
-        "sample_index", "sample_id", "trial", "attempt", "traj_id", "trial_id", "run_id",
-        "session_id",
-    ),
+    "group_id": GROUPS,
+    "trajectory_id": TRAJECTORIES,
     "reward": ("reward", "rewards", "score", "success", "resolved", "target", "passed", "correct"),
     "success": ("success", "resolved", "target", "passed", "correct"),
-}  # fmt: skip
+}
 """Column -> keys that may hold it, the first that any record has a value for."""
 
 _ALSO = {
@@ -92,7 +85,7 @@ _WORDS = 8  # more texts than any set of verdicts has
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Which key holds what.
+    """The keys of a file of chat records, each with its meaning.
 
     Args:
         messages: The key of the conversation, or of the prompt.
@@ -133,7 +126,7 @@ class Keys:
 def fields_of(
     record: Record, columns: Mapping[str, str], messages: str, reply: str | None
 ) -> dict[str, Any]:
-    """What a record says beside its messages: scalars by key, and whatever is mapped.
+    """The fields of a record beside its messages: scalars by key, and whatever is mapped.
 
     Args:
         record: The record.
@@ -154,7 +147,7 @@ def fields_of(
 
 
 def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
-    """What each key holds: as mapped, else the first guess that any record has a value for.
+    """The meaning of each key: as mapped, else the first guess that any record has a value for.
 
     Args:
         columns: Canonical name -> name in the file.
@@ -219,7 +212,7 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
 
 
 class _Seen:
-    """What the records of a file hold, as far as a guess depends on it."""
+    """Findings over the records of a file, as far as a guess depends on it."""
 
     def __init__(self, columns: Mapping[str, str]) -> None:
         self.found: set[str] = set()
@@ -335,11 +328,11 @@ class _Seen:
         return next((fields[key] for key in names if fields.get(key) is not None), None)
 
     def is_unique(self, key: str) -> bool:
-        """Whether no two records have the same value."""
+        """True where no two records have the same value."""
         return len(self._ids[key]) == self._count.get(key)
 
     def fits(self, name: str, key: str) -> bool:
-        """Whether the values of a guessed key can be what the column means."""
+        """True where the values of a guessed key can be what the column means."""
         if name in {"reward", "success"} and key in _VERDICTS:
             return key not in self._no_verdicts and (
                 key not in self.words or verdicts_of(self.words[key]) is not None
@@ -380,7 +373,7 @@ def _may_be_verdict(value: Any) -> bool:
 
 
 def _same_meaning(key: str) -> bool:
-    """Whether a trajectory's value may stand in a column of this name."""
+    """True where a trajectory's value may stand in a column of this name."""
     entry = known(key)
     if entry is None:
         aliases = {alias for column in STEP_LOG for alias in (*column.aliases, *column.negated)}

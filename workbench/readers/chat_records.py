@@ -20,19 +20,36 @@ REPLIES = ("completion", "response")
 BESIDE = ("images", "image", "videos", "video", "audios", "audio")
 """Keys that may hold what a conversation shows beside its text."""
 
+GROUPS = (
+    "group_id", "task_id", "prompt_id", "problem_id", "group", "uid", "example_id", "instance_id",
+    "question_id", "task_name", "prompt",
+)  # fmt: skip
+"""Keys that may name the group."""
+
+TRAJECTORIES = (
+    "trajectory_id", "rollout_id", "rollout", "rollout_index", "rollout_idx", "sample_idx",
+    "sample_index", "sample_id", "trial", "attempt", "traj_id", "trial_id", "run_id", "session_id",
+)  # fmt: skip
+"""Keys that may name the trajectory."""
+
 _TALKS = frozenset({"prompt", *REPLIES})
 _OBJECTS = frozenset({*MESSAGES, *BESIDE, "tools"}) | _TALKS
 
 
 def cells_of(columns: Mapping[str, str]) -> Cells:
-    """What the cells of a table of chat records hold.
+    """Contents of the cells of a table of chat records.
 
     Args:
         columns: Canonical name -> name in the file.
     """
     reached = {key.partition(".")[0] for key in columns.values() if "." in key}
     messages = columns.get("messages", "messages")
-    return Cells(objects=_OBJECTS | reached | {messages}, texts=_TALKS - {messages})
+    named = {columns[name] for name in ("group_id", "trajectory_id") if name in columns}
+    return Cells(
+        objects=_OBJECTS | reached | {messages},
+        texts=_TALKS - {messages},
+        ids=frozenset({*GROUPS, *TRAJECTORIES, *named}),
+    )
 
 
 def conversation_keys(record: Record) -> tuple[str, str | None] | None:
@@ -58,7 +75,13 @@ class _OneConversation(Records):
         return str(self._path)
 
     def _iterate(self) -> Iterator[tuple[int, Record]]:
-        messages = [message for _, message in records_of(self._path, self._diagnostics)]
+        messages: list[Record] = []
+        rule = "messages behind a damaged line are left out: what they answered is not known"
+        for _, message in records_of(self._path, self._diagnostics):
+            if self._diagnostics.problems:
+                self._diagnostics.drop("messages", rule, str(self._path))
+            else:
+                messages.append(message)
         if messages:
             yield 1, {"messages": messages}
 

@@ -84,6 +84,8 @@ def lines_of(path: Path, diagnostics: Diagnostics) -> Lines:
             continue
         if uuid in found.at_of:
             diagnostics.notice("lines with the id of another: the last one counts", str(path))
+            same = found.lines[found.at_of[uuid]]
+            same.entry, same.is_message = Entry(line=same.entry.line), False
         found.at_of[uuid] = len(found.lines)
         made = Line(
             record=record,

@@ -38,7 +38,7 @@ _GOES_ON = re.compile(rb"[ \t]|[\"}\]]")
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """What the cells of a table hold, where records are its rows.
+    """Contents of the cells of a table, where records are its rows.
 
     JSON says of each value what it is; a table may have text where JSON has more.
 
@@ -47,10 +47,12 @@ class Cells:
         texts: Keys of texts, which stay as they are; what is in both is a text or a list of
             objects. In CSV other cells are numbers and truth values where they are written as such,
             and null where they are empty.
+        ids: Keys of ids: in CSV a whole number or text, since 1e3 and 1000 name different things.
     """
 
     objects: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
 
 
 class Records(Iterator[tuple[int, Record]]):
@@ -63,7 +65,7 @@ class Records(Iterator[tuple[int, Record]]):
 
     _unit = ":"
     is_typed = True
-    """Whether each value has a type of its own, other than the fields of CSV."""
+    """True where each value has a type of its own, other than the fields of CSV."""
 
     def __init__(self, path: Path, diagnostics: Diagnostics) -> None:
         self._path = path
@@ -180,7 +182,12 @@ class CsvRows(Records):
             yield number, _whole(record, self._cells, self._diagnostics, self.place(number))
 
     def _value(self, name: str, text: str) -> Any:
-        return text if name in self._cells.texts else _TRUTH.get(text, typed(text))
+        if name in self._cells.texts:
+            return text
+        value = typed(text)
+        if name in self._cells.ids:
+            return text if isinstance(value, float) else value
+        return _TRUTH.get(text, value)
 
 
 def _whole(row: Mapping[str, Any], cells: Cells, diagnostics: Diagnostics, place: str) -> Record:
@@ -228,7 +235,7 @@ def records_of(
 
 
 def container_of(head: bytes) -> type[Records]:
-    """What contains the records of a file; lines where nothing tells.
+    """The container of the records of a file; lines where nothing tells.
 
     Args:
         head: Its first bytes.
@@ -247,7 +254,7 @@ def container_of(head: bytes) -> type[Records]:
 
 
 def is_document(head: bytes) -> bool:
-    """Whether a file is one JSON array, or an object over several lines, rather than JSON lines."""
+    """True for one JSON array or an object over several lines, rather than JSON lines."""
     return container_of(head) in {JsonArray, JsonObjects}
 
 

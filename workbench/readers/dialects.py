@@ -34,7 +34,7 @@ _NAMES_OF_CONTENT = ("content", "value", "text", "system_prompt", "parts")
 
 
 def is_conversation(value: Any) -> bool:
-    """Whether a value is a list of messages in a form that is known here, or its JSON text."""
+    """True for a list of messages in a form that is known here, or its JSON text."""
     messages = decoded(value) if isinstance(value, str) and value[:1] == "[" else value
     if not isinstance(messages, list) or not messages or objects(messages) != messages:
         return False
@@ -42,10 +42,11 @@ def is_conversation(value: Any) -> bool:
 
 
 def is_message(record: Mapping[str, Any]) -> bool:
-    """Whether a record is itself one message, of a file that holds one conversation."""
+    """True where a record is itself one message, of a file that holds one conversation."""
     is_of_several = any(isinstance(record.get(key), str | int) for key in _SESSIONS)
     says = "content" in record or "tool_calls" in record
-    return record.get("role") in _KNOWN and says and not is_of_several
+    role = record.get("role")
+    return isinstance(role, str) and role in _KNOWN and says and not is_of_several
 
 
 def openai_messages(messages: Any, changes: Counter[str]) -> Any:
@@ -62,7 +63,7 @@ def openai_messages(messages: Any, changes: Counter[str]) -> Any:
 
 
 def _role(message: Mapping[str, Any]) -> str | None:
-    """What a message says of who wrote it; None where it says nothing that is known here."""
+    """The writer that a message names; None where it says nothing that is known here."""
     given = message.get("role")
     if isinstance(given, str):
         return given

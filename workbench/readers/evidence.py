@@ -1,4 +1,4 @@
-"""What values speak for: whether those of a name can be the ids, texts or rewards of steps."""
+"""Evidence of values: those of a name may be the ids, texts or rewards of steps, or may not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Values = Mapping[str, Sequence[Any]]
 
 
 def speaks_by_values(column: str, columns: Mapping[str, str]) -> bool:
-    """Whether values alone may tell a column, beside those that are known."""
+    """True where values alone may tell a column, beside those that are known."""
     needed = {"trajectory_id": "step_index", "group_id": "trajectory_id", "reward": "trajectory_id"}
     return column not in needed or needed[column] in columns
 
@@ -56,7 +56,7 @@ FITS_RECORD: Mapping[str, Callable[[Sequence[Any]], bool]] = {
 
 
 def fits_step(column: str, own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
-    """Whether the values of a name can be those of a column of steps, beside those chosen."""
+    """True where the values of a name can be those of a column of steps, beside those chosen."""
     given = given_values(own)
     if column in {"observation", "action"}:
         is_said = all(isinstance(value, str | dict) for value in given)
@@ -73,13 +73,13 @@ def fits_step(column: str, own: Sequence[Any], values: Values, columns: Mapping[
 
 
 def _counts_up(values: Sequence[int]) -> bool:
-    """Whether numbers go up by one from 0 or 1, again and again."""
+    """True where numbers go up by one from 0 or 1, again and again."""
     pairs = list(itertools.pairwise(values))
     return values[0] <= 1 and all(after == before + 1 or after <= 1 for before, after in pairs)
 
 
 def _stays(own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
-    """Whether an id stays while the steps count up and is not used again once it has changed."""
+    """True where an id stays while the steps count up and is not used again once it has changed."""
     numbers = values.get(columns.get("step_index", ""))
     runs = [key for key, _ in itertools.groupby(own)]
     if len(set(runs)) < len(runs):
@@ -91,7 +91,7 @@ def _stays(own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bo
 
 
 def _is_of(own: Sequence[Any], trajectories: Sequence[Any] | None) -> bool:
-    """Whether each trajectory has one value."""
+    """True where each trajectory has one value."""
     if trajectories is None:
         return len(set(own)) < len(own)
     pairs = set(zip(trajectories, own, strict=True))
@@ -99,7 +99,7 @@ def _is_of(own: Sequence[Any], trajectories: Sequence[Any] | None) -> bool:
 
 
 def is_plain(column: str, name: str, values: Values, columns: Mapping[str, str]) -> bool:
-    """Whether the values of a name that fits are enough to take it for a column."""
+    """True where the values of a name that fits are enough to take it for a column."""
     own = values[name]
     if column == "step_index":
         return any(after == before + 1 for before, after in itertools.pairwise(own))
@@ -114,7 +114,7 @@ def is_plain(column: str, name: str, values: Values, columns: Mapping[str, str])
 
 
 def _is_at_the_end(name: str, values: Values, columns: Mapping[str, str]) -> bool:
-    """Whether a number is 0 but for the last steps of trajectories, and not the same at each."""
+    """True where a number is 0 but for the last steps of trajectories, and not the same at each."""
     trajectories, own = values[columns["trajectory_id"]], values[name]
     after = [*trajectories[1:], None]
     ends = [value for value, one, two in zip(own, trajectories, after, strict=True) if one != two]
@@ -123,7 +123,7 @@ def _is_at_the_end(name: str, values: Values, columns: Mapping[str, str]) -> boo
 
 
 def weight(column: str, values: Sequence[Any]) -> float:
-    """How much speaks for a name that fits by its values alone."""
+    """The weight of what speaks for a name that fits by its values alone."""
     given = given_values(values)
     if column in {"observation", "action"}:
         return sum(len(str(value)) for value in given) * (1 if column == "observation" else -1)

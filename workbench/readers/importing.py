@@ -10,29 +10,29 @@ from typing import Any
 
 import polars as pl
 
-from workbench.errors import LogError, Problem
-from workbench.log.columns import STEP_LOG, known
-from workbench.log.rules import cast
+from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
 from workbench.readers.copies import plain
+from workbench.readers.joining import from_zero, joined, say_what_is_missing, with_numbers
 from workbench.readers.mapping import mapped_columns
+from workbench.readers.proposals import Proposal, proposed
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
-from workbench.readers.votes import READ, wanted_reasons, with_mask_reason, with_votes
-from workbench.wording import number_of
+from workbench.readers.unread import count_unread, say_unread
+from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
 
-_SHOWN = 10
-_ALIASES = frozenset(alias for column in STEP_LOG for alias in (*column.aliases, *column.negated))
+_PROPOSED_FOR = 20
+"""Files that are looked at for one that takes a mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawLog:
-    """What was read, before any rule of the step log is checked.
+    """Rows as they were read, before any rule of the step log is checked.
 
     Args:
         frame: Step rows under canonical names or their aliases, with `source_file`,
@@ -159,13 +159,12 @@ def read(
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)
         ]
     frame, renamed = rename(joined([part.frame for part in parts], diagnostics), {})
+    refuse_broken(subject_of(paths), diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     frame = apart(frame, diagnostics)
-    if any(part.numbered for part in parts) and not frame.is_empty():
+    if any(part.numbered for part in parts):
         frame = with_numbers(frame)
     frame = with_rewards(from_zero(frame, diagnostics), given, diagnostics)
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
-    subject = subject_of(paths)
-    refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
     say_what_is_missing(frame, diagnostics)
     say_unread(diagnostics)
     return RawLog(
@@ -193,6 +192,34 @@ def source_files(paths: Sequence[str | Path]) -> list[Path]:
     if diagnostics.problems:
         raise LogError(", ".join(map(str, paths)), diagnostics.problems)
     return [source.path for source in sources]
+
+
+def proposal_of(paths: Sequence[str | Path], format: str | None = None) -> Proposal:
+    """The mapping that the first file that takes one most likely needs.
+
+    Args:
+        paths: As for `read`.
+        format: As for `read`.
+
+    Raises:
+        LogError: A name or pattern means no file, or the files cannot be read.
+        ParameterError: None of the first files takes a mapping.
+        UnknownNameError: There is no such format.
+    """
+    diagnostics, refusals = Diagnostics(), []
+    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        for number, source in enumerate(expand(paths, diagnostics, Path(folder))[:_PROPOSED_FOR]):
+            for opened in plain([source], diagnostics, Path(folder) / f"plain-{number}"):
+                try:
+                    return proposed(opened.path, format)
+                except ParameterError as error:
+                    refusals.append(opened.in_words_of_user(str(error)))
+                except OSError as error:
+                    rule = f"cannot be read ({error.strerror or error})"
+                    diagnostics.problem("file", rule, source.name)
+    if diagnostics.problems:
+        raise LogError(subject_of(paths), diagnostics.problems)
+    raise ParameterError("; ".join(refusals[:3]) or "no files were given")
 
 
 def found_files(
@@ -233,7 +260,7 @@ def subject_of(paths: Sequence[str | Path]) -> str:
 def parts_of(
     chosen: Format, source: Source, columns: Mapping[str, str], diagnostics: Diagnostics
 ) -> Iterator[Part]:
-    """What the reader takes out of a file, part by part, with `source_file` filled in."""
+    """The rows that a reader takes out of a file, part by part, with `source_file` filled in."""
     try:
         read = chosen.reader.read(source.path, columns)
         for part in [read] if isinstance(read, Part) else read:
@@ -260,25 +287,6 @@ def _with_source_file(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     return frame.with_columns(names.alias("source_file"))
 
 
-def joined(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> pl.DataFrame:
-    """All rows under one another, with `source_row`; none where types do not go together."""
-    frames = [frame for frame in frames if frame.columns]
-    if not frames:
-        return pl.DataFrame()
-    try:
-        frame = pl.concat(frames, how="diagonal_relaxed")
-    except pl.exceptions.PolarsError:
-        report_types(frames, diagnostics)
-        return pl.DataFrame()
-    if "source_row" in frame.columns and frame["source_row"].is_duplicated().any():
-        diagnostics.notice("source_row was not unique over the files and is numbered anew")
-        frame = frame.drop("source_row")
-    if "source_row" not in frame.columns:
-        rows = pl.int_range(pl.len(), dtype=pl.Int64)
-        frame = frame.with_columns(rows.alias("source_row"))
-    return frame
-
-
 def refuse_broken(
     subject: str, diagnostics: Diagnostics, *, skip_bad: bool, is_empty: bool
 ) -> None:
@@ -299,106 +307,6 @@ def refuse_broken(
     if is_empty:
         nothing = Problem(column="rows", rule="there are none", hint="the files hold no record")
         raise LogError(subject, diagnostics.dropped or [nothing])
-
-
-def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
-    """Says that what is left without broken records is a biased remainder, and of how many groups.
-
-    Rollouts of a group are missing where its reader says so, and where it has fewer than most.
-    """
-    if not diagnostics.problems or not {"group_id", "trajectory_id"} <= set(frame.columns):
-        return
-    named = frame.group_by(pl.col("group_id").cast(pl.String))
-    sizes = named.agg(pl.col("trajectory_id").n_unique().alias("size")).drop_nulls()
-    counts = sizes["size"].value_counts().sort("count", "size", descending=[True, True])
-    usual = counts["size"][0] if counts.height else 0
-    fewer = set(sizes.filter(pl.col("size") < usual)["group_id"]) | diagnostics.lost
-    total = len(set(sizes["group_id"]) | diagnostics.lost)
-    broken = number_of(sum(problem.count for problem in diagnostics.problems), "broken record")
-    diagnostics.notice(
-        f"without the {broken} what is left is a biased remainder: of {len(fewer)} of {total} "
-        "groups rollouts are missing, and what breaks a record is seldom chance"
-    )
-
-
-def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagnostics) -> None:
-    """Counts the records with a value in a column of the user's own that nothing reads."""
-    names = [
-        name
-        for name in frame.columns
-        if known(name) is None
-        and name not in _ALIASES | READ
-        and name not in read
-        and not name.startswith("__")
-    ]
-    place = pl.struct([name for name in ("source_file", "source_line") if name in frame.columns])
-    for name in names:
-        records = frame.filter(pl.col(name).is_not_null()).select(place.n_unique()).item()
-        if records:
-            diagnostics.leave(name, records)
-
-
-def say_unread(diagnostics: Diagnostics) -> None:
-    """Says which columns of the user's own are kept, though nothing reads them."""
-    counts = list(diagnostics.unread.items())
-    if not counts:
-        return
-    shown = ", ".join(f"{name!r} ({number_of(count, 'record')})" for name, count in counts[:_SHOWN])
-    more = f" and {len(counts) - _SHOWN} more" * (len(counts) > _SHOWN)
-    diagnostics.notice(
-        f"kept as columns, though nothing reads them: {shown}{more}; if one masks a rollout, cuts "
-        "it or names its update, give it the name of the step log's column with --map"
-    )
-
-
-def report_types(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> None:
-    """Names the columns whose types in different frames do not go together."""
-    types: dict[str, set[str]] = {}
-    for frame in frames:
-        for name, dtype in frame.schema.items():
-            types.setdefault(name, set()).add(str(dtype))
-    for name, found in types.items():
-        if len(found) > 1:
-            rule = f"has types in different files that do not go together: {sorted(found)}"
-            diagnostics.problem(name, rule)
-
-
-def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
-    """Names trajectories that have none by their running number in the group, over all files."""
-    first = pl.col("source_row").min().over("source_file", "source_line")
-    rank = pl.col("__record").rank("dense").over("group_id") - 1
-    numbered = pl.format("{}#{}", "group_id", rank)
-    return (
-        frame.with_columns(first.alias("__record"))
-        .with_columns(pl.coalesce("trajectory_id", numbered).alias("trajectory_id"))
-        .drop("__record")
-    )
-
-
-def from_zero(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
-    """Rows whose steps count from 0, where those of every trajectory count from 1.
-
-    A single trajectory that begins with 1 may as well lack its first step, and is left.
-    """
-    if not {"trajectory_id", "step_index"} <= set(frame.columns) or frame.is_empty():
-        return frame
-    step = _whole(frame["step_index"])
-    if step is None:
-        return frame
-    firsts = frame.select("trajectory_id", step).group_by("trajectory_id").agg(pl.all().min())
-    if firsts.height < 2 or not firsts["step_index"].eq_missing(1).all():
-        return frame
-    diagnostics.notice("step_index counts from 1 in every trajectory and is read from 0")
-    return frame.with_columns(step - 1)
-
-
-def _whole(values: pl.Series) -> pl.Series | None:
-    """Whole numbers of a column; None where it holds anything else."""
-    try:
-        numbers, lost = cast(values, pl.Int32())
-    except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
-        return None
-    return None if lost.any() else numbers
 
 
 def sentence(notice: Problem) -> str:

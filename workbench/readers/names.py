@@ -1,15 +1,13 @@
-"""Which names a file has, for someone who has to say which of them mean what."""
+"""The names that a file has, for someone who has to say which of them mean what."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from workbench.log.columns import STEP_LOG
 from workbench.readers.base import FORMATS, HEAD_BYTES, matching
 from workbench.readers.chat_records import MESSAGES
 from workbench.readers.containers import (
@@ -24,7 +22,6 @@ from workbench.readers.csvrows import header_names
 from workbench.readers.dialects import is_conversation
 from workbench.readers.tables import parquet_schema
 
-_ALIKE = 0.75
 _DEEPEST = 3  # keys of objects in objects; a mapping reaches any depth, a list of names need not
 _FEWEST = 3  # columns of a table that may hold records
 _WORDS = {
@@ -60,7 +57,7 @@ def head_bytes(path: Path) -> bytes:
 
 
 def container_words(head: bytes) -> str:
-    """What contains the records of a file, in words."""
+    """The container of the records of a file, in words."""
     return _WORDS.get(container_of(head), "JSON lines")
 
 
@@ -83,24 +80,6 @@ def _fields(types: Mapping[str, Any], before: str = "", depth: int = 1) -> Itera
         if isinstance(dtype, pl.Struct) and depth < _DEEPEST:
             inner = {field.name: field.dtype for field in dtype.fields}
             yield from _fields(inner, f"{before}{key}.", depth + 1)
-
-
-def guessed(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
-    """Column of the step log -> the name that most likely means it; each name at most once.
-
-    A name counts where it is the column's, one of its aliases, or spelled much like either.
-    """
-    entries: dict[str, Any] = {column.name: column for column in STEP_LOG}
-    found: dict[str, str] = {}
-    for alike in (1.0, _ALIKE):
-        for column in columns:
-            free = [name for name in names if name not in found.values()]
-            spelled = {name.rpartition(".")[2].lower(): name for name in reversed(free)}
-            for known in (column, *entries[column].aliases):
-                close = difflib.get_close_matches(known, spelled, n=1, cutoff=alike)
-                if close and column not in found:
-                    found[column] = spelled[close[0]]
-    return found
 
 
 def mapped_format(path: str | Path, given: str | None, columns: Collection[str] = ()) -> str | None:

@@ -111,13 +111,13 @@ class Events:
         else:
             self.is_rebuilt = True
             self._say(event, _rebuilt(event, action, arguments), acts=True)
-            self._call_of[event.get("id")] = _identity(event)
+            self._call_of[_hashable(event.get("id"))] = _identity(event)
 
     def _answer(self, event: Record, identity: str, message: Message) -> None:
         """An action that came of an answer with tool calls, of which it may be one of several."""
         metadata = event["tool_call_metadata"]
         if isinstance(call := metadata.get("tool_call_id"), str):
-            self._call_of[event.get("id")] = call
+            self._call_of[_hashable(event.get("id"))] = call
         if identity in self._answers:
             self._view.append((event.get("id"), None))
             return
@@ -205,7 +205,7 @@ class Events:
         ]
         summary, offset = told.get("summary"), told.get("summary_offset")
         if isinstance(summary, str) and isinstance(offset, int) and offset >= 0:
-            kept.insert(offset, (None, {"role": "user", "content": summary}))
+            kept.insert(min(offset, len(kept)), (None, {"role": "user", "content": summary}))
         self._view = kept
         self.talk.clear()
         for _, message in kept:

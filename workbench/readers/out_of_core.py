@@ -23,7 +23,7 @@ from workbench.log.increments import with_increments
 from workbench.log.rules import cast, missing_columns
 from workbench.log.schema import rename
 from workbench.readers.base import SYSTEM, Diagnostics
-from workbench.readers.importing import report_types
+from workbench.readers.joining import report_types
 
 _POSITION = "__position"
 _RANK = "__rank"

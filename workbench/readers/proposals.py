@@ -1,11 +1,13 @@
 """Proposed mapping: which name of an unknown file most likely means which column.
 
-A name counts by its words, and by what its values can be: steps count up, trajectories stay while
-they do, observations are texts. What nothing speaks for is left open and said.
+A name counts by its words and its spelling, and by what its values can be: steps count up,
+trajectories stay while they do, observations are texts. What nothing speaks for is left open and
+said.
 """
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ParameterError
-from workbench.log.columns import STEP_LOG, known
+from workbench.log.columns import STEP_LOG, Form, known
 from workbench.readers.base import Diagnostics
 from workbench.readers.chat_keys import GUESSES
 from workbench.readers.chat_records import MESSAGES
@@ -24,6 +26,7 @@ from workbench.readers.evidence import (
     FITS_RECORD,
     Values,
     fits_step,
+    given_values,
     is_0_or_1,
     is_plain,
     speaks_by_values,
@@ -33,6 +36,9 @@ from workbench.readers.jsonfiles import lookup
 from workbench.readers.names import container_words, head_bytes, mapped_format, names_in
 
 _LOOKED_AT = 500  # records
+_ALIKE = 0.75
+_OWN = {column.name: (column.name, *column.aliases) for column in STEP_LOG}
+_COLUMN_OF = {name: column for column, names in _OWN.items() for name in names}
 _WORDS: Mapping[str, frozenset[str]] = {
     "group_id": frozenset({
         "group", "task", "problem", "question", "instance", "goal", "query", "prompt", "case",
@@ -65,6 +71,7 @@ _NEUTRAL = frozenset({"id", "idx", "name", "nr", "no", "num", "number", "key", "
 """Last words of a name that say that it is a name, and not of what."""
 
 _OF_STEPS = ("step_index", "trajectory_id", "group_id", "action", "observation", "reward")
+_RECORDS: Mapping[Form, str] = {"chat": "conversations", "steps": "steps"}
 _OF_CHAT = ("group_id", "trajectory_id", "reward")
 
 
@@ -74,6 +81,7 @@ class Proposal:
 
     Args:
         format: The format that reads the file with it.
+        form: Whether its records are conversations or steps, and so which columns it may name.
         container: What contains the records, in words.
         columns: Column of the step log -> name in the file.
         reasons: Column -> what speaks for the name.
@@ -82,6 +90,7 @@ class Proposal:
     """
 
     format: str
+    form: Form
     container: str
     columns: Mapping[str, str]
     reasons: Mapping[str, str]
@@ -96,7 +105,7 @@ class Proposal:
     def lines(self) -> list[str]:
         """The proposal as lines of text."""
         width = max(map(len, [*self.columns, *self.open, "column"]))
-        what = "conversations" if self.format == "chat" else "steps"
+        what = _RECORDS[self.form]
         lines = [f"{self.container} of {what}, to be read as {self.format}"]
         lines += [
             f"  {column:<{width}}  {name}  ({self.reasons[column]})"
@@ -107,41 +116,39 @@ class Proposal:
         return [*lines, f"other names: {left}"] if left else lines
 
 
-def proposed(path: str | Path) -> Proposal:
+def proposed(path: str | Path, format: str | None = None) -> Proposal:
     """A mapping of the names of a file, by their words and values.
 
     Args:
         path: A file of records or a table, plain and on this machine.
+        format: The format, if the user named it.
 
     Raises:
         ParameterError: The file has names of its own that need no mapping, or none at all.
     """
     path = Path(path)
-    form, names = mapped_format(path, None), names_in(path)
-    if form is None or not names:
+    chosen, names = mapped_format(path, format), names_in(path)
+    if chosen is None or not names:
         raise ParameterError(
             f"{path} takes no mapping: "
             + ("it holds no records" if not names else "its format has fixed names; import it")
         )
     values = _values(path, names)
-    if form == "chat":
-        columns, reasons = _of_chat(values)
-        needed = ["messages"]
-    else:
-        columns, reasons = _of_steps(values)
-        needed = _needed_of_steps()
+    form: Form = "chat" if chosen == "chat" else "steps"
+    columns, reasons = _of_chat(values) if form == "chat" else _of_steps(values)
     return Proposal(
-        format=form,
+        format=chosen,
+        form=form,
         container=container_words(head_bytes(path)),
         columns=columns,
         reasons=reasons,
-        open=[name for name in needed if name not in columns],
+        open=[name for name in needed_in(form) if name not in columns],
         names=names,
     )
 
 
 def hint_of_names(path: Path, name: str) -> str:
-    """What an unknown file looks like, which names it lacks, and how to map them; "" of another.
+    """A hint for an unknown file: its looks, the names it lacks, how to map them; "" of another.
 
     Args:
         path: The file.
@@ -153,10 +160,10 @@ def hint_of_names(path: Path, name: str) -> str:
         return ""
     shown = list(found.names)[:12]
     more = f" and {len(found.names) - 12} more" if len(found.names) > 12 else ""
-    what = "conversations" if found.format == "chat" else "steps"
-    missing = [column for column in _needed_of_steps() if column not in found.names]
+    what = _RECORDS[found.form]
+    missing = [column for column in needed_in("steps") if column not in found.names]
     lacks = f"no name is that of {missing}"
-    if found.format == "chat":
+    if found.form == "chat":
         key = found.columns.get("messages")
         lacks = f"the messages are under {key!r}, which is none of {list(MESSAGES)}"
         if key is None:
@@ -165,10 +172,6 @@ def hint_of_names(path: Path, name: str) -> str:
         f"it looks like {found.container} of {what} under other names: {shown}{more}; {lacks}; "
         f"workbench import {name} --propose-map map.json writes a mapping to start from"
     )
-
-
-def _needed_of_steps() -> list[str]:
-    return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
 
 
 def _values(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -189,6 +192,7 @@ def _of_chat(values: Values) -> tuple[dict[str, str], dict[str, str]]:
         free = [name for name in values if name not in columns.values()]
         fitting = [name for name in free if FITS_RECORD[column](values[name])]
         _take(column, fitting, columns, reasons, GUESSES.get(column, ()))
+    _take_rest("chat", values, columns, reasons)
     if "reward" not in columns:
         outcomes = [name for name in values if name not in columns.values()]
         outcomes = [name for name in outcomes if known(name) is None and is_0_or_1(values[name])]
@@ -209,11 +213,39 @@ def _of_steps(values: Values) -> tuple[dict[str, str], dict[str, str]]:
             best = max(fitting, key=lambda name: weight(column, values[name]), default=None)
             if best is not None:
                 columns[column], reasons[column] = best, "by its values"
+    _take_rest("steps", values, columns, reasons)
     return {column: columns[column] for column in sorted(columns, key=_order)}, reasons
 
 
+def _take_rest(
+    form: Form, values: Values, columns: dict[str, str], reasons: dict[str, str]
+) -> None:
+    """Gives the other columns that a form asks for the names that are spelled like them."""
+    for column in asked_in(form):
+        if column not in columns and column not in _WORDS:
+            free = [name for name in values if name not in columns.values()]
+            fitting = [
+                name
+                for name in free
+                if not any(isinstance(value, list | dict) for value in given_values(values[name]))
+            ]
+            _take(column, fitting, columns, reasons)
+
+
+def asked_in(form: Form) -> list[str]:
+    """The columns that a form of mapping asks for."""
+    return [column.name for column in STEP_LOG if form in column.asked_in]
+
+
+def needed_in(form: Form) -> list[str]:
+    """Those without which nothing is read; rewards may be given beside a log, or not at all."""
+    if form == "chat":
+        return ["messages"]
+    return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
+
+
 def _order(column: str) -> int:
-    return [entry.name for entry in STEP_LOG].index(column)
+    return list(_OWN).index(column)
 
 
 def _take(
@@ -224,27 +256,33 @@ def _take(
     first: Sequence[str] = (),
 ) -> None:
     """Gives a column the fitting name whose words speak most for it, if any do."""
-    entry = known(column)
-    own = {column, *(entry.aliases if entry else ()), *first}
-    scored = [(_score(name, own, _WORDS[column]), -at) for at, name in enumerate(fitting)]
+    scored = [(_score(name, column, first), -at) for at, name in enumerate(fitting)]
     if scored and max(scored)[0]:
         at = -max(scored)[1]
         columns[column], reasons[column] = fitting[at], "by its name"
 
 
-def _score(name: str, own: set[str], words: frozenset[str]) -> int:
+def _score(name: str, column: str, first: Sequence[str] = ()) -> int:
+    """The weight of a name for a column, from 0 for nothing to 4 for its own."""
     last = name.rpartition(".")[2]
-    parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", last)]
+    own, words = (*_OWN[column], *first), _WORDS.get(column, frozenset())
     if last in own:
         return 4
+    if _COLUMN_OF.get(last, column) != column:  # turn_reward is no reward; a task may be a group
+        return 1 if last in words else 0
     if last.lower() in words:
         return 3
+    parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", last)]
     while len(parts) > 1 and parts[-1] in _NEUTRAL:
         parts.pop()
     # The last word is what a name is; those before say of what.
-    return 2 if parts and parts[-1] in words else 1 if set(parts) & words else 0
+    if (parts and parts[-1] in words) or difflib.get_close_matches(
+        last.lower(), own, n=1, cutoff=_ALIKE
+    ):
+        return 2
+    return 1 if set(parts) & words else 0
 
 
 def may_be_reward(name: str) -> bool:
-    """Whether the words of a name that the step log does not know are those of a reward."""
-    return known(name) is None and _score(name, set(), _WORDS["reward"]) > 1
+    """True where the words of a name that the step log does not know are those of a reward."""
+    return _score(name, "reward") > 1

@@ -13,7 +13,7 @@ from workbench.errors import LogError, Problem
 from workbench.log.columns import REWARDS_HINT, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.containers import records_of
+from workbench.readers.containers import Cells, records_of
 from workbench.readers.copies import plain
 from workbench.readers.jsonfiles import Record
 from workbench.readers.proposals import may_be_reward
@@ -21,6 +21,12 @@ from workbench.readers.rows import Converter, identity, is_number, number, truth
 from workbench.readers.sources import expand
 
 _SHOWN = 3
+_HELD = (
+    "trajectory_id", "step_index", "reward", "reward_source", "success", "group_id",
+    "episode_reward",
+)  # fmt: skip
+"""Columns of a log that rewards are matched with, or that say otherwise behind them."""
+
 _NEEDED = ("trajectory_id", "reward")
 _CONVERTERS: Mapping[str, Converter] = {
     "trajectory_id": identity,
@@ -50,12 +56,15 @@ def load_rewards(path: str | Path) -> pl.DataFrame:
     diagnostics = Diagnostics()
     rows: list[dict[str, Any]] = []
     words: set[str] = set()
+    cells = Cells(ids=frozenset((*_names_of("trajectory_id"), *_names_of("group_id"))))
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         for source in plain(expand([path], diagnostics, Path(folder)), diagnostics, Path(folder)):
             found = Diagnostics()
-            records = records_of(source.path, found)
+            records = records_of(source.path, found, cells)
             for line, record in records:
-                row = _row(record, found, records.place(line), words)
+                # A file may be a copy, which is gone when its rows are held against each other.
+                place = source.in_words_of_user(records.place(line))
+                row = _row(record, found, place, words)
                 if row is not None:
                     rows.append(row)
             diagnostics.include(found, source.in_words_of_user)
@@ -89,7 +98,7 @@ def _row(
         except ValueError as error:
             diagnostics.problem(name, str(error), place)
             return None
-    if row["trajectory_id"] is None:
+    if not row["trajectory_id"]:
         diagnostics.problem("trajectory_id", "is empty", place)
         return None
     return row
@@ -130,7 +139,8 @@ def with_rewards(
     """The steps with the rewards of a table: on the last step of a trajectory, 0 before.
 
     A log without any reward gets the column, null throughout. Rewards of the log are replaced
-    where the table names their trajectory. What does not match is counted and named.
+    where the table names their trajectory. What does not match is counted and named. A log whose
+    columns hold lists or bytes where a step has one value stays as it is, to be refused.
 
     Args:
         frame: Step rows under canonical names, of a whole log.
@@ -142,14 +152,15 @@ def with_rewards(
     """
     if not {"trajectory_id", "step_index"} <= set(frame.columns):
         return frame
+    if any(_is_compound(frame.schema[name]) for name in _HELD if name in frame.columns):
+        return frame
     if "reward" not in frame.columns:
         frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("reward"))
         if rewards is None:
             diagnostics.notice(_no_column(frame.columns))
     if rewards is None:
         return frame
-    own = pl.col("trajectory_id").cast(pl.String)
-    named = frame.select(own).to_series().unique(maintain_order=True)
+    named = frame["trajectory_id"].cast(pl.String).unique(maintain_order=True)
     matched = rewards.filter(pl.col("trajectory_id").is_in(named.implode()))
     unknown = rewards.filter(~pl.col("trajectory_id").is_in(named.implode()))["trajectory_id"]
     without = named.filter(~named.is_in(rewards["trajectory_id"].implode()))
@@ -160,7 +171,9 @@ def with_rewards(
             hint="trajectories are named as in the log that an import without --rewards writes",
         )
         raise LogError("the rewards", [problem])
+    nulls = matched.filter(pl.col("reward").is_null())["trajectory_id"]
     for ids, text in (
+        (nulls, "trajectories whose reward is empty in the rewards, and so not known"),
         (unknown, "trajectories of the rewards that are not in the log"),
         (without, "trajectories of the log without one of the rewards, which keep their own"),
     ):
@@ -189,6 +202,7 @@ def _joined(frame: pl.DataFrame, matched: pl.DataFrame, diagnostics: Diagnostics
     number = pl.col("step_index").cast(pl.Int64, strict=False)
     is_last = number == number.max().over("__trajectory_id")
     reward = pl.col("__reward")
+    source = pl.when(reward.is_not_null()).then(pl.lit("terminal"))
     outcome = pl.when(is_last | reward.is_null()).then(reward).otherwise(0.0)
     as_logged = frame.schema["reward"]
     dtype = pl.String if as_logged == pl.String else pl.Float64
@@ -197,7 +211,7 @@ def _joined(frame: pl.DataFrame, matched: pl.DataFrame, diagnostics: Diagnostics
         .then(outcome.cast(dtype))
         .otherwise(pl.col("reward").cast(dtype))
         .alias("reward"),
-        _replaced(frame, "reward_source", is_given, pl.lit("terminal"), pl.String()),
+        _replaced(frame, "reward_source", is_given, source),
         _replaced(frame, "success", pl.col("__success").is_not_null(), pl.col("__success")),
         _replaced(frame, "group_id", pl.col("__group_id").is_not_null(), pl.col("__group_id")),
     ]
@@ -207,18 +221,21 @@ def _joined(frame: pl.DataFrame, matched: pl.DataFrame, diagnostics: Diagnostics
     return rows.with_columns(changes).drop(names)
 
 
-def _replaced(
-    frame: pl.DataFrame,
-    name: str,
-    where: pl.Expr,
-    value: pl.Expr,
-    dtype: pl.DataType | None = None,
-) -> pl.Expr:
+def _replaced(frame: pl.DataFrame, name: str, where: pl.Expr, value: pl.Expr) -> pl.Expr:
     """A column with other values where a condition holds; null elsewhere if there is none."""
-    before = frame.schema.get(name)
-    if before is None or before == pl.Null:
+    before = frame.schema.get(name, pl.Null)
+    if before == pl.Null:
         return pl.when(where).then(value).alias(name)
-    return pl.when(where).then(value.cast(before)).otherwise(pl.col(name)).alias(name)
+    # Numbers may hold truth values; an id need be no number.
+    dtype = before if name == "success" and before.is_numeric() else _TYPES.get(name, pl.String)
+    own = pl.col(name)
+    if before != dtype:
+        dtype, own = pl.String, own.cast(pl.String)
+    return pl.when(where).then(value.cast(dtype)).otherwise(own).alias(name)
+
+
+def _is_compound(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype in {pl.Binary, pl.Object}
 
 
 def _shown(names: pl.Series) -> str:

@@ -1,4 +1,4 @@
-"""Which files are meant: names, folders and patterns become a list of files and their formats."""
+"""The files that are meant: names, folders and patterns as a list of files and their formats."""
 
 from __future__ import annotations
 

@@ -91,6 +91,12 @@ def spans_of(path: Path, diagnostics: Diagnostics) -> list[Span]:
         else:
             rule = "is missing: neither a span nor a request of OTLP"
             diagnostics.problem("span", rule, place)
+    first: dict[tuple[str, str], Span] = {}
+    for span in found:
+        if first.setdefault((span.trace, span.identity), span) is not span:
+            text = "spans that were told before, as by an exporter that tried again, are left out"
+            diagnostics.notice(text, records.place(span.line))
+    found = [*first.values()]
     by_id = {span.identity: span for span in found}
     for identity, event, place in logs:
         if identity in by_id:

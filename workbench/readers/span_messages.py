@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.log.conversation import Message, MessageError, canonical_json, decoded
+from workbench.readers.sessions import text_of
 from workbench.readers.span_files import Event, Span
 from workbench.readers.span_keys import MEDIA, decoded_parts, flattened, items, numbered
 from workbench.wording import shortened
@@ -66,11 +67,12 @@ class Call:
 def kind_of(span: Span) -> str:
     """The kind of a span, `call` where a model was called."""
     attributes = span.attributes
-    operation = attributes.get("gen_ai.operation.name")
-    kind = attributes.get("openinference.span.kind") or attributes.get("traceloop.span.kind")
+    operation = text_of(attributes, "gen_ai.operation.name")
+    kinds = ("openinference.span.kind", "traceloop.span.kind")
+    kind = next(filter(None, (text_of(attributes, key) for key in kinds)), None)
     if operation in _CALLS or kind == "LLM":
         return "call"
-    if isinstance(operation, str) or isinstance(kind, str):
+    if operation or kind:
         return str(operation or kind)
     is_call = any(key.startswith(_SAYS) for key in attributes)
     is_call |= any(event.name == _CHOICE for event in span.events)

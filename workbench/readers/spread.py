@@ -113,7 +113,7 @@ class _NotUtf8Error(ValueError):
 
 
 def _may_go_on(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether a value that is damaged here may be one whose rest is not there yet."""
+    """True where a value that is damaged here may be one whose rest is not there yet."""
     return error.msg.startswith("Unterminated") or error.pos > len(text) - _LONGEST_ESCAPE
 
 

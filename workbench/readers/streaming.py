@@ -24,22 +24,19 @@ from workbench.readers.base import Diagnostics, Format
 from workbench.readers.compression import bounded
 from workbench.readers.importing import (
     found_files,
-    from_zero,
-    joined,
     parts_of,
     refuse_broken,
-    say_unread,
-    say_what_is_missing,
     sentence,
     subject_of,
-    with_numbers,
 )
+from workbench.readers.joining import from_zero, joined, say_what_is_missing, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source
 from workbench.readers.systems import apart
+from workbench.readers.unread import say_unread
 from workbench.readers.votes import wanted_reasons, with_votes
 from workbench.wording import Progress, silent
 

@@ -12,16 +12,14 @@ import streamlit as st
 
 from workbench.errors import LogError, WorkbenchError
 from workbench.files import digest
-from workbench.log.columns import STEP_LOG, Form, known
-from workbench.readers import source_files
+from workbench.log.columns import known
 from workbench.readers.base import FORMATS
-from workbench.readers.names import guessed, mapped_format, names_in
+from workbench.readers.importing import proposal_of
+from workbench.readers.proposals import Proposal, asked_in, needed_in
 from workbench.ui import frame, state
 from workbench.ui.library import LogEntry
 from workbench.ui.text import show
 from workbench.wording import number_of
-
-_FILES_ASKED = 20  # of a folder, until one of them says its names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +48,13 @@ class Refused:
     Args:
         given: What was asked for.
         problems: All that is wrong, in words.
-        names: What the first file calls its columns or keys, where naming them may help.
-        format: The format that such a mapping is for.
+        proposal: Which name of the first file most likely means what, where saying so may help.
         partly: Whether the rest may be imported without what is broken.
     """
 
     given: Given
     problems: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    format: str | None = None
+    proposal: Proposal | None = None
     partly: bool = False
 
 
@@ -71,8 +67,8 @@ def area() -> None:
             _add(given)
         if refused:
             _show_problems(refused)
-            if refused.names:
-                _mapping_form(refused)
+            if refused.proposal:
+                _mapping_form(refused.given, refused.proposal)
 
 
 def named_shortly(text: str, paths: Sequence[str]) -> str:
@@ -187,32 +183,25 @@ def _show_added(entry: LogEntry) -> None:
 def _refused(given: Given, error: Exception, *, mapped: bool) -> Refused:
     problems = error.problems if isinstance(error, LogError) else ()
     texts = [str(problem) for problem in problems] or [str(error)]
-    names, format = _names(given)
+    proposal = _proposal(given)
     about = {problem.column for problem in problems}
-    needed, _ = _asked_in("chat")
-    of_chat = "messages" not in names or about & set(needed) - {"messages"}
-    of_steps = bool(about & {"columns", "format"}) or any(map(known, about))
-    naming = mapped or (of_chat if format == "chat" else of_steps)
+    naming = mapped or about & {"columns", "format"} or any(map(known, about))
+    if proposal and proposal.form == "chat" and not mapped:
+        naming = "messages" not in proposal.names or about & set(asked_in("chat")) - {"messages"}
     return Refused(
         given=given,
         problems=tuple(named_shortly(text, given.paths) for text in texts),
-        names=names if naming else (),
-        format=format,
+        proposal=proposal if naming else None,
         partly=bool(about) and not about & {"columns", "format", "files", "group_id"},
     )
 
 
-def _names(given: Given) -> tuple[tuple[str, ...], str | None]:
-    """The names of the first file that says any, and the format that a mapping is for."""
+def _proposal(given: Given) -> Proposal | None:
+    """A mapping to start from; None where no file takes one."""
     try:
-        for path in source_files(given.paths)[:_FILES_ASKED]:
-            format = mapped_format(path, given.format)
-            names = names_in(path)
-            if format and names:
-                return names, format
+        return proposal_of(given.paths, given.format)
     except (WorkbenchError, OSError):
-        pass  # what is wrong with the files is shown already
-    return (), None
+        return None  # what is wrong with the files is shown already
 
 
 def _show_problems(refused: Refused) -> None:
@@ -232,49 +221,40 @@ def _show_problems(refused: Refused) -> None:
         )
 
 
-def _asked_in(form: Form) -> tuple[list[str], list[str]]:
-    """Columns that a mapping form asks for: those that are needed, and the others."""
-    asked = [column for column in STEP_LOG if form in column.asked_in]
-    needed = [c.name for c in asked if c.required or c.name == "messages"]
-    return needed, [column.name for column in asked if column.name not in needed]
-
-
-def _mapping_form(refused: Refused) -> None:
+def _mapping_form(given: Given, proposal: Proposal) -> None:
     """One picker a column of the step log, filled with what is likely meant."""
-    chat = refused.format == "chat"
-    required, more = _asked_in("chat" if chat else "steps")
-    likely = guessed(refused.names, (*required, *more))
+    needed = needed_in(proposal.form)
+    columns = sorted(asked_in(proposal.form), key=lambda column: column not in needed)
     st.markdown("**Which name of the file means what?**")
     st.caption(
         "What is left open here is looked for under the usual names."
-        if chat
-        else f"{', '.join(f'`{name}`' for name in required)} are needed; the others are not."
+        if proposal.form == "chat"
+        else f"{', '.join(f'`{name}`' for name in needed)} are needed; the others are not."
     )
     chosen = {}
-    columns = (*required, *more)
     for start in range(0, len(columns), 3):
         for column, place in zip(columns[start : start + 3], st.columns(3), strict=False):
-            name = _picker(refused, column, likely.get(column, ""), place)
+            name = _picker(given, proposal, column, place)
             if name:
                 chosen[column] = name
     mapping = {"columns": chosen}
     left, right, _ = st.columns([2, 2, 3], vertical_alignment="center")
     if left.button("Import with this mapping", type="primary", key=state.IMPORT_MAPPED):
-        _add(refused.given, mapping, refused.format)
+        _add(given, mapping, proposal.format)
     with right.popover("Mapping as a file", icon=":material/data_object:"):
         st.caption("Save this as `mapping.json`; `--map mapping.json` reads it.")
         st.code(json.dumps(mapping, indent=2, ensure_ascii=False), language="json")
 
 
-def _picker(refused: Refused, column: str, likely: str, place: Any) -> str:
+def _picker(given: Given, proposal: Proposal, column: str, place: Any) -> str:
     entry = known(column)
-    options = ["", *refused.names]
+    options = ["", *proposal.names]
     chosen: str = place.selectbox(
         f"`{column}`",
         options,
-        index=options.index(likely),
+        index=options.index(proposal.columns.get(column, "")),
         format_func=lambda name: name or "–",
         help=entry.meaning if entry else None,
-        key=state.MAPPING.format(files=digest(list(refused.given.paths))[:8], column=column),
+        key=state.MAPPING.format(files=digest(list(given.paths))[:8], column=column),
     )
     return chosen

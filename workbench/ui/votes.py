@@ -67,6 +67,7 @@ def _read_again(
                 skip_bad=inputs["skip_bad"],
                 untrained=untrained,
                 keep_masked=keep_masked,
+                rewards=stored.report.get("rewards"),
             )
     except (WorkbenchError, OSError) as error:
         st.error("The log cannot be read again; it is shown as it was.")

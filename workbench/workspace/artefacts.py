@@ -143,8 +143,8 @@ class Artefacts:
         reading |= {"untrained": list(untrained)} if untrained else {}
         reading |= {"keep_masked": True} if keep_masked else {}
         if rewards is not None:
-            (file,) = source_files([rewards])
-            reading["rewards"] = file_digest(file)
+            digests = list(map(file_digest, source_files([rewards])))
+            reading["rewards"] = digests[0] if len(digests) == 1 else digests
         self._progress("read", 0, 0)
 
         def build(folder: Path) -> None:

@@ -391,3 +391,37 @@ def test_a_run_names_a_rollout_only_where_no_two_of_a_task_have_it(tmp_path: Pat
 def test_messages_that_are_json_text_are_read_in_any_container(tmp_path: Path):
     records = [{**record(), "messages": json.dumps(record()["messages"])}]
     assert import_log([write_lines(tmp_path / "log", records)]).report.rows == 1
+
+
+def test_a_prompt_without_an_answer_is_no_step_and_counted(tmp_path: Path):
+    talks = [{"prompt": "p", "completion": text, "reward": 1} for text in ("a", "", None)]
+    imported = import_log([write_lines(tmp_path / "log.jsonl", [*talks, {"prompt": "p"}])])
+    # What is empty was answered with nothing; what is null or missing was not answered.
+    assert imported.validated.log["action"].to_list() == ["a", ""]
+    assert [problem.count for problem in imported.report.dropped] == [2]
+
+
+def test_the_system_prompt_beside_a_prompt_goes_before_it(tmp_path: Path):
+    talk = {"system": "be brief", "prompt": "p", "completion": "a", "reward": 1}
+    log = log_of(write_lines(tmp_path / "log.jsonl", [talk]))
+    roles = [message["role"] for message in json.loads(log["messages"][0])]
+    assert roles == ["system", "user", "assistant"]
+
+
+def test_messages_behind_a_damaged_line_are_left_out_and_counted(tmp_path: Path):
+    path = write_lines(tmp_path / "log.jsonl", [user("go"), assistant("I go.")])
+    path.write_text(path.read_text() + "{\n" + json.dumps(assistant("Done.")) + "\n")
+    raw = read([path], skip_bad=True)
+    assert raw.frame["action"].to_list() == ["I go."]
+    assert "behind a damaged line" in raw.dropped[0].rule
+
+
+def test_ids_in_a_table_of_text_stay_as_they_are_written(tmp_path: Path):
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "prompt,completion,task_id,rollout_id,reward\np,a,1e1,1e2,1\nq,b,10,100,0\n",
+    )
+    log = log_of(path)
+    # Read as numbers, both would be the rollout 100 of the task 10.
+    assert log["group_id"].to_list() == ["10", "1e1"]
+    assert log["trajectory_id"].to_list() == ["10/100", "1e2"]

@@ -313,3 +313,10 @@ def test_sessions_with_parts_for_content_are_of_another_program(tmp_path: Path):
     path.write_text(path.read_text().replace('"content": "Go."', '"parts": [{"text": "Go."}]'))
     with pytest.raises(LogError, match="no reader recognises it"):
         read([path])
+
+
+def test_a_line_that_was_written_twice_is_one_step(tmp_path: Path):
+    ask, reply = line("user", "a", None, "go"), line("assistant", "b", "a", "I go.")
+    path = written(tmp_path, ask, reply, reply, line("user", "c", "b", "on"))
+    assert steps(path) == {"s": ["I go."]}
+    assert "lines with the id of another: the last one counts, at" in "".join(read([path]).notices)

@@ -191,3 +191,26 @@ def test_lines_of_another_program_are_refused(tmp_path: Path):
     path = written(tmp_path, said("user", "Go."), said("assistant", "Gone."), other)
     with pytest.raises(LogError, match=r"payload: is missing or of another type, at .*:4"):
         read([path])
+
+
+def test_turns_that_are_taken_back_leave_the_system_prompt(tmp_path: Path):
+    def item(role: str, text: str) -> dict[str, Any]:
+        content = [{"type": "output_text", "text": text}]
+        return {"type": "response_item", "payload": {"role": role, "content": content}}
+
+    begin = {"id": "s", "base_instructions": {"text": "You act."}}
+    back = {"type": "thread_rolled_back", "num_turns": 9}
+    lines = [
+        {"type": "session_meta", "payload": begin},
+        item("user", "go"),
+        item("assistant", "I go."),
+        {"type": "event_msg", "payload": back},
+        item("user", "stay"),
+        item("assistant", "I stay."),
+    ]
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = read([path]).frame
+    assert log["action"].to_list() == ["I stay.", "I go."]
+    for messages in log["messages"]:
+        assert json.loads(messages)[0] == {"role": "system", "content": "You act."}

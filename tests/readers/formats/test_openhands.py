@@ -141,6 +141,9 @@ def test_another_key_can_be_the_reward(tmp_path: Path):
     told = record([user("Go."), called("a", "r")], test_result={"mine": {"points": 3}})
     mapping = {"columns": {"reward": "test_result.mine.points"}}
     assert frame_of(tmp_path, told, mapping=mapping)["reward"].to_list() == [3.0]
+    # One point need be no success, nor is a cost of 1.
+    told["test_result"]["mine"]["points"] = 1
+    assert "success" not in frame_of(tmp_path, told, mapping=mapping).columns
     told["test_result"]["mine"]["points"] = "many"
     with pytest.raises(LogError, match=r"'test_result.mine.points' is not a number"):
         frame_of(tmp_path, told, mapping=mapping)
@@ -231,3 +234,18 @@ def test_what_is_no_event_is_refused_with_its_line(tmp_path: Path):
 def test_a_history_of_chat_messages_is_not_one_of_events(tmp_path: Path):
     talk = [{"role": "user", "content": "Go."}, {"role": "assistant", "content": "Gone."}]
     assert read([write_lines(tmp_path / "c.jsonl", [record(talk)])]).format == "chat"
+
+
+def test_an_odd_id_and_a_summary_far_behind_the_end_break_nothing(tmp_path: Path):
+    ran = {"id": [1], "source": "agent", "action": "run", "args": {"command": "ls"}}
+    ask = {"id": 0, "source": "user", "action": "message", "args": {"content": "go"}}
+    summary = {"summary": "so far", "summary_offset": 10**30, "forgotten_event_ids": []}
+    events = [ask, ran, {"id": 2, "action": "condensation", "args": summary}, ran | {"id": 3}]
+    log = frame_of(tmp_path, record(events))
+    assert log["observation"].to_list() == ["go", "so far"]
+
+
+def test_a_reward_that_a_mapping_names_and_a_record_lacks_is_said_by_its_name(tmp_path: Path):
+    path = write_lines(tmp_path / "output.jsonl", [record([user("go"), called("a", "r")])])
+    raw = read([path], mapping={"columns": {"reward": "metrics.cost"}})
+    assert any("there is no value for 'metrics.cost'" in note for note in raw.notices)

@@ -156,3 +156,22 @@ def test_what_was_copied_from_the_session_that_was_forked_is_context(tmp_path: P
     frame = read([path]).frame
     assert frame["source_line"].to_list() == [5]
     assert len(json.loads(frame["messages"][0])) == 4
+
+
+def test_a_line_that_was_written_twice_is_one_step(tmp_path: Path):
+    lines = WHOLE.read_text().splitlines()
+    reply = next(line for line in lines if '"role": "assistant"' in line)
+    path = tmp_path / "s.jsonl"
+    path.write_text("\n".join([*lines, reply]) + "\n")
+    twice, once = read([path]), read([WHOLE])
+    assert twice.frame["action"].to_list() == once.frame["action"].to_list()
+    assert any("lines with the id of another are passed over" in note for note in twice.notices)
+
+
+def test_a_session_on_one_line_is_read_as_an_array(tmp_path: Path):
+    records = [json.loads(line) for line in WHOLE.read_text().splitlines()]
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(records))
+    raw = read([path])
+    assert raw.format == "pi"
+    assert raw.frame.height == read([WHOLE]).frame.height

@@ -347,3 +347,17 @@ def test_messages_that_are_cut_off_are_no_text(tmp_path: Path):
     cut = chat("a", [ASK], attributes={"gen_ai.output.messages": '[{"role": "assist'})
     with pytest.raises(LogError, match=r"gen_ai.output.messages is no JSON: it begins as"):
         frame_of(tmp_path, cut)
+
+
+def test_a_span_that_was_sent_twice_is_one_step_and_counted(tmp_path: Path):
+    path = write_lines(tmp_path / "spans.jsonl", [chat("a", [ASK], LOOK)] * 3)
+    raw = read([path])
+    assert raw.frame["action"].to_list() == ["I look."]
+    (note,) = (note for note in raw.notices if "spans that were told before" in note)
+    assert note.endswith(f"at {path}:2, {path}:3")
+
+
+def test_an_operation_and_a_service_that_are_no_texts_are_none(tmp_path: Path):
+    named = {"attributes": {"service.name": {"a": 1}}}
+    odd = chat("a", [ASK], LOOK, attributes={"gen_ai.operation.name": {"a": 1}}, resource=named)
+    assert frame_of(tmp_path, odd)["action"].to_list() == ["I look."]

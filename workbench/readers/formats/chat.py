@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,12 @@ from workbench.readers.chat_records import (
     conversation_keys,
 )
 from workbench.readers.containers import first_keys, first_record
-from workbench.readers.dialects import first_user_message, is_message, openai_messages, with_system
+from workbench.readers.dialects import (
+    first_user_message,
+    is_message,
+    openai_messages,
+    with_system,
+)
 from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.messages import Turn, turns
@@ -152,13 +157,18 @@ def _conversation(
         diagnostics.problem("messages", f"the record has no key {keys.messages!r}", place)
         return None
     changes: Counter[str] = Counter()
-    messages, acts = openai_messages(given, changes), None
+    messages: Any = openai_messages(given, changes)
+    acts: Collection[int] | None = None
     if keys.reply is not None:
-        prompt = _said(given, "user", changes)
-        reply = _said(record.get(keys.reply) or "", "assistant", changes)
+        answer = record.get(keys.reply)
+        if answer is None:
+            diagnostics.drop("messages", f"have no {keys.reply}, so no step", place)
+            return None
+        prompt = with_system(_said(given, "user", changes), record.get("system"))
+        reply = _said(answer, "assistant", changes)
         messages, acts = [*prompt, *reply], range(len(prompt), len(prompt) + len(reply))
-    elif isinstance(system := record.get("system"), str):
-        messages = with_system(messages, system)
+    else:
+        messages = with_system(messages, record.get("system"))
     try:
         steps = turns(messages, acts, tools=record.get("tools"))
     except ValueError as error:
@@ -184,7 +194,7 @@ def _said(given: Any, role: str, changes: Counter[str]) -> list[Any]:
 
 
 def _asked(messages: Any, record: Record, keys: Keys) -> str | None:
-    """What tells the task of a conversation that has no name for it, where it is needed.
+    """A digest that tells the task of a conversation without a name for it, where it is needed.
 
     That is its prompt or its first user message, with what is shown beside it.
     """
@@ -334,7 +344,7 @@ def _number_or_numbers(value: Any) -> float | list[float] | None:
 def _without_verdict(
     name: str, key: str, keys: Keys, diagnostics: Diagnostics, place: str
 ) -> float | None:
-    """What -1 means: a failure where it stands beside 1 alone, else that there is no verdict."""
+    """The meaning of -1: a failure where it stands beside 1 alone, else that none was given."""
     if key in keys.graded:
         diagnostics.notice(f"{key!r} of -1 beside 0 is read as not evaluated", place)
         return None

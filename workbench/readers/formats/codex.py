@@ -235,6 +235,8 @@ class _Rollout:
         while at != NOWHERE and left > 0:
             left -= self.entries[at].typed
             at = self.entries[at].parent
+        if at == NOWHERE and self._system is not None:
+            at = 0  # no turn of the user takes the system prompt away
         self._head, self._open = at, None
 
 

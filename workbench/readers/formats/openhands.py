@@ -115,7 +115,9 @@ def _add(
         fields={
             "group_id": values["instance_id"],
             "trajectory_id": None,
-            "success": None if reward not in {0.0, 1.0} else bool(reward),
+            "success": bool(reward)
+            if told in {None, *_RESOLVED} and reward in {0.0, 1.0}
+            else None,
             "model": model,
             "attempt": record.get("attempt") if isinstance(record.get("attempt"), int) else None,
             "reconstructed": REBUILT if events.is_rebuilt else None,
@@ -141,7 +143,8 @@ def _reward(record: Record, told: str | None, diagnostics: Diagnostics, place: s
             diagnostics.problem("reward", f"{key!r} {error}", place)
             return None
         return None if found is None else float(found)
-    diagnostics.notice("no report says how it went: the reward is null", place)
+    lacking = "no report says how it went" if told is None else f"there is no value for {told!r}"
+    diagnostics.notice(f"{lacking}: the reward is null", place)
     return None
 
 

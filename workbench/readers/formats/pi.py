@@ -14,14 +14,13 @@ then {type: message, message {role, content, reasoningContent, toolCalls, toolCa
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
-from workbench.readers.jsonfiles import Record, leading_keys
+from workbench.readers.jsonfiles import Record, decoded_json, leading_keys, objects
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.rows import StepRows
 from workbench.readers.sessions import (
@@ -116,11 +115,10 @@ def _header(head: bytes) -> frozenset[str] | None:
     for line in head.splitlines():
         keys = leading_keys(line)
         if {"type", "id"} <= keys and not {"message", "messages", "parentId"} & keys:
-            try:
-                if json.loads(line).get("type") == "session":
-                    return keys
-            except (ValueError, RecursionError):
-                continue
+            value = decoded_json(line.decode(errors="replace"))
+            first = objects(value)[:1] if isinstance(value, list) else objects([value])
+            if first and first[0].get("type") == "session":
+                return keys
     return None
 
 
@@ -154,6 +152,11 @@ class _Tree:
             self._lines.append(NOWHERE)
             return
         self._is_holed |= is_behind_hole
+        identity = text_of(record, "id")
+        if identity is not None and identity in self._at_of:
+            text = "lines with the id of another are passed over: the first one counts"
+            self._diagnostics.notice(text, self._place)
+            return
         if is_behind_hole and "parentId" not in record and self.name:
             self._add(Entry(line=line, is_lost=True, parent=len(self.entries) - 1))
         entry = self._entry(line, kind, record)
@@ -162,7 +165,7 @@ class _Tree:
         entry.acts &= (text_of(record, "timestamp") or self._forked_at) >= self._forked_at
         at = self._add(entry)
         self._lines.append(at)
-        if (identity := text_of(record, "id")) is not None:
+        if identity is not None:
             self._at_of[identity] = at
         if kind == "compaction":
             self._compact(at, record)

@@ -160,8 +160,8 @@ def _holds(message: Message) -> bool:
 
 def _add(rows: StepRows, name: str, calls: Sequence[_Said], above: _Above) -> None:
     models = "+".join(sorted({said.call.model for said in calls if said.call.model}))
-    services = {said.span.resource.get("service.name") for said in calls}
-    service = "+".join(sorted(name for name in services if isinstance(name, str)))
+    told = (said.span.resource.get("service.name") for said in calls)
+    service = "+".join(sorted({name for name in told if isinstance(name, str)}))
     agents = {above.told(said.span, _AGENT) for said in calls}
     asked = [message for message in calls[0].prompt if message["role"] == "user"]
     task = content_text(asked[0].get("content") if asked else None)

@@ -71,6 +71,7 @@ def _commands(stored: StoredLog) -> list[str]:
         *(["--skip-bad"] if inputs["skip_bad"] else []),
         *(part for reason in inputs.get("untrained", ()) for part in ("--untrained", reason)),
         *(["--keep-masked"] if inputs.get("keep_masked") else []),
+        *(["--rewards", stored.report["rewards"]] if stored.report.get("rewards") else []),
     ]
     log = files[0] if len(files) == 1 and not options else "log.parquet"
     mapping = json.dumps(inputs["mapping"], indent=2, ensure_ascii=False)
