@@ -18,8 +18,8 @@ from typing import Any
 from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, Form, known
 from workbench.readers.base import Diagnostics
-from workbench.readers.chat_keys import GUESSES
 from workbench.readers.chat_records import MESSAGES
+from workbench.readers.chat_values import GUESSES
 from workbench.readers.containers import Cells, records_of
 from workbench.readers.dialects import is_conversation
 from workbench.readers.evidence import (

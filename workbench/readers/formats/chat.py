@@ -12,7 +12,6 @@ from workbench.errors import ParameterError
 from workbench.log.columns import known
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.chat_keys import (
-    GUESSES,
     OF_LAST_STEP,
     OF_RECORDS,
     Keys,
@@ -26,6 +25,7 @@ from workbench.readers.chat_records import (
     chat_records,
     conversation_keys,
 )
+from workbench.readers.chat_values import GUESSES
 from workbench.readers.containers import first_keys, first_record
 from workbench.readers.dialects import (
     first_user_message,
