@@ -87,7 +87,12 @@ def test_every_kind_of_group() -> None:
         "unscored": 1,
     }
     # 9 scored trajectories, rewards 1, 0, 1, 1, 0, 0, 1, 1, 1.
-    assert found.success == {"rate": pytest.approx(6 / 9), "known": 9, "source": "episode reward"}
+    assert found.success == {
+        "rate": pytest.approx(6 / 9),
+        "known": 9,
+        "of": 9,
+        "source": "episode reward",
+    }
     assert found.mixed_outcome_groups == 1
     assert found.excluded == {"reward is null": 1}
 
@@ -95,14 +100,14 @@ def test_every_kind_of_group() -> None:
 def test_equal_rewards_that_are_neither_success_nor_failure() -> None:
     found = facts(log([("g", [0.5], {}), ("g", [0.25, 0.25], {})]))
     assert found.group_kinds["constant_reward"] == 1
-    assert found.success == {"rate": None, "known": 0, "source": None}
+    assert found.success == {"rate": None, "known": 0, "of": 2, "source": None}
 
 
 def test_success_wins_over_the_reward() -> None:
     rows = [("g", [0.5], {"success": False}), ("g", [0.5], {"success": False})]
     found = facts(log(rows))
     assert found.group_kinds["all_fail"] == 1
-    assert found.success == {"rate": 0.0, "known": 2, "source": "success"}
+    assert found.success == {"rate": 0.0, "known": 2, "of": 2, "source": "success"}
 
 
 def test_the_reward_scale_is_one_success() -> None:
@@ -277,3 +282,33 @@ def test_mixed_outcomes_are_not_known_where_success_is_not() -> None:
     assert found.mixed_outcome_groups is None
     assert "mixed outcomes        not known" in found.lines()
     assert json.loads(json.dumps(found.to_dict()))["mixed_outcome_groups"] is None
+
+
+def test_success_that_few_say_is_filled_from_the_reward_where_that_is_an_outcome() -> None:
+    rows = [("g", [1.0], {"success": True}), ("g", [0.0], {}), ("g", [0.0], {}), ("g", [1.0], {})]
+    found = facts(log(rows))
+    # 2 of 4, not 1 of the 1 that says it.
+    assert found.success == {
+        "rate": 0.5,
+        "known": 4,
+        "of": 4,
+        "source": "success, else episode reward",
+    }
+    assert found.mixed_outcome_groups == 1
+
+
+def test_success_that_few_say_is_said_of_how_many() -> None:
+    found = facts(log([("g", [0.7], {"success": True}), ("g", [0.2], {}), ("g", [0.4], {})]))
+    assert found.success == {"rate": 1.0, "known": 1, "of": 3, "source": "success"}
+    lines = "\n".join(found.lines())
+    assert "100.0 % of 1 trajectory (by success); not known of 2 of 3" in lines
+    assert "mixed outcomes        at least 0 groups" in lines
+    assert "100.0 % of the 1 of 3 trajectories whose success is known succeed" in found.sentence()
+
+
+def test_trajectories_that_do_not_say_whether_they_were_cut_are_not_left_out_of_the_share() -> None:
+    rows = [("g", [0.0], {"truncated": True}), *[("g", [1.0], {})] * 3]
+    found = facts(log(rows))
+    # 1 of 4, not 1 of 1.
+    assert (found.truncated, found.truncated_known) == (0.25, 1)
+    assert "at least 25.0 % of the trajectories; 3 of 4 do not say" in "\n".join(found.lines())

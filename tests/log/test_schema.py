@@ -34,7 +34,8 @@ TWO_GROUPS = (
 )
 CONFLICT = (
     "step_index: appears twice in a trajectory with different content, at {}. "
-    "Hint: identical rows are collapsed; different ones need their own trajectory_id"
+    "Hint: identical rows are collapsed; different ones need their own trajectory_id; rollouts of "
+    "several updates need the update in group_id, or its key named train_step (--map)"
 )
 
 
@@ -237,10 +238,20 @@ def test_masked_means_the_opposite_of_gradient_mask(masked: list[Any]) -> None:
 
 
 def test_masked_of_another_type_is_a_problem_and_not_a_crash() -> None:
-    assert problems_of(rows(TWO, masked="no")) == ["gradient_mask: is String, expected Boolean"]
+    assert problems_of(rows(TWO, masked="maybe"))[0].startswith(
+        "gradient_mask: is not a valid Boolean, at row 0 ('maybe'), row 1 ('maybe'), "
+        "row 2 ('maybe') and 1 more. Hint: true or false, yes or no, 1 or 0; it is read from "
+    )
     assert problems_of(rows(TWO, masked=[0.5, 1.0, 2.0, 0.0])) == [
         "gradient_mask: is not a valid Boolean, at row 0, row 2"
     ]
+
+
+def test_truth_values_may_be_words() -> None:
+    given = rows(TWO, done=["true", "No", None, " 0 "], masked=["yes", "false", None, "no"])
+    log = validate(given).log
+    assert log["done"].to_list() == [True, False, None, False]
+    assert log["gradient_mask"].to_list() == [False, True, True, True]
 
 
 def test_rename_does_first_what_it_is_told() -> None:
@@ -353,7 +364,6 @@ def test_casts_that_lose_something_are_refused(column: str, values: Any, problem
         ("observation", [{"role": "user"}] * 4, "is Struct({'role': String}), expected String"),
         ("reward", [[1.0]] * 4, "is List(Float64), expected Float64"),
         ("reward", [{"score": 1.0}] * 4, "is Struct({'score': Float64}), expected Float64"),
-        ("gradient_mask", ["yes", "no", "no", "no"], "is String, expected Boolean"),
         ("prompt_ids", [1, 2, 3, 4], "is Int64, expected List(Int32)"),
     ],
 )
@@ -828,7 +838,7 @@ def test_the_table_for_documents_has_a_row_for_every_column() -> None:
     table = column_table()
     assert [row["column"] for row in table] == [column.name for column in STEP_LOG]
     by_name = {row["column"]: row for row in table}
-    assert by_name["gradient_mask"]["aliases"] == ("not masked",)
+    assert by_name["gradient_mask"]["aliases"] == ("not masked", "not is_masked")
     assert by_name["copies"]["default"] == 1
     assert {name for name, row in by_name.items() if row["required"]} == {
         "group_id",

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from workbench.readers import spread
+from workbench.readers import import_log, spread
 from workbench.readers.base import Diagnostics
 from workbench.readers.containers import (
     Cells,
@@ -132,3 +132,19 @@ def test_keys_are_those_of_the_first_record_though_the_file_changes(tmp_path: Pa
     assert first_keys(path, head) == {"a"} or first_keys(path, head) == frozenset()
     path.write_text("{\n" + '"a": "' + "x" * 70_000 + '", "b": 1}')
     assert first_keys(path, head) == {"a", "b"}
+
+
+def test_arguments_of_calls_that_are_null_in_a_table_are_said_to_be_left_out(tmp_path: Path):
+    calls = [
+        {"function": {"name": "f", "arguments": given}}
+        for given in ({"a": 1, "b": None}, {"a": 1, "b": 2})
+    ]
+    records = [
+        {"task_id": 1, "messages": [{"role": "assistant", "content": "", "tool_calls": [call]}]}
+        for call in calls
+    ]
+    path = tmp_path / "log.parquet"
+    pl.DataFrame(records).write_parquet(path)
+    notices = import_log([path]).report.notices
+    said = "arguments of calls that are null in a structure are left out"
+    assert [f"{path} row 1" in text for text in notices if said in text] == [True]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
-from log_files import step, write_steps
+from log_files import assistant, record, step, user, write_lines, write_steps
 from samples_of import SAMPLES
 
 from workbench.errors import LogError
@@ -101,3 +102,28 @@ def test_a_file_without_a_record_is_refused_by_name(tmp_path: Path, content: str
         with pytest.raises(LogError, match="rows: there are none") as caught:
             reading([path], format=form)
         assert str(path) in str(caught.value)
+
+
+def test_steps_that_count_from_1_in_every_trajectory_are_read_from_0(tmp_path: Path):
+    rows = [step(trajectory_id=one, step_index=at) for one in "ab" for at in (1, 2)]
+    path = write_lines(tmp_path / "log.jsonl", rows)
+    imported = import_log([path])
+    assert imported.validated.log["step_index"].to_list() == [0, 1, 0, 1]
+    said = "step_index counts from 1 in every trajectory and is read from 0"
+    assert said in imported.report.notices
+    assert import_to(tmp_path / "out.parquet", [path]) == imported.report
+    assert pl.read_parquet(tmp_path / "out.parquet")["step_index"].to_list() == [0, 1, 0, 1]
+    # Where another one begins with 0, that of 1 has lost a step.
+    write_lines(path, [*rows, step(trajectory_id="c")])
+    with pytest.raises(LogError, match="does not begin with 0"):
+        import_log([path])
+
+
+def test_duplicates_are_shown_side_by_side_and_each_line_once(tmp_path: Path):
+    talk = [user("go"), assistant("a"), user("on"), assistant("b")]
+    other = [user("go"), assistant("c"), user("on"), assistant("d")]
+    records = [record(rollout=n, messages=m) for n, m in ((0, talk), (1, talk), (0, other))]
+    path = write_lines(tmp_path / "log.jsonl", records)
+    with pytest.raises(LogError) as caught:
+        import_log([path])
+    assert f"different content, at {path}:1, {path}:3. Hint" in str(caught.value)

@@ -74,3 +74,15 @@ def test_odd_arguments_stay_as_they_are():
     assert arguments(None) == {}
     legacy = assistant(None, function_call={"name": "f", "arguments": "{}"})
     assert action(legacy) == '{"arguments": {}, "name": "f"}'
+
+
+def test_what_of_a_record_cannot_be_used_is_said():
+    talk = [user("go"), {"role": "banana", "content": "x"}, assistant("ok")]
+    (one,) = turns(talk, tools="junk{")
+    assert one.tools is None
+    assert one.notes == {
+        "a message of the unknown role 'banana' is context, and not trained": 1,
+        "tools that are neither a list nor an object are left out": 1,
+    }
+    for nothing in (None, "", [], "[]"):
+        assert turns([user("go"), assistant("ok")], tools=nothing)[0].notes == {}

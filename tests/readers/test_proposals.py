@@ -148,6 +148,16 @@ def test_one_mistake_has_one_hint(tmp_path: Path):
         assert str(caught.value).count("Hint:") == 1
 
 
+@pytest.mark.parametrize(("name", "why"), [("final_grade", "name"), ("zz", "values")])
+def test_the_reward_of_conversations_is_told_by_its_name_or_its_values(
+    tmp_path: Path, name: str, why: str
+):
+    talk = {"messages": [user("go"), assistant("ok")], "width": 540}
+    path = write_lines(tmp_path / "odd", [talk | {"id": f"r{n}", name: n % 2} for n in range(4)])
+    found = proposed(path)
+    assert (found.columns["reward"], found.reasons["reward"]) == (name, f"by its {why}")
+
+
 def test_names_are_told_by_column_alias_and_spelling_each_once(tmp_path: Path):
     names = {
         "uid": "g", "Trajectory_ID": "t", "observations": "o", "action": "a", "rewards": 1.0,

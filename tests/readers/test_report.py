@@ -29,4 +29,8 @@ def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
         "token ids         missing in 0.0% of the rows",
         "reconstructed     nothing",
         "dropped           nothing",
+        "note              kept as columns, though nothing reads them: 'episode_len' (9 records), "
+        "'grpo_adv' (9 records), 'gigpo_step_adv_mean_norm' (9 records), 'anchor_group_size' "
+        "(9 records); if one masks a rollout, cuts it or names "
+        "its update, give it the name of the step log's column with --map",
     ]

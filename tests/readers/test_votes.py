@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from log_files import record, step, write_lines
+from log_files import assistant, log_of, record, step, user, write_lines
 
 from workbench import open_log
 from workbench.errors import ParameterError
@@ -32,6 +32,13 @@ def chat(folder: Path, *fields: dict[str, Any]) -> Path:
         {"status": "aborted"},
         {"finish_reason": "abort"},
         {"metadata": {"mask_sample": True}},
+        {"masked": True},
+        {"masked": "yes"},
+        {"is_masked": 1},
+        {"exclude": True},
+        {"overlong_filtered": True},
+        {"loss_mask": 0},
+        {"info": {"is_masked": True}},
         {"info": {"loss": {"sample_loss_mask": 0}}},
     ],
 )
@@ -60,7 +67,7 @@ def test_a_rollout_that_a_limit_cut_votes_and_trains_as_truncated(tmp_path: Path
     path = chat(tmp_path, {"finish_reason": reason}, {"finish_reason": "stop"})
     imported = import_log([path])
     log, report = imported.validated.log, imported.report
-    assert log["truncated"].to_list() == [True, None]
+    assert log["truncated"].to_list() == [True, False]
     assert log["in_group_statistics"].all()
     assert log["gradient_mask"].all()
     assert (report.cut, report.masked) == (1, 0)
@@ -135,3 +142,39 @@ def test_reasons_in_which_a_service_came_to_its_limit_cut_nothing():
         False
     ] * 3
     assert all(map(is_limit, ("exit_context", "LimitsExceeded", "max_tokens", "token_limit")))
+
+
+def test_the_report_names_the_keys_that_mask(tmp_path: Path):
+    path = chat(tmp_path, {"masked": True}, {"masked": False}, {"exclude": True})
+    report = import_log([path]).report
+    assert dict(report.mask_reasons) == {"exclude": 1, "masked": 1}
+    assert "2 trajectories: not counted in their group, not trained (exclude: 1, masked: 1)" in str(
+        report
+    )
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [{"loss_mask": 0}, {"weight": 0}, {"train": False}, {"trainable": "false"}, {"loss": False}],
+)
+def test_a_turn_that_its_message_leaves_out_of_the_loss_is_not_trained(
+    tmp_path: Path, mark: dict[str, Any]
+):
+    talk = [user("go"), {**assistant("a"), **mark}, user("on"), assistant("b")]
+    path = chat(tmp_path, {"messages": talk}, {})
+    imported = import_log([path])
+    log, report = imported.validated.log, imported.report
+    assert log["gradient_mask"].to_list() == [False, True, True]
+    assert log["in_group_statistics"].all()
+    assert (report.untrained_steps, report.masked) == (1, 0)
+    (key,) = mark
+    assert f"by the key {key!r} of messages their turns are not trained" in report.notices
+    # Kept though masked, the rollout is trained but for that turn.
+    both = chat(tmp_path, {"messages": talk, "mask_sample": True}, {})
+    kept = import_log([both], keep_masked=True).validated.log
+    assert kept["gradient_mask"].to_list() == [False, True, True]
+
+
+def test_a_call_of_a_tool_does_not_say_that_a_rollout_was_not_cut(tmp_path: Path):
+    path = chat(tmp_path, {"finish_reason": "length"}, {"finish_reason": "tool_calls"}, {})
+    assert log_of(path)["truncated"].to_list() == [True, None, None]

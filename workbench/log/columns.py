@@ -134,7 +134,10 @@ STEP_LOG: tuple[Column, ...] = (
     Column(
         name="success",
         dtype=_BOOL,
-        meaning="Whether the trajectory solved its task; null where unknown.",
+        meaning=(
+            "Whether the trajectory solved its task; null where unknown. Where a log says it of a "
+            "part and every episode reward is 0 or 1, that says it of the others."
+        ),
         scope="trajectory",
         constant=True,
         asked_in=("steps", "chat"),
@@ -182,7 +185,10 @@ STEP_LOG: tuple[Column, ...] = (
     Column(
         name="truncated",
         dtype=_BOOL,
-        meaning="Whether a limit cut the trajectory here; not a failure by itself.",
+        meaning=(
+            "Whether a limit cut the trajectory here; not a failure by itself. Null means that it "
+            "is not known, unless finish_reason says it."
+        ),
         scope="last step",
         asked_in=("chat",),
     ),
@@ -204,7 +210,7 @@ STEP_LOG: tuple[Column, ...] = (
         name="gradient_mask",
         dtype=_BOOL,
         default=True,
-        negated=("masked",),
+        negated=("masked", "is_masked"),
         meaning="Whether the step takes part in the loss.",
         scope="trajectory",
     ),

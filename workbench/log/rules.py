@@ -9,6 +9,7 @@ import polars as pl
 from workbench.errors import Problem
 from workbench.log.columns import STEP_LOG, Column, known
 from workbench.log.nodes import nodes_of
+from workbench.log.verdicts import TRUTHS
 
 ROW = "__row"
 """Name of the row number while rules are checked."""
@@ -49,15 +50,19 @@ class Checks:
         except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
             self.fatal = True
             rule = f"is {before.dtype}, expected {column.dtype}"
-            self.problems.append(Problem(column=name, rule=rule, count=before.len()))
+            problem = Problem(column=name, rule=rule, count=before.len(), hint=_names_of(column))
+            self.problems.append(problem)
             self.frame = self.frame.drop(name)
             return
         rows = self.frame.filter(lost)
         self._lost[name] = rows[ROW].to_list()
-        # Of a column that was negated these are not the values that were given.
-        values = before.filter(lost).head(0 if column.negated else _SHOWN)
+        # Numbers of a column that was negated are not the values that were given.
+        as_given = not column.negated or before.dtype == pl.String
+        values = before.filter(lost).head(_SHOWN if as_given else 0)
         said = [_excerpt(value) for value in values]
-        self._add(rows, name, f"is not a valid {column.dtype}", said=said)
+        hint = f"true or false, yes or no, 1 or 0{_names_of(column, '; ')}"
+        hint = hint if column.dtype == pl.Boolean and before.dtype == pl.String else ""
+        self._add(rows, name, f"is not a valid {column.dtype}", hint, said=said)
         self.frame = self.frame.with_columns(after.alias(name))
 
     def fill_defaults(self) -> None:
@@ -108,6 +113,7 @@ class Checks:
             two_groups,
             "is in more than one group",
             "trajectory ids must be unique in a log; prefix them with the group",
+            together="trajectory_id",
         )
         if "train_step" in has:
             self._where(
@@ -115,6 +121,7 @@ class Checks:
                 pl.col("train_step").drop_nulls().n_unique().over("group_id") > 1,
                 "spans several values of train_step",
                 "put the train_step into group_id; leave the column out to join them on purpose",
+                together="group_id",
             )
         self._step_rules()
         for column in STEP_LOG:
@@ -187,8 +194,12 @@ class Checks:
         content = _content_columns(repeated)
         distinct = repeated.unique(subset=content, maintain_order=True)
         conflicting = distinct.filter(pl.struct(step).is_duplicated()).select(step).unique()
-        found = repeated.join(conflicting, on=step, how="semi").sort(ROW)
-        hint = "identical rows are collapsed; different ones need their own trajectory_id"
+        found = repeated.join(conflicting, on=step, how="semi")
+        found = found.sort(pl.col(ROW).min().over(step), ROW)
+        hint = (
+            "identical rows are collapsed; different ones need their own trajectory_id; rollouts "
+            "of several updates need the update in group_id, or its key named train_step (--map)"
+        )
         if "source_file" in found.columns:
             files = found.group_by("trajectory_id").agg(pl.col("source_file").n_unique())
             if (files["source_file"] > 1).any():
@@ -196,8 +207,12 @@ class Checks:
         rule = "appears twice in a trajectory with different content"
         self._add(found, "step_index", rule, hint)
 
-    def _where(self, column: str, bad: pl.Expr, rule: str, hint: str = "") -> None:
-        self._add(self.frame.filter(bad.fill_null(value=False)), column, rule, hint)
+    def _where(
+        self, column: str, bad: pl.Expr, rule: str, hint: str = "", together: str = ROW
+    ) -> None:
+        """Notes rows that break a rule; what is alike in `together` is shown side by side."""
+        rows = self.frame.filter(bad.fill_null(value=False))
+        self._add(rows.sort(pl.col(ROW).min().over(together), ROW), column, rule, hint)
 
     def _add(
         self,
@@ -210,10 +225,11 @@ class Checks:
         """Notes rows that break a rule, with what there is to say of the first of them."""
         if rows.is_empty():
             return
-        places = _places(rows.head(_SHOWN))
+        shown = rows if said else _one_a_place(rows)
+        places = _places(shown.head(_SHOWN))
         if said:
             places = [f"{place} ({text})" for place, text in zip(places, said, strict=True)]
-        problem = Problem(column=column, rule=rule, count=rows.height, places=places, hint=hint)
+        problem = Problem(column=column, rule=rule, count=shown.height, places=places, hint=hint)
         self.problems.append(problem)
         self._bad.append(rows.select(ROW, pl.lit(f"{column}: {rule}").alias("problem")))
 
@@ -263,9 +279,10 @@ def missing_columns(names: Sequence[str]) -> Problem | None:
 def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """A column as another type, and where that loses the value.
 
-    Text is read as numbers; among numbers, truth values and lists a value is lost where the way
-    back gives another one, such as 1.5 as an integer or 2 as a truth value. Reals of 32 bits are
-    rounded. NaN is how pandas writes a missing integer or truth value.
+    Text is read as numbers and as truth values (`verdicts.TRUTHS`); among numbers, truth values
+    and lists a value is lost where the way back gives another one, such as 1.5 as an integer or 2
+    as a truth value. Reals of 32 bits are rounded. NaN is how pandas writes a missing integer or
+    truth value.
     """
     truth_as_text = before.dtype == pl.Boolean and dtype == pl.String
     time_as_number = before.dtype.is_temporal() and dtype != pl.String
@@ -273,12 +290,26 @@ def cast(before: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
         raise pl.exceptions.InvalidOperationError(f"{before.dtype} is no {dtype}")
     if before.dtype.is_float() and (dtype.is_integer() or dtype == pl.Boolean):
         before = before.fill_nan(None)
-    after = before.cast(dtype, strict=False)
+    if before.dtype == pl.String and dtype == pl.Boolean:
+        words = before.str.strip_chars().str.to_lowercase()
+        after = words.replace_strict(TRUTHS, default=None, return_dtype=pl.Boolean)
+    else:
+        after = before.cast(dtype, strict=False)
     lost = after.is_null() & before.is_not_null()
     rounded = dtype == pl.List(pl.Float32)
     if before.dtype.is_numeric() or (before.dtype.is_nested() and not rounded):
         lost |= after.cast(before.dtype, strict=False).ne_missing(before)
     return after, lost
+
+
+def _one_a_place(rows: pl.DataFrame) -> pl.DataFrame:
+    """The first row of each line, where every row says its file and line."""
+    if not set(_PLACE) <= set(rows.columns) or rows.select(pl.col(_PLACE).has_nulls()).row(0) != (
+        False,
+        False,
+    ):
+        return rows
+    return rows.unique(_PLACE, keep="first", maintain_order=True)
 
 
 def _places(rows: pl.DataFrame) -> list[str]:
@@ -291,6 +322,12 @@ def _places(rows: pl.DataFrame) -> list[str]:
         else:
             places.append(f"row {row[ROW]}")
     return places
+
+
+def _names_of(column: Column, before: str = "") -> str:
+    """The names of its opposite that a column goes by too, for who never wrote its own."""
+    names = " or ".join(column.negated)
+    return f"{before}it is read from {names} too, as the opposite" if names else ""
 
 
 def _excerpt(value: object) -> str:

@@ -15,7 +15,7 @@ from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.columns import REWARDS_HINT, STEP_LOG, Column
 from workbench.log.increments import sentences, with_increments
 from workbench.log.policies import mixed_policies
-from workbench.log.rules import ROW, Checks, repeated_steps
+from workbench.log.rules import ROW, Checks, cast, repeated_steps
 from workbench.log.verdicts import verdicts_of
 
 __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
@@ -88,9 +88,13 @@ def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFram
 
 
 def _opposite(values: pl.Series) -> pl.Series:
-    """The opposite of truth values or of 0 and 1; other types are left for the cast to refuse."""
+    """The opposite of truth values, in words too, or of 0 and 1; others are left to be refused."""
     if values.dtype == pl.Boolean:
         return ~values
+    if values.dtype == pl.String:
+        truths, _ = cast(values, pl.Boolean())
+        opposite = pl.when(truths.is_not_null()).then((~truths).cast(pl.String))
+        return pl.select(opposite.otherwise(values).alias(values.name)).to_series()
     return 1.0 - values.cast(pl.Float64) if values.dtype.is_numeric() else values
 
 

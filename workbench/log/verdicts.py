@@ -22,6 +22,12 @@ VERDICTS: tuple[Mapping[str, float], ...] = (
     {"solved": 1.0, "unsolved": 0.0},
 )
 
+TRUTHS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "y", "1", "1.0"), True),
+    **dict.fromkeys(("false", "no", "n", "0", "0.0"), False),
+}
+"""Words of a truth value, in lower case."""
+
 
 def verdicts_of(words: Collection[str]) -> Mapping[str, float] | None:
     """What each word of a column means, in lower case; None where they are of no one set.

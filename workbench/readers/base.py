@@ -7,7 +7,8 @@ one is adding one module to `readers/formats`; the command line, the documents a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -35,6 +36,11 @@ class Diagnostics:
         self._dropped: dict[tuple[str, str, str], _Tally] = {}
         self._notices: dict[tuple[str, str, str], _Tally] = {}
         self.lost: set[str] = set()
+        self.unread: Counter[str] = Counter()
+
+    def leave(self, column: str, records: int) -> None:
+        """A column of the user's own that nothing reads, and in how many records it has a value."""
+        self.unread[column] += records
 
     def lose(self, group: str) -> None:
         """A group of which a rollout is broken, where that is known."""
@@ -60,6 +66,7 @@ class Diagnostics:
             words: What makes a place, a rule or a hint the one to show.
         """
         self.lost |= other.lost
+        self.unread += other.unread
         for tallies, problems in (
             (self._problems, other.problems),
             (self._dropped, other.dropped),
@@ -121,6 +128,7 @@ class Part:
         numbered: The file does not name its trajectories: `trajectory_id` is null, a record (one
             `source_line`) is one trajectory, and whoever joins the files numbers them.
         done: The share of the file that is read with this part.
+        read: Columns that the reader has read itself, beside those of the step log.
     """
 
     frame: pl.DataFrame
@@ -128,6 +136,7 @@ class Part:
     renamed: Mapping[str, str] = field(default_factory=dict)
     numbered: bool = False
     done: float = 1.0
+    read: Collection[str] = ()
 
 
 class Reader(Protocol):

@@ -15,20 +15,15 @@ from workbench.errors import ParameterError
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
-from workbench.readers.chat_records import GROUPS, TRAJECTORIES, chat_records, keys_in
+from workbench.readers.chat_records import chat_records, keys_in
+from workbench.readers.chat_values import CUT, GUESSES, OF_RUNS, Seen
 from workbench.readers.jsonfiles import Record, lookup
-from workbench.readers.rows import is_number
-from workbench.readers.votes import nested_mask
+from workbench.readers.votes import mask_of, without_masks
 
-GUESSES: Mapping[str, Sequence[str]] = {
-    "group_id": GROUPS,
-    "trajectory_id": TRAJECTORIES,
-    "reward": ("reward", "score", "success", "resolved", "target", "passed", "correct"),
-    "success": ("success", "resolved", "target", "passed", "correct"),
+_ALSO = {
+    "model": ("model_name",),
+    "finish_reason": ("exit_status", "stop_reason", "termination_reason", "status"),
 }
-"""Column -> keys that may hold it, the first that any record has a value for."""
-
-_ALSO = {"model": ("model_name",), "finish_reason": ("exit_status", "stop_reason")}
 """Column that a record may have under its own name -> other keys that may hold it."""
 
 _TASKS = frozenset(
@@ -38,12 +33,6 @@ _TASKS = frozenset(
     }
 )  # fmt: skip
 """Guessed keys that name a task, which several systems may have worked on."""
-
-_VERDICTS = frozenset({"resolved", "target", "passed", "correct"})
-"""Keys that hold a verdict in some sets and something else in others."""
-
-_OF_RUNS = frozenset({"traj_id", "trial_id", "run_id", "session_id"})
-"""Keys that name a trajectory only where no two rollouts of a task share a value."""
 
 _OF_TRAJECTORY = frozenset(
     name
@@ -58,7 +47,6 @@ OF_RECORDS = {"messages", *GUESSES} | _OF_TRAJECTORY | OF_LAST_STEP
 """Columns that a chat record may have a value for."""
 
 _GUESSED = frozenset(key for keys in GUESSES.values() for key in keys)
-_WORDS = 8  # more texts than any set of verdicts has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +64,9 @@ class Keys:
         graded: Keys of verdicts that have 0, so that -1 is no failure but says that none was given.
         groups_are_tasks: The group's key names a task, not who worked on it.
         counts_in_group: The key of the trajectory tells it from others of its group only.
+        update: The key that tells the updates apart in which rollouts of a task were sampled.
+        cut: Keys of truth values that say whether a limit cut the rollout.
+        unread: Notices about keys that have values which cannot be read as what they may mean.
     """
 
     messages: str
@@ -88,6 +79,9 @@ class Keys:
     graded: Collection[str]
     groups_are_tasks: bool
     counts_in_group: bool
+    update: str | None
+    cut: Sequence[str]
+    unread: Sequence[str]
 
     def worth(self, word: str, key: str) -> float | None:
         """The worth of a word, where all words of its key are of one set."""
@@ -112,8 +106,9 @@ def fields_of(
         for key, value in record.items()
         if key not in own and (key in _GUESSED or not isinstance(value, list | dict))
     }
-    if "mask_reason" not in kept and (mask := nested_mask(record)) is not None:
+    if "mask_reason" not in kept and (mask := mask_of(record)) is not None:
         kept["mask_reason"] = mask
+    without_masks(kept)
     return kept | {key: lookup(record, key) for key in set(columns.values()) - own}
 
 
@@ -129,7 +124,7 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
     """
     told_messages = columns.get("messages")
     messages, reply = (told_messages, None) if told_messages else keys_in(path)
-    seen = _Seen(columns)
+    seen = Seen(columns)
     without = {messages if reply is None else reply}
     for _, record in chat_records(path, Diagnostics(), columns, without=without):
         seen.add(record, fields_of(record, columns, messages, reply))
@@ -149,13 +144,22 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
         if name not in told and candidates:
             told[name] = candidates[0]
     for name, guesses in _ALSO.items():
-        candidates = [key for key in guesses if key in found and key not in told.values()]
+        candidates = [
+            key
+            for key in guesses
+            if key in found and key not in told.values() and seen.fits(name, key)
+        ]
         if name not in told and name not in found and candidates:
             told[name] = candidates[0]
+    update = seen.update(told)
+    if update is not None and update not in told.values() and update not in {"epoch", "train_step"}:
+        told["train_step"] = update
     talk = {messages, reply, "tools"}
     nested = seen.large - talk - set(told.values())
     rest = sorted(found - set(told.values()) - nested - talk)
     trajectory = told.get("trajectory_id", "")
+    groups_are_tasks = "group_id" not in columns and told.get("group_id", "prompt") in _TASKS
+    separate = {update} if groups_are_tasks or update != "epoch" else set()
     return Keys(
         messages=messages,
         reply=reply,
@@ -165,70 +169,12 @@ def keys_of(columns: Mapping[str, str], path: Path) -> Keys:
         nested=frozenset(nested),
         words=seen.words,
         graded=frozenset(seen.graded),
-        groups_are_tasks="group_id" not in columns and told.get("group_id", "prompt") in _TASKS,
-        counts_in_group=trajectory in _OF_RUNS and not seen.is_unique(trajectory),
+        groups_are_tasks=groups_are_tasks,
+        counts_in_group=trajectory in OF_RUNS and not seen.is_unique(trajectory),
+        update=update,
+        cut=[key for key in CUT if seen.holds_truths(key) and key not in told.values()],
+        unread=seen.unread({*told.values(), *separate}, "reward" in told),
     )
-
-
-class _Seen:
-    """Findings over the records of a file, as far as a guess depends on it."""
-
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        self.found: set[str] = set()
-        self.large: set[str] = set()
-        self.words: dict[str, set[str]] = {}
-        self._told = set(columns.values())
-        self._group = columns.get("group_id")
-        self._judged = {*GUESSES["reward"], *GUESSES["success"]}
-        self._judged |= {columns[name] for name in ("reward", "success") if name in columns}
-        self.graded: set[str] = set()
-        self._no_verdicts: set[str] = set()
-        self._count: dict[str, int] = {}
-        self._ids: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
-        self._ids_in_group: dict[str, set[int]] = {key: set() for key in _OF_RUNS}
-
-    def add(self, record: Record, fields: Mapping[str, Any]) -> None:
-        """Takes note of a record."""
-        for key in self._judged:
-            value = fields.get(key)
-            # A few words are a verdict; a text a record is none.
-            if isinstance(value, str) and len(self.words.get(key, ())) < _WORDS:
-                self.words.setdefault(key, set()).add(value.strip().lower())
-            if key in _VERDICTS and not _may_be_verdict(value):
-                self._no_verdicts.add(key)
-            if key in _VERDICTS and type(value) in {int, float} and value == 0:
-                self.graded.add(key)
-        self.found |= {key for key, value in fields.items() if value is not None}
-        self.large |= {key for key, value in record.items() if isinstance(value, list | dict)}
-        for key in _OF_RUNS:
-            if (value := fields.get(key)) is not None:
-                self._count[key] = self._count.get(key, 0) + 1
-                self._ids[key].add(hash(str(value)))
-                self._ids_in_group[key].add(hash((str(self._group_of(fields)), str(value))))
-
-    def _group_of(self, fields: Mapping[str, Any]) -> Any:
-        names = [self._group] if self._group else GUESSES["group_id"]
-        return next((fields[key] for key in names if fields.get(key) is not None), None)
-
-    def is_unique(self, key: str) -> bool:
-        """True where no two records have the same value."""
-        return len(self._ids[key]) == self._count.get(key)
-
-    def fits(self, name: str, key: str) -> bool:
-        """True where the values of a guessed key can be what the column means."""
-        if name in {"reward", "success"} and key in _VERDICTS:
-            return key not in self._no_verdicts and (
-                key not in self.words or verdicts_of(self.words[key]) is not None
-            )
-        if name == "trajectory_id" and key in _OF_RUNS:
-            return len(self._ids_in_group[key]) == self._count[key]
-        return True
-
-
-def _may_be_verdict(value: Any) -> bool:
-    if isinstance(value, str):
-        return not is_number(value)
-    return value is None or (isinstance(value, bool | int | float) and value in (-1, 0, 1))
 
 
 def _same_meaning(key: str) -> bool:

@@ -27,7 +27,7 @@ from workbench.readers.jsonfiles import (
     objects,
 )
 from workbench.readers.spread import spread_records
-from workbench.readers.tables import parquet_frames, parquet_schema, plain_value
+from workbench.readers.tables import null_arguments, parquet_frames, parquet_schema, plain_value
 
 _SMALL = 2**24  # bytes of a spread file that may be read once more to learn its keys
 _UNFINISHED = re.compile(rb"\{(?:.*[,:\[{])?\s*\Z", re.DOTALL)
@@ -124,6 +124,11 @@ class JsonObjects(Records):
             yield line, record
 
 
+_NULL_ARGUMENTS = (
+    "arguments of calls that are null in a structure are left out: a table writes so what is absent"
+)
+
+
 class ParquetRows(Records):
     """The rows of a Parquet file; keys without a value are left out of structures.
 
@@ -150,6 +155,8 @@ class ParquetRows(Records):
             for row in frame.iter_rows(named=True):
                 number += 1
                 place = self.place(number)
+                if any(null_arguments(row[name]) for name in names if name in self._cells.objects):
+                    self._diagnostics.notice(_NULL_ARGUMENTS, place)
                 yield number, _whole(row, self._cells, self._diagnostics, place)
 
 

@@ -126,44 +126,6 @@ def _part(part: Any) -> Any:
     return part if name is None else {"type": kind, name: value}
 
 
-def untrained(messages: Any, changes: Counter[str]) -> tuple[Any, frozenset[int]]:
-    """Messages without the marks of who trains, and the positions that these leave out.
-
-    Sets for fine-tuning say with `weight` 0 (OpenAI), `loss` false (ms-swift) or `train` false
-    (axolotl) that an answer is context to those that follow.
-
-    Args:
-        messages: Messages in OpenAI's form; what is no list comes back as it is.
-        changes: Gets how many are left out.
-    """
-    if not isinstance(messages, list):
-        return messages, frozenset()
-    left = frozenset(
-        at
-        for at, message in enumerate(messages)
-        if isinstance(message, dict)
-        and message.get("role") == "assistant"
-        and not all(message[key] for key in _marks(message))
-    )
-    if left:
-        changes["answers that a weight of 0, or loss or train of false, marks are context"] += len(
-            left
-        )
-    return [
-        {key: value for key, value in message.items() if key not in _marks(message)}
-        if isinstance(message, dict)
-        else message
-        for message in messages
-    ], left
-
-
-def _marks(message: Message) -> set[str]:
-    """The keys of a message that say who trains."""
-    weighs = type(message.get("weight")) in {int, float} and message["weight"] in (0, 1)
-    said = {key for key in ("loss", "train") if isinstance(message.get(key), bool)}
-    return said | ({"weight"} if weighs else set())
-
-
 def with_system(messages: Any, system: Any) -> Any:
     """Messages behind the system prompt that a record has beside them.
 

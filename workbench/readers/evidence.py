@@ -37,6 +37,12 @@ def _is_outcome(values: Sequence[Any]) -> bool:
     return bool(given) and all(isinstance(value, bool | int | float) for value in given)
 
 
+def is_0_or_1(values: Sequence[Any]) -> bool:
+    """Whether numbers are 0 or 1, each of them some times, as outcomes are."""
+    given = given_values(values)
+    return all(type(value) in {int, float} for value in given) and set(given) == {0, 1}
+
+
 def _is_id(values: Sequence[Any]) -> bool:
     given = given_values(values)
     return len(given) == len(values) and all(type(value) in {int, str} for value in given)

@@ -15,7 +15,7 @@ from workbench.log.schema import Validated, rename, validate, with_response_toke
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
 from workbench.readers.copies import plain
-from workbench.readers.joining import joined, say_what_is_missing, with_numbers
+from workbench.readers.joining import from_zero, joined, say_what_is_missing, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.proposals import Proposal, proposed
 from workbench.readers.remote import is_remote
@@ -23,6 +23,7 @@ from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
+from workbench.readers.unread import count_unread, say_unread
 from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
 
 _PROPOSED_FOR = 20
@@ -162,9 +163,10 @@ def read(
     frame = apart(frame, diagnostics)
     if any(part.numbered for part in parts):
         frame = with_numbers(frame)
-    frame = with_rewards(frame, given, diagnostics)
+    frame = with_rewards(from_zero(frame, diagnostics), given, diagnostics)
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
     say_what_is_missing(frame, diagnostics)
+    say_unread(diagnostics)
     return RawLog(
         frame=frame,
         format=chosen.name,
@@ -267,6 +269,8 @@ def parts_of(
             if frame.columns:
                 frame = with_mask_reason(with_run(frame, chosen.run, source.name))
                 frame = with_response_tokens(frame)
+                if chosen.generic:
+                    count_unread(frame, part.read, diagnostics)
             yield replace(part, frame=frame)
     except OSError as error:
         diagnostics.problem("file", f"cannot be read ({error.strerror or error})", source.name)

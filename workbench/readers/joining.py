@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from workbench.log.rules import cast
 from workbench.readers.base import Diagnostics
 from workbench.wording import number_of
 
@@ -71,3 +72,29 @@ def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
         f"without the {broken} what is left is a biased remainder: of {len(fewer)} of {total} "
         "groups rollouts are missing, and what breaks a record is seldom chance"
     )
+
+
+def from_zero(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
+    """Rows whose steps count from 0, where those of every trajectory count from 1.
+
+    A single trajectory that begins with 1 may as well lack its first step, and is left.
+    """
+    if not {"trajectory_id", "step_index"} <= set(frame.columns) or frame.is_empty():
+        return frame
+    step = _whole(frame["step_index"])
+    if step is None:
+        return frame
+    firsts = frame.select("trajectory_id", step).group_by("trajectory_id").agg(pl.all().min())
+    if firsts.height < 2 or not firsts["step_index"].eq_missing(1).all():
+        return frame
+    diagnostics.notice("step_index counts from 1 in every trajectory and is read from 0")
+    return frame.with_columns(step - 1)
+
+
+def _whole(values: pl.Series) -> pl.Series | None:
+    """Whole numbers of a column; None where it holds anything else."""
+    try:
+        numbers, lost = cast(values, pl.Int32())
+    except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError):
+        return None
+    return None if lost.any() else numbers

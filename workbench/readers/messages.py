@@ -28,6 +28,10 @@ from workbench.log.conversation import (
     observation_text,
     unread_parts,
 )
+from workbench.readers.votes import is_trained_key, untrained_by
+from workbench.wording import shortened
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,7 @@ class Turn:
         segment: Prompts before this one that did not continue the one before them.
         tools: JSON of the tools that were offered, on the first step of a segment.
         notes: What was changed or could not be read, in words -> how often.
+        trained: Whether the policy's message takes part in the loss, by a key such as `loss_mask`.
     """
 
     observation: str
@@ -56,6 +61,7 @@ class Turn:
     segment: int = 0
     tools: str | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
+    trained: bool = True
 
 
 def turns(messages: Any, acts: Collection[int] | None = None, tools: Any = None) -> list[Turn]:
@@ -64,7 +70,7 @@ def turns(messages: Any, acts: Collection[int] | None = None, tools: Any = None)
     Args:
         messages: Messages, oldest first, in any form that `log.conversation` knows.
         acts: Positions of the messages that the policy wrote; None means all of the assistant's.
-        tools: The tools that were offered.
+        tools: The tools that were offered, in a form that `offered` knows; others are left out.
 
     Raises:
         MessageError: `messages` is not a list of objects with a role, or one of them holds
@@ -88,8 +94,11 @@ def turns(messages: Any, acts: Collection[int] | None = None, tools: Any = None)
     ]
     if not steps:
         return []
-    text = json.dumps(tools, ensure_ascii=False) if tools else None
+    given = offered(tools)
+    text = None if given is None else json.dumps(given, ensure_ascii=False)
     notes = {**steps[0].notes, **_words(found.changes)}
+    if given is None and decoded(tools):
+        notes["tools that are neither a list nor an object are left out"] = 1
     return [replace(steps[0], tools=text, notes=notes), *steps[1:]]
 
 
@@ -109,6 +118,7 @@ def turn(new: Sequence[Message], answer: Sequence[Message] | None = None, segmen
         messages=json.dumps(list(new), ensure_ascii=False),
         segment=segment,
         notes=_seen(new),
+        trained=untrained_by(reply) is None,
     )
 
 
@@ -151,8 +161,14 @@ def _seen(messages: Sequence[Message]) -> Counter[str]:
     for message in messages:
         for kind in unread_parts(message.get("content")):
             notes[f"a part of the type {kind} is told apart by its digest"] += 1
-        for key in message.keys() - {*KEYS, "refusal", "function_call"}:
-            notes[f"the key {key!r} of a message is kept, and nothing reads it"] += 1
+        if message["role"] not in _ROLES:
+            role = shortened(message["role"], 30)
+            notes[f"a message of the unknown role {role!r} is context, and not trained"] += 1
+        for key in sorted(message.keys() - {*KEYS, "refusal", "function_call"}):
+            if not is_trained_key(key, message[key]):
+                notes[f"the key {key!r} of a message is kept, and nothing reads it"] += 1
+    if (by := untrained_by(messages[-1])) is not None:
+        notes[f"by the key {by!r} of messages their turns are not trained"] += 1
     return notes
 
 

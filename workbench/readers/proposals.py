@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ParameterError
-from workbench.log.columns import STEP_LOG, Form
+from workbench.log.columns import STEP_LOG, Form, known
 from workbench.readers.base import Diagnostics
-from workbench.readers.chat_keys import GUESSES
 from workbench.readers.chat_records import MESSAGES
+from workbench.readers.chat_values import GUESSES
 from workbench.readers.containers import Cells, records_of
 from workbench.readers.dialects import is_conversation
 from workbench.readers.evidence import (
@@ -27,6 +27,7 @@ from workbench.readers.evidence import (
     Values,
     fits_step,
     given_values,
+    is_0_or_1,
     is_plain,
     speaks_by_values,
     weight,
@@ -61,6 +62,7 @@ _WORDS: Mapping[str, frozenset[str]] = {
     "reward": frozenset({
         "reward", "score", "r", "won", "win", "gain", "outcome", "return", "points", "success",
         "solved", "passed", "payoff", "result", "correct", "resolved",
+        "grade", "verdict", "rating", "accuracy",
     }),
 }  # fmt: skip
 """Column -> words of names that may mean it."""
@@ -191,6 +193,11 @@ def _of_chat(values: Values) -> tuple[dict[str, str], dict[str, str]]:
         fitting = [name for name in free if FITS_RECORD[column](values[name])]
         _take(column, fitting, columns, reasons, GUESSES.get(column, ()))
     _take_rest("chat", values, columns, reasons)
+    if "reward" not in columns:
+        outcomes = [name for name in values if name not in columns.values()]
+        outcomes = [name for name in outcomes if known(name) is None and is_0_or_1(values[name])]
+        if len(outcomes) == 1:
+            columns["reward"], reasons["reward"] = outcomes[0], "by its values"
     return columns, reasons
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import Problem
+from workbench.log.columns import known
 from workbench.log.facts.trajectories import finish_reasons
 from workbench.log.policies import mixed_policies
 from workbench.log.schema import Validated
@@ -42,6 +43,8 @@ class ImportReport:
         nonfinite_rewards: Rows whose reward is NaN or infinite.
         mixed_policies: That groups hold trajectories of several policies, if so.
         masked: Trajectories that the log masks: they neither count in their group nor train.
+        mask_reasons: Key by which the log masks trajectories, whether kept or not -> how many.
+        untrained_steps: Steps that the log does not train, of trajectories that count.
         cut: Trajectories that a limit cut and that were rewarded: they count and train.
         untrained: Trajectories that count and do not train, since the user asked for it.
         kept_masked: Trajectories that the log masks and that count and train all the same.
@@ -70,6 +73,8 @@ class ImportReport:
     nonfinite_rewards: int
     mixed_policies: str | None
     masked: int
+    mask_reasons: Mapping[str, int]
+    untrained_steps: int
     cut: int
     untrained: int
     kept_masked: int
@@ -111,12 +116,15 @@ class ImportReport:
             for count, words, meaning in self._votes()
             if count
         ]
+        if self.untrained_steps:
+            steps = number_of(self.untrained_steps, "step")
+            lines.append(f"not trained          {steps}: the log says so, and their rollouts count")
         lines += [
             f"reconstructed     {what} of {share:.1%} of the rows"
             for what, share in self.reconstructed.items()
         ] or ["reconstructed     nothing"]
         if self.renamed:
-            names = ", ".join(f"{new} from {old}" for new, old in self.renamed.items())
+            names = ", ".join(f"{new} from {_words(new, old)}" for new, old in self.renamed.items())
             lines.append(f"renamed           {names}")
         lines += [
             f"excluded          {number_of(count, 'trajectory')}: {why}"
@@ -132,15 +140,22 @@ class ImportReport:
 
     def _votes(self) -> list[tuple[int, str, str]]:
         """How many trajectories are treated otherwise than most, in which words and how."""
+        by = ", ".join(f"{reason}: {count}" for reason, count in self.mask_reasons.items())
         return [
-            (self.masked, "masked in the log", "not counted in their group, not trained"),
+            (self.masked, "masked in the log", f"not counted in their group, not trained ({by})"),
             (self.cut, "cut by a limit", "counted and trained, as truncated"),
             (self.untrained, "untrained on request", "counted in their group, not trained"),
-            (self.kept_masked, "kept though masked", "counted and trained"),
+            (self.kept_masked, "kept though masked", f"counted and trained ({by})"),
         ]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _words(name: str, old: str) -> str:
+    """The name that a column had, with its polarity."""
+    entry = known(name)
+    return f"not {old}" if entry is not None and old in entry.negated else old
 
 
 def import_report(
@@ -180,6 +195,8 @@ def import_report(
         nonfinite_rewards=int((~log["reward"].drop_nulls().is_finite()).sum()),
         mixed_policies=mixed_policies(log),
         masked=votes["masked"],
+        mask_reasons=_mask_reasons(log),
+        untrained_steps=votes["steps"],
         cut=votes["cut"],
         untrained=votes["untrained"],
         kept_masked=votes["kept"],
@@ -200,6 +217,7 @@ def _votes(log: pl.DataFrame, untrained: Sequence[str]) -> dict[str, int]:
     rows = log.filter(pl.col("excluded").is_null()).select(
         "trajectory_id",
         "in_group_statistics",
+        "gradient_mask",
         column("mask_reason", pl.String()),
         column("truncated", pl.Boolean()),
         asked.alias("asked"),
@@ -210,8 +228,18 @@ def _votes(log: pl.DataFrame, untrained: Sequence[str]) -> dict[str, int]:
         (pl.col("truncated").any() & counts).alias("cut"),
         (pl.col("asked").any() & counts).alias("untrained"),
         (masked & counts).alias("kept"),
+        (~pl.col("gradient_mask") & counts & ~pl.col("asked").any()).sum().alias("steps"),
     )
-    return {name: int(each[name].sum()) for name in ("masked", "cut", "untrained", "kept")}
+    return {name: int(each[name].sum()) for name in ("masked", "cut", "untrained", "kept", "steps")}
+
+
+def _mask_reasons(log: pl.DataFrame) -> dict[str, int]:
+    if "mask_reason" not in log.columns:
+        return {}
+    rows = log.filter(pl.col("excluded").is_null() & pl.col("mask_reason").is_not_null())
+    reasons = rows.group_by("trajectory_id").agg(pl.col("mask_reason").first())["mask_reason"]
+    counts = reasons.value_counts().sort("count", "mask_reason", descending=[True, False])
+    return dict(counts.iter_rows())
 
 
 def _excluded(log: pl.DataFrame) -> dict[str, int]:

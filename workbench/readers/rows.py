@@ -11,6 +11,7 @@ import polars as pl
 
 from workbench.log.columns import STEP_LOG, known
 from workbench.log.conversation import canonical_json
+from workbench.log.verdicts import TRUTHS
 from workbench.readers.base import Diagnostics
 from workbench.readers.messages import Turn
 
@@ -98,7 +99,12 @@ class StepRows:
         columns |= {name: [value] * count for name, value in fields.items()}
         last = (last_fields or {}).items()
         columns |= {name: [*[None] * (count - 1), value] for name, value in last}
-        for name, values in (columns | dict(step_fields or {})).items():
+        columns |= step_fields or {}
+        if not all(turn.trained for turn in turns):
+            logged = columns.get("gradient_mask", [None] * count)
+            pairs = zip(turns, logged, strict=True)
+            columns["gradient_mask"] = [own if turn.trained else False for turn, own in pairs]
+        for name, values in columns.items():
             if len(values) != count:
                 raise ValueError(f"{name} has {len(values)} values for {count} steps")
             column = self._columns.setdefault(name, [])
@@ -196,15 +202,17 @@ def _real(value: float) -> float:
 
 
 def truth(value: Any) -> bool | None:
-    """A JSON truth value or 0 or 1 as a bool, null as None.
+    """A JSON truth value, 0 or 1, or a word of one (`verdicts.TRUTHS`) as a bool, null as None.
 
     Raises:
         ValueError: It is something else.
     """
     if value is None or isinstance(value, bool):
         return value
-    if value in (0, 1):
+    if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
+    if isinstance(value, str) and (said := TRUTHS.get(value.strip().lower())) is not None:
+        return said
     raise ValueError("is neither true nor false")
 
 

@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.log.conversation import Message, canonical_json, decoded
+from workbench.log.conversation import Message, MessageError, canonical_json, decoded
 from workbench.readers.sessions import text_of
 from workbench.readers.span_files import Event, Span
 from workbench.readers.span_keys import MEDIA, decoded_parts, flattened, items, numbered
+from workbench.wording import shortened
 
 _CALLS = frozenset({"chat", "text_completion", "generate_content"})
 """Values of `gen_ai.operation.name` of a call of a model."""
@@ -34,6 +35,9 @@ _DETAILS = frozenset({
     "gen_ai.content.completion",
 })  # fmt: skip
 """Events whose attributes are those that a span may have itself."""
+
+_AS_JSON = frozenset({"gen_ai.input.messages", "gen_ai.output.messages"})
+"""Attributes that are JSON by convention, where others may hold text."""
 
 _EVENT = re.compile(r"gen_ai\.(system|developer|user|assistant|tool)\.message")
 _CHOICE = "gen_ai.choice"
@@ -124,7 +128,7 @@ def _told(
             system = [_part(part) for part in told]
             before = [{"role": "system", "content": _content(system)}] if system else []
             sent, given = (
-                [_message(item) for item in _list(attributes.get(name), "content")]
+                [_message(item) for item in _list(_whole(attributes, name), "content")]
                 for name in (asked, answered)
             )
             return [*before, *sent], given
@@ -138,6 +142,20 @@ def _told(
         if sent or given:
             return sent, given
     return [], []
+
+
+def _whole(attributes: Mapping[str, Any], name: str) -> Any:
+    """The messages under a name; text that only begins as a list was cut off.
+
+    Raises:
+        MessageError: It was.
+    """
+    found = decoded(attributes.get(name))
+    if name in _AS_JSON and isinstance(found, str) and found.lstrip()[:1] in {"[", "{"}:
+        raise MessageError(
+            f"{name} is no JSON: it begins as {shortened(found, 30)!r} and is cut off"
+        )
+    return found
 
 
 def _list(value: Any, key: str) -> list[Any]:

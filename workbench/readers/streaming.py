@@ -29,13 +29,14 @@ from workbench.readers.importing import (
     sentence,
     subject_of,
 )
-from workbench.readers.joining import joined, say_what_is_missing, with_numbers
+from workbench.readers.joining import from_zero, joined, say_what_is_missing, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source
 from workbench.readers.systems import apart
+from workbench.readers.unread import say_unread
 from workbench.readers.votes import wanted_reasons, with_votes
 from workbench.wording import Progress, silent
 
@@ -143,8 +144,9 @@ class Import:
         narrow = apart(narrow, diagnostics)
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
-        narrow = with_rewards(narrow, self._rewards_table, diagnostics)
+        narrow = with_rewards(from_zero(narrow, diagnostics), self._rewards_table, diagnostics)
         say_what_is_missing(narrow, diagnostics)
+        say_unread(diagnostics)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:

@@ -78,8 +78,8 @@ def apart(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
     found = sorted(labels.values())
     shown = ", ".join(found[:_SHOWN]) + f" and {len(found) - _SHOWN} more" * (len(found) > _SHOWN)
     diagnostics.notice(
-        f"the files are of several systems or runs ({shown}), whose groups are kept apart: "
-        "the name stands before that of the group"
+        f"the files are of several systems, runs or updates ({shown}), whose groups are kept "
+        "apart: the name stands before that of the group"
     )
     return frame.with_columns(
         pl.when(label.is_not_null() & pl.col(name).is_not_null())

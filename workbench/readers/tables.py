@@ -64,6 +64,19 @@ def parquet_frames(
         diagnostics.problem("file", rule, str(path), hint)
 
 
+def null_arguments(value: Any) -> bool:
+    """Whether a call in a cell has an argument without a value beside one that has some."""
+    if isinstance(value, list):
+        return any(null_arguments(item) for item in value)
+    if not isinstance(value, dict):
+        return False
+    given = value.get("arguments")
+    if isinstance(given, dict):
+        lacking = [item is None for item in given.values()]
+        return any(lacking) and not all(lacking)
+    return any(null_arguments(item) for item in value.values())
+
+
 def plain_value(value: Any) -> Any:
     """A cell as the JSON value that it stands for.
 

@@ -15,18 +15,33 @@ import polars as pl
 
 from workbench.errors import ParameterError
 from workbench.log.rules import cast
+from workbench.log.verdicts import TRUTHS
 
 _BY = "finish_reason"
 _LIMIT = (
     r"(?i)^(length|tokens?|time|context|message|working|cost|iterations?|budget)$"
-    r"|max[_ -]|context|time[_ -]?out|timed[_ -]?out|limit|exceed|exit_cost|exit_total"
+    r"|max[_ -]|context|truncat|time[_ -]?out|timed[_ -]?out|limit|exceed|exit_cost|exit_total"
 )
 _NO_LIMIT = r"(?i)rate[_ -]?limit|quota"
 """Reasons in which a service, not the rollout, came to its limit."""
 
 _ABORTED = frozenset({"abort", "aborted", "cancelled", "canceled"})
-_MASKS = ("mask_sample", "remove_sample")
-_WEIGHT = "sample_loss_mask"
+_CALLS = r"(?i)^(tool_calls?|tool_use|function_call)$"
+"""Reasons that say of a reply that it calls a tool, and nothing of how the rollout went on."""
+
+_MASKS = (
+    "mask_sample", "remove_sample", "exclude", "is_excluded", "overlong_filtered", "is_filtered",
+)  # fmt: skip
+_WEIGHTS = ("sample_loss_mask", "sample_weight", "loss_weight")
+_OF_RECORD = ("masked", "is_masked")
+"""Masks of a step where a log says them of steps; of the rollout where a record is one."""
+
+_ZERO_OF_RECORD = ("loss_mask", "trainable")
+READ = frozenset({*_MASKS, *_WEIGHTS})
+"""Columns that are read here, beside those of the step log."""
+
+_DEEP_MASKS, _DEEP_WEIGHTS = ("mask_sample", "remove_sample", "is_masked"), ("sample_loss_mask",)
+_TRAINS = ("loss_mask", "weight", "train", "trainable", "training", "loss")
 _STATES = ("status", "stop_reason", _BY)
 _DEEPEST = 3
 
@@ -62,13 +77,58 @@ def wanted_reasons(untrained: Sequence[str]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def mask_of(record: Mapping[str, Any]) -> str | None:
+    """The key by which the record of a rollout masks it, at its top or in an object inside it.
+
+    Example:
+        >>> mask_of({"is_masked": "true"}), mask_of({"loss_mask": 0}), mask_of({"masked": False})
+        ('is_masked', 'loss_mask', None)
+    """
+    own = _mask_in(record, (*_MASKS, *_OF_RECORD), (*_WEIGHTS, *_ZERO_OF_RECORD))
+    return own or nested_mask(record)
+
+
+def without_masks(fields: dict[str, Any]) -> None:
+    """Puts the opposite names of `gradient_mask` that a record has for its rollout under its own.
+
+    What is no truth value stays, to be refused.
+    """
+    for name in _OF_RECORD:
+        masked = is_true(fields.get(name))
+        if masked is not None:
+            del fields[name]
+            fields.setdefault("gradient_mask", not masked)
+
+
+def untrained_by(message: Mapping[str, Any]) -> str | None:
+    """The key by which a message of the policy says that it is not trained, such as `weight: 0`."""
+    return _mask_in(message, _OF_RECORD, _TRAINS)
+
+
+def is_trained_key(key: str, value: Any) -> bool:
+    """Whether this is a key of a message that says whether it is trained, with such a value."""
+    return key in {*_OF_RECORD, *_TRAINS} and is_true(value) is not None
+
+
+def is_true(value: Any) -> bool | None:
+    """A truth value, 0 or 1, or a word of one; None for anything else."""
+    if isinstance(value, str):
+        return TRUTHS.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
+
+
+def _mask_in(record: Mapping[str, Any], on: Sequence[str], off: Sequence[str]) -> str | None:
+    """The first key of a record that is true of the first names, or false or 0 of the others."""
+    found = (name for name in on if name in record and is_true(record[name]))
+    zeros = (name for name in off if name in record and is_true(record[name]) is False)
+    return next(found, None) or next(zeros, None)
+
+
 def nested_mask(record: Mapping[str, Any], depth: int = _DEEPEST) -> str | None:
     """The key by which an object inside a record masks its rollout, such as `mask_sample`."""
     for value in record.values():
         if isinstance(value, dict):
-            found = next((name for name in _MASKS if value.get(name) is True), None)
-            if found is None and _is_zero(value.get(_WEIGHT)):
-                found = _WEIGHT
+            found = _mask_in(value, _DEEP_MASKS, _DEEP_WEIGHTS)
             if found is None and depth > 1:
                 found = nested_mask(value, depth - 1)
             if found is not None:
@@ -76,19 +136,16 @@ def nested_mask(record: Mapping[str, Any], depth: int = _DEEPEST) -> str | None:
     return None
 
 
-def _is_zero(value: Any) -> bool:
-    return isinstance(value, bool | int | float) and not value
-
-
 def with_mask_reason(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds `mask_reason` to the rows that a column of a trainer masks, under any known name."""
     said: list[pl.Expr] = []
-    for name in (*_MASKS, _WEIGHT):
+    for name in (*_MASKS, *_WEIGHTS):
         dtype = frame.schema.get(name)
-        if dtype is None or not (dtype == pl.Boolean or dtype.is_numeric()):
+        if dtype is None or not (dtype in {pl.Boolean, pl.String} or dtype.is_numeric()):
             continue
-        on = pl.col(name).cast(pl.Float64)
-        masks = (on == 0) if name == _WEIGHT else (on != 0)
+        values = cast(frame[name], pl.Boolean())[0] if dtype == pl.String else frame[name]
+        on = pl.lit(values.cast(pl.Float64))
+        masks = (on == 0) if name in _WEIGHTS else (on != 0)
         said.append(pl.when(masks).then(pl.lit(name)))
     said += [
         pl.when(pl.col(name).str.to_lowercase().is_in(_ABORTED)).then(pl.lit("aborted"))
@@ -137,24 +194,32 @@ def _masked(frame: pl.DataFrame, *, keep_masked: bool) -> pl.DataFrame:
     open_ = pl.col("in_group_statistics").is_null().all().over(one)
     changed = masked if keep_masked else masked & open_
     value = pl.lit(keep_masked)
+    values = {"in_group_statistics": value}
+    if frame.schema["gradient_mask"] == pl.Boolean:
+        # Single turns that the log does not train are no part of what masks the whole.
+        trained = pl.col("gradient_mask").fill_null(value=True)
+        kept = pl.when(trained.any().over(one)).then(trained).otherwise(value)
+        values["gradient_mask"] = kept if keep_masked else value
     return frame.with_columns(
         pl.when(changed).then(value).otherwise(pl.col(name)).alias(name)
-        for name in ("in_group_statistics", "gradient_mask")
-        if frame.schema[name] == pl.Boolean
+        for name, value in values.items()
     )
 
 
 def _cut(frame: pl.DataFrame) -> pl.DataFrame:
-    """Marks the last steps of trajectories that a limit ended, where nothing says otherwise."""
+    """Says of last steps whether a limit ended them, by their reason, where nothing else does.
+
+    Where no trajectory was cut and the log does not speak of it, nothing is said.
+    """
     limit = pl.col(_BY).str.contains(_LIMIT) & ~pl.col(_BY).str.contains(_NO_LIMIT)
-    cut = limit & _is_last()
-    if not frame.select(cut.any()).item():
+    says = _is_last() & pl.col(_BY).is_not_null() & ~pl.col(_BY).str.contains(_CALLS)
+    if "truncated" not in frame.columns and not frame.select((limit & says).any()).item():
         return frame
     frame = _as_truth(frame, "truncated")
     if frame.schema["truncated"] != pl.Boolean:
         return frame
     known = pl.col("truncated")
-    value = pl.when(known.is_null() & cut).then(pl.lit(value=True)).otherwise(known)
+    value = pl.when(known.is_null() & says).then(limit).otherwise(known)
     return frame.with_columns(value.alias("truncated"))
 
 

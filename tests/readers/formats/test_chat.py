@@ -12,7 +12,7 @@ from log_files import act, assistant, log_of, record, user, write_lines
 from samples_of import SAMPLES, assert_nine_steps
 
 from workbench.errors import LogError
-from workbench.readers import import_log, read
+from workbench.readers import import_log, import_to, read
 
 CHAT = SAMPLES / "openai_chat.jsonl"
 
@@ -106,8 +106,70 @@ def test_a_log_without_a_reward_key_has_null_rewards_and_says_so(tmp_path: Path)
 
 def test_a_reward_that_is_no_number_is_a_problem(tmp_path: Path):
     path = write_lines(tmp_path / "log", [record(reward={"a": 1}), record(reward=[0, 1])])
-    with pytest.raises(LogError, match=r"reward: 'reward' is not a number, at .*:1, .*:2"):
+    with pytest.raises(LogError) as caught:
         read([path])
+    text = str(caught.value)
+    assert f"reward: 'reward' is not a number, at {path}:1. Hint: name a number in it" in text
+    assert "with --map, as reward: one of ['reward.a']" in text
+    assert f"reward: 'reward' has 2 values for 1 turn, at {path}:2" in text
+
+
+def test_a_reward_for_each_turn_is_the_reward_of_each_step(tmp_path: Path):
+    talk = [user("go"), assistant("a"), user("b"), assistant("c")]
+    path = write_lines(tmp_path / "log", [{"messages": talk, "task_id": 1, "rewards": [0.5, 1]}])
+    log = log_of(path)
+    assert log["reward"].to_list() == [0.5, 1.0]
+    assert set(log["reward_source"]) == {"dense"}
+
+
+def rollouts(folder: Path, *fields: dict[str, Any]) -> Path:
+    """Rollouts of one task that have no name but their line, and keys of their own."""
+    bare = [
+        {"messages": [user("go"), assistant(f"a{n}")], "task_id": 1} for n in range(len(fields))
+    ]
+    records = [
+        one | {"reward": float(n % 2)} | own
+        for n, (one, own) in enumerate(zip(bare, fields, strict=True))
+    ]
+    return write_lines(folder / "log.jsonl", records)
+
+
+@pytest.mark.parametrize("key", ["global_step", "train_step", "step", "epoch", "update"])
+def test_rollouts_of_two_updates_share_no_group(tmp_path: Path, key: str):
+    path = rollouts(tmp_path, *[{key: n // 2} for n in range(4)])
+    log = log_of(path)
+    assert sorted(set(log["group_id"])) == [f"{key}=0/1", f"{key}=1/1"]
+    # An epoch has several updates, so that its steps are no one batch.
+    assert ("train_step" in log.columns) is (key != "epoch")
+
+
+def test_a_step_that_differs_for_each_rollout_is_no_update_and_is_said(tmp_path: Path):
+    path = rollouts(tmp_path, *[{"step": n} for n in range(4)])
+    imported = import_log([path])
+    assert set(imported.validated.log["group_id"]) == {"1"}
+    assert any("'step' differs between records of a group" in n for n in imported.report.notices)
+
+
+def test_keys_that_nothing_reads_are_named_with_their_records(tmp_path: Path):
+    path = rollouts(tmp_path, {"mood": "good"}, {"mood": "bad", "weight": 0}, {"mask": True})
+    notices = import_log([path]).report.notices
+    assert any("'mood' (2 records)" in notice for notice in notices)
+    assert any("'mask' is not read" in notice for notice in notices)
+    assert any("'weight' is not read" in notice for notice in notices)
+    assert import_to(tmp_path / "out.parquet", [path]).notices == notices
+
+
+def test_what_says_that_a_limit_cut_a_rollout_is_understood(tmp_path: Path):
+    fields = [{"is_truncated": True}, {"status": "truncated"}, {"timeout": "yes"}, {"status": "ok"}]
+    log = log_of(rollouts(tmp_path, *fields, {"timeout": False}))
+    assert log["truncated"].to_list() == [True, True, True, False, False]
+
+
+def test_a_verdict_that_is_not_understood_is_not_said_to_be_missing(tmp_path: Path):
+    path = rollouts(tmp_path, *[{"reward": None, "resolved": word} for word in ("yes", "resolved")])
+    text = " ".join(import_log([path]).report.notices)
+    assert "'resolved' is not read as the reward: its values ('resolved', 'yes')" in text
+    assert "no record has a value" not in text
 
 
 def test_a_truth_value_is_a_reward_and_a_success(tmp_path: Path):
@@ -363,14 +425,3 @@ def test_ids_in_a_table_of_text_stay_as_they_are_written(tmp_path: Path):
     # Read as numbers, both would be the rollout 100 of the task 10.
     assert log["group_id"].to_list() == ["10", "1e1"]
     assert log["trajectory_id"].to_list() == ["10/100", "1e2"]
-
-
-@pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
-def test_answers_that_a_record_leaves_untrained_are_context(tmp_path: Path, mark: dict[str, Any]):
-    talk = [user("a"), assistant("shown") | mark, user("b"), assistant("c") | {"weight": 1}]
-    raw = read([write_lines(tmp_path / "log.jsonl", [{"messages": talk, "reward": 1}])])
-    assert raw.frame["action"].to_list() == ["c"]
-    told = json.loads(raw.frame["messages"][0])
-    assert [message["content"] for message in told] == ["a", "shown", "b", "c"]
-    assert all(message.keys() == {"role", "content"} for message in told)
-    assert any("marks are context" in note for note in raw.notices)

@@ -162,4 +162,4 @@ def test_two_runs_of_one_model_share_no_group(tmp_path: Path):
     log = imported.validated.log
     assert sorted(log["group_id"].unique()) == ["r/t/m/a", "s/t/m/a"]
     assert log.height == 4
-    assert "several systems or runs (r, s)" in " ".join(imported.report.notices)
+    assert "several systems, runs or updates (r, s)" in " ".join(imported.report.notices)

@@ -343,6 +343,12 @@ def test_spans_above_one_another_in_a_circle_end(tmp_path: Path):
     assert frame_of(tmp_path, one, span("b", {}, parent="c"), span("c", {}, parent="b")).height == 1
 
 
+def test_messages_that_are_cut_off_are_no_text(tmp_path: Path):
+    cut = chat("a", [ASK], attributes={"gen_ai.output.messages": '[{"role": "assist'})
+    with pytest.raises(LogError, match=r"gen_ai.output.messages is no JSON: it begins as"):
+        frame_of(tmp_path, cut)
+
+
 def test_a_span_that_was_sent_twice_is_one_step_and_counted(tmp_path: Path):
     path = write_lines(tmp_path / "spans.jsonl", [chat("a", [ASK], LOOK)] * 3)
     raw = read([path])

@@ -17,8 +17,9 @@ _DEPTHS = (("0", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5-9", 5), ("10-19
 def facts(log: pl.DataFrame) -> Facts:
     """Counts what a validated step log holds.
 
-    Success is the column `success` where it is known; else, where every scored episode reward is
-    0 or one `reward_scale` (1 where none is logged), whether that was reached; else it is null.
+    Success is the column `success` where it is known; of other trajectories, where every scored
+    episode reward is 0 or one `reward_scale` (1 where none is logged), whether that was reached;
+    else it is null.
     Only scored trajectories (null in `excluded`) enter shares of outcomes and of states.
     """
     scored = log.filter(pl.col("excluded").is_null())
@@ -28,13 +29,19 @@ def facts(log: pl.DataFrame) -> Facts:
     sizes = trajectories.group_by("group_id").len()["len"].value_counts().sort("len")
     singleton = _singletons(scored)
     known_success = counted["success"].drop_nulls()
+    cut = trajectories["truncated"].drop_nulls()
     return Facts(
         rows=log.height,
         groups=log["group_id"].n_unique(),
         trajectories=trajectories.height,
         excluded=_excluded(trajectories),
         rollouts_per_group=dict(sizes.iter_rows()),
-        success={"rate": known_success.mean(), "known": known_success.len(), "source": source},
+        success={
+            "rate": known_success.mean(),
+            "known": known_success.len(),
+            "of": counted.height,
+            "source": source,
+        },
         mixed_outcome_groups=_mixed(counted, pl.col("success").drop_nulls())
         if known_success.len()
         else None,
@@ -52,7 +59,8 @@ def facts(log: pl.DataFrame) -> Facts:
             "extra": int(log["copies"].sum()) - log.height,
         },
         token_ids=_token_ids(log),
-        truncated=_mean(trajectories["truncated"].drop_nulls()),
+        truncated=int(cut.sum()) / trajectories.height if cut.len() else None,
+        truncated_known=cut.len(),
         finish_reasons=finish_reasons(log),
         uncounted=trajectories.filter(~pl.col("in_group_statistics")).height,
         untrained=_untrained(log),

@@ -21,8 +21,10 @@ class Facts:
         trajectories: Trajectories, excluded ones among them.
         excluded: Reason -> trajectories that are not scored.
         rollouts_per_group: Number of trajectories -> groups with that many.
-        success: rate, known (trajectories), source: "success", "episode reward" or null.
-        mixed_outcome_groups: Groups with a success and a failure; null where success is not known.
+        success: rate (of the known), known (scored trajectories), of (all that are scored), source:
+            "success", "episode reward", "success, else episode reward" or null.
+        mixed_outcome_groups: Groups with a known success and a known failure; null where success
+            is not known.
         reward: kind ("terminal": nothing but 0 before the last step; "dense"), distinct (different
             step rewards), distinct_episode, minimum, maximum (of the episode reward).
         group_kinds: Key of `GROUP_KINDS` -> groups.
@@ -36,7 +38,9 @@ class Facts:
         response_tokens: median, mean, maximum, total; null where not logged.
         copies: rows (that stand for more than one), extra (rows that were collapsed).
         token_ids: Share of steps with prompt and response ids.
-        truncated: Share of trajectories that a limit cut; null where not logged.
+        truncated: Share of all trajectories of which it is known that a limit cut them; null where
+            none says it.
+        truncated_known: Trajectories that say whether a limit cut them.
         finish_reasons: Why trajectories stopped -> how many did.
         uncounted: Trajectories outside the statistics of their group.
         untrained: Trajectories of which no step is trained.
@@ -62,6 +66,7 @@ class Facts:
     copies: Mapping[str, int]
     token_ids: float
     truncated: float | None
+    truncated_known: int
     finish_reasons: Mapping[str, int]
     uncounted: int
     untrained: int
@@ -102,6 +107,9 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
     tokens = "median {median:g}, mean {mean:.1f}, max {maximum}, total {total:,}"
     text = "median {median:g}, max {maximum} characters, " + _share(f.observations["empty"])
     origin = f" (by {f.success['source']})" if f.success["source"] else ""
+    unknown = f.success["of"] - f.success["known"]
+    part = f" of {number_of(f.success['known'], 'trajectory')}" if unknown else ""
+    lacking = f"; not known of {unknown:,} of {f.success['of']:,}" if part and origin else ""
     of_groups = " of the groups"
     stops = ", ".join(f"{reason}: {n:,}" for reason, n in list(f.finish_reasons.items())[:8])
     apart = f"{f.uncounted:,} not counted in their group, {f.untrained:,} not trained"
@@ -112,12 +120,12 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
         ("excluded", f"{sum(f.excluded.values()):,} ({reasons})" if reasons else "none"),
         ("groups", f"{f.groups:,}"),
         ("groups × rollouts", sizes + ", …" * (len(f.rollouts_per_group) > 8)),
-        ("success", _share(f.success["rate"]) + origin),
+        ("success", _share(f.success["rate"], part) + origin + lacking),
         (
             "mixed outcomes",
             "not known"
             if f.mixed_outcome_groups is None
-            else number_of(f.mixed_outcome_groups, "group"),
+            else "at least " * bool(lacking) + number_of(f.mixed_outcome_groups, "group"),
         ),
         ("reward", _reward_text(f.reward)),
         ("live groups", f"{f.group_kinds['live']:,}"),
@@ -129,12 +137,20 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
         ("observation", text.format(**f.observations) + " empty"),
         ("response tokens", tokens.format(**f.response_tokens) if f.response_tokens else ""),
         ("token ids", _share(f.token_ids, " of the steps")),
-        ("truncated", _share(f.truncated, " of the trajectories")),
+        ("truncated", _truncated_text(f)),
         ("finish reasons", stops + ", …" * (len(f.finish_reasons) > 8)),
         ("masked", apart if f.uncounted or f.untrained else ""),
         ("copies", f"{f.copies['extra']:,} in {f.copies['rows']:,} rows"),
         ("other columns", ", ".join(f.other_columns[:8]) + ", …" * (len(f.other_columns) > 8)),
     ]
+
+
+def _truncated_text(facts: Facts) -> str:
+    text = _share(facts.truncated, " of the trajectories")
+    silent = facts.trajectories - facts.truncated_known
+    if facts.truncated is None or not silent:
+        return text
+    return f"at least {text}; {silent:,} of {facts.trajectories:,} do not say"
 
 
 def _reward_text(reward: Mapping[str, Any]) -> str:
@@ -169,10 +185,12 @@ def _sentence(facts: Facts) -> str:
     sizes = list(facts.rollouts_per_group)
     spread = f"× {sizes[0]}" if len(sizes) == 1 else f"of {min(sizes)} to {max(sizes)}"
     rate, live = facts.success["rate"], facts.group_kinds["live"]
+    known, of = facts.success["known"], facts.success["of"]
+    whose = f" of the {known:,} of {of:,} trajectories whose success is known" * (known < of)
     parts = [
         f"{number_of(facts.rows, 'step')} in {number_of(facts.trajectories, 'trajectory')}: "
         f"{number_of(facts.groups, 'group')} {spread} {'rollout' if sizes == [1] else 'rollouts'}",
-        "Success is not known" if rate is None else f"{100 * rate:.1f} % succeed",
+        "Success is not known" if rate is None else f"{100 * rate:.1f} %{whose} succeed",
         f"{live:,} of the groups {'is' if live == 1 else 'are'} live, {facts.groups - live:,} dead",
     ]
     if facts.excluded:

@@ -21,7 +21,12 @@ GROUP_KINDS: Mapping[str, str] = {
 
 
 def trajectory_table(log: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
-    """One row a trajectory, with its success, and where that comes from."""
+    """One row a trajectory, with its success, and where that comes from.
+
+    That is the column `success` where it says it of every scored trajectory. Where it does not,
+    and every scored episode reward is 0 or one `reward_scale`, the episode reward says it of the
+    others; else it is not known of them.
+    """
 
     def optional(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.col(name) if name in log.columns else pl.lit(None, dtype=dtype).alias(name)
@@ -45,15 +50,17 @@ def trajectory_table(log: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
         pl.when(pl.col("truncated").is_not_null().any()).then(pl.col("truncated").any()),
         pl.len().alias("length"),
     )
-    if table["success"].is_not_null().any():
+    scored = table.filter(pl.col("excluded").is_null())
+    said = scored["success"].is_not_null()
+    if said.any() and said.all():
         return table, "success"
     unit = pl.col("episode_reward") / pl.col("reward_scale").fill_null(1.0)
     fails, succeeds = unit.abs() <= _TOLERANCE, (unit - 1).abs() <= _TOLERANCE
-    counted = table.filter(pl.col("excluded").is_null())
-    if counted.is_empty() or not counted.select((fails | succeeds).all()).item():
-        return table, None
+    if scored.is_empty() or not scored.select((fails | succeeds).all()).item():
+        return table, "success" if table["success"].is_not_null().any() else None
     outcome = pl.when(pl.col("excluded").is_null()).then(succeeds)
-    return table.with_columns(outcome.alias("success")), "episode reward"
+    source = "success, else episode reward" if said.any() else "episode reward"
+    return table.with_columns(pl.coalesce("success", outcome)), source
 
 
 def group_table(log: pl.DataFrame) -> pl.DataFrame:

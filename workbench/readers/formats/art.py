@@ -11,7 +11,7 @@ from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.containers import Cells, first_keys
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import offered, turns
+from workbench.readers.messages import turns
 from workbench.readers.records import of_step, parts_of_records, step_of_name
 from workbench.readers.rows import StepRows, number, say_text_numbers
 from workbench.readers.systems import folder_above
@@ -63,7 +63,7 @@ def _add(
     trainable = [at for at, message in enumerate(messages) if message.get("trainable")]
     try:
         told = [_message(message) for message in messages]
-        said = turns(told, trainable, offered(record.get("tools")))
+        said = turns(told, trainable, record.get("tools"))
         reward = number(record.get("reward"))
         say_text_numbers([record.get("reward")], diagnostics, place)
     except (ValueError, RecursionError) as error:

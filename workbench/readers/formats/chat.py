@@ -12,7 +12,6 @@ from workbench.errors import ParameterError
 from workbench.log.columns import known
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.chat_keys import (
-    GUESSES,
     OF_LAST_STEP,
     OF_RECORDS,
     Keys,
@@ -26,27 +25,33 @@ from workbench.readers.chat_records import (
     chat_records,
     conversation_keys,
 )
+from workbench.readers.chat_values import GUESSES
 from workbench.readers.containers import first_keys, first_record
 from workbench.readers.dialects import (
     first_user_message,
     is_message,
     openai_messages,
-    untrained,
     with_system,
 )
 from workbench.readers.formats.steps import is_step
 from workbench.readers.jsonfiles import Record, lookup
-from workbench.readers.messages import Turn, offered, turns
+from workbench.readers.messages import Turn, turns
 from workbench.readers.records import digest
 from workbench.readers.rows import (
     StepRows,
     identity,
     is_number,
     number,
+    numbers,
     say_text_numbers,
     truth,
 )
 from workbench.readers.systems import system_of
+from workbench.readers.votes import is_true
+from workbench.wording import number_of, shortened
+
+_READ = ("system", "status", "stop_reason", "image", "video", "audio")
+"""Keys whose scalars are read beside those of the step log's columns."""
 
 _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model", "model_name")
 
@@ -73,7 +78,8 @@ class Chat:
     `info.score` reaches into objects; else those that public sets use are looked for. Without a
     key that names the task, a group is the rollouts with the same first user message. A trajectory
     key that holds text is the id; one that holds a number counts within its group, so the group
-    goes before it (`find-key/0`), and so does a run's name that several tasks share. Without one,
+    goes before it (`find-key/0`), and so does a run's name that several tasks share; groups of
+    several updates (`global_step`, or `step` where rollouts share it) are kept apart. Without one,
     trajectories are numbered in their group (`find-key#0`). Other scalar keys are kept as columns,
     under `record_<key>` where the step log has that name for something that differs from step to
     step. A record without an assistant message is left out and stated.
@@ -133,6 +139,7 @@ def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> 
         renamed={name: key for name, key in told.items() if name != key},
         numbered="trajectory_id" not in keys.told,
         done=done,
+        read={*_READ, *(_OF_SYSTEM if keys.groups_are_tasks else ()), keys.update or "", *keys.cut},
     )
 
 
@@ -162,20 +169,15 @@ def _conversation(
         messages, acts = [*prompt, *reply], range(len(prompt), len(prompt) + len(reply))
     else:
         messages = with_system(messages, record.get("system"))
-    messages, context = untrained(messages, changes)
-    if context:
-        acts = frozenset(range(len(messages)) if acts is None else acts) - context
     try:
-        steps = turns(messages, acts, tools=offered(record.get("tools")))
+        steps = turns(messages, acts, tools=record.get("tools"))
     except ValueError as error:
         diagnostics.problem("messages", str(error), place)
         return None
     for change, count in changes.items():
         diagnostics.notice(f"conversation: {change}", count=count)
     if not steps:
-        diagnostics.drop(
-            "messages", "hold no assistant message, or none that trains, so no step", place
-        )
+        diagnostics.drop("messages", "hold no assistant message, so no step", place)
         return None
     return _Conversation(
         number=number,
@@ -228,10 +230,14 @@ def _notices(
             "group_id",
             str(path),
         )
-    if "reward" not in keys.told:
-        looked = list(GUESSES["reward"])
+    for text in keys.unread:
+        diagnostics.notice(text, str(path))
+    looked = list(GUESSES["reward"])
+    if "reward" not in keys.told and not {*looked} & {*keys.found, *keys.nested}:
         diagnostics.notice(
-            f"no record has a value for any of {looked}: rewards are null", str(path)
+            f"no record has a value for any of {looked}: rewards are null; workbench import FILE "
+            "--propose-map map.json looks for a name that may mean one",
+            str(path),
         )
     if "trajectory_id" not in keys.told:
         text = "trajectories have no id and are numbered in their group, in the order of the lines"
@@ -251,18 +257,34 @@ def _add(
     if logged is not None and (keys.counts_in_group or not isinstance(logged, str)):
         values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
     outcome = values.pop("reward")
+    rewards: list[float] | None = None
+    if isinstance(outcome, list):
+        given: list[float] = outcome
+        outcome, rewards = None, given
+        if len(given) != len(conversation.turns):
+            rule = f"{keys.told['reward']!r} has {number_of(len(given), 'value')} for "
+            rule += number_of(len(conversation.turns), "turn")
+            hint = "expected a number of the rollout, or one for each message of the assistant"
+            diagnostics.problem("reward", rule, place, hint)
+            return
     if isinstance(fields.get(keys.told.get("reward", "")), bool) and "success" not in keys.told:
         values["success"] = bool(outcome)
     mapped = {name: key for name, key in keys.told.items() if name not in GUESSES}
     others = {name: fields.get(key) for name, key in (mapped | dict(keys.kept)).items()}
     if keys.groups_are_tasks:
         systems = [key for key in _OF_SYSTEM if key != trajectory]
-        others[SYSTEM] = system_of(*(fields.get(key) for key in systems))
+        update = None if keys.update is None else fields.get(keys.update)
+        of_update = None if update is None else f"{keys.update}={update}"
+        others[SYSTEM] = system_of(*(fields.get(key) for key in systems), of_update)
     last = {name: others.pop(name) for name in OF_LAST_STEP & set(others)}
+    flags = [flag for key in keys.cut if (flag := is_true(fields.get(key))) is not None]
+    if flags and (any(flags) or last.get("truncated") is None):
+        last["truncated"] = any(flags)
     rows.add(
         conversation.turns,
         line=conversation.number,
         outcome=outcome,
+        rewards=rewards,
         fields=values | others,
         last_fields=last,
     )
@@ -283,14 +305,17 @@ def _values(
         values["group_id"] = f"task-{conversation.asked}"
     elif conversation.asked is not None:
         fields = {**fields, "prompt": f"task-{conversation.asked}"}
-    converters = {"reward": number, "success": truth}
+    converters = {"reward": _number_or_numbers, "success": truth}
     for name in converters:
         given = fields.get(keys.told.get(name, ""))
         if isinstance(given, str) and (worth := keys.worth(given, keys.told[name])) is not None:
             fields = {**fields, keys.told[name]: worth if name == "reward" else worth == 1.0}
         elif isinstance(given, str) and not is_number(given):
-            text = f"{keys.told[name]!r} is not known: its words are of no one set"
-            diagnostics.notice(text, place)
+            text = (
+                f"{keys.told[name]!r} is not known where it is neither a number nor, in every "
+                "record, a verdict of one set, such as pass and fail, yes and no, true and false"
+            )
+            diagnostics.notice(text, f"{place} ({shortened(given, 30)!r})")
             fields = {**fields, keys.told[name]: None}
     say_text_numbers([fields.get(keys.told.get("reward", ""))], diagnostics, place)
     for name in [name for name in GUESSES if name in keys.told]:
@@ -301,12 +326,19 @@ def _values(
         try:
             values[name] = converters.get(name, identity)(given)
         except ValueError as error:
-            diagnostics.problem(name, f"{key!r} {error}", place)
+            inner = [f"{key}.{part}" for part in given] if isinstance(given, dict) else []
+            hint = f"name a number in it with --map, as {name}: one of {inner[:4]}" if inner else ""
+            diagnostics.problem(name, f"{key!r} {error}", place, hint)
             return None
         if values[name] is None and name not in converters:
             diagnostics.problem(name, f"the record has no value for {key!r}", place)
             return None
     return values
+
+
+def _number_or_numbers(value: Any) -> float | list[float] | None:
+    """A reward of the rollout, or those of its turns."""
+    return numbers(value) if isinstance(value, list) else number(value)
 
 
 def _without_verdict(

@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from workbench.log.columns import STEP_LOG, Column, known
+from workbench.log.verdicts import TRUTHS
 from workbench.readers.base import Diagnostics, Part, reader
 from workbench.readers.csvrows import csv_rows, header_names, typed
 from workbench.readers.formats.steps import is_step, parts_of_steps
 from workbench.readers.jsonfiles import Record, mended
 
-_TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 _WHOLE = re.compile(r"(-?\d+)\.0+", re.ASCII)
 _ALIASES = {
     alias: column.name for column in STEP_LOG for alias in (*column.aliases, *column.negated)
@@ -77,7 +77,7 @@ class _Rows:
 def _typed(column: Column, text: str) -> Any:
     """A field of a known column; what is no value of its stays text, to be refused."""
     if column.dtype == pl.Boolean:
-        return _TRUTH.get(text.lower(), text)
+        return TRUTHS.get(text.strip().lower(), text)
     if column.dtype.is_integer():
         # As pandas writes integers where a field of their column is empty.
         whole = _WHOLE.fullmatch(text)

@@ -11,7 +11,7 @@ from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
 from workbench.readers.containers import Cells, first_keys
 from workbench.readers.jsonfiles import Record, lookup
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import offered, turns
+from workbench.readers.messages import turns
 from workbench.readers.records import (
     digest,
     is_cut,
@@ -97,7 +97,7 @@ def _add(
         written, tokens = _messages(_items(response.get("output"), "output"))
         first = len(history)
         own = range(first, first + len(written))
-        steps = turns([*history, *written], own, offered(request.get("tools")))
+        steps = turns([*history, *written], own, request.get("tools"))
         columns = _step_columns(tokens)
     except ValueError as error:
         diagnostics.problem("response", str(error), place)

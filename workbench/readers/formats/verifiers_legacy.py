@@ -14,7 +14,7 @@ from workbench.readers.containers import Cells, first_keys
 from workbench.readers.formats.verifiers import SAMPLE
 from workbench.readers.jsonfiles import Record, json_object
 from workbench.readers.mapping import refuse_mapping
-from workbench.readers.messages import Turn, joined, offered, turns
+from workbench.readers.messages import Turn, joined, turns
 from workbench.readers.records import digest, notice_untold_images, parts_of_records
 from workbench.readers.rows import (
     StepRows,
@@ -169,7 +169,7 @@ def _rollout(record: Record, diagnostics: Diagnostics, place: str) -> _Rollout:
     """
     prompt = _messages(record.get("prompt"), "user")
     completion = _messages(record.get("completion"), "assistant")
-    tools = offered(record.get("tool_defs"))
+    tools = record.get("tool_defs")
     own = range(len(prompt), len(prompt) + len(completion))
     said = turns([*prompt, *completion], own, tools)
     logged = record.get("trajectory")

@@ -27,6 +27,8 @@ _COUNTED = {"won": "succeeded", "failed": "failed", "unknown": "unknown"}
 _ORIGINS = {
     "success": "Success is what the log says.",
     "episode reward": "The log does not name success; a full episode reward counts as one.",
+    "success, else episode reward": "Where the log does not name success, a full episode reward "
+    "counts as one.",
     None: "Success is not known.",
 }
 

@@ -1,0 +1,45 @@
+"""Columns of the user's own that nothing reads: they are kept, and said once in an import."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import polars as pl
+
+from workbench.log.columns import STEP_LOG, known
+from workbench.readers.base import Diagnostics
+from workbench.readers.votes import READ
+from workbench.wording import number_of
+
+_SHOWN = 10
+_ALIASES = frozenset(alias for column in STEP_LOG for alias in (*column.aliases, *column.negated))
+
+
+def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagnostics) -> None:
+    """Counts the records with a value in a column of the user's own that nothing reads."""
+    names = [
+        name
+        for name in frame.columns
+        if known(name) is None
+        and name not in _ALIASES | READ
+        and name not in read
+        and not name.startswith("__")
+    ]
+    place = pl.struct([name for name in ("source_file", "source_line") if name in frame.columns])
+    for name in names:
+        records = frame.filter(pl.col(name).is_not_null()).select(place.n_unique()).item()
+        if records:
+            diagnostics.leave(name, records)
+
+
+def say_unread(diagnostics: Diagnostics) -> None:
+    """Says which columns of the user's own are kept, though nothing reads them."""
+    counts = list(diagnostics.unread.items())
+    if not counts:
+        return
+    shown = ", ".join(f"{name!r} ({number_of(count, 'record')})" for name, count in counts[:_SHOWN])
+    more = f" and {len(counts) - _SHOWN} more" * (len(counts) > _SHOWN)
+    diagnostics.notice(
+        f"kept as columns, though nothing reads them: {shown}{more}; if one masks a rollout, cuts "
+        "it or names its update, give it the name of the step log's column with --map"
+    )
