@@ -15,27 +15,24 @@ from workbench.cli.options import (
     AsJson,
     Cache,
     EmbedderName,
-    Format,
-    KeepMasked,
     LastActions,
     Log,
-    Map,
-    MaxUnpacked,
     MethodName,
     Output,
     Params,
-    Rewards,
+    Reading,
     StepName,
     Template,
-    Untrained,
     as_json_text,
     field_values,
+    reads_logs,
     step_name,
 )
 from workbench.cli.root import app
 
 
 @app.command()
+@reads_logs
 def score(
     log: Log,
     method: MethodName,
@@ -45,13 +42,9 @@ def score(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
@@ -60,16 +53,7 @@ def score(
 
     made = create(registered(method), field_values(params))
     require_other(output, [log])
-    opened = read_opened(
-        log,
-        format,
-        mapping,
-        cache,
-        untrained=untrained or (),
-        keep_masked=keep_masked,
-        max_unpacked=max_unpacked,
-        rewards=rewards,
-    )
+    opened = read_opened(log, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -81,6 +65,7 @@ def score(
 
 
 @app.command()
+@reads_logs
 def explain(
     log: Log,
     method: MethodName,
@@ -91,19 +76,18 @@ def explain(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="Print texts whole.")] = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Say what the advantage of one step is made of."""
     from workbench.cli.explained import explanation_text
     from workbench.methods import create, registered
 
     made = create(registered(method), field_values(params))
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -115,6 +99,7 @@ def explain(
 
 
 @app.command()
+@reads_logs
 def neighbours(
     log: Log,
     step: StepName,
@@ -124,14 +109,13 @@ def neighbours(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.tables import table
 
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         rows = space.nearest(space.steps.find(*step_name(step)), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
@@ -171,6 +155,7 @@ def _field_row(spec: dict[str, Any]) -> dict[str, str]:
 
 
 @app.command()
+@reads_logs
 def compare(
     credits: Annotated[list[Path], typer.Argument(metavar="CREDIT…", help="Credit files.")],
     top: Annotated[int, typer.Option(help="How many disagreements of each pair.")] = 10,
@@ -181,10 +166,9 @@ def compare(
             help="The log, for the texts of steps. [default: that of the credits' workspace]"
         ),
     ] = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     as_json: AsJson = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
     from workbench.analysis.compare import compare as compare_credits
@@ -198,7 +182,7 @@ def compare(
     stored = StoredLog.of_credit(credits[0], sha256) if log is None else None
     frame = stored.frame if stored else None
     if log is not None:
-        opened = read_opened(log, format, mapping, rewards=rewards)
+        opened = read_opened(log, reading)
         frame = opened.frame
         if opened.sha256 != sha256:
             print(f"note: the credits were made from another file than {log}", file=sys.stderr)
@@ -215,6 +199,7 @@ def compare(
 
 
 @app.command()
+@reads_logs
 def decompose(
     log: Log,
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
@@ -231,9 +216,8 @@ def decompose(
         typer.Option(metavar="FILE", help="Write the map of roles and rounds, as HTML."),
     ] = None,
     as_json: AsJson = False,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Say how much of a credit's variance goes by role and by round, for logs of several agents."""
     from workbench.analysis.decomposition import decompose as decomposed
@@ -245,7 +229,7 @@ def decompose(
 
     require_other(mask, [log])
     require_other(figure, [log])
-    opened = read_opened(log, format, mapping, rewards=rewards)
+    opened = read_opened(log, reading)
     frame = opened.frame
     found = decomposed(frame, credit_of(credit, opened, log).table)
     if as_json:

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from workbench.cli.tables import table, terminal_width
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.readers.bundled import app_script, bundled_logs
-from workbench.wording import number, shortened
+from workbench.wording import number, number_of, shortened
 
 if TYPE_CHECKING:
     import polars as pl
 
     from workbench.analysis.compare import Comparison
     from workbench.exporters import Manifest
+    from workbench.exporters.checklist import Check
     from workbench.log.credit import Provenance
     from workbench.log.facts import Facts
     from workbench.states.keys.report import KeyReport
@@ -184,6 +185,8 @@ def _lines(interval: float = 30.0) -> Iterator[Progress]:
 
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
+    from workbench.readers.report import in_short
+
     mixed = result.facts.mixed_policies
     blocks = [f"note: {mixed}"] if mixed else []
     blocks += [*_in_short(result.facts), ""]
@@ -195,13 +198,17 @@ def run_summary(result: RunResult) -> str:
         pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
     blocks += _notes(result.notes)
-    notices = result.report.get("notices", ())
-    blocks += [f"note: {note}" for note in notices if note != mixed]
+    notices = [note for note in result.report.get("notices", ()) if note != mixed]
+    blocks += [f"note: {note}" for note in in_short(result.report.get("left_out", ()), notices)]
+    if result.quarantined is not None:
+        blocks.append(f"note: what was set aside is in {result.quarantined}")
+    if result.manifest is not None:
+        blocks += _open_checks(result.manifest)
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     blocks.append(_whose_credit(result))
     made = len(result.built)
-    reused = "everything was there already" if not made else f"{made} artefacts made"
+    reused = f"{number_of(made, 'artefact')} made" if made else "everything was there already"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
     return "\n".join(blocks)
 
@@ -347,22 +354,13 @@ def export_summary(manifest: Manifest) -> str:
     from workbench.exporters.selection import REASONS
 
     counts, worth = manifest.counts, manifest.worth
-    size = [f"{counts['rows']:,} rows", f"{counts['steps']:,} steps"]
-    size += [f"{counts['tokens']:,} tokens"] if "tokens" in counts else []
+    size = [number_of(counts["rows"], "row"), number_of(counts["steps"], "step")]
+    size += [number_of(counts["tokens"], "token")] if "tokens" in counts else []
     size += [
-        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps "
-        f"({REASONS.get(reason, reason)})"
+        f"left out {number_of(lost['trajectories'], 'trajectory')} of "
+        f"{number_of(lost['steps'], 'step')} ({REASONS.get(reason, reason)})"
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
-    ]
-    verdicts = {"holds": "fine", "look": "look", "n/a": "n/a"}
-    rows = [
-        {
-            "check": finding.check,
-            "verdict": verdicts[finding.verdict],
-            "what was found": finding.says,
-        }
-        for finding in checklist(manifest)
     ]
     pull = f"{worth['pulling']:,} of {worth['steps']:,} trained steps"
     if worth["tokens"] is not None:
@@ -374,9 +372,28 @@ def export_summary(manifest: Manifest) -> str:
     advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
     if len(advice) > 1:
         advice = ["manifest.json says what each trainer must not do again (turn_off)"]
-    lines = [", ".join(size), table(rows, wrap=True), _advantages(manifest.advantages)]
+    lines = [", ".join(size), _checks(checklist(manifest)), _advantages(manifest.advantages)]
     notes = [f"note: {note}" for note in manifest.notes]
     return "\n".join([*lines, f"worth: {value}", *notes, *advice])
+
+
+_VERDICTS = {"holds": "fine", "look": "look", "n/a": "n/a"}
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    rows = [
+        {"check": each.check, "verdict": _VERDICTS[each.verdict], "what was found": each.says}
+        for each in checks
+    ]
+    return table(rows, wrap=True)
+
+
+def _open_checks(manifest: Manifest) -> list[str]:
+    """The checks of a batch that somebody should look at before training on it."""
+    from workbench.exporters.checklist import checklist
+
+    checks = [each for each in checklist(manifest) if each.verdict == "look"]
+    return ["", "Checks of the batch that are not fine", _checks(checks), ""] if checks else []
 
 
 def _advantages(found: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from workbench.readers.compression import bounded
 from workbench.readers.copies import plain
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
-from workbench.readers.report import ImportReport, import_report
+from workbench.readers.report import ImportReport, biased, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
@@ -36,6 +36,7 @@ class RawLog:
         format: Name of the format.
         files: The files, in the order of the rows.
         problems: Broken files and records that were left out because the user asked to go on.
+        remainder: That what is left without them is biased; None where nothing was broken.
         dropped: Sound records that hold no step.
         notices: What was done or seen that is no error, one sentence each.
         renamed: Canonical name -> the name it had.
@@ -45,6 +46,7 @@ class RawLog:
     format: str
     files: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+    remainder: str | None = None
     dropped: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
     renamed: Mapping[str, str]
@@ -105,6 +107,7 @@ def import_log(
         files=raw.files,
         rows_read=raw.frame.height,
         dropped=(*raw.problems, *raw.dropped),
+        remainder=raw.remainder,
         notices=raw.notices,
         renamed=raw.renamed,
         untrained=wanted_reasons(untrained),
@@ -161,12 +164,12 @@ def read(
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
-    say_what_is_missing(frame, diagnostics)
     return RawLog(
         frame=frame,
         format=chosen.name,
         files=tuple(source.name for source in sources),
         problems=diagnostics.problems,
+        remainder=remainder_of(frame, diagnostics),
         dropped=diagnostics.dropped,
         notices=tuple(sentence(notice) for notice in diagnostics.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()} | renamed,
@@ -293,13 +296,14 @@ def refuse_broken(
         raise LogError(subject, diagnostics.dropped or [nothing])
 
 
-def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
-    """Says that what is left without broken records is a biased remainder, and of how many groups.
+def remainder_of(frame: pl.DataFrame, diagnostics: Diagnostics) -> str | None:
+    """That what is left without broken records is a biased remainder, and of how many groups.
 
     Rollouts of a group are missing where its reader says so, and where it has fewer than most.
+    None where no record is broken.
     """
     if not diagnostics.problems or not {"group_id", "trajectory_id"} <= set(frame.columns):
-        return
+        return None
     named = frame.group_by(pl.col("group_id").cast(pl.String))
     sizes = named.agg(pl.col("trajectory_id").n_unique().alias("size")).drop_nulls()
     counts = sizes["size"].value_counts().sort("count", "size", descending=[True, True])
@@ -307,10 +311,7 @@ def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
     fewer = set(sizes.filter(pl.col("size") < usual)["group_id"]) | diagnostics.lost
     total = len(set(sizes["group_id"]) | diagnostics.lost)
     broken = number_of(sum(problem.count for problem in diagnostics.problems), "broken record")
-    diagnostics.notice(
-        f"without the {broken} what is left is a biased remainder: of {len(fewer)} of {total} "
-        "groups rollouts are missing, and what breaks a record is seldom chance"
-    )
+    return biased(broken, len(fewer), total)
 
 
 def report_types(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> None:

@@ -27,7 +27,7 @@ from workbench.readers.importing import (
     joined,
     parts_of,
     refuse_broken,
-    say_what_is_missing,
+    remainder_of,
     sentence,
     subject_of,
     with_numbers,
@@ -146,7 +146,7 @@ class Import:
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
         narrow = with_rewards(narrow, self._rewards_table, diagnostics)
-        say_what_is_missing(narrow, diagnostics)
+        remainder = remainder_of(narrow, diagnostics)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:
@@ -163,6 +163,7 @@ class Import:
             files=tuple(self.files),
             rows_read=narrow.height,
             dropped=(*diagnostics.problems, *diagnostics.dropped),
+            remainder=remainder,
             notices=tuple(sentence(notice) for notice in diagnostics.notices),
             renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
             untrained=self._untrained,
