@@ -33,6 +33,7 @@ def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
         "nonfinite_advantage": {"groups": 1, "trajectories": 2, "steps": 2},
         "no_token_ids": {"groups": 1, "trajectories": 1, "steps": 1},
         "zero_advantage_groups": {"groups": 1, "trajectories": 1, "steps": 1},
+        "template": {"groups": 0, "trajectories": 0, "steps": 0},
     }
 
 

@@ -13,8 +13,8 @@ from batches import exportable, made, message, step_row
 
 from workbench.errors import MissingInputError, ParameterError
 from workbench.exporters import TARGETS
+from workbench.exporters.chat_template import Tokenizer
 from workbench.exporters.checklist import checklist
-from workbench.exporters.tokenise import Tokenizer
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
 WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}

@@ -87,10 +87,10 @@ TemplateLoss = Annotated[
     str | None,
     typer.Option(
         "--template-loss",
-        metavar="refuse|allow",
+        metavar="refuse|allow|leave-out",
         help=(
             "What to do where the tokenizer's chat template does not show all that a conversation "
-            "holds: refuse, or go on and count it. [default: refuse]"
+            "holds: refuse, go on and count it, or leave out such trajectories. [default: refuse]"
         ),
     ),
 ]

@@ -32,6 +32,7 @@ CHOICES: Mapping[str, Mapping[Any, str]] = {
     "template_loss": {
         "refuse": "refuse what the chat template does not show",
         "allow": "train without what the chat template does not show, and count it",
+        "leave-out": "leave out the trajectories of which it does not show all, and count them",
     },
     "positive_only": {
         False: "train every step that has an advantage",
@@ -92,7 +93,7 @@ class Options(Parameterised):
         minimum_exclusive=True,
     )
     tokenizer: str | None = parameter(None, "Hugging Face id or folder of a tokenizer")
-    template_loss: Literal["refuse", "allow"] = parameter(
+    template_loss: Literal["refuse", "allow", "leave-out"] = parameter(
         "refuse", "what to do where the tokenizer's chat template does not show all"
     )
     overwrite: bool = parameter(default=False, help="replace a finished export")

@@ -21,7 +21,7 @@ from workbench.readers.report import ImportReport, biased, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
-from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
+from workbench.readers.votes import require_reasons, wanted_reasons, with_mask_reason, with_votes
 from workbench.wording import number_of
 
 
@@ -145,7 +145,7 @@ def read(
     Raises:
         LogError: Something is broken and `skip_bad` is not given, or nothing is left; every
             problem is listed.
-        ParameterError: The mapping or `untrained` is wrong.
+        ParameterError: The mapping or `untrained` is wrong, or no trajectory ended so.
         UnknownNameError: There is no such format.
     """
     columns, reasons = mapped_columns(mapping), wanted_reasons(untrained)
@@ -164,6 +164,7 @@ def read(
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
     subject = subject_of(paths)
     refuse_broken(subject, diagnostics, skip_bad=skip_bad, is_empty=frame.is_empty())
+    require_reasons(frame, reasons)
     return RawLog(
         frame=frame,
         format=chosen.name,

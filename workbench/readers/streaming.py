@@ -38,7 +38,7 @@ from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source
 from workbench.readers.systems import apart
-from workbench.readers.votes import wanted_reasons, with_votes
+from workbench.readers.votes import require_reasons, wanted_reasons, with_votes
 from workbench.wording import Progress, silent
 
 
@@ -147,6 +147,8 @@ class Import:
             narrow = with_numbers(narrow)
         narrow = with_rewards(narrow, self._rewards_table, diagnostics)
         remainder = remainder_of(narrow, diagnostics)
+        if last:  # a run that goes on may still end so
+            require_reasons(narrow, self._untrained)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:
