@@ -50,6 +50,7 @@ def score(
     from workbench.log.credit import write_credit
     from workbench.methods import create, registered
     from workbench.methods.scoring import scored
+    from workbench.wording import number_of
 
     made = create(registered(method), field_values(params))
     require_other(output, [log])
@@ -61,7 +62,9 @@ def score(
     write_credit(output, credit)
     for note in credit.provenance.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"wrote {output}: {len(space.steps)} of {space.steps.log.height} steps scored")
+    print(
+        f"wrote {output}: {len(space.steps)} of {number_of(space.steps.log.height, 'step')} scored"
+    )
 
 
 @app.command()
@@ -174,6 +177,7 @@ def compare(
     from workbench.analysis.compare import compare as compare_credits
     from workbench.cli.output import disagreements
     from workbench.cli.tables import table
+    from workbench.wording import of_all
     from workbench.workspace.artefacts import StoredLog
 
     named = named_credits(credits)
@@ -189,7 +193,7 @@ def compare(
     if as_json:
         print(as_json_text(comparison.to_dict()))
         return
-    print(f"{comparison.compared} of {comparison.steps} steps are scored by all")
+    print(f"{of_all(comparison.compared, comparison.steps, 'step')} scored by all")
     print(table(comparison.credits.to_dicts()), end="\n\n")
     wanted = ("left", "right", "spearman", "pearson", "sign_flips", "sign_flip_share")
     print(table(comparison.pairs.to_dicts(), wanted), end="\n\n")
@@ -225,7 +229,7 @@ def decompose(
     from workbench.analysis.decomposition import masked
     from workbench.cli.tables import table
     from workbench.files import atomic_file
-    from workbench.wording import number
+    from workbench.wording import number, number_of, of_all
 
     require_other(mask, [log])
     require_other(figure, [log])
@@ -237,13 +241,15 @@ def decompose(
     else:
         names = ("role", "round", "residual", "interaction", "within")
         shares = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[:3])
-        print(f"variance {number(found.variance)} over {found.steps:,} steps: {shares}")
+        print(f"variance {number(found.variance)} over {number_of(found.steps, 'step')}: {shares}")
         inner = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[3:])
         print(f"the residual is {inner}", end="\n\n")
         for rows in (found.roles, found.rounds, found.cells):
             print(table(rows.to_dicts()), end="\n\n")
         if found.left_out:
-            print(f"{found.left_out:,} scored steps have no role or no round and are left out")
+            print(
+                f"left out for want of a role or a round: {number_of(found.left_out, 'scored step')}"
+            )
     if figure is not None:
         from workbench.plots.decomposition import role_round_map
 
@@ -257,4 +263,4 @@ def decompose(
         with atomic_file(mask) as temporary:
             kept.write_parquet(temporary, compression="zstd")
         trained = int(kept["gradient_mask"].sum())
-        print(f"wrote {mask}: {trained:,} of {kept.height:,} steps are trained", file=sys.stderr)
+        print(f"wrote {mask}: {of_all(trained, kept.height, 'step')} trained", file=sys.stderr)

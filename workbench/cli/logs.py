@@ -124,6 +124,7 @@ def _watch(output: Path, files: list[str], interval: float, options: dict[str, A
     """Looks at the files of a run that still writes, until the user interrupts."""
     from workbench.readers.streaming import staging_folder
     from workbench.readers.watching import Watch
+    from workbench.wording import are, number_of
 
     left: dict[str, str] = {}
     with staging_folder(output) as folder, suppress(KeyboardInterrupt):
@@ -139,9 +140,10 @@ def _watch(output: Path, files: list[str], interval: float, options: dict[str, A
                 print(f"not written: {found.refused}", flush=True)
             elif found.report is not None:
                 new, rows = len(found.taken), found.report.rows
-                print(f"wrote {output}: {new} files are new, {rows} rows in all", flush=True)
+                total = number_of(rows, "row")
+                print(f"wrote {output}: {are(new, 'file')} new, {total} in all", flush=True)
             time.sleep(interval)
-    print(f"{len(left)} files are not in the log")
+    print(f"{are(len(left), 'file')} not in the log")
 
 
 @app.command()
@@ -252,6 +254,7 @@ def simulate(
     from workbench.files import atomic_file
     from workbench.simulate import WORLDS
     from workbench.simulate import simulate as simulate_world
+    from workbench.wording import number_of
 
     kind, dials = WORLDS[world], field_values(params)
     known = list(inspect.signature(kind).parameters)
@@ -262,4 +265,5 @@ def simulate(
     log = simulate_world(made, tasks=tasks, rollouts=rollouts, seed=seed)
     with atomic_file(output) as temporary:
         log.write_parquet(temporary, compression="zstd")
-    print(f"wrote {output}: {tasks} groups of {rollouts}, {log.height} steps")
+    size = f"{number_of(tasks, 'group')} of {rollouts}, {number_of(log.height, 'step')}"
+    print(f"wrote {output}: {size}")

@@ -42,7 +42,9 @@ def key_summary(report: KeyReport, top: int) -> str:
     parts = ["\n".join(report.lines()), f"largest labels\n{table(largest, width=80)}"]
     for row in report.merged.to_dicts()[:top]:
         lines = [shortened(text, terminal_width() - 2) for text in _marked(row["texts"])]
-        title = f"taken for one in {row['group_id']}: {row['distinct']} texts, {row['steps']} steps"
+        title = f"taken for one in {row['group_id']}: " + ", ".join(
+            [number_of(row["distinct"], "text"), number_of(row["steps"], "step")]
+        )
         parts.append("\n".join([title, *(f"  {line}" for line in lines[:top])]))
         if len(lines) > top:
             parts[-1] += f"\n  … and {len(lines) - top} more"
@@ -362,9 +364,10 @@ def export_summary(manifest: Manifest) -> str:
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]
-    pull = f"{worth['pulling']:,} of {worth['steps']:,} trained steps"
+    pull = f"{worth['pulling']:,} of {number_of(worth['steps'], 'trained step')}"
     if worth["tokens"] is not None:
-        pull += f" and {worth['pulling_tokens']:,} of {worth['tokens']:,} trained tokens"
+        tokens = number_of(worth["tokens"], "trained token")
+        pull += f" and {worth['pulling_tokens']:,} of {tokens}"
     value = f"{pull} pull at the policy, as much as {number(worth['effective_steps'])} equal steps"
     if worth["pulling"]:
         share = f"{worth['top_group_share']:.1%}"
@@ -402,8 +405,8 @@ def _advantages(found: Mapping[str, Any]) -> str:
         return "advantages: not known"
     std = "not known" if found["std"] is None else number(found["std"])
     return (
-        f"advantages of {found['steps']:,} trained steps: mean {number(found['mean'])}, std {std}, "
-        f"{number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
+        f"advantages of {number_of(found['steps'], 'trained step')}: mean "
+        f"{number(found['mean'])}, std {std}, {number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
     )
 
 

@@ -101,6 +101,7 @@ def audit(
     from workbench.analysis.audit import CONTROLS, explained, report
     from workbench.analysis.audit import audit as audit_credits
     from workbench.files import atomic_file
+    from workbench.wording import number_of
 
     require_other(output, [log, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
@@ -127,7 +128,7 @@ def audit(
     if explain:
         print("\nEVERY NUMBER\n\n" + explained(found))
     if output is not None:
-        print(f"wrote {output}: intervals of {found.intervals.height:,} steps of credits")
+        print(f"wrote {output}: intervals of {number_of(found.intervals.height, 'step')}")
 
 
 def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
 from workbench.log.credit import ScoredCredit
 from workbench.log.remarks import moments, of_credit, of_log
+from workbench.wording import are, number_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,13 +220,13 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
     if value.pulling:
         return value
     if value.steps:
-        why = f"none of its {value.steps} trained steps has an advantage other than 0"
+        why = f"none of its {number_of(value.steps, 'trained step')} has an advantage other than 0"
         hint = (
             "a group whose trajectories all earn the same is dead, see `workbench facts`; it takes "
             "more rollouts or other tasks"
         )
     else:
-        why = f"none of its {steps.height} steps is trained"
+        why = f"none of its {number_of(steps.height, 'step')} is trained"
         hint = "gradient_mask of the log, positive_only and top_share say which are"
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
 
@@ -280,8 +281,8 @@ def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         first = rows.filter(pl.col(mask).list.first() == 1)
         if not first.is_empty():
             raise ParameterError(
-                f"{first.height} rows begin with a trained token, so that no token predicts it: "
-                f"{places(first)}. Hint: log the prompt's token ids too"
+                f"{are(first.height, 'row', 'begin')} with a trained token, so that no token predicts "
+                f"it: {places(first)}. Hint: log the prompt's token ids too"
             )
     trained = rows[mask].list.contains(1)
     kept = rows.filter(trained)

@@ -10,7 +10,7 @@ import polars as pl
 
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.selection import REASONS, UNTRAINED
-from workbench.wording import number, number_of, shortened
+from workbench.wording import are, number, number_of, shortened
 
 Verdict = Literal["holds", "look", "n/a"]
 
@@ -86,20 +86,15 @@ def _masks(manifest: Manifest) -> Check:
     if not manifest.checks.get("masked_advantages_zero"):
         says = "an advantage stands where nothing is trained"
         return Check(check=check, verdict="look", says=says)
-    says = f"{_are(masked, 'step')} not trained, with advantage 0" if masked else "none is needed"
+    says = f"{are(masked, 'step')} not trained, with advantage 0" if masked else "none is needed"
     changed = manifest.counts.get("masks_changed", 0)
     if not changed:
         return Check(check=check, verdict="holds", says=says)
     says += (
-        f"; {_are(changed, 'trajectory')} counted or trained otherwise than when the credit was "
+        f"; {are(changed, 'trajectory')} counted or trained otherwise than when the credit was "
         "made: give both the same --untrained and --keep-masked"
     )
     return Check(check=check, verdict="look", says=says)
-
-
-def _are(count: int, noun: str) -> str:
-    """A count, what is counted, and the verb that it takes."""
-    return f"{number_of(count, noun)} {'is' if count == 1 else 'are'}"
 
 
 def _simple(check: str, holds: bool | None, good: str, bad: str) -> Check:
@@ -113,7 +108,7 @@ def _prefix(manifest: Manifest) -> Check:
         return Check(check=check, verdict="n/a", says=says)
     apart = manifest.counts.get("trajectories_as_steps", 0)
     bad = "some prompts do not begin with the sequence of the step before" + (
-        f": {_are(apart, 'trajectory')} written step by step" if apart else ""
+        f": {are(apart, 'trajectory')} written step by step" if apart else ""
     )
     return _simple(check, holds, "each prompt begins with the sequence of the step before", bad)
 
@@ -153,7 +148,7 @@ def _templated(check: str, tokens: Mapping[str, Any]) -> Check:
         says.append(f"the chat template does not show {listed}")
     if rebuilt:
         says.append(
-            f"{_are(rebuilt, 'step')} rebuilt from observation and action; no system message, no "
+            f"{are(rebuilt, 'step')} rebuilt from observation and action; no system message, no "
             "tools"
         )
     if says:
@@ -167,10 +162,9 @@ def _tokens(manifest: Manifest) -> Check:
     if tokens["from"] is None:
         return Check(check=check, verdict="n/a", says="a batch of messages has none")
     drifting, named = tokens["drifting_steps"], tokens["tokenizer"]
-    many = f"{number_of(drifting or 0, 'reply')} come{'s' * (drifting == 1)} back"
-    drift = f"; {many} otherwise than written" if drifting else ""
+    drift = f"; {are(drifting, 'reply', 'come')} back otherwise than written" if drifting else ""
     if cut := tokens.get("cut_replies"):
-        drift += f"; {_are(cut, 'reply')} cut and trained without an end token"
+        drift += f"; {are(cut, 'reply')} cut and trained without an end token"
     if tokens["from"] == "text":
         says = f"made from the text with {named}, not those that the policy sampled{drift}"
         return Check(check=check, verdict="look", says=says)
@@ -264,6 +258,6 @@ def _staleness(manifest: Manifest) -> Check:
         says = "the log does not say both train_step and policy_version"
         return Check(check=check, verdict="n/a", says=says)
     if behind > 0:
-        says = f"the oldest policy was {behind:,} train steps behind"
+        says = f"the oldest policy was {number_of(behind, 'train step')} behind"
         return Check(check=check, verdict="look", says=says)
     return Check(check=check, verdict="holds", says="every step is of the policy being trained")

@@ -11,7 +11,7 @@ import polars as pl
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters.options import Options
 from workbench.log.credit import READ_FROM_LOG
-from workbench.wording import number, number_of
+from workbench.wording import are, number, number_of
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 
@@ -239,14 +239,14 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> tuple[pl.DataFrame, int]
     empty = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_null())
     if not empty.is_empty():
         raise ParameterError(
-            f"{empty.height} scored steps have no advantage in the credit: {places(empty)}. "
-            "Hint: score this log again"
+            f"{are(empty.height, 'scored step', 'have')} no advantage in the credit: "
+            f"{places(empty)}. Hint: score this log again"
         )
     no_number = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_nan())
     if not no_number.is_empty():
         raise ParameterError(
-            f"the advantage of {no_number.height} scored steps is NaN: {places(no_number)}. "
-            "Hint: score this log again"
+            f"the advantage of {number_of(no_number.height, 'scored step')} is NaN: "
+            f"{places(no_number)}. Hint: score this log again"
         )
     return steps.with_columns(pl.col("advantage").cast(pl.Float32)), _masks_changed(log, credit)
 
@@ -311,7 +311,7 @@ def _raise_other_steps(log: pl.DataFrame, credit: pl.DataFrame) -> None:
             problems.append(f"the {name} has steps twice: {places(repeated)}")
         alone = one.join(other, on=STEP, how="anti", maintain_order="left")
         if not alone.is_empty():
-            problems.append(f"{alone.height} steps are only in the {name}: {places(alone)}")
+            problems.append(f"{are(alone.height, 'step')} only in the {name}: {places(alone)}")
     raise ParameterError(
         f"log and credit do not describe the same steps: {'; '.join(problems)}. "
         "Hint: score this log again"

@@ -321,7 +321,7 @@ def hold_against(steps: pl.DataFrame, tokenizer: Tokenizer) -> Tokenised:
     foreign = steps.filter((largest >= size) | (least < 0))
     if not foreign.is_empty():
         raise ParameterError(
-            f"token ids of {foreign.height} steps are not among the {size} of the tokenizer "
+            f"ids of {number_of(foreign.height, 'step')} are not among the {size} of the tokenizer "
             f"{tokenizer.name!r}: {places(foreign)}. Hint: name the tokenizer of the policy"
         )
     replies = steps["response_ids"].to_list()

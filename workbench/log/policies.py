@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from workbench.wording import number_of
+from workbench.wording import of_all
 
 _POLICY = ("model", "policy_version")
 
@@ -54,7 +54,7 @@ def mixed_policies(log: pl.DataFrame) -> str | None:
     count, by = found
     total = log["group_id"].n_unique()
     return (
-        f"{count} of {number_of(total, 'group')} hold{'s' * (count == 1)} trajectories of several "
+        f"{of_all(count, total, 'group', 'hold')} trajectories of several "
         f"policies ({' and '.join(by)} "
         "differ): a baseline rewards the better policy, not the better action; give each a group "
         "of its own"
