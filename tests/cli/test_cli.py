@@ -960,9 +960,9 @@ def test_a_log_that_mixes_policies_says_so_first(run: Run, tmp_path: Path):
     _, out, _ = run("import", log, "-o", tmp_path / "log.parquet")
     assert out.startswith("mixed policies")
     _, _, err = run("score", log, "-m", "grpo", "-o", tmp_path / "c.parquet")
-    assert err.startswith("note: 1 of 1 groups hold trajectories of several policies")
+    assert err.startswith("note: 1 of 1 group holds trajectories of several policies")
     _, out, _ = run("run", log, "-o", tmp_path / "work", "-m", "grpo")
-    assert out.startswith("note: 1 of 1 groups hold trajectories of several policies")
+    assert out.startswith("note: 1 of 1 group holds trajectories of several policies")
 
 
 def talks(path: Path) -> Path:

@@ -55,7 +55,7 @@ def test_a_null_advantage_of_a_scored_step_is_refused(tmp_path: Path) -> None:
 
 def test_the_credit_of_another_log_is_refused(tmp_path: Path) -> None:
     log, credit = token_log()
-    with pytest.raises(ParameterError, match=r"1 steps are only in the log: .*'t0' step 0"):
+    with pytest.raises(ParameterError, match=r"1 step is only in the log: .*'t0' step 0"):
         write(log, credit.slice(1), tmp_path / "out")
     with pytest.raises(ParameterError, match="the credit has steps twice"):
         write(log, pl.concat([credit, credit]), tmp_path / "out")

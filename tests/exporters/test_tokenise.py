@@ -285,7 +285,7 @@ def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
     manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named, template_loss="allow")
     (check,) = [check for check in checklist(manifest) if check.check == "Conversation"]
     assert check.verdict == "look"
-    assert "does not show the call of 'refund' (1 times), reasoning" in check.says
+    assert "does not show the call of 'refund' (1 time), reasoning" in check.says
     assert trained(named, rows) == ["<|im_end|>", "Done.<|im_end|>"]
     assert manifest.tokens["not_shown"] == {
         "the call of 'refund'": 1,

@@ -247,9 +247,8 @@ def decompose(
         for rows in (found.roles, found.rounds, found.cells):
             print(table(rows.to_dicts()), end="\n\n")
         if found.left_out:
-            print(
-                f"left out for want of a role or a round: {number_of(found.left_out, 'scored step')}"
-            )
+            count = number_of(found.left_out, "scored step")
+            print(f"left out for want of a role or a round: {count}")
     if figure is not None:
         from workbench.plots.decomposition import role_round_map
 

@@ -406,7 +406,8 @@ def _advantages(found: Mapping[str, Any]) -> str:
     std = "not known" if found["std"] is None else number(found["std"])
     return (
         f"advantages of {number_of(found['steps'], 'trained step')}: mean "
-        f"{number(found['mean'])}, std {std}, {number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
+        f"{number(found['mean'])}, std {std}, "
+        f"{number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
     )
 
 

@@ -281,8 +281,8 @@ def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         first = rows.filter(pl.col(mask).list.first() == 1)
         if not first.is_empty():
             raise ParameterError(
-                f"{are(first.height, 'row', 'begin')} with a trained token, so that no token predicts "
-                f"it: {places(first)}. Hint: log the prompt's token ids too"
+                f"{are(first.height, 'row', 'begin')} with a trained token, so that no token "
+                f"predicts it: {places(first)}. Hint: log the prompt's token ids too"
             )
     trained = rows[mask].list.contains(1)
     kept = rows.filter(trained)

@@ -197,7 +197,8 @@ def _logprobs(
         rows = steps[np.unique(np.repeat(np.arange(steps.height), size)[bad])]
         raise ParameterError(
             "response_logprobs of trained tokens are not finite in "
-            f"{number_of(rows.height, 'step')}: {places(rows)}. Hint: a log without that column is exported too, and the trainer "
+            f"{number_of(rows.height, 'step')}: {places(rows)}. Hint: a log "
+            "without that column is exported too, and the trainer "
             "computes the old ones"
         )
     values[~sampled | ~np.isfinite(values)] = 0.0

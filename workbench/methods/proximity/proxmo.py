@@ -261,9 +261,9 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
             left_out = len(np.unique(steps.group[~defined]))
             if left_out:
                 notes.append(
-                    f"success is not defined in {left_out} of {number_of(steps.groups, 'group')}, so "
-                    "their episode terms carry no success weight (psc=auto); set success_threshold to "
-                    "define it"
+                    f"success is not defined in {left_out} of {number_of(steps.groups, 'group')}, "
+                    "so their episode terms carry no success weight (psc=auto); set "
+                    "success_threshold to define it"
                 )
         worth = worth_of_success(steps)
         if worth is not None and np.any(self.worth(steps) != worth):

@@ -127,7 +127,8 @@ class HistoryGAE(Method):
             return ()
         return [
             f"{of_all(missing, len(steps), 'step', 'have')} no task, so nothing tells which of "
-            "their actions were about it; in simulation that was worth most of what this credit gains"
+            "their actions were about it; in simulation that was worth most of what this credit "
+            "gains"
         ]
 
 
