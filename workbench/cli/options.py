@@ -87,10 +87,11 @@ TemplateLoss = Annotated[
     str | None,
     typer.Option(
         "--template-loss",
-        metavar="refuse|allow|leave-out",
+        metavar="refuse|allow",
         help=(
             "What to do where the tokenizer's chat template does not show all that a conversation "
-            "holds: refuse, go on and count it, or leave out such trajectories. [default: refuse]"
+            "holds: refuse, or go on, without trajectories that it cannot render, and count it. "
+            "[default: refuse]"
         ),
     ),
 ]

@@ -181,12 +181,17 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
     selection = select(log, likely, options)
     steps = selection.steps
     layout.require(steps)
-    if options.tokenizer is not None and options.template_loss != "leave-out":
+    few = steps
+    if options.tokenizer is not None:
         trained = steps.filter("gradient_mask")
         one = (steps if trained.is_empty() else trained)["trajectory_id"][0]
-        steps = steps.filter(pl.col("trajectory_id") == one)
-    steps, record, rows, _, _ = _laid_out(steps, layout, options, token_level=selection.token_level)
-    _worth(rows, steps)
+        few = steps.filter(pl.col("trajectory_id") == one)
+    token_level = selection.token_level
+    try:
+        made, record, rows, _, _ = _laid_out(few, layout, options, token_level=token_level)
+    except EmptyBatchError:  # the chat template may render others
+        made, record, rows, _, _ = _laid_out(steps, layout, options, token_level=token_level)
+    _worth(rows, made)
     kept = {name: record.get(name) for name in ("tokenizer", *DIGESTS)}
     return {"options": options.recorded(), "tokenizer": kept}
 

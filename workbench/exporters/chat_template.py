@@ -183,12 +183,12 @@ class TemplateRefusalError(ParameterError):
 
 
 def _in_words(messages: Messages) -> str:
-    """The roles of a conversation, and what its contents hold beside text."""
-    roles = [str(message["role"]) for message in messages]
-    shown = ", ".join(roles[:6]) + f" and {len(roles) - 6} more" * (len(roles) > 6)
+    """What the contents of a conversation hold beside text, or else its roles."""
     kinds = [kind for message in messages for kind in unread_parts(message.get("content"))]
-    held = f" with parts of the types {', '.join(dict.fromkeys(kinds))}" if kinds else ""
-    return f"a conversation of {shown}{held}"
+    if kinds:
+        return f"with a content of the type {' and '.join(dict.fromkeys(kinds))}"
+    roles = dict.fromkeys(str(message["role"]) for message in messages)
+    return f"of the roles {', '.join(roles)}"
 
 
 def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.selection import REASONS, UNTRAINED
-from workbench.wording import are, number, number_of, shortened
+from workbench.wording import are, number, number_of, of_all, shortened
 
 Verdict = Literal["holds", "look", "n/a"]
 
@@ -134,8 +134,8 @@ def _conversation(manifest: Manifest) -> Check:
         says = f"every message, role, call and thought of {number_of(rows, 'row')} is as logged"
         return Check(check=check, verdict="holds", says=says)
     rebuilt = counts["rows_rebuilt"]
-    share = f"of {number_of(rows, 'row')} {rebuilt:,}"
-    says = f"{share} rebuilt from observation and action; no system message, no tools"
+    says = f"{of_all(rebuilt, rows, 'row')} rebuilt from observation and action; no system message"
+    says += ", no tools"
     return Check(check=check, verdict="look", says=says)
 
 
@@ -204,14 +204,14 @@ def _left_out(manifest: Manifest) -> Check:
     says = []
     if any(lost.values()):
         total = number_of(manifest.input["trajectories"], "trajectory")
-        says.append(f"of {total} {_by_reason(lost, REASONS)}")
+        says.append(f"of {total} not in it: {_by_reason(lost, REASONS)}")
     idle = {name: counts.get(name, 0) for name in UNTRAINED}
     if any(idle.values()):
-        total = number_of(counts["steps"], "step")
-        says.append(f"of {total} in it not trained: {_by_reason(idle, UNTRAINED)}")
+        some = of_all(sum(idle.values()), counts["steps"], "step")
+        says.append(f"{some} context and not trained: {_by_reason(idle, UNTRAINED)}")
     if rows := counts.get("rows_without_training"):
         total = number_of(counts["rows"] + rows, "row")
-        says.append(f"of {total} {rows:,} not written, which would train nothing")
+        says.append(f"not written, without a trained step: {rows:,} of {total}")
     if not says:
         return Check(check=check, verdict="holds", says="none: the whole log is in the batch")
     return Check(check=check, verdict="look", says="; ".join(says))

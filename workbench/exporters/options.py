@@ -31,8 +31,7 @@ CHOICES: Mapping[str, Mapping[Any, str]] = {
     },
     "template_loss": {
         "refuse": "refuse what the chat template does not show",
-        "allow": "train without what the chat template does not show, and count it",
-        "leave-out": "leave out the trajectories of which it does not show all, and count them",
+        "allow": "train without what it does not show, leave out what it cannot render; counted",
     },
     "positive_only": {
         False: "train every step that has an advantage",
@@ -93,7 +92,7 @@ class Options(Parameterised):
         minimum_exclusive=True,
     )
     tokenizer: str | None = parameter(None, "Hugging Face id or folder of a tokenizer")
-    template_loss: Literal["refuse", "allow", "leave-out"] = parameter(
+    template_loss: Literal["refuse", "allow"] = parameter(
         "refuse", "what to do where the tokenizer's chat template does not show all"
     )
     overwrite: bool = parameter(default=False, help="replace a finished export")

@@ -21,7 +21,7 @@ REASONS: Mapping[str, str] = {
     "nonfinite_advantage": "advantage not finite",
     "no_token_ids": "no token ids",
     "zero_advantage_groups": "zero groups",
-    "template": "the chat template refuses or loses something",
+    "template": "the chat template cannot render it",
 }
 """Why trajectories are dropped, each in words; one with several reasons has the first."""
 

@@ -31,8 +31,7 @@ class Tokenised:
         steps: With prompt_ids, response_ids, response_mask and tokenizer.
         record: What the manifest says of it: where the ids are from, the tokenizer's identity,
             and `drifting_steps`, whose reply comes back otherwise than it went in.
-        left_out: The steps of trajectories that the template refuses or does not show whole, where
-            the user asked to leave them out.
+        left_out: The steps of trajectories that the template cannot render, where that is allowed.
     """
 
     steps: pl.DataFrame
@@ -52,8 +51,8 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
         tokenizer: Whose ids they get.
-        template_loss: "refuse" what the template does not show, "allow" it, counted, or
-            "leave-out" the trajectories that hold it, and those that it refuses.
+        template_loss: "refuse" what the template does not show, or "allow" it, counted, and leave
+            out the trajectories that it cannot render.
 
     Raises:
         ParameterError: The template does not show what a conversation holds, or its rendering of a
@@ -88,10 +87,9 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
             replies.append(reply)
             drifts.append(drift)
         prompts.append(pl.Series(before, dtype=pl.List(pl.Int32)))
-    leave = template_loss == "leave-out"
-    if refused and not leave:
+    if refused and template_loss == "refuse":
         raise ParameterError(_refusal(steps, tokenizer, refused))
-    if unstable and not leave:
+    if unstable:
         raise ParameterError(
             f"the chat template of {tokenizer.name!r} renders a prompt otherwise once its reply "
             f"stands behind it, so the tokens of {number_of(len(unstable), 'reply')} cannot be "
@@ -106,17 +104,12 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
         raise ParameterError(
             f"the chat template of {tokenizer.name!r} does not show all that the conversations "
             f"hold:{listed}\nHint: name a tokenizer whose template shows it, or "
-            '--template-loss allow (template_loss="allow" in Python) to train without it, or '
-            "--template-loss leave-out to leave out these trajectories"
+            '--template-loss allow (template_loss="allow" in Python) to train without it'
         )
-    bad = [at for where in (*refused.values(), *lost.values()) for at in where] + unstable
-    out = steps["trajectory_id"].is_in(steps["trajectory_id"].gather(bad).unique().implode())
-    kept = ~out if leave else pl.repeat(value=True, n=steps.height, dtype=pl.Boolean, eager=True)
+    bad = [at for where in refused.values() for at in where]
+    kept = ~steps["trajectory_id"].is_in(steps["trajectory_id"].gather(bad).unique().implode())
     if not kept.any():
-        raise EmptyBatchError(
-            f"the chat template of {tokenizer.name!r} refuses or loses something of every "
-            "trajectory. Hint: name a tokenizer whose template shows it"
-        )
+        raise EmptyBatchError(_refusal(steps, tokenizer, refused))
     with_ids = steps.drop("response_mask", "response_logprobs", strict=False).with_columns(
         pl.concat(prompts).alias("prompt_ids"),
         pl.Series("response_ids", replies, dtype=pl.List(pl.Int32)),
@@ -130,7 +123,11 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
         "cut_replies": sum(each for each, here in zip(cut, is_kept, strict=True) if here),
         "replies_found_by": "generation marks" if tokenizer.marks_replies else "renderings",
         "template_opening": tokenizer.opening,
-        "not_shown": {} if leave else {what: len(where) for what, where in lost.items()},
+        "not_shown": {
+            what: count
+            for what, where in lost.items()
+            if (count := sum(is_kept[at] for at in where))
+        },
         "rebuilt_steps": sum(not row.kept for row, here in zip(rows, is_kept, strict=True) if here),
     }
     return Tokenised(steps=with_ids.filter(kept), record=record, left_out=steps.filter(~kept))
@@ -145,9 +142,9 @@ def _refusal(
         for what, where in refused.items()
     )
     return (
-        f"the chat template of {tokenizer.name!r} refuses:{lines}\nHint: name a tokenizer whose "
-        'template takes them, or --template-loss leave-out (template_loss="leave-out" in Python) '
-        "to leave out these trajectories"
+        f"the chat template of {tokenizer.name!r} refuses conversations:{lines}\nHint: name a tokenizer "
+        'whose template takes them, or --template-loss allow (template_loss="allow" in Python) to leave '
+        "these trajectories out, counted"
     )
 
 

@@ -311,13 +311,13 @@ def _notes_on_batches(steps: Steps) -> Sequence[str]:
     unnamed, divided = of_group["update"].sum(), (of_group["run"] > 1).sum()
     if unnamed:
         notes.append(
-            f"{of_all(int(unnamed), steps.groups, 'group', 'have')} no train_step; those of a run are "
-            "taken for one batch"
+            f"{of_all(int(unnamed), steps.groups, 'group', 'have')} no train_step; those of a run "
+            "are taken for one batch"
         )
     if divided:
         notes.append(
-            f"{of_all(int(divided), steps.groups, 'group', 'have')} several values of run_id; each is "
-            "taken to be of the first"
+            f"{of_all(int(divided), steps.groups, 'group', 'have')} several values of run_id; each "
+            "is taken to be of the first"
         )
     return notes
 
