@@ -100,6 +100,9 @@ def test_score_writes_the_columns_of_the_contract(run: Run, tmp_path: Path):
         "term_step",
         "success_rate",
         "excluded",
+        "reward",
+        "in_group_statistics",
+        "gradient_mask",
     ]
     assert credit.select("group_id", "trajectory_id", "step_index").rows() == [
         ("g", "a", 0),
@@ -216,7 +219,7 @@ def test_quarantine_sets_aside_and_says_how_many(run: Run, tmp_path: Path):
     refused(run("validate", log), "has gaps", "log.parquet:2 (trajectory 'a' has no step 1)")
     code, out, _ = run("validate", log, "--quarantine", "bad.parquet")
     assert code == 0
-    assert "1 trajectories set aside in bad.parquet" in out
+    assert "1 trajectory set aside in bad.parquet" in out
     assert pl.read_parquet("bad.parquet")["trajectory_id"].to_list() == ["a", "a"]
 
 

@@ -11,6 +11,8 @@ from batches import Log, export, exportable, made, several, step_row, token_log,
 
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
+from workbench.exporters.options import Options
+from workbench.exporters.selection import select
 
 
 def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
@@ -126,3 +128,25 @@ def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_p
     ]
     manifest = export("verl", made(rows), tmp_path / "out")
     assert manifest.dropped["no_token_ids"]["trajectories"] == 1
+
+
+def test_a_credit_of_other_rewards_is_refused_with_the_rollouts():
+    log, credit = made([step_row("a", 0, reward=1.0), step_row("b", 0, reward=0.0)])
+    scored = credit.with_columns(log["reward"])
+    assert select(log, scored, Options()).steps.height == 2
+    other = log.with_columns(reward=pl.Series([100.0, 0.0]))
+    words = r"other rewards .*'a' \(100 in the log, 1 in the credit\)\. Hint: score this log again"
+    with pytest.raises(ParameterError, match=words):
+        select(other, scored, Options())
+    # Read without the rewards that were given beside it.
+    bare = log.with_columns(reward=pl.lit(None, dtype=pl.Float64))
+    with pytest.raises(ParameterError, match=r"\(– in the log, 1 in the credit\).*--rewards FILE"):
+        select(bare, scored, Options())
+
+
+def test_rollouts_that_train_otherwise_than_when_they_were_scored_are_counted():
+    log, credit = made([step_row("a", 0), step_row("b", 0)])
+    scored = credit.with_columns(log["gradient_mask"], log["in_group_statistics"])
+    assert select(log, scored, Options()).masks_changed == 0
+    untrained = log.with_columns(gradient_mask=pl.Series([True, False]))
+    assert select(untrained, scored, Options()).masks_changed == 1

@@ -92,7 +92,7 @@ class Tokenizer:
     @cached_property
     def end_of_turn(self) -> str:
         """The special token that its chat template puts behind a reply; empty where it has none."""
-        exchange = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": _PROBE}]
+        exchange = [self._message("user", "ask"), self._message("assistant", _PROBE)]
         _, _, tail = self.rendered(exchange).rpartition(_PROBE)
         ids = self.ids([tail])[0] if tail else []
         if not ids or ids[0] not in self.tokenizer.all_special_ids:
@@ -102,8 +102,13 @@ class Tokenizer:
     @cached_property
     def opening(self) -> str:
         """The text that the template puts before a first user message, such as a system prompt."""
-        before, _, _ = self.rendered([{"role": "user", "content": _PROBE}]).partition(_PROBE)
+        before, _, _ = self.rendered([self._message("user", _PROBE)]).partition(_PROBE)
         return before
+
+    def _message(self, role: str, text: str) -> Message:
+        """A message with a content in the form that the template takes."""
+        parts = [{"type": "text", "text": text}]
+        return {"role": role, "content": text if self.takes_text else parts}
 
     @cached_property
     def takes_text(self) -> bool:

@@ -142,9 +142,9 @@ def _refusal(
         for what, where in refused.items()
     )
     return (
-        f"the chat template of {tokenizer.name!r} refuses conversations:{lines}\nHint: name a tokenizer "
-        'whose template takes them, or --template-loss allow (template_loss="allow" in Python) to leave '
-        "these trajectories out, counted"
+        f"the chat template of {tokenizer.name!r} refuses conversations:{lines}\nHint: name a "
+        "tokenizer whose template takes them, or --template-loss allow "
+        '(template_loss="allow" in Python) to leave these trajectories out, counted'
     )
 
 
