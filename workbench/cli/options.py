@@ -174,7 +174,7 @@ def reading_words(reading: Reading) -> list[str]:
         value = reading[name]
         if value == default:
             continue
-        (flag,) = option.__metadata__[0].param_decls or (f"--{name}",)
+        flag = option.__metadata__[0].default  # where Typer keeps the first name of an annotation
         if value is True:
             words.append(flag)
         else:

@@ -224,13 +224,13 @@ def biased(without: str, fewer: int, groups: int) -> str:
 
     Args:
         without: What is not in it, in words.
-        fewer: Groups of which rollouts are missing.
+        fewer: Groups of which rollouts are known to be missing.
         groups: Groups that there were.
     """
+    where = f"of {fewer} of {number_of(groups, 'group')}" if fewer else "of groups not known"
     return (
-        f"without the {without} what is left is a biased remainder: of {fewer} of "
-        f"{number_of(groups, 'group')} rollouts are missing, and what breaks a record is seldom "
-        "chance"
+        f"without the {without} what is left is a biased remainder: {where} rollouts are missing, "
+        "and what breaks a record is seldom chance"
     )
 
 
