@@ -19,7 +19,7 @@ from workbench.readers.jsonfiles import Record
 from workbench.readers.proposals import may_be_reward
 from workbench.readers.rows import Converter, identity, is_number, number, truth
 from workbench.readers.sources import expand
-from workbench.wording import are
+from workbench.wording import number_of
 
 _SHOWN = 3
 _NEEDED = ("trajectory_id", "reward")
@@ -189,7 +189,9 @@ def _joined(frame: pl.DataFrame, matched: pl.DataFrame, diagnostics: Diagnostics
     is_given = pl.col("__given").is_not_null()
     had = rows.filter(is_given & pl.col("reward").is_not_null())["__trajectory_id"].n_unique()
     if had:
-        diagnostics.notice(f"rewards of {are(had, 'trajectory')} replaced by those that were given")
+        diagnostics.notice(
+            f"rewards of {number_of(had, 'trajectory')} replaced by those that were given"
+        )
     number = pl.col("step_index").cast(pl.Int64, strict=False)
     is_last = number == number.max().over("__trajectory_id")
     reward = pl.col("__reward")
