@@ -25,6 +25,27 @@ def number_of(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+def are(count: int, noun: str, verb: str = "are") -> str:
+    """A count, what is counted, and the verb that goes with it: are, have, or any other.
+
+    Example:
+        >>> are(1, "step"), are(2, "step"), are(1, "group", "have"), are(1, "row", "begin")
+        ('1 step is', '2 steps are', '1 group has', '1 row begins')
+    """
+    one = {"are": "is", "have": "has", "were": "was"}.get(verb, f"{verb}s")
+    return f"{number_of(count, noun)} {one if count == 1 else verb}"
+
+
+def of_all(count: int, total: int, noun: str, verb: str = "are") -> str:
+    """Some of all, and the verb that goes with the count.
+
+    Example:
+        >>> of_all(1, 6, "group", "have"), of_all(2, 6, "step")
+        ('1 of 6 groups has', '2 of 6 steps are')
+    """
+    return f"{count:,} of {number_of(total, noun)} {are(count, noun, verb).split()[-1]}"
+
+
 def number(value: Any, digits: int = 4) -> str:
     """A value in a text or a cell: a float in significant digits, – for null, others as they are.
 

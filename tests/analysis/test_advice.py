@@ -193,3 +193,11 @@ def test_the_command_prints_the_advice(
     assert first.startswith("Train with history-gae")
     assert second.startswith("why       it trained best of what this log feeds in 1 simulated")
     assert json.loads(printed("--json"))["credit"] == "history-gae"
+
+
+def test_policies_in_groups_of_their_own_are_to_be_exported_apart():
+    frame = many()
+    model = pl.concat_str(pl.lit("m-"), pl.col("group_id").str.tail(1))
+    first = advice(frame.with_columns(model=model)).first
+    assert any("policies acted" in said and "(--group)" in said for said in first)
+    assert not any("policies acted" in said for said in advice(frame).first)

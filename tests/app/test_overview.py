@@ -71,7 +71,7 @@ def test_the_bundled_log(app: OpenApp):
     assert test.subheader[0].value == r"household\.parquet"
     assert sentence(test) == (
         "3,732 steps in 160 trajectories: 20 groups × 8 rollouts. 52.5 % succeed. "
-        "14 of the groups are live, 6 dead."
+        "14 groups are live, 6 dead."
     )
     assert [header.value for header in test.subheader[1:]] == [
         "What can a group method learn from?",

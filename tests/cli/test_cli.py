@@ -14,11 +14,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny_policy
+import typer.main
 from log_files import step, write_lines
 from places import DATA, SAMPLES
 
 from workbench import cli
 from workbench.cli.options import as_json_text
+from workbench.cli.root import app
 from workbench.log.credit import read_credit
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.wording import number
@@ -102,6 +104,9 @@ def test_score_writes_the_columns_of_the_contract(run: Run, tmp_path: Path):
         "term_step",
         "success_rate",
         "excluded",
+        "reward",
+        "in_group_statistics",
+        "gradient_mask",
     ]
     assert credit.select("group_id", "trajectory_id", "step_index").rows() == [
         ("g", "a", 0),
@@ -218,7 +223,7 @@ def test_quarantine_sets_aside_and_says_how_many(run: Run, tmp_path: Path):
     refused(run("validate", log), "has gaps", "log.parquet:2 (trajectory 'a' has no step 1)")
     code, out, _ = run("validate", log, "--quarantine", "bad.parquet")
     assert code == 0
-    assert "1 trajectories set aside in bad.parquet" in out
+    assert "1 trajectory set aside in bad.parquet" in out
     assert pl.read_parquet("bad.parquet")["trajectory_id"].to_list() == ["a", "a"]
 
 
@@ -980,9 +985,9 @@ def test_a_log_that_mixes_policies_says_so_first(run: Run, tmp_path: Path):
     _, out, _ = run("import", log, "-o", tmp_path / "log.parquet")
     assert out.startswith("mixed policies")
     _, _, err = run("score", log, "-m", "grpo", "-o", tmp_path / "c.parquet")
-    assert err.startswith("note: 1 of 1 groups hold trajectories of several policies")
+    assert err.startswith("note: 1 of 1 group holds trajectories of several policies")
     _, out, _ = run("run", log, "-o", tmp_path / "work", "-m", "grpo")
-    assert out.startswith("note: 1 of 1 groups hold trajectories of several policies")
+    assert out.startswith("note: 1 of 1 group holds trajectories of several policies")
 
 
 def talks(path: Path) -> Path:
@@ -1084,3 +1089,112 @@ def test_a_mapping_is_proposed_for_a_compressed_file_and_behind_others(run: Run,
     assert "JSON lines of steps" in out
     assert json.loads(Path("map.json").read_text())["columns"]["action"] == "typed"
     refused(run("import", "logs/a.txt", "--propose-map", "m.json"), "logs/a.txt takes no mapping")
+
+
+READING = ("--format", "--map", "--rewards", "--skip-bad", "--untrained", "--keep-masked")
+READERS = (
+    *("import", "validate", "facts", "keys", "score", "explain", "neighbours", "compare"),
+    *("decompose", "advise", "audit", "tune", "run", "export"),
+)
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_every_command_that_reads_a_log_has_all_options_of_reading(command: str):
+    root = typer.main.get_command(app)
+    known = {flag for one in root.commands[command].params for flag in one.opts}  # type: ignore[attr-defined]
+    assert {*READING, "--max-unpacked"} <= known
+
+
+def test_advise_reads_rewards_and_explain_reads_masks_as_score_does(run: Run, tmp_path: Path):
+    log, given = talks(tmp_path / "talks.jsonl"), tmp_path / "given.csv"
+    given.write_text("trajectory_id,reward\na/0,1\na/1,0\na/2,0\n")
+    refused(run("advise", log, "--embedder", "tfidf"), "--rewards FILE")
+    code, out, _ = run("advise", log, "--embedder", "tfidf", "--rewards", given)
+    assert (code, "Train with grpo" in out) == (0, True)
+    turns = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "ok"}]
+    rows = [{"messages": turns, "task_id": "a", "rollout": n, "reward": n} for n in range(3)]
+    rows[2] |= {"info": {"mask_sample": True}}
+    masked = write_lines(tmp_path / "masked.jsonl", rows)
+    said = []
+    for options in ((), ("--keep-masked",)):
+        code, out, err = run("explain", masked, "-m", "rloo", "--step", "a/0:0", *options)
+        assert code == 0, err
+        said.append(out.splitlines()[0])
+    # Rewards 0, 1 and 2: against the mean of the others, which is 1 without the last, else 1.5.
+    assert said == ["rloo gives a/0:0 the advantage -1", "rloo gives a/0:0 the advantage -1.5"]
+
+
+def test_what_a_reader_left_out_is_said_once_by_every_command(run: Run, tmp_path: Path):
+    ask, reply = {"role": "user", "content": "go"}, {"role": "assistant", "content": "ok"}
+    rows = [{"messages": [ask, reply], "task_id": "a", "reward": n} for n in range(2)]
+    rows += [{"messages": [ask], "task_id": "a", "reward": 0}, {"messages": "?", "task_id": "a"}]
+    log = write_lines(tmp_path / "talks.jsonl", rows)
+    commands = (
+        ("facts", log), ("score", log, "-m", "grpo", "-o", "c.parquet"),
+        ("explain", log, "-m", "grpo", "--step", "a#0:0"), ("run", log, "-o", "work", "-m", "grpo"),
+        ("advise", log, "--embedder", "tfidf"), ("validate", log),
+    )  # fmt: skip
+    for command in commands:
+        code, out, err = run(*command, "--skip-bad")
+        assert code == 0, err
+        for said in ("talks.jsonl:3", "talks.jsonl:4", "is a biased remainder: of groups not"):
+            assert (out + err).count(said) == 1, (command, said, out, err)
+
+
+def test_a_run_says_what_it_set_aside_and_where_it_is(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
+    code, out, _ = run("run", log, "-o", "work", "-m", "grpo", "--quarantine")
+    assert code == 0
+    assert "note: set aside 1 trajectory of 2 rows: step_index: has gaps" in out
+    remainder = "without the 1 trajectory set aside what is left is a biased remainder: of 1 of 2"
+    assert remainder in out
+    (file,) = Path("work").glob("log/*/quarantined.parquet")
+    assert f"note: what was set aside is in {file}" in out
+    for command in (("validate", log), ("import", log, "-o", "step.parquet")):
+        assert run(*command, "--quarantine", "bad.parquet")[1].count(remainder) == 1
+
+
+def test_a_run_prints_the_checks_that_are_not_fine(run: Run, tmp_path: Path):
+    folder = tiny_policy.tokenizer(tmp_path / "tokenizer")
+    call = {"type": "function", "function": {"name": "look", "arguments": "{}"}}
+    reply = {"role": "assistant", "content": "ok", "tool_calls": [call]}
+    turns = [{"role": "user", "content": "go"}, reply]
+    rows = [{"messages": turns, "task_id": "a", "reward": n, "masked": not n} for n in range(3)]
+    log = write_lines(tmp_path / "talks.jsonl", rows)
+    code, out, err = run("run", log, "-o", "work", "-m", "grpo", "--to", "trl", "--tokenizer",
+                         folder, "--template-loss", "allow")  # fmt: skip
+    assert code == 0, err
+    table = out.partition("Checks of the batch that are not fine\n")[2].partition("\n\n")[0]
+    checks = {line.split()[0]: line for line in table.splitlines() if "  look  " in line}
+    assert "does not show the call of 'look' (" in checks["Conversation"]
+    assert "Alignment" not in checks
+
+
+def test_a_credit_of_other_rewards_is_not_exported(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("score", log, "-m", "grpo", "-o", "credit.parquet")
+    other = small(tmp_path / "other.parquet", reward=pl.Series([0.0, 100.0, 0.0, 1.0, 0.0]))
+    found = run("export", other, "--credit", "credit.parquet", "-o", "batch")
+    refused(found, "made from other rewards", "trajectory 'a' (100 in the log, 1 in the credit)")
+    talk, given = talks(tmp_path / "talks.jsonl"), tmp_path / "given.csv"
+    given.write_text("trajectory_id,reward\na/0,1\na/1,0\na/2,0\n")
+    run("score", talk, "-m", "grpo", "-o", "talk.parquet", "--rewards", given)
+    found = run("export", talk, "--credit", "talk.parquet", "-o", "batch")
+    refused(found, "(– in the log, 1 in the credit)", "the same --rewards FILE")
+    assert not Path("batch").exists()
+
+
+def test_an_export_says_that_other_rollouts_train_than_were_scored(run: Run, tmp_path: Path):
+    reasons = pl.Series([None, "length", "stop", "stop", "length"])
+    log = small(tmp_path / "log.parquet", finish_reason=reasons)
+    run("score", log, "-m", "grpo", "-o", "credit.parquet", "--untrained", "finish_reason=length")
+    code, out, _ = run("export", log, "--credit", "credit.parquet", "-o", "batch")
+    assert code == 0
+    assert "2 trajectories are counted or trained otherwise than when the credit was" in out
+
+
+def test_tune_names_all_that_the_log_was_read_with(run: Run, tmp_path: Path):
+    code, out, err = run("tune", LOG, "-m", "proxmo", "--embedder", "tfidf", "--keep-masked",
+                         "--format", "parquet")  # fmt: skip
+    assert code == 0, err
+    assert " --format parquet --keep-masked -o credit.parquet" in out.splitlines()[-1]

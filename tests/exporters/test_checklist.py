@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from batches import STEP, archived, made, one_trajectory, step_row, token_log
+from batches import STEP, archived, exportable, made, one_trajectory, step_row, token_log
 from logs import log
 
-from workbench.exporters import Manifest
+from workbench.exporters import TARGETS, Manifest
 from workbench.exporters.checklist import Check, balance, checklist
 
 
@@ -40,6 +40,7 @@ def test_checks_of_messages():
         "Zero groups": "holds",
         "Left out": "holds",
         "Lengths": "holds",
+        "Policies": "n/a",
         "Staleness": "n/a",
     }
 
@@ -51,7 +52,7 @@ def test_checks_of_tokens_that_lack_log_probabilities_and_do_not_follow_on():
     ]
     words = found(archived(made(rows)).manifest)
     assert words["Prefixes"].verdict == "look"
-    assert "1 trajectories are written step by step" in words["Prefixes"].says
+    assert "1 trajectory is written step by step" in words["Prefixes"].says
     assert words["Logprobs"].verdict == "look"
 
 
@@ -59,10 +60,10 @@ def test_checks_of_zero_groups_and_of_those_left_out():
     rows = [*one_trajectory(0.0, group="g"), *one_trajectory(1.0, group="h")]
     kept = found(archived(made(rows)).manifest)
     assert kept["Zero groups"].verdict == "look"
-    assert kept["Zero groups"].says.startswith("1 group cost")
+    assert kept["Zero groups"].says.startswith("compute is spent on 1 group")
     dropped = found(archived(made(rows), drop_zero_groups=True).manifest)
     assert dropped["Zero groups"].verdict == "holds"
-    assert dropped["Left out"].says == "of 2: 1 (zero groups)"
+    assert dropped["Left out"].says == "of 2 trajectories not in it: 1 (zero groups)"
 
 
 @pytest.mark.parametrize(("version", "verdict"), [(3, "look"), (5, "holds")])
@@ -98,3 +99,47 @@ def test_a_check_that_fails_is_said():
     manifest = archived(made(one_trajectory(1.0))).manifest
     bad = dataclasses.replace(manifest, checks={**manifest.checks, "lengths_equal": False})
     assert found(bad)["Alignment"].verdict == "look"
+
+
+def test_what_is_not_trained_is_left_out_whatever_the_reason():
+    # Two masked steps, one of advantage -1, one below the top: of four trained, the upper half.
+    rows = [
+        step_row("a", 0, 3.0), step_row("a", 1, 2.0), step_row("a", 2, 1.0),
+        step_row("a", 3, 1.0), step_row("a", 4, -1.0),
+        step_row("b", 0, 5.0, gradient_mask=False), step_row("b", 1, 5.0, gradient_mask=False),
+    ]  # fmt: skip
+    manifest = archived(made(rows), positive_only=True, top_share=0.5, clip=1.5).manifest
+    counts = manifest.counts
+    # Limited to 1.5 are 3 and 2; half of the four largest is two, and the others are as large as 1.
+    assert (counts["clipped_steps"], counts["below_top_share"]) == (2, 2)
+    assert (counts["masked_in_log"], counts["not_positive"], counts["masked_steps"]) == (2, 1, 5)
+    words = found(manifest)
+    assert words["Left out"].verdict == "look"
+    assert words["Left out"].says == (
+        "5 of 7 steps are context and not trained: 2 (masked in the log), 1 (advantage not above "
+        "0), 2 (below the top share)"
+    )
+    assert (words["Clipped"].verdict, words["Clipped"].says) == (
+        "look", "2 advantages limited to ±1.5")  # fmt: skip
+    ids = {"prompt_ids": [1], "response_ids": [2]}
+    rows = [step_row("a", 0, **ids), step_row("b", 0, gradient_mask=False, **ids)]
+    verl = TARGETS["verl"].assemble(*exportable(made(rows)))
+    assert found(verl.manifest)["Left out"].says == (
+        "1 of 2 steps is context and not trained: 1 (masked in the log); not written, without a "
+        "trained step: 1 of 2 rows"
+    )
+
+
+def test_rollouts_of_two_models_in_one_batch_are_to_be_looked_at():
+    rows = [step_row(f"{group}{k}", 0, group=group, model=f"m-{group}")
+            for group in "gh" for k in range(2)]  # fmt: skip
+    words = found(archived(made(rows)).manifest)["Policies"]
+    assert words.verdict == "look"
+    assert "rollouts of 2 policies (m-g, m-h)" in words.says
+    one = found(archived(made(rows), groups=["g"]).manifest)["Policies"]
+    assert (one.verdict, one.says) == ("holds", "all rollouts are of m-g")
+
+
+def test_rollouts_in_which_the_same_models_act_are_of_one_policy():
+    rows = [step_row(t, step, model=f"m{step}") for t in "ab" for step in range(2)]
+    assert found(archived(made(rows)).manifest)["Policies"].says == "all rollouts are of m0 with m1"

@@ -20,6 +20,7 @@ def test_the_manifest_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     assert manifest.conventions == {"eps": 1e-6, "ddof": 1}
     assert manifest.policy == {
         "models": ["m-7b"],
+        "acted": [["m-7b"]],
         "versions": [5],
         "train_steps": [7],
         "max_staleness": 2,

@@ -11,6 +11,8 @@ from batches import Log, export, exportable, made, several, step_row, token_log,
 
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
+from workbench.exporters.options import Options
+from workbench.exporters.selection import select
 
 
 def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
@@ -33,6 +35,7 @@ def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
         "nonfinite_advantage": {"groups": 1, "trajectories": 2, "steps": 2},
         "no_token_ids": {"groups": 1, "trajectories": 1, "steps": 1},
         "zero_advantage_groups": {"groups": 1, "trajectories": 1, "steps": 1},
+        "template": {"groups": 0, "trajectories": 0, "steps": 0},
     }
 
 
@@ -54,7 +57,7 @@ def test_a_null_advantage_of_a_scored_step_is_refused(tmp_path: Path) -> None:
 
 def test_the_credit_of_another_log_is_refused(tmp_path: Path) -> None:
     log, credit = token_log()
-    with pytest.raises(ParameterError, match=r"1 steps are only in the log: .*'t0' step 0"):
+    with pytest.raises(ParameterError, match=r"1 step is only in the log: .*'t0' step 0"):
         write(log, credit.slice(1), tmp_path / "out")
     with pytest.raises(ParameterError, match="the credit has steps twice"):
         write(log, pl.concat([credit, credit]), tmp_path / "out")
@@ -141,3 +144,25 @@ def test_a_trajectory_without_token_ids_is_left_out_of_a_log_that_has_them(tmp_p
     ]
     manifest = export("verl", made(rows), tmp_path / "out")
     assert manifest.dropped["no_token_ids"]["trajectories"] == 1
+
+
+def test_a_credit_of_other_rewards_is_refused_with_the_rollouts():
+    log, credit = made([step_row("a", 0, reward=1.0), step_row("b", 0, reward=0.0)])
+    scored = credit.with_columns(log["reward"])
+    assert select(log, scored, Options()).steps.height == 2
+    other = log.with_columns(reward=pl.Series([100.0, 0.0]))
+    words = r"other rewards .*'a' \(100 in the log, 1 in the credit\)\. Hint: score this log again"
+    with pytest.raises(ParameterError, match=words):
+        select(other, scored, Options())
+    # Read without the rewards that were given beside it.
+    bare = log.with_columns(reward=pl.lit(None, dtype=pl.Float64))
+    with pytest.raises(ParameterError, match=r"\(– in the log, 1 in the credit\).*--rewards FILE"):
+        select(bare, scored, Options())
+
+
+def test_rollouts_that_train_otherwise_than_when_they_were_scored_are_counted():
+    log, credit = made([step_row("a", 0), step_row("b", 0)])
+    scored = credit.with_columns(log["gradient_mask"], log["in_group_statistics"])
+    assert select(log, scored, Options()).masks_changed == 0
+    untrained = log.with_columns(gradient_mask=pl.Series([True, False]))
+    assert select(untrained, scored, Options()).masks_changed == 1

@@ -11,10 +11,10 @@ import pytest
 import tiny_policy
 from batches import exportable, made, message, step_row
 
-from workbench.errors import MissingInputError, ParameterError
+from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS
+from workbench.exporters.chat_template import Tokenizer
 from workbench.exporters.checklist import checklist
-from workbench.exporters.tokenise import Tokenizer
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
 WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}
@@ -125,7 +125,10 @@ def test_tokenizers_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pyte
     picky = tiny_policy.tokenizer(
         tmp_path / "picky", template="{{ raise_exception('no user first') }}"
     )
-    with pytest.raises(ParameterError, match=r"refuses a conversation of .*no user first"):
+    with pytest.raises(
+        ParameterError,
+        match=r"(?s)refuses conversations:.*of the roles user, assistant: no user first \(2 times",
+    ):
         rows_of(tmp_path, text_log(), tokenizer=str(picky))
     assert not (tmp_path / "out").exists()
 
@@ -187,6 +190,13 @@ FORGETS = WITH_TOOLS.replace(
     "{% if m.reasoning_content %}", "{% if m.reasoning_content and loop.last %}"
 )
 PLAIN = "{% for m in messages %}" + OPEN + "{{ m.content }}<|im_end|>\n{% endfor %}" + ASKS
+# Takes contents that are texts alone, and shows none that is a list.
+STRICT = "{% for m in messages %}" + OPEN + "{{ '' + m.content }}<|im_end|>\n{% endfor %}" + ASKS
+# Takes lists of parts alone.
+PARTS = (
+    "{% for m in messages %}" + OPEN + "{% for part in m.content %}{{ part.text }}{% endfor %}"
+    "<|im_end|>\n{% endfor %}" + ASKS
+)
 # Counts the messages at the top, so that no prompt is the beginning of what follows.
 UNSTABLE = "{{ messages | length }}" + WITH_TOOLS
 
@@ -285,7 +295,7 @@ def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
     manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named, template_loss="allow")
     (check,) = [check for check in checklist(manifest) if check.check == "Conversation"]
     assert check.verdict == "look"
-    assert "does not show the call of 'refund' (1 times), reasoning" in check.says
+    assert "does not show the call of 'refund' (1 time), reasoning" in check.says
     assert trained(named, rows) == ["<|im_end|>", "Done.<|im_end|>"]
     assert manifest.tokens["not_shown"] == {
         "the call of 'refund'": 1,
@@ -306,3 +316,70 @@ def test_a_plain_chat_goes_through_a_plain_template(tmp_path: Path):
     log = made([step_row("t", 0, 1.0, messages=json.dumps(talk))])
     _, rows = rows_of(tmp_path, log, tokenizer=named)
     assert trained(named, rows) == ["a<|im_end|>"]
+
+
+def test_a_content_of_text_parts_alone_is_one_text_for_a_template_of_texts(tmp_path: Path):
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    talk = [message("user", "Q"), {"role": "assistant", "content": parts}]
+    named = letters(tmp_path / "tokenizer", STRICT)
+    log = made([step_row("t", 0, 1.0, messages=json.dumps(talk))])
+    _, rows = rows_of(tmp_path, log, tokenizer=named)
+    assert trained(named, rows) == ["a\nb<|im_end|>"]
+    assert json.loads(log[0]["messages"][0])[1]["content"] == parts  # the log keeps them
+
+
+def test_parts_stay_parts_for_a_template_that_takes_nothing_else(tmp_path: Path):
+    talk = [{"role": role, "content": [{"type": "text", "text": text}]}
+            for role, text in (("user", "Q"), ("assistant", "a"))]  # fmt: skip
+    named = letters(tmp_path / "tokenizer", PARTS)
+    log = made([step_row("t", 0, 1.0, messages=json.dumps(talk))])
+    _, rows = rows_of(tmp_path, log, tokenizer=named)
+    assert trained(named, rows) == ["a<|im_end|>"]
+
+
+def test_what_a_template_cannot_render_is_named_and_can_be_left_out(tmp_path: Path):
+    image = {"type": "image_url", "image_url": {"url": "http://x/y.png"}}
+    talks = [[{"role": "user", "content": content}, message("assistant", "a")]
+             for content in ([image], "Q")]  # fmt: skip
+    log = made([step_row(f"t{k}", 0, 1.0, messages=json.dumps(t)) for k, t in enumerate(talks)])
+    named = letters(tmp_path / "tokenizer", STRICT)
+    words = r"(?s)with a content of the type image.*trajectory 't0' step 0.*--template-loss allow"
+    with pytest.raises(ParameterError, match=words):
+        rows_of(tmp_path, log, tokenizer=named)
+    manifest, rows = rows_of(tmp_path, log, tokenizer=named, template_loss="allow")
+    assert [row["trajectory_id"] for row in rows] == ["t1"]
+    assert manifest.dropped["template"] == {"groups": 1, "trajectories": 1, "steps": 1}
+    (check,) = [check for check in checklist(manifest) if check.check == "Left out"]
+    assert check.says == ("of 2 trajectories not in it: 1 (the chat template cannot render it)")
+    manifest.require_balance()
+    # The rehearsal tries one trajectory, here the one that cannot be rendered.
+    options = {"tokenizer": named, "template_loss": "allow"}
+    assert TARGETS["weighted-batch"].rehearse(log[0], **options)["tokenizer"]["tokenizer"] == named
+    with pytest.raises(EmptyBatchError, match="refuses conversations"):
+        rows_of(tmp_path / "none", made([step_row("t0", 0, messages=json.dumps(talks[0]))]),
+                tokenizer=named, template_loss="allow")  # fmt: skip
+
+
+def test_only_a_reply_that_was_cut_itself_loses_its_end(tmp_path: Path, named: str):
+    def ends(*reasons: str | None, **last: Any) -> list[bool]:
+        rows = [step_row("t", k, 1.0, finish_reason=each) for k, each in enumerate(reasons)]
+        for row in rows:
+            row |= {"observation": "you see", "action": "take"}
+        rows[-1] |= last
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        manifest, (row,) = rows_of(
+            folder, made(rows), unit="trajectory", tokenizer=named, template_loss="allow"
+        )
+        ids = row["input_ids"]
+        kept = [ids[at + 1 : at + 2] == [END] for at, i in enumerate(ids) if i == WORD["take"]]
+        assert manifest.tokens["cut_replies"] == kept.count(False)
+        return kept
+
+    # The reason of a trajectory, at its last step or at all, is that of the last reply.
+    assert ends(None, "length") == [True, False]
+    assert ends("length", "length") == [True, False]
+    # A call that is whole was not cut: the limit came behind it, when its result was there.
+    calls = [{"type": "function", "function": {"name": "take", "arguments": "{}"}}]
+    reply = {"role": "assistant", "content": "take", "tool_calls": calls}
+    whole = json.dumps([message("user", "you see"), reply])
+    assert ends("length", messages=whole) == [True]

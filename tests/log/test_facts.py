@@ -260,13 +260,12 @@ def test_lengths_by_outcome():
 def test_the_main_facts_in_a_sentence():
     rows = [("g", [0.0, 1.0], {}), ("g", [0.0], {}), ("h", [1.0], {}), ("h", [1.0], {})]
     assert facts(log(rows)).sentence() == (
-        "5 steps in 4 trajectories: 2 groups × 2 rollouts. 75.0 % succeed. "
-        "1 of the groups is live, 1 dead."
+        "5 steps in 4 trajectories: 2 groups × 2 rollouts. 75.0 % succeed. 1 group is live, 1 dead."
     )
     uneven = [("g", [0.5], {}), ("h", [0.25], {}), ("h", [None], {})]
     assert facts(log(uneven)).sentence() == (
         "3 steps in 3 trajectories: 2 groups of 1 to 2 rollouts. Success is not known. "
-        "0 of the groups are live, 2 dead. 1 trajectory not scored."
+        "0 groups are live, 2 dead. 1 trajectory not scored."
     )
     assert facts(log([("g", [1.0], {})])).sentence().startswith("1 step in 1 trajectory: 1 group ")
 

@@ -45,7 +45,7 @@ def test_groups_of_one_are_counted():
     assert "sample at least two rollouts of each task" in every.action
     mixed = log({"g": {"z": [("x", "go", 1.0)]}} | {"live": two_groups(1.0)["live"]})
     (some,) = of_log(mixed)
-    assert "1 of 2 groups have a single scored rollout" in some.text
+    assert "1 of 2 groups has a single scored rollout" in some.text
 
 
 def test_a_log_without_a_live_group_is_said():

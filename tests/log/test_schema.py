@@ -134,7 +134,7 @@ def test_idempotence_holds_with_copies_exclusions_tokens_and_unknown_columns() -
     assert ipc_bytes(again.log) == ipc_bytes(once.log)
     # What was done is said once; what is so is said every time.
     assert [notice.split(" (")[0] for notice in again.notices] == [
-        "1 of 2 trajectories are excluded from scoring"
+        "1 of 2 trajectories is excluded from scoring"
     ]
 
 
@@ -655,7 +655,7 @@ def test_a_trajectory_with_an_unusable_reward_is_excluded_and_keeps_its_rows(
     assert result.log["excluded"].to_list() == [reason, reason, None, None]
     assert result.log["reward"][0] == 0.0
     assert result.log.height == 4
-    assert result.notices == ("1 of 2 trajectories are excluded from scoring (column `excluded`)",)
+    assert result.notices == ("1 of 2 trajectories is excluded from scoring (column `excluded`)",)
 
 
 def test_the_reason_is_that_of_the_first_bad_step_whatever_the_order_of_rows() -> None:

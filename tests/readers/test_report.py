@@ -8,6 +8,7 @@ from pathlib import Path
 from samples_of import SAMPLES
 
 from workbench.readers import import_log
+from workbench.readers.report import in_short
 
 PARQUET = SAMPLES / "parquet/canonical_steps.parquet"
 
@@ -34,3 +35,13 @@ def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
         "(9 records); if one masks a rollout, cuts it or names "
         "its update, give it the name of the step log's column with --map",
     ]
+
+
+def test_changes_of_conversations_are_folded_after_the_third():
+    changes = [f"conversation: change {n}" for n in range(5)]
+    said = in_short(["left out 1 record"], ["a note", *changes, "a note", "another"])
+    assert said == [
+        *("left out 1 record", "a note", *changes[:3], "another"),
+        "2 more changes of conversations: `workbench validate` says which",
+    ]
+    assert in_short([], changes[:3]) == changes[:3]

@@ -85,7 +85,7 @@ def test_ids_of_either_side_that_do_not_match_are_counted_and_named(tmp_path: Pa
     report = import_log([log_without(tmp_path)], rewards=given).report
     assert "trajectories of the rewards that are not in the log: 2 ('b/7', 'b/8')" in str(report)
     assert (
-        "trajectories of the log without one of the rewards, which keep their own: 2 "
+        "trajectories of the log that the rewards do not name, which keep their own reward: 2 "
         "('a/1', 'a/2')" in str(report)
     )
     assert report.excluded == {"reward is null": 2}
@@ -102,7 +102,7 @@ def test_rewards_of_the_log_are_replaced_and_that_is_said(tmp_path: Path):
     given = rewards(tmp_path, "trajectory_id,reward\na/0,1\n")
     imported = import_log([paid], rewards=given)
     assert imported.validated.log["reward"].to_list() == [0, 1, 0, 5]
-    assert "rewards of 1 trajectories are replaced" in str(imported.report)
+    assert "rewards of 1 trajectory replaced" in str(imported.report)
 
 
 def test_an_empty_reward_is_not_known(tmp_path: Path):

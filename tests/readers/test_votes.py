@@ -78,7 +78,7 @@ def test_a_rollout_that_a_limit_cut_votes_and_trains_as_truncated(tmp_path: Path
 
 def test_rollouts_that_the_user_leaves_untrained_keep_their_vote(tmp_path: Path):
     path = chat(tmp_path, {"finish_reason": "length"}, {"finish_reason": "stop"}, {})
-    asked = ["finish_reason=length", "finish_reason=never"]
+    asked = ["finish_reason=length"]
     imported = import_log([path], untrained=asked)
     log, report = imported.validated.log, imported.report
     assert log["gradient_mask"].to_list() == [False, True, True]
@@ -91,6 +91,21 @@ def test_rollouts_that_the_user_leaves_untrained_keep_their_vote(tmp_path: Path)
     stored = tmp_path / "log.parquet"
     assert import_to(stored, [path], untrained=asked) == report
     assert pl.read_parquet(stored)["gradient_mask"].to_list() == [False, True, True]
+
+
+def test_a_reason_that_no_trajectory_has_is_refused_with_those_that_there_are(tmp_path: Path):
+    path = chat(tmp_path, {"finish_reason": "length"}, {"finish_reason": "stop"}, {})
+    words = r"finish_reason 'lenght'. Hint: did you mean 'length'\? the log has 'length', 'stop'"
+    for read in (
+        import_log,
+        lambda files, **how: import_to(tmp_path / "log.parquet", files, **how),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            read([path], untrained=["finish_reason=lenght"])
+    (tmp_path / "other").mkdir()
+    bare = chat(tmp_path / "other", {}, {})
+    with pytest.raises(ParameterError, match="the log has no finish_reason"):
+        import_log([bare], untrained=["finish_reason=length"])
 
 
 @pytest.mark.parametrize("asked", ["length", "reward=1", "finish_reason=", 7])

@@ -172,8 +172,8 @@ def test_the_command_line_watches_until_it_is_interrupted(tmp_path: Path):
         process.send_signal(signal.SIGINT)
         said += process.stdout.read()
     assert process.returncode == 0
-    assert f"wrote {output}: 1 files are new, 1 rows in all" in said
+    assert f"wrote {output}: 1 file is new, 1 row in all" in said
     assert "half.jsonl" in said
-    assert "1 files are not in the log" in said
+    assert "1 file is not in the log" in said
     assert pl.read_parquet(output).height == 1
     assert {item.name for item in tmp_path.iterdir()} == {"run", "log.parquet"}

@@ -14,6 +14,7 @@ from workbench.analysis import evidence
 from workbench.analysis.audit.agreement import closest_to_logged
 from workbench.analysis.audit.subject import AuditedLog
 from workbench.log.facts import Facts, facts
+from workbench.log.policies import policies_of
 from workbench.log.remarks import of_log
 from workbench.log.segments import discounted_returns
 from workbench.methods import METHODS, create
@@ -117,7 +118,8 @@ def _chosen(space: Space, found: Facts) -> tuple[str | None, str, str]:
     if (rollouts := int(steps.counted[steps.trajectory_start[:-1]].sum())) < ENOUGH:
         return (
             evidence.CONTROL,
-            f"{number_of(rollouts, 'rollout')} are too few to learn from what others did",
+            f"{number_of(rollouts, 'rollout')} {'is' if rollouts == 1 else 'are'} too few to learn "
+            "from what others did",
             f"a rule of thumb: {ENOUGH} at least",
         )
     able = {name for name in METHODS if not _lacks(name, space)}
@@ -162,6 +164,13 @@ def _lacks(name: str, space: Space) -> bool:
 
 def _first(log: pl.DataFrame, found: Facts) -> list[str]:
     said = [f"{found.mixed_policies}: train each by itself"] if found.mixed_policies else []
+    acted = policies_of(log)
+    if len(acted) > 1 and not found.mixed_policies:
+        names = ", ".join(" with ".join(models) for models in acted[:4])
+        said.append(
+            f"{len(acted)} policies acted ({names}{', …' * (len(acted) > 4)}), each in groups of "
+            "its own: export each by itself, since a batch trains one policy (--group)"
+        )
     said += [f"{remark.text} {remark.action}" for remark in of_log(log)]
     dead = sum(found.group_kinds.values()) - found.group_kinds["live"]
     if dead > found.group_kinds["live"] > 0:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from workbench.errors import ParameterError
 from workbench.log.remarks import TOLERANCE, moments
+from workbench.wording import are, number_of
 
 TIE_DECIMALS = 12
 """Ranks are of numbers rounded to these, so that rounding errors of a sum break no tie."""
@@ -178,11 +179,13 @@ def _checked(name: str, table: pl.DataFrame) -> pl.DataFrame:
     table = table.select(*_STEP, pl.col("advantage").cast(pl.Float64)).sort(_STEP)
     repeated = table.filter(pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in _STEP))
     if not repeated.is_empty():
-        raise ParameterError(f"{name!r} has {repeated.height} steps twice: {_places(repeated)}")
+        raise ParameterError(
+            f"{name!r} has {number_of(repeated.height, 'step')} twice: {_places(repeated)}"
+        )
     infinite = table.filter(~pl.col("advantage").is_finite())
     if not infinite.is_empty():
         raise ParameterError(
-            f"{name!r}: the advantage of {infinite.height} steps is not finite: "
+            f"{name!r}: the advantage of {number_of(infinite.height, 'step')} is not finite: "
             f"{_places(infinite)}. Hint: a step without credit has null and a reason in `excluded`"
         )
     return table
@@ -197,7 +200,7 @@ def _require_same_steps(
     for name, table, other in ((left_name, left, right), (right_name, right, left)):
         alone = table.join(other, on=_STEP, how="anti", maintain_order="left")
         if not alone.is_empty():
-            problems.append(f"{alone.height} steps are only in {name!r}: {_places(alone)}")
+            problems.append(f"{are(alone.height, 'step')} only in {name!r}: {_places(alone)}")
     raise ParameterError(
         f"{left_name!r} and {right_name!r} do not describe the same steps: {'; '.join(problems)}. "
         "Hint: score the same log with both methods"

@@ -15,27 +15,24 @@ from workbench.cli.options import (
     AsJson,
     Cache,
     EmbedderName,
-    Format,
-    KeepMasked,
     LastActions,
     Log,
-    Map,
-    MaxUnpacked,
     MethodName,
     Output,
     Params,
-    Rewards,
+    Reading,
     StepName,
     Template,
-    Untrained,
     as_json_text,
     field_values,
+    reads_logs,
     step_name,
 )
 from workbench.cli.root import app
 
 
 @app.command()
+@reads_logs
 def score(
     log: Log,
     method: MethodName,
@@ -45,31 +42,19 @@ def score(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.log.credit import write_credit
     from workbench.methods import create, registered
     from workbench.methods.scoring import scored
+    from workbench.wording import number_of
 
     made = create(registered(method), field_values(params))
     require_other(output, [log])
-    opened = read_opened(
-        log,
-        format,
-        mapping,
-        cache,
-        untrained=untrained or (),
-        keep_masked=keep_masked,
-        max_unpacked=max_unpacked,
-        rewards=rewards,
-    )
+    opened = read_opened(log, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -77,10 +62,13 @@ def score(
     write_credit(output, credit)
     for note in credit.provenance.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"wrote {output}: {len(space.steps)} of {space.steps.log.height} steps scored")
+    print(
+        f"wrote {output}: {len(space.steps)} of {number_of(space.steps.log.height, 'step')} scored"
+    )
 
 
 @app.command()
+@reads_logs
 def explain(
     log: Log,
     method: MethodName,
@@ -91,19 +79,18 @@ def explain(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
     top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="Print texts whole.")] = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Say what the advantage of one step is made of."""
     from workbench.cli.explained import explanation_text
     from workbench.methods import create, registered
 
     made = create(registered(method), field_values(params))
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -115,6 +102,7 @@ def explain(
 
 
 @app.command()
+@reads_logs
 def neighbours(
     log: Log,
     step: StepName,
@@ -124,14 +112,13 @@ def neighbours(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.tables import table
 
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         rows = space.nearest(space.steps.find(*step_name(step)), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
@@ -171,6 +158,7 @@ def _field_row(spec: dict[str, Any]) -> dict[str, str]:
 
 
 @app.command()
+@reads_logs
 def compare(
     credits: Annotated[list[Path], typer.Argument(metavar="CREDIT…", help="Credit files.")],
     top: Annotated[int, typer.Option(help="How many disagreements of each pair.")] = 10,
@@ -181,15 +169,15 @@ def compare(
             help="The log, for the texts of steps. [default: that of the credits' workspace]"
         ),
     ] = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     as_json: AsJson = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
     from workbench.analysis.compare import compare as compare_credits
     from workbench.cli.output import disagreements
     from workbench.cli.tables import table
+    from workbench.wording import of_all
     from workbench.workspace.artefacts import StoredLog
 
     named = named_credits(credits)
@@ -198,14 +186,14 @@ def compare(
     stored = StoredLog.of_credit(credits[0], sha256) if log is None else None
     frame = stored.frame if stored else None
     if log is not None:
-        opened = read_opened(log, format, mapping, rewards=rewards)
+        opened = read_opened(log, reading)
         frame = opened.frame
         if opened.sha256 != sha256:
             print(f"note: the credits were made from another file than {log}", file=sys.stderr)
     if as_json:
         print(as_json_text(comparison.to_dict()))
         return
-    print(f"{comparison.compared} of {comparison.steps} steps are scored by all")
+    print(f"{of_all(comparison.compared, comparison.steps, 'step')} scored by all")
     print(table(comparison.credits.to_dicts()), end="\n\n")
     wanted = ("left", "right", "spearman", "pearson", "sign_flips", "sign_flip_share")
     print(table(comparison.pairs.to_dicts(), wanted), end="\n\n")
@@ -215,6 +203,7 @@ def compare(
 
 
 @app.command()
+@reads_logs
 def decompose(
     log: Log,
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
@@ -231,9 +220,8 @@ def decompose(
         typer.Option(metavar="FILE", help="Write the map of roles and rounds, as HTML."),
     ] = None,
     as_json: AsJson = False,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Say how much of a credit's variance goes by role and by round, for logs of several agents."""
     from workbench.analysis.decomposition import decompose as decomposed
@@ -241,11 +229,11 @@ def decompose(
     from workbench.analysis.decomposition import masked
     from workbench.cli.tables import table
     from workbench.files import atomic_file
-    from workbench.wording import number
+    from workbench.wording import number, number_of, of_all
 
     require_other(mask, [log])
     require_other(figure, [log])
-    opened = read_opened(log, format, mapping, rewards=rewards)
+    opened = read_opened(log, reading)
     frame = opened.frame
     found = decomposed(frame, credit_of(credit, opened, log).table)
     if as_json:
@@ -253,13 +241,14 @@ def decompose(
     else:
         names = ("role", "round", "residual", "interaction", "within")
         shares = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[:3])
-        print(f"variance {number(found.variance)} over {found.steps:,} steps: {shares}")
+        print(f"variance {number(found.variance)} over {number_of(found.steps, 'step')}: {shares}")
         inner = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[3:])
         print(f"the residual is {inner}", end="\n\n")
         for rows in (found.roles, found.rounds, found.cells):
             print(table(rows.to_dicts()), end="\n\n")
         if found.left_out:
-            print(f"{found.left_out:,} scored steps have no role or no round and are left out")
+            count = number_of(found.left_out, "scored step")
+            print(f"left out for want of a role or a round: {count}")
     if figure is not None:
         from workbench.plots.decomposition import role_round_map
 
@@ -273,4 +262,4 @@ def decompose(
         with atomic_file(mask) as temporary:
             kept.write_parquet(temporary, compression="zstd")
         trained = int(kept["gradient_mask"].sum())
-        print(f"wrote {mask}: {trained:,} of {kept.height:,} steps are trained", file=sys.stderr)
+        print(f"wrote {mask}: {of_all(trained, kept.height, 'step')} trained", file=sys.stderr)

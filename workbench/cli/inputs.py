@@ -11,49 +11,43 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
+    from workbench.cli.options import Reading
     from workbench.log.credit import ScoredCredit
     from workbench.readers import Imported, ImportReport
     from workbench.states.space import Space
     from workbench.workspace.opened import OpenedLog
 
 
+def import_options(reading: Reading) -> dict[str, Any]:
+    """How a log is read as the options of `import_log`: the column mapping is loaded."""
+    given = {"mapping": read_mapping(reading["mapping"]), "untrained": reading["untrained"] or ()}
+    return {**reading, **given}
+
+
 def read(
     files: Sequence[str],
-    format: str | None,
-    mapping: Path | None,
+    reading: Reading,
     quarantine: Path | None = None,
     *,
-    skip_bad: bool = False,
     report: bool = False,
     scoring: bool = False,
-    **reading: Any,
 ) -> Imported:
     """Reads and validates a log; what was set aside is written to the quarantine file.
 
     Args:
         files: As for `import_log`.
-        format: As for `import_log`.
-        mapping: The file of the column mapping.
+        reading: How they are read.
         quarantine: Where broken trajectories go; without it they are refused.
-        skip_bad: As for `import_log`.
         report: Print the report, not only what there is to know.
         scoring: A log without rewards is refused later, so what that is said then is not said here.
-        **reading: More of the options of `import_log`: untrained, keep_masked, max_unpacked,
-            rewards.
     """
     from workbench.files import atomic_file
     from workbench.log.columns import REWARDS_HINT
     from workbench.readers import import_log
+    from workbench.readers.report import in_short
 
     require_other(quarantine, files)
-    imported = import_log(
-        files,
-        format=format,
-        mapping=read_mapping(mapping),
-        quarantine=quarantine is not None,
-        skip_bad=skip_bad,
-        **reading,
-    )
+    imported = import_log(files, quarantine=quarantine is not None, **import_options(reading))
     aside = imported.validated.quarantined
     if quarantine is not None and aside.height:
         with atomic_file(quarantine) as temporary:
@@ -62,24 +56,19 @@ def read(
         print_report(imported.report, quarantine)
     else:
         # What does not match the rewards that were given is said by whoever was given them.
-        beside = reading.get("rewards") is not None
-        for notice in imported.report.notices if beside else imported.validated.notices:
-            if REWARDS_HINT not in notice or not scoring:
-                print(f"note: {notice}", file=sys.stderr)
+        beside = reading["rewards"] is not None
+        told = imported.report if beside else imported.validated
+        notices = [one for one in told.notices if REWARDS_HINT not in one or not scoring]
+        for notice in in_short(imported.report.left_out, notices):
+            print(f"note: {notice}", file=sys.stderr)
     return imported
 
 
-def read_opened(
-    log: str,
-    format: str | None,
-    mapping: Path | None,
-    cache: Path | None = None,
-    **reading: Any,
-) -> OpenedLog:
+def read_opened(log: str, reading: Reading, cache: Path | None = None) -> OpenedLog:
     """Reads a log in order to score it or to set credits beside it."""
     from workbench.workspace.opened import OpenedLog
 
-    return OpenedLog.of_import(read([log], format, mapping, scoring=True, **reading), cache)
+    return OpenedLog.of_import(read([log], reading, scoring=True), cache)
 
 
 @contextmanager
@@ -103,10 +92,13 @@ def open_space(
 
 def print_report(report: ImportReport, quarantine: Path | None) -> None:
     """What an import did, and how much of it was set aside where."""
+    from workbench.wording import number_of
+
     print(report)
     if quarantine is not None:
         count = report.quarantined_trajectories
-        print(f"{count} trajectories set aside" + f" in {quarantine}" * bool(count))
+        aside = f"{number_of(count, 'trajectory')} set aside"
+        print(aside + f" in {quarantine}" * bool(count))
 
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.inputs import (
+    import_options,
     open_space,
     print_report,
     read,
-    read_mapping,
     read_opened,
     require_other,
 )
@@ -22,32 +22,27 @@ from workbench.cli.options import (
     AsJson,
     Cache,
     EmbedderName,
-    Format,
-    KeepMasked,
     LastActions,
     Log,
-    Map,
-    MaxUnpacked,
     Output,
     Params,
-    Rewards,
-    SkipBad,
+    Reading,
     Template,
-    Untrained,
     as_json_text,
     field_values,
+    reads_logs,
 )
 from workbench.cli.root import app
 from workbench.errors import ParameterError, UnknownNameError
 
 
 @app.command("import")
+@reads_logs
 def import_files(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files, folders, globs.")],
     output: Annotated[
         Path | None, typer.Option("-o", metavar="FILE", help="Where to write.")
     ] = None,
-    format: Format = None,
     propose_map: Annotated[
         Path | None,
         typer.Option(
@@ -56,15 +51,9 @@ def import_files(
             help="Write a column mapping of the file's names to start from, and import nothing.",
         ),
     ] = None,
-    mapping: Annotated[Path | None, typer.Option("--map", help="JSON column mapping.")] = None,
-    rewards: Rewards = None,
     quarantine: Annotated[
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
-    skip_bad: SkipBad = False,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
     tree: Annotated[
         bool,
         typer.Option("--tree", help="Give rollouts that begin alike shared nodes (node_id)."),
@@ -77,6 +66,8 @@ def import_files(
             help="Look again every so many seconds and add what is new, until interrupted.",
         ),
     ] = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Read rollout logs of any known format into one step log, and report what was found.
 
@@ -87,7 +78,7 @@ def import_files(
     from workbench.readers import give_prefix_nodes, import_to
 
     if propose_map is not None:
-        _propose_map(files, format, propose_map)
+        _propose_map(files, reading["format"], propose_map)
         return
     if output is None:
         raise ParameterError("say where to write the log: -o log.parquet")
@@ -95,16 +86,7 @@ def import_files(
         raise ParameterError(
             "--tree needs a whole log; import without --watch once the run is over"
         )
-    options: dict[str, Any] = {
-        "format": format,
-        "mapping": read_mapping(mapping),
-        "quarantine": quarantine,
-        "skip_bad": skip_bad,
-        "untrained": untrained or (),
-        "keep_masked": keep_masked,
-        "max_unpacked": max_unpacked,
-        "rewards": rewards,
-    }
+    options = {**import_options(reading), "quarantine": quarantine}
     if watch is not None:
         _watch(output, files, watch, options)
         return
@@ -141,6 +123,7 @@ def _watch(output: Path, files: list[str], interval: float, options: dict[str, A
     """Looks at the files of a run that still writes, until the user interrupts."""
     from workbench.readers.streaming import staging_folder
     from workbench.readers.watching import Watch
+    from workbench.wording import are, number_of
 
     left: dict[str, str] = {}
     with staging_folder(output) as folder, suppress(KeyboardInterrupt):
@@ -156,40 +139,26 @@ def _watch(output: Path, files: list[str], interval: float, options: dict[str, A
                 print(f"not written: {found.refused}", flush=True)
             elif found.report is not None:
                 new, rows = len(found.taken), found.report.rows
-                print(f"wrote {output}: {new} files are new, {rows} rows in all", flush=True)
+                total = number_of(rows, "row")
+                print(f"wrote {output}: {are(new, 'file')} new, {total} in all", flush=True)
             time.sleep(interval)
-    print(f"{len(left)} files are not in the log")
+    print(f"{are(len(left), 'file')} not in the log")
 
 
 @app.command()
+@reads_logs
 def validate(
     log: Log,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     quarantine: Annotated[
         Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
-    skip_bad: SkipBad = False,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Check a log against the rules of the step log: all problems at once."""
     from workbench.log.remarks import of_log, of_outcomes
 
-    imported = read(
-        [log],
-        format,
-        mapping,
-        quarantine,
-        skip_bad=skip_bad,
-        report=True,
-        untrained=untrained or (),
-        keep_masked=keep_masked,
-        max_unpacked=max_unpacked,
-        rewards=rewards,
-    )
+    imported = read([log], reading, quarantine, report=True)
     frame = imported.validated.log
     for remark in (*of_log(frame), of_outcomes(frame)):
         if remark is not None:
@@ -197,33 +166,23 @@ def validate(
 
 
 @app.command()
+@reads_logs
 def facts(
     log: Log,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
     as_json: AsJson = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
     from workbench.log.facts import facts as facts_of
 
-    imported = read(
-        [log],
-        format,
-        mapping,
-        untrained=untrained or (),
-        keep_masked=keep_masked,
-        max_unpacked=max_unpacked,
-        rewards=rewards,
-    )
+    imported = read([log], reading)
     found = facts_of(imported.validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
 
 
 @app.command()
+@reads_logs
 def keys(
     log: Annotated[
         str | None,
@@ -240,10 +199,9 @@ def keys(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+    *,
+    reading: Reading,
 ) -> None:
     """Say which steps of a log are in the same state or take the same action under a key."""
     from workbench.cli.output import key_summary
@@ -260,7 +218,7 @@ def keys(
     if action_key is not None:
         parse_action_key(action_key)
         asked["action"] = action_key
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:
@@ -295,6 +253,7 @@ def simulate(
     from workbench.files import atomic_file
     from workbench.simulate import WORLDS
     from workbench.simulate import simulate as simulate_world
+    from workbench.wording import number_of
 
     kind, dials = WORLDS[world], field_values(params)
     known = list(inspect.signature(kind).parameters)
@@ -305,4 +264,5 @@ def simulate(
     log = simulate_world(made, tasks=tasks, rollouts=rollouts, seed=seed)
     with atomic_file(output) as temporary:
         log.write_parquet(temporary, compression="zstd")
-    print(f"wrote {output}: {tasks} groups of {rollouts}, {log.height} steps")
+    size = f"{number_of(tasks, 'group')} of {rollouts}, {number_of(log.height, 'step')}"
+    print(f"wrote {output}: {size}")

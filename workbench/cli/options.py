@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +58,20 @@ Rewards = Annotated[
         ),
     ),
 ]
+_READING: Mapping[str, tuple[Any, Any]] = {
+    "format": (Format, None),
+    "mapping": (Map, None),
+    "rewards": (Rewards, None),
+    "skip_bad": (SkipBad, False),
+    "untrained": (Untrained, None),
+    "keep_masked": (KeepMasked, False),
+    "max_unpacked": (MaxUnpacked, None),
+}
+"""Argument -> option and default, of every command that reads a log."""
+
+Reading = Mapping[str, Any]
+"""How a log is read: a value for each name of `_READING`."""
+
 Params = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="FIELD=VALUE", help="Set a field; values are read as JSON."),
@@ -74,7 +90,8 @@ TemplateLoss = Annotated[
         metavar="refuse|allow",
         help=(
             "What to do where the tokenizer's chat template does not show all that a conversation "
-            "holds: refuse, or go on and count it. [default: refuse]"
+            "holds: refuse, or go on, without trajectories that it cannot render, and count it. "
+            "[default: refuse]"
         ),
     ),
 ]
@@ -136,6 +153,43 @@ AllowUnchained = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write.")]
+
+
+def reads_logs(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of reading, which it gets as its argument `reading`."""
+    signature = inspect.signature(command, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [one for name, one in signature.parameters.items() if name != "reading"]
+    added = [
+        inspect.Parameter(name, keyword, default=default, annotation=option)
+        for name, (option, default) in _READING.items()
+    ]
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        reading = {name: values.pop(name) for name in _READING}
+        command(**values, reading=reading)
+
+    parameters = [*(one.replace(kind=keyword) for one in own), *added]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
+
+
+def reading_words(reading: Reading) -> list[str]:
+    """The options of the command line that read a log the same way; defaults are left away."""
+    words = []
+    for name, (option, default) in _READING.items():
+        value = reading[name]
+        if value == default:
+            continue
+        flag = option.__metadata__[0].default  # where Typer keeps the first name of an annotation
+        if value is True:
+            words.append(flag)
+        else:
+            for one in value if isinstance(value, list) else [value]:
+                words += [flag, str(one)]
+    return words
 
 
 def field_values(pairs: Sequence[str] | None) -> dict[str, Any]:

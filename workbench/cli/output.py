@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from workbench.cli.tables import table, terminal_width
 from workbench.errors import MissingDependencyError, ParameterError
 from workbench.readers.bundled import app_script, bundled_logs
-from workbench.wording import number, shortened
+from workbench.wording import number, number_of, shortened
 
 if TYPE_CHECKING:
     import polars as pl
 
     from workbench.analysis.compare import Comparison
     from workbench.exporters import Manifest
+    from workbench.exporters.checklist import Check
     from workbench.log.credit import Provenance
     from workbench.log.facts import Facts
     from workbench.states.keys.report import KeyReport
@@ -41,7 +42,9 @@ def key_summary(report: KeyReport, top: int) -> str:
     parts = ["\n".join(report.lines()), f"largest labels\n{table(largest, width=80)}"]
     for row in report.merged.to_dicts()[:top]:
         lines = [shortened(text, terminal_width() - 2) for text in _marked(row["texts"])]
-        title = f"taken for one in {row['group_id']}: {row['distinct']} texts, {row['steps']} steps"
+        title = f"taken for one in {row['group_id']}: " + ", ".join(
+            [number_of(row["distinct"], "text"), number_of(row["steps"], "step")]
+        )
         parts.append("\n".join([title, *(f"  {line}" for line in lines[:top])]))
         if len(lines) > top:
             parts[-1] += f"\n  … and {len(lines) - top} more"
@@ -184,6 +187,8 @@ def _lines(interval: float = 30.0) -> Iterator[Progress]:
 
 def run_summary(result: RunResult) -> str:
     """What a run found and made, and what to type next."""
+    from workbench.readers.report import in_short
+
     mixed = result.facts.mixed_policies
     blocks = [f"note: {mixed}"] if mixed else []
     blocks += [*_in_short(result.facts), ""]
@@ -195,13 +200,17 @@ def run_summary(result: RunResult) -> str:
         pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
         blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
     blocks += _notes(result.notes)
-    notices = result.report.get("notices", ())
-    blocks += [f"note: {note}" for note in notices if note != mixed]
+    notices = [note for note in result.report.get("notices", ()) if note != mixed]
+    blocks += [f"note: {note}" for note in in_short(result.report.get("left_out", ()), notices)]
+    if result.quarantined is not None:
+        blocks.append(f"note: what was set aside is in {result.quarantined}")
+    if result.manifest is not None:
+        blocks += _open_checks(result.manifest)
     if result.no_batch is not None:
         blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     blocks.append(_whose_credit(result))
     made = len(result.built)
-    reused = "everything was there already" if not made else f"{made} artefacts made"
+    reused = f"{number_of(made, 'artefact')} made" if made else "everything was there already"
     blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
     return "\n".join(blocks)
 
@@ -347,26 +356,18 @@ def export_summary(manifest: Manifest) -> str:
     from workbench.exporters.selection import REASONS
 
     counts, worth = manifest.counts, manifest.worth
-    size = [f"{counts['rows']:,} rows", f"{counts['steps']:,} steps"]
-    size += [f"{counts['tokens']:,} tokens"] if "tokens" in counts else []
+    size = [number_of(counts["rows"], "row"), number_of(counts["steps"], "step")]
+    size += [number_of(counts["tokens"], "token")] if "tokens" in counts else []
     size += [
-        f"left out {lost['trajectories']:,} trajectories of {lost['steps']:,} steps "
-        f"({REASONS.get(reason, reason)})"
+        f"left out {number_of(lost['trajectories'], 'trajectory')} of "
+        f"{number_of(lost['steps'], 'step')} ({REASONS.get(reason, reason)})"
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]
-    verdicts = {"holds": "fine", "look": "look", "n/a": "n/a"}
-    rows = [
-        {
-            "check": finding.check,
-            "verdict": verdicts[finding.verdict],
-            "what was found": finding.says,
-        }
-        for finding in checklist(manifest)
-    ]
-    pull = f"{worth['pulling']:,} of {worth['steps']:,} trained steps"
+    pull = f"{worth['pulling']:,} of {number_of(worth['steps'], 'trained step')}"
     if worth["tokens"] is not None:
-        pull += f" and {worth['pulling_tokens']:,} of {worth['tokens']:,} trained tokens"
+        tokens = number_of(worth["tokens"], "trained token")
+        pull += f" and {worth['pulling_tokens']:,} of {tokens}"
     value = f"{pull} pull at the policy, as much as {number(worth['effective_steps'])} equal steps"
     if worth["pulling"]:
         share = f"{worth['top_group_share']:.1%}"
@@ -374,9 +375,28 @@ def export_summary(manifest: Manifest) -> str:
     advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
     if len(advice) > 1:
         advice = ["manifest.json says what each trainer must not do again (turn_off)"]
-    lines = [", ".join(size), table(rows, wrap=True), _advantages(manifest.advantages)]
+    lines = [", ".join(size), _checks(checklist(manifest)), _advantages(manifest.advantages)]
     notes = [f"note: {note}" for note in manifest.notes]
     return "\n".join([*lines, f"worth: {value}", *notes, *advice])
+
+
+_VERDICTS = {"holds": "fine", "look": "look", "n/a": "n/a"}
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    rows = [
+        {"check": each.check, "verdict": _VERDICTS[each.verdict], "what was found": each.says}
+        for each in checks
+    ]
+    return table(rows, wrap=True)
+
+
+def _open_checks(manifest: Manifest) -> list[str]:
+    """The checks of a batch that somebody should look at before training on it."""
+    from workbench.exporters.checklist import checklist
+
+    checks = [each for each in checklist(manifest) if each.verdict == "look"]
+    return ["", "Checks of the batch that are not fine", _checks(checks), ""] if checks else []
 
 
 def _advantages(found: Mapping[str, Any]) -> str:
@@ -385,7 +405,8 @@ def _advantages(found: Mapping[str, Any]) -> str:
         return "advantages: not known"
     std = "not known" if found["std"] is None else number(found["std"])
     return (
-        f"advantages of {found['steps']:,} trained steps: mean {number(found['mean'])}, std {std}, "
+        f"advantages of {number_of(found['steps'], 'trained step')}: mean "
+        f"{number(found['mean'])}, std {std}, "
         f"{number(found['minimum'])} to {number(found['maximum'])}, {found['zero_share']:.1%} zero"
     )
 

@@ -17,16 +17,16 @@ from workbench.cli.options import (
     AsJson,
     Cache,
     EmbedderName,
-    Format,
     LastActions,
     Log,
-    Map,
     MethodName,
     Params,
-    Rewards,
+    Reading,
     Template,
     as_json_text,
     field_values,
+    reading_words,
+    reads_logs,
 )
 from workbench.cli.root import app
 
@@ -38,20 +38,21 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@reads_logs
 def advise(
     log: Log,
     embedder: EmbedderName = None,
     as_json: AsJson = False,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
     allow_unchained: AllowUnchained = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Say which credit to train with on a log: why, how sure that is, and what to do first."""
     from workbench.analysis.advice import advise as advice_on
     from workbench.analysis.advice import texts_of
 
-    opened = read_opened(log, format, mapping, cache)
+    opened = read_opened(log, reading, cache)
     with open_space(opened, embedder, None, 0, allow_unchained=allow_unchained) as space:
         found = advice_on(space)
     if as_json:
@@ -63,6 +64,7 @@ def advise(
 
 
 @app.command()
+@reads_logs
 def audit(
     log: Log,
     credits: Annotated[
@@ -91,19 +93,19 @@ def audit(
     draws: Annotated[int, typer.Option(min=2, help="Bootstrap draws of a group, at most.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
     from workbench.analysis.audit import CONTROLS, explained, report
     from workbench.analysis.audit import audit as audit_credits
     from workbench.files import atomic_file
+    from workbench.wording import number_of
 
     require_other(output, [log, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     _note_other_logs(opened, given)
     with _spaces(opened, given, allow_unchained) as (spaces, progress):
         found = audit_credits(
@@ -126,7 +128,7 @@ def audit(
     if explain:
         print("\nEVERY NUMBER\n\n" + explained(found))
     if output is not None:
-        print(f"wrote {output}: intervals of {found.intervals.height:,} steps of credits")
+        print(f"wrote {output}: intervals of {number_of(found.intervals.height, 'step')}")
 
 
 def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
@@ -175,6 +177,7 @@ def _spaces(
 
 
 @app.command()
+@reads_logs
 def tune(
     log: Log,
     method: MethodName,
@@ -187,10 +190,9 @@ def tune(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     allow_unchained: AllowUnchained = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Choose a method's temperature, neighbours, or key threshold by rollouts held out.
 
@@ -212,7 +214,7 @@ def tune(
     fields = field_values(params)
     made = create(registered(method), fields)
     require_other(output, [log])
-    opened = read_opened(log, format, mapping, cache, rewards=rewards)
+    opened = read_opened(log, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -233,9 +235,7 @@ def tune(
         value = value if isinstance(value, str) else float(f"{value:.6g}")
         chosen = {**fields, found.field: value}
         how = how_scored(chosen, embedder or DEFAULT_EMBEDDER, state_text(state, last_actions))
-        read_as = ["--format", format] if format else []
-        read_as += ["--map", str(mapping)] if mapping else []
-        command = ["workbench", "score", log, "-m", method, *how, *read_as]
+        command = ["workbench", "score", log, "-m", method, *how, *reading_words(reading)]
         print(f"\nnext: {shlex.join([*command, '-o', 'credit.parquet'])}")
 
 

@@ -8,34 +8,30 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import credit_of, read_mapping, read_opened, state_text
+from workbench.cli.inputs import credit_of, import_options, read_opened, state_text
 from workbench.cli.options import (
     EXPORT_OPTIONS,
     AllowUnchained,
     EmbedderName,
-    Format,
-    KeepMasked,
     LastActions,
     Log,
-    Map,
     MarksOf,
-    MaxUnpacked,
     OnlyGroups,
     OnlyTasks,
-    Rewards,
-    SkipBad,
+    Reading,
     Template,
     TemplateLoss,
     TokenizerName,
-    Untrained,
     export_values,
     field_values,
+    reads_logs,
     run_values,
 )
 from workbench.cli.root import app
 
 
 @app.command()
+@reads_logs
 def run(
     files: Annotated[list[str], typer.Argument(metavar="LOG…", help="Files, folders, globs.")],
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="The workspace.")],
@@ -65,17 +61,12 @@ def run(
     template_loss: TemplateLoss = None,
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
     ] = False,
-    skip_bad: SkipBad = False,
     allow_unchained: AllowUnchained = False,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench.cli.output import next_command, progress, run_summary
@@ -95,15 +86,9 @@ def run(
             target=to,
             export_method=export_method,
             export_options=export_values(options, tokenizer, template_loss, groups, tasks),
-            format=format,
-            mapping=read_mapping(mapping),
             quarantine=quarantine,
-            skip_bad=skip_bad,
             allow_unchained=allow_unchained,
-            untrained=untrained or (),
-            keep_masked=keep_masked,
-            max_unpacked=max_unpacked,
-            rewards=rewards,
+            **import_options(reading),
             progress=told,
         )
     print(run_summary(result))
@@ -111,6 +96,7 @@ def run(
 
 
 @app.command("export")
+@reads_logs
 def export_batch(
     log: Log,
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
@@ -129,12 +115,8 @@ def export_batch(
             help=f"{EXPORT_OPTIONS}, overwrite=true.",
         ),
     ] = None,
-    format: Format = None,
-    mapping: Map = None,
-    rewards: Rewards = None,
-    untrained: Untrained = None,
-    keep_masked: KeepMasked = False,
-    max_unpacked: MaxUnpacked = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
     from workbench.cli.output import export_summary, print_warning
@@ -148,15 +130,7 @@ def export_batch(
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read_opened(
-        log,
-        format,
-        mapping,
-        untrained=untrained or (),
-        keep_masked=keep_masked,
-        max_unpacked=max_unpacked,
-        rewards=rewards,
-    )
+    opened = read_opened(log, reading)
     scored = credit_of(credit, opened, log)
     kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
     frame = for_export(opened.frame, kept_in, options)

@@ -10,19 +10,21 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
+from workbench.exporters.chat_template import DIGESTS, Tokenizer
 from workbench.exporters.conversations import text_rows
 from workbench.exporters.lists import flat, lengths, nested
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
-from workbench.exporters.selection import STEP, Selection, counts, places, select
+from workbench.exporters.selection import STEP, Selection, counts, places, select, training_counts
 from workbench.exporters.sequences import logprobs_after_cut
-from workbench.exporters.tokenise import DIGESTS, Tokenizer, hold_against, tokenise
+from workbench.exporters.tokenise import hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
 from workbench.log.credit import ScoredCredit
 from workbench.log.remarks import moments, of_credit, of_log
+from workbench.wording import are, number_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def assemble(
         EmptyBatchError: Nothing is left to export, or nothing of it would train a policy.
     """
     selection = select(log, credit.table, options)
-    steps, record, rows, entries = _laid_out(
+    steps, record, rows, entries, lost = _laid_out(
         selection.steps, layout, options, token_level=selection.token_level
     )
     value = _worth(rows, steps)
@@ -120,8 +122,11 @@ def assemble(
         },
         options=options.recorded(),
         input=selection.input,
-        dropped=selection.dropped,
-        counts=counts(steps) | _step_counts(selection) | row_counts(rows) | entries.pop("counts"),
+        dropped={**selection.dropped, "template": counts(lost)},
+        counts=counts(steps)
+        | _step_counts(selection, steps)
+        | row_counts(rows)
+        | entries.pop("counts"),
         worth=value.summary(),
         advantages=_moments(steps),
         notes=_notes(log, credit),
@@ -176,22 +181,30 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
     selection = select(log, likely, options)
     steps = selection.steps
     layout.require(steps)
+    few = steps
     if options.tokenizer is not None:
         trained = steps.filter("gradient_mask")
         one = (steps if trained.is_empty() else trained)["trajectory_id"][0]
-        steps = steps.filter(pl.col("trajectory_id") == one)
-    steps, record, rows, _ = _laid_out(steps, layout, options, token_level=selection.token_level)
-    _worth(rows, steps)
+        few = steps.filter(pl.col("trajectory_id") == one)
+    token_level = selection.token_level
+    try:
+        made, record, rows, _, _ = _laid_out(few, layout, options, token_level=token_level)
+    except EmptyBatchError:  # the chat template may render others
+        made, record, rows, _, _ = _laid_out(steps, layout, options, token_level=token_level)
+    _worth(rows, made)
     kept = {name: record.get(name) for name in ("tokenizer", *DIGESTS)}
     return {"options": options.recorded(), "tokenizer": kept}
 
 
 def _laid_out(
     steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
-) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame, dict[str, Any]]:
-    """Steps with weights and tokens, where those are from, the rows, what the manifest says."""
+) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame, dict[str, Any], pl.DataFrame]:
+    """Steps with weights and tokens, where those are from, the rows, what the manifest says.
+
+    And the steps that a chat template left out.
+    """
     steps = steps.with_columns(_weight(options.weight))
-    steps, record = _tokens(steps, layout, options, token_level=token_level)
+    steps, record, lost = _tokens(steps, layout, options, token_level=token_level)
     made = _text_batch if record["from"] is None else _token_batch
     rows, entries = made(steps, options.unit or layout.unit)
     if layout.trained_only:
@@ -199,7 +212,7 @@ def _laid_out(
     if layout.cut:
         rows = rows.with_columns(logprobs_after_cut())
     entries["checks"] = row_checks(rows) | entries["checks"]
-    return steps, record, rows, entries
+    return steps, record, rows, entries, lost
 
 
 def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
@@ -212,21 +225,23 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
     if value.pulling:
         return value
     if value.steps:
-        why = f"none of its {value.steps} trained steps has an advantage other than 0"
+        why = f"none of its {number_of(value.steps, 'trained step')} has an advantage other than 0"
         hint = (
             "a group whose trajectories all earn the same is dead, see `workbench facts`; it takes "
             "more rollouts or other tasks"
         )
     else:
-        why = f"none of its {steps.height} steps is trained"
+        why = f"none of its {number_of(steps.height, 'step')} is trained"
         hint = "gradient_mask of the log, positive_only and top_share say which are"
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
 
 
 def _tokens(
     steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
-) -> tuple[pl.DataFrame, Mapping[str, Any]]:
+) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame]:
     """The steps, with token ids where there are any or shall be, and where those are from.
+
+    And the steps that a chat template left out.
 
     Raises:
         MissingInputError: The target needs token ids, and there are none.
@@ -238,9 +253,9 @@ def _tokens(
             if token_level
             else tokenise(steps, tokenizer, template_loss=options.template_loss)
         )
-        return made.steps, made.record
+        return made.steps, made.record, made.left_out
     if token_level:
-        return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}
+        return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}, steps.clear()
     if layout.tokens:
         make = "name the policy's tokenizer with --tokenizer, or " if layout.tokenises else ""
         raise MissingInputError(
@@ -248,7 +263,7 @@ def _tokens(
             f"{places(steps)}. Hint: {make}take the target weighted-batch or datasets, whose rows "
             "may be messages"
         )
-    return steps, {"from": None, "tokenizer": None, "drifting_steps": None}
+    return steps, {"from": None, "tokenizer": None, "drifting_steps": None}, steps.clear()
 
 
 def _weight(name: str) -> pl.Expr:
@@ -271,8 +286,8 @@ def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         first = rows.filter(pl.col(mask).list.first() == 1)
         if not first.is_empty():
             raise ParameterError(
-                f"{first.height} rows begin with a trained token, so that no token predicts it: "
-                f"{places(first)}. Hint: log the prompt's token ids too"
+                f"{are(first.height, 'row', 'begin')} with a trained token, so that no token "
+                f"predicts it: {places(first)}. Hint: log the prompt's token ids too"
             )
     trained = rows[mask].list.contains(1)
     kept = rows.filter(trained)
@@ -364,14 +379,11 @@ def row_counts(rows: pl.DataFrame) -> dict[str, int]:
     return counted
 
 
-def _step_counts(selection: Selection) -> dict[str, int]:
-    lengths = selection.steps.group_by("trajectory_id").len()["len"].to_list()
+def _step_counts(selection: Selection, steps: pl.DataFrame) -> dict[str, int]:
+    lengths = steps.group_by("trajectory_id").len()["len"].to_list()
     return {
-        "masked_steps": int((~selection.steps["gradient_mask"]).sum()),
-        "by_mark": selection.by_mark,
-        "not_positive": selection.not_positive,
-        "below_top_share": selection.below_top_share,
-        "clipped_steps": selection.clipped_steps,
+        **training_counts(steps),
+        "masks_changed": selection.masks_changed,
         "zero_advantage_groups": selection.zero_advantage_groups,
         "shortest_trajectory": min(lengths),
         "longest_trajectory": max(lengths),

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import polars as pl
 
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.selection import REASONS
+from workbench.exporters.selection import REASONS, UNTRAINED
+from workbench.wording import are, number, number_of, of_all, shortened
 
 Verdict = Literal["holds", "look", "n/a"]
 
@@ -37,7 +38,9 @@ def checklist(manifest: Manifest) -> list[Check]:
         _tokens(manifest),
         _zero_groups(manifest),
         _left_out(manifest),
+        *_clipped(manifest),
         _lengths(manifest),
+        _policies(manifest),
         _staleness(manifest),
     ]
 
@@ -65,7 +68,6 @@ def _counted(what: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
 
 def _of_rows(manifest: Manifest) -> list[Check]:
     checks, unit = manifest.checks, "token" if manifest.token_level else "reply"
-    masked = manifest.counts.get("masked_steps", 0)
     return [
         _simple(
             "Alignment",
@@ -73,17 +75,26 @@ def _of_rows(manifest: Manifest) -> list[Check]:
             f"every {unit} has its own mask and advantage",
             "lists of a row differ in length",
         ),
-        _simple(
-            "Masks",
-            checks.get("masked_advantages_zero"),
-            f"{masked:,} steps are not trained, their advantage is 0"
-            if masked
-            else "none is needed",
-            "an advantage stands where nothing is trained",
-        ),
+        _masks(manifest),
         _prefix(manifest),
         _logprobs(manifest),
     ]
+
+
+def _masks(manifest: Manifest) -> Check:
+    check, masked = "Masks", manifest.counts.get("masked_steps", 0)
+    if not manifest.checks.get("masked_advantages_zero"):
+        says = "an advantage stands where nothing is trained"
+        return Check(check=check, verdict="look", says=says)
+    says = f"{are(masked, 'step')} not trained, with advantage 0" if masked else "none is needed"
+    changed = manifest.counts.get("masks_changed", 0)
+    if not changed:
+        return Check(check=check, verdict="holds", says=says)
+    says += (
+        f"; {are(changed, 'trajectory')} counted or trained otherwise than when the credit was "
+        "made: give both the same --untrained and --keep-masked"
+    )
+    return Check(check=check, verdict="look", says=says)
 
 
 def _simple(check: str, holds: bool | None, good: str, bad: str) -> Check:
@@ -97,7 +108,7 @@ def _prefix(manifest: Manifest) -> Check:
         return Check(check=check, verdict="n/a", says=says)
     apart = manifest.counts.get("trajectories_as_steps", 0)
     bad = "some prompts do not begin with the sequence of the step before" + (
-        f": {apart:,} trajectories are written step by step" if apart else ""
+        f": {are(apart, 'trajectory')} written step by step" if apart else ""
     )
     return _simple(check, holds, "each prompt begins with the sequence of the step before", bad)
 
@@ -120,11 +131,11 @@ def _conversation(manifest: Manifest) -> Check:
         return Check(check=check, verdict="n/a", says=says)
     rows = counts["rows_from_messages"] + counts["rows_rebuilt"]
     if not counts["rows_rebuilt"]:
-        says = f"every message, role, call and thought of {rows:,} rows is as it was logged"
+        says = f"every message, role, call and thought of {number_of(rows, 'row')} is as logged"
         return Check(check=check, verdict="holds", says=says)
     rebuilt = counts["rows_rebuilt"]
-    share = f"all {rows:,} rows" if rebuilt == rows else f"{rebuilt:,} of {rows:,} rows"
-    says = f"{share} are rebuilt from observation and action; no system message, no tools"
+    says = f"{of_all(rebuilt, rows, 'row')} rebuilt from observation and action; no system message"
+    says += ", no tools"
     return Check(check=check, verdict="look", says=says)
 
 
@@ -133,11 +144,11 @@ def _templated(check: str, tokens: Mapping[str, Any]) -> Check:
     lost, rebuilt = tokens.get("not_shown") or {}, tokens.get("rebuilt_steps", 0)
     says = []
     if lost:
-        listed = ", ".join(f"{what} ({count:,} times)" for what, count in lost.items())
+        listed = ", ".join(f"{what} ({number_of(count, 'time')})" for what, count in lost.items())
         says.append(f"the chat template does not show {listed}")
     if rebuilt:
         says.append(
-            f"{rebuilt:,} steps are rebuilt from observation and action; no system message, no "
+            f"{are(rebuilt, 'step')} rebuilt from observation and action; no system message, no "
             "tools"
         )
     if says:
@@ -151,7 +162,9 @@ def _tokens(manifest: Manifest) -> Check:
     if tokens["from"] is None:
         return Check(check=check, verdict="n/a", says="a batch of messages has none")
     drifting, named = tokens["drifting_steps"], tokens["tokenizer"]
-    drift = f"; {drifting:,} replies come back otherwise than they went in" if drifting else ""
+    drift = f"; {are(drifting, 'reply', 'come')} back otherwise than written" if drifting else ""
+    if cut := tokens.get("cut_replies"):
+        drift += f"; {are(cut, 'reply')} cut and trained without an end token"
     if tokens["from"] == "text":
         says = f"made from the text with {named}, not those that the policy sampled{drift}"
         return Check(check=check, verdict="look", says=says)
@@ -164,7 +177,7 @@ def _lengths(manifest: Manifest) -> Check:
     check, counts = "Lengths", manifest.counts
     shortest, longest = counts.get("shortest_trajectory", 0), counts.get("longest_trajectory", 0)
     if shortest == longest:
-        says = f"every trajectory has {longest:,} steps"
+        says = f"every trajectory has {number_of(longest, 'step')}"
         return Check(check=check, verdict="holds", says=says)
     has = f"trajectories have {shortest:,} to {longest:,} steps"
     if manifest.weight["name"] == "inverse_length":
@@ -178,28 +191,65 @@ def _zero_groups(manifest: Manifest) -> Check:
     check, count = "Zero groups", manifest.counts.get("zero_advantage_groups", 0)
     lost = manifest.dropped.get("zero_advantage_groups", {}).get("groups", 0)
     if count:
-        says = f"{_groups(count)} cost compute and pull at nothing; they can be left out"
+        says = f"compute is spent on {number_of(count, 'group')} without pull; leave out if wanted"
         return Check(check=check, verdict="look", says=says)
-    says = f"none is left, {_groups(lost)} left out" if lost else "there is none"
+    says = f"none is left, {number_of(lost, 'group')} left out" if lost else "there is none"
     return Check(check=check, verdict="holds", says=says)
 
 
-def _groups(count: int) -> str:
-    return f"{count:,} group" + "s" * (count != 1)
-
-
 def _left_out(manifest: Manifest) -> Check:
-    check = "Left out"
-    lost = {
-        reason: entry["trajectories"]
-        for reason, entry in manifest.dropped.items()
-        if entry["trajectories"]
-    }
-    if not lost:
+    """All that the log has and the batch does not train, whatever the reason."""
+    check, counts = "Left out", manifest.counts
+    lost = {name: each["trajectories"] for name, each in manifest.dropped.items()}
+    says = []
+    if any(lost.values()):
+        total = number_of(manifest.input["trajectories"], "trajectory")
+        says.append(f"of {total} not in it: {_by_reason(lost, REASONS)}")
+    idle = {name: counts.get(name, 0) for name in UNTRAINED}
+    if any(idle.values()):
+        some = of_all(sum(idle.values()), counts["steps"], "step")
+        says.append(f"{some} context and not trained: {_by_reason(idle, UNTRAINED)}")
+    if rows := counts.get("rows_without_training"):
+        total = number_of(counts["rows"] + rows, "row")
+        says.append(f"not written, without a trained step: {rows:,} of {total}")
+    if not says:
         return Check(check=check, verdict="holds", says="none: the whole log is in the batch")
-    reasons = ", ".join(f"{count:,} ({REASONS.get(name, name)})" for name, count in lost.items())
-    total = manifest.input["trajectories"]
-    return Check(check=check, verdict="look", says=f"of {total:,}: {reasons}")
+    return Check(check=check, verdict="look", says="; ".join(says))
+
+
+def _by_reason(counted: Mapping[str, int], words: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{count:,} ({words.get(name, name)})" for name, count in counted.items() if count
+    )
+
+
+def _clipped(manifest: Manifest) -> list[Check]:
+    """How many advantages were limited, where that was asked for."""
+    limit = manifest.options.get("clip")
+    if limit is None:
+        return []
+    count = manifest.counts.get("clipped_steps", 0)
+    says = (
+        f"{number_of(count, 'advantage')} limited to ±{number(limit)}"
+        if count
+        else (f"no advantage is beyond ±{number(limit)}")
+    )
+    return [Check(check="Clipped", verdict="look" if count else "holds", says=says)]
+
+
+def _policies(manifest: Manifest) -> Check:
+    """Whether one policy acted in all rollouts: a batch trains one."""
+    check, acted = "Policies", manifest.policy.get("acted")
+    if not acted:
+        return Check(check=check, verdict="n/a", says="the log does not name the model")
+    named = ", ".join(shortened(" with ".join(models), 40) for models in acted[:4])
+    if len(acted) == 1:
+        return Check(check=check, verdict="holds", says=f"all rollouts are of {named}")
+    says = (
+        f"rollouts of {len(acted)} policies ({named}{', …' * (len(acted) > 4)}): one would be "
+        "trained on what others did; export each by itself (--group)"
+    )
+    return Check(check=check, verdict="look", says=says)
 
 
 def _staleness(manifest: Manifest) -> Check:
@@ -208,6 +258,6 @@ def _staleness(manifest: Manifest) -> Check:
         says = "the log does not say both train_step and policy_version"
         return Check(check=check, verdict="n/a", says=says)
     if behind > 0:
-        says = f"the oldest policy was {behind:,} train steps behind"
+        says = f"the oldest policy was {number_of(behind, 'train step')} behind"
         return Check(check=check, verdict="look", says=says)
     return Check(check=check, verdict="holds", says="every step is of the policy being trained")

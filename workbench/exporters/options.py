@@ -38,7 +38,7 @@ CHOICES: Mapping[str, Mapping[Any, str]] = {
     },
     "template_loss": {
         "refuse": "refuse what the chat template does not show",
-        "allow": "train without what the chat template does not show, and count it",
+        "allow": "train without what it does not show, leave out what it cannot render; counted",
     },
     "positive_only": {
         False: "train every step that has an advantage",

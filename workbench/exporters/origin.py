@@ -9,6 +9,7 @@ import polars as pl
 from workbench.errors import ParameterError
 from workbench.exporters.selection import places
 from workbench.log.credit import Provenance
+from workbench.log.policies import policies_of
 
 
 def method_entries(provenance: Provenance) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def policies(steps: pl.DataFrame) -> dict[str, Any]:
         staleness = steps.select((pl.col("train_step") - pl.col("policy_version")).max()).item()
     return {
         "models": distinct("model"),
+        "acted": policies_of(steps),
         "versions": distinct("policy_version"),
         "train_steps": distinct("train_step"),
         "max_staleness": staleness,

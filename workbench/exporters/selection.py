@@ -10,6 +10,8 @@ import polars as pl
 
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters.options import Options
+from workbench.log.credit import READ_FROM_LOG
+from workbench.wording import are, number, number_of
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 
@@ -19,8 +21,17 @@ REASONS: Mapping[str, str] = {
     "nonfinite_advantage": "advantage not finite",
     "no_token_ids": "no token ids",
     "zero_advantage_groups": "zero groups",
+    "template": "the chat template cannot render it",
 }
 """Why trajectories are dropped, each in words; one with several reasons has the first."""
+
+UNTRAINED: Mapping[str, str] = {
+    "masked_in_log": "masked in the log",
+    "by_mark": "by people's marks",
+    "not_positive": "advantage not above 0",
+    "below_top_share": "below the top share",
+}
+"""Why steps of a batch are not trained, each in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +40,14 @@ class Selection:
 
     Args:
         steps: The log's rows that are kept, in canonical order, with `advantage` (Float32, as it
-            is trained), `gradient_mask` (whether it is) and `episode_reward` (the undiscounted
-            sum of the trajectory's rewards).
+            is trained), `gradient_mask` (whether it is), `untrained` (a key of `UNTRAINED`; null
+            for a trained step), `clipped` (whether its advantage was limited) and
+            `episode_reward` (the undiscounted sum of the trajectory's rewards).
         token_level: Whether every kept step has prompt_ids and response_ids.
         input: groups, trajectories and steps of the log.
         dropped: Reason -> groups (that lost a trajectory), trajectories, steps.
         zero_advantage_groups: Kept groups in which no trained step has an advantage.
-        by_mark: Kept steps that are not trained because of people's marks.
-        not_positive: Kept steps that are not trained because their advantage is not above 0.
-        clipped_steps: Kept steps whose advantage was limited.
-        below_top_share: Kept steps that are not trained because others have more |advantage|.
+        masks_changed: Trajectories that count or train otherwise than in the log that was scored.
     """
 
     steps: pl.DataFrame
@@ -46,10 +55,7 @@ class Selection:
     input: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
     zero_advantage_groups: int
-    by_mark: int
-    not_positive: int
-    clipped_steps: int
-    below_top_share: int
+    masks_changed: int
 
 
 def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selection:
@@ -67,7 +73,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
             one that is no number, or there is no such group or task.
         EmptyBatchError: Nothing is left.
     """
-    steps = _joined(log, credit)
+    steps, masks_changed = _joined(log, credit)
     token_level, has_tokens = _token_level(steps)
     finite = pl.col("advantage").is_finite() | ~pl.col("gradient_mask")
     one = "trajectory_id"
@@ -82,10 +88,12 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
         .then(pl.lit("no_token_ids"))
     )
     steps = steps.with_columns(reason.alias("dropped"))
-    steps, by_mark = _by_mark(steps, options.marked)
-    steps, not_positive = _positive(steps, only=options.positive_only)
-    steps, clipped = _clipped(steps, options.clip)
-    steps, below = _top(steps, options.top_share)
+    masked = pl.when(~pl.col("gradient_mask")).then(pl.lit("masked_in_log"))
+    steps = steps.with_columns(masked.alias("untrained"))
+    steps = _by_mark(steps, options.marked)
+    steps = _positive(steps, only=options.positive_only)
+    steps = _clipped(steps, options.clip)
+    steps = _top(steps, options.top_share)
     trained = pl.col("gradient_mask")
     idle = (pl.col("dropped").is_not_null() | ~trained | (pl.col("advantage") == 0)).all()
     zero = idle.over("group_id") & pl.col("dropped").is_null()
@@ -107,10 +115,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
         input=counts(steps),
         dropped=dropped,
         zero_advantage_groups=0 if options.drop_zero_groups else zero_groups,
-        by_mark=by_mark,
-        not_positive=not_positive,
-        clipped_steps=clipped,
-        below_top_share=below,
+        masks_changed=masks_changed,
     )
 
 
@@ -140,14 +145,14 @@ def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
     return wanted.all().over("trajectory_id")
 
 
-def _by_mark(steps: pl.DataFrame, marked: str) -> tuple[pl.DataFrame, int]:
-    """Steps of which only the marked, or all but them, are trained; and how many others were.
+def _by_mark(steps: pl.DataFrame, marked: str) -> pl.DataFrame:
+    """Steps of which only the marked, or all but them, are trained.
 
     Raises:
         ParameterError: The log has no marks to choose by.
     """
     if marked == "all":
-        return steps, 0
+        return steps
     if "mark" not in steps.columns:
         raise ParameterError(
             "the log has no column 'mark' to choose by. Hint: name the workspace whose marks are "
@@ -155,29 +160,30 @@ def _by_mark(steps: pl.DataFrame, marked: str) -> tuple[pl.DataFrame, int]:
         )
     wanted = pl.col("mark").is_null() if marked == "without" else pl.col("mark").is_not_null()
     other = pl.col("gradient_mask") & pl.col("dropped").is_null() & ~wanted
-    return steps.with_columns(pl.col("gradient_mask") & wanted), _number(steps, other)
+    return _without(steps, other, "by_mark")
 
 
-def _positive(steps: pl.DataFrame, *, only: bool) -> tuple[pl.DataFrame, int]:
-    """Steps of which only those with an advantage above 0 are trained, and how many others were."""
+def _positive(steps: pl.DataFrame, *, only: bool) -> pl.DataFrame:
+    """Steps of which only those with an advantage above 0 are trained."""
     if not only:
-        return steps, 0
+        return steps
     other = pl.col("gradient_mask") & pl.col("dropped").is_null() & (pl.col("advantage") <= 0)
-    other = other.fill_null(value=False)
-    return steps.with_columns(pl.col("gradient_mask") & ~other), _number(steps, other)
+    return _without(steps, other, "not_positive")
 
 
-def _clipped(steps: pl.DataFrame, limit: float | None) -> tuple[pl.DataFrame, int]:
-    """Steps with advantages limited to ±limit, and how many of the kept and trained ones were."""
+def _clipped(steps: pl.DataFrame, limit: float | None) -> pl.DataFrame:
+    """Steps with advantages limited to ±limit; `clipped` says which of the trained ones were."""
     if limit is None:
-        return steps, 0
+        return steps.with_columns(pl.lit(value=False).alias("clipped"))
     trained = pl.col("gradient_mask") & pl.col("dropped").is_null()
     beyond = trained & (pl.col("advantage").abs() > limit)
-    return steps.with_columns(pl.col("advantage").clip(-limit, limit)), _number(steps, beyond)
+    return steps.with_columns(
+        pl.col("advantage").clip(-limit, limit), beyond.fill_null(value=False).alias("clipped")
+    )
 
 
-def _top(steps: pl.DataFrame, share: float) -> tuple[pl.DataFrame, int]:
-    """Steps of which only the top share by |advantage| is trained, and how many others lost that.
+def _top(steps: pl.DataFrame, share: float) -> pl.DataFrame:
+    """Steps of which only the top share by |advantage| is trained.
 
     With n trained steps the threshold is the ⌈share · n⌉-th largest |advantage| (to nine digits of
     that product); all that reach it are trained, so that equal steps are treated alike.
@@ -185,15 +191,26 @@ def _top(steps: pl.DataFrame, share: float) -> tuple[pl.DataFrame, int]:
     trained = pl.col("gradient_mask") & pl.col("dropped").is_null()
     size = steps.select(pl.col("advantage").filter(trained).abs().sort(descending=True)).to_series()
     if share == 1 or not size.len():
-        return steps, 0
+        return steps
     threshold = size[max(math.ceil(share * size.len() - 1e-9), 1) - 1]
-    below = (trained & (pl.col("advantage").abs() < threshold)).fill_null(value=False)
-    return steps.with_columns(pl.col("gradient_mask") & ~below), _number(steps, below)
+    return _without(steps, trained & (pl.col("advantage").abs() < threshold), "below_top_share")
 
 
-def _number(steps: pl.DataFrame, which: pl.Expr) -> int:
-    """How many steps an expression holds for."""
-    return int(steps.select(which.sum()).item())
+def _without(steps: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
+    """Steps of which these are not trained, for a reason of `UNTRAINED`."""
+    which = which.fill_null(value=False)
+    untrained = pl.when(which).then(pl.lit(reason)).otherwise(pl.col("untrained"))
+    return steps.with_columns(pl.col("gradient_mask") & ~which, untrained.alias("untrained"))
+
+
+def training_counts(steps: pl.DataFrame) -> dict[str, int]:
+    """How many selected steps are not trained, all and for each reason, and how many clipped."""
+    untrained = steps["untrained"]
+    return {
+        "masked_steps": untrained.count(),
+        **{reason: int((untrained == reason).sum()) for reason in UNTRAINED},
+        "clipped_steps": int(steps["clipped"].sum()),
+    }
 
 
 def counts(steps: pl.DataFrame) -> dict[str, int]:
@@ -217,15 +234,23 @@ def places(steps: pl.DataFrame) -> str:
     return ", ".join(texts)
 
 
-def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
-    """The log in canonical order with the credit's advantage and both reasons for exclusion."""
+def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The log in canonical order with the credit's advantage and both reasons for exclusion.
+
+    And how many trajectories count or train otherwise than in the log that was scored.
+    """
     log = _ordered(log)
     missing = [name for name in (*STEP, "advantage", "excluded") if name not in credit.columns]
     if missing:
         raise ParameterError(f"not a credit table: missing columns {missing}")
-    credit = credit.select(*STEP, "advantage", pl.col("excluded").alias("unscored")).sort(STEP)
+    known = [name for name in READ_FROM_LOG if name in credit.columns]
+    credit = credit.select(*STEP, "advantage", pl.col("excluded").alias("unscored"), *known).sort(
+        STEP
+    )
     if not log.select(STEP).equals(credit.select(STEP)):
         _raise_other_steps(log, credit)
+    if "reward" in known:
+        _refuse_other_rewards(log, credit)
     steps = log.with_columns(
         credit["advantage"],
         pl.coalesce("excluded", credit["unscored"]).alias("excluded"),
@@ -234,22 +259,68 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> pl.DataFrame:
     empty = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_null())
     if not empty.is_empty():
         raise ParameterError(
-            f"{empty.height} scored steps have no advantage in the credit: {places(empty)}. "
-            "Hint: score this log again"
+            f"{are(empty.height, 'scored step', 'have')} no advantage in the credit: "
+            f"{places(empty)}. Hint: score this log again"
         )
     no_number = steps.filter(pl.col("excluded").is_null() & pl.col("advantage").is_nan())
     if not no_number.is_empty():
         raise ParameterError(
-            f"the advantage of {no_number.height} scored steps is NaN: {places(no_number)}. "
-            "Hint: score this log again"
+            f"the advantage of {number_of(no_number.height, 'scored step')} is NaN: "
+            f"{places(no_number)}. Hint: score this log again"
         )
-    return steps.with_columns(pl.col("advantage").cast(pl.Float32))
+    return steps.with_columns(pl.col("advantage").cast(pl.Float32)), _masks_changed(log, credit)
+
+
+def _masks_changed(log: pl.DataFrame, credit: pl.DataFrame) -> int:
+    changed = [
+        log[name] != credit[name]
+        for name in ("in_group_statistics", "gradient_mask")
+        if name in credit.columns
+    ]
+    other = log.select("trajectory_id").filter(pl.any_horizontal(changed)) if changed else log[:0]
+    return other["trajectory_id"].n_unique()
 
 
 def _ordered(log: pl.DataFrame) -> pl.DataFrame:
     """The log in canonical order; one that is in order is not copied."""
     order = log.select(*STEP).with_row_index("row").sort(STEP)["row"]
     return log if order.is_sorted() else log[order]
+
+
+def _refuse_other_rewards(log: pl.DataFrame, credit: pl.DataFrame) -> None:
+    """Refuses a credit that was made from other rewards than the log has; both in one order.
+
+    Raises:
+        ParameterError: Rewards differ; the first rollouts are named with both.
+    """
+    differs = ~log["reward"].eq_missing(credit["reward"].cast(log.schema["reward"]))
+    if not differs.any():
+        return
+    both = log.select("group_id", "trajectory_id", "reward").with_columns(
+        credit["reward"].alias("scored"), differs.alias("differs")
+    )
+    # A sum of nothing is 0, and a reward that is not known is none.
+    sums = [
+        pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name)
+        for name in ("reward", "scored")
+    ]
+    rollouts = both.group_by("group_id", "trajectory_id", maintain_order=True).agg(
+        *sums, pl.col("differs").any()
+    )
+    rollouts = rollouts.filter("differs")
+    first = ", ".join(
+        f"group {row['group_id']!r} trajectory {row['trajectory_id']!r} ({number(row['reward'])} "
+        f"in the log, {number(row['scored'])} in the credit)"
+        for row in rollouts.head(3).iter_rows(named=True)
+    )
+    more = rollouts.height - 3
+    lacks = log["reward"].null_count() > credit["reward"].null_count()
+    again = "read the log with the same --rewards FILE as `workbench score` did, or "
+    raise ParameterError(
+        f"the credit was made from other rewards than the log has: {first}"
+        + f" and {number_of(more, 'more rollout')}" * (more > 0)
+        + f". Hint: {again if lacks else ''}score this log again"
+    )
 
 
 def _raise_other_steps(log: pl.DataFrame, credit: pl.DataFrame) -> None:
@@ -260,7 +331,7 @@ def _raise_other_steps(log: pl.DataFrame, credit: pl.DataFrame) -> None:
             problems.append(f"the {name} has steps twice: {places(repeated)}")
         alone = one.join(other, on=STEP, how="anti", maintain_order="left")
         if not alone.is_empty():
-            problems.append(f"{alone.height} steps are only in the {name}: {places(alone)}")
+            problems.append(f"{are(alone.height, 'step')} only in the {name}: {places(alone)}")
     raise ParameterError(
         f"log and credit do not describe the same steps: {'; '.join(problems)}. "
         "Hint: score this log again"

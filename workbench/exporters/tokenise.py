@@ -2,191 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from workbench.errors import MissingDependencyError, ParameterError
+from workbench.errors import EmptyBatchError, ParameterError
+from workbench.exporters.chat_template import (
+    Messages,
+    TemplateRefusalError,
+    Tokenizer,
+    arguments_of,
+)
 from workbench.exporters.conversations import ConversationRow, conversation_rows
 from workbench.exporters.selection import places
-from workbench.log.conversation import decoded
-from workbench.states.embedders.model_files import hub_answers
+from workbench.wording import number_of
 
-Messages = Sequence[Mapping[str, Any]]
-
-DIGESTS = ("vocabulary_sha256", "chat_template_sha256")
-"""What of a tokenizer decides the ids of a text."""
-
-_PROBE = "reply"
 _AT_ONCE = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tokenizer:
-    """A Hugging Face tokenizer with what an export asks of it.
-
-    Args:
-        name: Id or folder, as the user gave it.
-        tokenizer: What transformers loaded.
-    """
-
-    name: str
-    tokenizer: Any
-
-    @classmethod
-    def load(cls, name: str) -> Tokenizer:
-        """The tokenizer of a folder or of a Hugging Face id.
-
-        The hub is asked only where it answers within seconds; otherwise the id must be in its
-        cache. Code that comes with a tokenizer is never run.
-
-        Raises:
-            MissingDependencyError: transformers is not installed.
-            ParameterError: It cannot be loaded.
-        """
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise MissingDependencyError(
-                "a tokenizer needs transformers. Hint: pip install transformers"
-            ) from error
-        folder = Path(name).expanduser()
-        here = folder.is_dir()
-        hub = not here and not _is_path(name) and hub_answers()
-        try:
-            loaded = AutoTokenizer.from_pretrained(
-                str(folder) if here else name, local_files_only=not hub, trust_remote_code=False
-            )
-        # transformers 4 gives an AttributeError for a folder without the files.
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            if here and not (folder / "tokenizer.json").is_file():
-                reason = "the folder has no tokenizer.json"
-            elif here or hub:
-                reason = str(error).splitlines()[0].rstrip(".")
-            elif _is_path(name):
-                reason = "there is no such folder"
-            else:
-                reason = "it is no folder and not in the hub's cache, and the hub does not answer"
-            raise ParameterError(
-                f"no tokenizer can be loaded from {name!r}: {reason}. Hint: name a folder with "
-                "tokenizer.json, or the id of a chat model; `hf download ID` fetches one where "
-                "there is a network, HF_HUB_OFFLINE=1 forbids it"
-            ) from error
-        return cls(name=name, tokenizer=loaded)
-
-    @property
-    def identity(self) -> dict[str, str | None]:
-        """Its name, and digests of its vocabulary and chat template: what made the ids."""
-        vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
-        template = self.tokenizer.chat_template
-        if isinstance(template, dict):  # one for tool use, say, beside the default
-            template = json.dumps(template, sort_keys=True)
-        return {
-            "tokenizer": self.name,
-            "vocabulary_sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
-            "chat_template_sha256": template and hashlib.sha256(template.encode()).hexdigest(),
-        }
-
-    @cached_property
-    def end_of_turn(self) -> str:
-        """The special token that its chat template puts behind a reply; empty where it has none."""
-        exchange = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": _PROBE}]
-        _, _, tail = self.rendered(exchange).rpartition(_PROBE)
-        ids = self.ids([tail])[0] if tail else []
-        if not ids or ids[0] not in self.tokenizer.all_special_ids:
-            return ""
-        return self.texts([ids[:1]])[0]
-
-    @cached_property
-    def opening(self) -> str:
-        """The text that the template puts before a first user message, such as a system prompt."""
-        before, _, _ = self.rendered([{"role": "user", "content": _PROBE}]).partition(_PROBE)
-        return before
-
-    @property
-    def marks_replies(self) -> bool:
-        """Whether the template marks what the assistant writes with `{% generation %}`."""
-        return re.search(r"\{%-?\s*generation\b", str(self.tokenizer.chat_template)) is not None
-
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of texts as they are, nothing put before or behind them."""
-        found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return found
-
-    def texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """The texts of token ids, special tokens included."""
-        return [
-            self.tokenizer.decode(
-                list(one), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-            for one in ids
-        ]
-
-    def rendered(self, messages: Messages, tools: Any = None, *, more: bool = False) -> str:
-        """A conversation in the chat template.
-
-        Args:
-            messages: The conversation.
-            tools: Those that were offered.
-            more: Whether the mark that lets the assistant speak follows.
-
-        Raises:
-            ParameterError: There is no chat template, or it refuses the conversation.
-        """
-        return str(self._applied(messages, tools, tokenize=False, add_generation_prompt=more))
-
-    def marked(self, messages: Messages, tools: Any = None) -> tuple[list[int], list[int]]:
-        """Token ids of a conversation, and 1 where the template marks what the assistant wrote."""
-        found = self._applied(
-            messages, tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-        )
-        return list(found["input_ids"]), list(found["assistant_masks"])
-
-    def _applied(self, messages: Messages, tools: Any, **how: Any) -> Any:
-        if self.tokenizer.chat_template is None:
-            raise ParameterError(
-                f"the tokenizer {self.name!r} has no chat template, so nobody can say which tokens "
-                "a policy would read. Hint: name the tokenizer of a chat model"
-            )
-        try:
-            return self.tokenizer.apply_chat_template(
-                [_for_template(message) for message in messages], tools=tools or None, **how
-            )
-        except Exception as error:  # a template raises what it likes
-            roles = [message["role"] for message in messages][:6]
-            raise ParameterError(
-                f"the chat template of {self.name!r} refuses a conversation of {roles}: {error}"
-            ) from error
-
-
-def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as templates take it: arguments as objects, and content that is always there."""
-    given = {"content": "", **message}
-    if "tool_calls" in given:
-        given["tool_calls"] = [
-            {**call, "function": {**call["function"], "arguments": _arguments(call)}}
-            for call in given["tool_calls"]
-        ]
-    return given
-
-
-def _arguments(call: Mapping[str, Any]) -> Any:
-    """Arguments as an object where they parse as one, else as the text that they are."""
-    text = call["function"].get("arguments")
-    found = decoded(text)
-    return found if isinstance(found, dict) else {} if found is None else text
-
-
-def _is_path(name: str) -> bool:
-    """Whether a name can only be a folder's: an id is a name or owner/name."""
-    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,10 +31,12 @@ class Tokenised:
         steps: With prompt_ids, response_ids, response_mask and tokenizer.
         record: What the manifest says of it: where the ids are from, the tokenizer's identity,
             and `drifting_steps`, whose reply comes back otherwise than it went in.
+        left_out: The steps of trajectories that the template cannot render, where that is allowed.
     """
 
     steps: pl.DataFrame
     record: Mapping[str, Any]
+    left_out: pl.DataFrame
 
 
 def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -> Tokenised:
@@ -209,76 +45,139 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
     The prompt of a step is its conversation in the tokenizer's chat template, with roles, calls and
     tools, up to where the reply begins. The reply is what the template marks as the assistant's
     (`{% generation %}`), or else what the rendering with the reply has more than the one without;
-    it ends with the token that ends a turn. Where a generation was cut (finish_reason "length")
+    it ends with the token that ends a turn. Where the reply itself was cut, see `cut_replies`,
     that end was not sampled and is not there. What the template adds by itself is context.
 
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
         tokenizer: Whose ids they get.
-        template_loss: "refuse" what the template does not show, or "allow" it, counted.
+        template_loss: "refuse" what the template does not show, or "allow" it, counted, and leave
+            out the trajectories that it cannot render.
 
     Raises:
         ParameterError: The template does not show what a conversation holds, or its rendering of a
             prompt is not the beginning of the rendering with the reply; steps are named.
     """
-    cut = (
-        (steps["finish_reason"] == "length").fill_null(value=False).to_list()
-        if "finish_reason" in steps.columns
-        else [False] * steps.height
-    )
+    rows = conversation_rows(steps, by_step=True)
+    cut = cut_replies(steps, rows)
     lost: dict[str, list[int]] = {}
+    refused: dict[str, list[int]] = {}
     unstable: list[int] = []
     prompts: list[pl.Series] = []
     replies: list[list[int]] = []
-    drifting = 0
-    rows = conversation_rows(steps, by_step=True)
+    drifts: list[bool] = []
     # Some at a time: as Python's numbers the prompts of a long log take many times the memory.
     for begin in range(0, len(rows), _AT_ONCE):
         before: list[list[int]] = []
-        for at, row in enumerate(rows[begin : begin + _AT_ONCE], begin):
+        for at, given in enumerate(rows[begin : begin + _AT_ONCE], begin):
+            row = replace(given, messages=tokenizer.fitted(given.messages))
             tools = None if row.tools is None else json.loads(row.tools)
-            whole = tokenizer.rendered(row.messages, tools)
-            for what in _not_shown(tokenizer, row, tools, whole):
-                lost.setdefault(what, []).append(at)
-            found = _prompt_and_reply(tokenizer, row.messages, tools, whole, was_cut=cut[at])
-            if found is None:
-                unstable.append(at)
-                continue
-            before.append(found[0])
-            replies.append(found[1])
-            drifting += found[2]
+            found = None
+            try:
+                whole = tokenizer.rendered(row.messages, tools)
+                for what in _not_shown(tokenizer, row, tools, whole):
+                    lost.setdefault(what, []).append(at)
+                found = _prompt_and_reply(tokenizer, row.messages, tools, whole, was_cut=cut[at])
+                if found is None:
+                    unstable.append(at)
+            except TemplateRefusalError as refusal:
+                refused.setdefault(str(refusal), []).append(at)
+            prompt, reply, drift = found or ([], [], False)
+            before.append(prompt)
+            replies.append(reply)
+            drifts.append(drift)
         prompts.append(pl.Series(before, dtype=pl.List(pl.Int32)))
+    if refused and template_loss == "refuse":
+        raise ParameterError(_refusal(steps, tokenizer, refused))
     if unstable:
         raise ParameterError(
             f"the chat template of {tokenizer.name!r} renders a prompt otherwise once its reply "
-            f"stands behind it, so the tokens of {len(unstable)} replies cannot be told: "
-            f"{places(steps[unstable])}. Hint: take a tokenizer whose template has generation "
-            "marks, or export without --tokenizer"
+            f"stands behind it, so the tokens of {number_of(len(unstable), 'reply')} cannot be "
+            f"told: {places(steps[unstable])}. Hint: take a tokenizer whose template has "
+            "generation marks, or export without --tokenizer"
         )
     if lost and template_loss == "refuse":
-        listed = "; ".join(
-            f"{what} ({len(where)} times: {places(steps[where])})" for what, where in lost.items()
+        listed = "".join(
+            f"\n- {what} ({number_of(len(where), 'time')}: {places(steps[where])})"
+            for what, where in lost.items()
         )
         raise ParameterError(
             f"the chat template of {tokenizer.name!r} does not show all that the conversations "
-            f"hold: {listed}. Hint: name a tokenizer whose template shows it, or "
+            f"hold:{listed}\nHint: name a tokenizer whose template shows it, or "
             '--template-loss allow (template_loss="allow" in Python) to train without it'
         )
+    bad = [at for where in refused.values() for at in where]
+    kept = ~steps["trajectory_id"].is_in(steps["trajectory_id"].gather(bad).unique().implode())
+    if not kept.any():
+        raise EmptyBatchError(_refusal(steps, tokenizer, refused))
     with_ids = steps.drop("response_mask", "response_logprobs", strict=False).with_columns(
         pl.concat(prompts).alias("prompt_ids"),
         pl.Series("response_ids", replies, dtype=pl.List(pl.Int32)),
         pl.lit(tokenizer.name).alias("tokenizer"),
     )
+    is_kept = kept.to_list()
     record = {
         "from": "text",
         **tokenizer.identity,
-        "drifting_steps": drifting,
+        "drifting_steps": sum(drift for drift, here in zip(drifts, is_kept, strict=True) if here),
+        "cut_replies": sum(each for each, here in zip(cut, is_kept, strict=True) if here),
         "replies_found_by": "generation marks" if tokenizer.marks_replies else "renderings",
         "template_opening": tokenizer.opening,
-        "not_shown": {what: len(where) for what, where in lost.items()},
-        "rebuilt_steps": sum(not row.kept for row in rows),
+        "not_shown": {
+            what: count
+            for what, where in lost.items()
+            if (count := sum(is_kept[at] for at in where))
+        },
+        "rebuilt_steps": sum(not row.kept for row, here in zip(rows, is_kept, strict=True) if here),
     }
-    return Tokenised(steps=with_ids, record=record)
+    return Tokenised(steps=with_ids.filter(kept), record=record, left_out=steps.filter(~kept))
+
+
+def _refusal(
+    steps: pl.DataFrame, tokenizer: Tokenizer, refused: Mapping[str, Sequence[int]]
+) -> str:
+    """Which conversations a template refuses, a line each reason."""
+    lines = "".join(
+        f"\n- {what} ({number_of(len(where), 'time')}: {places(steps[list(where)])})"
+        for what, where in refused.items()
+    )
+    return (
+        f"the chat template of {tokenizer.name!r} refuses conversations:{lines}\nHint: name a "
+        "tokenizer whose template takes them, or --template-loss allow "
+        '(template_loss="allow" in Python) to leave these trajectories out, counted'
+    )
+
+
+def cut_replies(steps: pl.DataFrame, rows: Sequence[ConversationRow]) -> list[bool]:
+    """Replies that were cut before their end, so that the policy did not end its turn.
+
+    Those whose finish_reason is "length" and that nothing follows: the last of a trajectory, or
+    one whose own reason it is, since another step of the trajectory has another. A reply that
+    ends in calls whose arguments are whole was not cut: the limit came after it, and stands at the
+    last reply that there was.
+
+    Args:
+        steps: In canonical order.
+        rows: The conversation up to each of them. (S,)
+
+    Returns:
+        A truth value a step. (S,)
+    """
+    if "finish_reason" not in steps.columns:
+        return [False] * steps.height
+    reason, one = pl.col("finish_reason"), "trajectory_id"
+    is_last = pl.col("step_index") == pl.col("step_index").max().over(one)
+    own = reason.n_unique().over(one) > 1
+    cut = steps.select(((reason == "length") & (is_last | own)).fill_null(value=False))
+    return [
+        said and not _ends_in_calls(row.messages[-1])
+        for said, row in zip(cut.to_series().to_list(), rows, strict=True)
+    ]
+
+
+def _ends_in_calls(reply: Mapping[str, Any]) -> bool:
+    calls = reply.get("tool_calls") or ()
+    return bool(calls) and all(isinstance(arguments_of(call), dict) for call in calls)
 
 
 def _prompt_and_reply(
@@ -342,7 +241,7 @@ def _not_shown(
             name = call["function"]["name"]
             if lost or name not in rendered:
                 yield f"the call of {name!r}"
-            elif not all(_is_shown(value, rendered) for value in _leaves(_arguments(call))):
+            elif not all(_is_shown(value, rendered) for value in _leaves(arguments_of(call))):
                 yield f"arguments of a call of {name!r}"
     thought = messages[last].get("reasoning_content")
     if isinstance(thought, str) and (
@@ -419,11 +318,11 @@ def hold_against(steps: pl.DataFrame, tokenizer: Tokenizer) -> Tokenised:
     foreign = steps.filter((largest >= size) | (least < 0))
     if not foreign.is_empty():
         raise ParameterError(
-            f"token ids of {foreign.height} steps are not among the {size} of the tokenizer "
+            f"ids of {number_of(foreign.height, 'step')} are not among the {size} of the tokenizer "
             f"{tokenizer.name!r}: {places(foreign)}. Hint: name the tokenizer of the policy"
         )
     replies = steps["response_ids"].to_list()
     again = tokenizer.ids(tokenizer.texts(replies))
     drifting = sum(one != other for one, other in zip(replies, again, strict=True))
     record = {"from": "log", **tokenizer.identity, "drifting_steps": drifting}
-    return Tokenised(steps=steps, record=record)
+    return Tokenised(steps=steps, record=record, left_out=steps.clear())

@@ -10,6 +10,7 @@ import polars as pl
 from workbench.errors import ParameterError
 from workbench.exporters.lists import Ints, flat, lengths, nested, row_has
 from workbench.exporters.selection import places
+from workbench.wording import number_of
 
 _MAX_STEP = np.iinfo(np.int16).max
 
@@ -56,8 +57,8 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
     broken = steps.filter(~pl.col("extends"))
     if unit == "trajectory" and not broken.is_empty():
         raise ParameterError(
-            f"the prompts of {broken.height} steps do not begin with the sequence of the step "
-            f"before: {places(broken)}. Hint: leave the unit open or export steps"
+            f"prompts of {number_of(broken.height, 'step')} do not begin with the sequence of the "
+            f"step before: {places(broken)}. Hint: leave the unit open or export steps"
         )
     joined = pl.col("extends").all().over("trajectory_id") & (unit != "step")
     starts = (~joined | (pl.col("step_index") == 0)).alias("starts")
@@ -135,7 +136,7 @@ def _checked(steps: pl.DataFrame) -> pl.DataFrame:
 def _refuse(steps: pl.DataFrame, bad: pl.Expr | pl.Series, rule: str) -> None:
     rows = steps.filter(bad.fill_null(value=False))
     if not rows.is_empty():
-        raise ParameterError(f"{rule} in {rows.height} steps: {places(rows)}")
+        raise ParameterError(f"{rule} in {number_of(rows.height, 'step')}: {places(rows)}")
 
 
 def _rows(steps: pl.DataFrame) -> pl.DataFrame:
@@ -195,8 +196,9 @@ def _logprobs(
         size = lengths(steps["context"]) + lengths(steps["response_ids"])
         rows = steps[np.unique(np.repeat(np.arange(steps.height), size)[bad])]
         raise ParameterError(
-            f"response_logprobs of trained tokens are not finite in {rows.height} steps: "
-            f"{places(rows)}. Hint: a log without that column is exported too, and the trainer "
+            "response_logprobs of trained tokens are not finite in "
+            f"{number_of(rows.height, 'step')}: {places(rows)}. Hint: a log "
+            "without that column is exported too, and the trainer "
             "computes the old ones"
         )
     values[~sampled | ~np.isfinite(values)] = 0.0

@@ -354,6 +354,12 @@ def content_text(content: Any) -> str:
     return canonical_json(content)
 
 
+def is_text(content: Any) -> bool:
+    """Whether a content is a text, or parts that are all texts."""
+    parts = content if isinstance(content, list) else []
+    return isinstance(content, str) or all(_kind(part) in _TEXTS for part in parts)
+
+
 def unread_parts(content: Any) -> list[str]:
     """The kinds of the parts of a content of which a text has only the digest."""
     if not isinstance(content, list):

@@ -21,6 +21,9 @@ from workbench.log.steps import Real, Steps
 from workbench.wording import number, number_of, shortened
 
 METADATA_KEY = "workbench"
+READ_FROM_LOG = ("reward", "in_group_statistics", "gradient_mask")
+"""Columns of the log that a credit keeps, so that an export of another log can be told."""
+
 PEERS_SCHEMA = {
     "term": pl.String,
     "group_id": pl.String,
@@ -278,7 +281,8 @@ class Credit:
     def table(self) -> pl.DataFrame:
         """One row a step of the whole log, in canonical order, null where a step is excluded.
 
-        Columns: group_id, trajectory_id, step_index, advantage, term_<name> …, outputs, excluded.
+        Columns: group_id, trajectory_id, step_index, advantage, term_<name> …, outputs, excluded,
+        and those of `READ_FROM_LOG`.
         """
         log = self.steps.log
         columns = {"advantage": self.advantage}
@@ -292,7 +296,8 @@ class Credit:
             whole = np.zeros(log.height)
             whole[self.steps.row] = values
             filled[name] = pl.Series(name, whole).set(~scored, None)
-        return ids.hstack(wide.with_columns(**filled).hstack([log["excluded"]]))
+        told = log.select("excluded", *READ_FROM_LOG)
+        return ids.hstack(wide.with_columns(**filled).hstack(told))
 
     def scored(self) -> ScoredCredit:
         """The credit as a file holds it."""

@@ -17,6 +17,7 @@ from workbench.log.conversation import (
     increments_of_prompts,
     normalised,
 )
+from workbench.wording import number_of
 
 
 def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
@@ -72,7 +73,10 @@ def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
 
 def sentences(changes: Counter[str]) -> list[str]:
     """What `with_increments` did, one sentence each."""
-    return [f"messages: {change} ({count:,} times)" for change, count in sorted(changes.items())]
+    return [
+        f"messages: {change} ({number_of(count, 'time')})"
+        for change, count in sorted(changes.items())
+    ]
 
 
 def _made(

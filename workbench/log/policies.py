@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from workbench.wording import of_all
+
 _POLICY = ("model", "policy_version")
 
 
@@ -31,6 +33,19 @@ def mixed_groups(log: pl.DataFrame) -> tuple[int, list[str]] | None:
     return mixed["group_id"].n_unique(), [name for name in names if bool(several[name].any())]
 
 
+def policies_of(log: pl.DataFrame) -> list[list[str]]:
+    """The policies that acted in a log, each as the models that act together in a rollout.
+
+    Rollouts that name no model are of no other policy. Empty where the log names none.
+    """
+    if "model" not in log.columns:
+        return []
+    rows = log.filter(pl.col("excluded").is_null()) if "excluded" in log.columns else log
+    models = pl.col("model").drop_nulls().unique().sort()
+    of_trajectory = rows.group_by("trajectory_id").agg(models)["model"]
+    return [list(each) for each in sorted({tuple(each) for each in of_trajectory if len(each)})]
+
+
 def mixed_policies(log: pl.DataFrame) -> str | None:
     """That groups hold trajectories of several policies, in words; None where none does."""
     found = mixed_groups(log)
@@ -39,7 +54,8 @@ def mixed_policies(log: pl.DataFrame) -> str | None:
     count, by = found
     total = log["group_id"].n_unique()
     return (
-        f"{count} of {total} groups hold trajectories of several policies ({' and '.join(by)} "
+        f"{of_all(count, total, 'group', 'hold')} trajectories of several "
+        f"policies ({' and '.join(by)} "
         "differ): a baseline rewards the better policy, not the better action; give each a group "
         "of its own"
     )

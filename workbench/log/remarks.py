@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from workbench.log.facts import group_table
-from workbench.wording import number_of
+from workbench.wording import number_of, of_all
 
 TOLERANCE = 1e-12
 """Advantages closer to 0 than this are 0."""
@@ -70,7 +70,7 @@ def of_log(log: pl.DataFrame) -> Iterator[Remark]:
         return
     if alone:
         yield Remark(
-            text=f"{alone:,} of {number_of(len(kinds), 'group')} have a single scored rollout, "
+            text=f"{of_all(alone, len(kinds), 'group', 'have')} a single scored rollout, "
             "which has nothing to be compared with.",
             action="sample at least two rollouts of each task.",
             evidence={"one_rollout": float(alone)},

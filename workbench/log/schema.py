@@ -17,6 +17,7 @@ from workbench.log.increments import sentences, with_increments
 from workbench.log.policies import mixed_policies
 from workbench.log.rules import ROW, Checks, cast, repeated_steps
 from workbench.log.verdicts import verdicts_of
+from workbench.wording import are, of_all
 
 __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
 
@@ -212,7 +213,9 @@ def _collapse(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     copies = frame.group_by(step).agg(total.cast(pl.Int32))
     first = frame.sort("source_row").unique(subset=step, keep="first", maintain_order=True)
     log = first.drop("copies").join(copies, on=step, how="left")
-    return log, [f"{frame.height - log.height} repeated rows were collapsed into `copies`"]
+    return log, [
+        f"{are(frame.height - log.height, 'repeated row', 'were')} collapsed into `copies`"
+    ]
 
 
 def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -243,7 +246,7 @@ def _exclude(log: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     total = log["trajectory_id"].n_unique()
     if log["reward"].null_count() == log.height:
         return log, [f"no step has a reward, so that nothing can be scored: {REWARDS_HINT}"]
-    return log, [f"{count} of {total} trajectories are excluded from scoring (column `excluded`)"]
+    return log, [f"{of_all(count, total, 'trajectory')} excluded from scoring (column `excluded`)"]
 
 
 def _mixed_policies_notice(log: pl.DataFrame) -> list[str]:

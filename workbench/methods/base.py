@@ -33,6 +33,7 @@ from workbench.parameters import Parameterised, fields
 from workbench.registry import Registry
 from workbench.states.keys import Key
 from workbench.states.space import Space
+from workbench.wording import of_all
 
 TRAITS: Mapping[str, str] = {
     "steps-population": "group statistics over step rows, so long trajectories weigh more",
@@ -310,13 +311,13 @@ def _notes_on_batches(steps: Steps) -> Sequence[str]:
     unnamed, divided = of_group["update"].sum(), (of_group["run"] > 1).sum()
     if unnamed:
         notes.append(
-            f"{unnamed} of {steps.groups} groups have no train_step; those of a run are taken for "
-            "one batch"
+            f"{of_all(int(unnamed), steps.groups, 'group', 'have')} no train_step; those of a run "
+            "are taken for one batch"
         )
     if divided:
         notes.append(
-            f"{divided} of {steps.groups} groups have several values of run_id; each is taken to "
-            "be of the first"
+            f"{of_all(int(divided), steps.groups, 'group', 'have')} several values of run_id; each "
+            "is taken to be of the first"
         )
     return notes
 

@@ -79,7 +79,7 @@ def lines_of(path: Path, diagnostics: Diagnostics) -> Lines:
             subtype = record.get("subtype")
             found.kinds[f"{kind} {subtype}" if isinstance(subtype, str) else kind] += 1
         if record.get("isApiErrorMessage") is True:
-            found.kinds["assistant that is an error of the API"] += 1
+            found.kinds["assistant (errors of the API)"] += 1
         if uuid is None:
             continue
         if uuid in found.at_of:

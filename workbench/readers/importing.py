@@ -15,7 +15,7 @@ from workbench.log.schema import Validated, rename, validate, with_response_toke
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.compression import bounded
 from workbench.readers.copies import plain
-from workbench.readers.joining import from_zero, joined, say_what_is_missing, with_numbers
+from workbench.readers.joining import from_zero, joined, remainder_of, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.proposals import Proposal, proposed
 from workbench.readers.remote import is_remote
@@ -24,7 +24,7 @@ from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
 from workbench.readers.systems import apart, with_run
 from workbench.readers.unread import count_unread, say_unread
-from workbench.readers.votes import wanted_reasons, with_mask_reason, with_votes
+from workbench.readers.votes import require_reasons, wanted_reasons, with_mask_reason, with_votes
 
 _PROPOSED_FOR = 20
 """Files that are looked at for one that takes a mapping."""
@@ -41,6 +41,7 @@ class RawLog:
         format: Name of the format.
         files: The files, in the order of the rows.
         problems: Broken files and records that were left out because the user asked to go on.
+        remainder: That what is left without them is biased; None where nothing was broken.
         dropped: Sound records that hold no step.
         notices: What was done or seen that is no error, one sentence each.
         renamed: Canonical name -> the name it had.
@@ -50,6 +51,7 @@ class RawLog:
     format: str
     files: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+    remainder: str | None = None
     dropped: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
     renamed: Mapping[str, str]
@@ -110,6 +112,7 @@ def import_log(
         files=raw.files,
         rows_read=raw.frame.height,
         dropped=(*raw.problems, *raw.dropped),
+        remainder=raw.remainder,
         notices=raw.notices,
         renamed=raw.renamed,
         untrained=wanted_reasons(untrained),
@@ -147,7 +150,7 @@ def read(
     Raises:
         LogError: Something is broken and `skip_bad` is not given, or nothing is left; every
             problem is listed.
-        ParameterError: The mapping or `untrained` is wrong.
+        ParameterError: The mapping or `untrained` is wrong, or no trajectory ended so.
         UnknownNameError: There is no such format.
     """
     columns, reasons = mapped_columns(mapping), wanted_reasons(untrained)
@@ -165,13 +168,14 @@ def read(
         frame = with_numbers(frame)
     frame = with_rewards(from_zero(frame, diagnostics), given, diagnostics)
     frame = with_votes(frame, reasons, keep_masked=keep_masked)
-    say_what_is_missing(frame, diagnostics)
     say_unread(diagnostics)
+    require_reasons(frame, reasons)
     return RawLog(
         frame=frame,
         format=chosen.name,
         files=tuple(source.name for source in sources),
         problems=diagnostics.problems,
+        remainder=remainder_of(frame, diagnostics),
         dropped=diagnostics.dropped,
         notices=tuple(sentence(notice) for notice in diagnostics.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()} | renamed,

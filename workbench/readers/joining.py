@@ -8,6 +8,7 @@ import polars as pl
 
 from workbench.log.rules import cast
 from workbench.readers.base import Diagnostics
+from workbench.readers.report import biased
 from workbench.wording import number_of
 
 
@@ -54,13 +55,14 @@ def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
-    """Says that what is left without broken records is a biased remainder, and of how many groups.
+def remainder_of(frame: pl.DataFrame, diagnostics: Diagnostics) -> str | None:
+    """That what is left without broken records is a biased remainder, and of how many groups.
 
     Rollouts of a group are missing where its reader says so, and where it has fewer than most.
+    None where no record is broken.
     """
     if not diagnostics.problems or not {"group_id", "trajectory_id"} <= set(frame.columns):
-        return
+        return None
     named = frame.group_by(pl.col("group_id").cast(pl.String))
     sizes = named.agg(pl.col("trajectory_id").n_unique().alias("size")).drop_nulls()
     counts = sizes["size"].value_counts().sort("count", "size", descending=[True, True])
@@ -68,10 +70,7 @@ def say_what_is_missing(frame: pl.DataFrame, diagnostics: Diagnostics) -> None:
     fewer = set(sizes.filter(pl.col("size") < usual)["group_id"]) | diagnostics.lost
     total = len(set(sizes["group_id"]) | diagnostics.lost)
     broken = number_of(sum(problem.count for problem in diagnostics.problems), "broken record")
-    diagnostics.notice(
-        f"without the {broken} what is left is a biased remainder: of {len(fewer)} of {total} "
-        "groups rollouts are missing, and what breaks a record is seldom chance"
-    )
+    return biased(broken, len(fewer), total)
 
 
 def from_zero(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:

@@ -34,6 +34,7 @@ class ImportReport:
         singleton_groups: Share of the groups that have one rollout.
         excluded: Reason -> trajectories that are in the log but not scored.
         dropped: Records that were left out, and why.
+        left_out: The same in sentences, with what was set aside and what that does to the rest.
         quarantined_rows: Rows of trajectories that were set aside.
         quarantined_trajectories: How many those are.
         quarantined: The rules that those broke.
@@ -64,6 +65,7 @@ class ImportReport:
     singleton_groups: float
     excluded: Mapping[str, int]
     dropped: tuple[Problem, ...]
+    left_out: tuple[str, ...]
     quarantined_rows: int
     quarantined_trajectories: int
     quarantined: tuple[Problem, ...]
@@ -87,7 +89,8 @@ class ImportReport:
         """The report as JSON-able data."""
         data = dataclasses.asdict(self)
         data["rollouts"] = {str(size): count for size, count in self.rollouts.items()}
-        return data | {"files": list(self.files), "notices": list(self.notices)}
+        lists = {"files": self.files, "left_out": self.left_out, "notices": self.notices}
+        return data | {name: list(texts) for name, texts in lists.items()}
 
     def lines(self) -> list[str]:
         """The report as lines of text."""
@@ -167,11 +170,13 @@ def import_report(
     dropped: Sequence[Problem],
     notices: Sequence[str],
     renamed: Mapping[str, str],
+    remainder: str | None = None,
     untrained: Sequence[str] = (),
     rewards: str | Path | None = None,
 ) -> ImportReport:
     """Counts what is in a validated log and joins it with what its reader said."""
     log = validated.log
+    remainders = [text for text in (remainder, _without_quarantined(validated)) if text]
     votes = _votes(log, untrained)
     rollouts = log.group_by("group_id").agg(pl.col("trajectory_id").n_unique())["trajectory_id"]
     sizes = rollouts.value_counts().sort("trajectory_id")
@@ -186,6 +191,7 @@ def import_report(
         singleton_groups=int((rollouts == 1).sum()) / rollouts.len(),
         excluded=_excluded(log),
         dropped=tuple(dropped),
+        left_out=(*_left_out(dropped), *_set_aside(validated), *remainders),
         quarantined_rows=validated.quarantined.height,
         quarantined_trajectories=_trajectories(validated.quarantined),
         quarantined=validated.problems,
@@ -202,9 +208,75 @@ def import_report(
         kept_masked=votes["kept"],
         finish_reasons=finish_reasons(log),
         renamed={**renamed, **validated.renamed},
-        notices=(*notices, *validated.notices),
+        notices=(*notices, *remainders, *validated.notices),
         rewards=None if rewards is None else str(rewards),
     )
+
+
+_SHOWN = 3
+"""Kinds of dropped records, and of changed conversations, that commands beside import name."""
+
+_OF_CONVERSATIONS = ("conversation: ", "messages: ")
+
+
+def in_short(left_out: Sequence[str], notices: Sequence[str]) -> list[str]:
+    """What a command that is not about the import itself says of it.
+
+    Args:
+        left_out: Of a report.
+        notices: Of a report; changes of conversations are folded after the third.
+    """
+    said = list(dict.fromkeys([*left_out, *notices]))
+    changes = [one for one in said if one.startswith(_OF_CONVERSATIONS)]
+    folded = changes[_SHOWN:]
+    shown = [one for one in said if one not in folded]
+    if folded:
+        count = number_of(len(folded), "more change")
+        shown.append(f"{count} of conversations: `workbench validate` says which")
+    return shown
+
+
+def biased(without: str, fewer: int, groups: int) -> str:
+    """That a log is a biased remainder.
+
+    Args:
+        without: What is not in it, in words.
+        fewer: Groups of which rollouts are known to be missing.
+        groups: Groups that there were.
+    """
+    where = f"of {fewer} of {number_of(groups, 'group')}" if fewer else "of groups not known"
+    return (
+        f"without the {without} what is left is a biased remainder: {where} rollouts are missing, "
+        "and what breaks a record is seldom chance"
+    )
+
+
+def _left_out(dropped: Sequence[Problem]) -> list[str]:
+    said = [f"left out {number_of(each.count, 'record')}: {each}" for each in dropped]
+    if len(said) > _SHOWN + 1:
+        rest = number_of(sum(each.count for each in dropped[_SHOWN:]), "more record")
+        why = number_of(len(dropped) - _SHOWN, "other reason")
+        said[_SHOWN:] = [f"left out {rest} for {why}: `workbench validate` says which"]
+    return said
+
+
+def _set_aside(validated: Validated) -> list[str]:
+    if not validated.quarantined.height:
+        return []
+    count = number_of(_trajectories(validated.quarantined), "trajectory")
+    rows = number_of(validated.quarantined.height, "row")
+    why = "; ".join(map(str, validated.problems))
+    return [f"set aside {count} of {rows}: {why}"]
+
+
+def _without_quarantined(validated: Validated) -> str | None:
+    """That the log is a biased remainder where trajectories were set aside."""
+    aside, log = validated.quarantined, validated.log
+    if not aside.height or "group_id" not in aside.columns:
+        return None
+    fewer = set(aside["group_id"].cast(pl.String).drop_nulls())
+    count = number_of(_trajectories(aside), "trajectory")
+    return biased(f"{count} set aside", len(fewer), len(fewer | set(log["group_id"])))
 
 
 def _votes(log: pl.DataFrame, untrained: Sequence[str]) -> dict[str, int]:

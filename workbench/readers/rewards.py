@@ -19,6 +19,7 @@ from workbench.readers.jsonfiles import Record
 from workbench.readers.proposals import may_be_reward
 from workbench.readers.rows import Converter, identity, is_number, number, truth
 from workbench.readers.sources import expand
+from workbench.wording import number_of
 
 _SHOWN = 3
 _HELD = (
@@ -175,7 +176,10 @@ def with_rewards(
     for ids, text in (
         (nulls, "trajectories whose reward is empty in the rewards, and so not known"),
         (unknown, "trajectories of the rewards that are not in the log"),
-        (without, "trajectories of the log without one of the rewards, which keep their own"),
+        (
+            without,
+            "trajectories of the log that the rewards do not name, which keep their own reward",
+        ),
     ):
         if ids.len():
             diagnostics.notice(f"{text}: {ids.len():,} ({_shown(ids)})")
@@ -198,7 +202,9 @@ def _joined(frame: pl.DataFrame, matched: pl.DataFrame, diagnostics: Diagnostics
     is_given = pl.col("__given").is_not_null()
     had = rows.filter(is_given & pl.col("reward").is_not_null())["__trajectory_id"].n_unique()
     if had:
-        diagnostics.notice(f"rewards of {had} trajectories are replaced by those that were given")
+        diagnostics.notice(
+            f"rewards of {number_of(had, 'trajectory')} replaced by those that were given"
+        )
     number = pl.col("step_index").cast(pl.Int64, strict=False)
     is_last = number == number.max().over("__trajectory_id")
     reward = pl.col("__reward")

@@ -29,7 +29,7 @@ from workbench.readers.importing import (
     sentence,
     subject_of,
 )
-from workbench.readers.joining import from_zero, joined, say_what_is_missing, with_numbers
+from workbench.readers.joining import from_zero, joined, remainder_of, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.out_of_core import Staged, Staging, missing_in, report_types_of, write_staged
 from workbench.readers.report import ImportReport, import_report
@@ -37,7 +37,7 @@ from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source
 from workbench.readers.systems import apart
 from workbench.readers.unread import say_unread
-from workbench.readers.votes import wanted_reasons, with_votes
+from workbench.readers.votes import require_reasons, wanted_reasons, with_votes
 from workbench.wording import Progress, silent
 
 
@@ -145,8 +145,10 @@ class Import:
         if any(file.numbered for file in self.files.values()):
             narrow = with_numbers(narrow)
         narrow = with_rewards(from_zero(narrow, diagnostics), self._rewards_table, diagnostics)
-        say_what_is_missing(narrow, diagnostics)
+        remainder = remainder_of(narrow, diagnostics)
         say_unread(diagnostics)
+        if last:  # a run that goes on may still end so
+            require_reasons(narrow, self._untrained)
         narrow = with_votes(narrow, self._untrained, keep_masked=self._keep_masked)
         missing = missing_in(parts, narrow) if parts else None
         if missing is not None:
@@ -163,6 +165,7 @@ class Import:
             files=tuple(self.files),
             rows_read=narrow.height,
             dropped=(*diagnostics.problems, *diagnostics.dropped),
+            remainder=remainder,
             notices=tuple(sentence(notice) for notice in diagnostics.notices),
             renamed={k: v for file in self.files.values() for k, v in file.renamed.items()},
             untrained=self._untrained,

@@ -7,6 +7,7 @@ it was rewarded; what the user leaves untrained keeps its vote.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -232,10 +233,40 @@ def _untrained(frame: pl.DataFrame, reasons: Sequence[str]) -> pl.DataFrame:
     return frame.with_columns(value.alias("gradient_mask"))
 
 
+def require_reasons(frame: pl.DataFrame, reasons: Sequence[str]) -> None:
+    """Refuses reasons for stopping that no trajectory has: a misspelt one would leave none out.
+
+    Args:
+        frame: Step rows under canonical names.
+        reasons: As `wanted_reasons` gives them.
+
+    Raises:
+        ParameterError: With the reasons that there are.
+    """
+    if not reasons or not {"trajectory_id", "step_index"} <= set(frame.columns):
+        return
+    ends: list[str] = []
+    if frame.schema.get(_BY) == pl.String:
+        ends = frame.select(last_reason().drop_nulls().unique().sort()).to_series().to_list()
+    for reason in reasons:
+        if reason not in ends:
+            close = difflib.get_close_matches(reason, ends, n=1)
+            there = ", ".join(map(repr, ends[:8])) + ", …" * (len(ends) > 8)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ParameterError(
+                f"no trajectory ended with {_BY} {reason!r}. Hint: {hint}"
+                + (f"the log has {there}" if ends else f"the log has no {_BY}")
+            )
+
+
+def last_reason() -> pl.Expr:
+    """Why the trajectory of a row ended, by its last step that says so."""
+    return pl.col(_BY).sort_by("step_index").drop_nulls().last().over("trajectory_id")
+
+
 def ends_with(reasons: Sequence[str]) -> pl.Expr:
     """Whether the trajectory of a row ended with one of these, by its last step that says so."""
-    last = pl.col(_BY).sort_by("step_index").drop_nulls().last().over("trajectory_id")
-    return last.is_in(list(reasons)).fill_null(value=False)
+    return last_reason().is_in(list(reasons)).fill_null(value=False)
 
 
 def _is_last() -> pl.Expr:

@@ -72,6 +72,12 @@ class StoredLog:
         """The step log."""
         return self.folder / LOG_FILE
 
+    @property
+    def quarantined(self) -> Path | None:
+        """The rows that were set aside; None where none were."""
+        path = self.folder / QUARANTINE_FILE
+        return path if path.is_file() else None
+
     @cached_property
     def frame(self) -> pl.DataFrame:
         """The step log, validated."""

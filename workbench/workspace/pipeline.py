@@ -12,7 +12,7 @@ import polars as pl
 from workbench.analysis.advice import Advice, advise
 from workbench.analysis.compare import Comparison, compare, summaries
 from workbench.errors import EmptyBatchError, ParameterError
-from workbench.exporters import TARGETS
+from workbench.exporters import TARGETS, Manifest, read_manifest
 from workbench.log.credit import read_credit
 from workbench.log.facts import Facts, facts
 from workbench.methods import create, registered
@@ -32,6 +32,7 @@ class RunResult:
     Args:
         workspace: The folder.
         log: The step log in it.
+        quarantined: File of the trajectories that were set aside; None where none were.
         report: The import report, as data.
         facts: The facts of the log.
         credits: Method -> its credit file.
@@ -39,6 +40,7 @@ class RunResult:
         advantages: Each credit in numbers, as `Comparison.credits`.
         comparison: The methods compared; None for one method.
         exported: Folder of the batch; None where it would train nothing.
+        manifest: What the batch says of itself; None where there is none.
         no_batch: Why there is none; None where there is one.
         export_method: Whose credit it carries.
         advice: Whose credit to train with.
@@ -50,6 +52,7 @@ class RunResult:
 
     workspace: Path
     log: Path
+    quarantined: Path | None
     report: Mapping[str, Any]
     facts: Facts
     credits: Mapping[str, Path]
@@ -57,6 +60,7 @@ class RunResult:
     advantages: pl.DataFrame
     comparison: Comparison | None
     exported: Path | None
+    manifest: Manifest | None
     no_batch: str | None
     export_method: str
     advice: Advice
@@ -169,6 +173,7 @@ def run(
     return RunResult(
         workspace=Path(directory),
         log=log.path,
+        quarantined=log.quarantined,
         report=log.report,
         facts=facts(log.frame),
         credits=credits,
@@ -176,6 +181,7 @@ def run(
         advantages=summaries(tables),
         comparison=compare(tables) if len(tables) > 1 else None,
         exported=exported,
+        manifest=None if exported is None else read_manifest(exported),
         no_batch=no_batch,
         export_method=chosen,
         advice=advise(space, convention=False),

@@ -46,8 +46,8 @@ def test_reinforce_says_which_groups_name_no_update_or_several_runs():
         steps(LIVE_AND_DEAD, run_id=[*"rsrrr"], train_step=[1, 1, 1, None, None]), "reinforce++"
     )
     assert found.notes == (
-        "1 of 2 groups have no train_step; those of a run are taken for one batch",
-        "1 of 2 groups have several values of run_id; each is taken to be of the first",
+        "1 of 2 groups has no train_step; those of a run are taken for one batch",
+        "1 of 2 groups has several values of run_id; each is taken to be of the first",
     )
     assert (found.advantage[3:] == 0.0).all()
 

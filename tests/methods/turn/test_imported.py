@@ -38,7 +38,7 @@ def test_a_step_without_a_number_gets_none_and_is_counted():
     found = credit(frame, "imported", column="judge", norm="group-mean")
     # Mean of 1, 3, 5, 3
     assert found.advantage.tolist() == [-2.0, 0.0, 0.0, 0.0, 2.0, 0.0]
-    assert found.notes == ("2 steps have no judge and get 0",)
+    assert found.notes == ("2 steps have no judge, which counts as 0",)
 
 
 def test_a_column_that_is_not_there_or_no_number_is_named():

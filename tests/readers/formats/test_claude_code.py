@@ -97,7 +97,7 @@ def test_what_holds_no_message_is_counted_by_its_type():
         "attachments, which the program told the model",
         "lines of the type summary hold no message",
         "lines of the type system turn_duration hold no message",
-        "an error of the API hold no message",
+        "(errors of the API) hold no message",
         "a part of the type image is told apart by its digest",
         "does not hold the system prompt",
     ):

@@ -28,6 +28,7 @@ from workbench.exporters.selection import places
 from workbench.exporters.sequences import IDS, KEY, MASK, REALS, trained_advantage
 from workbench.exporters.splice import applied, decoded, elements, member, with_member
 from workbench.exporters.tables import read_lines, write_lines
+from workbench.wording import are
 
 STEPS = "steps.jsonl"
 
@@ -85,7 +86,7 @@ def write(batch: Batch, folder: Path) -> None:
     lost = [row for key, row in wanted.items() if key not in found]
     if lost:
         raise ParameterError(
-            f"{len(lost)} steps of the log are no sampled node of {[str(s) for s in sources]}: "
+            f"{are(len(lost), 'step')} no sampled node of {[str(s) for s in sources]}: "
             f"{places(batch.steps[lost])}"
         )
     where = pl.DataFrame([found[key] for key in _keys(batch.rows)])

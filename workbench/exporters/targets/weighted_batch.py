@@ -22,6 +22,7 @@ from workbench.exporters.conversations import MESSAGE
 from workbench.exporters.lists import Array, Ints, flat, lengths, row_has
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.tables import read_parquet, write_parquet
+from workbench.wording import number_of
 
 FILE = "weighted_batch.parquet"
 
@@ -85,7 +86,7 @@ def _refuse(rows: pl.DataFrame, bad: pl.Series | np.ndarray, rule: str, path: Pa
     if broken.size:
         row = int(broken[0])
         raise ArtefactError(
-            f"{path}: {rule} in {broken.size} rows, first row {row} "
+            f"{path}: {rule} in {number_of(broken.size, 'row')}, first row {row} "
             f"(trajectory {rows['trajectory_id'][row]!r})"
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.log.facts.trajectories import GROUP_KINDS
-from workbench.wording import number_of
+from workbench.wording import are, number_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,7 @@ def _sentence(facts: Facts) -> str:
         f"{number_of(facts.rows, 'step')} in {number_of(facts.trajectories, 'trajectory')}: "
         f"{number_of(facts.groups, 'group')} {spread} {'rollout' if sizes == [1] else 'rollouts'}",
         "Success is not known" if rate is None else f"{100 * rate:.1f} %{whose} succeed",
-        f"{live:,} of the groups {'is' if live == 1 else 'are'} live, {facts.groups - live:,} dead",
+        f"{are(live, 'group')} live, {facts.groups - live:,} dead",
     ]
     if facts.excluded:
         parts.append(f"{number_of(sum(facts.excluded.values()), 'trajectory')} not scored")

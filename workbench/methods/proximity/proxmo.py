@@ -29,6 +29,7 @@ from workbench.states.keys import parse_state_key
 from workbench.states.proximity import peer_weights, proximity_baselines
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS, octaves
+from workbench.wording import number_of
 
 _PAPER_BETA = {"beta": 0.1}
 _NO_PSC = {"psc": "off"}
@@ -260,9 +261,9 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
             left_out = len(np.unique(steps.group[~defined]))
             if left_out:
                 notes.append(
-                    f"success is not defined in {left_out} of {steps.groups} groups, so their "
-                    "episode terms carry no success weight (psc=auto); set success_threshold to "
-                    "define it"
+                    f"success is not defined in {left_out} of {number_of(steps.groups, 'group')}, "
+                    "so their episode terms carry no success weight (psc=auto); set "
+                    "success_threshold to define it"
                 )
         worth = worth_of_success(steps)
         if worth is not None and np.any(self.worth(steps) != worth):

@@ -23,6 +23,7 @@ from workbench.methods.base import Method, method
 from workbench.methods.parts.history import FIXED, features, kinds_of, means_of_others
 from workbench.parameters import parameter
 from workbench.states.space import Space
+from workbench.wording import of_all
 
 _ROWS = 65_536  # steps whose features are in memory at once; a trajectory is never divided
 
@@ -125,8 +126,9 @@ class HistoryGAE(Method):
         if not missing:
             return ()
         return [
-            f"{missing:,} of {len(steps):,} steps have no task, so nothing tells which of their "
-            "actions were about it; in simulation that was worth most of what this credit gains"
+            f"{of_all(missing, len(steps), 'step', 'have')} no task, so nothing tells which of "
+            "their actions were about it; in simulation that was worth most of what this credit "
+            "gains"
         ]
 
 

@@ -15,6 +15,7 @@ from workbench.methods.base import Method, method
 from workbench.methods.parts.anchor import anchor_term
 from workbench.parameters import parameter
 from workbench.states.space import Space
+from workbench.wording import are
 
 _Norm = Literal["none", "group-mean", "group-z", "trajectory-mean", "trajectory-z"]
 
@@ -118,4 +119,5 @@ class Imported(Method):
     def notes(self, steps: Steps) -> Sequence[str]:
         """How many steps have no number."""
         missing = int((~np.isfinite(steps.numbers(self.column))).sum())
-        return (f"{missing} steps have no {self.column} and get 0",) if missing else ()
+        lack = are(missing, "step", "have")
+        return (f"{lack} no {self.column}, which counts as 0",) if missing else ()

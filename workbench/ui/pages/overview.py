@@ -94,9 +94,9 @@ def _import_report(report: Mapping[str, Any]) -> None:
     set_aside = report["quarantined_rows"]
     excluded = sum(report["excluded"].values())
     label = [f"{report['rows']:,} of {report['rows_read']:,} rows are in the log"]
-    label += [f"{dropped:,} records left out"] * bool(dropped)
-    label += [f"{set_aside:,} rows set aside"] * bool(set_aside)
-    label += [f"{excluded:,} trajectories not scored"] * bool(excluded)
+    label += [f"{number_of(dropped, 'record')} left out"] * bool(dropped)
+    label += [f"{number_of(set_aside, 'row')} set aside"] * bool(set_aside)
+    label += [f"{number_of(excluded, 'trajectory')} not scored"] * bool(excluded)
     with st.expander(
         f"Import report: {', '.join(label)}",
         expanded=bool(dropped or set_aside),
