@@ -60,6 +60,6 @@ def test_rows_that_train_nothing_are_left_out_and_counted(tmp_path: Path):
 def test_a_sequence_that_begins_with_a_trained_token_is_refused(tmp_path: Path):
     log = made([step_row("t", 0, 1.0, prompt_ids=[], response_ids=[3, 4])])
     for target in ("tinker", "verl"):
-        with pytest.raises(ParameterError, match=r"begin with a trained token.*trajectory 't'"):
+        with pytest.raises(ParameterError, match=r"begins with a trained token.*trajectory 't'"):
             export(target, log, tmp_path / target)
     assert export("weighted-batch", log, tmp_path / "whole").counts["rows"] == 1

@@ -82,7 +82,7 @@ def test_traces_that_are_gone_or_were_changed_are_refused(tmp_path: Path):
     with pytest.raises(ParameterError, match=r"other tokens than the log: .*'tr-0' step 1"):
         TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     source.write_text(changed.splitlines()[1] + "\n")
-    with pytest.raises(ParameterError, match=r"2 steps of the log are no sampled node.*'tr-0'"):
+    with pytest.raises(ParameterError, match=r"2 steps are no sampled node.*'tr-0'"):
         TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
     source.write_text('{"id": 1}\n')
     with pytest.raises(
