@@ -118,7 +118,7 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
     with opened(chrome, address) as page:
         # Upload.
         page.get_by_text("Add a log").click()
-        page.locator("input[type=file]").set_input_files(str(chat))
+        page.locator("input[type=file][multiple]").set_input_files(str(chat))
         says(page, "openai_chat.jsonl")
         settled(page)
         page.get_by_role("button", name="Import", exact=True).click()
@@ -242,7 +242,7 @@ def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser
     with opened(chrome, address) as first, opened(chrome, address) as second:
         first.get_by_text("Add a log").click()
         sample = SAMPLES / "tau_bench.json"
-        first.locator("input[type=file]").set_input_files(str(sample))
+        first.locator("input[type=file][multiple]").set_input_files(str(sample))
         says(first, "tau_bench.json")
         settled(first)
         first.get_by_role("button", name="Import", exact=True).click()

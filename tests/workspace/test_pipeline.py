@@ -12,7 +12,7 @@ import tiny_policy
 from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
 from workbench.exporters import Exporter, read_batch, read_manifest
 from workbench.files import file_digest
-from workbench.log import credit as credits
+from workbench.log import credit as credit_files
 from workbench.simulate import Household, simulate
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.workspace import artefacts
@@ -68,7 +68,7 @@ def test_a_second_run_does_no_work_twice(
         raise AssertionError("work was done twice")
 
     monkeypatch.setattr(artefacts, "import_log", forbidden)
-    monkeypatch.setattr(credits, "write_credit", forbidden)
+    monkeypatch.setattr(credit_files, "write_credit", forbidden)
     monkeypatch.setattr(Exporter, "__call__", forbidden)
     monkeypatch.setattr(SentenceEmbedder, "encode", forbidden)
     second = run([log], tmp_path)
@@ -166,17 +166,17 @@ def test_a_log_of_dead_groups_gives_everything_but_a_batch(log: Path, tmp_path: 
 def test_an_interrupted_run_leaves_nothing_half_and_goes_on(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    write = credits.write_credit
+    write = credit_files.write_credit
 
     def interrupted(path: Path, *arguments: object) -> None:
         path.write_bytes(b"half a file")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(credits, "write_credit", interrupted)
+    monkeypatch.setattr(credit_files, "write_credit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run([log], tmp_path, embedder="tfidf")
     assert not list((tmp_path / "credit").iterdir())
-    monkeypatch.setattr(credits, "write_credit", write)
+    monkeypatch.setattr(credit_files, "write_credit", write)
     second = run([log], tmp_path, embedder="tfidf")
     assert "log" not in {path.parts[0] for path in second.built}
     run([log], tmp_path / "undisturbed", embedder="tfidf")
