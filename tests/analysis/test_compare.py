@@ -149,7 +149,7 @@ def test_other_steps_are_refused_and_named() -> None:
         ({"a": credit([1.0])}, "at least two"),
         ({"a": credit([1.0]), "b": credit([1.0]).drop("advantage")}, "missing columns"),
         ({"a": credit([1.0]), "b": credit([math.nan])}, "not finite: group 'g' trajectory 't000'"),
-        ({"a": credit([1.0]), "b": pl.concat([credit([1.0])] * 2)}, "'b' has 1 steps twice"),
+        ({"a": credit([1.0]), "b": pl.concat([credit([1.0])] * 2)}, "'b' has 1 step twice"),
     ],
 )
 def test_what_is_no_pair_of_credits_is_refused(

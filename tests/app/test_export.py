@@ -127,7 +127,7 @@ def test_size_counts_and_checks_stand_before_anything_is_written(app: OpenApp):
     assert checks(test)["Alignment"][0] == "✓ fine"
     assert checks(test)["Zero groups"] == (
         "✗ look",
-        "4 groups cost compute and pull at nothing; they can be left out",
+        "4 groups cost compute for no pull; they can be left out",
     )
     assert checks(test)["Staleness"][0] == "○ n/a"
 
@@ -300,7 +300,7 @@ def test_empty_and_huge_texts(app: OpenApp, text: str):
 
 def test_one_step(app: OpenApp):
     test = opened(app, logs.log({"g": {"t": [("s", "go", 1.0)]}}))
-    assert any("none of its 1 trained steps" in code.value for code in test.code)
+    assert any("none of its 1 trained step has" in code.value for code in test.code)
 
 
 def test_groups_of_one_rollout(app: OpenApp):

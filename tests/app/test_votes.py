@@ -83,7 +83,7 @@ def test_rewards_are_given_to_a_log_that_has_none(app: OpenApp):
     test = read_again(test)
     assert not test.exception
     assert not test.error
-    assert any("1 of the groups is live" in m.value.replace("\\", "") for m in test.markdown)
+    assert any("1 group is live" in m.value.replace("\\", "") for m in test.markdown)
     (area,) = [e for e in test.expander if "Rewards" in e.label]
     assert "another file takes its place" in area.caption[0].value
 

@@ -252,7 +252,7 @@ def test_what_is_left_of_a_group_without_its_broken_rollouts_is_said_to_be_biase
     assert report.trajectories == 1
     (notice,) = [text for text in report.notices if "biased remainder" in text]
     assert notice.startswith("without the 3 broken records what is left is a biased remainder")
-    assert "of 1 of 1 groups rollouts are missing" in notice
+    assert "of 1 of 1 group rollouts are missing" in notice
 
 
 def test_sampled_tokens_are_counted_by_the_mask():

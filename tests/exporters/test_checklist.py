@@ -60,7 +60,7 @@ def test_checks_of_zero_groups_and_of_those_left_out():
     rows = [*one_trajectory(0.0, group="g"), *one_trajectory(1.0, group="h")]
     kept = found(archived(made(rows)).manifest)
     assert kept["Zero groups"].verdict == "look"
-    assert kept["Zero groups"].says.startswith("compute is spent on 1 group")
+    assert kept["Zero groups"].says.startswith("1 group costs compute for no pull; it can")
     dropped = found(archived(made(rows), drop_zero_groups=True).manifest)
     assert dropped["Zero groups"].verdict == "holds"
     assert dropped["Left out"].says == "of 2 trajectories not in it: 1 (zero groups)"

@@ -165,7 +165,7 @@ def test_the_command_line_watches_until_it_is_interrupted(tmp_path: Path):
     ) as process:
         assert process.stdout is not None
         said = ""
-        while "are new" not in said:
+        while "is new" not in said:
             line = process.stdout.readline()
             assert line, f"it ended after {said!r}"
             said += line

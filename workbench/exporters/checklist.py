@@ -191,7 +191,8 @@ def _zero_groups(manifest: Manifest) -> Check:
     check, count = "Zero groups", manifest.counts.get("zero_advantage_groups", 0)
     lost = manifest.dropped.get("zero_advantage_groups", {}).get("groups", 0)
     if count:
-        says = f"compute is spent on {number_of(count, 'group')} without pull; leave out if wanted"
+        cost, they = ("costs", "it") if count == 1 else ("cost", "they")
+        says = f"{number_of(count, 'group')} {cost} compute for no pull; {they} can be left out"
         return Check(check=check, verdict="look", says=says)
     says = f"none is left, {number_of(lost, 'group')} left out" if lost else "there is none"
     return Check(check=check, verdict="holds", says=says)

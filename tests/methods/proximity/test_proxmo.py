@@ -153,7 +153,7 @@ def test_proxmo_auto_leaves_the_weight_at_one_where_success_is_not_defined_and_s
     graded = FOUR.with_columns(pl.col("reward") * 0.7)
     found = credit(graded, "proxmo")
     assert found.terms["episode"].value.tolist() == advantage(graded, "grpo").tolist()
-    assert "success is not defined in 1 of 1 groups" in found.notes[0]
+    assert "success is not defined in 1 of 1 group" in found.notes[0]
     assert np.isnan(found.outputs["success_rate"]).all()
     with pytest.raises(MissingInputError, match=r"group 'g' has neither.*success_threshold"):
         credit(graded, "proxmo", psc="on")
