@@ -1,4 +1,4 @@
-"""How long the app takes against an empty Streamlit app: start, keys, filter, a move of τ; memory.
+"""Times of the app against an empty Streamlit app: start, keys, filter, a move of τ; memory.
 
     python benchmarks/app.py [--steps 10000 100000] [--memory 100000 1000000] [--moves 15]
 

@@ -51,7 +51,7 @@ def select(test: AppTest, element_id: str, selection: dict[str, Any]) -> None:
 
 
 def component(test: AppTest, name: str) -> dict[str, Any]:
-    """What a component of the app was given."""
+    """The data that a component of the app was given."""
     (found,) = (
         element.proto
         for element in test.get("bidi_component")

@@ -1,4 +1,4 @@
-"""Which credit to train with: what the log decides, and what the trainings do."""
+"""Advice on the credit to train with: the log decides first, then the trainings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What predicts training: gradients of a policy in training, the truth it is measured by."""
+"""Gradients of a policy in training, and the truth that they are measured by."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def drawn(page: Page, last: str) -> str:
 
 
 def read(page: Page) -> str:
-    """What a rollout's page says, but for how far its list of groups happens to reach."""
+    """The text of a rollout's page, but for how far its list of groups happens to reach."""
     lines = drawn(page, "Nearest states anywhere").splitlines()
     return "\n".join(line for line in lines if not re.fullmatch(r"task-\d+|\d+/\d+", line))
 

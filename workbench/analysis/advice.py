@@ -1,4 +1,4 @@
-"""Which credit to train with on a log, why, and how sure that is."""
+"""Advice: the credit to train with on a log, why, and how sure that is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """Which credit to train with.
+    """The credit to train with.
 
     Args:
         credit: Name of the method; None where no credit has anything to teach.
@@ -154,7 +154,7 @@ def _how_sure(known: Sequence[evidence.Standing]) -> str:
 
 
 def _lacks(name: str, space: Space) -> bool:
-    """Whether a log lacks a column that a method needs."""
+    """True where a log lacks a column that a method needs."""
     columns = [need for need in create(name).needs() if need not in ("keys", "similarity")]
     return any(
         column not in space.steps.log.columns or space.steps.column(column).is_null().all()
@@ -211,7 +211,7 @@ def _of_states(found: Facts) -> Line:
 
 
 def _of_values(space: Space) -> list[Line]:
-    """How well values of histories predict returns that they were not fitted to."""
+    """The share of returns that values of histories explain without being fitted to them."""
     steps = space.steps
     if steps.guessed_chains and not space.allow_unchained:
         return []

@@ -12,7 +12,7 @@ from workbench.log.steps import Real
 
 
 def disputed(advantages: Real) -> Real:
-    """How far methods are apart on steps on whose sign they differ.
+    """The distance of methods on steps on whose sign they differ.
 
         d_i = max over methods of z_mi − min over methods of z_mi,  z_mi = A_mi / std of A_m
 
@@ -37,7 +37,7 @@ def disputed(advantages: Real) -> Real:
 
 
 def agreement(advantages: Mapping[str, Real], mark: pl.Series) -> pl.DataFrame:
-    """How often the sign of each method's advantage is that of people's marks.
+    """The share of marked steps on which each method's sign is that of the mark.
 
     Args:
         advantages: Method -> advantage of each step of the log, NaN where it scores none. (L,)

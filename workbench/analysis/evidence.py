@@ -1,4 +1,4 @@
-"""What training on simulated worlds has shown of credits, as the package carries it."""
+"""Evidence of training on simulated worlds, as the package carries it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from workbench.wording import number_of
 
 CONTROL = "return-to-go"
-"""What every credit is compared with: it reads nothing, and is the safe choice."""
+"""The credit that every other is compared with: it reads nothing, and is the safe choice."""
 
 _NORMAL = 1.96  # of a 95 % interval
 
@@ -125,7 +125,7 @@ def _error(values: Sequence[float]) -> float:
 
 
 def warning(credit: str, known: Sequence[Cell] | None = None) -> str | None:
-    """What somebody should know who exports a credit that trained worse than the control.
+    """A warning to whoever exports a credit that trained worse than the control.
 
     Args:
         credit: Name of a method that ran at its defaults.
@@ -149,7 +149,7 @@ def best(known: Sequence[Cell], credits: Collection[str] | None = None) -> Stand
 
 
 def regrets(known: Sequence[Cell]) -> list[dict[str, Any]]:
-    """What following the advice would have lost in each cell, had its world not been seen.
+    """The loss by following the advice in each cell, had its world not been seen.
 
         regret = max over credits of the area there − area of what the other worlds advise
 

@@ -42,7 +42,7 @@ _VALUE = re.compile(r'(?:"(?:[^"]|"")*"?|[^,"])+')
 
 
 class TermError(ValueError):
-    """What is wrong with one term."""
+    """The fault of one term."""
 
 
 @dataclass

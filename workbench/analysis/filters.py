@@ -48,7 +48,7 @@ class Filter:
     marked: bool = False
 
     def rows(self, log: pl.DataFrame, given: Mapping[str, pl.Series]) -> pl.Series:
-        """Whether each step of a log is kept. (L,) Boolean.
+        """True for each step of a log that is kept. (L,) Boolean.
 
         Args:
             log: A validated step log.
@@ -61,7 +61,7 @@ class Filter:
 
 
 def step_facts(log: pl.DataFrame) -> dict[str, pl.Series]:
-    """What a filter asks of the rollout and the group of each step. Each (L,).
+    """The facts of rollout and group that a filter asks of each step. Each (L,).
 
     Returns:
         outcome, kind, length (steps of the rollout) and return (its undiscounted reward).

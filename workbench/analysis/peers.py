@@ -70,7 +70,7 @@ def peer_rows(explanation: Explanation, term: str, top: int = 20) -> PeerRows:
 
 
 def difference(own: str, other: str) -> list[tuple[str, Kept]]:
-    """What another text says otherwise, by lines and sentences, in its order.
+    """The lines and sentences that another text says otherwise, in its order.
 
     Returns:
         Pieces that both have ("same"), that only the own text has ("gone") and that only the other

@@ -1,4 +1,4 @@
-"""What predicts training: the gradients of a policy in training under each credit.
+"""Gradients of a policy in training under each credit, which predict how well it trains.
 
 A measure of one batch's gradient is won by credits with little noise, whatever their bias; but a
 training averages the noise of many batches and keeps the bias. So products are taken of different
@@ -66,7 +66,7 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What is to be measured in one condition under one seed.
+    """The measuring of gradients in one condition under one seed.
 
     Args:
         run: The condition, the seed, and all that says how batches are played and scored.
@@ -177,7 +177,7 @@ class Look:
 
 
 def measured(gradient: Real, truth: Real, second: Real) -> dict[str, float]:
-    """What the gradients of K batches say of a credit.
+    """Measures of a credit by the gradients of K batches.
 
         u_k = g_k / (√v + 1e-8)                                  v Adam's second moment
         adam_cosine = mean_{j≠k} <u_j, t_k> / √(mean <u_k, u_k>) / √(mean_{j≠k} <t_j, t_k>)
@@ -315,7 +315,7 @@ def gradients(
 
 
 def prediction(measured: pl.DataFrame, trained: pl.DataFrame, column: str) -> pl.DataFrame:
-    """How well a measure orders methods as training does: rank correlation over methods.
+    """Rank correlation, over methods, of a measure with training.
 
     Args:
         measured: One row a family, condition, seed and method, with `column`.

@@ -19,7 +19,7 @@ SAMPLES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What is known of the steps of some episodes.
+    """Rewards and true values of the steps of some episodes.
 
     Args:
         reward: Of each step. (S,)

@@ -186,7 +186,7 @@ class Run:
         policy: Policy,
         seed: Sequence[int],
     ) -> Truth:
-        """What the policy is worth at every step of some episodes."""
+        """The values of the policy at every step of some episodes."""
         world = self.condition.world
         return truth_of(
             tasks, episodes, policy, horizon=world.horizon, gamma=world.gamma, seed=seed
@@ -283,7 +283,7 @@ def start(condition: Condition, recipe: Recipe, seed: int) -> Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What a policy learns from a batch: answers, each with its weight.
+    """A lesson of a policy: the answers of a batch, each with its weight.
 
         weight_i = w · A_i / (number of trained answers)        w of the exported row, here 1
 
@@ -296,7 +296,7 @@ class Lesson:
 
     @classmethod
     def of_episodes(cls, episodes: Sequence[Episode], advantage: Real) -> Lesson:
-        """What some episodes teach, whose steps all train, in the precision of a batch."""
+        """The lesson of some episodes, whose steps all train, in the precision of a batch."""
         held = advantage.astype(np.float32).astype(np.float64)
         return cls(
             decisions=[decision for each in episodes for decision in each.decisions],
@@ -306,7 +306,7 @@ class Lesson:
 
     @classmethod
     def of_export(cls, rows: pl.DataFrame) -> Lesson:
-        """What the rows of an exported batch teach: messages and numbers are all that is known."""
+        """The lesson of the rows of an exported batch: messages and numbers are all it knows."""
         decisions: list[Decision] = []
         chosen: list[int] = []
         for messages in rows["messages"].to_list():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def import_options(reading: Reading) -> dict[str, Any]:
-    """How a log is read as the options of `import_log`: the column mapping is loaded."""
+    """The options of `import_log` for a log: the column mapping is loaded."""
     given = {"mapping": read_mapping(reading["mapping"]), "untrained": reading["untrained"] or ()}
     return {**reading, **given}
 

@@ -70,7 +70,7 @@ _READING: Mapping[str, tuple[Any, Any]] = {
 """Argument -> option and default, of every command that reads a log."""
 
 Reading = Mapping[str, Any]
-"""How a log is read: a value for each name of `_READING`."""
+"""The options of reading a log: a value for each name of `_READING`."""
 
 Params = Annotated[
     list[str] | None,

@@ -216,7 +216,7 @@ def run_summary(result: RunResult) -> str:
 
 
 def _whose_credit(result: RunResult) -> str:
-    """Which credit the batch carries, and which one is advised."""
+    """The credit that the batch carries, and the one that is advised."""
     carried = f"The batch carries the credit of {result.export_method}"
     if result.advice.credit == result.export_method:
         return f"{carried}, which is the one advised: {result.advice.why}."

@@ -18,7 +18,7 @@ from workbench.states.embedders.model_files import hub_answers
 Messages = Sequence[Mapping[str, Any]]
 
 DIGESTS = ("vocabulary_sha256", "chat_template_sha256")
-"""What of a tokenizer decides the ids of a text."""
+"""The part of a tokenizer that decides the ids of a text."""
 
 _PROBE = "reply"
 
@@ -112,7 +112,7 @@ class Tokenizer:
 
     @cached_property
     def takes_text(self) -> bool:
-        """Whether the template shows a content that is a text; some take lists of parts alone."""
+        """True where the template shows a text as content; some take lists of parts alone."""
         try:
             return _PROBE in self.rendered([{"role": "user", "content": _PROBE}])
         except ParameterError:
@@ -120,7 +120,7 @@ class Tokenizer:
 
     @property
     def marks_replies(self) -> bool:
-        """Whether the template marks what the assistant writes with `{% generation %}`."""
+        """True where the template marks what the assistant writes with `{% generation %}`."""
         return re.search(r"\{%-?\s*generation\b", str(self.tokenizer.chat_template)) is not None
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -188,7 +188,7 @@ class TemplateRefusalError(ParameterError):
 
 
 def _in_words(messages: Messages) -> str:
-    """What the contents of a conversation hold beside text, or else its roles."""
+    """The kinds of content of a conversation beside text, or else its roles."""
     kinds = [kind for message in messages for kind in unread_parts(message.get("content"))]
     if kinds:
         return f"with a content of the type {' and '.join(dict.fromkeys(kinds))}"

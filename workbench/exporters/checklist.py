@@ -225,7 +225,7 @@ def _by_reason(counted: Mapping[str, int], words: Mapping[str, str]) -> str:
 
 
 def _clipped(manifest: Manifest) -> list[Check]:
-    """How many advantages were limited, where that was asked for."""
+    """The number of advantages that were limited, where that was asked for."""
     limit = manifest.options.get("clip")
     if limit is None:
         return []
@@ -239,7 +239,7 @@ def _clipped(manifest: Manifest) -> list[Check]:
 
 
 def _policies(manifest: Manifest) -> Check:
-    """Whether one policy acted in all rollouts: a batch trains one."""
+    """A check that one policy acted in all rollouts: a batch trains one."""
     check, acted = "Policies", manifest.policy.get("acted")
     if not acted:
         return Check(check=check, verdict="n/a", says="the log does not name the model")

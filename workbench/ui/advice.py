@@ -1,4 +1,4 @@
-"""Which credit to train with, at the top of the first page."""
+"""The advice at the top of the first page."""
 
 from __future__ import annotations
 

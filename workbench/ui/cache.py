@@ -94,7 +94,7 @@ def chains(log_id: str, _entry: LogEntry) -> str | None:
 
 @st.cache_resource(max_entries=16, show_spinner="Looking at what this log can teach …")
 def advice(log_id: str, _entry: LogEntry) -> Advice:
-    """Which credit to train with."""
+    """The advice on a log."""
     from workbench.analysis.advice import advise
 
     return advise(space(log_id, "tfidf", _entry), convention=False)
