@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from workbench.errors import ParameterError
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from workbench.states.embedders.chunking import WindowsReport
 
 Vectors: TypeAlias = Union[NDArray[np.float64], "csr_array"]
+
+
+_WORD = re.compile(r"\w")
+_BLOCK = 2**16  # texts of which all words are in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +52,14 @@ class TfidfEmbedder:
 
     Args:
         name: Its registry name.
-        token_pattern: Regular expression of a word.
+        shortest: Fewest characters of a word.
         max_features: Keep the words with the highest total count; None keeps all.
         per_segment: Whether N and df are counted within each segment.
         counts_copies: Whether `counts` should count duplicated rows of a log.
     """
 
     name: str = "tfidf"
-    token_pattern: str = r"(?u)\b\w+\b"
+    shortest: int = 1
     max_features: int | None = None
     per_segment: bool = True
     counts_copies: bool = False
@@ -67,7 +72,7 @@ class TfidfEmbedder:
     @property
     def key(self) -> str:
         """Everything that decides the vectors of given texts and counts."""
-        fields = json.dumps(["tfidf-1", asdict(self)], sort_keys=True)
+        fields = json.dumps(["tfidf-2", asdict(self)], sort_keys=True)
         return f"tfidf-{hashlib.sha256(fields.encode()).hexdigest()[:32]}"
 
     def encode(
@@ -86,7 +91,9 @@ class TfidfEmbedder:
             progress: Told once, at the end.
 
         Returns:
-            (U, V) float64; V is 1 where no text has a word.
+            (U, V) float64; V is 1 where no text has a word. A column is a word of the row's own
+            segment, in alphabetical order, so that rows of two segments cannot be compared; where
+            words are counted over all segments it is the same word everywhere.
         """
         from scipy.sparse import csr_array
 
@@ -97,25 +104,31 @@ class TfidfEmbedder:
         else:
             if self.max_features is not None:
                 terms = terms[:, _most_frequent(terms, counts, self.max_features)]
-            ends = starts if self.per_segment else np.array([0, len(texts)])
-            rows = _weigh(terms, counts, np.repeat(np.arange(len(ends) - 1), np.diff(ends)))
+            segment = np.zeros(len(texts), dtype=np.int64)
+            if self.per_segment:
+                segment = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+            rows = _weigh(terms, counts, segment)
         progress("embed", len(texts), len(texts))
         return rows
 
     def _term_counts(self, texts: Sequence[str]) -> csr_array | None:
         """How often each text holds each word, words in alphabetical order; None without any."""
         from scipy.sparse import csr_array
-        from sklearn.feature_extraction.text import CountVectorizer
 
-        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        word = re.compile(self.token_pattern)
-        if not any(word.search(text.lower()) for text in distinct):
+        place: dict[str, int] = {}
+        row = np.array([place.setdefault(text.lower(), len(place)) for text in texts])
+        found = _words(list(place), self.shortest)
+        vocabulary = found["word"].unique().sort()
+        if vocabulary.is_empty():
             return None
-        vectorizer = CountVectorizer(token_pattern=self.token_pattern)
-        terms = csr_array(vectorizer.fit_transform(list(distinct)))
-        # Sums run over a row's words in alphabetical order whatever words other groups have.
-        terms.sort_indices()
-        return terms[np.array([distinct[text] for text in texts])]
+        numbered = vocabulary.to_frame().with_row_index("number")
+        found = found.join(numbered, on="word").sort("text", "number")
+        start = np.searchsorted(found["text"].to_numpy(), np.arange(len(place) + 1))
+        terms = csr_array(
+            (found["count"].to_numpy(), found["number"].to_numpy(), start),
+            shape=(len(place), len(vocabulary)),
+        )
+        return terms[row]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +151,7 @@ class ProxmoTfidfEmbedder(TfidfEmbedder):
     """
 
     name: str = "tfidf-proxmo"
-    token_pattern: str = r"(?u)\b\w\w+\b"
+    shortest: int = 2
     max_features: int | None = 1024
     per_segment: bool = False
     counts_copies: bool = True
@@ -158,6 +171,41 @@ def check_segments(
         raise ParameterError(f"counts must be {len(texts)} numbers, none negative")
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != len(texts) or np.any(np.diff(starts) < 0):
         raise ParameterError(f"starts must rise from 0 to {len(texts)}")
+
+
+def _words(texts: Sequence[str], shortest: int) -> pl.DataFrame:
+    """The words of every text, `count` of each.
+
+    Args:
+        texts: In lower case, each once.
+        shortest: Fewest characters of a word.
+
+    Returns:
+        text (its place), word, count; in no order.
+    """
+    all_texts = pl.Series("word", texts, dtype=pl.String)
+    others = {
+        character
+        for text in all_texts.filter(all_texts.str.len_bytes() != all_texts.str.len_chars())
+        for character in text
+        if not character.isascii()
+    }
+    # What a word is made of is Python's to say: polars counts fewer digits and more marks.
+    beside = "".join(sorted(filter(_WORD.match, others)))
+    pattern = f"[0-9a-z_{beside}]{{{shortest},}}"
+    parts = [
+        all_texts[first : first + _BLOCK]
+        .str.extract_all(pattern)
+        .to_frame()
+        .with_row_index("text", offset=first)
+        .explode("word")
+        .drop_nulls()
+        .group_by("text", "word")
+        .agg(pl.len().cast(pl.Int64).alias("count"))
+        for first in range(0, len(texts), _BLOCK)
+    ]
+    schema = {"text": pl.UInt32, "word": pl.String, "count": pl.Int64}
+    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
 
 
 def _most_frequent(terms: csr_array, counts: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
@@ -182,10 +230,17 @@ def _weigh(terms: csr_array, counts: NDArray[np.int64], segment: NDArray[np.int6
 
     texts, words = terms.shape
     row = np.repeat(np.arange(texts), np.diff(terms.indptr))
-    pairs, pair = np.unique(segment[row] * words + terms.indices, return_inverse=True)
-    document_frequency = np.bincount(pair, weights=counts[row], minlength=len(pairs))[pair]
+    # A pair is a word of a segment; those of a segment are adjacent, words in order.
+    rank = pl.Series(segment[row] * words + terms.indices).rank("dense")
+    pair = rank.to_numpy().astype(np.int64) - 1
+    pairs = int(pair.max(initial=-1)) + 1
+    document_frequency = np.bincount(pair, weights=counts[row], minlength=pairs)[pair]
     steps = np.bincount(segment, weights=counts, minlength=1)[segment[row]]
     values = terms.data * (np.log((1 + steps) / (1 + document_frequency)) + 1)
     length = np.sqrt(np.bincount(row, weights=values**2, minlength=texts))
+    of_pair = np.empty(pairs, dtype=np.int64)
+    of_pair[pair] = segment[row]
+    column = pair - np.searchsorted(of_pair, of_pair)[pair]
+    shape = (texts, int(column.max(initial=0)) + 1)
     # Every stored row entry is positive, so that no length that is used here is 0.
-    return csr_array((values / length[row], terms.indices, terms.indptr), shape=terms.shape)
+    return csr_array((values / length[row], column, terms.indptr), shape=shape)
