@@ -19,7 +19,7 @@ from workbench.analysis.tuning.temperature import Trial, sign_flips, sweep
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods.proximity.proxmo import ProxMO
-from workbench.states.proximity import peer_statistics, proximity_baseline, proximity_baselines
+from workbench.states.proximity import peer_statistics, proximity_baselines
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS
 
@@ -79,7 +79,7 @@ def measured(steps: int) -> dict[str, tuple[float, float]]:
     common = (similarity, found, score, weight)
     held: Any = {"peers": "other_trajectories"}
     alone = seconds(
-        lambda: [proximity_baseline(*common, temperature=stop, **held) for stop in STOPS[:8]]
+        lambda: [proximity_baselines(*common, temperatures=[stop], **held) for stop in STOPS[:8]]
     )
     together = seconds(lambda: proximity_baselines(*common, temperatures=STOPS, **held), 1)
     how: Any = {"peers": "all"}

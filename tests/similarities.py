@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from workbench.log.steps import Steps
+from workbench.log.steps import Real, Steps, Truth
 from workbench.states.keys import labels
+from workbench.states.peer_rows import PeerRule
+from workbench.states.proximity import proximity_baselines
 from workbench.states.similarity import Similarity, States
 
 
@@ -31,3 +33,19 @@ def random_similarity(found: Steps, rng: np.random.Generator, width: int = 3) ->
         drawn = rng.normal(size=width)
         vector[text] = drawn / np.linalg.norm(drawn) * (rng.random() > 1 / 8)
     return similarity_of(found, vector)
+
+
+def proximity_baseline(
+    similarity: Similarity,
+    found: Steps,
+    value: Real,
+    weight: Real,
+    *,
+    temperature: float,
+    peers: PeerRule,
+) -> tuple[Real, Truth]:
+    """The baselines at one temperature."""
+    baselines, has_peers = proximity_baselines(
+        similarity, found, value, weight, temperatures=(temperature,), peers=peers
+    )
+    return baselines[0], has_peers

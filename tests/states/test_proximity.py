@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
-from similarities import random_similarity, similarity_of
+from similarities import proximity_baseline, random_similarity, similarity_of
 
 from workbench.log.segments import segment_mean
 from workbench.log.steps import Real, Steps
-from workbench.states import proximity
+from workbench.states import peer_rows
 from workbench.states.keys import labels
-from workbench.states.proximity import PeerRule, peer_weights, proximity_baseline
+from workbench.states.peer_rows import PeerRule
+from workbench.states.proximity import peer_weights
 from workbench.states.similarity import Similarity
 
 PEERS: Sequence[PeerRule] = get_args(PeerRule)
@@ -312,7 +313,7 @@ def test_the_size_of_a_chunk_changes_nothing(
     weight = rng.integers(0, 3, len(found)).astype(np.float64)
     options: dict[str, Any] = {"temperature": 0.1, "peers": peers}
     whole = proximity_baseline(similarity, found, found.reward, weight, **options)
-    monkeypatch.setattr(proximity, "CHUNK", chunk)
+    monkeypatch.setattr(peer_rows, "CHUNK", chunk)
     parts = proximity_baseline(similarity, found, found.reward, weight, **options)
     np.testing.assert_array_equal(parts[0], whole[0])
     np.testing.assert_array_equal(parts[1], whole[1])

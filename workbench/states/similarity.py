@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from workbench.log.steps import Index, Real, Truth
 
 BLOCK_CACHE = 64_000_000  # float64 similarities kept for the next temperature: 512 MB
+DENSE = 4_000_000  # entries of a group's vectors up to which they are multiplied as a full matrix
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,6 @@ class Similarity:
 
     states: States
     vectors: Real | csr_array
-    _blocks: dict[int, Real] = field(default_factory=dict, repr=False, compare=False)
-    _kept: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
 
     @property
     def is_zero(self) -> Truth:
@@ -55,14 +56,16 @@ class Similarity:
     def block(self, group: int) -> Real:
         """Similarities of the n distinct states of a group. (n, n) float64.
 
-        Blocks are kept while they fit into `BLOCK_CACHE`, so another temperature costs none.
+        Those of the first groups are kept, as many as fit into `BLOCK_CACHE`, so another
+        temperature costs none.
         """
-        if group in self._blocks:
-            return self._blocks[group]
-        block = self._product(group, np.arange(self.size(group)))
-        if self._fits(group):
-            self._blocks[group] = block
-            self._kept[0] += block.size
+        kept, size = self._kept, self.size(group)
+        if group >= len(kept.is_made):
+            return self._product(group, np.arange(size))
+        block = kept.values[kept.start[group] :][: size**2].reshape(size, size)
+        if not kept.is_made[group]:
+            block[:] = self._product(group, np.arange(size))
+            kept.is_made[group] = True
         return block
 
     def rows(self, group: int, states: Index) -> Real:
@@ -70,14 +73,87 @@ class Similarity:
 
         A block that would not be kept is never formed as a whole.
         """
-        if group in self._blocks or self._fits(group):
+        if group < len(self._kept.is_made):
             return self.block(group)[states]
         return self._product(group, states)
 
-    def _fits(self, group: int) -> bool:
-        return self._kept[0] + self.size(group) ** 2 <= BLOCK_CACHE
+    def entries(self, states: Index) -> Real:
+        """The rows of some states, one behind another.
+
+        Args:
+            states: States of the log, those of a group adjacent, groups in order. (r,) int64
+
+        Returns:
+            (E,) float64, E the sum of the sizes of the states' groups; the caller's own.
+        """
+        kept, start = self._kept, self.states.start
+        group = np.searchsorted(start, states, side="right") - 1
+        blocks = int(np.searchsorted(group, len(kept.is_made)))
+        numbers = np.unique(group[:blocks])
+        # One block is small: several threads would wait for each other.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for number in numbers[~kept.is_made[numbers]].tolist():
+                self.block(number)
+            parts = [kept.rows(states[:blocks] - start[group[:blocks]], group[:blocks])]
+            for number in np.unique(group[blocks:]).tolist():
+                here = states[group == number] - start[number]
+                parts.append(self._product(number, here).reshape(-1))
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    @cached_property
+    def _kept(self) -> _Blocks:
+        size = np.diff(self.states.start)
+        end = np.cumsum(size**2)
+        blocks = int(np.searchsorted(end, BLOCK_CACHE, side="right"))
+        values = np.empty(int(end[blocks - 1]) if blocks else 0)
+        return _Blocks(values, end - size**2, size, np.zeros(blocks, dtype=bool))
 
     def _product(self, group: int, states: Index) -> Real:
-        first, last = self.states.start[group], self.states.start[group + 1]
-        product = self.vectors[first + states] @ self.vectors[first:last].T
-        return product.toarray() if isinstance(product, csr_array) else np.asarray(product)
+        first, last = int(self.states.start[group]), int(self.states.start[group + 1])
+        if not isinstance(self.vectors, csr_array):
+            return np.asarray(self.vectors[first + states] @ self.vectors[first:last].T)
+        dense = _dense(self.vectors, first, last)
+        if dense is not None:
+            return np.asarray(dense[states] @ dense.T)
+        return np.asarray((self.vectors[first + states] @ self.vectors[first:last].T).toarray())
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks of the first groups, one behind another.
+
+    Args:
+        values: Their entries.
+        start: First entry of each group's block. (G,) int64
+        size: Rows of each group's block. (G,) int64
+        is_made: Whether the entries are there. As long as there are blocks in `values`.
+    """
+
+    values: Real
+    start: Index
+    size: Index
+    is_made: Truth
+
+    def rows(self, states: Index, group: Index) -> Real:
+        """Rows of blocks, one behind another: of states numbered from 0 in their group."""
+        size = self.size[group]
+        first = self.start[group] + states * size
+        end = np.cumsum(size)
+        shift = first - end + size
+        entries = int(end[-1]) if len(end) else 0
+        if entries and (shift == shift[0]).all():
+            return self.values[first[0] : first[0] + entries].copy()
+        return np.asarray(self.values[np.repeat(shift, size) + np.arange(entries)])
+
+
+def _dense(vectors: csr_array, first: int, last: int) -> Real | None:
+    """Rows of a sparse matrix as far as they have columns; None where that were too large."""
+    start = vectors.indptr[first : last + 1]
+    column = vectors.indices[start[0] : start[-1]]
+    width = int(column.max(initial=0)) + 1
+    if (last - first) * width > DENSE:
+        return None
+    dense = np.zeros((last - first, width))
+    row = np.repeat(np.arange(last - first), np.diff(start))
+    dense[row, column] = vectors.data[start[0] : start[-1]]
+    return dense

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from logs import random_log, rows, steps
+from similarities import proximity_baseline
 from vectors import AXES, TAU, Vectors, mixed_log, one_step, random_vectors
 
 from workbench.analysis.tuning.held_out import HeldOut, held_out
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods.proximity.proxmo import ProxMO
-from workbench.states.proximity import proximity_baseline
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Described, described_logs, random_log, steps
+from similarities import proximity_baseline
 from vectors import AXES, TAU, Vectors, mixed_log, one_step, random_vectors
 
 from workbench.analysis.tuning.temperature import (
@@ -26,11 +27,10 @@ from workbench.analysis.tuning.temperature import (
 )
 from workbench.log.steps import Steps
 from workbench.methods.proximity.proxmo import ProxMO
+from workbench.states.peer_rows import PeerRule
 from workbench.states.proximity import (
-    PeerRule,
     peer_statistics,
     peer_weights,
-    proximity_baseline,
     proximity_baselines,
 )
 from workbench.states.space import Space

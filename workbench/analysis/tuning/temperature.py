@@ -19,7 +19,8 @@ from workbench.log.remarks import TOLERANCE
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.parameters import fields
-from workbench.states.proximity import PeerRule, peer_statistics
+from workbench.states.peer_rows import PeerRule
+from workbench.states.proximity import peer_statistics
 from workbench.states.similarity import Similarity
 from workbench.states.space import Space
 from workbench.states.temperatures import STOPS, octaves
