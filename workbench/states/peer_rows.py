@@ -6,13 +6,14 @@ arithmetic in them. So the rows of many groups stand in one array, of which each
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.states.similarity import Similarity
 
@@ -37,13 +38,31 @@ def parts(steps: Steps, peers: PeerRule) -> Index:
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of amounts by state, over some steps of a row's group and less those over others.
+    """Sums of amounts by state: of all steps, and of those that share a code with the row.
 
     Args:
-        over: Sums by code and state, the code of each row, and whether they are taken off.
+        of_all: Sum of all steps of a state, if these are added. (U,) float64
+        of_code: Sums by code and state, the code of each row, and the sign with which they count.
     """
 
-    over: tuple[tuple[csr_array, Index, bool], ...]
+    of_all: Real | None
+    of_code: Sequence[tuple[csr_array, Index, float]] = ()
+
+    def entries(self, first: int, start: Index, zero: Index, state: Index) -> Real:
+        """The sums at every entry of some rows. (E,).
+
+        Args:
+            first: The first of the rows.
+            start: First entry of each row. (r,) int64
+            zero: State of that entry. (r,) int64
+            state: State of every entry. (E,) int64
+        """
+        total = np.zeros(len(state)) if self.of_all is None else self.of_all[state]
+        for matrix, code, sign in self.of_code:
+            found = matrix[code[first : first + len(start)]]
+            at = np.repeat(start - zero, np.diff(found.indptr)) + found.indices
+            total[at] += sign * found.data
+        return total
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,8 @@ class Rows:
         row: See `members`.
         first: The chunk's first row among all.
         start: First entry of each row. (r,) int64
-        state: State of the group's first entry. (r,) int64
+        zero: State of that entry. (r,) int64
+        state: State of every entry. (E,) int64
         count: Weight of a row's peers in each state of its group. (E,) float64
         gap: Similarity less the largest among the row's peers; -inf where no peer is. (E,)
         found: Whether a row has peers. (r,) bool
@@ -65,6 +85,7 @@ class Rows:
     row: Index
     first: int
     start: Index
+    zero: Index
     state: Index
     count: Real
     gap: Real
@@ -76,9 +97,8 @@ class Rows:
 
     def sums(self, amounts: Sums) -> Real:
         """Amounts of the row's peers in each state; exactly 0 where no peer is. (E,)."""
-        return _entries(amounts, self.first, self.start, self.state, len(self.gap)) * (
-            self.count > 0
-        )
+        entries = amounts.entries(self.first, self.start, self.zero, self.state)
+        return entries * (self.count > 0)
 
     def place(self, state: Index) -> Index:
         """The entry of a state in the row of each member. (c,).
@@ -86,7 +106,7 @@ class Rows:
         Args:
             state: A state of each member's group. (c,)
         """
-        return self.start[self.row] + state - self.state[self.row]
+        return self.start[self.row] + state - self.zero[self.row]
 
 
 @dataclass(frozen=True)
@@ -98,6 +118,7 @@ class PeerRows:
         steps: The steps.
         weight: How often each step counts. (S,) float64
         peers: Which steps of its group are a step's peers.
+        part: What its peers are, or what they leave out. (S,) int64
         cell: What tells rows of one state apart. (S,) int64
         order: The steps, those of a row adjacent. (S,) int64
         row: Row of each of these. (S,) int64
@@ -108,6 +129,7 @@ class PeerRows:
     steps: Steps
     weight: Real
     peers: PeerRule
+    part: Index
     cell: Index
     order: Index
     row: Index
@@ -124,7 +146,7 @@ class PeerRows:
         by_trajectory: bool = False,
     ) -> PeerRows:
         """The rows; `by_trajectory` keeps those of two trajectories apart."""
-        cell = parts(steps, peers)
+        cell = part = parts(steps, peers)
         if by_trajectory and peers == "all":
             cell = steps.trajectory
         if by_trajectory and peers == "same_step":
@@ -133,7 +155,7 @@ class PeerRows:
         order = np.argsort(key, kind="stable")
         is_new = np.diff(key[order], prepend=-1) != 0
         row = np.cumsum(is_new) - 1
-        return cls(similarity, steps, weight, peers, cell, order, row, order[is_new])
+        return cls(similarity, steps, weight, peers, part, cell, order, row, order[is_new])
 
     def of_peers(self, amount: Real) -> Sums:
         """Sums over the peers of a row.
@@ -141,25 +163,31 @@ class PeerRows:
         Args:
             amount: Of each step; 0 where its weight is 0. (S,) float64
         """
-        of_part = self._by(parts(self.steps, self.peers), amount, is_taken_off=False)
-        if self.peers in WITH_OWN:
-            return Sums((of_part,))
-        matrix, code, _ = of_part
-        return Sums((self._by(self.steps.group, amount), (matrix, code, True)))
+        if self.peers == "all":
+            return Sums(self._total(amount))
+        if self.peers == "same_step":
+            return Sums(None, [self._by(self.part, amount, 1.0)])
+        return Sums(self._total(amount), [self._by(self.part, amount, -1.0)])
 
     def of_own_trajectory(self, amount: Real) -> Sums:
-        """Sums over the peers that are in the row's own trajectory; for rows `by_trajectory`."""
-        if self.peers in WITH_OWN:
-            return Sums((self._by(self.cell, amount),))
-        off = self._by(self.cell, amount, is_taken_off=True)
-        return Sums((self._by(self.steps.trajectory, amount), off))
+        """Sums over the peers of a row that are in its own trajectory.
 
-    def _by(
-        self, code: Index, amount: Real, *, is_taken_off: bool = False
-    ) -> tuple[csr_array, Index, bool]:
+        Args:
+            amount: As for `of_peers`; the rows are made `by_trajectory`.
+        """
+        if self.peers in WITH_OWN:
+            return Sums(None, [self._by(self.cell, amount, 1.0)])
+        own = self._by(self.steps.trajectory, amount, 1.0)
+        return Sums(None, [own, self._by(self.part, amount, -1.0)])
+
+    def _total(self, amount: Real) -> Real:
+        states = self.similarity.states
+        return segment_sum(amount, states.state, len(states.text))
+
+    def _by(self, code: Index, amount: Real, sign: float) -> tuple[csr_array, Index, float]:
         states = self.similarity.states
         shape = (int(code.max(initial=0)) + 1, len(states.text))
-        return csr_array((amount, (code, states.state)), shape), code[self.one], is_taken_off
+        return csr_array((amount, (code, states.state)), shape), code[self.one], sign
 
     def chunks(self) -> Iterator[Rows]:
         """The rows in chunks of bounded size."""
@@ -175,7 +203,8 @@ class PeerRows:
             here = slice(first, last)
             start, entries = end[here] - size[here] - before, int(end[last - 1] - before)
             zero = states.start[group[here]]
-            count = _entries(weights, first, start, zero, entries)
+            state = np.repeat(zero - start, size[here]) + np.arange(entries)
+            count = weights.entries(first, start, zero, state)
             near = self.similarity.entries(states.state[self.one[here]])
             near[count <= 0] = -np.inf
             top = np.maximum.reduceat(near, start)
@@ -183,20 +212,14 @@ class PeerRows:
             near -= np.repeat(np.where(found, top, 0.0), size[here])
             members = slice(*np.searchsorted(self.row, [first, last]))
             yield Rows(
-                self.order[members], self.row[members] - first, first, start, zero, count, near,
+                self.order[members],
+                self.row[members] - first,
+                first,
+                start,
+                zero,
+                state,
+                count,
+                near,
                 found,
-            )  # fmt: skip
+            )
             first = last
-
-
-def _entries(amounts: Sums, first: int, start: Index, zero: Index, entries: int) -> Real:
-    """The sums at every entry of the rows that start there. (E,)."""
-    total = np.zeros(entries)
-    for matrix, code, is_taken_off in amounts.over:
-        found = matrix[code[first : first + len(start)]]
-        at = np.repeat(start - zero, np.diff(found.indptr)) + found.indices
-        if is_taken_off:
-            total[at] -= found.data
-        else:
-            total[at] += found.data
-    return total
