@@ -22,12 +22,14 @@ def test_a_cache_gives_back_what_it_was_given(tmp_path_factory, texts):
     entries = {text_hash(text): Entry(np.float32([i, -i]), i + 1) for i, text in enumerate(texts)}
     for one in entries.items():
         cache.append("k", dict([one]))
-    found = cache.load("k")
+    found = cache.load("k", [*entries, text_hash("never stored")])
     assert found.keys() == entries.keys()
     for key, (vector, windows) in entries.items():
         assert found[key].vector.tolist() == vector.tolist()
         assert found[key].windows == windows
-    assert cache.load("other") == {}
+    first = next(iter(entries))
+    assert cache.load("k", [first]).keys() == {first}
+    assert cache.load("other", entries) == {}
 
 
 def test_writing_the_same_shard_twice_is_harmless_and_leaves_no_other_file(tmp_path):
@@ -46,5 +48,5 @@ def test_a_damaged_shard_is_named_with_the_command_that_mends_it(tmp_path):
     content[-1] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ArtefactError, match=f"`rm '{shard}'`"):
-        cache.load("k")
+        cache.load("k", [])
     assert shard.read_bytes() == content

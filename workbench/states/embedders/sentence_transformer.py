@@ -32,6 +32,7 @@ from workbench.wording import Progress, silent
 
 # Larger batches are no faster: the matrix products of 1024 tokens fill a core.
 _BATCH_TOKENS, _BATCH_TEXTS = 1024, 16
+_ROWS = 4096  # vectors of which two copies are in memory
 
 
 class SentenceEmbedder:
@@ -100,21 +101,23 @@ class SentenceEmbedder:
         check_segments(texts, counts, starts)
         row = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         hashes = {text: text_hash(text) for text in row}
-        known = self._cache.load(self.key) if self._cache else {}
+        known = self._cache.load(self.key, hashes.values()) if self._cache else {}
         missing = [text for text in row if hashes[text] not in known]
         if missing:
             self._encode(missing, known, progress)
-        entries = [known[hashes[text]] for text in row]
+        entries = [known[hash_] for hash_ in hashes.values()]
         longer = [entry.windows for entry in entries if entry.windows > 1]
         self.windows_report = WindowsReport(
             texts=len(row), longer=len(longer), windows=sum(longer), limit=self._limit
         )
         if not entries:
             return np.zeros((0, 1))
-        vectors = np.stack([entry.vector for entry in entries]).astype(np.float64)
-        length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
-        vectors /= np.where(length > 0, length, 1.0)
-        every: NDArray[np.float64] = vectors[[row[text] for text in texts]]
+        every = np.empty((len(texts), len(entries[0].vector)))
+        for first in range(0, len(texts), _ROWS):
+            here = [entries[row[text]].vector for text in texts[first : first + _ROWS]]
+            vectors = np.stack(here).astype(np.float64)
+            length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+            every[first : first + _ROWS] = vectors / np.where(length > 0, length, 1.0)
         return every
 
     @property
@@ -129,6 +132,9 @@ class SentenceEmbedder:
     def _encode(self, texts: Sequence[str], known: dict[bytes, Entry], progress: Progress) -> None:
         """Add the vectors of texts to those known and to the cache."""
         cut = self._cut(texts)
+        if self._cache:
+            names = {text_hash(window) for windows in cut for window in windows.texts}
+            known |= self._cache.load(self.key, names - known.keys())
         tokens = {
             window: count
             for windows in cut

@@ -122,12 +122,11 @@ class TfidfEmbedder:
         if vocabulary.is_empty():
             return None
         numbered = vocabulary.to_frame().with_row_index("number")
-        found = found.join(numbered, on="word").sort("text", "number")
-        start = np.searchsorted(found["text"].to_numpy(), np.arange(len(place) + 1))
-        terms = csr_array(
-            (found["count"].to_numpy(), found["number"].to_numpy(), start),
-            shape=(len(place), len(vocabulary)),
-        )
+        found = found.join(numbered, on="word")
+        count, text, number = (found[name].to_numpy() for name in ("count", "text", "number"))
+        terms = csr_array((count, (text, number)), shape=(len(place), len(vocabulary)))
+        # Sums run over a row's words in alphabetical order whatever words other groups have.
+        terms.sort_indices()
         return terms[row]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -46,26 +47,28 @@ class VectorCache:
 
     directory: Path
 
-    def load(self, key: str) -> dict[bytes, Entry]:
-        """Every stored vector of one embedder.
+    def load(self, key: str, hashes: Iterable[bytes]) -> dict[bytes, Entry]:
+        """The stored vectors of some texts; they stay on disk until they are looked at.
 
         Args:
             key: The embedder's key.
+            hashes: Of the texts.
 
         Returns:
-            From the text's hash to its vector; empty where nothing is stored.
+            From the text's hash to its vector, for those that are stored.
 
         Raises:
             ArtefactError: A shard is not what its name says.
         """
+        wanted = set(hashes)
+        heads = np.array([_head(value) for value in wanted], dtype=np.uint64)
         entries: dict[bytes, Entry] = {}
         for path in sorted((self.directory / key).glob("*.npy")):
-            shard = _read_shard(path)
-            # Kept as integers because NumPy strips trailing zero bytes from byte strings.
-            joined = shard["hash"].tobytes()
-            hashes = (joined[at : at + 32] for at in range(0, len(joined), 32))
-            stored = map(Entry, shard["vector"], shard["windows"].tolist())
-            entries.update(zip(hashes, stored, strict=True))
+            shard = _mapped(path)
+            stored, windows = np.ascontiguousarray(shard["hash"]), shard["windows"]
+            for at in np.flatnonzero(np.isin(stored[:, :8].copy().view(np.uint64), heads)).tolist():
+                if (name := stored[at].tobytes()) in wanted:
+                    entries[name] = Entry(shard["vector"][at], int(windows[at]))
         return entries
 
     def append(self, key: str, entries: Mapping[bytes, Entry]) -> None:
@@ -94,16 +97,26 @@ def _shard_type(width: int) -> np.dtype[np.void]:
     return np.dtype([("hash", "u1", (32,)), ("windows", "<i4"), ("vector", "<f4", (width,))])
 
 
+def _head(value: bytes) -> int:
+    """The first eight bytes of a hash, as a number of this machine."""
+    return int.from_bytes(value[:8], sys.byteorder)
+
+
 def _name(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+    return _short(hashlib.sha256(content))
 
 
-def _read_shard(path: Path) -> NDArray[np.void]:
-    content = path.read_bytes()
-    if _name(content) != path.stem:
+def _short(digest: hashlib._Hash) -> str:
+    return digest.hexdigest()[:16]
+
+
+def _mapped(path: Path) -> NDArray[np.void]:
+    """A shard, of which only the pages that are looked at are in memory."""
+    with path.open("rb") as file:
+        name = _short(hashlib.file_digest(file, "sha256"))
+    if name != path.stem:
         raise ArtefactError(
-            f"{path}: damaged, its content has the digest {_name(content)}. "
+            f"{path}: damaged, its content has the digest {name}. "
             f"Hint: `rm {shlex.quote(str(path))}`; its texts are encoded again in the next run"
         )
-    shard: NDArray[np.void] = np.load(io.BytesIO(content), allow_pickle=False)
-    return shard
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
