@@ -10,6 +10,7 @@ from workbench.readers.base import HEAD_BYTES, Diagnostics
 from workbench.readers.containers import Cells, Records, first_record, records_of
 from workbench.readers.dialects import is_conversation, is_message
 from workbench.readers.jsonfiles import Record
+from workbench.readers.nested_steps import STEPS, are_steps
 
 MESSAGES = ("messages", "trajectory", "conversations", "conversation", "history", "traj", "dialog")
 """Keys that may hold the conversation, the first that holds one."""
@@ -33,7 +34,7 @@ TRAJECTORIES = (
 """Keys that may name the trajectory."""
 
 _TALKS = frozenset({"prompt", *REPLIES})
-_OBJECTS = frozenset({*MESSAGES, *BESIDE, "tools"}) | _TALKS
+_OBJECTS = frozenset({*MESSAGES, *STEPS, *BESIDE, "tools"}) | _TALKS
 
 
 def cells_of(columns: Mapping[str, str]) -> Cells:
@@ -53,9 +54,12 @@ def cells_of(columns: Mapping[str, str]) -> Cells:
 
 
 def conversation_keys(record: Record) -> tuple[str, str | None] | None:
-    """The key of the conversation, or of a prompt and its answer; None where there is none."""
+    """The key of the conversation or the steps, or of a prompt and its answer; None without one."""
     for key in MESSAGES:
         if is_conversation(record.get(key)):
+            return key, None
+    for key in STEPS:
+        if are_steps(record.get(key)):
             return key, None
     for key in REPLIES:
         if all(_is_said(record.get(name)) for name in ("prompt", key)):

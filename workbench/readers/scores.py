@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.errors import ParameterError
 from workbench.log.verdicts import verdicts_of
 from workbench.readers.base import Diagnostics
 from workbench.readers.rows import is_number, number
+
+_SUM_WITHIN = 1e-6
 
 
 class Words:
@@ -103,3 +105,32 @@ def reward_of(
         )
     others = {f"aux_reward_{other}": value for other, value in values.items() if other != name}
     return values[name], others
+
+
+def rewards_of(
+    total: float | None,
+    each: Sequence[float | None],
+    diagnostics: Diagnostics,
+    place: str,
+) -> tuple[float | None, Sequence[float | None] | None]:
+    """The outcome of a rollout, or the reward of each step where these add up to it.
+
+    Args:
+        total: Reward of the rollout; None if it has none.
+        each: Rewards of its steps, as far as they have one.
+        diagnostics: Gets a notice where they do not add up.
+        place: Where the record stands.
+
+    Returns:
+        One of the two; neither where nothing was logged.
+    """
+    logged = [reward for reward in each if reward is not None]
+    if total is None:
+        return None, each if logged else None
+    if not any(logged) or not any(each[:-1]):
+        return total, None
+    if abs(sum(logged) - total) <= _SUM_WITHIN * max(1.0, abs(total)) and None not in each:
+        return None, each
+    text = "rewards of the steps do not add up to the trajectory's, which is taken"
+    diagnostics.notice(text, place)
+    return total, None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +13,22 @@ from workbench.readers.chat_keys import (
     OF_LAST_STEP,
     OF_RECORDS,
     Keys,
-    fields_of,
     keys_of,
 )
 from workbench.readers.chat_records import (
-    BESIDE,
     MESSAGES,
     cells_of,
     chat_records,
     conversation_keys,
 )
+from workbench.readers.chat_steps import Conversation, conversation_of
 from workbench.readers.chat_values import GUESSES
 from workbench.readers.containers import first_keys, first_record
 from workbench.readers.dialects import (
-    first_user_message,
     is_message,
-    openai_messages,
-    with_system,
 )
 from workbench.readers.formats.steps import is_step
-from workbench.readers.jsonfiles import Record, lookup
-from workbench.readers.messages import Turn, turns
-from workbench.readers.records import digest
+from workbench.readers.nested_steps import STEPS
 from workbench.readers.rows import (
     StepRows,
     identity,
@@ -46,6 +38,7 @@ from workbench.readers.rows import (
     say_text_numbers,
     truth,
 )
+from workbench.readers.scores import rewards_of
 from workbench.readers.systems import system_of
 from workbench.readers.votes import is_true
 from workbench.wording import number_of, shortened
@@ -54,14 +47,6 @@ _READ = ("system", "status", "stop_reason", "image", "video", "audio")
 """Keys whose scalars are read beside those of the step log's columns."""
 
 _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model", "model_name")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Conversation:
-    number: int
-    turns: Sequence[Turn]
-    fields: Mapping[str, Any]
-    asked: str | None
 
 
 @reader(
@@ -73,7 +58,8 @@ class Chat:
     """Steps are assistant messages; the reward is the outcome, on the last step.
 
     The conversation is a list of messages, in OpenAI's form or with the keys and roles of ShareGPT
-    and LangChain; or a `prompt` with its `completion` or `response`; or the whole file. Keys that
+    and LangChain; or a `prompt` with its `completion` or `response`; or the whole file; or a list
+    of steps, each with what was seen, done and earned, which is no conversation. Keys that
     hold group, trajectory, reward and so on are those of the mapping, where a dotted name such as
     `info.score` reaches into objects; else those that public sets use are looked for. Without a
     key that names the task, a group is the rollouts with the same first user message. A trajectory
@@ -90,7 +76,7 @@ class Chat:
         keys = first_keys(path, head)
         if "messages" in keys:
             return not is_step(keys)
-        is_likely = keys & {*MESSAGES, "prompt"} or "role" in keys
+        is_likely = keys & {*MESSAGES, *STEPS, "prompt"} or "role" in keys
         if not is_likely or is_step(keys):
             return False
         record = first_record(path, head, cells_of({}))
@@ -107,32 +93,35 @@ class Chat:
         rows = StepRows(diagnostics)
         records = chat_records(path, diagnostics, columns)
         tasks: dict[str | None, int] = {}
+        has_rewards, what = False, "messages"
         for line, record in records:
             place = records.place(line)
-            conversation = _conversation(
+            conversation = conversation_of(
                 record, columns, keys, diagnostics=diagnostics, place=place, number=line
             )
             if conversation is not None:
+                has_rewards |= conversation.rewards is not None
+                what = "steps" if conversation.of_steps else what
                 task = conversation.asked
                 tasks[task] = tasks.get(task, 0) + 1
                 _add(rows, conversation, keys, diagnostics, place)
             if rows.is_full:
-                yield _part(rows, keys, diagnostics, records.done)
+                yield _part(rows, keys, diagnostics, records.done, what)
                 rows = StepRows(diagnostics)
                 # The file goes on reporting to the same diagnostics, so what is said is said once.
                 diagnostics.clear()
-        _notices(keys, tasks, diagnostics, path)
+        _notices(keys, tasks, diagnostics, path, has_rewards=has_rewards)
         if keys.nested:
             text = f"lists and objects of records were not kept: {sorted(keys.nested)}"
             diagnostics.notice(text, str(path))
-        yield _part(rows, keys, diagnostics, 1.0)
+        yield _part(rows, keys, diagnostics, 1.0, what)
 
 
-def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> Part:
+def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float, what: str) -> Part:
     said = Diagnostics()
     said.include(diagnostics)
     talk = keys.messages if keys.reply is None else f"{keys.messages} and {keys.reply}"
-    told = {"messages": talk, **keys.told}
+    told = {what: talk, **keys.told}
     return Part(
         frame=rows.frame(),
         diagnostics=said,
@@ -143,71 +132,13 @@ def _part(rows: StepRows, keys: Keys, diagnostics: Diagnostics, done: float) -> 
     )
 
 
-def _conversation(
-    record: Record,
-    columns: Mapping[str, str],
-    keys: Keys,
-    *,
-    diagnostics: Diagnostics,
-    place: str,
-    number: int,
-) -> _Conversation | None:
-    given = lookup(record, keys.messages)
-    if given is None:
-        diagnostics.problem("messages", f"the record has no key {keys.messages!r}", place)
-        return None
-    changes: Counter[str] = Counter()
-    messages: Any = openai_messages(given, changes)
-    acts: Collection[int] | None = None
-    if keys.reply is not None:
-        answer = record.get(keys.reply)
-        if answer is None:
-            diagnostics.drop("messages", f"have no {keys.reply}, so no step", place)
-            return None
-        prompt = with_system(_said(given, "user", changes), record.get("system"))
-        reply = _said(answer, "assistant", changes)
-        messages, acts = [*prompt, *reply], range(len(prompt), len(prompt) + len(reply))
-    else:
-        messages = with_system(messages, record.get("system"))
-    try:
-        steps = turns(messages, acts, tools=record.get("tools"))
-    except ValueError as error:
-        diagnostics.problem("messages", str(error), place)
-        return None
-    for change, count in changes.items():
-        diagnostics.notice(f"conversation: {change}", count=count)
-    if not steps:
-        diagnostics.drop("messages", "hold no assistant message, so no step", place)
-        return None
-    return _Conversation(
-        number=number,
-        turns=steps,
-        fields=fields_of(record, columns, keys.messages, keys.reply),
-        asked=_asked(messages, record, keys),
-    )
-
-
-def _said(given: Any, role: str, changes: Counter[str]) -> list[Any]:
-    """A prompt or an answer as messages, whether it is text or messages already."""
-    messages = openai_messages(given, changes)
-    return messages if isinstance(messages, list) else [{"role": role, "content": given}]
-
-
-def _asked(messages: Any, record: Record, keys: Keys) -> str | None:
-    """A digest that tells the task of a conversation without a name for it, where it is needed.
-
-    That is its prompt or its first user message, with what is shown beside it.
-    """
-    named = keys.told.get("group_id")
-    if named not in {None, "prompt"}:
-        return None
-    content = first_user_message(messages) if named is None else record.get(named)
-    shown = [record[key] for key in BESIDE if record.get(key)]
-    return None if content is None else digest(content, *shown)
-
-
 def _notices(
-    keys: Keys, tasks: Mapping[str | None, int], diagnostics: Diagnostics, path: Path
+    keys: Keys,
+    tasks: Mapping[str | None, int],
+    diagnostics: Diagnostics,
+    path: Path,
+    *,
+    has_rewards: bool,
 ) -> None:
     """Says what was guessed.
 
@@ -216,6 +147,7 @@ def _notices(
         tasks: Digest of a first user message -> records that have it.
         diagnostics: Gets the notices.
         path: The file.
+        has_rewards: Steps have rewards of their own.
     """
     if "group_id" not in keys.told and len(tasks) == 1 and max(tasks.values()) > 1:
         diagnostics.notice(
@@ -233,7 +165,8 @@ def _notices(
     for text in keys.unread:
         diagnostics.notice(text, str(path))
     looked = list(GUESSES["reward"])
-    if "reward" not in keys.told and not {*looked} & {*keys.found, *keys.nested}:
+    has_rewards = has_rewards or "reward" in keys.told
+    if not has_rewards and not {*looked} & {*keys.found, *keys.nested}:
         diagnostics.notice(
             f"no record has a value for any of {looked}: rewards are null; workbench import FILE "
             "--propose-map map.json looks for a name that may mean one",
@@ -245,7 +178,7 @@ def _notices(
 
 
 def _add(
-    rows: StepRows, conversation: _Conversation, keys: Keys, diagnostics: Diagnostics, place: str
+    rows: StepRows, conversation: Conversation, keys: Keys, diagnostics: Diagnostics, place: str
 ) -> None:
     """Adds a conversation to the rows, or its problem to the diagnostics."""
     fields = conversation.fields
@@ -257,8 +190,10 @@ def _add(
     if logged is not None and (keys.counts_in_group or not isinstance(logged, str)):
         values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
     outcome = values.pop("reward")
-    rewards: list[float] | None = None
-    if isinstance(outcome, list):
+    rewards: Sequence[float | None] | None = None
+    if conversation.rewards is not None and not isinstance(outcome, list):
+        outcome, rewards = rewards_of(outcome, conversation.rewards, diagnostics, place)
+    elif isinstance(outcome, list):
         given: list[float] = outcome
         outcome, rewards = None, given
         if len(given) != len(conversation.turns):
@@ -287,11 +222,12 @@ def _add(
         rewards=rewards,
         fields=values | others,
         last_fields=last,
+        step_fields=conversation.step_fields,
     )
 
 
 def _values(
-    conversation: _Conversation, keys: Keys, diagnostics: Diagnostics, place: str
+    conversation: Conversation, keys: Keys, diagnostics: Diagnostics, place: str
 ) -> dict[str, Any] | None:
     """Group, trajectory, reward and success of a record; None where one has a problem."""
     fields = conversation.fields

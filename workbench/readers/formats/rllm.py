@@ -26,6 +26,7 @@ from workbench.readers.rows import (
     token_ids,
     truth,
 )
+from workbench.readers.scores import rewards_of
 from workbench.readers.tokens import StepTokens, same_lengths, token_columns
 
 _CELLS = Cells(objects=frozenset({"task", "trajectories", "metrics"}))
@@ -35,7 +36,6 @@ _CONVERTERS = {
     "is_correct": truth,
     "termination_reason": text,
 }
-_SUM_WITHIN = 1e-6
 _LIMITS = frozenset(
     {
         "max_turns_exceeded",
@@ -148,22 +148,12 @@ def _add_trajectory(
 
 def _rewards(
     trajectory: Record, steps: Sequence[Record], diagnostics: Diagnostics, place: str
-) -> tuple[float | None, list[float | None] | None]:
+) -> tuple[float | None, Sequence[float | None] | None]:
     """The outcome, or the reward of each step."""
-    total = number(trajectory.get("reward"))
-    each = [number(item.get("reward")) for item in steps]
     given = (record.get("reward") for record in (trajectory, *steps))
     say_text_numbers(given, diagnostics, place)
-    logged = [reward for reward in each if reward is not None]
-    if total is None:
-        return None, each if logged else None
-    if not any(logged) or not any(each[:-1]):
-        return total, None
-    if abs(sum(logged) - total) <= _SUM_WITHIN * max(1.0, abs(total)) and None not in each:
-        return None, each
-    text = "rewards of the steps do not add up to the trajectory's, which is taken"
-    diagnostics.notice(text, place)
-    return total, None
+    each = [number(item.get("reward")) for item in steps]
+    return rewards_of(number(trajectory.get("reward")), each, diagnostics, place)
 
 
 def _turns(steps: Sequence[Record]) -> list[Turn]:

@@ -42,7 +42,8 @@ class SweAgent:
         """An object with a `trajectory`, or attempts, of actions and observations."""
         keys = leading_keys(head)
         named = bool({"trajectory", "attempts"} & keys) and not keys & _FOREIGN
-        return named and b'"action"' in head and b'"observation"' in head
+        own = any(name in head for name in (b'"response"', b'"environment"', b'"info"'))
+        return named and own and b'"action"' in head and b'"observation"' in head
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Part:
         """The steps of all attempts; the format has fixed names, so `columns` must be empty."""
