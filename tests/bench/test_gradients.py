@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from scipy.stats import spearmanr
 
-from workbench.bench import conditions, gradients, prediction
+from workbench.bench import conditions, gradients, prediction, scores
 from workbench.bench.conditions import family_parts, trainable
 from workbench.bench.episodes import play
-from workbench.bench.gradients import bias_and_noise, measured
+from workbench.bench.gradients import PARTS, Measures, measured
 from workbench.bench.oracles import Truth, truth_of
 from workbench.bench.policies import LinearPolicy
 from workbench.bench.recipes import RECIPES
@@ -85,44 +85,53 @@ def test_oracles_by_hand():
 
 
 def test_products_are_of_different_batches():
-    # Two batches: g = (1, 0), (0, 1) share nothing; t = (1, 1) twice.
+    # Two batches: g = (1, 0), (0, 1) share nothing; t = (1, 1) twice; v = 1, so u = g.
     gradient, truth = np.identity(2), np.ones((2, 2))
     found = measured(gradient, truth, np.ones(2))
-    assert (found["along"], found["signal"], found["square"], found["true"]) == (1, 0, 1, 2)
-    # u = g; gain 1, size 1, so 1/√2.
-    assert found["adam_cosine"] == pytest.approx(1 / np.sqrt(2))
-    assert measured(np.zeros((2, 2)), truth, np.zeros(2))["adam_cosine"] == 0.0
-    assert np.isnan(measured(gradient, np.identity(2), np.ones(2))["adam_cosine"])
+    expected = {"gain": 1, "stepped": 1, "along": 1, "signal": 0, "square": 1, "true": 2}
+    assert found == pytest.approx(expected)
+
+
+def rows_of(*rows: dict[str, list[float]]) -> pl.DataFrame:
+    return pl.DataFrame([{name: row.get(name, [1.0]) for name in PARTS} for row in rows])
 
 
 def test_adam_scales_each_parameter():
     # The first parameter has a large gradient, the second a small one; Adam makes both 1.
     gradient, truth = np.tile([100.0, 1.0], (2, 1)), np.tile([0.0, 1.0], (2, 1))
     found = measured(gradient, truth, np.array([1e4, 1.0]))
-    assert found["adam_cosine"] == pytest.approx(1 / np.sqrt(2), abs=1e-7)
+    rows = rows_of({name: [value] for name, value in found.items()})
+    assert Measures.of(rows).score == pytest.approx(1 / np.sqrt(2), abs=1e-7)
 
 
-def test_bias_and_noise_are_ratios_of_sums_over_seeds():
-    rows = pl.DataFrame(
-        {
-            "along": [[1.0, 0.0], [3.0, 0.0]],
-            "signal": [[1.0, -1.0], [3.0, 0.0]],
-            "square": [[2.0, 1.0], [6.0, 1.0]],
-            "true": [[4.0, 1.0], [0.0, 1.0]],
-        }
-    )
-    bias, ratio = bias_and_noise(rows)
-    # 4 / √(4 · 4), and √(4 / (8 − 4)); a signal below 0 has no direction and is none.
-    assert (bias[0], ratio[0]) == (1.0, 1.0)
-    assert np.isnan(bias[1])
-    assert ratio[1] == 0.0
+def test_measures_are_ratios_of_sums_over_seeds_and_conditions():
+    found = Measures.of(
+        rows_of(
+            {"gain": [1.0, 9.0], "stepped": [2.0, 1.0], "along": [1.0, 0.0], "signal": [1.0, -1.0],
+             "square": [2.0, 1.0], "true": [4.0, -1.0]},
+            {"gain": [3.0, 9.0], "stepped": [2.0, 1.0], "along": [3.0, 0.0], "signal": [3.0, 0.0],
+             "square": [6.0, 1.0], "true": [-3.0, -1.0]},
+        )
+    )  # fmt: skip
+    # 4 / √(4 · 1), 4 / √(4 · 1), √(4 / (8 − 4)); a mean square below 0 has no direction.
+    first = (found.adam_cosine[0], found.bias_cosine[0], found.signal_to_noise[0])
+    assert first == pytest.approx((2.0, 2.0, 1.0))
+    assert np.isnan(found.adam_cosine[1])
+    assert np.isnan(found.bias_cosine[1])
+    assert found.signal_to_noise[1] == 0.0
+    assert found.score == 2.0  # of the point where it is known
+
+
+def test_a_credit_of_0_has_an_adam_cosine_of_0_and_none_is_known_without_a_truth():
+    assert Measures.of(rows_of({"stepped": [0.0], "gain": [0.0]})).score == 0.0
+    assert np.isnan(Measures.of(rows_of({"true": [-1.0]})).score)
 
 
 def predicted(areas: dict[str, float], values: dict[str, float]) -> pl.DataFrame:
     where = {"family": ["w"] * len(areas), "condition": ["base"] * len(areas)}
     trained = pl.DataFrame({**where, "method": list(areas), "area": list(areas.values())})
-    measured = pl.DataFrame({**where, "method": list(values), "x": list(values.values())})
-    return prediction(measured, trained, "x")
+    measured = pl.DataFrame({**where, "method": list(values), "score": list(values.values())})
+    return prediction(measured, trained)
 
 
 def test_the_correlation_is_over_methods_and_its_interval_over_draws_of_them():
@@ -149,11 +158,12 @@ def test_the_truth_is_its_own_measure_and_what_is_there_is_not_measured_again(
     where = {"families": ["household"], "names": ["base"], "seeds": 1, "workers": 1}
     found = gradients(tmp_path, methods=chosen, batches=3, **where)
     grpo, gae, truth = found.iter_rows(named=True)
-    assert len(truth["adam_cosines"]) == 3
+    assert [len(truth[name]) for name in PARTS] == [3] * len(PARTS)
     assert truth["along"] == pytest.approx(truth["signal"])
     assert truth["along"] == pytest.approx(truth["true"])
     assert "critic_value" in gae["missing"]
-    assert gae["adam_cosine"] is None
+    assert gae["gain"] is None
+    assert set(scores(found)["method"]) <= {"grpo", "oracle-advantage"}
     assert grpo["missing"] is None
     shards = sorted((tmp_path / "shards").iterdir())
     again = gradients(tmp_path, methods=chosen, batches=3, **where)
@@ -162,15 +172,15 @@ def test_the_truth_is_its_own_measure_and_what_is_there_is_not_measured_again(
 
 
 def test_a_table_has_a_method_a_row_the_best_first_and_none_that_is_missing():
-    rows = pl.DataFrame(
-        {
-            "method": ["b", "a", "c"],
-            "adam_cosine": [0.1, 0.2, None],
-            **{name: [[1.0], [4.0], None] for name in ("along", "signal", "true")},
-            "square": [[2.0], [8.0], None],
-        }
-    )
-    assert gradient_rows(rows) == [
-        {"method": "a", "adam cosine": ".200", "bias cosine": "1.000", "signal to noise": "1.000"},
-        {"method": "b", "adam cosine": ".100", "bias cosine": "1.000", "signal to noise": "1.000"},
-    ]
+    one, three = {name: [1.0] for name in PARTS}, {name: [3.0] for name in PARTS}
+    given = {"b": one | {"square": [2.0]}, "a": three | {"gain": [6.0], "square": [6.0]}}
+    unknown = one | {"true": [-1.0], "square": [2.0]}
+    missing = dict.fromkeys(PARTS)
+    rows = [{"method": name, **row} for name, row in {"d": unknown, **given, "c": missing}.items()]
+    schema = {"method": pl.String, **dict.fromkeys(PARTS, pl.List(pl.Float64))}
+    # a: 6 / √(3 · 3) and √(3 / (6 − 3)).
+    found = gradient_rows(pl.DataFrame(rows, schema=schema))
+    assert [(row["method"], row["adam cosine"]) for row in found] == [
+        ("a", "2.000"), ("b", "1.000"), ("d", "nan"),
+    ]  # fmt: skip
+    assert found[0]["bias cosine"] == found[0]["signal to noise"] == "1.000"

@@ -3,7 +3,7 @@
 from workbench.bench.bounds import BoundError
 from workbench.bench.conditions import WORLDS_VERSION, Condition, conditions
 from workbench.bench.fidelity import Fidelity, fidelity
-from workbench.bench.gradients import gradients, prediction
+from workbench.bench.gradients import gradients, prediction, scores
 from workbench.bench.training import Training, training
 from workbench.bench.tuning import Tuning, tuning
 
@@ -18,6 +18,7 @@ __all__ = [
     "fidelity",
     "gradients",
     "prediction",
+    "scores",
     "training",
     "tuning",
 ]

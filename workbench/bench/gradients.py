@@ -36,7 +36,7 @@ from workbench.log.steps import Real
 from workbench.methods import Method, create
 from workbench.wording import Progress, silent
 
-GRADIENTS_VERSION = "1"
+GRADIENTS_VERSION = "2"
 """Changes with any change of what is measured here."""
 
 POINTS = (0, 15, 40)
@@ -47,8 +47,8 @@ FAMILIES = ("household", "helpdesk issues=1", "codebase modules=2 bugs=1")
 SEEDS = 2
 TRUTH = "oracle-advantage"
 
-PARTS = ("along", "signal", "square", "true")
-"""Inner products of gradients, from which bias and noise over seeds are made."""
+PARTS = ("gain", "stepped", "along", "signal", "square", "true")
+"""Inner products of gradients, whose sums over seeds and conditions make the measures."""
 
 SCHEMA: dict[str, Any] = {
     "family": pl.String,
@@ -56,12 +56,10 @@ SCHEMA: dict[str, Any] = {
     "seed": pl.Int64,
     "method": pl.String,
     "missing": pl.String,
-    "adam_cosine": pl.Float64,
-    "adam_cosines": pl.List(pl.Float64),
     **dict.fromkeys(PARTS, pl.List(pl.Float64)),
     "key": pl.String,
 }
-"""Columns of the results: the mean over `POINTS`, then what was found at each of them."""
+"""Columns of the results; each of `PARTS` has what was found at each of `POINTS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,12 +175,12 @@ class Look:
 
 
 def measured(gradient: Real, truth: Real, second: Real) -> dict[str, float]:
-    """Measures of a credit by the gradients of K batches.
+    """Inner products of the gradients of K batches under a credit and under the truth.
 
-        u_k = g_k / (√v + 1e-8)                                  v Adam's second moment
-        adam_cosine = mean_{j≠k} <u_j, t_k> / √(mean <u_k, u_k>) / √(mean_{j≠k} <t_j, t_k>)
-        along  = mean_{j≠k} <g_j, t_k>        signal = mean_{j≠k} <g_j, g_k>
-        square = mean <g_k, g_k>              true   = mean_{j≠k} <t_j, t_k>
+        u_k = g_k / (√v + 1e-8)                              v Adam's second moment
+        gain   = mean_{j≠k} <u_j, t_k>      stepped = mean <u_k, u_k>
+        along  = mean_{j≠k} <g_j, t_k>      signal  = mean_{j≠k} <g_j, g_k>
+        square = mean <g_k, g_k>            true    = mean_{j≠k} <t_j, t_k>
 
     Only products of different batches stand for a mean, so that noise which credit and truth share
     counts for nothing.
@@ -193,59 +191,85 @@ def measured(gradient: Real, truth: Real, second: Real) -> dict[str, float]:
         second: v. (P,)
 
     Returns:
-        "adam_cosine", 0 for a credit that is 0 and NaN where `true` is not above 0, and `PARTS`.
+        `PARTS`.
     """
     apart = ~np.identity(len(gradient), dtype=bool)
     stepped = gradient / (np.sqrt(second) + 1e-8)
     inner = gradient @ gradient.T
-    true = float((truth @ truth.T)[apart].mean())
-    gain = float((stepped @ truth.T)[apart].mean())
-    size = float((stepped**2).sum(axis=1).mean())
     return {
-        "adam_cosine": _ratio(gain, np.sqrt(size * max(true, 0.0)), empty=size == 0.0),
+        "gain": float((stepped @ truth.T)[apart].mean()),
+        "stepped": float((stepped**2).sum(axis=1).mean()),
         "along": float((gradient @ truth.T)[apart].mean()),
         "signal": float(inner[apart].mean()),
         "square": float(np.diag(inner).mean()),
-        "true": true,
+        "true": float((truth @ truth.T)[apart].mean()),
     }
 
 
-def bias_and_noise(results: pl.DataFrame) -> tuple[Real, Real]:
-    """Two measures of one method at each of `POINTS`, over all rows together.
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What the gradients under a method are worth, at each of `POINTS`.
 
+        adam cosine     = Σ gain / √(Σ stepped · Σ true)
         bias cosine     = Σ along / √(Σ signal · Σ true)             1 without bias in direction
         signal to noise = √(Σ signal / Σ (square − signal))          of the gradient of one batch
 
+    Sums run over seeds and conditions: eight batches of one seed may leave a mean square, which is
+    a mean of products, below 0. Where a sum still is, the measure is NaN; under a credit that is 0
+    the Adam cosine is 0.
+
     Args:
-        results: Rows of one method, none of it missing.
+        adam_cosine: (points,).
+        bias_cosine: (points,).
+        signal_to_noise: (points,).
+    """
+
+    adam_cosine: Real
+    bias_cosine: Real
+    signal_to_noise: Real
+
+    @classmethod
+    def of(cls, results: pl.DataFrame) -> Measures:
+        """The measures of rows of one method, none of it missing."""
+        sums = {name: np.sum(results[name].to_list(), axis=0) for name in PARTS}
+        signal, true = (np.maximum(sums[name], 0.0) for name in ("signal", "true"))
+        cosine = _ratio(sums["gain"], np.sqrt(sums["stepped"] * true))
+        return cls(
+            adam_cosine=np.where(sums["stepped"] == 0.0, 0.0, cosine),
+            bias_cosine=_ratio(sums["along"], np.sqrt(signal * true)),
+            signal_to_noise=np.sqrt(_ratio(signal, sums["square"] - sums["signal"])),
+        )
+
+    @property
+    def score(self) -> float:
+        """The Adam cosine in the mean of the points where it is known; NaN where it is nowhere."""
+        known = self.adam_cosine[~np.isnan(self.adam_cosine)]
+        return float(known.mean()) if known.size else float("nan")
+
+
+def _ratio(top: Real, bottom: Real) -> Real:
+    """The quotient where the divisor is above 0, else NaN."""
+    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
+
+def _over_points(points: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Each measure at each point."""
+    return {name: [point[name] for point in points] for name in (points[0] if points else ())}
+
+
+def scores(results: pl.DataFrame) -> pl.DataFrame:
+    """The Adam cosine of each method in each condition, over its seeds.
 
     Returns:
-        Each (points,); NaN where a sum that is a mean square is not above 0.
+        family, condition, method, score; without what is missing or not known.
     """
-    sums = {name: np.sum(results[name].to_list(), axis=0) for name in PARTS}
-    size = np.sqrt(np.maximum(sums["signal"], 0.0) * np.maximum(sums["true"], 0.0))
-    noise = sums["square"] - sums["signal"]
-    ratio = np.divide(
-        np.maximum(sums["signal"], 0.0), noise, out=np.full_like(noise, np.nan), where=noise > 0
-    )
-    bias = np.divide(sums["along"], size, out=np.full_like(size, np.nan), where=size > 0)
-    return bias, np.sqrt(ratio)
-
-
-def _ratio(top: float, bottom: float, *, empty: bool) -> float:
-    return 0.0 if empty else top / bottom if bottom > 0 else float("nan")
-
-
-def _over_points(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Each measure at each point, and the mean of the one that predicts."""
-    if not points:
-        return {}
-    course = {name: [point[name] for point in points] for name in points[0]}
-    return {
-        "adam_cosine": float(np.mean(course["adam_cosine"])),
-        "adam_cosines": course["adam_cosine"],
-        **{name: course[name] for name in PARTS},
-    }
+    keys = ["family", "condition", "method"]
+    rows = [
+        (*key, Measures.of(part).score)
+        for key, part in results.drop_nulls("true").group_by(keys, maintain_order=True)
+    ]
+    found = pl.DataFrame(rows, schema=[*keys, ("score", pl.Float64)], orient="row")
+    return found.filter(pl.col("score").is_not_nan())
 
 
 def gradients(
@@ -314,13 +338,12 @@ def gradients(
     return found
 
 
-def prediction(measured: pl.DataFrame, trained: pl.DataFrame, column: str) -> pl.DataFrame:
+def prediction(measured: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
     """Rank correlation, over methods, of a measure with training.
 
     Args:
-        measured: One row a family, condition, seed and method, with `column`.
+        measured: family, condition, method and score, as `scores` gives them.
         trained: The results of `bench training`.
-        column: The measure.
 
     Returns:
         family, condition (null for the mean over a family's, and for both over all), methods,
@@ -329,8 +352,7 @@ def prediction(measured: pl.DataFrame, trained: pl.DataFrame, column: str) -> pl
     """
     keys = ["family", "condition", "method"]
     both = (
-        measured.group_by(keys)
-        .agg(pl.col(column).mean())
+        measured.select(*keys, "score")
         .join(trained.group_by(keys).agg(pl.col("area").mean()), on=keys)
         .drop_nulls()
         .sort(keys)
@@ -339,7 +361,7 @@ def prediction(measured: pl.DataFrame, trained: pl.DataFrame, column: str) -> pl
     rng = np.random.default_rng(0)
     draws = [list(range(len(names))), *rng.integers(len(names), size=(RESAMPLES, len(names)))]
     cells = {
-        (str(family), str(condition)): [_correlation(part, column, names, draw) for draw in draws]
+        (str(family), str(condition)): [_correlation(part, names, draw) for draw in draws]
         for (family, condition), part in both.group_by(["family", "condition"], maintain_order=True)
     }
     families = sorted({family for family, _ in cells})
@@ -377,13 +399,11 @@ def prediction(measured: pl.DataFrame, trained: pl.DataFrame, column: str) -> pl
     return pl.DataFrame(rows, schema=schema)
 
 
-def _correlation(
-    part: pl.DataFrame, column: str, names: Sequence[str], draw: Sequence[int]
-) -> float:
+def _correlation(part: pl.DataFrame, names: Sequence[str], draw: Sequence[int]) -> float:
     """Rank correlation of a measure and the area over drawn methods; NaN where one is constant."""
     place = {name: number for number, name in enumerate(part["method"])}
     rows = [place[names[number]] for number in draw if names[number] in place]
-    left, right = (part[name].to_numpy()[rows] for name in (column, "area"))
+    left, right = (part[name].to_numpy()[rows] for name in ("score", "area"))
     if len(rows) < 3 or np.ptp(left) == 0.0 or np.ptp(right) == 0.0:
         return float("nan")
     return float(spearmanr(left, right).statistic)

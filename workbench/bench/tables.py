@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.bench.gradients import bias_and_noise
+from workbench.bench.gradients import Measures
 from workbench.bench.summary import SUMMARISED
 from workbench.errors import UnknownNameError
 from workbench.wording import decimals
@@ -137,26 +137,25 @@ def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def gradient_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a method of one family: the measures of `gradients.measured` in the mean.
+    """One row a method of one family: its `gradients.Measures`.
 
     Args:
         results: Rows of one family of `bench gradients`.
     """
     rows = []
-    for (method,), part in results.drop_nulls("adam_cosine").group_by(
-        ["method"], maintain_order=True
-    ):
-        bias, ratio = bias_and_noise(part)
-        rows.append(
-            {
-                "method": method,
-                "adam cosine": float(np.mean(part["adam_cosine"].to_numpy())),
-                "bias cosine": " ".join(map(decimals, bias)),
-                "signal to noise": " ".join(map(decimals, ratio)),
-            }
-        )
-    rows.sort(key=lambda row: -row["adam cosine"])
-    return [{**row, "adam cosine": decimals(row["adam cosine"])} for row in rows]
+    for (method,), part in results.drop_nulls("true").group_by(["method"], maintain_order=True):
+        found = Measures.of(part)
+        row = {
+            "method": method,
+            "adam cosine": decimals(found.score),
+            "at the points": " ".join(map(decimals, found.adam_cosine)),
+            "bias cosine": " ".join(map(decimals, found.bias_cosine)),
+            "signal to noise": " ".join(map(decimals, found.signal_to_noise)),
+        }
+        rows.append((found.score, row))
+    # What is not known comes last.
+    rows.sort(key=lambda scored: -np.nan_to_num(scored[0], nan=-np.inf))
+    return [row for _, row in rows]
 
 
 def prediction_rows(predicted: pl.DataFrame) -> list[dict[str, Any]]:

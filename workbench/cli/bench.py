@@ -202,7 +202,7 @@ def gradients(
     import polars as pl
 
     from workbench.bench import gradients as measure
-    from workbench.bench import prediction
+    from workbench.bench import prediction, scores
     from workbench.bench.files import RESULTS_FILE
     from workbench.bench.tables import gradient_rows, prediction_rows
     from workbench.cli.output import progress
@@ -223,13 +223,13 @@ def gradients(
     predicted = None
     if training is not None:
         trained = pl.read_parquet(training / RESULTS_FILE, glob=False)
-        predicted = prediction(found, trained, "adam_cosine")
+        predicted = prediction(scores(found), trained)
     if as_json:
         said = None if predicted is None else predicted.to_dicts()
         print(as_json_text({"rows": found.drop("key").to_dicts(), "prediction": said}))
         return
     for (family,), part in found.group_by(["family"], maintain_order=True):
-        print(f"{family}: mean over conditions and seeds; bias and noise at start, middle, late")
+        print(f"{family}: over conditions and seeds; at the points start, middle, late")
         print(table(gradient_rows(part)), end="\n\n")
     if predicted is not None:
         print("rank correlation of the Adam cosine with the area under the curve, over methods")
