@@ -110,8 +110,20 @@ def test_observations_and_actions_may_be_objects(tmp_path: Path):
     assert log["observation"].to_list() == ['{"day": 0}', '{"day": 1}']
 
 
-def test_lists_of_objects_without_a_role_are_no_messages(tmp_path: Path):
-    path = write_lines(tmp_path / "odd", [{"task": "a", "steps": [{"action": "x", "reward": 1}]}])
+def test_a_list_of_steps_under_any_key_is_found(tmp_path: Path):
+    record = {"task_id": "a", "played": [{"state": "s", "action": "x", "reward": 1}]}
+    path = write_lines(tmp_path / "odd", [record])
+    found = proposed(path)
+    assert found.format == "chat"
+    assert (found.columns["messages"], found.reasons["messages"]) == (
+        "played", "steps with an action",
+    )  # fmt: skip
+    log = import_log([path], mapping=found.mapping).validated.log
+    assert log.select("observation", "action", "reward").row(0) == ("s", "x", 1.0)
+
+
+def test_lists_of_other_objects_are_no_messages(tmp_path: Path):
+    path = write_lines(tmp_path / "odd", [{"task": "a", "steps": [{"did": "x", "reward": 1}]}])
     assert proposed(path).format == "steps"
 
 

@@ -20,6 +20,7 @@ from workbench.readers.containers import (
 )
 from workbench.readers.csvrows import header_names
 from workbench.readers.dialects import is_conversation
+from workbench.readers.nested_steps import are_steps
 from workbench.readers.tables import parquet_schema
 
 _DEEPEST = 3  # keys of objects in objects; a mapping reaches any depth, a list of names need not
@@ -110,8 +111,11 @@ def _unrecognised(path: Path, head: bytes, columns: Collection[str]) -> str | No
         record = record or dict.fromkeys(parquet_schema(path))
     if not record:
         return None
-    talks = any(map(is_conversation, _inner(record))) or any(
-        isinstance(record.get(key), list) for key in MESSAGES
+    inner = list(_inner(record))
+    talks = (
+        any(map(is_conversation, inner))
+        or any(map(are_steps, inner))
+        or any(isinstance(record.get(key), list) for key in MESSAGES)
     )
     if "step_index" not in columns and (talks or "messages" in columns):
         return "chat"

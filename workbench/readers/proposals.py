@@ -34,6 +34,7 @@ from workbench.readers.evidence import (
 )
 from workbench.readers.jsonfiles import lookup
 from workbench.readers.names import container_words, head_bytes, mapped_format, names_in
+from workbench.readers.nested_steps import are_steps
 
 _LOOKED_AT = 500  # records
 _ALIKE = 0.75
@@ -181,13 +182,18 @@ def _values(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
     return {name: [lookup(record, name) for record in seen] for name in names}
 
 
+def _is_talk(value: Any) -> bool:
+    return is_conversation(value) or are_steps(value)
+
+
 def _of_chat(values: Values) -> tuple[dict[str, str], dict[str, str]]:
     columns: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    talks = [name for name, given in values.items() if any(map(is_conversation, given))]
+    talks = [name for name, given in values.items() if any(map(_is_talk, given))]
     if talks:
         columns["messages"] = sorted(talks, key=lambda name: name not in MESSAGES)[0]
-        reasons["messages"] = "messages with a role"
+        is_said = any(map(is_conversation, values[columns["messages"]]))
+        reasons["messages"] = "messages with a role" if is_said else "steps with an action"
     for column in _OF_CHAT:
         free = [name for name in values if name not in columns.values()]
         fitting = [name for name in free if FITS_RECORD[column](values[name])]
