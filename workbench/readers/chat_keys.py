@@ -83,6 +83,11 @@ class Keys:
     cut: Sequence[str]
     unread: Sequence[str]
 
+    def value(self, fields: Mapping[str, Any], name: str) -> Any:
+        """What a record has for a column; None where no key holds it."""
+        key = self.told.get(name)
+        return None if key is None else fields.get(key)
+
     def worth(self, word: str, key: str) -> float | None:
         """The worth of a word, where all words of its key are of one set."""
         verdicts = verdicts_of(self.words.get(key, ()))

@@ -135,9 +135,13 @@ def _name(names: Any, wanted: Sequence[str]) -> str | None:
     return next((name for name in wanted if name in names), None)
 
 
+def _value(step: Record, name: str | None) -> Any:
+    return None if name is None else step.get(name)
+
+
 def _texts(steps: Sequence[Record], names: Sequence[str | None]) -> list[str | None]:
     """The value of each step under its own name, as text."""
-    return [_text(step.get(name or "")) for step, name in zip(steps, names, strict=True)]
+    return [_text(_value(step, name)) for step, name in zip(steps, names, strict=True)]
 
 
 def _text(value: Any) -> str | None:
@@ -150,7 +154,7 @@ def _rewards(steps: Sequence[Record], each: Sequence[_Names]) -> list[float | No
     found = []
     for at, (step, names) in enumerate(zip(steps, each, strict=True)):
         try:
-            found.append(number(step.get(names.reward or "")))
+            found.append(number(_value(step, names.reward)))
         except ValueError as error:
             raise ValueError(f"{names.reward!r} of item {at} {error}") from None
     return found if any(reward is not None for reward in found) else None

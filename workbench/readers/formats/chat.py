@@ -185,8 +185,8 @@ def _add(
     values = _values(conversation, keys, diagnostics, place)
     if values is None:
         return
-    trajectory = keys.told.get("trajectory_id", "")
-    logged = fields.get(trajectory)
+    trajectory = keys.told.get("trajectory_id")
+    logged = keys.value(fields, "trajectory_id")
     if logged is not None and (keys.counts_in_group or not isinstance(logged, str)):
         values["trajectory_id"] = f"{values['group_id']}/{values['trajectory_id']}"
     outcome = values.pop("reward")
@@ -202,7 +202,7 @@ def _add(
             hint = "expected a number of the rollout, or one for each message of the assistant"
             diagnostics.problem("reward", rule, place, hint)
             return
-    if isinstance(fields.get(keys.told.get("reward", "")), bool) and "success" not in keys.told:
+    if isinstance(keys.value(fields, "reward"), bool) and "success" not in keys.told:
         values["success"] = bool(outcome)
     mapped = {name: key for name, key in keys.told.items() if name not in GUESSES}
     others = {name: fields.get(key) for name, key in (mapped | dict(keys.kept)).items()}
@@ -243,7 +243,7 @@ def _values(
         fields = {**fields, "prompt": f"task-{conversation.asked}"}
     converters = {"reward": _number_or_numbers, "success": truth}
     for name in converters:
-        given = fields.get(keys.told.get(name, ""))
+        given = keys.value(fields, name)
         if isinstance(given, str) and (worth := keys.worth(given, keys.told[name])) is not None:
             fields = {**fields, keys.told[name]: worth if name == "reward" else worth == 1.0}
         elif isinstance(given, str) and not is_number(given):
@@ -253,7 +253,7 @@ def _values(
             )
             diagnostics.notice(text, f"{place} ({shortened(given, 30)!r})")
             fields = {**fields, keys.told[name]: None}
-    say_text_numbers([fields.get(keys.told.get("reward", ""))], diagnostics, place)
+    say_text_numbers([keys.value(fields, "reward")], diagnostics, place)
     for name in [name for name in GUESSES if name in keys.told]:
         key = keys.told[name]
         given = fields.get(key)

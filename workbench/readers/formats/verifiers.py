@@ -78,7 +78,11 @@ def _add_episode(
     step: int | None,
 ) -> None:
     if (native := as_object(decoded_json(episode.get("info"))).get("native_wrapper")) is not None:
-        step = whole(episode.get("step")) if step is None else step
+        try:
+            step = whole(episode.get("step")) if step is None else step
+        except ValueError as error:
+            diagnostics.problem("step", str(error), place)
+            return
         episode = as_object(native)
     elif "traces" not in episode and episode.keys() >= SAMPLE:
         rule = "holds no native_wrapper: a large episode is sent as a summary without its graph"
