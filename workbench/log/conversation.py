@@ -266,7 +266,7 @@ def canonical_json(value: Any) -> str:
 
 
 def decoded(value: Any) -> Any:
-    """A value that may be given as JSON text; text that is none stays as it is.
+    """A value that may be given as JSON text; text that is none, or too deep, stays as it is.
 
     Half characters, which a text inside a text may hold, become U+FFFD.
     """
@@ -274,7 +274,7 @@ def decoded(value: Any) -> Any:
         return value
     try:
         return whole_characters(json.loads(value)) if value.strip() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import PARQUET
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _PART = 2**23  # bytes of columns
-_FIRST = 1024  # rows of the first part, whose size tells that of the next
+_FIRST = 1024  # rows that are decoded at once
 
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
@@ -23,11 +26,11 @@ def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
 
 def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
     """Column -> type of a Parquet file; empty where it cannot be read."""
+    import pyarrow.parquet as pq
+
     try:
-        # Opened here, since polars would read brackets in a path as a pattern.
-        with path.open("rb") as file:
-            return pl.read_parquet_schema(file)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return _frame([], pq.read_schema(path)).schema
+    except _damages():
         return {}
 
 
@@ -40,28 +43,64 @@ def parquet_frames(
 ) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, part by part; at least one part, which may have no row.
 
+    pyarrow reads them: at some lengths that a damaged file can hold, polars ends the process.
+
     Args:
         path: The file.
         diagnostics: Gets that it is damaged, if so.
         only: Columns to read, where the file has them; None means all.
-        first: Rows of the first part.
+        first: Rows that are decoded at once, or eight times as many where they are small; a part
+            has as many times that as fit.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        if only is not None:
-            scan = scan.select(name for name in scan.collect_schema() if name in only)
-        height = int(scan.select(pl.len()).collect().item())
-        start, rows = 0, first
-        while start < height or not start:
-            frame = scan.slice(start, rows).collect()
-            yield frame
-            start += max(frame.height, 1)
-            # As many as fill a part, if they are like those before; a little more each time.
-            rows = min(2 * rows, max(1, rows * _PART // max(1, int(frame.estimated_size()))))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+                hint = "give them names of their own"
+                diagnostics.problem("columns", f"several are called {twice}", str(path), hint)
+                return
+            names = schema.names if only is None else [n for n in schema.names if n in only]
+            schema = pa.schema([schema.field(name) for name in names])
+            waiting: list[pa.RecordBatch] = []
+            is_empty = True
+            few = next(file.iter_batches(first, columns=names, use_threads=False), None)
+            # Small rows are decoded more at once, but no row tells how large the last will be.
+            at_once = first * (8 if few is not None and few.nbytes * 8 <= _PART else 1)
+            for batch in file.iter_batches(at_once, columns=names, use_threads=False):
+                # What a table of Arrow holds is taken as it is by polars, whole texts included.
+                batch.validate(full=True)
+                waiting.append(batch)
+                if sum(each.nbytes for each in waiting) >= _PART:
+                    yield _frame(waiting, schema)
+                    waiting, is_empty = [], False
+            if waiting or is_empty:
+                yield _frame(waiting, schema)
+    except _damages() as error:
         hint = "it is damaged, cut off or no Parquet file; write it anew"
-        rule = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
+        rule = f"cannot be read as Parquet ({(str(error) or type(error).__name__).splitlines()[0]})"
         diagnostics.problem("file", rule, str(path), hint)
+
+
+def _damages() -> tuple[type[BaseException], ...]:
+    """What a file raises that is damaged, or holds what a frame cannot."""
+    import pyarrow as pa
+
+    polars = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+    return (pa.ArrowException, OSError, UnicodeDecodeError, *polars)
+
+
+def _frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pl.DataFrame:
+    """Rows of these columns, also if there are none of either."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches(batches, schema=schema.remove_metadata())
+    found = pl.from_arrow(table)
+    assert isinstance(found, pl.DataFrame)
+    found.columns = schema.names  # polars has a name of its own for a column without one
+    return found
 
 
 def null_arguments(value: Any) -> bool:

@@ -105,7 +105,8 @@ def _add(
         reward = float(success)
     if record.get("error"):  # none is an empty text or null
         reward = None
-    is_named = record.get("source_type") not in _OF_TRACES
+    kind = record.get("source_type")
+    is_named = not (isinstance(kind, str) and kind in _OF_TRACES)
     if not is_named:
         text = "transcripts of sessions and traces name no task: those that begin with the same "
         diagnostics.notice(f"{text}message of the user are one group", place)
