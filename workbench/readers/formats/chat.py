@@ -51,7 +51,7 @@ _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model", "model_
 
 @reader(
     "chat",
-    description="chat records, one trajectory each: OpenAI's form, ShareGPT's and kin, or lists of steps",
+    description="a trajectory a record: chats in OpenAI's form, ShareGPT's and kin; lists of steps",
     generic=True,
 )
 class Chat:
