@@ -126,7 +126,7 @@ def test_size_counts_and_checks_stand_before_anything_is_written(app: OpenApp):
     assert counts(test) == [("in the log", 160, 3732), ("in the batch", 160, 3732)]
     assert checks(test)["Alignment"][0] == "✓ fine"
     assert checks(test)["Zero groups"] == (
-        "✗ look",
+        "! look",
         "4 groups cost compute for no pull; they can be left out",
     )
     assert checks(test)["Staleness"][0] == "○ n/a"
@@ -257,7 +257,7 @@ def test_tokens_and_log_probabilities(app: OpenApp, downloads: list[Callable[[],
     assert f"{size} rows" in said(test)
     assert checks(test)["Prefixes"][0] == "✓ fine"
     assert checks(test)["Logprobs"][0] == "✓ fine"
-    assert checks(test)["Staleness"] == ("✗ look", "the oldest policy was 2 train steps behind")
+    assert checks(test)["Staleness"] == ("! look", "the oldest policy was 2 train steps behind")
     assert "trained steps of 5 tokens" in said(test)
     assert len(downloads[-1]()) > 100
 
@@ -270,7 +270,7 @@ def test_trajectories_without_a_reward_are_left_out_and_counted(app: OpenApp):
         ("− no usable reward", 2, 3),
         ("in the batch", 4, 5),
     ]
-    assert checks(test)["Left out"][0] == "✗ look"
+    assert checks(test)["Left out"][0] == "! look"
 
 
 def test_equal_rewards_give_no_batch(app: OpenApp):
@@ -312,7 +312,9 @@ def test_groups_of_one_rollout(app: OpenApp):
 def test_ids_and_names_that_look_like_markup_are_shown_as_text(
     app: OpenApp, downloads: list[Callable[[], bytes]], tmp_path: Path
 ):
-    nasty = {f"{NASTY} {g}": {f"{NASTY} {t}": s for t, s in ts.items()} for g, ts in SMALL.items()}
+    nasty = {
+        f"{g}{NASTY}{g}": {f"{NASTY} {t}": s for t, s in ts.items()} for g, ts in SMALL.items()
+    }
     test = opened(app, logs.log(nasty, model=NASTY), methods="grpo")
     shares = next(t.value for t in test.dataframe if "share of the weight" in t.value.columns)
     assert all(NASTY in group for group in shares["group"])
@@ -320,7 +322,7 @@ def test_ids_and_names_that_look_like_markup_are_shown_as_text(
     # The manifest is shown as code.
     assert manifest(test).policy["models"] == [NASTY]
     batch = read_batch(unpacked(downloads[-1](), tmp_path / "out"))
-    assert batch["group_id"][0].startswith(NASTY)
+    assert NASTY in batch["group_id"][0]
 
 
 def test_a_folder_can_only_be_written_where_the_command_line_allows_it(app: OpenApp):

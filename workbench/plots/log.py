@@ -8,6 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
+from workbench.plots.scale import FIRST
+
 KIND_LABELS: Mapping[str, str] = {
     "live": "Live",
     "penalty_only": "Penalty only",
@@ -19,12 +21,12 @@ KIND_LABELS: Mapping[str, str] = {
 }
 """Kind of a group -> what it is called; `facts.GROUP_KINDS` says what each means."""
 
-_BLUE, _ORANGE, _GREY = "#4269d0", "#d98700", "#6b7a90"
+_BLUE, _GREY, _PALE = FIRST, "#6b7a90", "#b4bcc8"
 _OVER = {"fillmode": "overlay", "fgcolor": "rgba(0, 0, 0, 0.45)", "size": 6, "solidity": 0.25}
 _OUTCOMES = (
     ("succeeded", "Succeeded", _BLUE, ""),
-    ("failed", "Failed", _ORANGE, "/"),
-    ("unknown", "Not known or not scored", _GREY, "."),
+    ("failed", "Failed", _GREY, "/"),
+    ("unknown", "Not known or not scored", _PALE, "."),
 )
 
 

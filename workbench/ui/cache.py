@@ -22,7 +22,7 @@ from workbench.analysis.rollouts import Rollouts
 from workbench.log.chaining import guessed_chains
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
-from workbench.wording import Progress
+from workbench.wording import Progress, own_names, shortened
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, for_export, on_log
 
@@ -68,6 +68,13 @@ def rollouts(log_id: str, _entry: LogEntry) -> Rollouts:
 def log_groups(log_id: str, _entry: LogEntry) -> pl.DataFrame:
     """A log's groups."""
     return group_table(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def group_names(log_id: str, _entry: LogEntry) -> dict[str, str]:
+    """A log's groups by what they are called where they differ, on one line."""
+    ids = list(rollouts(log_id, _entry).groups)
+    return {group: shortened(own, 60) for group, own in zip(ids, own_names(ids), strict=True)}
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

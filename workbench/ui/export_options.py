@@ -27,7 +27,9 @@ def chosen(target: Exporter) -> dict[str, Any]:
     given = state.current().export.get("options", {})
     layout = [name for name in own if name in target.choices]
     found = {}
-    for place, name in zip(st.columns(len(layout)), layout, strict=True):
+    for place, name in zip(
+        st.columns(len(layout), vertical_alignment="bottom"), layout, strict=True
+    ):
         found[name] = _option(place, target, name, given.get(name, own[name]), own[name])
     with st.expander("Only some of it: groups, tasks, marked steps, the largest advantages"):
         for name, default in own.items():

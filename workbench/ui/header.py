@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from workbench.errors import FilterError
 from workbench.ui import cache, filtering, frame, state
-from workbench.ui.text import escaped
+from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
 
 _SYNTAX = """
@@ -36,17 +37,18 @@ def header(title: str, note: str = "") -> Any:
     state.drew_links()
     with st.container(key="title"):
         st.title(title, anchor=False)
-    with st.container(horizontal=True, vertical_alignment="center", key="pages"):
-        for page in frame.pages().values():
-            query = state.current().to_url()
-            st.page_link(page, label=page.title, icon=page.icon, query_params=query)
-        st.space("stretch")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="bar"):
+        with st.container(horizontal=True, gap=None, width="content", key="pages"):
+            for page in frame.pages().values():
+                query = state.current().to_url()
+                st.page_link(page, label=page.title, icon=page.icon, query_params=query)
+        problems = _filter(note)
         _log()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bar"):
-        _filter(note)
         commands = st.container(width="content")
+    for problem in problems:
+        st.error(told(problem))
     for kind, message in state.messages():
-        getattr(st, kind)(escaped(message))
+        getattr(st, kind)(told(message))
     _guessed_chains()
     return commands
 
@@ -59,7 +61,7 @@ def _log() -> None:
     ids = list(dict.fromkeys([*frame.library().given, *read, plain]))
     ids[ids.index(plain)] = here.id
     names = {log_id: _name(log_id) for log_id in ids}
-    with st.popover(escaped(shortened(here.name, 28)), icon=":material/folder_open:"):
+    with st.popover(escaped(shortened(here.name, 20)), icon=":material/folder_open:"):
         st.session_state[state.LOG_PICKER] = here.id
         st.selectbox(
             "Log",
@@ -107,8 +109,8 @@ def _guessed_chains() -> None:
     )
 
 
-def _filter(note: str) -> None:
-    """The filter of the app, and a link to the steps that it leaves."""
+def _filter(note: str) -> Sequence[str]:
+    """The filter of the app, and a link to the steps that it leaves; says what is wrong with it."""
     text = state.current().filter
     st.session_state[state.FILTER] = text
     st.text_input(
@@ -117,20 +119,20 @@ def _filter(note: str) -> None:
         max_chars=state.MOST_FILTER,
         label_visibility="collapsed",
         icon=":material/filter_alt:",
-        placeholder="Filter the steps of every page: outcome:failed |proxmo|>1 flip:grpo,gigpo "
-        '"some text"',
+        placeholder='Filter: outcome:failed |proxmo|>1 "some text"',
         on_change=lambda: state.update(filter=st.session_state[state.FILTER].strip()),
     )
+    problems: Sequence[str] = ()
+    if text:
+        try:
+            kept = filtering.kept()
+        except FilterError as error:
+            problems = error.problems
+        else:
+            steps = number_of(kept.count, "step")
+            frame.link(f"{steps} of {kept.of:,}", "steps")
+            if note:
+                st.caption(note, width="content")
     with st.popover("", icon=":material/help:", help="What a filter can say"):
         st.markdown(_SYNTAX)
-    if not text:
-        return
-    try:
-        kept = filtering.kept()
-    except FilterError as error:
-        st.error("  \n".join(escaped(problem) for problem in error.problems))
-        return
-    steps = number_of(kept.count, "step")
-    frame.link(f"{steps} of {kept.of:,}", "steps")
-    if note:
-        st.caption(note, width="content")
+    return problems

@@ -14,6 +14,7 @@ from workbench.errors import WorkbenchError
 from workbench.log.columns import known
 from workbench.log.steps import Index
 from workbench.ui import cache, frame, state
+from workbench.ui.hints import in_words
 from workbench.ui.viewer.payload import GroupOfLog, find
 from workbench.ui.viewer.why import nearest as nearest_rows
 
@@ -191,7 +192,7 @@ def nearest(place: Place) -> dict[str, Any] | None:
     try:
         found = space.nearest(space.steps.find(*place.step), NEAREST)
     except WorkbenchError as error:
-        return {"problem": str(error)}
+        return {"problem": in_words(str(error))}
     return {"embedder": view.embedder, "rows": nearest_rows(found)}
 
 

@@ -15,6 +15,7 @@ from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
 from workbench.ui import advice, cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
+from workbench.ui.hints import in_words
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
 from workbench.wording import number_of, shortened
@@ -41,8 +42,6 @@ def page() -> None:
     with header("Overview", "narrows the list of groups"):
         command.popover(*_commands(stored))
     st.subheader(escaped(shortened(entry.name, 60)), anchor=False)
-    if facts.mixed_policies:
-        st.warning(escaped(facts.mixed_policies[:1].upper() + facts.mixed_policies[1:]) + ".")
     st.markdown(escaped(facts.sentence()))
     verdict = st.container()  # filled last: nothing waits for it
     upload.area()
@@ -134,14 +133,14 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
         *(("left out", _problem(problem)) for problem in report["dropped"]),
         *(("set aside", _problem(problem)) for problem in report["quarantined"]),
         *(("renamed", f"{old} became {new}") for new, old in report["renamed"].items()),
-        *(("note", notice) for notice in report["notices"]),
+        *(("note", in_words(notice)) for notice in report["notices"]),
     ]
     return [upload.named_shortly(f"{label:<18}{text}", files) for label, text in lines]
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
     times = f"{problem['count']:,} × " if problem["count"] > 1 else ""
-    return times + str(Problem(**problem))
+    return times + in_words(str(Problem(**problem)))
 
 
 def _kinds(facts: Facts) -> None:
@@ -265,8 +264,10 @@ def _shown(groups: pl.DataFrame) -> pl.DataFrame:
         return pl.Series(column, texts, dtype=pl.String)
 
     tasks = {"task": short("task", 80)} if groups["task"].is_not_null().any() else {}
+    here = frame.entry()
+    names = cache.group_names(here.id, here)
     columns = {
-        "group": short("group_id", 48),
+        "group": groups["group_id"].replace_strict(names, return_dtype=pl.String),
         **tasks,
         "kind": groups["kind"].replace_strict(plots.KIND_LABELS, return_dtype=pl.String),
         "success": groups["success_rate"].round(3),

@@ -17,7 +17,7 @@ from workbench.states.temperatures import STOPS
 from workbench.ui import cache, command, frame, settings, state
 from workbench.ui.header import header
 from workbench.ui.settings import said
-from workbench.ui.text import escaped
+from workbench.ui.text import told
 from workbench.wording import number
 
 _FIELDS = {
@@ -67,7 +67,7 @@ def page() -> None:
         _trial(settings.default("temperature"))
         _held_out()
     except WorkbenchError as error:
-        st.error(f"There is no credit to tune in this log: {escaped(str(error))}")
+        st.error(f"There is no credit to tune in this log: {told(error)}")
         return
     _live()
     _settings()
@@ -283,4 +283,4 @@ def _success_weight(tried: Mapping[str, Any]) -> None:
         "success rates, the larger the more groups."
     )
     for note in credit.notes:
-        st.caption(escaped(note))
+        st.caption(told(note))
