@@ -15,7 +15,7 @@ from typing import Any
 import logs
 import polars as pl
 import pytest
-from app_pages import OpenApp
+from app_pages import OpenApp, bundled
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.testing.v1 import AppTest
 
@@ -95,17 +95,22 @@ def run(line: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "filter"),
     [
-        {},
-        {"method": "gigpo:verl-agent", "options": {"unit": "step", "drop_zero_groups": True}},
+        ({}, ""),
+        ({"method": "gigpo:verl-agent", "options": {"unit": "step", "drop_zero_groups": True}}, ""),
+        ({}, 'outcome:failed |grpo|>1 "go to"'),
     ],
-    ids=["defaults", "chosen"],
+    ids=["defaults", "chosen", "filtered"],
 )
 def test_the_download_is_what_the_command_writes(
-    app: OpenApp, downloads: list[Callable[[], bytes]], tmp_path: Path, chosen: dict[str, Any]
+    app: OpenApp,
+    downloads: list[Callable[[], bytes]],
+    tmp_path: Path,
+    chosen: dict[str, Any],
+    filter: str,
 ):
-    test = opened(app, **exporting(**chosen), proxmo='{"temperature": 0.2}')
+    test = opened(app, **exporting(**chosen), filter=filter, proxmo='{"temperature": 0.2}')
     batch = unpacked(downloads[-1](), tmp_path)
     by_command = tmp_path / "cli"
     by_command.mkdir()
@@ -301,6 +306,25 @@ def test_empty_and_huge_texts(app: OpenApp, text: str):
 def test_one_step(app: OpenApp):
     test = opened(app, logs.log({"g": {"t": [("s", "go", 1.0)]}}))
     assert any("none of its 1 trained step has" in code.value for code in test.code)
+
+
+def test_what_the_filter_leaves_is_trained_and_counted(app: OpenApp):
+    frame = bundled()
+    test = opened(app, filter="outcome:won depth>=3", methods="grpo")
+    ends = frame.group_by("trajectory_id").agg(pl.col("success").any(), pl.len())
+    # Every trajectory of this log has at least five steps.
+    won = ends.filter("success")
+    assert counts(test)[-1] == ("in the batch", won.height, won["len"].sum())
+    context = f"{2 * won.height} of {won['len'].sum():,} steps"
+    verdict, found = checks(test)["Left out"]
+    assert verdict == "! look"
+    assert f"of 160 trajectories not in it: {160 - won.height} (not asked for)" in found
+    assert context in found
+    assert f"{2 * won.height} (not left by the filter)" in found
+    assert "rollouts without any stay out" in said(test)
+    # A filter that is wrong is said, and chooses nothing.
+    wrong = opened(app, filter="outcom:won", methods="grpo")
+    assert counts(wrong)[-1] == ("in the batch", 160, 3732)
 
 
 def test_groups_of_one_rollout(app: OpenApp):

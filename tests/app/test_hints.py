@@ -11,7 +11,7 @@ from places import ROOT
 
 from workbench.ui.hints import OPTIONS, in_words
 
-NOTATION = re.compile(r"(?<![\w-])-p [a-z_]+=|(?<![\w-])--[a-z][a-z-]+|\bworkbench [a-z]+ ?-")
+NOTATION = re.compile(r"(?<![\w-])-p [a-z_]+|(?<![\w-])--[a-z][a-z-]+|\bworkbench [a-z]+ ?-")
 ELSEWHERE = {
     "analysis/audit/report.py": "the report of the command line",
     "exporters/targets/slime/__init__.py": "an option of slime",

@@ -124,7 +124,7 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
     chat = SAMPLES / "openai_chat.jsonl"
     with opened(chrome, address) as page:
         # Upload.
-        page.get_by_text("Add a log").click()
+        page.get_by_text("Add a log", exact=True).click()
         page.locator("input[type=file][multiple]").set_input_files(str(chat))
         says(page, "openai_chat.jsonl")
         settled(page)
@@ -248,7 +248,7 @@ def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name:
 
 def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser):
     with opened(chrome, address) as first, opened(chrome, address) as second:
-        first.get_by_text("Add a log").click()
+        first.get_by_text("Add a log", exact=True).click()
         sample = SAMPLES / "tau_bench.json"
         first.locator("input[type=file][multiple]").set_input_files(str(sample))
         says(first, "tau_bench.json")

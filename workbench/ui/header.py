@@ -42,11 +42,13 @@ def header(title: str, note: str = "") -> Any:
             for page in frame.pages().values():
                 query = state.current().to_url()
                 st.page_link(page, label=page.title, icon=page.icon, query_params=query)
-        problems = _filter(note)
+        problems = _filter()
         _log()
         commands = st.container(width="content")
-    for problem in problems:
-        st.error(told(problem))
+    if note and state.current().filter and not problems:
+        st.caption(note)
+    if problems:
+        st.error("  \n".join(map(told, problems)))
     for kind, message in state.messages():
         getattr(st, kind)(told(message))
     _guessed_chains()
@@ -109,7 +111,7 @@ def _guessed_chains() -> None:
     )
 
 
-def _filter(note: str) -> Sequence[str]:
+def _filter() -> Sequence[str]:
     """The filter of the app, and a link to the steps that it leaves; says what is wrong with it."""
     text = state.current().filter
     st.session_state[state.FILTER] = text
@@ -131,8 +133,6 @@ def _filter(note: str) -> Sequence[str]:
         else:
             steps = number_of(kept.count, "step")
             frame.link(f"{steps} of {kept.of:,}", "steps")
-            if note:
-                st.caption(note, width="content")
     with st.popover("", icon=":material/help:", help="What a filter can say"):
         st.markdown(_SYNTAX)
     return problems

@@ -48,7 +48,7 @@ _COMMAND = re.compile(
     r"(?:\b(?P<way>by|with) )?`?\bworkbench (?P<verb>" + "|".join(COMMANDS) + r")\b"
     r"(?P<rest>[^`\n]*`|(?: \S+)? --[a-z-]+(?: [A-Z]{4,}\b| map\.json\b)?| \S+ -o \S+)?"
 )
-_FIELD = re.compile(r"-p (?P<name>[a-z_]+)=(?P<value>[^\s,;)]*[^\s,;).])")
+_FIELD = re.compile(r"-p (?P<name>[a-z_]+)(?:=(?P<value>[^\s,;)]*[^\s,;).]))?")
 _OPTION = re.compile(
     r"(?<![\w-])(?P<option>" + "|".join(sorted(OPTIONS)) + r")\b(?: [A-Z]{4,}\b(?:\.csv)?)?"
 )
@@ -77,4 +77,5 @@ def _command(found: re.Match[str]) -> str:
 
 
 def _field(found: re.Match[str]) -> str:
-    return f"{found['name'].replace('_', ' ')} = {found['value'].replace('_', ' ')}"
+    said = (part.replace("_", " ") for part in found.groups() if part)
+    return " = ".join(said)

@@ -10,10 +10,22 @@ import streamlit as st
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, state
-from workbench.ui.filtering import LUCK
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
+from workbench.workspace.chosen import LUCK
+
+_OF_FILTER = (
+    "An audit is of the whole log: what it draws are other rollouts for whole groups. Its counts "
+    "are links to their steps."
+)
+_STEPS_OF = {
+    "dead-groups": "-kind:live",
+    "penalty-only-credit": "kind:penalty_only",
+    "credit-of-equals": "kind:all_fail,all_pass,constant_reward,one_rollout",
+    "unstable-signs": "unstable:{credit}",
+}
+"""Finding -> the filter of the steps that it is about, where there is one."""
 
 LISTED = 50  # steps in the table
 NOTES = 6
@@ -22,7 +34,7 @@ FIRST = "held_out_gain"  # what the chart shows before anything is chosen
 
 def page() -> None:
     """The page."""
-    commands = header("Audit", "audits all steps")
+    commands = header("Audit", _OF_FILTER)
     view, entry = state.current(), frame.entry()
     frame.methods_picker("audit")
     credits = frame.credits(*view.methods)
@@ -61,6 +73,9 @@ def _findings(audit: Audit) -> None:
                 f"**{of}** · {escaped(finding.name.replace('-', ' '))}: {told(finding.text)}  \n"
                 f":gray[→ {told(finding.action)}]"
             )
+            if finding.name in _STEPS_OF:
+                steps = _STEPS_OF[finding.name].format(credit=finding.credit)
+                frame.link("Show the steps", "steps", filter=steps, sort="")
 
 
 def _badge(audit: Audit) -> None:

@@ -21,15 +21,18 @@ from workbench.ui import cache, command, export_options, frame, state
 from workbench.ui.header import header
 from workbench.ui.hints import in_words
 from workbench.ui.text import escaped
-from workbench.workspace.marks import for_export
 
 TOP_GROUPS = 10
+_OF_FILTER = (
+    "Only what the filter leaves is trained. The rest of those rollouts goes along as context, and "
+    "rollouts without any stay out; advantages are those of the whole log."
+)
 _VERDICTS = {"holds": "✓ fine", "look": "! look", "n/a": "○ n/a"}
 
 
 def page() -> None:
     """The page."""
-    commands = header("Export", "exports all steps")
+    commands = header("Export", _OF_FILTER)
     method, target, options = _pickers()
     _ = frame.credits(method)
     with commands:
@@ -243,8 +246,9 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     place_options = {export_options.OF_THE_PLACE: True} if overwrite else {}
     folder = Path(place).expanduser()
     try:
-        log = for_export(cache.stored(entry.id, entry).frame, entry.workspace, options)
-        target(log, credit.scored(), folder, **options, **place_options)
+        scored = credit.scored()
+        log = cache.to_export(entry.id, view.embedder, scored, options, entry)
+        target(log, scored, folder, **options, **place_options)
     except (WorkbenchError, OSError) as error:
         st.error("Nothing was written.")
         st.code(in_words(str(error)), language=None, wrap_lines=True)

@@ -22,6 +22,7 @@ from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
 
 _CHART = {"displayModeBar": False}
+_OF_FILTER = "The filter narrows the list of groups; facts and charts are of the whole log."
 _MANY_FILES, _MANY_SIZES = 12, 8
 _OUTCOMES = {"won": "Succeeded", "failed": "Failed", "unknown": "Not known"}
 _COUNTED = {"won": "succeeded", "failed": "failed", "unknown": "unknown"}
@@ -39,7 +40,7 @@ def page() -> None:
     entry = frame.entry()
     stored = cache.stored(entry.id, entry)
     facts = cache.log_facts(entry.id, entry)
-    with header("Overview", "narrows the list of groups"):
+    with header("Overview", _OF_FILTER):
         command.popover(*_commands(stored))
     st.subheader(escaped(shortened(entry.name, 60)), anchor=False)
     st.markdown(escaped(facts.sentence()))
