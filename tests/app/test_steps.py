@@ -140,8 +140,8 @@ def test_counts_of_the_overview_lead_to_their_steps(app: OpenApp):
 
 def test_a_bar_of_the_lengths_lists_its_steps(app: OpenApp):
     test = app()
-    chart = test.get("plotly_chart")[1].proto
-    bars = figures(test)[1]["data"][0]["customdata"]
+    chart = test.get("plotly_chart")[0].proto
+    bars = figures(test)[0]["data"][0]["customdata"]
     points = [{"point_index": 0, "curve_number": 0}]
     select(test, chart.id, {"points": points, "point_indices": [0], "box": [], "lasso": []})
     test.run()

@@ -30,29 +30,6 @@ _OUTCOMES = (
 )
 
 
-def group_kinds(counts: Mapping[str, int]) -> go.Figure:
-    """Groups by what they can teach; live ones always, others where there are any."""
-    kinds = [kind for kind, count in counts.items() if count or kind == "live"]
-    numbers = [counts[kind] for kind in kinds]
-    figure = go.Figure(
-        go.Bar(
-            x=numbers,
-            y=[KIND_LABELS[kind] for kind in kinds],
-            orientation="h",
-            text=[f"{number:,}" for number in numbers],
-            textposition="outside",
-            cliponaxis=False,
-            marker={"color": [_BLUE if kind == "live" else _GREY for kind in kinds]},
-            width=min(0.75, 0.25 * len(kinds)),
-            hoverinfo="skip",
-        )
-    )
-    most = max([*numbers, 1])
-    figure.update_xaxes(title="groups", range=[0, most * 1.12], **_whole_numbers(most))
-    figure.update_yaxes(autorange="reversed")
-    return _compact(figure)
-
-
 def lengths(histogram: pl.DataFrame) -> go.Figure:
     """Lengths of trajectories, stacked by outcome, from `facts.length_histogram`."""
     shortest, longest = histogram["shortest"], histogram["longest"]

@@ -24,7 +24,6 @@ from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
 from workbench.wording import Progress, own_names, shortened
 from workbench.workspace.artefacts import Artefacts, StoredLog
-from workbench.workspace.chosen import for_export
 from workbench.workspace.marks import Marks, on_log
 
 if TYPE_CHECKING:
@@ -258,6 +257,8 @@ def to_export(
     entry: LogEntry,
 ) -> pl.DataFrame:
     """A log with what an export chooses its steps by."""
+    from workbench.workspace.chosen import for_export
+
     log = stored(log_id, entry).frame
     return for_export(log, scored, entry.workspace, options, lambda: space(log_id, embedder, entry))
 

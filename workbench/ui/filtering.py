@@ -11,7 +11,6 @@ import polars as pl
 
 from workbench.errors import FilterError, WorkbenchError
 from workbench.ui import cache, frame, state
-from workbench.workspace import chosen
 
 if TYPE_CHECKING:
     from workbench.analysis.filters import Filter
@@ -151,7 +150,9 @@ def _series(values: Real) -> pl.Series:
 
 def _unstable(method: str, log: pl.DataFrame) -> pl.Series:
     """Which steps' signs change often when other rollouts are drawn for their group."""
+    from workbench.workspace.chosen import unstable
+
     here, view = frame.entry(), state.current()
     advantage(method)
     audit = cache.audited(here.id, view.embedder, {method: view.params(method)}, here)
-    return chosen.unstable(log, audit.intervals, method)
+    return unstable(log, audit.intervals, method)

@@ -44,8 +44,8 @@ STYLE = """
 @media (max-width: 1600px) {
   .st-key-bar [data-testid=stPageLink-NavLink] > :not(:last-child) { display: none; }
 }
-[data-testid=stCaptionContainer] { color: color-mix(in srgb, currentColor 130%, transparent); }
-[data-testid=stTable] td > * { max-width: none; }
+[data-testid=stCaptionContainer] { opacity: .8; }
+[data-testid=stTable] td > * { max-width: none !important; width: auto !important; }
 [data-testid=stExpander] summary { padding-block: .35rem; min-height: 0; }
 """
 """The whole width for the page, and one line of pages; the heading is for who hears the page."""

@@ -85,6 +85,24 @@ def _log() -> None:
             "embeds each distinct text once.",
             on_change=lambda: state.update(embedder=st.session_state[state.EMBEDDER_PICKER]),
         )
+        columns = cache.stored(here.id, here).frame.columns
+        if frame.allow_paths() and "response_ids" in columns:
+            _tokenizer()
+
+
+def _tokenizer() -> None:
+    """The folder of the tokenizer by which token ids are shown as texts."""
+    st.session_state[state.TOKENIZER_INPUT] = st.session_state.get(state.TOKENIZER, "")
+    st.text_input(
+        "Folder of the policy's tokenizer",
+        key=state.TOKENIZER_INPUT,
+        placeholder="models/policy",
+        help="With a file tokenizer.json. Tokens are then shown as texts where a step's columns "
+        "are (i on the page Rollouts).",
+        on_change=lambda: st.session_state.update(
+            {state.TOKENIZER: st.session_state[state.TOKENIZER_INPUT].strip()}
+        ),
+    )
 
 
 def _name(log_id: str) -> str:

@@ -17,7 +17,6 @@ import polars as pl
 from workbench.files import MANIFEST, atomic_folder, digest, file_digest
 from workbench.readers import import_log, source_files
 from workbench.wording import Progress, silent
-from workbench.workspace.chosen import for_export
 from workbench.workspace.store import Workspace
 
 if TYPE_CHECKING:
@@ -246,6 +245,7 @@ class Artefacts:
             EmptyBatchError: The batch would train nothing.
         """
         from workbench.exporters import read_manifest
+        from workbench.workspace.chosen import for_export
 
         self._progress("export", 0, 0)
         chosen = for_export(log, credit, self._workspace.root, options, space)

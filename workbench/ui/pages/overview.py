@@ -48,16 +48,13 @@ def page() -> None:
     upload.area()
     _import_report(stored.report)
     votes.area(stored)
+    _kinds(facts)
     left, right = st.columns(2, gap="large")
     with left:
-        _kinds(facts)
-    with right:
         _lengths(facts)
-    left, right = st.columns(2, gap="large")
-    with left:
-        _recurrence(facts)
     with right:
-        _details(facts)
+        _recurrence(facts)
+    _details(facts)
     _groups()
     with verdict:
         advice.area()
@@ -146,30 +143,12 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 def _kinds(facts: Facts) -> None:
     st.subheader("What can a group method learn from?", anchor=False)
-    counts = facts.group_kinds
-    described = [
-        f"{plots.KIND_LABELS[kind]}: {meaning}"
-        for kind, meaning in GROUP_KINDS.items()
-        if counts[kind] or kind == "live"
-    ]
-    numbers = ", ".join(f"{plots.KIND_LABELS[kind]} {n}" for kind, n in counts.items() if n)
-    figure = plots.group_kinds(counts)
-    event = st.plotly_chart(
-        figure,
-        key=state.KINDS_CHART,
-        on_select="rerun",
-        selection_mode="points",
-        config=_CHART,
-        alt=f"Groups by what they can teach: {numbers}.",
-    )
-    shown = [kind for kind, count in counts.items() if count or kind == "live"]
-    for point in event["selection"]["points"]:
-        filtering.show(f"kind:{shown[point['point_index']]}")
+    shown = [kind for kind, count in facts.group_kinds.items() if count or kind == "live"]
     with st.container(horizontal=True, gap="small"):
         for kind in shown:
-            label = f"{plots.KIND_LABELS[kind]}: {number_of(counts[kind], 'group')}"
+            label = f"{plots.KIND_LABELS[kind]}: {number_of(facts.group_kinds[kind], 'group')}"
             frame.link(label, "steps", filter=f"kind:{kind}")
-    st.caption(". ".join(described) + ".")
+    st.caption(". ".join(f"{plots.KIND_LABELS[kind]}: {GROUP_KINDS[kind]}" for kind in shown) + ".")
 
 
 def _lengths(facts: Facts) -> None:
