@@ -82,7 +82,7 @@ def _badge(audit: Audit) -> None:
     """Which method made the trainer's own numbers, where the log has them."""
     for row in audit.frame.filter(measure="closest_to_logged").to_dicts():
         st.markdown(
-            f"The trainer's own advantage is nearest to **{escaped(row['where'])}**: "
+            f"The trainer's own advantage is nearest to **{told(row['where'])}**: "
             f"{row['value']:.1%} of {row['count']:,} steps within 1e-4, {escaped(row['note'])}."
         )
 

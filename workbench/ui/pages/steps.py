@@ -111,7 +111,7 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
                 "reward": row["reward"]
                 if row["reward"] is None or np.isfinite(row["reward"])
                 else None,
-                "advantage": [float(f"{a:.4g}") if np.isfinite(a) else None for a in credit],
+                "advantage": [float(f"{a:.6g}") if np.isfinite(a) else None for a in credit],
                 **{name: row.get(name) for name in _TEXTS},
             }
         )
