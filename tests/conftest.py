@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import browser, chromium
 from hypothesis import settings
 from places import ROOT
 
@@ -13,19 +16,37 @@ pytest.register_assert_rewrite("method_contract")
 settings.register_profile("workbench", deadline=None, derandomize=True)
 settings.load_profile("workbench")
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 SHARED = Path(os.environ.get("WORKBENCH_SHARED", ROOT.parent / "shared"))
+
+
+def not_here(reason: str) -> None:
+    """Skips a test with a reason; with CI=true it fails, so that none is lost unnoticed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real rollouts, which are read but not part of the repository.
-
-    Where it is missing the test is skipped with the reason; with CI=true that is a failure, so
-    that no test is lost there unnoticed.
-    """
+    """The folder with real rollouts, which are read but not part of the repository."""
     if not (SHARED / "data").is_dir():
-        reason = f"real rollouts are not at {SHARED}; set WORKBENCH_SHARED to where they are"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        not_here(f"real rollouts are not at {SHARED}; set WORKBENCH_SHARED to where they are")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the server of a module's browser tests."""
+    if chromium() is None:
+        not_here("no Chromium: install Debian's chromium, or set CHROMIUM to one")
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def chrome(home: Path) -> Iterator[Browser]:
+    """The browser of a module's tests."""
+    with browser() as started:
+        yield started

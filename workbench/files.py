@@ -6,7 +6,6 @@ beside their place and renamed. What is there is checked against its manifest be
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -72,9 +71,10 @@ def locked(path: Path) -> Iterator[None]:
 
     The lock is a file `.<name>.lock` beside it, which stays; a process that dies lets go of it.
     """
+    from filelock import FileLock  # only what writes into a workspace needs it
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.parent / f".{path.name}.lock"):
         yield
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Progress = Callable[[str, int, int], None]
@@ -97,3 +97,29 @@ def shortened(text: str, width: int = 80) -> str:
     """
     line = "".join(sign if sign.isprintable() else "·" for sign in " ".join(text.split()))
     return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def own_names(names: Sequence[str]) -> list[str]:
+    """Names without the beginning and the end that all of them have, cut where a part ends.
+
+    They stay whole where there is one alone, or nothing would be left of one.
+
+    Example:
+        >>> own_names(["run/task-01/a", "run/task-12/a"]), own_names(["only/one"])
+        (['task-01', 'task-12'], ['only/one'])
+    """
+    if len(names) < 2:
+        return list(names)
+    head = _shared(names)
+    rests = [name[head:] for name in names]
+    tail = _shared([rest[::-1] for rest in rests])
+    own = [rest[: len(rest) - tail] for rest in rests]
+    return own if all(name.strip() for name in own) else list(names)
+
+
+def _shared(texts: Sequence[str]) -> int:
+    """Length of the beginning that all texts have, up to where a part of it ends."""
+    first, last = min(texts), max(texts)  # what these two share, those between share as well
+    pairs = enumerate(zip(first, last, strict=False))
+    common = first[: next((at for at, (a, b) in pairs if a != b), min(len(first), len(last)))]
+    return max(common.rfind(sign) for sign in "/:| ") + 1

@@ -12,6 +12,7 @@ from app_pages import NASTY, OpenApp, bundled, figures, said, select, table
 from streamlit.testing.v1 import AppTest
 
 from workbench.analysis.compare import Comparison, compare, sign_table
+from workbench.analysis.rollouts import Rollouts
 from workbench.log.credit import Credit
 from workbench.log.steps import Steps
 from workbench.methods import create
@@ -54,7 +55,14 @@ def test_the_numbers_are_those_of_compare(app: OpenApp):
     assert f"**{pair['sign_flips']:,}** of 3,732 steps" in said(test)
     largest = found.disagreements.filter(left="grpo", right="gigpo")
     rows = table(test, DIFFERENCE)
-    assert [row["trajectory"] for row in rows] == largest["trajectory_id"].to_list()
+    of = Rollouts.from_log(frame)
+    numbers = [of.numbers[name] for name in largest["trajectory_id"]]
+    assert [row["rollout"] for row in rows] == [f"#{number} of {n}" for number, n in numbers]
+    # Every id begins with household-s0/, which says nothing here.
+    groups = largest["group_id"].str.strip_prefix("household-s0/").to_list()
+    assert [row["group"] for row in rows] == groups
+    actions = largest.join(frame, on=["trajectory_id", "step_index"], maintain_order="left")
+    assert [row["done"] for row in rows] == actions["action"].to_list()
     assert [row["step"] - 1 for row in rows] == largest["step_index"].to_list()
     assert [row["gigpo"] for row in rows] == pytest.approx(largest["right_advantage"].to_list())
 
@@ -134,11 +142,12 @@ def test_clearing_the_picker_keeps_the_first_method(app: OpenApp):
 
 def test_a_row_opens_its_step_in_the_rollout(app: OpenApp):
     test = opened(app, logs.log(SMALL), methods="grpo,gigpo")
-    row = table(test, DIFFERENCE)[1]
+    found = compared(logs.log(SMALL), "grpo", "gigpo").disagreements
+    trajectory, step = found.select("trajectory_id", "step_index").row(1)
     element = next(t for t in test.dataframe if DIFFERENCE in t.value.columns)
     select(test, element.proto.id, {"rows": [1], "columns": [], "cells": []})
     test.run()
-    assert test.session_state[state.VIEW].step == (row["trajectory"], row["step"] - 1)
+    assert test.session_state[state.VIEW].step == (trajectory, step)
     assert test.title[0].value == "Rollouts"
 
 
@@ -216,9 +225,11 @@ def test_empty_and_huge_texts(app: OpenApp, text: str):
 
 
 def test_ids_that_look_like_markup_are_shown_as_text(app: OpenApp):
-    nasty = {f"{NASTY} {g}": {f"{NASTY} {t}": s for t, s in ts.items()} for g, ts in SMALL.items()}
+    nasty = {
+        f"{g}{NASTY}{g}": {f"{NASTY} {t}": s for t, s in ts.items()} for g, ts in SMALL.items()
+    }
     test = opened(app, logs.log(nasty), methods="grpo,gigpo")
-    assert any(NASTY in str(row["trajectory"]) for row in table(test, DIFFERENCE))
+    assert any(NASTY in str(row["group"]) for row in table(test, DIFFERENCE))
     assert "<script>" not in said(test)
     assert not any(NASTY in json.dumps(figure) for figure in figures(test))
 

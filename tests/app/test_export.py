@@ -15,7 +15,7 @@ from typing import Any
 import logs
 import polars as pl
 import pytest
-from app_pages import OpenApp
+from app_pages import OpenApp, bundled
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.testing.v1 import AppTest
 
@@ -95,17 +95,22 @@ def run(line: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "filter"),
     [
-        {},
-        {"method": "gigpo:verl-agent", "options": {"unit": "step", "drop_zero_groups": True}},
+        ({}, ""),
+        ({"method": "gigpo:verl-agent", "options": {"unit": "step", "drop_zero_groups": True}}, ""),
+        ({}, 'outcome:failed |grpo|>1 "go to"'),
     ],
-    ids=["defaults", "chosen"],
+    ids=["defaults", "chosen", "filtered"],
 )
 def test_the_download_is_what_the_command_writes(
-    app: OpenApp, downloads: list[Callable[[], bytes]], tmp_path: Path, chosen: dict[str, Any]
+    app: OpenApp,
+    downloads: list[Callable[[], bytes]],
+    tmp_path: Path,
+    chosen: dict[str, Any],
+    filter: str,
 ):
-    test = opened(app, **exporting(**chosen), proxmo='{"temperature": 0.2}')
+    test = opened(app, **exporting(**chosen), filter=filter, proxmo='{"temperature": 0.2}')
     batch = unpacked(downloads[-1](), tmp_path)
     by_command = tmp_path / "cli"
     by_command.mkdir()
@@ -126,7 +131,7 @@ def test_size_counts_and_checks_stand_before_anything_is_written(app: OpenApp):
     assert counts(test) == [("in the log", 160, 3732), ("in the batch", 160, 3732)]
     assert checks(test)["Alignment"][0] == "✓ fine"
     assert checks(test)["Zero groups"] == (
-        "✗ look",
+        "! look",
         "4 groups cost compute for no pull; they can be left out",
     )
     assert checks(test)["Staleness"][0] == "○ n/a"
@@ -257,7 +262,7 @@ def test_tokens_and_log_probabilities(app: OpenApp, downloads: list[Callable[[],
     assert f"{size} rows" in said(test)
     assert checks(test)["Prefixes"][0] == "✓ fine"
     assert checks(test)["Logprobs"][0] == "✓ fine"
-    assert checks(test)["Staleness"] == ("✗ look", "the oldest policy was 2 train steps behind")
+    assert checks(test)["Staleness"] == ("! look", "the oldest policy was 2 train steps behind")
     assert "trained steps of 5 tokens" in said(test)
     assert len(downloads[-1]()) > 100
 
@@ -270,7 +275,7 @@ def test_trajectories_without_a_reward_are_left_out_and_counted(app: OpenApp):
         ("− no usable reward", 2, 3),
         ("in the batch", 4, 5),
     ]
-    assert checks(test)["Left out"][0] == "✗ look"
+    assert checks(test)["Left out"][0] == "! look"
 
 
 def test_equal_rewards_give_no_batch(app: OpenApp):
@@ -303,6 +308,25 @@ def test_one_step(app: OpenApp):
     assert any("none of its 1 trained step has" in code.value for code in test.code)
 
 
+def test_what_the_filter_leaves_is_trained_and_counted(app: OpenApp):
+    frame = bundled()
+    test = opened(app, filter="outcome:won depth>=3", methods="grpo")
+    ends = frame.group_by("trajectory_id").agg(pl.col("success").any(), pl.len())
+    # Every trajectory of this log has at least five steps.
+    won = ends.filter("success")
+    assert counts(test)[-1] == ("in the batch", won.height, won["len"].sum())
+    context = f"{2 * won.height} of {won['len'].sum():,} steps"
+    verdict, found = checks(test)["Left out"]
+    assert verdict == "! look"
+    assert f"of 160 trajectories not in it: {160 - won.height} (not asked for)" in found
+    assert context in found
+    assert f"{2 * won.height} (not left by the filter)" in found
+    assert "rollouts without any stay out" in said(test)
+    # A filter that is wrong is said, and chooses nothing.
+    wrong = opened(app, filter="outcom:won", methods="grpo")
+    assert counts(wrong)[-1] == ("in the batch", 160, 3732)
+
+
 def test_groups_of_one_rollout(app: OpenApp):
     alone = {f"g{k}": {f"t{k}": [("s", "go", 0.0), ("t", "go", k / 2)]} for k in range(3)}
     test = opened(app, logs.log(alone), methods="grpo:verl")
@@ -312,7 +336,9 @@ def test_groups_of_one_rollout(app: OpenApp):
 def test_ids_and_names_that_look_like_markup_are_shown_as_text(
     app: OpenApp, downloads: list[Callable[[], bytes]], tmp_path: Path
 ):
-    nasty = {f"{NASTY} {g}": {f"{NASTY} {t}": s for t, s in ts.items()} for g, ts in SMALL.items()}
+    nasty = {
+        f"{g}{NASTY}{g}": {f"{NASTY} {t}": s for t, s in ts.items()} for g, ts in SMALL.items()
+    }
     test = opened(app, logs.log(nasty, model=NASTY), methods="grpo")
     shares = next(t.value for t in test.dataframe if "share of the weight" in t.value.columns)
     assert all(NASTY in group for group in shares["group"])
@@ -320,7 +346,7 @@ def test_ids_and_names_that_look_like_markup_are_shown_as_text(
     # The manifest is shown as code.
     assert manifest(test).policy["models"] == [NASTY]
     batch = read_batch(unpacked(downloads[-1](), tmp_path / "out"))
-    assert batch["group_id"][0].startswith(NASTY)
+    assert NASTY in batch["group_id"][0]
 
 
 def test_a_folder_can_only_be_written_where_the_command_line_allows_it(app: OpenApp):

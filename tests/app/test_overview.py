@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ def report(test: AppTest) -> Any:
     """The import report, which is folded."""
     (found,) = [area for area in test.expander if area.label.startswith("Import report")]
     return found
+
+
+def kinds(test: AppTest) -> list[str]:
+    """The links to groups by what they can teach."""
+    labels = [
+        link.proto.label.replace("\\", "").replace("\u2060", "") for link in test.get("page_link")
+    ]
+    return [label for label in labels if re.fullmatch(r".*: [0-9,]+ groups?", label)]
 
 
 def charts(test: AppTest) -> list[dict[str, Any]]:
@@ -80,8 +89,8 @@ def test_the_bundled_log(app: OpenApp):
         "What else is in the log?",
         "Which groups are there?",
     ]
-    kinds, lengths, recurrence = charts(test)
-    assert kinds["data"][0]["y"] == ["Live", "All fail", "All pass"]
+    lengths, recurrence = charts(test)
+    assert kinds(test) == ["Live: 14 groups", "All fail: 4 groups", "All pass: 2 groups"]
     assert [trace["name"] for trace in lengths["data"]] == ["Succeeded", "Failed"]
     assert recurrence["data"][0]["x"][-1] == "20+"
     assert all(chart.proto.alt for chart in test.get("plotly_chart"))
@@ -264,7 +273,7 @@ def test_groups_of_one(app: OpenApp):
     one = {f"g{i}": {f"t{i}": [("door", "go", float(i))]} for i in range(3)}
     test = app(rows(one))
     assert "3 groups × 1 rollout. 33.3 %" in sentence(test) or "not known" in sentence(test)
-    assert charts(test)[0]["data"][0]["y"] == ["Live", "One rollout"]
+    assert [kind.split(":")[0] for kind in kinds(test)] == ["Live", "One rollout"]
     assert "nothing to compare it with" in captions(test)
     assert "100.0 % of the steps" in captions(test)
 
@@ -284,7 +293,7 @@ def test_a_log_in_which_nothing_is_scored(app: OpenApp):
     assert not test.exception
     assert "Success is not known" in sentence(test)
     assert "No step of this log is scored" in captions(test)
-    assert charts(test)[0]["data"][0]["y"] == ["Live", "Not scored"]
+    assert kinds(test) == ["Live: 0 groups", "Not scored: 2 groups"]
 
 
 def test_one_step(app: OpenApp):
@@ -296,7 +305,7 @@ def test_one_step(app: OpenApp):
 
 def test_equal_rewards(app: OpenApp):
     test = app(rows({"g": {"t": [("door", "go", 0.5)], "u": [("door", "go", 0.5)]}}))
-    assert charts(test)[0]["data"][0]["y"] == ["Live", "Same reward"]
+    assert kinds(test) == ["Live: 0 groups", "Same reward: 1 group"]
 
 
 def test_empty_texts(app: OpenApp):
@@ -375,5 +384,5 @@ def only_text(test: AppTest) -> None:
 def test_a_log_that_mixes_policies_is_warned_of(app: OpenApp):
     models = pl.Series("model", ["a", "a", "b", "b", "b"])
     test = upload(app(), ("log.parquet", parquet(rows(TWO).with_columns(models))))
-    (warning,) = test.warning
-    assert "several policies" in warning.value.replace("\\", "")
+    (first,) = (m.value for m in test.markdown if "First:" in m.value)
+    assert "several policies" in first.replace("\\", "")

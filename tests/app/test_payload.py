@@ -132,7 +132,7 @@ def test_a_group_has_its_rollouts_in_the_order_of_people():
     assert of.rows.tolist() == [2, 0, 1]
     assert made["rollouts"]["length"] == [1, 2]
     # Rewards 1 and 0: mean 1/2, deviation √2/2, so ±1/√2.
-    assert made["advantage"][0] == [-0.7071, 0.7071, 0.7071]
+    assert made["advantage"][0] == [-0.707106, 0.707106, 0.707106]
     assert made["steps"]["kept"] == [True, False, True]
     assert made["byState"]
     # "s" of both rollouts is one state.

@@ -57,8 +57,8 @@ def test_the_parts_sum_to_the_advantage_that_is_shown(app: OpenApp):
     assert (told["trajectory"], told["step"], told["method"]) == (ROLLOUT, 7, "proxmo")
     assert sum(part["value"] for part in told["parts"]) == pytest.approx(told["advantage"])
     assert told["advantage"] == pytest.approx(0.6547284)
-    # Four digits travel to the viewer.
-    assert group(test)["advantage"][2][7] == 0.6547
+    # Six digits travel to the viewer.
+    assert group(test)["advantage"][2][7] == 0.654728
     episode, step = told["terms"]
     assert episode["name"] == "The whole rollout"
     assert (

@@ -77,11 +77,19 @@ def test_every_page_has_the_filter_and_says_what_is_wrong_with_it(app: OpenApp, 
     assert test.text_input(key=state.FILTER).value == "outcom:won kind:liv"
 
 
-@pytest.mark.parametrize(("page", "note"), [("tune", "tunes on"), ("export", "exports")])
-def test_pages_that_a_filter_does_not_narrow_say_so(app: OpenApp, page: str, note: str):
+@pytest.mark.parametrize(
+    ("page", "note"),
+    [
+        ("overview", "facts and charts are of the whole log"),
+        ("tune", "τ and its error are of the whole log"),
+        ("audit", "An audit is of the whole log"),
+        ("export", "Only what the filter leaves is trained"),
+    ],
+)
+def test_pages_say_what_a_filter_does_not_narrow(app: OpenApp, page: str, note: str):
     test = app(logs.rows(SMALL), page=page, query={"filter": "outcome:won"})
-    assert f"{note} all steps" in said(test)
-    assert "all steps" not in said(app(logs.rows(SMALL), page=page))
+    assert note in said(test)
+    assert note not in said(app(logs.rows(SMALL), page=page))
 
 
 def test_steps_are_sorted_by_size_with_those_without_a_number_last(app: OpenApp):
@@ -132,8 +140,8 @@ def test_counts_of_the_overview_lead_to_their_steps(app: OpenApp):
 
 def test_a_bar_of_the_lengths_lists_its_steps(app: OpenApp):
     test = app()
-    chart = test.get("plotly_chart")[1].proto
-    bars = figures(test)[1]["data"][0]["customdata"]
+    chart = test.get("plotly_chart")[0].proto
+    bars = figures(test)[0]["data"][0]["customdata"]
     points = [{"point_index": 0, "curve_number": 0}]
     select(test, chart.id, {"points": points, "point_indices": [0], "box": [], "lasso": []})
     test.run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from urllib.parse import parse_qs, urlparse
 
 import polars as pl
 import pytest
-from browser import browser, chromium, opened, served, settled
+import tiny_policy
+from browser import opened, served, settled
 from places import DATA, ROOT
 
 if TYPE_CHECKING:
@@ -24,16 +24,6 @@ HOSTILE = (
 )
 LONG = "word " * 2000 + "the very end"
 HERE = '.viewer [aria-current="step"]'
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if chromium() is None:
-        reason = "no Chromium: install Debian's chromium, or set CHROMIUM to one"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +89,16 @@ def tokens(home: Path) -> Path:
 @pytest.fixture(scope="module")
 def address(home: Path, hostile: Path, tokens: Path) -> Iterator[str]:
     household = str(DATA / "household.parquet")
-    arguments = [household, str(hostile), str(tokens), "--home", str(home / "app")]
+    arguments = [
+        household,
+        str(hostile),
+        str(tokens),
+        "--home",
+        str(home / "app"),
+        "--allow-path-input",
+    ]
     with served(ROOT / "app.py", *arguments, home=home) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chrome(home: Path) -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 def step(page: Page) -> str:
@@ -362,6 +353,27 @@ def test_messages_tools_columns_and_tokens_are_shown(address: str, chrome: Brows
         page.keyboard.press("j")
         here.locator(".label", has_text="add").wait_for()
         here.locator(".token").first.wait_for()
+
+
+def test_tokens_are_texts_once_their_tokenizer_is_named(
+    address: str, chrome: Browser, tmp_path: Path
+):
+    with opened(chrome, f"{address}/rollouts") as page:
+        ready(page)
+        choose(page, "tokens.parquet")
+        ready(page)
+        page.keyboard.press("i")
+        here = page.locator(HERE)
+        here.get_by_text("name a folder with tokenizer.json").wait_for()
+        page.get_by_role("button", name="tokens.parquet").first.click()
+        folder = page.get_by_role("textbox", name="Folder of the policy")
+        folder.fill(str(tmp_path))
+        folder.press("Enter")
+        here.get_by_text("is not on this machine").wait_for()
+        folder.fill(str(tiny_policy.tokenizer(tmp_path / "policy")))
+        folder.press("Enter")
+        here.get_by_text("Texts by").wait_for()
+        assert here.locator(".token").all_inner_texts() == ["up", "left", "right"]
 
 
 @pytest.mark.parametrize("width", [900, 1280, 1920])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from urllib.parse import parse_qs, urlparse
 
 import polars as pl
 import pytest
-from browser import browser, chromium, opened, served, settled
+from browser import opened, served, settled
 from places import ROOT, SAMPLES
 
 from workbench import cli
@@ -26,16 +25,6 @@ HOSTILE = (
     "<script>document.title='owned'</script> <img src=x onerror=\"document.title='owned'\"> "
     "**bold** $\\frac{a}{b}$ :material/home: :red[red] [link](javascript:alert(1)) # head"
 )
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if chromium() is None:
-        reason = "no Chromium: install Debian's chromium, or set CHROMIUM to one"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +54,6 @@ def address(home: Path, hostile: Path) -> Iterator[str]:
     bundled = ROOT / "data" / "household.parquet"
     with served(ROOT / "app.py", str(bundled), str(hostile), home=home) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chrome(home: Path) -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 def go(page: Page, name: str) -> None:
@@ -124,7 +107,7 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
     chat = SAMPLES / "openai_chat.jsonl"
     with opened(chrome, address) as page:
         # Upload.
-        page.get_by_text("Add a log").click()
+        page.get_by_text("Add a log", exact=True).click()
         page.locator("input[type=file][multiple]").set_input_files(str(chat))
         says(page, "openai_chat.jsonl")
         settled(page)
@@ -248,7 +231,7 @@ def test_hostile_text_is_text_on_every_page(address: str, chrome: Browser, name:
 
 def test_two_people_do_not_see_each_others_uploads(address: str, chrome: Browser):
     with opened(chrome, address) as first, opened(chrome, address) as second:
-        first.get_by_text("Add a log").click()
+        first.get_by_text("Add a log", exact=True).click()
         sample = SAMPLES / "tau_bench.json"
         first.locator("input[type=file][multiple]").set_input_files(str(sample))
         says(first, "tau_bench.json")

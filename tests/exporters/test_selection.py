@@ -132,6 +132,19 @@ def test_marked_steps_are_taken_or_left():
     assert trained("weighted-batch", marked)[0]["by_mark"] == 0
 
 
+def test_only_what_the_filter_leaves_is_trained_and_the_rest_of_its_rollout_is_context():
+    # Advantages 0.5 and -2 of one trajectory, 0.25 and 0 of two others; the second and fourth left.
+    log, credit = several()
+    left = log.with_columns(pl.Series("in_filter", [False, True, False, True])), credit
+    chosen = select(*left, Options(filter="depth>=2"))
+    assert chosen.dropped["not_selected"] == {"groups": 1, "trajectories": 1, "steps": 1}
+    assert chosen.steps["untrained"].to_list() == ["by_filter", None, None]
+    counts, found = trained("weighted-batch", left, filter="depth>=2")
+    assert (counts["by_filter"], found) == (1, [[-2.0], [0.0]])
+    with pytest.raises(ParameterError, match="no column 'in_filter'"):
+        select(*several(), Options(filter="depth>=2"))
+
+
 def test_a_log_without_marks_cannot_be_chosen_by_them():
     with pytest.raises(ParameterError, match=r"no column 'mark' to choose by"):
         trained("weighted-batch", several(), marked="only")

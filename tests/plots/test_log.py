@@ -10,15 +10,6 @@ def test_every_kind_of_group_has_a_label():
     assert list(plots.KIND_LABELS) == list(GROUP_KINDS)
 
 
-def test_group_kinds_shows_those_there_are_and_live_ones_always():
-    counts = dict.fromkeys(GROUP_KINDS, 0) | {"all_fail": 3}
-    bar = plots.group_kinds(counts).data[0]
-    assert list(bar.y) == ["Live", "All fail"]
-    assert list(bar.x) == [0, 3]
-    assert list(bar.text) == ["0", "3"]
-    assert bar.hoverinfo == "skip"
-
-
 def test_lengths_are_stacked_and_an_outcome_that_no_trajectory_has_is_left_out():
     histogram = pl.DataFrame(
         {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 from pathlib import Path
 
 import logs
@@ -11,7 +9,7 @@ import polars as pl
 import pytest
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.workspace.marks import SCHEMA, Marks, for_export, on_log
+from workbench.workspace.marks import SCHEMA, Marks, on_log
 
 LOG = logs.log(
     {"g": {"a": [("s", "go", 0.0), ("t", "look", 1.0)], "b": [("s", "go", 0.0), ("u", "put", 0.0)]}}
@@ -85,47 +83,3 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes):
     pl.DataFrame({"mark": ["+"]}).write_parquet(marks.path)
     with pytest.raises(ArtefactError, match="Hint: move it away"):
         marks.put(("a", 0), "go", mark="+")
-
-
-def test_an_export_takes_a_log_with_its_marks(tmp_path: Path):
-    assert for_export(LOG, tmp_path, {}) is LOG
-    with pytest.raises(ParameterError, match="no step of this log is marked in the workspace"):
-        for_export(LOG, tmp_path, {"marked": "only"})
-    Marks(tmp_path).put(("a", 1), "jump", mark="+")
-    with pytest.raises(ParameterError, match=r"1 of its marks are of steps that do something else"):
-        for_export(LOG, tmp_path, {"marked": "only"})
-    Marks(tmp_path).put(("a", 1), "look", mark="+")
-    found = for_export(LOG, tmp_path, {"marked": "without"})["mark"].to_list()
-    assert found == [None, "+", None, None]
-
-
-def many(root: Path, name: str) -> None:
-    for index in range(20):
-        Marks(root).put((name, index), "go", mark="+")
-
-
-def test_threads_and_processes_that_write_at_once_lose_nothing(tmp_path: Path):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=many, args=(tmp_path, f"p{k}")) for k in range(2)]
-    threads = [threading.Thread(target=many, args=(tmp_path, f"t{k}")) for k in range(2)]
-    for worker in (*processes, *threads):
-        worker.start()
-    for worker in (*processes, *threads):
-        worker.join()
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert marks_of(tmp_path) == {f"{kind}{k}": 20 for kind in "pt" for k in range(2)}
-
-
-def marks_of(root: Path) -> dict[str, int]:
-    return dict(Marks(root).table()["trajectory_id"].value_counts().iter_rows())
-
-
-def test_a_mark_and_a_note_written_at_once_are_both_kept(tmp_path: Path):
-    marks = Marks(tmp_path)
-    one = threading.Thread(target=marks.put, args=(("a", 0), "go"), kwargs={"mark": "+"})
-    other = threading.Thread(target=marks.put, args=(("a", 0), "go"), kwargs={"note": "n"})
-    for worker in (one, other):
-        worker.start()
-    for worker in (one, other):
-        worker.join()
-    assert rows(marks) == [("a", 0, "+", "n")]

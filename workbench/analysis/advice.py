@@ -171,7 +171,7 @@ def _first(log: pl.DataFrame, found: Facts) -> list[str]:
             f"{len(acted)} policies acted ({names}{', …' * (len(acted) > 4)}), each in groups of "
             "its own: export each by itself, since a batch trains one policy (--group)"
         )
-    said += [f"{remark.text} {remark.action}" for remark in of_log(log)]
+    said += [f"{remark.text.rstrip('.')}: {remark.action.rstrip('.')}" for remark in of_log(log)]
     dead = sum(found.group_kinds.values()) - found.group_kinds["live"]
     if dead > found.group_kinds["live"] > 0:
         said.append(

@@ -113,7 +113,7 @@ MarksOf = Annotated[
 ]
 EXPORT_OPTIONS = (
     "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, "
-    "marked=only|without, clip=NUMBER, top_share=NUMBER"
+    "marked=only|without, filter='FILTER', clip=NUMBER, top_share=NUMBER"
 )
 MethodName = Annotated[str, typer.Option("-m", metavar="METHOD[:DIALECT]", help="The method.")]
 StepName = Annotated[str, typer.Option("--step", metavar="TRAJECTORY:INDEX", help="The step.")]

@@ -122,7 +122,7 @@ def export_batch(
     from workbench.cli.output import export_summary, print_warning
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
-    from workbench.workspace.marks import for_export
+    from workbench.workspace.chosen import for_export
     from workbench.workspace.opened import user_folder
 
     options = export_values(field_values(params), tokenizer, template_loss, groups, tasks)
@@ -133,7 +133,7 @@ def export_batch(
     opened = read_opened(log, reading)
     scored = credit_of(credit, opened, log)
     kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
-    frame = for_export(opened.frame, kept_in, options)
+    frame = for_export(opened.frame, scored, kept_in, options, lambda: opened.space("tfidf"))
     print(export_summary(target(frame, scored, directory, **options)))
     print_warning(scored.provenance)
     print(f"wrote {directory}")

@@ -65,6 +65,9 @@ class Options(Parameterised):
         positive_only: Train only steps with an advantage above 0; the others stay as context.
         marked: A key of `MARKED`: which steps are trained by people's marks (column `mark` of the
             log); the others stay as context.
+        filter: Train only the steps that this filter leaves (column `in_filter` of the log, which
+            `workspace.chosen.for_export` makes); the others stay as context, and trajectories
+            without any are left out. None for all.
         groups: Only these groups; None for all.
         tasks: Only trajectories of these tasks (column `task`); None for all.
         clip: Limit advantages to ±clip; None for no limit.
@@ -91,6 +94,7 @@ class Options(Parameterised):
     marked: Literal["all", "only", "without"] = parameter(
         "all", "which steps are trained, by the marks that people gave them"
     )
+    filter: str | None = parameter(None, "train only the steps that this filter leaves")
     groups: list[str] | None = parameter(None, "only these groups", parse=_texts)
     tasks: list[str] | None = parameter(None, "only these tasks", parse=_texts)
     clip: float | None = parameter(

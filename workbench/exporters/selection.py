@@ -25,9 +25,13 @@ REASONS: Mapping[str, str] = {
 }
 """Why trajectories are dropped, each in words; one with several reasons has the first."""
 
+IN_FILTER = "in_filter"
+"""Column of a log: whether the filter of an export leaves a step."""
+
 UNTRAINED: Mapping[str, str] = {
     "masked_in_log": "masked in the log",
     "by_mark": "by people's marks",
+    "by_filter": "not left by the filter",
     "not_positive": "advantage not above 0",
     "below_top_share": "below the top share",
 }
@@ -61,12 +65,13 @@ class Selection:
 def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selection:
     """Joins a log with its credit and drops whole trajectories that cannot be trained on.
 
-    A trajectory is dropped when it is not among the groups or tasks asked for, when it is excluded
-    in the log or in the credit, when a trained step's advantage is infinite as float32, or when a
-    step lacks token ids while other trajectories have them all. A group whose trained steps all
-    have advantage 0 is kept unless told otherwise. Of what is kept, steps are set aside by people's
-    marks first, then those without a positive advantage (where that is asked for), then advantages
-    are limited, then the top share of the steps is taken.
+    A trajectory is dropped when it is not among the groups or tasks asked for, when the filter
+    leaves no step of it, when it is excluded in the log or in the credit, when a trained step's
+    advantage is infinite as float32, or when a step lacks token ids while other trajectories have
+    them all. A group whose trained steps all have advantage 0 is kept unless told otherwise. Of
+    what is kept, steps are set aside by people's marks and by the filter first, then those without
+    a positive advantage (where that is asked for), then advantages are limited, then the top share
+    of the steps is taken.
 
     Raises:
         ParameterError: Credit and log are not of the same steps, a scored step has no advantage or
@@ -91,6 +96,8 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     masked = pl.when(~pl.col("gradient_mask")).then(pl.lit("masked_in_log"))
     steps = steps.with_columns(masked.alias("untrained"))
     steps = _by_mark(steps, options.marked)
+    if options.filter is not None:
+        steps = _without(steps, _trainable() & ~pl.col(IN_FILTER), "by_filter")
     steps = _positive(steps, only=options.positive_only)
     steps = _clipped(steps, options.clip)
     steps = _top(steps, options.top_share)
@@ -142,7 +149,20 @@ def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
             )
         wanted &= pl.col(column).is_in(list(names)).fill_null(value=False)
     # A trajectory whose steps name different tasks comes whole or not at all.
-    return wanted.all().over("trajectory_id")
+    wanted = wanted.all().over("trajectory_id")
+    if options.filter is None:
+        return wanted
+    if IN_FILTER not in steps.columns:
+        raise ParameterError(
+            f"the log has no column {IN_FILTER!r}, the steps that the filter leaves; "
+            "`workspace.chosen.for_export` makes it"
+        )
+    return wanted & pl.col(IN_FILTER).any().over("trajectory_id")
+
+
+def _trainable() -> pl.Expr:
+    """Steps that nothing has set aside yet."""
+    return pl.col("gradient_mask") & pl.col("dropped").is_null()
 
 
 def _by_mark(steps: pl.DataFrame, marked: str) -> pl.DataFrame:
@@ -159,7 +179,7 @@ def _by_mark(steps: pl.DataFrame, marked: str) -> pl.DataFrame:
             "meant (--marks WORKSPACE), or take marked=all"
         )
     wanted = pl.col("mark").is_null() if marked == "without" else pl.col("mark").is_not_null()
-    other = pl.col("gradient_mask") & pl.col("dropped").is_null() & ~wanted
+    other = _trainable() & ~wanted
     return _without(steps, other, "by_mark")
 
 
@@ -167,8 +187,7 @@ def _positive(steps: pl.DataFrame, *, only: bool) -> pl.DataFrame:
     """Steps of which only those with an advantage above 0 are trained."""
     if not only:
         return steps
-    other = pl.col("gradient_mask") & pl.col("dropped").is_null() & (pl.col("advantage") <= 0)
-    return _without(steps, other, "not_positive")
+    return _without(steps, _trainable() & (pl.col("advantage") <= 0), "not_positive")
 
 
 def _clipped(steps: pl.DataFrame, limit: float | None) -> pl.DataFrame:

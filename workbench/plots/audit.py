@@ -8,10 +8,11 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.plots.scale import ABOVE, BELOW, ZERO_LINE, interval
+from workbench.plots.scale import FIRST, GREY, ZERO_LINE, interval
 
 _BAND = "rgba(140,140,140,0.35)"
 _FORMATS: Mapping[str, str] = {"share": ".1%", "correlation": "+.2f", "number": ".3g"}
+_TICKS: Mapping[str, str] = {"share": ".0%", "correlation": ".2f", "number": "~g"}
 
 
 def readings(rows: pl.DataFrame, kind: str, controls: Collection[str]) -> go.Figure:
@@ -37,7 +38,7 @@ def readings(rows: pl.DataFrame, kind: str, controls: Collection[str]) -> go.Fig
         part = rows.filter(pl.col("credit").is_in(list(controls)).fill_null(False) == hollow)
         if part.height:
             figure.add_trace(_points(part, kind, name, hollow=hollow))
-    figure.update_xaxes(tickformat=_FORMATS[kind].lstrip("+"), rangemode="tozero", **ZERO_LINE)
+    figure.update_xaxes(tickformat=_TICKS[kind], rangemode="tozero", **ZERO_LINE)
     figure.update_yaxes(
         categoryorder="array", categoryarray=labels[::-1], showgrid=False, ticksuffix=" "
     )
@@ -50,7 +51,7 @@ def readings(rows: pl.DataFrame, kind: str, controls: Collection[str]) -> go.Fig
 
 
 def _points(rows: pl.DataFrame, kind: str, name: str, *, hollow: bool) -> go.Scatter:
-    colour = BELOW if hollow else ABOVE
+    colour = GREY if hollow else FIRST
     marker: dict[str, Any] = {"color": colour, "size": 10}
     if hollow:
         marker = {**marker, "symbol": "circle-open", "line": {"width": 2, "color": colour}}

@@ -8,6 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
+from workbench.plots.scale import FIRST
+
 KIND_LABELS: Mapping[str, str] = {
     "live": "Live",
     "penalty_only": "Penalty only",
@@ -19,36 +21,13 @@ KIND_LABELS: Mapping[str, str] = {
 }
 """Kind of a group -> what it is called; `facts.GROUP_KINDS` says what each means."""
 
-_BLUE, _ORANGE, _GREY = "#4269d0", "#d98700", "#6b7a90"
+_BLUE, _GREY, _PALE = FIRST, "#6b7a90", "#b4bcc8"
 _OVER = {"fillmode": "overlay", "fgcolor": "rgba(0, 0, 0, 0.45)", "size": 6, "solidity": 0.25}
 _OUTCOMES = (
     ("succeeded", "Succeeded", _BLUE, ""),
-    ("failed", "Failed", _ORANGE, "/"),
-    ("unknown", "Not known or not scored", _GREY, "."),
+    ("failed", "Failed", _GREY, "/"),
+    ("unknown", "Not known or not scored", _PALE, "."),
 )
-
-
-def group_kinds(counts: Mapping[str, int]) -> go.Figure:
-    """Groups by what they can teach; live ones always, others where there are any."""
-    kinds = [kind for kind, count in counts.items() if count or kind == "live"]
-    numbers = [counts[kind] for kind in kinds]
-    figure = go.Figure(
-        go.Bar(
-            x=numbers,
-            y=[KIND_LABELS[kind] for kind in kinds],
-            orientation="h",
-            text=[f"{number:,}" for number in numbers],
-            textposition="outside",
-            cliponaxis=False,
-            marker={"color": [_BLUE if kind == "live" else _GREY for kind in kinds]},
-            width=min(0.75, 0.25 * len(kinds)),
-            hoverinfo="skip",
-        )
-    )
-    most = max([*numbers, 1])
-    figure.update_xaxes(title="groups", range=[0, most * 1.12], **_whole_numbers(most))
-    figure.update_yaxes(autorange="reversed")
-    return _compact(figure)
 
 
 def lengths(histogram: pl.DataFrame) -> go.Figure:

@@ -10,7 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.log.remarks import TOLERANCE
-from workbench.plots.scale import ABOVE, BELOW, DIVERGING, GREY, ZERO_LINE, symmetric_range
+from workbench.plots.scale import (
+    CORRELATION,
+    FIRST,
+    GREY,
+    SECOND,
+    ZERO_LINE,
+    symmetric_range,
+)
 
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -21,8 +28,8 @@ MOST_POINTS = 5_000
 CELLS = 60
 _GL_POINTS = 2_000  # from here on the browser draws points faster with WebGL
 _AGREEMENT = (
-    ("same sign", "circle", BELOW, 6),
-    ("opposite", "diamond", ABOVE, 7),
+    ("same sign", "circle", FIRST, 6),
+    ("opposite", "diamond", SECOND, 7),
     ("with a zero", "cross-thin-open", GREY, 7),
 )
 
@@ -45,7 +52,7 @@ def scatter(left: Real, right: Real, names: tuple[str, str], marked: Index) -> g
             figure.add_trace(trace)
     else:
         figure.add_trace(_density(left, right))
-        marker = {"symbol": "diamond-open", "color": ABOVE, "size": 9}
+        marker = {"symbol": "diamond-open", "color": SECOND, "size": 9}
         trace = _trace((left, right), marked, names, marker)
         figure.add_trace(trace.update(name="largest disagreements"))
     ranges = [_axis(left), _axis(right)]
@@ -115,7 +122,7 @@ def _density(left: Real, right: Real) -> go.Heatmap:
         y=((y_edges[1:] + y_edges[:-1]) / 2).astype(np.float32),
         z=colour.astype(np.float32),
         customdata=counts.T.astype(np.int32),
-        colorscale=[[0, "rgba(128,115,172,0.25)"], [1, "rgba(128,115,172,1)"]],
+        colorscale=[[0, "rgba(66,105,208,0.2)"], [1, "rgba(66,105,208,1)"]],
         colorbar={
             "title": {"text": "steps"},
             "tickvals": ticks.tolist(),
@@ -143,7 +150,7 @@ def rank_matrix(names: Sequence[str], pairs: pl.DataFrame) -> go.Figure:
             z=np.where(below, values, np.nan)[1:, :-1].astype(np.float32),
             text=np.where(below, text, "")[1:, :-1].tolist(),
             texttemplate="%{text}",
-            colorscale=DIVERGING,
+            colorscale=CORRELATION,
             zmin=-1,
             zmax=1,
             xgap=3,
@@ -168,7 +175,7 @@ def group_ranks(spearman: pl.Series) -> go.Figure:
             y=counts.astype(np.int32),
             customdata=[f"{low:+.1f} to {low + 0.1:+.1f}" for low in edges[:-1]],
             width=0.095,
-            marker={"color": np.where(edges[:-1] > -0.05, ABOVE, BELOW)},
+            marker={"color": FIRST},
             hovertemplate="%{customdata}: %{y} groups<extra></extra>",
         )
     )

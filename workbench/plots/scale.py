@@ -24,6 +24,18 @@ DIVERGING: list[list[float | str]] = [
 BELOW, ABOVE = "#8073ac", "#e08214"
 """One colour for a negative and one for a positive number; both stand on light and on dark."""
 
+FIRST, SECOND = "#4269d0", "#d6455d"
+"""What is compared and is no credit: purple and orange are for the sign of a credit alone."""
+
+CORRELATION: list[list[float | str]] = [
+    [0.0, "#b2182b"],
+    [0.25, "#ef8a62"],
+    [0.5, "#eeeef0"],
+    [0.75, "#67a9cf"],
+    [1.0, "#2166ac"],
+]
+"""RdBu, for a correlation from −1 to +1."""
+
 GREY = "#8c8c8c"
 """What is neither, such as axes and intervals; it stands on light and on dark."""
 

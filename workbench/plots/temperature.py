@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workbench.analysis.tuning.held_out import HeldOut
 from workbench.methods.parts.success import success_weight
-from workbench.plots.scale import ABOVE, BELOW
+from workbench.plots.scale import ABOVE, BELOW, FIRST, GREY
 
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -158,8 +158,8 @@ def success_weights(rate: Real, groups: Index, alpha: float, beta: float) -> go.
     p = np.linspace(0.0, 1.0, 101)
     size = 6.0 + 14.0 * np.sqrt(groups / max(int(groups.max(initial=0)), 1))
     for success, name, symbol, colour in (
-        (True, "▲ success", "triangle-up", ABOVE),
-        (False, "▼ failure", "triangle-down", BELOW),
+        (True, "▲ success", "triangle-up", FIRST),
+        (False, "▼ failure", "triangle-down", GREY),
     ):
         curve = success_weight(p, np.full(len(p), success), alpha, beta)
         figure.add_trace(

@@ -6,7 +6,7 @@ import streamlit as st
 
 from workbench.errors import LogError
 from workbench.ui import cache, frame
-from workbench.ui.text import escaped
+from workbench.ui.text import escaped, told
 
 
 def area() -> None:
@@ -21,9 +21,9 @@ def area() -> None:
     with st.container(border=True, gap="small"):
         st.markdown(f"**{escaped(found.headline())}**")
         rows = texts_of(found)
-        st.caption(escaped(f"Because {found.why}. How sure: {found.sure}."))
-        for text in found.first:
-            st.markdown(f":material/flag: First: {escaped(text)}.")
+        st.caption(told(f"Because {found.why}. How sure: {found.sure}."))
+        for number, text in enumerate(found.first):
+            st.markdown(f":material/flag: {'Then' if number else 'First'}: {told(text)}.")
         with st.expander("What of this log the advice rests on"):
             evidence = rows[2 + len(found.first) :]
             st.text("\n".join(f"{label.capitalize()}: {text}" for label, text in evidence))

@@ -60,7 +60,9 @@ def main() -> None:
     home = frame.HOME
     named = st.Page(_shown(home), title=home.capitalize(), url_path=home, visibility="hidden")
     chosen = st.navigation([*pages, named], position="hidden")
-    frame.set_pages(pages, allow_paths=given.allow_path_input)
+    # A link to the page that is shown is to where one is, so that it shows as chosen.
+    linked = [chosen if page.title == chosen.title else page for page in pages]
+    frame.set_pages(linked, allow_paths=given.allow_path_input)
     frame.open_view(chosen.title, given.home, tuple(given.logs), given.embedder)
     chosen.run()
 

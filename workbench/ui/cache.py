@@ -22,9 +22,9 @@ from workbench.analysis.rollouts import Rollouts
 from workbench.log.chaining import guessed_chains
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
-from workbench.wording import Progress
+from workbench.wording import Progress, own_names, shortened
 from workbench.workspace.artefacts import Artefacts, StoredLog
-from workbench.workspace.marks import Marks, for_export, on_log
+from workbench.workspace.marks import Marks, on_log
 
 if TYPE_CHECKING:
     from workbench.analysis.advice import Advice
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from workbench.analysis.tuning.held_out import HeldOut
     from workbench.analysis.tuning.temperature import Sweep, Trial
     from workbench.exporters.archive import Archive
-    from workbench.log.credit import Credit
+    from workbench.log.credit import Credit, ScoredCredit
     from workbench.log.steps import Steps
     from workbench.states.space import Space
     from workbench.ui.viewer.payload import Scale
@@ -68,6 +68,13 @@ def rollouts(log_id: str, _entry: LogEntry) -> Rollouts:
 def log_groups(log_id: str, _entry: LogEntry) -> pl.DataFrame:
     """A log's groups."""
     return group_table(stored(log_id, _entry).frame)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def group_names(log_id: str, _entry: LogEntry) -> dict[str, str]:
+    """A log's groups by what they are called where they differ, on one line."""
+    ids = list(rollouts(log_id, _entry).groups)
+    return {group: shortened(own) for group, own in zip(ids, own_names(ids), strict=True)}
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -242,6 +249,20 @@ def audited(
     return _audited(key, make)
 
 
+def to_export(
+    log_id: str,
+    embedder: str,
+    scored: ScoredCredit,
+    options: Mapping[str, Any],
+    entry: LogEntry,
+) -> pl.DataFrame:
+    """A log with what an export chooses its steps by."""
+    from workbench.workspace.chosen import for_export
+
+    log = stored(log_id, entry).frame
+    return for_export(log, scored, entry.workspace, options, lambda: space(log_id, embedder, entry))
+
+
 @st.cache_resource(max_entries=4, show_spinner="Building the batch …")
 def _batch(key: str, _make: Callable[[], Archive]) -> Archive:
     return _make()
@@ -256,7 +277,7 @@ def batch(
 ) -> Archive:
     """The batch of a log: a method with the fields set, for a target with its options."""
     (method, params), (to, options) = scored, export
-    by_marks = options.get("marked", "all") != "all"
+    by_marks = options.get("marked", "all") != "all" or options.get("filter") is not None
     version = Marks(entry.workspace).version if by_marks else ""
     key = json.dumps([log_id, embedder, method, params, to, options, version], sort_keys=True)
 
@@ -264,8 +285,8 @@ def batch(
         from workbench.exporters import TARGETS
         from workbench.exporters.archive import archive
 
-        log = for_export(stored(log_id, entry).frame, entry.workspace, options)
         scored = credit(log_id, embedder, method, params, entry).scored()
+        log = to_export(log_id, embedder, scored, options, entry)
         return archive(TARGETS[to], log, scored, **options)
 
     return _batch(key, make)

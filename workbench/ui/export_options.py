@@ -11,10 +11,13 @@ import streamlit as st
 
 from workbench.exporters import Exporter
 from workbench.exporters.options import MARKED
-from workbench.ui import cache, frame, state
+from workbench.ui import cache, filtering, frame, state
 
 OF_THE_PLACE = "overwrite"
 """An option of where to write, not of what; it has no widget here."""
+
+OF_THE_BAR = "filter"
+"""An option whose widget is the filter of the page."""
 
 _AUTOMATIC = "automatic"
 _COLUMNS = {"groups": "group_id", "tasks": "task"}
@@ -24,14 +27,19 @@ _NUMBERS = {"clip": None, "top_share": 1.0}  # option -> its largest value
 def chosen(target: Exporter) -> dict[str, Any]:
     """The target's options as the view has them, each with its widget."""
     own = {name: default for name, default in target.options.items() if name != OF_THE_PLACE}
+    left = filtering.usable()
     given = state.current().export.get("options", {})
     layout = [name for name in own if name in target.choices]
     found = {}
-    for place, name in zip(st.columns(len(layout)), layout, strict=True):
+    for place, name in zip(
+        st.columns(len(layout), vertical_alignment="bottom"), layout, strict=True
+    ):
         found[name] = _option(place, target, name, given.get(name, own[name]), own[name])
     with st.expander("Only some of it: groups, tasks, marked steps, the largest advantages"):
         for name, default in own.items():
-            if name not in layout:
+            if name == OF_THE_BAR:
+                found[name] = None if left is None else state.current().filter
+            elif name not in layout:
                 found[name] = _open_option(target, name, given.get(name, default), default)
     return {name: found[name] for name in own}
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from workbench.analysis.filters import Filter
     from workbench.log.steps import Index, Real, Truth
 
-LUCK = 0.2
-"""Share of draws of other rollouts from which on a changed sign makes a step unstable."""
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -80,13 +77,13 @@ def rows() -> Index:
     here, view = frame.entry(), state.current()
     found = usable()
     height = cache.stored(here.id, here).frame.height
-    chosen = np.arange(height) if found is None else np.flatnonzero(found.mask)
+    left = np.arange(height) if found is None else np.flatnonzero(found.mask)
     if not view.sort:
-        return chosen
-    values = sorting(view.sort.removeprefix("-"))[chosen]
+        return left
+    values = sorting(view.sort.removeprefix("-"))[left]
     order = np.argsort(-values if view.sort.startswith("-") else values, kind="stable")
     known = ~np.isnan(values[order])
-    ordered: Index = chosen[np.concatenate([order[known], order[~known]])]
+    ordered: Index = left[np.concatenate([order[known], order[~known]])]
     return ordered
 
 
@@ -153,11 +150,9 @@ def _series(values: Real) -> pl.Series:
 
 def _unstable(method: str, log: pl.DataFrame) -> pl.Series:
     """Which steps' signs change often when other rollouts are drawn for their group."""
+    from workbench.workspace.chosen import unstable
+
     here, view = frame.entry(), state.current()
     advantage(method)
     audit = cache.audited(here.id, view.embedder, {method: view.params(method)}, here)
-    steps = audit.intervals.filter(credit=method).filter(pl.col("sign_flips") >= LUCK)
-    ids = ["trajectory_id", "step_index"]
-    there = steps.select(*ids, pl.lit(value=True).alias("unstable")).unique()
-    joined = log.select(ids).join(there, on=ids, how="left", maintain_order="left")
-    return joined["unstable"].fill_null(value=False)
+    return unstable(log, audit.intervals, method)

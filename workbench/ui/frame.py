@@ -16,24 +16,37 @@ from PIL import Image
 from workbench.errors import WorkbenchError
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
+from workbench.ui.hints import in_words
 from workbench.ui.library import Library, LogEntry
-from workbench.ui.text import escaped
-from workbench.wording import silent
+from workbench.ui.text import escaped, told
+from workbench.ui.viewer.turns import done
+from workbench.wording import shortened, silent
 from workbench.workspace.marks import Marks
 
 if TYPE_CHECKING:
     from workbench.log.credit import Credit
 
 STYLE = """
-.stMainBlockContainer { padding: .4rem 1rem .4rem; }
+.stMainBlockContainer { padding: .3rem 1rem; }
 .stAppHeader { background: none; height: 0; min-height: 0; }
-.stMainBlockContainer > .stVerticalBlock { gap: .5rem; }
+[data-testid=stStatusWidget] { position: fixed; right: .4rem; bottom: .4rem; }
+.stMainBlockContainer > .stVerticalBlock { gap: .4rem; }
 .st-key-title {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
 }
-.st-key-pages { gap: 0; padding-right: 2.5rem; }
-.st-key-pages [data-testid=stPageLink-NavLink] { padding: .2rem .55rem; }
-.st-key-bar p { margin: 0; }
+.st-key-bar p { margin: 0; font-size: .875rem; white-space: nowrap; }
+.st-key-bar [data-testid=stPageLink-NavLink] { padding: .2rem .45rem; }
+.st-key-bar [data-testid=stTextInput] { min-width: 9rem; flex: 1 1 12rem; }
+.st-key-bar [data-testid=stTextInputRootElement] { height: 2rem; min-height: 0; }
+.st-key-bar button { min-height: 2rem; padding: .1rem .5rem; }
+.st-key-bar [data-testid=stPopoverButton] > div { margin: 0; }
+.st-key-bar [data-testid=stPopoverButton] > div > [aria-hidden=true] { display: none; }
+@media (max-width: 1600px) {
+  .st-key-bar [data-testid=stPageLink-NavLink] > :not(:last-child) { display: none; }
+}
+[data-testid=stCaptionContainer] { opacity: .8; }
+[data-testid=stTable] td > * { max-width: none !important; width: auto !important; }
+[data-testid=stExpander] summary { padding-block: .35rem; min-height: 0; }
 """
 """The whole width for the page, and one line of pages; the heading is for who hears the page."""
 
@@ -54,7 +67,7 @@ def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | N
         library = cache.library(str(root), sources)
     except WorkbenchError as error:
         st.error("A log of the command line cannot be opened.")
-        st.code(str(error), language=None, wrap_lines=True)
+        st.code(in_words(str(error)), language=None, wrap_lines=True)
         st.stop()
     st.session_state[state.LIBRARY] = library
     view = state.current()
@@ -74,7 +87,7 @@ def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | N
 
 def set_pages(pages: Sequence[st.Page], *, allow_paths: bool) -> None:
     """Remembers the pages of this run, for links, and whether paths may be typed in."""
-    st.session_state[state.PAGES] = {page.url_path or HOME: page for page in pages}
+    st.session_state[state.PAGES] = {page.title.lower(): page for page in pages}
     st.session_state[state.ALLOW_PATHS] = allow_paths
 
 
@@ -115,6 +128,28 @@ def marked() -> pl.DataFrame:
     """`mark` and `note` of each step of the view's log. (L, 2)."""
     here, found = entry(), marks()
     return cache.marked(here.id, str(found.root), found.version, here)[0]
+
+
+def named(steps: pl.DataFrame) -> list[pl.Series]:
+    """What steps of the view's log are called in a table: `group`, `rollout`, `step`, `done`.
+
+    Groups where they differ, rollouts by their number in the group, steps from 1; whole ids are
+    where the step is read.
+
+    Args:
+        steps: `trajectory_id` and `step_index` of each.
+    """
+    here = entry()
+    known, groups = cache.rollouts(here.id, here), cache.group_names(here.id, here)
+    places = [known.place((str(t), int(s))) for t, s in steps.iter_rows()]
+    actions = cache.stored(here.id, here).frame["action"][[place.log_row for place in places]]
+    count = [known.numbers[place.step[0]] for place in places]
+    return [
+        pl.Series("group", [groups[place.trajectory["group_id"]] for place in places], pl.String),
+        pl.Series("rollout", [f"#{number} of {of}" for number, of in count], pl.String),
+        pl.Series("step", [place.index + 1 for place in places], pl.Int64),
+        pl.Series("done", [shortened(done(action)) for action in actions], pl.String),
+    ]
 
 
 def library() -> Library:
@@ -171,7 +206,7 @@ def credits(*methods: str) -> dict[str, Credit]:
                 require_vectors()
             found[method] = credit(method)
         except WorkbenchError as error:
-            st.error(f"{escaped(method)} cannot score this log: {escaped(str(error))}")
+            st.error(f"{escaped(method)} cannot score this log: {told(error)}")
     if not found:
         st.stop()
     return found
@@ -211,7 +246,7 @@ def require_vectors() -> None:
         cache.vectors(here.id, view.embedder, here, progress)
     except WorkbenchError as error:
         place.empty()
-        st.error(escaped(str(error)))
+        st.error(told(error))
         st.button("Use TF-IDF", on_click=lambda: state.update(embedder="tfidf"))
         st.stop()
     place.empty()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from workbench.errors import FilterError
 from workbench.ui import cache, filtering, frame, state
-from workbench.ui.text import escaped
+from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
 
 _SYNTAX = """
@@ -36,17 +37,20 @@ def header(title: str, note: str = "") -> Any:
     state.drew_links()
     with st.container(key="title"):
         st.title(title, anchor=False)
-    with st.container(horizontal=True, vertical_alignment="center", key="pages"):
-        for page in frame.pages().values():
-            query = state.current().to_url()
-            st.page_link(page, label=page.title, icon=page.icon, query_params=query)
-        st.space("stretch")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="bar"):
+        with st.container(horizontal=True, gap=None, width="content", key="pages"):
+            for page in frame.pages().values():
+                query = state.current().to_url()
+                st.page_link(page, label=page.title, icon=page.icon, query_params=query)
+        problems = _filter()
         _log()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bar"):
-        _filter(note)
         commands = st.container(width="content")
+    if note and state.current().filter and not problems:
+        st.caption(note)
+    if problems:
+        st.error("  \n".join(map(told, problems)))
     for kind, message in state.messages():
-        getattr(st, kind)(escaped(message))
+        getattr(st, kind)(told(message))
     _guessed_chains()
     return commands
 
@@ -59,7 +63,7 @@ def _log() -> None:
     ids = list(dict.fromkeys([*frame.library().given, *read, plain]))
     ids[ids.index(plain)] = here.id
     names = {log_id: _name(log_id) for log_id in ids}
-    with st.popover(escaped(shortened(here.name, 28)), icon=":material/folder_open:"):
+    with st.popover(escaped(shortened(here.name, 20)), icon=":material/folder_open:"):
         st.session_state[state.LOG_PICKER] = here.id
         st.selectbox(
             "Log",
@@ -81,6 +85,24 @@ def _log() -> None:
             "embeds each distinct text once.",
             on_change=lambda: state.update(embedder=st.session_state[state.EMBEDDER_PICKER]),
         )
+        columns = cache.stored(here.id, here).frame.columns
+        if frame.allow_paths() and "response_ids" in columns:
+            _tokenizer()
+
+
+def _tokenizer() -> None:
+    """The folder of the tokenizer by which token ids are shown as texts."""
+    st.session_state[state.TOKENIZER_INPUT] = st.session_state.get(state.TOKENIZER, "")
+    st.text_input(
+        "Folder of the policy's tokenizer",
+        key=state.TOKENIZER_INPUT,
+        placeholder="models/policy",
+        help="With a file tokenizer.json. Tokens are then shown as texts where a step's columns "
+        "are (i on the page Rollouts).",
+        on_change=lambda: st.session_state.update(
+            {state.TOKENIZER: st.session_state[state.TOKENIZER_INPUT].strip()}
+        ),
+    )
 
 
 def _name(log_id: str) -> str:
@@ -107,8 +129,8 @@ def _guessed_chains() -> None:
     )
 
 
-def _filter(note: str) -> None:
-    """The filter of the app, and a link to the steps that it leaves."""
+def _filter() -> Sequence[str]:
+    """The filter of the app, and a link to the steps that it leaves; says what is wrong with it."""
     text = state.current().filter
     st.session_state[state.FILTER] = text
     st.text_input(
@@ -117,20 +139,18 @@ def _filter(note: str) -> None:
         max_chars=state.MOST_FILTER,
         label_visibility="collapsed",
         icon=":material/filter_alt:",
-        placeholder="Filter the steps of every page: outcome:failed |proxmo|>1 flip:grpo,gigpo "
-        '"some text"',
+        placeholder='Filter: outcome:failed |proxmo|>1 "some text"',
         on_change=lambda: state.update(filter=st.session_state[state.FILTER].strip()),
     )
+    problems: Sequence[str] = ()
+    if text:
+        try:
+            kept = filtering.kept()
+        except FilterError as error:
+            problems = error.problems
+        else:
+            steps = number_of(kept.count, "step")
+            frame.link(f"{steps} of {kept.of:,}", "steps")
     with st.popover("", icon=":material/help:", help="What a filter can say"):
         st.markdown(_SYNTAX)
-    if not text:
-        return
-    try:
-        kept = filtering.kept()
-    except FilterError as error:
-        st.error("  \n".join(escaped(problem) for problem in error.problems))
-        return
-    steps = number_of(kept.count, "step")
-    frame.link(f"{steps} of {kept.of:,}", "steps")
-    if note:
-        st.caption(note, width="content")
+    return problems

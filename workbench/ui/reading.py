@@ -13,7 +13,8 @@ from workbench.analysis.rollouts import Place, Rollouts
 from workbench.errors import WorkbenchError
 from workbench.log.columns import known
 from workbench.log.steps import Index
-from workbench.ui import cache, frame, state
+from workbench.ui import cache, frame, state, tokens
+from workbench.ui.hints import in_words
 from workbench.ui.viewer.payload import GroupOfLog, find
 from workbench.ui.viewer.why import nearest as nearest_rows
 
@@ -88,6 +89,8 @@ def hear(key: str, of: GroupOfLog | None = None) -> None:
         of: The group that is read, for what is asked of it.
     """
     component = st.session_state.get(key)
+    if of is not None:
+        _tell_again(of)
     for said in (component.get("said") if component else None) or ():
         if int(said["n"]) <= heard():
             continue
@@ -116,11 +119,22 @@ def _put(said: Mapping[str, Any]) -> None:
         state.tell("error", f"This {said['kind']} is not kept: {error}")
 
 
+def _tell_again(of: GroupOfLog) -> None:
+    """Lays out anew what was asked for of steps' columns, where the tokenizer is another now."""
+    told = st.session_state.get(state.VIEWER_ASKED, {})
+    if told.get("group") != of.group or told["tokenizer"] == tokens.chosen():
+        return
+    told["tokenizer"] = tokens.chosen()
+    for key in [key for key in told if key.startswith("columns:")]:
+        told[key] = _columns(of.steps.row(int(key.partition(":")[2]), named=True))
+
+
 def _answer(asked: Mapping[str, Any], of: GroupOfLog) -> None:
     """Lays out what the viewer asks for: a whole text, all columns of a step, a search."""
     told = st.session_state.get(state.VIEWER_ASKED, {})
     if told.get("group") != of.group:
-        told = st.session_state[state.VIEWER_ASKED] = {"group": of.group}
+        told = {"group": of.group, "tokenizer": tokens.chosen()}
+        st.session_state[state.VIEWER_ASKED] = told
     kind, row = asked["kind"], int(asked.get("row", 0))
     if kind == "text":
         told[f"text:{row}:{asked['block']}"] = of.blocks(row)[int(asked["block"])]
@@ -138,11 +152,15 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in row.items()
         if name not in shown and value is not None and not _usual(name, value)
     ]
-    tokens = {name: row[name][:_MOST_TOKENS] for name in _TOKENS[1:] if row.get(name) is not None}
+    known_of = {n: row[n][:_MOST_TOKENS] for n in _TOKENS[1:] if row.get(n) is not None}
     if row.get("logged_token_advantage") is not None:
-        tokens["advantage"] = row["logged_token_advantage"][:_MOST_TOKENS]
-    count = len(row["response_ids"]) if row.get("response_ids") is not None else 0
-    return {"columns": extra, "tokens": tokens, "count": count}
+        known_of["advantage"] = row["logged_token_advantage"][:_MOST_TOKENS]
+    told: dict[str, Any] = {"columns": extra, "tokens": known_of, "count": 0, "say": ""}
+    if row.get("response_ids") is not None:
+        found = tokens.told(known_of["response_ids"], row.get("tokenizer"))
+        known_of |= {"texts": found.texts} if found.texts is not None else {}
+        told |= {"count": len(row["response_ids"]), "say": found.say}
+    return told
 
 
 def _usual(name: str, value: Any) -> bool:
@@ -191,7 +209,7 @@ def nearest(place: Place) -> dict[str, Any] | None:
     try:
         found = space.nearest(space.steps.find(*place.step), NEAREST)
     except WorkbenchError as error:
-        return {"problem": str(error)}
+        return {"problem": in_words(str(error))}
     return {"embedder": view.embedder, "rows": nearest_rows(found)}
 
 

@@ -6,6 +6,8 @@ import re
 
 import streamlit as st
 
+from workbench.ui.hints import in_words
+
 LONG = 1200  # characters from which on a text is folded
 
 # Streamlit makes icons, arrows, dashes and links of these after the Markdown is read, escaped or
@@ -27,3 +29,8 @@ def escaped(text: str) -> str:
     """A log's text for a place that reads Markdown, such as a label or a caption: one line."""
     line = _TYPESET.sub("\\g<0>\u2060", " ".join(text.split()))
     return _MARKDOWN.sub(r"\\\1", line)
+
+
+def told(message: object) -> str:
+    """A message or an error, for a place that reads Markdown, in the words of the app."""
+    return escaped(in_words(str(message)))

@@ -17,6 +17,7 @@ from workbench.readers.base import FORMATS
 from workbench.readers.importing import proposal_of
 from workbench.readers.proposals import Proposal, asked_in, needed_in
 from workbench.ui import frame, state
+from workbench.ui.hints import in_words
 from workbench.ui.library import LogEntry
 from workbench.ui.text import show
 from workbench.wording import number_of
@@ -190,7 +191,7 @@ def _refused(given: Given, error: Exception, *, mapped: bool) -> Refused:
         naming = "messages" not in proposal.names or about & set(asked_in("chat")) - {"messages"}
     return Refused(
         given=given,
-        problems=tuple(named_shortly(text, given.paths) for text in texts),
+        problems=tuple(in_words(named_shortly(text, given.paths)) for text in texts),
         proposal=proposal if naming else None,
         partly=bool(about) and not about & {"columns", "format", "files", "group_id"},
     )

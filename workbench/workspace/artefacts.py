@@ -17,7 +17,6 @@ import polars as pl
 from workbench.files import MANIFEST, atomic_folder, digest, file_digest
 from workbench.readers import import_log, source_files
 from workbench.wording import Progress, silent
-from workbench.workspace.marks import for_export
 from workbench.workspace.store import Workspace
 
 if TYPE_CHECKING:
@@ -229,6 +228,8 @@ class Artefacts:
         target: Exporter,
         options: Mapping[str, Any],
         decided: Mapping[str, Any],
+        *,
+        space: Callable[[], Space],
     ) -> Path:
         """The folder of the batch.
 
@@ -238,16 +239,18 @@ class Artefacts:
             target: Who writes.
             options: The target's own.
             decided: All that decides the files beside log and credit; see `Exporter.rehearse`.
+            space: The log's space, for a filter that asks for other methods.
 
         Raises:
             EmptyBatchError: The batch would train nothing.
         """
         from workbench.exporters import read_manifest
+        from workbench.workspace.chosen import for_export
 
         self._progress("export", 0, 0)
-        chosen = for_export(log, self._workspace.root, options)
-        marks = [] if chosen is log else chosen["mark"].to_list()
-        made_from = [credit.provenance.to_dict(), decided, *([marks] if marks else [])]
+        chosen = for_export(log, credit, self._workspace.root, options, space)
+        by = [chosen[name].to_list() for name in chosen.columns if name not in log.columns]
+        made_from = [credit.provenance.to_dict(), decided, *by]
         name = f"{target.name}-{digest(made_from)[:16]}"
         folder = self._workspace.root / "exports" / name
         if folder.exists():

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -127,29 +126,6 @@ def on_log(log: pl.DataFrame, marks: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     whole = here.select("row").join(found.select("row", "mark", "note"), on="row", how="left")
     other = marks.join(near, on=ids, how="semi").height - found.height
     return whole.sort("row").select("mark", "note"), other
-
-
-def for_export(log: pl.DataFrame, root: Path, options: Mapping[str, Any]) -> pl.DataFrame:
-    """A log with its marks where an export chooses steps by them, else as it is.
-
-    Args:
-        log: A validated step log.
-        root: The workspace whose marks are meant.
-        options: The options of the export.
-
-    Raises:
-        ParameterError: An export chooses by marks, and no step of the log has one there.
-    """
-    if options.get("marked", "all") == "all":
-        return log
-    found, other = on_log(log, Marks(root).table())
-    if found["mark"].null_count() == log.height:
-        lost = f" ({other} of its marks are of steps that do something else here)" * bool(other)
-        raise ParameterError(
-            f"no step of this log is marked in the workspace {root}{lost}. Hint: mark steps in the "
-            "app, or export with marked=all"
-        )
-    return log.with_columns(found["mark"])
 
 
 def _digest(action: str) -> str:

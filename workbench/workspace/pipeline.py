@@ -167,7 +167,9 @@ def run(
     tables = {name: credit.table for name, credit in read.items()}
     exported, no_batch = None, None
     try:
-        exported = artefacts.export(log.frame, read[chosen], exporter, options, decided)
+        exported = artefacts.export(
+            log.frame, read[chosen], exporter, options, decided, space=lambda: space
+        )
     except EmptyBatchError as error:
         no_batch = str(error)
     return RunResult(

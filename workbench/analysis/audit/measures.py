@@ -368,7 +368,7 @@ _ALL = (
         group="agreement",
         kind="number",
         meaning="Largest difference from the advantage that the trainer itself used.",
-        action="`workbench explain` the step named in where.",
+        action="Read the step named in where with `workbench explain`.",
         places="step",
         listed=True,
     ),

@@ -10,10 +10,22 @@ import streamlit as st
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, state
-from workbench.ui.filtering import LUCK
 from workbench.ui.header import header
-from workbench.ui.text import escaped
+from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
+from workbench.workspace.chosen import LUCK
+
+_OF_FILTER = (
+    "An audit is of the whole log: what it draws are other rollouts for whole groups. Its counts "
+    "are links to their steps."
+)
+_STEPS_OF = {
+    "dead-groups": "-kind:live",
+    "penalty-only-credit": "kind:penalty_only",
+    "credit-of-equals": "kind:all_fail,all_pass,constant_reward,one_rollout",
+    "unstable-signs": "unstable:{credit}",
+}
+"""Finding -> the filter of the steps that it is about, where there is one."""
 
 LISTED = 50  # steps in the table
 NOTES = 6
@@ -22,7 +34,7 @@ FIRST = "held_out_gain"  # what the chart shows before anything is chosen
 
 def page() -> None:
     """The page."""
-    commands = header("Audit", "audits all steps")
+    commands = header("Audit", _OF_FILTER)
     view, entry = state.current(), frame.entry()
     frame.methods_picker("audit")
     credits = frame.credits(*view.methods)
@@ -58,16 +70,19 @@ def _findings(audit: Audit) -> None:
         for finding in audit.findings:
             of = escaped(finding.credit or "the log")
             st.markdown(
-                f"**{of}** · {escaped(finding.name)}: {escaped(finding.text)}  \n"
-                f":gray[→ {finding.action}]"
+                f"**{of}** · {escaped(finding.name.replace('-', ' '))}: {told(finding.text)}  \n"
+                f":gray[→ {told(finding.action)}]"
             )
+            if finding.name in _STEPS_OF:
+                steps = _STEPS_OF[finding.name].format(credit=finding.credit)
+                frame.link("Show the steps", "steps", filter=steps, sort="")
 
 
 def _badge(audit: Audit) -> None:
     """Which method made the trainer's own numbers, where the log has them."""
     for row in audit.frame.filter(measure="closest_to_logged").to_dicts():
         st.markdown(
-            f"The trainer's own advantage is nearest to **{escaped(row['where'])}**: "
+            f"The trainer's own advantage is nearest to **{told(row['where'])}**: "
             f"{row['value']:.1%} of {row['count']:,} steps within 1e-4, {escaped(row['note'])}."
         )
 
@@ -88,7 +103,7 @@ def _measure(audit: Audit) -> None:
     )
     measure = MEASURES[chosen]
     left.markdown(measure.meaning)
-    left.caption(f"What to do: {measure.action}")
+    left.caption(f"What to do: {told(measure.action)}")
     left.caption(f"{measure.group.capitalize()}: {GROUPS[measure.group]}.")
     rows = audit.frame.filter(measure=chosen)
     if rows["value"].null_count() == rows.height:
@@ -100,7 +115,7 @@ def _measure(audit: Audit) -> None:
         alt=f"{chosen.replace('_', ' ')} of each credit, with its interval.",
     )
     for line in _notes(rows):
-        right.caption(escaped(line))
+        right.caption(told(line))
 
 
 def _notes(rows: pl.DataFrame) -> list[str]:
@@ -143,12 +158,11 @@ def _steps(audit: Audit) -> None:
     event = st.dataframe(
         shown.select(
             "credit",
-            pl.col("trajectory_id").map_elements(shortened, pl.String).alias("trajectory"),
-            (pl.col("step_index") + 1).alias("step"),
+            *frame.named(shown.select("trajectory_id", "step_index")),
             "advantage",
             pl.col("low").alias("5 %"),
             pl.col("high").alias("95 %"),
-            pl.col("sign_flips").alias("sign changes"),
+            (100 * pl.col("sign_flips")).alias("sign changes"),
         ),
         key=state.UNSTABLE_STEPS,
         hide_index=True,
@@ -160,7 +174,11 @@ def _steps(audit: Audit) -> None:
                 name: st.column_config.NumberColumn(name, format="%+.3f")
                 for name in ("advantage", "5 %", "95 %")
             },
-            "sign changes": st.column_config.NumberColumn(format="percent"),
+            "group": st.column_config.TextColumn(width=150),
+            "rollout": st.column_config.TextColumn(width=80),
+            "step": st.column_config.NumberColumn(width=50),
+            "done": st.column_config.TextColumn("what was done", width=330),
+            "sign changes": st.column_config.NumberColumn(format="%.0f %%"),
         },
         alt=f"The {shown.height} largest credits that change their sign often.",
     )

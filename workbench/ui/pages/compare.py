@@ -21,8 +21,8 @@ from workbench.plots import methods as plots
 from workbench.ui import cache, command, filtering, frame, marks, state
 from workbench.ui.filtering import Kept
 from workbench.ui.header import header
-from workbench.ui.text import escaped
-from workbench.wording import number_of, shortened
+from workbench.ui.text import escaped, told
+from workbench.wording import number_of
 
 Pair = tuple[str, str]
 
@@ -103,7 +103,7 @@ def _comparison(chosen: tuple[str, ...], kept: Kept | None) -> Comparison | None
     try:
         return cache.comparison(entry.id, view.embedder, fields, mask, entry)
     except WorkbenchError as error:
-        st.error(escaped(str(error)))
+        st.error(told(error))
         return None
 
 
@@ -229,9 +229,7 @@ def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
         "Choose a row to read that step in its rollout."
     )
     table = largest.select(
-        pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
-        pl.col("trajectory_id").map_elements(shortened, pl.String).alias("trajectory"),
-        (pl.col("step_index") + 1).alias("step"),
+        *frame.named(largest.select("trajectory_id", "step_index")),
         pl.col("left_advantage").alias(pair[0]),
         pl.col("right_advantage").alias(pair[1]),
         pl.col("standardised_difference").alias("difference in σ"),
@@ -244,9 +242,10 @@ def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
         selection_mode="single-row",
         height=320,
         column_config={
-            "group": st.column_config.TextColumn(width=170),
-            "trajectory": st.column_config.TextColumn(width=220),
-            "step": st.column_config.NumberColumn(width=60),
+            "group": st.column_config.TextColumn(width=150),
+            "rollout": st.column_config.TextColumn(width=80),
+            "step": st.column_config.NumberColumn(width=50),
+            "done": st.column_config.TextColumn("what was done", width=420),
             **_signed([*pair, "difference in σ"]),
         },
         alt=f"The {table.height} steps on which {pair[0]} and {pair[1]} disagree most.",
@@ -278,8 +277,10 @@ def _groups(pair: Pair, comparison: Comparison) -> None:
         )
     else:
         left.markdown("In no group is there anything to rank.")
+    here = frame.entry()
+    names = cache.group_names(here.id, here)
     table = rows.select(
-        pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
+        pl.col("group_id").replace_strict(names, return_dtype=pl.String).alias("group"),
         "steps",
         pl.col("spearman").alias("rank correlation"),
         (100 * pl.col("sign_flip_share")).alias("opposite, %"),

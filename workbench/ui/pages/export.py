@@ -19,17 +19,20 @@ from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
 from workbench.ui import cache, command, export_options, frame, state
 from workbench.ui.header import header
+from workbench.ui.hints import in_words
 from workbench.ui.text import escaped
-from workbench.wording import shortened
-from workbench.workspace.marks import for_export
 
 TOP_GROUPS = 10
-_VERDICTS = {"holds": "✓ fine", "look": "✗ look", "n/a": "○ n/a"}
+_OF_FILTER = (
+    "Only what the filter leaves is trained. The rest of those rollouts goes along as context, and "
+    "rollouts without any stay out; advantages are those of the whole log."
+)
+_VERDICTS = {"holds": "✓ fine", "look": "! look", "n/a": "○ n/a"}
 
 
 def page() -> None:
     """The page."""
-    commands = header("Export", "exports all steps")
+    commands = header("Export", _OF_FILTER)
     method, target, options = _pickers()
     _ = frame.credits(method)
     with commands:
@@ -112,7 +115,7 @@ def _batch(method: str, target: Exporter, options: Mapping[str, Any]) -> Archive
         return cache.batch(entry.id, view.embedder, scored, to, entry)
     except WorkbenchError as error:
         st.error("There is no batch to give.")
-        st.code(str(error), language=None, wrap_lines=True)
+        st.code(in_words(str(error)), language=None, wrap_lines=True)
         return None
 
 
@@ -123,7 +126,9 @@ def _checks(batch: Archive) -> None:
         [
             {
                 "check": finding.check,
-                "what was found": escaped(f"{_VERDICTS[finding.verdict]}: {finding.says}"),
+                "what was found": escaped(
+                    f"{_VERDICTS[finding.verdict]}: {in_words(finding.says)}"
+                ),
             }
             for finding in found
         ],
@@ -188,9 +193,11 @@ def _worth(worth: Worth) -> None:
     top = worth.groups.head(TOP_GROUPS)
     rest = f" of {worth.groups.height:,} groups" if worth.groups.height > top.height else ""
     st.caption(f"Where the weight lies, |advantage| by group: the first {top.height:,}{rest}.")
+    here = frame.entry()
+    names = cache.group_names(here.id, here)
     st.dataframe(
         top.select(
-            pl.col("group_id").map_elements(shortened, pl.String).alias("group"),
+            pl.col("group_id").replace_strict(names, return_dtype=pl.String).alias("group"),
             "trajectories",
             "steps",
             (100 * pl.col("share")).alias("share of the weight"),
@@ -239,10 +246,11 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
     place_options = {export_options.OF_THE_PLACE: True} if overwrite else {}
     folder = Path(place).expanduser()
     try:
-        log = for_export(cache.stored(entry.id, entry).frame, entry.workspace, options)
-        target(log, credit.scored(), folder, **options, **place_options)
+        scored = credit.scored()
+        log = cache.to_export(entry.id, view.embedder, scored, options, entry)
+        target(log, scored, folder, **options, **place_options)
     except (WorkbenchError, OSError) as error:
         st.error("Nothing was written.")
-        st.code(str(error), language=None, wrap_lines=True)
+        st.code(in_words(str(error)), language=None, wrap_lines=True)
     else:
         st.success(f"Written to {escaped(str(folder.resolve()))}")

@@ -15,12 +15,14 @@ from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
 from workbench.ui import advice, cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
+from workbench.ui.hints import in_words
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
 from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
 
 _CHART = {"displayModeBar": False}
+_OF_FILTER = "The filter narrows the list of groups; facts and charts are of the whole log."
 _MANY_FILES, _MANY_SIZES = 12, 8
 _OUTCOMES = {"won": "Succeeded", "failed": "Failed", "unknown": "Not known"}
 _COUNTED = {"won": "succeeded", "failed": "failed", "unknown": "unknown"}
@@ -38,26 +40,21 @@ def page() -> None:
     entry = frame.entry()
     stored = cache.stored(entry.id, entry)
     facts = cache.log_facts(entry.id, entry)
-    with header("Overview", "narrows the list of groups"):
+    with header("Overview", _OF_FILTER):
         command.popover(*_commands(stored))
     st.subheader(escaped(shortened(entry.name, 60)), anchor=False)
-    if facts.mixed_policies:
-        st.warning(escaped(facts.mixed_policies[:1].upper() + facts.mixed_policies[1:]) + ".")
     st.markdown(escaped(facts.sentence()))
     verdict = st.container()  # filled last: nothing waits for it
     upload.area()
     _import_report(stored.report)
     votes.area(stored)
+    _kinds(facts)
     left, right = st.columns(2, gap="large")
     with left:
-        _kinds(facts)
-    with right:
         _lengths(facts)
-    left, right = st.columns(2, gap="large")
-    with left:
-        _recurrence(facts)
     with right:
-        _details(facts)
+        _recurrence(facts)
+    _details(facts)
     _groups()
     with verdict:
         advice.area()
@@ -134,42 +131,24 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
         *(("left out", _problem(problem)) for problem in report["dropped"]),
         *(("set aside", _problem(problem)) for problem in report["quarantined"]),
         *(("renamed", f"{old} became {new}") for new, old in report["renamed"].items()),
-        *(("note", notice) for notice in report["notices"]),
+        *(("note", in_words(notice)) for notice in report["notices"]),
     ]
     return [upload.named_shortly(f"{label:<18}{text}", files) for label, text in lines]
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
     times = f"{problem['count']:,} × " if problem["count"] > 1 else ""
-    return times + str(Problem(**problem))
+    return times + in_words(str(Problem(**problem)))
 
 
 def _kinds(facts: Facts) -> None:
     st.subheader("What can a group method learn from?", anchor=False)
-    counts = facts.group_kinds
-    described = [
-        f"{plots.KIND_LABELS[kind]}: {meaning}"
-        for kind, meaning in GROUP_KINDS.items()
-        if counts[kind] or kind == "live"
-    ]
-    numbers = ", ".join(f"{plots.KIND_LABELS[kind]} {n}" for kind, n in counts.items() if n)
-    figure = plots.group_kinds(counts)
-    event = st.plotly_chart(
-        figure,
-        key=state.KINDS_CHART,
-        on_select="rerun",
-        selection_mode="points",
-        config=_CHART,
-        alt=f"Groups by what they can teach: {numbers}.",
-    )
-    shown = [kind for kind, count in counts.items() if count or kind == "live"]
-    for point in event["selection"]["points"]:
-        filtering.show(f"kind:{shown[point['point_index']]}")
+    shown = [kind for kind, count in facts.group_kinds.items() if count or kind == "live"]
     with st.container(horizontal=True, gap="small"):
         for kind in shown:
-            label = f"{plots.KIND_LABELS[kind]}: {number_of(counts[kind], 'group')}"
+            label = f"{plots.KIND_LABELS[kind]}: {number_of(facts.group_kinds[kind], 'group')}"
             frame.link(label, "steps", filter=f"kind:{kind}")
-    st.caption(". ".join(described) + ".")
+    st.caption(". ".join(f"{plots.KIND_LABELS[kind]}: {GROUP_KINDS[kind]}" for kind in shown) + ".")
 
 
 def _lengths(facts: Facts) -> None:
@@ -265,8 +244,10 @@ def _shown(groups: pl.DataFrame) -> pl.DataFrame:
         return pl.Series(column, texts, dtype=pl.String)
 
     tasks = {"task": short("task", 80)} if groups["task"].is_not_null().any() else {}
+    here = frame.entry()
+    names = cache.group_names(here.id, here)
     columns = {
-        "group": short("group_id", 48),
+        "group": groups["group_id"].replace_strict(names, return_dtype=pl.String),
         **tasks,
         "kind": groups["kind"].replace_strict(plots.KIND_LABELS, return_dtype=pl.String),
         "success": groups["success_rate"].round(3),

@@ -13,7 +13,7 @@ from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.credit import Credit
 from workbench.ui import cache, command, filtering, frame, reading, state, viewer
 from workbench.ui.header import header
-from workbench.ui.text import escaped
+from workbench.ui.text import escaped, told
 from workbench.ui.viewer.payload import GroupOfLog, group_payload
 from workbench.ui.viewer.why import why
 
@@ -46,7 +46,7 @@ def _place(rollouts: Rollouts) -> Place:
     except ParameterError as error:
         assert step is not None
         first = (step[0], 0) if step[0] in rollouts.row else None
-        st.warning(f"The address names a step that is not here: {escaped(str(error))}.")
+        st.warning(f"The address names a step that is not here: {told(error)}.")
         state.update(step=first)
         return rollouts.place(first)
 
@@ -65,7 +65,7 @@ def _credits() -> dict[str, Credit]:
                 frame.require_vectors()
             found[method] = frame.credit(method)
         except WorkbenchError as error:
-            st.warning(f"{escaped(method)} cannot score this log: {escaped(str(error))}")
+            st.warning(f"{escaped(method)} cannot score this log: {told(error)}")
     return found
 
 

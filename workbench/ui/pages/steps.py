@@ -13,7 +13,7 @@ from workbench.files import digest
 from workbench.log.steps import Index, Real
 from workbench.ui import cache, filtering, frame, reading, state, viewer
 from workbench.ui.header import header
-from workbench.ui.text import escaped
+from workbench.ui.text import told
 from workbench.ui.viewer.turns import done
 
 SHOWN = 500
@@ -48,7 +48,7 @@ def _rows() -> Index:
     try:
         return filtering.rows()
     except FilterError as error:
-        st.warning(f"The steps are in the log's order: {escaped(str(error))}")
+        st.warning(f"The steps are in the log's order: {told(error)}")
         state.update(sort="")
         return filtering.rows()
 
@@ -60,7 +60,7 @@ def _advantages() -> dict[str, Real]:
         try:
             found[name] = filtering.advantage(name)
         except WorkbenchError as error:
-            st.warning(escaped(str(error)))
+            st.warning(told(error))
     return found
 
 
@@ -111,7 +111,7 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
                 "reward": row["reward"]
                 if row["reward"] is None or np.isfinite(row["reward"])
                 else None,
-                "advantage": [float(f"{a:.4g}") if np.isfinite(a) else None for a in credit],
+                "advantage": [float(f"{a:.6g}") if np.isfinite(a) else None for a in credit],
                 **{name: row.get(name) for name in _TEXTS},
             }
         )

@@ -14,10 +14,10 @@ from workbench.errors import WorkbenchError
 from workbench.log.remarks import TOLERANCE
 from workbench.plots import temperature as plots
 from workbench.states.temperatures import STOPS
-from workbench.ui import cache, command, frame, settings, state
+from workbench.ui import cache, command, filtering, frame, settings, state
 from workbench.ui.header import header
 from workbench.ui.settings import said
-from workbench.ui.text import escaped
+from workbench.ui.text import told
 from workbench.wording import number
 
 _FIELDS = {
@@ -56,18 +56,22 @@ _MEASURES: Mapping[str, tuple[str, Callable[[float], str], str]] = {
         "Median share of a step's own rollout in its baseline, which says nothing independent.",
     ),
 }
+_OF_FILTER = (
+    "τ and its error are of the whole log, whose groups must stay whole; the histogram and the "
+    "sign flips are of the steps that the filter leaves."
+)
 _QUIET: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off"}
 
 
 def page() -> None:
     """The page."""
-    header("Tune", "tunes on all steps")
+    header("Tune", _OF_FILTER)
     try:
         frame.require_vectors()
         _trial(settings.default("temperature"))
         _held_out()
     except WorkbenchError as error:
-        st.error(f"There is no credit to tune in this log: {escaped(str(error))}")
+        st.error(f"There is no credit to tune in this log: {told(error)}")
         return
     _live()
     _settings()
@@ -94,8 +98,11 @@ def _live() -> None:
     _status(tried, applied, pin)
     _slider(temperature, held.best)
     trial, pinned = _trial(temperature), _trial(pin)
-    credit, credit_pinned = trial.advantage(temperature), pinned.advantage(pin)
-    _numbers(trial, pinned, (temperature, pin), sign_flips(credit, credit_pinned))
+    kept = filtering.usable()
+    shown = slice(None) if kept is None else kept.mask[trial.credit.steps.row]
+    credit = trial.advantage(temperature)[shown]
+    credit_pinned = pinned.advantage(pin)[shown]
+    _numbers(trial, pinned, (temperature, pin), sign_flips(credit, credit_pinned), len(credit))
     left, right = st.columns(2)
     with left:
         _spread(credit, credit_pinned, temperature == pin)
@@ -160,8 +167,8 @@ def _in_units(temperature: float) -> str:
     return f" ({temperature / unit:.2g} × spread)" if unit else ""
 
 
-def _numbers(trial: Trial, pinned: Trial, at: tuple[float, float], flips: int) -> None:
-    (now, pin), steps = at, len(trial.credit.steps)
+def _numbers(trial: Trial, pinned: Trial, at: tuple[float, float], flips: int, steps: int) -> None:
+    now, pin = at
     if settings.tried()["peers"] == "same_state":
         st.info("Peers in the very same state all count alike, so no τ changes this credit.")
         return
@@ -171,17 +178,20 @@ def _numbers(trial: Trial, pinned: Trial, at: tuple[float, float], flips: int) -
         was = form(float(getattr(pinned.sweep, measure)[pinned.place(pin)]))
         compared = f"{was} at τ {number(pin)}" if pin != now else "pinned here"
         place.metric(label, value, compared, **_QUIET, help=about)
-    compared = f"{_percent(flips / steps, 1)} of steps vs τ {number(pin)}"
+    compared = f"{_percent(flips / max(steps, 1), 1)} of steps vs τ {number(pin)}"
     about = f"Steps of {steps:,} whose credit has the other sign than at the pinned τ."
     last.metric("Sign flips", f"{flips:,}", compared, **_QUIET, help=about)
 
 
 def _spread(credit: Any, pinned: Any, same: bool) -> None:
     st.subheader("How does credit spread?")
+    if not len(credit):
+        st.info("The filter leaves no step that is scored, so there is no credit to draw.")
+        return
     zero = int((np.abs(credit) <= TOLERANCE).sum())
     if zero == len(credit):
         st.info(
-            "Every step has a credit of exactly 0: in no group of this log is there a return that "
+            "Every step has a credit of exactly 0: in no group of them is there a return that "
             "differs from another."
         )
         return
@@ -189,7 +199,8 @@ def _spread(credit: Any, pinned: Any, same: bool) -> None:
     outline = None if same else scale.histogram(pinned)
     name = f"pinned τ {number(settings.pinned())}"
     below, above = int((credit < -TOLERANCE).sum()), int((credit > TOLERANCE).sum())
-    counts = f"▼ {below:,} below 0 · = {zero:,} exactly 0, not drawn · ▲ {above:,} above"
+    exactly = f"= {zero:,} exactly 0, not drawn · " if zero else ""
+    counts = f"▼ {below:,} below 0 · {exactly}▲ {above:,} above"
     st.plotly_chart(
         plots.spread(scale.edges, scale.histogram(credit), outline, name),
         width="stretch",
@@ -283,4 +294,4 @@ def _success_weight(tried: Mapping[str, Any]) -> None:
         "success rates, the larger the more groups."
     )
     for note in credit.notes:
-        st.caption(escaped(note))
+        st.caption(told(note))

@@ -136,7 +136,7 @@ def group_payload(
         },
         "byState": by_state,
         "partly": partly,
-        "advantage": [_numbers(_advantage(credit, of.rows), 4) for credit in credits.values()],
+        "advantage": [_numbers(_advantage(credit, of.rows), 6) for credit in credits.values()],
         "cut": lengths,
         "last": _answers(of),
         "tools": _tools(steps),

@@ -9,6 +9,7 @@ import polars as pl
 from workbench.analysis.peers import PeerRows, difference, peer_rows
 from workbench.analysis.rollouts import Place, fact_rows, outcome, scored_number, sentence
 from workbench.log.credit import Credit, Explanation
+from workbench.ui.hints import in_words
 
 TERMS = {"episode": "The whole rollout", "step": "This step"}
 _PARTS = {("episode", "score"): "reward", ("episode", "baseline"): "baseline"}
@@ -46,7 +47,7 @@ def why(place: Place, method: str, credit: Credit, log: pl.DataFrame) -> dict[st
             }
             for term, value in found.terms.items()
         ],
-        "notes": list(credit.notes),
+        "notes": [in_words(note) for note in credit.notes],
         "facts": {"terms": facts.columns[1:], "rows": [list(row) for row in facts.iter_rows()]},
     }
 

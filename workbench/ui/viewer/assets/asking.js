@@ -26,13 +26,18 @@ export const asking = {
         this.deep = value;
         this.collect();
         isNew = true;
-      } else if (this.asked.delete(key)) {
+      } else if (this.asked.delete(key) || this.isOther(kind, row, value)) {
         if (kind === "text") this.whole.set(`${row}:${block}`, value);
         else this.columns.set(Number(row), value);
         isNew = true;
       }
     }
     return isNew;
+  },
+
+  /** Whether columns that are shown were told anew, since the tokenizer is another. */
+  isOther(kind, row, value) {
+    return kind === "columns" && this.columns.has(Number(row)) && this.columns.get(Number(row)).say !== value.say;
   },
 
   toggleText(key) {

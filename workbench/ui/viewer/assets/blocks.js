@@ -188,5 +188,5 @@ function tokens(view, row, told) {
   });
   const whose = advantage ? "the trainer's own advantage" : `the advantage under ${view.g.methods[view.lead] ?? "no method"}`;
   const more = told.count > ids.length ? ` The first ${ids.length.toLocaleString("en-US")} of ${told.count.toLocaleString("en-US")}.` : "";
-  return [el("div", { class: "tokens" }, chips), el("p", { class: "empty" }, visible(`Coloured by ${whose} × mask; the line below a token is its probability.${more}`))];
+  return [el("div", { class: "tokens" }, chips), el("p", { class: "empty" }, visible(`Coloured by ${whose} × mask; the line below a token is its probability. ${told.say}${more}`))];
 }

@@ -45,7 +45,7 @@ export function sideRow(view, line) {
   if (line.group !== undefined) {
     const [won, n, here] = [g.groups.won[line.k], g.groups.n[line.k], line.group === g.groups.index];
     return el("div", { class: here ? "group here" : "group", role: "option", "aria-selected": here, "aria-setsize": g.groups.total, "aria-posinset": line.group + 1, title: visible(g.groups.id[line.k]), onclick: () => view.goGroup(line.group) },
-      el("span", { class: "gname" }, visible(middle(view.names.groups[line.k], 24))),
+      el("span", { class: "gname" }, visible(middle(view.names.groups[line.k], 19))),
       el("span", { class: won === 0 || won === n ? "won dead" : "won" }, won === null ? String(n) : `${won}/${n}`));
   }
   const r = line.rollout;

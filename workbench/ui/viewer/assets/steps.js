@@ -53,7 +53,7 @@ class Steps {
     }
     this.groups = ownNames(told.rows.map((row) => row.group));
     this.chosen = same >= 0 ? same : Math.min(Math.max(told.at, 0), Math.max(told.rows.length - 1, 0));
-    this.template = `26px minmax(104px, 1fr) 62px 62px ${told.methods.map(() => "86px").join(" ")} 62px minmax(150px, 3.2fr)`;
+    this.template = `18px minmax(72px, 1fr) 58px 52px ${told.methods.map(() => "90px").join(" ")} 52px minmax(180px, 4fr)`;
     this.drawHead();
     this.list.reset(told.rows.length + (told.total > told.rows.length ? 1 : 0), () => HEIGHT, same >= 0 ? top : 0);
     if (this.chosen) this.list.show(this.chosen);

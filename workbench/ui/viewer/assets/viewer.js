@@ -196,6 +196,10 @@ class Viewer {
     this.turns.reset(count + 1, (i) => this.estimate(i));
     this.rollouts.redrawAll();
     const line = this.lines.findIndex((one) => one.rollout === this.at.rollout);
+    // The group stands at the top of its list, so that its rollouts are in sight.
+    const group = this.lines.findIndex((one) => one.group === this.g.groups.index);
+    if (this.atGroup !== this.g.id) this.side.scrollTop = this.rollouts.heights.offset(group);
+    this.atGroup = this.g.id;
     this.rollouts.show(Math.max(line, 0), 80);
     this.showStep(this.at.step === 0);
   }
