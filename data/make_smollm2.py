@@ -1,6 +1,6 @@
 """Makes smollm2.parquet: rollouts of a real language model, with all that a trainer needs of them.
 
-    python data/make_smollm2.py [FILE]
+    python data/make_smollm2.py [FILE] [--policy FOLDER]
 
 SmolLM2-135M-Instruct imitates some episodes of the household by an expert that knows where
 everything is, until it plays well enough that rollouts of one task differ. Then it plays tasks that
@@ -9,11 +9,13 @@ token that it sampled, under the whole vocabulary at temperature 1. It is not sh
 are admissible; a reply that is none is answered like an action without effect.
 
 One thread, float32 while playing, fixed seeds: the same machine and the same versions make the same
-file. Imitation computes in bfloat16, which another processor may round in another way.
+file. Imitation computes in bfloat16, which another processor may round in another way. With
+--policy the weights that played are kept, half a gigabyte, for `examples/train_trl.py`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -33,9 +35,10 @@ from workbench.simulate import END, Task, drawn_tasks
 from workbench.simulate.base import SUCCESS
 from workbench.simulate.household import STUDY, Household
 
+FILE = "smollm2.parquet"
 SEED = 0
 TASKS, ROLLOUTS, HORIZON = 16, 8, 16
-SHOWN, PASSES, RATE, AT_ONCE = 64, 4, 2e-4, 4
+SHOWN, PASSES, RATE, AT_ONCE = 64, 3, 2e-4, 4
 """Imitation: episodes, passes over them, AdamW's rate at first (it falls to 0), episodes a step."""
 
 LONGEST_REPLY, TOGETHER = 14, 32
@@ -191,7 +194,7 @@ class Player:
         return torch.log_softmax(out.logits[:, -1].float(), dim=-1)
 
     def replies(self, prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], list[float]]]:
-        """A reply to each prompt: its tokens, the last not read yet, and their log-probabilities."""
+        """A reply to each prompt: its tokens, the last one not read yet, and their log π."""
         found: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
         after = self.read(prompts)
         going = list(range(len(prompts)))
@@ -208,7 +211,9 @@ class Player:
             ]
             if not going:
                 return found
-            after = self.read([found[row][0][-1:] if row in going else [] for row in range(len(found))])
+            after = self.read(
+                [found[row][0][-1:] if row in going else [] for row in range(len(found))]
+            )
 
 
 def move(rollout: Rollout, action: str) -> tuple[bool, float]:
@@ -326,8 +331,12 @@ def started(tasks: Sequence[Task]) -> Iterator[Rollout]:
             )
 
 
-def smollm2() -> pl.DataFrame:
-    """The whole log."""
+def smollm2(policy: Path | None = None) -> pl.DataFrame:
+    """The whole log.
+
+    Args:
+        policy: Where the weights that played are kept, if anywhere.
+    """
     torch.set_num_threads(1)
     chat, model = Chat(load_tokenizer()), load_model()
     say("loaded")
@@ -338,6 +347,9 @@ def smollm2() -> pl.DataFrame:
     say(f"{steps} steps of the expert, {sum(len(ids) for ids, _ in demonstrations)} tokens")
     imitate(model.train(), demonstrations)
     model.eval()
+    if policy is not None:
+        model.save_pretrained(policy)
+        chat.tokenizer.save_pretrained(policy)
     rollouts = list(started(tasks[SHOWN:]))
     with torch.no_grad():
         for first in range(0, len(rollouts), TOGETHER):
@@ -356,12 +368,16 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Writes the file."""
-    file = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("smollm2.parquet"))
-    log = smollm2()
-    log.write_parquet(file, compression="zstd", compression_level=19)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, nargs="?", default=Path(__file__).with_name(FILE))
+    parser.add_argument("--policy", type=Path, metavar="FOLDER")
+    given = parser.parse_args()
+    log = smollm2(given.policy)
+    log.write_parquet(given.file, compression="zstd", compression_level=19)
     rewards = log.group_by("group_id", "trajectory_id").agg(pl.col("reward").sum())
     live = rewards.group_by("group_id").agg(pl.col("reward").n_unique() > 1)["reward"].sum()
-    say(f"{log.height} steps, {live} of {TASKS} groups live, {file.stat().st_size / 1e6:.2f} MB")
+    size = given.file.stat().st_size / 1e6
+    say(f"{log.height} steps, {live} of {TASKS} groups live, {size:.2f} MB")
 
 
 if __name__ == "__main__":
