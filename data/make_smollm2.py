@@ -44,7 +44,7 @@ SHOWN, PASSES, RATE, AT_ONCE = 64, 3, 2e-4, 4
 LONGEST_REPLY, TOGETHER = 14, 32
 """Tokens after which a reply is cut, and rollouts that are played side by side."""
 
-SLIP = "Nothing happens."
+NO_EFFECT = "Nothing happens."
 
 
 def expert_world() -> Household:
@@ -223,7 +223,7 @@ def move(rollout: Rollout, action: str) -> tuple[bool, float]:
     names = [rollout.task.actions[number] for number in model.action[pairs]]
     uniform = rollout.moves.random()
     if action not in names:
-        rollout.observation = SLIP
+        rollout.observation = NO_EFFECT
         return False, 0.0
     pair = pairs.start + names.index(action)
     running = model.probability[pair].cumsum()

@@ -32,6 +32,7 @@ def load_tokenizer() -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=FILE)
     # The file names the start of a turn in its place, at which a reply would never end.
     tokenizer.eos_token = tokenizer.pad_token = END_OF_TURN
+    tokenizer.clean_up_tokenization_spaces = False
     return tokenizer
 
 
