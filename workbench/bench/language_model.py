@@ -33,8 +33,9 @@ class LanguageModelPolicy:
         π(a | i) = exp s(i, a) / Σ_b exp s(i, b)
 
     The prompt is the model's own chat: the task as system, the latest actions and the observation
-    as user. The options are not listed. On a GPU products are in bfloat16, sums and parameters in
-    float32, and two runs may differ in the last digits; on a CPU all is float32 on one thread.
+    as user. The options are not listed. On a GPU the layers compute in bfloat16, parameters and
+    scores are float32, and two runs may differ in the last digits; on a CPU all is float32 on one
+    thread.
 
     Args:
         model: A causal language model of transformers without dropout, which is trained in place.
@@ -110,8 +111,9 @@ class LanguageModelPolicy:
                 position_ids=places,
                 use_cache=False,
             ).last_hidden_state
-            logits = self._model.lm_head(hidden.flatten(0, 1)[before.to(self._device)])
-        loss = cross_entropy(logits.float(), target, reduction="none").double()
+        # Scores are sums of many logits and differ by little: they are made in float32.
+        logits = self._model.lm_head(hidden.flatten(0, 1)[before.to(self._device)].float())
+        loss = cross_entropy(logits, target, reduction="none").double()
         sizes = [length for each in part for length in each.lengths]
         owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
         score = torch.zeros(len(sizes), dtype=torch.float64, device=self._device)
