@@ -19,7 +19,7 @@ from workbench.bench.files import (
     write_manifest,
     write_table,
 )
-from workbench.bench.recipes import RECIPES
+from workbench.bench.recipes import RECIPES, SMOLLM2, core_hours
 from workbench.bench.runs import LAST, OBSERVATION, SCHEMA, TRAINING_VERSION, Run
 from workbench.bench.shards import lacking, measure
 from workbench.bench.summary import mean_of, summarise
@@ -28,7 +28,7 @@ from workbench.files import package_version
 from workbench.methods import Method, create
 from workbench.states.embedders.registry import resolve
 from workbench.states.text import StateText
-from workbench.wording import Progress, silent
+from workbench.wording import Progress, number_of, silent
 
 CURVES_FILE = "curves.parquet"
 CONTROL = "return-to-go"
@@ -37,14 +37,21 @@ CONTROL = "return-to-go"
 METHODS: Mapping[str, Sequence[str]] = {
     "linear": ("grpo", "gigpo", "proxmo", "graphgpo", "rtmc", "soft-crbc", CONTROL),
     "transformer": ("grpo", "proxmo", "soft-crbc", CONTROL),
+    "smollm2": ("grpo", "gigpo", "proxmo", "history-gae", CONTROL),
+    "smollm2-smoke": ("grpo", CONTROL),
 }
-SEEDS: Mapping[str, int] = {"linear": 10, "transformer": 3}
+SEEDS: Mapping[str, int] = {"linear": 10, "transformer": 3, "smollm2": 1, "smollm2-smoke": 1}
 CONDITIONS: Mapping[str, Sequence[str]] = {
     "linear": (BASE, "paraphrase=0", "paraphrase=1"),
     "transformer": (BASE,),
+    "smollm2": (BASE,),
+    "smollm2-smoke": (BASE,),
 }
 FAMILIES = ("household",)
 MEASURES = ("start", "area", "final")
+
+PATIENCE = 1.0
+"""Hours on one core above which a language model is trained on a GPU or not at all."""
 
 LEAST_SEEDS = 5
 """With fewer no difference is resolved: four runs that agree in sign do so by chance once in 8."""
@@ -117,15 +124,16 @@ def training(
         embedder: Representation for methods that need similarities.
         state_text: What such methods compare; the observation by default.
         reference: Method of the paired differences; by default `grpo`, or the first.
-        workers: Processes, as many as there are cores by default. They start afresh, so that a
-            script which calls this has to guard its main part, or pass 1.
+        workers: Processes, as many as there are cores by default, 1 for a language model. They
+            start afresh, so that a script which calls this has to guard its main part, or pass 1.
         command: What was typed, for the manifest.
         progress: Told about progress.
 
     Raises:
         UnknownNameError: No such policy, world, condition, or reference.
-        ParameterError: A number is out of range, a list is empty, or a world cannot be learned by
-            such a policy.
+        ParameterError: A number is out of range, a list is empty, a world cannot be learned by
+            such a policy, or a language model would take hours for want of a GPU.
+        MissingDependencyError: The language model is not installed.
         MissingInputError: A reference needs what simulated logs lack.
         ArtefactError: A file of the directory is damaged.
     """
@@ -171,12 +179,15 @@ def training(
         for condition in conditions(worlds, CONDITIONS[policy] if names is None else names)
         for name, made in chosen.items()
     ]
+    of_language = recipe.policy == SMOLLM2
+    if of_language:
+        _require_accelerator(runs)
     folder = Path(directory)
     results = measure(
         runs,
         folder / SHARDS,
         schema=SCHEMA,
-        workers=workers,
+        workers=workers or (1 if of_language else None),
         progress=progress,
     )
     write_table(results, folder / RESULTS_FILE)
@@ -197,6 +208,26 @@ def training(
         references=references,
         skipped=skipped,
     )
+
+
+def _require_accelerator(runs: Sequence[Run]) -> None:
+    """Refuses hours of language model on a CPU.
+
+    Raises:
+        ParameterError: There is no GPU, and the runs together would take longer than `PATIENCE`.
+    """
+    import torch
+
+    hours = sum(
+        core_hours(run.recipe, horizon=run.condition.world.horizon, group=run.condition.group)
+        for run in runs
+    )
+    if hours > PATIENCE and not torch.cuda.is_available():
+        raise ParameterError(
+            f"torch sees no GPU, and on one core these {number_of(len(runs), 'run')} of a language "
+            f"model take up to {hours:.0f} hours. Hint: --policy {SMOLLM2}-smoke shows in minutes "
+            "that all works"
+        )
 
 
 def summaries(results: pl.DataFrame, references: Sequence[str]) -> pl.DataFrame:

@@ -243,7 +243,11 @@ def training(
         Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
     ] = Path("training"),
     policy: Annotated[
-        str, typer.Option(help="linear, or transformer (slow; base alone, 3 seeds).")
+        str,
+        typer.Option(
+            help="linear; transformer (slow; base alone, 3 seeds); smollm2 (a language model, for "
+            "a GPU; base alone, 1 seed), or smollm2-smoke (to see that it works)."
+        ),
     ] = "linear",
     methods: Methods = None,
     families: Annotated[
@@ -255,9 +259,14 @@ def training(
     ] = None,
     conditions: TrainedConditions = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many. [default: 10; 3 for a transformer]")
+        int | None,
+        typer.Option(min=1, help="How many. [default: 10; 3 for transformer, 1 for smollm2]"),
     ] = None,
     first_seed: FirstSeed = 0,
+    batches: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batches of each run. [default: those of the policy's recipe]"),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Adam's rate. [default: that of the policy's recipe]")
     ] = None,
@@ -295,7 +304,7 @@ def training(
             seeds=seeds or (QUICK_SEEDS if quick else None),
             first_seed=first_seed,
             rate=rate,
-            iterations=QUICK_ITERATIONS if quick else None,
+            iterations=batches or (QUICK_ITERATIONS if quick else None),
             embedder=embedder,
             state_text=state_text(state, last_actions),
             reference=reference,
