@@ -107,6 +107,10 @@ def forks(log: pl.DataFrame, seed: int) -> pl.DataFrame:
             ],
             "critic_value": rng.random(log.height),
             "logged_advantage": rng.normal(size=log.height),
+            "critic_value_low": rng.random(log.height),
+            "critic_value_high": rng.random(log.height),
+            "critic_value_switch": rng.random(log.height),
+            "new_subgoal": rng.random(log.height) < 0.4,
         },
         schema_overrides={"replay_returns": pl.List(pl.Float64), "turn_reward": pl.Float64},
     )
@@ -115,7 +119,8 @@ def forks(log: pl.DataFrame, seed: int) -> pl.DataFrame:
 def paid_equally(log: pl.DataFrame, reward: float | pl.Series) -> pl.DataFrame:
     """The first steps of the rollouts, with the same rewards in every column of rewards."""
     first = log.filter(pl.col("step_index") == 0).with_columns(next_observation=pl.lit("end"))
-    columns = ("reward", "greedy_reward", "aux_reward_style", "turn_reward", "critic_value")
+    critics = [column for column in log.columns if column.startswith("critic_value")]
+    columns = ("reward", "greedy_reward", "aux_reward_style", "turn_reward", *critics)
     paid = first.with_columns(pl.lit(reward).alias(column) for column in columns)
     return paid.with_columns(replay_returns=pl.concat_list("reward"))
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.errors import MissingInputError
 from workbench.log.credit import Term, no_peers
 from workbench.log.segments import EQUAL, backward_sums, td_errors
 from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, Method, method
+from workbench.methods.parts.inputs import of_steps
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
@@ -89,7 +89,7 @@ class TurnGAE(Method):
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The sum of what the rewards were beyond the critic's values."""
-        value = self._values(steps)
+        value = of_steps(steps, "critic_value")
         target = self._target(steps, value)
         baseline, factor = value, np.ones(len(steps))
         mean = variance = np.zeros(steps.batches)
@@ -120,16 +120,6 @@ class TurnGAE(Method):
                 compared_with="critic's value" + " and the mean of the batch" * self.whiten,
             )
         }
-
-    def _values(self, steps: Steps) -> Real:
-        value = steps.numbers("critic_value")
-        missing = np.flatnonzero(~np.isfinite(value))
-        if len(missing):
-            raise MissingInputError(
-                f"critic_value is missing at {len(missing)} scored steps, first at "
-                f"{steps.identity(missing[0])}"
-            )
-        return value
 
     def _target(self, steps: Steps, value: Real) -> Real:
         """A + V before whitening, which the critic would be trained on. (S,) float64."""
