@@ -19,6 +19,8 @@ from method_contract import (
     frame,
     having,
     of_first_batch,
+    paid_equally,
+    renamed,
     the_registry_is_json,
     traits,
     with_another_batch,
@@ -72,9 +74,8 @@ def test_row_order_matters_where_the_trait_says_so(name: str):
     )
     log = frame().with_columns(observation=before + pl.col("observation"))
     last_first = log.reverse()
-    assert not advantages(log, name, invalid_penalty=0.1).equals(
-        advantages(last_first, name, invalid_penalty=0.1)
-    )
+    penalty = accepted(name, invalid_penalty=0.1)
+    assert not advantages(log, name, **penalty).equals(advantages(last_first, name, **penalty))
 
 
 @pytest.mark.parametrize("name", having("couples-groups"))
@@ -82,8 +83,10 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
     # One group is dead, which GPG makes up for.
     alive = pl.col("group_id") != "g1"
     log = frame().with_columns(reward=pl.col("reward") * alive)
-    whole = advantages(log, name).filter(pl.col("group_id") == "g0")
-    alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
+    whole = advantages(log, name)
+    alone = pl.concat(
+        advantages(of_group, name) for of_group in log.partition_by("group_id", maintain_order=True)
+    )
     assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
 
 
@@ -107,6 +110,35 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
     log = frame()
     paid = log.with_columns(reward=pl.col("reward") + pl.col("step_index"))
     assert advantages(log, name).equals(advantages(paid, name))
+
+
+@pytest.mark.parametrize("name", having("credits-equal-rewards"))
+def test_equal_rewards_get_credit_where_the_trait_says_so(name: str):
+    first = frame().filter(pl.col("step_index") == 0)
+    assert (advantages(paid_equally(first, 1.0), name)["advantage"] != 0.0).any()
+
+
+@pytest.mark.parametrize("name", having("charges-length"))
+def test_a_longer_reply_gets_less_where_the_trait_says_so(name: str):
+    log = frame()
+    own = pl.col("trajectory_id") == log.filter(pl.col("reward") > 0)["trajectory_id"][0]
+    longer = log.with_columns(
+        response_tokens=pl.col("response_tokens") + pl.when(own).then(40).otherwise(0),
+        response_ids=pl.when(own)
+        .then(pl.concat_list("response_ids", pl.lit([0] * 40)))
+        .otherwise("response_ids"),
+    )
+    before, after = (advantages(each, name).filter(own)["advantage"][0] for each in (log, longer))
+    assert after < before
+
+
+@pytest.mark.parametrize("name", having("depends-on-ids"))
+def test_ids_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    ids = ("group_id", "trajectory_id", "step_index")
+    joined = renamed(advantages(log, name)).join(advantages(renamed(log), name), on=ids)
+    assert joined.height == log.height
+    assert (joined["advantage"] - joined["advantage_right"]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", having("raw-group-of-one"))

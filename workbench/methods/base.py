@@ -44,6 +44,9 @@ TRAITS: Mapping[str, str] = {
     "couples-batches": "the credit of a batch depends on earlier batches, never on later ones",
     "row-order": "depends on the order of the rows in the source",
     "ignores-rewards": "its credit is the same whatever the rewards are",
+    "credits-equal-rewards": "credit is not 0 although all rewards are equal",
+    "charges-length": "a longer reply of the same reward gets less",
+    "depends-on-ids": "other ids of the same rollouts give another credit",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""
 
