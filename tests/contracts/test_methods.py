@@ -122,9 +122,10 @@ def test_equal_rewards_get_credit_where_the_trait_says_so(name: str):
 def test_a_longer_reply_gets_less_where_the_trait_says_so(name: str):
     log = frame()
     own = pl.col("trajectory_id") == log.filter(pl.col("reward") > 0)["trajectory_id"][0]
+    end = own & (pl.col("step_index") == pl.col("step_index").max().over("trajectory_id"))
     longer = log.with_columns(
-        response_tokens=pl.col("response_tokens") + pl.when(own).then(40).otherwise(0),
-        response_ids=pl.when(own)
+        response_tokens=pl.col("response_tokens") + pl.when(end).then(40).otherwise(0),
+        response_ids=pl.when(end)
         .then(pl.concat_list("response_ids", pl.lit([0] * 40)))
         .otherwise("response_ids"),
     )
