@@ -110,6 +110,7 @@ def forks(log: pl.DataFrame, seed: int) -> pl.DataFrame:
             "critic_value_low": rng.random(log.height),
             "critic_value_high": rng.random(log.height),
             "critic_value_switch": rng.random(log.height),
+            "critic_value_action": rng.random(log.height),
             "new_subgoal": rng.random(log.height) < 0.4,
             "prompt_ids": [
                 list(range(int(rng.integers(5, 30)) + 30 * int(step))) for step in log["step_index"]

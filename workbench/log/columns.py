@@ -301,6 +301,11 @@ STEP_LOG: tuple[Column, ...] = (
         meaning="A critic's value before the subgoal is kept or given up; for HAE.",
     ),
     Column(
+        name="critic_value_action",
+        dtype=_REAL,
+        meaning="A critic's value of the text with the step's action in it, for C3.",
+    ),
+    Column(
         name="new_subgoal",
         dtype=_BOOL,
         meaning=(

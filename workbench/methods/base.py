@@ -77,6 +77,8 @@ class Dialect:
         fields: The values.
         source: Where its code is.
         traits: Keys of `TRAITS` that hold under these values.
+        invalid_penalty: What its runs take off an invalid action. It is no convention of the
+            method and not among `fields`; a credit of a log with invalid actions says so.
         golden: Golden column -> how it is reproduced.
     """
 
@@ -84,6 +86,7 @@ class Dialect:
     fields: Mapping[str, Any]
     source: str
     traits: Sequence[str] = ()
+    invalid_penalty: float = 0.0
     golden: Mapping[str, Golden] = field(default_factory=dict)
 
 
@@ -136,6 +139,7 @@ class MethodInfo:
                     "source": dialect.source,
                     "fields": dict(dialect.fields),
                     "traits": list(dialect.traits),
+                    "invalid_penalty": dialect.invalid_penalty,
                     "golden": {
                         column: {"params": dict(golden.params)}
                         | ({"output": golden.output} if golden.output else {"term": golden.term})
@@ -230,6 +234,10 @@ class Method(Parameterised, ABC):
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
 
+    def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
+        """What a reader should know of these terms, one sentence each."""
+        return ()
+
     def couples(self, space: Space) -> bool:
         """Whether a group's credit depends, under these fields, on the others of its batch.
 
@@ -252,11 +260,13 @@ class Method(Parameterised, ABC):
         self.require_chain(steps, space)
         # What overflows is refused below, with its step named.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            terms = self.terms(steps, space)
             credit = Credit(
                 steps=steps,
-                terms=self.terms(steps, space),
+                terms=terms,
                 notes=(
                     *self.notes(steps),
+                    *self.remarks(steps, terms),
                     *(_notes_on_batches(steps) if self.couples(space) else ()),
                     *self._chain_notes(steps),
                 ),

@@ -65,6 +65,7 @@ def _golden() -> dict[str, Golden]:
     dialects=(
         Dialect(
             name="reference",
+            invalid_penalty=0.1,
             source="GithubX-F/ProxMO-RL proxmo/core_proxmo.py",
             fields={
                 "beta": 0.05 / (1.0 / (1.0 + math.exp(-1.0)) - 0.5),

@@ -56,6 +56,7 @@ def _golden(run: str, own: Mapping[str, Any]) -> dict[str, Golden]:
     dialects=(
         Dialect(
             name="hiper-alfworld",
+            invalid_penalty=0.1,
             source=f"{_SCRIPTS}alfworld.sh",
             fields={
                 "whiten": True,
@@ -68,6 +69,7 @@ def _golden(run: str, own: Mapping[str, Any]) -> dict[str, Golden]:
         ),
         Dialect(
             name="hiper-webshop",
+            invalid_penalty=0.1,
             source=f"{_SCRIPTS}webshop.sh",
             fields={
                 "whiten": True,
