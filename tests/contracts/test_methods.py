@@ -6,11 +6,15 @@ declares the trait that says so; here the rule holds for all others, and is show
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
 from crediting import credit
+from logs import rows
 from method_contract import (
+    NAMES,
     RULES,
     Rule,
     accepted,
@@ -242,3 +246,79 @@ def test_every_trait_is_known_and_every_method_says_its_formula_and_conventions(
 
 def test_the_registry_is_json():
     the_registry_is_json()
+
+
+STOPPING = tuple(itertools.product((1, 2), (0.0, 1.0)))
+"""A rollout that stops at once or after a second turn, and fails or wins by a coin."""
+
+
+def stopping_log() -> pl.DataFrame:
+    """Every group of three such rollouts once, so that means over groups are expectations.
+
+    The outcome has nothing to do with stopping, so neither action at the first turn is better.
+    """
+    return pl.DataFrame(
+        [
+            {
+                "group_id": f"g{group}",
+                "trajectory_id": f"g{group}t{number}",
+                "step_index": turn,
+                "observation": "a room",
+                "action": "stop" if turn == length - 1 else "go on",
+                "reward": reward * (turn == length - 1),
+                "train_step": group,
+            }
+            for group, members in enumerate(itertools.product(STOPPING, repeat=3))
+            for number, (length, reward) in enumerate(members)
+            for turn in range(length)
+        ]
+    )
+
+
+def bias_of_going_on(name: str, **params: object) -> float:
+    """Expected credit of going on at the first turn less that of stopping; the truth is 0."""
+    log = stopping_log()
+    first = advantages(log, name, gamma=1.0, **params).hstack(
+        log.sort("group_id", "trajectory_id", "step_index").select("action")
+    )
+    first = first.filter(pl.col("step_index") == 0)
+    going, stopping = (
+        first.filter(pl.col("action") == action)["advantage"].mean() for action in ("go on", "stop")
+    )
+    return going - stopping
+
+
+@pytest.mark.parametrize("name", having("counts-own-turns"))
+def test_going_on_is_charged_where_the_trait_says_so(name: str):
+    assert bias_of_going_on(name) < -0.1
+
+
+@pytest.mark.parametrize("name", having("position-baseline"))
+def test_a_late_turn_is_compared_with_those_that_went_on_where_the_trait_says_so(name: str):
+    # c ends at the first turn: what it got changes the first turn of a, and the second not at all.
+    def of_a(reward: float) -> list[float]:
+        a, b = [("x", "p", 0.0), ("x", "p", 1.0)], [("x", "p", 0.0), ("x", "p", 0.0)]
+        found = credit(rows({"g": {"a": a, "b": b, "c": [("x", "p", reward)]}}), name)
+        parts = [term.value for key, term in found.terms.items() if key != "episode"]
+        return np.sum(parts, axis=0)[:2].tolist()
+
+    (first, second), (changed, same) = of_a(0.0), of_a(1.0)
+    assert second == same
+    assert first != pytest.approx(changed)
+
+
+@pytest.mark.parametrize("name", having("position-baseline"))
+def test_a_baseline_of_positions_puts_no_price_on_going_on(name: str):
+    # What the others got at a turn is the same whatever the rollout itself does there.
+    params = accepted(name, psc="off", episode_norm="mean")
+    assert bias_of_going_on(name, **params) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_method_knows_which_of_the_traits_of_turns_its_fields_have():
+    of_turns = {"position-baseline", "counts-own-turns"}
+    for name in NAMES:
+        found = create(name).turn_baseline()
+        assert traits(name) & of_turns == ({found} if found else set()), name
+    assert create("proxmo", {"peers": "same_step"}).turn_baseline() == "position-baseline"
+    assert create("igpo", {"baseline": "start"}).turn_baseline() is None
+    assert create("salt", {"of": "igpo"}).turn_baseline() == "counts-own-turns"

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -46,6 +46,12 @@ TRAITS: Mapping[str, str] = {
     "ignores-rewards": "its credit is the same whatever the rewards are",
     "credits-equal-rewards": "credit is not 0 although all rewards are equal",
     "charges-length": "a longer reply of the same reward gets less",
+    "position-baseline": (
+        "a step is compared with those at the same turn, at late turns with rollouts that went on"
+    ),
+    "counts-own-turns": (
+        "more is taken off the longer the rollout itself goes on: biased where it decides to stop"
+    ),
     "depends-on-ids": "other ids of the same rollouts give another credit",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""
@@ -193,6 +199,10 @@ class Method(Parameterised, ABC):
             or (isinstance(part, Method) and part.chains())
             for part in parsed
         )
+
+    def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
+        """Which of these traits holds under these fields, if one does."""
+        return None
 
     def _parsed(self) -> list[object]:
         """What the fields that are parsed stand for: keys, other methods."""
