@@ -6,11 +6,15 @@ declares the trait that says so; here the rule holds for all others, and is show
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
 from crediting import credit
+from logs import rows
 from method_contract import (
+    NAMES,
     RULES,
     Rule,
     accepted,
@@ -19,6 +23,8 @@ from method_contract import (
     frame,
     having,
     of_first_batch,
+    paid_equally,
+    renamed,
     the_registry_is_json,
     traits,
     with_another_batch,
@@ -72,9 +78,8 @@ def test_row_order_matters_where_the_trait_says_so(name: str):
     )
     log = frame().with_columns(observation=before + pl.col("observation"))
     last_first = log.reverse()
-    assert not advantages(log, name, invalid_penalty=0.1).equals(
-        advantages(last_first, name, invalid_penalty=0.1)
-    )
+    penalty = accepted(name, invalid_penalty=0.1)
+    assert not advantages(log, name, **penalty).equals(advantages(last_first, name, **penalty))
 
 
 @pytest.mark.parametrize("name", having("couples-groups"))
@@ -82,8 +87,10 @@ def test_groups_are_coupled_where_the_trait_says_so(name: str):
     # One group is dead, which GPG makes up for.
     alive = pl.col("group_id") != "g1"
     log = frame().with_columns(reward=pl.col("reward") * alive)
-    whole = advantages(log, name).filter(pl.col("group_id") == "g0")
-    alone = advantages(log.filter(pl.col("group_id") == "g0"), name)
+    whole = advantages(log, name)
+    alone = pl.concat(
+        advantages(of_group, name) for of_group in log.partition_by("group_id", maintain_order=True)
+    )
     assert np.abs(whole["advantage"].to_numpy() - alone["advantage"].to_numpy()).max() > 1e-3
 
 
@@ -107,6 +114,36 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
     log = frame()
     paid = log.with_columns(reward=pl.col("reward") + pl.col("step_index"))
     assert advantages(log, name).equals(advantages(paid, name))
+
+
+@pytest.mark.parametrize("name", having("credits-equal-rewards"))
+def test_equal_rewards_get_credit_where_the_trait_says_so(name: str):
+    first = frame().filter(pl.col("step_index") == 0)
+    assert (advantages(paid_equally(first, 1.0), name)["advantage"] != 0.0).any()
+
+
+@pytest.mark.parametrize("name", having("charges-length"))
+def test_a_longer_reply_gets_less_where_the_trait_says_so(name: str):
+    log = frame()
+    own = pl.col("trajectory_id") == log.filter(pl.col("reward") > 0)["trajectory_id"][0]
+    end = own & (pl.col("step_index") == pl.col("step_index").max().over("trajectory_id"))
+    longer = log.with_columns(
+        response_tokens=pl.col("response_tokens") + pl.when(end).then(40).otherwise(0),
+        response_ids=pl.when(end)
+        .then(pl.concat_list("response_ids", pl.lit([0] * 40)))
+        .otherwise("response_ids"),
+    )
+    before, after = (advantages(each, name).filter(own)["advantage"][0] for each in (log, longer))
+    assert after < before
+
+
+@pytest.mark.parametrize("name", having("depends-on-ids"))
+def test_ids_matter_where_the_trait_says_so(name: str):
+    log = frame()
+    ids = ("group_id", "trajectory_id", "step_index")
+    joined = renamed(advantages(log, name)).join(advantages(renamed(log), name), on=ids)
+    assert joined.height == log.height
+    assert (joined["advantage"] - joined["advantage_right"]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", having("raw-group-of-one"))
@@ -209,3 +246,79 @@ def test_every_trait_is_known_and_every_method_says_its_formula_and_conventions(
 
 def test_the_registry_is_json():
     the_registry_is_json()
+
+
+STOPPING = tuple(itertools.product((1, 2), (0.0, 1.0)))
+"""A rollout that stops at once or after a second turn, and fails or wins by a coin."""
+
+
+def stopping_log() -> pl.DataFrame:
+    """Every group of three such rollouts once, so that means over groups are expectations.
+
+    The outcome has nothing to do with stopping, so neither action at the first turn is better.
+    """
+    return pl.DataFrame(
+        [
+            {
+                "group_id": f"g{group}",
+                "trajectory_id": f"g{group}t{number}",
+                "step_index": turn,
+                "observation": "a room",
+                "action": "stop" if turn == length - 1 else "go on",
+                "reward": reward * (turn == length - 1),
+                "train_step": group,
+            }
+            for group, members in enumerate(itertools.product(STOPPING, repeat=3))
+            for number, (length, reward) in enumerate(members)
+            for turn in range(length)
+        ]
+    )
+
+
+def bias_of_going_on(name: str, **params: object) -> float:
+    """Expected credit of going on at the first turn less that of stopping; the truth is 0."""
+    log = stopping_log()
+    first = advantages(log, name, gamma=1.0, **params).hstack(
+        log.sort("group_id", "trajectory_id", "step_index").select("action")
+    )
+    first = first.filter(pl.col("step_index") == 0)
+    going, stopping = (
+        first.filter(pl.col("action") == action)["advantage"].mean() for action in ("go on", "stop")
+    )
+    return going - stopping
+
+
+@pytest.mark.parametrize("name", having("counts-own-turns"))
+def test_going_on_is_charged_where_the_trait_says_so(name: str):
+    assert bias_of_going_on(name) < -0.1
+
+
+@pytest.mark.parametrize("name", having("position-baseline"))
+def test_a_late_turn_is_compared_with_those_that_went_on_where_the_trait_says_so(name: str):
+    # c ends at the first turn: what it got changes the first turn of a, and the second not at all.
+    def of_a(reward: float) -> list[float]:
+        a, b = [("x", "p", 0.0), ("x", "p", 1.0)], [("x", "p", 0.0), ("x", "p", 0.0)]
+        found = credit(rows({"g": {"a": a, "b": b, "c": [("x", "p", reward)]}}), name)
+        parts = [term.value for key, term in found.terms.items() if key != "episode"]
+        return np.sum(parts, axis=0)[:2].tolist()
+
+    (first, second), (changed, same) = of_a(0.0), of_a(1.0)
+    assert second == same
+    assert first != pytest.approx(changed)
+
+
+@pytest.mark.parametrize("name", having("position-baseline"))
+def test_a_baseline_of_positions_puts_no_price_on_going_on(name: str):
+    # What the others got at a turn is the same whatever the rollout itself does there.
+    params = accepted(name, psc="off", episode_norm="mean")
+    assert bias_of_going_on(name, **params) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_method_knows_which_of_the_traits_of_turns_its_fields_have():
+    of_turns = {"position-baseline", "counts-own-turns"}
+    for name in NAMES:
+        found = create(name).turn_baseline()
+        assert traits(name) & of_turns == ({found} if found else set()), name
+    assert create("proxmo", {"peers": "same_step"}).turn_baseline() == "position-baseline"
+    assert create("igpo", {"baseline": "start"}).turn_baseline() is None
+    assert create("salt", {"of": "igpo"}).turn_baseline() == "counts-own-turns"

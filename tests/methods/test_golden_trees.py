@@ -23,6 +23,8 @@ TABLES = (
     "turn_mtgrpo",
     "turn_gae_hiper",
     "turn_gae_ragen_tokens",
+    "turn_hae",
+    "prime_rl",
 )
 # The original's functions before its last step: the plain formula, which no code base ships.
 PLAIN = {
@@ -98,6 +100,36 @@ def valued(frame: pl.DataFrame, trajectory: str, index: str) -> pl.DataFrame:
     )
 
 
+def planned(frame: pl.DataFrame) -> pl.DataFrame:
+    """HAE's table: one row a turn, every case a batch, tags of subgoals in the actions."""
+    return frame.rename({"turn_index": "step_index"}).with_columns(
+        group_id=pl.col("trajectory_id").str.slice(0, 3),
+        train_step=pl.col("case"),
+        observation=pl.lit(""),
+    )
+
+
+def traces(frame: pl.DataFrame) -> pl.DataFrame:
+    """prime-rl's table, a row a trace in order of arrival, as steps whose tokens sum to its own.
+
+    All but the last steps have one token; the last prompt and reply hold the trace's whole length.
+    """
+    steps = frame.with_columns(
+        run_id=pl.format("run {}", "case"), step_index=pl.int_ranges("turns")
+    ).explode("step_index")
+    last = pl.col("step_index") == pl.col("turns") - 1
+    written = pl.when(last).then(pl.col("output_tokens") - pl.col("turns") + 1).otherwise(1)
+    read = pl.when(last).then(pl.col("total_tokens") - written).otherwise(1)
+    return steps.with_columns(
+        observation=pl.lit(""),
+        action=pl.lit(""),
+        reward=pl.when(last).then("reward").otherwise(0.0),
+        response_tokens=written,
+        prompt_ids=pl.int_ranges(read),
+        response_ids=pl.int_ranges(written),
+    )
+
+
 def scored(log: pl.DataFrame, column: str) -> pl.DataFrame:
     """The log's rows with our number for a golden column as `ours`."""
     name, golden = COLUMNS[column]
@@ -124,6 +156,8 @@ def test_every_output_of_the_small_tables_is_reproduced():
         "turn_mtgrpo": 7,
         "turn_gae_hiper": 5,
         "turn_gae_ragen_tokens": 4,
+        "turn_hae": 10,
+        "prime_rl": 10,
     }
     for name, count in inputs.items():
         assert set(table(name).columns[count:]) == set(of(name)), name
@@ -186,6 +220,22 @@ def test_gae_over_tokens_in_turns_agrees_with_the_original(column: str):
     frame = table("turn_gae_ragen_tokens").sort("row", "token")
     ours = scored(valued(frame, "row", "token"), column)
     assert_near(ours["ours"], frame[column])
+
+
+@pytest.mark.parametrize("column", of("turn_hae"))
+def test_advantages_of_subgoals_agree_with_the_original(column: str):
+    frame = table("turn_hae").sort("case", "trajectory_id", "turn_index")
+    assert frame["case"].n_unique() == 24
+    assert_near(scored(planned(frame), column)["ours"], frame[column])
+
+
+@pytest.mark.parametrize("column", of("prime_rl"))
+def test_outcomes_of_agents_agree_with_prime_rl(column: str):
+    frame = table("prime_rl")
+    assert frame["case"].n_unique() == 24
+    ours = scored(traces(frame), column)
+    assert ours["trajectory_id"].n_unique() == frame.height
+    assert_near(ours["ours"], ours[column])
 
 
 def test_the_comparison_can_fail():

@@ -282,6 +282,37 @@ STEP_LOG: tuple[Column, ...] = (
         constant=True,
     ),
     Column(name="critic_value", dtype=_REAL, meaning="A critic's value before the step."),
+    Column(
+        name="critic_value_low",
+        dtype=_REAL,
+        aliases=("value_low",),
+        meaning="A critic's value once the subgoal is chosen, before the action; for HAE.",
+    ),
+    Column(
+        name="critic_value_high",
+        dtype=_REAL,
+        aliases=("value_high",),
+        meaning="A critic's value before a subgoal is chosen; known where one begins; for HAE.",
+    ),
+    Column(
+        name="critic_value_switch",
+        dtype=_REAL,
+        aliases=("value_term",),
+        meaning="A critic's value before the subgoal is kept or given up; for HAE.",
+    ),
+    Column(
+        name="critic_value_action",
+        dtype=_REAL,
+        meaning="A critic's value of the text with the step's action in it, for C3.",
+    ),
+    Column(
+        name="new_subgoal",
+        dtype=_BOOL,
+        meaning=(
+            "Whether the step begins a new subgoal; where not logged, HAE reads it from `<switch>` "
+            "in the action."
+        ),
+    ),
     Column(name="agent_id", dtype=_TEXT, meaning="Which agent acted.", scope="trajectory"),
     Column(name="role", dtype=_TEXT, meaning="The agent's role.", scope="trajectory"),
     Column(name="round", dtype=pl.Int32(), meaning="Round of a multi-agent exchange."),

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -44,6 +44,15 @@ TRAITS: Mapping[str, str] = {
     "couples-batches": "the credit of a batch depends on earlier batches, never on later ones",
     "row-order": "depends on the order of the rows in the source",
     "ignores-rewards": "its credit is the same whatever the rewards are",
+    "credits-equal-rewards": "credit is not 0 although all rewards are equal",
+    "charges-length": "a longer reply of the same reward gets less",
+    "position-baseline": (
+        "a step is compared with those at the same turn, at late turns with rollouts that went on"
+    ),
+    "counts-own-turns": (
+        "more is taken off the longer the rollout itself goes on: biased where it decides to stop"
+    ),
+    "depends-on-ids": "other ids of the same rollouts give another credit",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""
 
@@ -74,6 +83,8 @@ class Dialect:
         fields: The values.
         source: Where its code is.
         traits: Keys of `TRAITS` that hold under these values.
+        invalid_penalty: What its runs take off an invalid action. It is no convention of the
+            method and not among `fields`; a credit of a log with invalid actions says so.
         golden: Golden column -> how it is reproduced.
     """
 
@@ -81,6 +92,7 @@ class Dialect:
     fields: Mapping[str, Any]
     source: str
     traits: Sequence[str] = ()
+    invalid_penalty: float = 0.0
     golden: Mapping[str, Golden] = field(default_factory=dict)
 
 
@@ -133,6 +145,7 @@ class MethodInfo:
                     "source": dialect.source,
                     "fields": dict(dialect.fields),
                     "traits": list(dialect.traits),
+                    "invalid_penalty": dialect.invalid_penalty,
                     "golden": {
                         column: {"params": dict(golden.params)}
                         | ({"output": golden.output} if golden.output else {"term": golden.term})
@@ -187,6 +200,10 @@ class Method(Parameterised, ABC):
             for part in parsed
         )
 
+    def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
+        """Which of these traits holds under these fields, if one does."""
+        return None
+
     def _parsed(self) -> list[object]:
         """What the fields that are parsed stand for: keys, other methods."""
         return [
@@ -227,6 +244,10 @@ class Method(Parameterised, ABC):
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
 
+    def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
+        """What a reader should know of these terms, one sentence each."""
+        return ()
+
     def couples(self, space: Space) -> bool:
         """Whether a group's credit depends, under these fields, on the others of its batch.
 
@@ -249,11 +270,13 @@ class Method(Parameterised, ABC):
         self.require_chain(steps, space)
         # What overflows is refused below, with its step named.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            terms = self.terms(steps, space)
             credit = Credit(
                 steps=steps,
-                terms=self.terms(steps, space),
+                terms=terms,
                 notes=(
                     *self.notes(steps),
+                    *self.remarks(steps, terms),
                     *(_notes_on_batches(steps) if self.couples(space) else ()),
                     *self._chain_notes(steps),
                 ),

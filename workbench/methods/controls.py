@@ -54,7 +54,7 @@ def _bare(value: Real) -> Term:
     "random",
     summary="a standard normal number drawn for the step",
     source="control",
-    traits=("ignores-rewards",),
+    traits=("ignores-rewards", "depends-on-ids"),
 )
 @dataclass(frozen=True, kw_only=True)
 class RandomCredit(Method):
@@ -151,6 +151,7 @@ class ReturnToGo(Method):
     "shuffled",
     summary="another method's credit, its steps shuffled inside each trajectory",
     source="control",
+    traits=("depends-on-ids",),
 )
 @dataclass(frozen=True, kw_only=True)
 class Shuffled(Wrapper):

@@ -9,11 +9,13 @@ from typing import Any
 from workbench.files import package_version
 from workbench.log.credit import Credit, Provenance
 from workbench.log.remarks import of_credit, of_log
-from workbench.methods.base import Method, create, registered
-from workbench.methods.capabilities import own_embedder
+from workbench.log.steps import Steps
+from workbench.methods.base import Method, create, find, registered
+from workbench.methods.capabilities import PenalisesInvalid, own_embedder
 from workbench.states.embedders.registry import resolve
 from workbench.states.space import Space
 from workbench.states.text import StateText
+from workbench.wording import of_all
 
 
 def score(space: Space, name: str, params: Mapping[str, Any] | None = None) -> Credit:
@@ -38,9 +40,28 @@ def scored(space: Space, name: str, method: Method) -> Credit:
     """The credit of a method that is made already; arguments as for `score`."""
     credit = method(space.steps, space)
     steps, table = space.steps, credit.table()
-    remarks = [*of_log(steps.log), *of_credit(steps.log, table, method.values)]
+    remarks = [
+        *_unpenalised(name, method, steps),
+        *of_log(steps.log),
+        *of_credit(steps.log, table, method.values),
+    ]
     credit = replace(credit, notes=(*credit.notes, *map(str, remarks)))
     return replace(credit, provenance=provenance(space, name, method, credit))
+
+
+def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
+    """What a dialect leaves out that its trainer does to invalid actions of this log."""
+    dialect = find(name)[1]
+    invalid = int(steps.invalid_action.sum())
+    if dialect is None or not dialect.invalid_penalty or not invalid:
+        return []
+    if not isinstance(method, PenalisesInvalid) or method.invalid_penalty:
+        return []
+    return [
+        f"the runs of {dialect.name} take {dialect.invalid_penalty:g} off an invalid action, which "
+        f"{of_all(invalid, len(steps), 'step', 'have')}; this credit takes off nothing. Hint: "
+        f"-p invalid_penalty={dialect.invalid_penalty:g}"
+    ]
 
 
 def provenance(space: Space, name: str, method: Method, credit: Credit | None = None) -> Provenance:

@@ -309,3 +309,51 @@ def test_a_logged_advantage_that_speaks_against_the_groups_is_named():
     assert "merged-groups" not in found(described, "grpo", logged_advantage=own)
     # No group sums to 0 once all are moved by 1.
     assert "merged-groups" in found(described, "grpo", logged_advantage=own + 1)
+
+
+def stopping(*, early: bool) -> tuple[Described, list[bool]]:
+    """The clean log; with `early` its successes end after the first two of their four steps."""
+    described, success = clean()
+    if not early:
+        return described, success
+    shorter: dict[str, Any] = {}
+    for group, members in described.items():
+        shorter[group] = {
+            name: [*its[:1], (*its[1][:2], 1.0)] if its[-1][2] else its
+            for name, its in members.items()
+        }
+    won = [
+        bool(its[-1][2]) for members in shorter.values() for its in members.values() for _ in its
+    ]
+    return shorter, won
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("igpo", {}),
+        ("igpo:reference", {}),
+        ("proxmo", {"peers": "same_step"}),
+        ("salt", {"of": "igpo"}),
+    ],
+)
+def test_turns_and_stopping_is_found_where_lengths_differ_by_outcome(name: str, params: Any):
+    described, success = stopping(early=True)
+    assert "turns-and-stopping" in found(described, name, params, success=success)
+    described, success = stopping(early=False)
+    assert "turns-and-stopping" not in found(described, name, params, success=success)
+
+
+def test_turns_and_stopping_is_not_found_where_no_baseline_goes_by_turns():
+    described, success = stopping(early=True)
+    for name, params in (("igpo", {"baseline": "start"}), ("return-to-go", {}), ("proxmo", {})):
+        assert "turns-and-stopping" not in found(described, name, params, success=success)
+
+
+def test_turns_and_stopping_tells_the_lengths():
+    described, success = stopping(early=True)
+    space = Space(steps(described, success=success), embedder="tfidf")
+    one = audit(space, {"c": credit(create("igpo"), space)}, controls=())
+    (told,) = (each for each in one.findings if each.name == "turns-and-stopping")
+    assert told.evidence == {"steps_of_successes": 2.0, "steps_of_failures": 4.0}
+    assert "successes take 2.0 steps, failures 4.0" in told.text

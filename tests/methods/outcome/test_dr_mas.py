@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
-from crediting import advantage, near
+import pytest
+from crediting import advantage, credit, near
 from hypothesis import given
 from logs import Described, described_logs, log
 from worked_logs import PLANS
+
+from workbench.errors import MissingInputError
 
 
 def test_dr_mas_measures_an_agent_by_the_rollouts_that_it_acts_in():
@@ -31,3 +34,22 @@ def test_dr_mas_over_steps_counts_a_rollout_as_often_as_the_agent_acts():
 def test_dr_mas_with_one_agent_is_grpo(described: Described):
     frame = log(described, agent_id="only")
     assert advantage(frame, "dr-mas") == near(*advantage(frame, "grpo"))
+
+
+def test_solvers_of_a_tree_are_compared_with_each_other_alone():
+    # Two problems in one group, each a tree: proposers over the group, solvers inside the tree.
+    described: Described = {
+        "g": {
+            name: [("x", "p", reward)]
+            for name, reward in zip("abcdef", (1.0, 0.0, 1.0, 0.0, 4.0, 4.0), strict=True)
+        }
+    }
+    frame = log(
+        described,
+        agent_id=["proposer", "solver", "solver"] * 2,
+        tree_id=["t", "t", "t", "u", "u", "u"],
+    )
+    found = advantage(frame, "dr-mas", norm="mean", within_tree="solver, judge")
+    assert found.tolist() == near(0.5, -0.5, 0.5, -0.5, 0.0, 0.0)
+    with pytest.raises(MissingInputError, match="dr-mas needs `tree_id`"):
+        credit(frame.drop("tree_id"), "dr-mas", within_tree="solver")

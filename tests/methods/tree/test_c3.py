@@ -9,6 +9,7 @@ from hypothesis import given
 from logs import Described, described_logs, log
 from worked_logs import plans
 
+from workbench.errors import MissingInputError
 from workbench.log.nodes import with_prefix_nodes
 
 
@@ -73,3 +74,27 @@ def test_in_c3_s_released_form_leaving_out_changes_nothing(described: Described)
     left_out = advantage(frame, "c3:reference", eps=0.0)
     full = advantage(frame, "c3:reference", eps=0.0, baseline="all")
     assert left_out == pytest.approx(full, abs=1e-9)
+
+
+def test_c3_compares_with_a_critics_values_of_the_other_actions():
+    # Plans: 1/2 - 1/4 and 0 - 3/4; answers to plan 1: 1 - 1/8 and 0 - 1/2; plan 2 has one answer.
+    frame = plans(critic_value_action=[0.75, 0.5, 0.75, 0.125, 0.25, 0.0])
+    plain = {"weight": "actions", "signal": "assisted"}
+    found = credit(frame, "c3", **plain)
+    assert found.advantage.tolist() == near(0.25, 0.875, 0.25, -0.5, -0.75, 0.0)
+    # With α = 1/2 plan 1 is compared with (0 + 1/4)/2, and with values it is 3/4 - 1/4.
+    assert advantage(frame, "c3", **plain, value_share=0.5)[0] == pytest.approx(0.375)
+    by_value = advantage(frame, "c3", weight="actions", signal="value")
+    assert by_value.tolist() == near(0.5, 0.375, 0.5, -0.375, -0.5, 0.0)
+    # Of the plans' 1/4 and -3/4 the mean is -1/4 and the deviation 1/2.
+    shipped = advantage(frame, "c3:value-assisted", eps=0.0)
+    assert shipped.tolist() == near(1.0, 1.0, 1.0, -1.0, -1.0, 0.0)
+    with pytest.raises(MissingInputError, match="c3 needs `critic_value_action`"):
+        credit(plans(), "c3:value-assisted")
+
+
+def test_c3_says_how_many_steps_have_a_counterfactual():
+    # All but the answer to plan 2.
+    found = credit(plans(), "c3")
+    assert found.outputs["other_actions"].tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+    assert "5 of 6 steps have a counterfactual" in found.notes[0]

@@ -40,7 +40,7 @@ def test_turn_gae_with_lambda_one_is_return_less_value(described: Described):
 
 def test_turn_gae_names_a_step_without_a_value():
     frame = log(PLANS, critic_value=[0.1, None, 0.3, 0.4, 0.5, 0.6])
-    with pytest.raises(MissingInputError, match=r"missing at 1 scored steps.*'step_index': 1"):
+    with pytest.raises(MissingInputError, match=r"not known in 1 of 6 places.*'step_index': 1"):
         advantage(frame, "turn-gae")
 
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from workbench.analysis.audit.coverage import BY_SIMILARITY
 from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import Subject
 from workbench.log.remarks import unscaled
+from workbench.log.segments import segment_mean, segment_sum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +268,49 @@ def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
     )
 
 
+def _turns_and_stopping(subject: Subject, seen: Readings) -> Found | None:
+    kind = subject.method.turn_baseline() if subject.method else None
+    lengths = _lengths_by_outcome(subject)
+    if kind is None or lengths is None:
+        return None
+    won, lost = lengths
+    if abs(won - lost) <= 0.1 * (won + lost) / 2:
+        return None
+    longer = "failures" if lost > won else "successes"
+    text = f"In groups with both outcomes successes take {won:.1f} steps, failures {lost:.1f}, and "
+    if kind == "counts-own-turns":
+        text += (
+            "this credit takes more off the longer a rollout itself goes on: to stop is credited "
+            "as such, whatever it leads to."
+        )
+    else:
+        text += (
+            "this credit compares a step with those at the same turn: the later, the more of what "
+            f"still runs are {longer}, and a late step is measured by them."
+        )
+    return (
+        text,
+        "Compare with what no rollout's length changes: -p baseline=start (igpo), -p peers=all "
+        "(proxmo).",
+        {"steps_of_successes": won, "steps_of_failures": lost},
+    )
+
+
+def _lengths_by_outcome(subject: Subject) -> tuple[float, float] | None:
+    """Mean steps of successes and of failures over groups that have both; each group once."""
+    steps, success = subject.steps, subject.log.success
+    length = np.diff(steps.trajectory_start).astype(np.float64)
+    of = steps.trajectory_group
+    means, both = [], np.ones(steps.groups, dtype=bool)
+    for outcome in (1.0, 0.0):
+        is_so = (success == outcome).astype(np.float64)
+        both &= segment_sum(is_so, of, steps.groups) > 0
+        means.append(segment_mean(length, of, steps.groups, is_so))
+    if not both.any():
+        return None
+    return float(means[0][both].mean()), float(means[1][both].mean())
+
+
 def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
     fields = subject.method.values if subject.method else {}
     found = unscaled(subject.steps.log, subject.table, fields)
@@ -288,6 +334,7 @@ _OF_CREDIT: dict[str, Callable[[Subject, Readings], Found | None]] = {
     "credit-of-equals": _credit_of_equals,
     "worse-than-the-mean": _worse_than_the_mean,
     "unscaled-step-term": _unscaled_step_term,
+    "turns-and-stopping": _turns_and_stopping,
     "follows-length": _follows_length,
     "unstable-signs": _unstable_signs,
 }

@@ -43,6 +43,7 @@ def _with_parts(prefix: str, norm: str, **params: float) -> dict[str, Golden]:
     dialects=(
         Dialect(
             name="verl-agent",
+            invalid_penalty=0.1,
             source=_VERL_AGENT,
             fields={"norm": "mean", "group_of_one": "raw", **_ROWS},
             traits=("steps-population", "counts-copies", "raw-group-of-one"),
@@ -54,6 +55,7 @@ def _with_parts(prefix: str, norm: str, **params: float) -> dict[str, Golden]:
         ),
         Dialect(
             name="verl-agent-similarity",
+            invalid_penalty=0.1,
             source=f"{_VERL_AGENT}, enable_similarity=True",
             fields={"norm": "mean", "group_of_one": "raw", **_ROWS, **_first_fit(0.95)},
             traits=("steps-population", "counts-copies", "raw-group-of-one", "row-order"),

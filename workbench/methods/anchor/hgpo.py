@@ -27,6 +27,13 @@ from workbench.states.space import Space
 
 _BASE = {"base_group": True}
 _MEAN = {"norm": "mean"}
+_SHIPPED = {
+    "levels": "nonzero",
+    "population": "steps",
+    "group_of_one": "raw",
+    "count_copies": True,
+}
+_CODE = "langfengQ/verl-agent recipe/hgpo/core_hgpo.py"
 
 
 @method(
@@ -37,13 +44,9 @@ _MEAN = {"norm": "mean"}
     dialects=(
         Dialect(
             name="verl-agent",
-            source="langfengQ/verl-agent recipe/hgpo/core_hgpo.py",
-            fields={
-                "levels": "nonzero",
-                "population": "steps",
-                "group_of_one": "raw",
-                "count_copies": True,
-            },
+            invalid_penalty=0.1,
+            source=f"{_CODE}, its runs of ALFWorld",
+            fields=_SHIPPED,
             traits=("counts-copies",),
             golden={
                 "hgpo_k0_std": Golden(params={"history": 0}),
@@ -54,6 +57,13 @@ _MEAN = {"norm": "mean"}
                 "hgpo_k2_std_base": Golden(params=_BASE),
                 "hgpo_k2_mean_base": Golden(params=_BASE | _MEAN),
             },
+        ),
+        Dialect(
+            name="verl-agent-webshop",
+            invalid_penalty=0.1,
+            source=f"{_CODE}, its runs of WebShop",
+            fields=_SHIPPED | _MEAN,
+            traits=("counts-copies",),
         ),
     ),
 )
@@ -77,8 +87,9 @@ class HGPO(StepMethod, StateKeyed, GroupMethod):
 
     **Differs from** the released code, in which a level counts where the step's own a_i^k is not
     exactly 0, so that a step that is just average loses a level and rounding noise keeps dead ones
-    alive (dialect, the noise left out). That code takes the order of the rows for the order of the
-    steps; a row that the trainer duplicated is a further step of the history there, never here.
+    alive (dialect, the noise left out; its runs of WebShop divide by no deviation, and all take .1
+    off an invalid action). That code takes the order of the rows for the order of the steps; a row
+    that the trainer duplicated is a further step of the history there, never here.
 
     Source: arXiv 2602.22817.
     """

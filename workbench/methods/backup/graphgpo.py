@@ -24,6 +24,19 @@ GOAL = "success"
 """Text that the released code writes as the state after a success."""
 
 
+_SHIPPED = {
+    "path_reward": "distance",
+    "path_scale": 10.0,
+    "ends": "next_observation",
+    "population": "steps",
+    "group_of_one": "raw",
+    "count_copies": True,
+    "reward_scale": 1.0,
+}
+_SHIPPED_TRAITS = ("steps-population", "counts-copies", "raw-group-of-one")
+_CODE = "zzj1111/alfworldauto recipe/GraphGPO/core_graph.py"
+
+
 @method(
     "graphgpo",
     summary="w_E · GRPO's term + w_G · z in the state of γ^(hops to a success after − before + 1)",
@@ -32,21 +45,28 @@ GOAL = "success"
     dialects=(
         Dialect(
             name="verl-agent",
-            source="zzj1111/alfworldauto recipe/GraphGPO/core_graph.py",
-            fields={
-                "path_reward": "distance",
-                "path_scale": 10.0,
-                "ends": "next_observation",
-                "population": "steps",
-                "group_of_one": "raw",
-                "count_copies": True,
-                "reward_scale": 1.0,
-            },
-            traits=("steps-population", "counts-copies", "raw-group-of-one"),
+            invalid_penalty=0.1,
+            source=f"{_CODE}, its runs of ALFWorld",
+            fields=_SHIPPED,
+            traits=_SHIPPED_TRAITS,
             golden={
                 "graphgpo_path_return": Golden(output="path_reward"),
                 "graphgpo_std": Golden(),
             },
+        ),
+        Dialect(
+            name="verl-agent-webshop",
+            invalid_penalty=0.1,
+            source=f"{_CODE}, its runs of WebShop",
+            fields={**_SHIPPED, "gamma": 0.2},
+            traits=_SHIPPED_TRAITS,
+        ),
+        Dialect(
+            name="verl-agent-sokoban",
+            invalid_penalty=0.1,
+            source=f"{_CODE}, its run of Sokoban",
+            fields={**_SHIPPED, "gamma": 0.8},
+            traits=_SHIPPED_TRAITS,
         ),
     ),
 )
@@ -68,7 +88,9 @@ class GraphGPO(Scaled, StateKeyed, GroupMethod):
     counts as without one; a step gains at most one hop, its own, even where its rollout is outside
     the statistics and adds no transition; the invalid penalty is taken off x.
 
-    **Differs from** the released code, which takes the log's `next_observation` as the state after
+    **Differs from** the released code, whose runs count hops left after the step, times 10
+    (`normalize_distance=False`), with γ .1 in ALFWorld, .2 in WebShop and .8 in Sokoban, take .1
+    off an invalid action, and which takes the log's `next_observation` as the state after
     a step, so that the end of a failure may be a state of another rollout, and the text "success"
     as the goal (dialect); an environment that shows that text becomes the goal there.
 

@@ -36,6 +36,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
         ),
         Dialect(
             name="verl-agent",
+            invalid_penalty=0.1,
             source=_VERL_AGENT,
             fields={"population": "steps", "count_copies": True},
             traits=("steps-population", "counts-copies"),
@@ -43,6 +44,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
         ),
         Dialect(
             name="verl-agent-first-row",
+            invalid_penalty=0.1,
             source=f"{_VERL_AGENT}, compute_mean_std_cross_steps=False",
             fields={"population": "first_row"},
             traits=("row-order",),

@@ -35,6 +35,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
         ),
         Dialect(
             name="verl-agent",
+            invalid_penalty=0.1,
             source=_VERL_AGENT,
             fields={**OVER_TOKENS, "population": "steps", "count_copies": True},
             traits=("couples-groups", "tokens-population", "counts-copies"),

@@ -34,6 +34,7 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
         ),
         Dialect(
             name="verl-agent",
+            invalid_penalty=0.1,
             source=_VERL_AGENT,
             fields=_ROWS,
             traits=(
@@ -47,6 +48,7 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
         ),
         Dialect(
             name="verl-agent-first-row",
+            invalid_penalty=0.1,
             source=f"{_VERL_AGENT}, compute_mean_std_cross_steps=False",
             fields={**_ROWS, "population": "first_row"},
             traits=(

@@ -40,6 +40,7 @@ _SKYRL_AGENT = "NovaSky-AI/SkyRL skyrl-agent/skyrl_agent/integrations/skyrl_trai
         ),
         Dialect(
             name="verl-agent",
+            invalid_penalty=0.1,
             source=_VERL_AGENT,
             fields={"population": "steps", "group_of_one": "raw", "count_copies": True},
             traits=("steps-population", "counts-copies", "raw-group-of-one"),
@@ -47,6 +48,7 @@ _SKYRL_AGENT = "NovaSky-AI/SkyRL skyrl-agent/skyrl_agent/integrations/skyrl_trai
         ),
         Dialect(
             name="verl-agent-first-row",
+            invalid_penalty=0.1,
             source=f"{_VERL_AGENT}, compute_mean_std_cross_steps=False",
             fields={"population": "first_row", "group_of_one": "raw"},
             traits=("raw-group-of-one", "row-order"),

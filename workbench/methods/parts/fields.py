@@ -156,6 +156,10 @@ class Wrapper(Method, ABC):
         """What a reader of the other credit should know."""
         return create(self.of).notes(steps)
 
+    def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
+        """That of the other method."""
+        return create(self.of).turn_baseline()
+
     def couples(self, space: Space) -> bool:
         """Whether the other method couples groups, or this one."""
         return create(self.of).couples(space) or super().couples(space)

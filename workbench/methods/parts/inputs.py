@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import MissingInputError
-from workbench.log.steps import Index, Real, Steps
+from workbench.log.steps import Index, Real, Steps, Truth
 
 
 def response_tokens(steps: Steps) -> Real:
@@ -17,6 +17,23 @@ def response_tokens(steps: Steps) -> Real:
     """
     name = "response_tokens"
     return _without_gaps(steps, name, steps.column(name), np.arange(len(steps)))
+
+
+def of_steps(steps: Steps, name: str, where: Truth | None = None) -> Real:
+    """A column of numbers, known at every step that is asked for. (S,) float64.
+
+    Args:
+        steps: The steps.
+        name: The column.
+        where: The steps at which it is needed, all by default; the others get 0. (S,)
+
+    Raises:
+        MissingInputError: It is not known at one of them.
+    """
+    at = np.arange(len(steps)) if where is None else np.flatnonzero(where)
+    found = np.zeros(len(steps))
+    found[at] = _without_gaps(steps, name, steps.column(name).gather(at), at)
+    return found
 
 
 def of_trajectory(steps: Steps, name: str) -> Real:

@@ -65,6 +65,7 @@ def _golden() -> dict[str, Golden]:
     dialects=(
         Dialect(
             name="reference",
+            invalid_penalty=0.1,
             source="GithubX-F/ProxMO-RL proxmo/core_proxmo.py",
             fields={
                 "beta": 0.05 / (1.0 / (1.0 + math.exp(-1.0)) - 0.5),
@@ -80,6 +81,12 @@ def _golden() -> dict[str, Golden]:
             },
             traits=("steps-population", "counts-copies", "raw-group-of-one", "couples-groups"),
             golden=_golden(),
+        ),
+        Dialect(
+            name="same-step",
+            source="arXiv 2602.19225, equation 10 as one reader has it",
+            fields={"peers": "same_step"},
+            traits=("position-baseline",),
         ),
     ),
 )
@@ -233,6 +240,10 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
                 peers="other_trajectories",
             )
             yield from zip(chain, baselines, strict=True)
+
+    def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
+        """The position's, where only steps of the same index are peers."""
+        return "position-baseline" if self.peers == "same_step" else None
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term and the step term."""

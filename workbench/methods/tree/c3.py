@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from workbench.log.credit import Peers, Term
+from workbench.log.credit import Peers, Term, no_peers
 from workbench.log.segments import (
     difference,
     segment_constant,
     segment_first,
+    segment_level,
     segment_mean,
     segment_sum,
 )
-from workbench.log.steps import Index, Real, Steps, Truth
+from workbench.log.steps import Index, Real, Steps
 from workbench.methods.base import Dialect, Method, method
-from workbench.methods.parts.inputs import replay_means
+from workbench.methods.parts.inputs import of_steps, replay_means
 from workbench.parameters import parameter
 from workbench.states.keys import labels
 from workbench.states.space import Space
+from workbench.wording import of_all
 
 
 @method(
@@ -32,8 +34,13 @@ from workbench.states.space import Space
     dialects=(
         Dialect(
             name="reference",
-            source="EIT-EAST-Lab/C3 c3/credit, experience_maker",
+            source="EIT-EAST-Lab/C3 c3/credit, experience_maker, credit_variant reward_only",
             fields={"weight": "actions", "norm": "std"},
+        ),
+        Dialect(
+            name="value-assisted",
+            source="EIT-EAST-Lab/C3 c3/credit, experience_maker, as its scripts leave it",
+            fields={"weight": "actions", "norm": "std", "signal": "assisted"},
         ),
     ),
 )
@@ -42,7 +49,8 @@ class C3(Method):
     """Contextual counterfactual credit: the context is held fixed, the action replaced.
 
         R_j = mean return of action j
-        A_j = R_j − Σ_{k≠j} w_k R_k / Σ_{k≠j} w_k        over the actions k of the same context
+        A_j = R_j − Σ_{k≠j} w_k b_k / Σ_{k≠j} w_k        over the actions k of the same context
+        b_k = R_k,  or with signal = assisted  (1 − α) R_k + α Q_k,  or with value  Q_k, as R_j then
 
     A context is a node's parent, with the same role and the same state (the observation, or the
     logged state_key): what was said before is equal word for word. An action's returns are its
@@ -57,9 +65,12 @@ class C3(Method):
     however many rollouts took it. With norm = std: over sqrt(var + eps) of the advantages of the
     context, ddof 0, eps 1e-8.
 
+    With a critic's values the mean of the context's advantages is taken off before dividing.
+
     **Differs from** the released code, which weights actions alike and then divides by the
-    deviation, after which leaving one out changes nothing (dialect). Its forms with a critic's
-    value of the text are not here.
+    deviation, after which leaving one out changes nothing (dialect `reference`). What its scripts
+    run compares returns with the critic's values of the other actions, α 1 (dialect
+    `value-assisted`, which asks for critic_value_action).
 
     Source: Chen et al., arXiv 2603.06859.
     """
@@ -74,6 +85,28 @@ class C3(Method):
         "none", "whether to divide by the deviation of the context's advantages"
     )
     eps: float = parameter(1e-8, "added to the variance", minimum=0.0)
+    signal: Literal["returns", "assisted", "value"] = parameter(
+        "returns",
+        "what is compared: returns; returns with a critic's values of the other actions; or values",
+    )
+    value_share: float = parameter(
+        1.0,
+        "α, how much of the others' return their value stands for, where assisted",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+    def needs(self) -> Sequence[str]:
+        """Keys and nodes; the critic's values where they are compared."""
+        return (*super().needs(), *("critic_value_action",) * (self.signal != "returns"))
+
+    def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
+        """How many steps have a counterfactual."""
+        covered = int((terms["step"].outputs["other_actions"] > 0).sum())
+        return [
+            f"{of_all(covered, len(steps), 'step', 'have')} a counterfactual: another action that "
+            "was tried in the same context; all others get 0"
+        ]
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The action against the others."""
@@ -88,29 +121,43 @@ class C3(Method):
         contexts = int(context.max()) + 1
         action = labels(steps, context, tree.node)
         once = segment_first(action, steps.counted)
+        if self.signal != "returns":
+            logged = of_steps(steps, "critic_value_action")
+            value = segment_level(logged, action, int(action.max()) + 1)[0][action]
+            score = value if self.signal == "value" else score
+        compared = score
+        if self.signal == "assisted":
+            compared = (1.0 - self.value_share) * score + self.value_share * value
         weight = once * (returns if self.weight == "returns" else 1.0)
         own = np.zeros(len(steps))
         if self.baseline == "others":
             own = segment_sum(weight, action, int(action.max()) + 1)[action]
         rest = segment_sum(weight, context, contexts)[context] - own
-        total = segment_sum(weight * score, context, contexts)[context] - own * score
+        total = segment_sum(weight * compared, context, contexts)[context] - own * compared
         baseline = np.where(rest > 0, total / np.where(rest > 0, rest, 1.0), score)
-        constant = segment_constant(score, context, contexts, weight > 0)[context]
-        inside = segment_sum(once, action, int(action.max()) + 1)[action] > 0
+        constant = segment_constant(compared, context, contexts, weight > 0)[context]
+        inside = (segment_sum(once, action, int(action.max()) + 1)[action] > 0) & (
+            score == compared
+        )
         equal = (difference(score, baseline) == 0.0) | (constant & inside)
         baseline = np.where(equal, score, baseline)
         factor = np.ones(len(steps))
         if self.norm == "std":
-            factor = self._scale(score - baseline, context, once, constant)
+            middle, factor = self._scale(score - baseline, context, once)
+            if self.signal != "returns":
+                baseline = baseline + middle
+        tried = (weight > 0).astype(np.float64)
+        actions = segment_sum(tried, context, contexts)[context]
+        itself = segment_sum(tried, action, int(action.max()) + 1)[action]
 
         def facts(step: int) -> dict[str, Any]:
             members = (context == context[step]) & (once > 0)
-            return {
-                "returns": float(returns[step]),
-                "actions_in_context": int(members.sum()),
-            }
+            own = {"returns": float(returns[step]), "actions_in_context": int(members.sum())}
+            return own | ({} if self.signal == "returns" else {"critic_value": float(value[step])})
 
         def peers(step: int) -> Peers:
+            if self.signal != "returns":
+                return no_peers(step)
             others = (context == context[step]) & (weight > 0)
             if self.baseline == "others":
                 others &= action != action[step]
@@ -119,14 +166,25 @@ class C3(Method):
             return Peers(step=members, weight=share, value=score[members])
 
         return {
-            "step": Term(score=score, baseline=baseline, factor=factor, peers=peers, facts=facts)
+            "step": Term(
+                score=score,
+                baseline=baseline,
+                factor=factor,
+                peers=peers,
+                facts=facts,
+                outputs={"other_actions": actions - itself},
+                compared_with="a critic's values of the other actions of the context",
+            )
         }
 
-    def _scale(self, gain: Real, context: Index, once: Real, constant: Truth) -> Real:
+    def _scale(self, gain: Real, context: Index, once: Real) -> tuple[Real, Real]:
+        """Mean of each context's advantages, and one over their deviation. (S,), (S,)."""
         contexts = int(context.max()) + 1
-        centred = gain - segment_mean(gain, context, contexts, once)[context]
-        variance = segment_mean(centred**2, context, contexts, once)[context]
-        return np.where(constant, 0.0, 1.0 / np.sqrt(np.where(constant, 1.0, variance + self.eps)))
+        constant = segment_constant(gain, context, contexts, once > 0)[context]
+        mean = segment_mean(gain, context, contexts, once)[context]
+        variance = segment_mean((gain - mean) ** 2, context, contexts, once)[context]
+        scale = 1.0 / np.sqrt(np.where(constant, 1.0, variance + self.eps))
+        return mean, np.where(constant, 0.0, scale)
 
 
 def _node_returns(steps: Steps, space: Space) -> tuple[Real, Real]:

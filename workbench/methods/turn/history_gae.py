@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from workbench.log.segments import (
 )
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.base import Method, method
+from workbench.methods.parts.batches import runs
 from workbench.methods.parts.history import FIXED, features, kinds_of, means_of_others
 from workbench.parameters import parameter
 from workbench.states.space import Space
@@ -183,7 +183,7 @@ class _Fitted:
         self._longest = np.zeros(steps.batches)
         self._mean = means_of_others(steps, returns)
         self.value = np.zeros(len(steps))
-        for run in _runs(steps):
+        for run in runs(steps):
             sums = _Sums()
             for batch in run:
                 sums = self._fit(batch, sums, method.pool)
@@ -277,16 +277,3 @@ def _told_apart(found: Mapping[str, int]) -> int:
 def _shared(kind: str) -> str:
     """The kind that rare ones with as many words of the task share; no action has its name."""
     return f"*+{kind.rpartition('+')[2]}"
-
-
-def _runs(steps: Steps) -> Iterator[Sequence[int]]:
-    """The batches of each run in order of time; one that names no update is by itself."""
-    runs: dict[Any, list[tuple[int, int]]] = defaultdict(list)
-    for batch in range(steps.batches):
-        run, update = steps.update_of(batch)
-        if update is None:
-            yield [batch]
-        else:
-            runs[run].append((update, batch))
-    for of_run in runs.values():
-        yield [batch for _, batch in sorted(of_run)]

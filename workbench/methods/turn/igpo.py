@@ -29,11 +29,13 @@ from workbench.states.space import Space
     "igpo",
     summary="Σ γ^k · (x − mean of x over the group's turns) / std, x reward + turn reward",
     source="arXiv 2510.14967",
+    traits=("counts-own-turns",),
     dialects=(
         Dialect(
             name="reference",
             source="GuoqingWang1/IGPO verl/trainer/ppo/core_algos.py",
             fields={"baseline": "position", "norm": "mean", "group_of_one": "raw"},
+            traits=("position-baseline",),
             golden={
                 "igpo_shipped": Golden(),
                 "igpo_discounted_g05_std": Golden(
@@ -54,6 +56,10 @@ class IGPO(Method):
     is 0 where the log has none. `baseline="position"` compares the return at a turn with the mean
     return of the group's rollouts at the same turn, "start" with their mean return at the first.
 
+    Each of the turns that a rollout has left takes μ off its sum. Where the policy decides when to
+    stop, that is a price on going on (or a bonus, where μ < 0) that no reward asked for; "position"
+    and "start" take off what the rollout's own length does not change.
+
     Degenerate cases: equal rewards at all turns of a group give exactly 0; without turn rewards
     what is left is the outcome, spread by the discount.
 
@@ -63,7 +69,7 @@ class IGPO(Method):
     position counts rollouts that have ended as 0 (dialect; its unused function is `start`). A
     later state of it is like the default, but takes turns without reward for no turns.
 
-    Source: Wang et al., arXiv 2510.14967.
+    Source: Wang et al., arXiv 2510.14967; on stopping, verl-project/verl issue 7244.
     """
 
     gamma: float = parameter(1.0, "γ, discount per turn", minimum=0.0, maximum=1.0)
@@ -77,6 +83,12 @@ class IGPO(Method):
     group_of_one: Literal["zero", "raw"] = parameter(
         "zero", "what the only rollout of a group gets: 0, or its returns less the baseline"
     )
+
+    def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
+        """By what is subtracted."""
+        if self.baseline == "start":
+            return None
+        return "position-baseline" if self.baseline == "position" else "counts-own-turns"
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The turn's return against the baseline."""

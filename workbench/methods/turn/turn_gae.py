@@ -8,15 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.errors import MissingInputError
 from workbench.log.credit import Term, no_peers
 from workbench.log.segments import EQUAL, backward_sums, td_errors
 from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, Method, method
+from workbench.methods.parts.inputs import of_steps
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
 _HIPER, _RAGEN = "turn_gae_hiper", "turn_gae_ragen_tokens"
+_SHORT, _LONG = {"gamma": 0.95, "lam": 0.9}, {"gamma": 0.9, "lam": 0.95}
+"""γ and λ of the golden tables, which are not those that the trainers ship."""
 
 
 @method(
@@ -28,22 +30,28 @@ _HIPER, _RAGEN = "turn_gae_hiper", "turn_gae_ragen_tokens"
         Dialect(
             name="hiper",
             source="JonP07/HiPER-agent verl/trainer/ppo/core_algos.py",
-            fields={"lam": 0.9, "whiten": True},
+            fields={"gamma": 1.0, "lam": 1.0, "whiten": True},
             traits=("couples-groups",),
             golden={
-                "hiper_turn_gae": Golden(table=_HIPER),
-                "hiper_return": Golden(output="value_target", table=_HIPER),
-                "turn_gae_raw": Golden(params={"whiten": False}, table=_HIPER),
+                "hiper_turn_gae": Golden(params=_SHORT, table=_HIPER),
+                "hiper_return": Golden(params=_SHORT, output="value_target", table=_HIPER),
+                "turn_gae_raw": Golden(params=_SHORT | {"whiten": False}, table=_HIPER),
             },
         ),
         Dialect(
             name="ragen",
-            source="mll-lab-nu/RAGEN ragen/trainer/core_algos.py",
-            fields={"turns": "rewards", "gamma": 0.9, "token_gamma": 1.0, "whiten": True},
+            source="mll-lab-nu/RAGEN ragen/trainer/core_algos.py, config/base.yaml",
+            fields={
+                "turns": "rewards",
+                "gamma": 0.95,
+                "lam": 1.0,
+                "token_gamma": 1.0,
+                "whiten": True,
+            },
             traits=("couples-groups",),
             golden={
-                "ragen_bilevel_adv": Golden(table=_RAGEN),
-                "ragen_bilevel_return": Golden(output="value_target", table=_RAGEN),
+                "ragen_bilevel_adv": Golden(params=_LONG, table=_RAGEN),
+                "ragen_bilevel_return": Golden(params=_LONG, output="value_target", table=_RAGEN),
             },
         ),
     ),
@@ -66,7 +74,8 @@ class TurnGAE(Method):
     the batch that count, each once, with ddof 1 and 1e-8 on the variance.
 
     **Differs from** HiPER, which whitens over the batch, and from RAGEN, which finds turns by their
-    reward and whitens over tokens (dialects).
+    reward and whitens over tokens (dialects, with the γ and λ of their configurations: 1 and 1, and
+    .95 and 1; RAGEN's leaves `bi_level_gae` off until it is asked for).
 
     Source: Schulman et al., arXiv 1506.02438; HiPER, arXiv 2602.16165; RAGEN, arXiv 2504.20073.
     """
@@ -89,7 +98,7 @@ class TurnGAE(Method):
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The sum of what the rewards were beyond the critic's values."""
-        value = self._values(steps)
+        value = of_steps(steps, "critic_value")
         target = self._target(steps, value)
         baseline, factor = value, np.ones(len(steps))
         mean = variance = np.zeros(steps.batches)
@@ -120,16 +129,6 @@ class TurnGAE(Method):
                 compared_with="critic's value" + " and the mean of the batch" * self.whiten,
             )
         }
-
-    def _values(self, steps: Steps) -> Real:
-        value = steps.numbers("critic_value")
-        missing = np.flatnonzero(~np.isfinite(value))
-        if len(missing):
-            raise MissingInputError(
-                f"critic_value is missing at {len(missing)} scored steps, first at "
-                f"{steps.identity(missing[0])}"
-            )
-        return value
 
     def _target(self, steps: Steps, value: Real) -> Real:
         """A + V before whitening, which the critic would be trained on. (S,) float64."""

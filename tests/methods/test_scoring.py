@@ -1,0 +1,51 @@
+"""What a scored credit says beside its numbers."""
+
+from __future__ import annotations
+
+import pytest
+from logs import log
+
+from workbench.log.steps import Steps
+from workbench.methods import METHODS
+from workbench.methods.scoring import score
+from workbench.parameters import fields
+from workbench.states.space import Space
+
+GROUP = {"g": {"a": [("x", "p", 0.0), ("y", "q", 1.0)], "b": [("x", "r", 0.0)]}}
+PENALISING = [
+    f"{method.name}:{dialect.name}"
+    for method in METHODS.values()
+    for dialect in method.dialects.values()
+    if dialect.invalid_penalty
+]
+
+
+def notes(name: str, valid: list[bool], **params: object) -> list[str]:
+    frame = log(GROUP, valid_action=valid, next_observation="z")
+    space = Space(Steps.from_log(frame), embedder="tfidf")
+    return [note for note in score(space, name, params).notes if "off an invalid action" in note]
+
+
+def test_a_dialect_whose_runs_penalise_invalid_actions_says_so_where_there_are_some():
+    (said,) = notes("gigpo:verl-agent", [True, False, True])
+    assert said == (
+        "the runs of verl-agent take 0.1 off an invalid action, which 1 of 3 steps has; this "
+        "credit takes off nothing. Hint: -p invalid_penalty=0.1"
+    )
+    assert notes("gigpo:verl-agent", [True, True, True]) == []
+    assert notes("gigpo:verl-agent", [True, False, True], invalid_penalty=0.1) == []
+    assert notes("gigpo", [True, False, True]) == []
+
+
+@pytest.mark.parametrize("name", PENALISING)
+def test_every_penalising_dialect_can_turn_it_on(name: str):
+    assert "invalid_penalty" in fields(METHODS[name.partition(":")[0]].cls)
+
+
+def test_dialects_of_trainers_whose_runs_penalise_are_marked():
+    # What ships with the penalty on: verl-agent's runs and those of what is built on it.
+    assert {"grpo:verl-agent", "hgpo:verl-agent-webshop", "graphgpo:verl-agent-sokoban"} <= set(
+        PENALISING
+    )
+    assert {"proxmo:reference", "hae:hiper-alfworld"} <= set(PENALISING)
+    assert not {"grpo:verl", "grpo:trl", "gigpo:roll"} & set(PENALISING)
