@@ -148,7 +148,9 @@ def methods(
         print(table(rows, wrap=True))
         for dialect in info.dialects.values():
             values = ", ".join(f"{key}={value}" for key, value in dialect.fields.items())
-            print(f"  {name}:{dialect.name}  {values}")
+            penalty = dialect.invalid_penalty
+            more = f"  (its runs: invalid_penalty={penalty:g})" if penalty else ""
+            print(f"  {name}:{dialect.name}  {values}{more}")
         print()
 
 
