@@ -154,6 +154,34 @@ def with_another_batch(run: str | None, update: int | None) -> tuple[pl.DataFram
     return first, pl.concat([second, first])
 
 
+def scaling(name: str, by: float = 16.0) -> str:
+    """How much of a credit grows with all rewards and values: "none", "all" or "part" of it."""
+    log = frame()
+    won = (pl.col("reward").sum() > 0).over("trajectory_id")
+    paid = [
+        name
+        for name in log.columns
+        if name.startswith(("reward", "greedy_reward", "aux_reward", "turn_reward", "critic_value"))
+    ]
+    replays = pl.col("replay_returns")
+    one, other = (
+        advantages(
+            log.with_columns(
+                *(pl.col(column) * factor for column in paid),
+                replay_returns=replays * factor,
+                success=won,
+            ),
+            name,
+        )["advantage"].to_numpy()
+        for factor in (1.0, by)
+    )
+    # An eps of 1e-4 beside a deviation of a tenth is a thousandth.
+    near = 1e-3 * max(np.abs(one).max(), 1e-9)
+    if np.abs(other - one).max() < near:
+        return "none"
+    return "all" if np.abs(other / by - one).max() < near else "part"
+
+
 def renamed(log: pl.DataFrame) -> pl.DataFrame:
     """The same rollouts under ids that stand in the opposite order."""
     names = sorted({*log["group_id"], *log["trajectory_id"]})
@@ -266,6 +294,11 @@ def other_ids_of_the_same_rollouts_change_nothing(name: str):
     joined = named.join(other.table(), on=ids)
     assert joined.height == log.height
     np.testing.assert_allclose(joined["advantage"], joined["advantage_right"], atol=1e-9)
+
+
+@rule("mixed-scale")
+def rewards_of_another_scale_scale_credit_or_leave_it(name: str):
+    assert scaling(name) in {"none", "all"}
 
 
 @rule("couples-groups")

@@ -208,3 +208,11 @@ def test_the_command_prints_shares_and_writes_the_mask(
     )
     assert found["round"] == pytest.approx(0.8)
     assert pl.read_parquet("m.parquet")["gradient_mask"].to_list() == [False, True, False, False]
+
+
+def test_a_credit_that_is_the_same_for_all_roles_on_average_is_level():
+    # Each role has −1 and 1, as GRPO's number has that every message of a rollout shares.
+    rows: list[Row] = [(role, 0, value) for role in "ab" for value in (-1.0, 1.0)]
+    assert decompose(*given_credit(rows)).level
+    assert not decompose(*given_credit(ADDITIVE)).level
+    assert not decompose(*given_credit([("a", 0, 0.0), ("b", 1, 0.0)])).level

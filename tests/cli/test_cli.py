@@ -1198,3 +1198,13 @@ def test_tune_names_all_that_the_log_was_read_with(run: Run, tmp_path: Path):
                          "--format", "parquet")  # fmt: skip
     assert code == 0, err
     assert " --format parquet --keep-masked -o credit.parquet" in out.splitlines()[-1]
+
+
+def test_decompose_says_where_a_credit_has_nothing_to_tell(run: Run):
+    relay = DATA / "relay.parquet"
+    for method, says in (("grpo", True), ("vineppo", False)):
+        assert run("score", relay, "-m", method, "-o", "team.parquet")[0] == 0
+        code, out, _ = run("decompose", relay, "--credit", "team.parquet")
+        assert code == 0
+        assert ("Hint: score with a method that values single messages" in out) == says, method
+        assert ("role 0.0%, round 0.0%" in out) == says, method

@@ -25,6 +25,7 @@ from method_contract import (
     of_first_batch,
     paid_equally,
     renamed,
+    scaling,
     the_registry_is_json,
     traits,
     with_another_batch,
@@ -135,6 +136,22 @@ def test_a_longer_reply_gets_less_where_the_trait_says_so(name: str):
     )
     before, after = (advantages(each, name).filter(own)["advantage"][0] for each in (log, longer))
     assert after < before
+
+
+@pytest.mark.parametrize("name", having("mixed-scale"))
+def test_a_part_of_the_credit_scales_where_the_trait_says_so(name: str):
+    assert scaling(name) == "part"
+
+
+def test_the_step_term_of_bipace_q_scales_and_its_episode_term_does_not():
+    log = frame()
+    one, ten = (
+        credit(log.with_columns(reward=factor * pl.col("reward")), "bipace-q").terms
+        for factor in (1.0, 10.0)
+    )
+    np.testing.assert_allclose(ten["step"].value, 10.0 * one["step"].value, atol=1e-12)
+    np.testing.assert_allclose(ten["episode"].value, one["episode"].value, atol=1e-4)
+    assert np.abs(one["step"].value).max() > 0.1
 
 
 @pytest.mark.parametrize("name", having("depends-on-ids"))

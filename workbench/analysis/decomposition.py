@@ -63,6 +63,11 @@ class Decomposition:
         """Share that the two-way fit leaves: interaction and within."""
         return self.interaction + self.within
 
+    @property
+    def level(self) -> bool:
+        """Whether all roles and rounds have the same mean credit, so that neither explains any."""
+        return self.variance > 0.0 and self.within > 1.0 - 1e-9
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         numbers = ("steps", "left_out", "variance", "role", "round", "interaction", "within")

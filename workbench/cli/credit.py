@@ -148,7 +148,9 @@ def methods(
         print(table(rows, wrap=True))
         for dialect in info.dialects.values():
             values = ", ".join(f"{key}={value}" for key, value in dialect.fields.items())
-            print(f"  {name}:{dialect.name}  {values}")
+            penalty = dialect.invalid_penalty
+            more = f"  (its runs: invalid_penalty={penalty:g})" if penalty else ""
+            print(f"  {name}:{dialect.name}  {values}{more}")
         print()
 
 
@@ -223,7 +225,11 @@ def decompose(
     *,
     reading: Reading,
 ) -> None:
-    """Say how much of a credit's variance goes by role and by round, for logs of several agents."""
+    """Say how much of a credit's variance goes by role and by round, for logs of several agents.
+
+    A credit that is one number a rollout, such as GRPO's, has nothing to tell here: take one that
+    values single messages, such as vineppo.
+    """
     from workbench.analysis.decomposition import decompose as decomposed
     from workbench.analysis.decomposition import lowest as lowest_blocks
     from workbench.analysis.decomposition import masked
@@ -244,6 +250,13 @@ def decompose(
         print(f"variance {number(found.variance)} over {number_of(found.steps, 'step')}: {shares}")
         inner = ", ".join(f"{name} {getattr(found, name):.1%}" for name in names[3:])
         print(f"the residual is {inner}", end="\n\n")
+        if found.level:
+            print(
+                "No role and no round has more credit than another on average: a credit of one "
+                "number a rollout cannot tell them apart, nor can one that is centred in each. "
+                "Hint: score with a method that values single messages, such as -m vineppo",
+                end="\n\n",
+            )
         for rows in (found.roles, found.rounds, found.cells):
             print(table(rows.to_dicts()), end="\n\n")
         if found.left_out:

@@ -52,6 +52,9 @@ TRAITS: Mapping[str, str] = {
     "counts-own-turns": (
         "more is taken off the longer the rollout itself goes on: biased where it decides to stop"
     ),
+    "mixed-scale": (
+        "with rewards k times as large credit is neither the same nor k times as large"
+    ),
     "depends-on-ids": "other ids of the same rollouts give another credit",
 }
 """What a method or dialect does that a right one does not; the contract tests prove each."""

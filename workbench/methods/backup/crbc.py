@@ -26,6 +26,7 @@ SCALE_FLOOR = 0.1
     summary="w_G · GRPO's term + w_S · (Q − V) / max(std of Q in the state, .1), backed up",
     source="arXiv 2609.35082",
     needs=("keys",),
+    traits=("mixed-scale",),
 )
 @dataclass(frozen=True, kw_only=True)
 class CRBC(BackupMethod, ActionKeyed, GroupMethod):

@@ -36,7 +36,7 @@ from workbench.states.space import Space
                 "group_of_one": "raw",
                 "count_copies": True,
             },
-            traits=("steps-population", "counts-copies", "raw-group-of-one"),
+            traits=("steps-population", "counts-copies", "raw-group-of-one", "mixed-scale"),
             golden={
                 "g2po_group_score": Golden(output="state_value"),
                 "g2po_std": Golden(),

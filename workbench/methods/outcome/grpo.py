@@ -100,6 +100,7 @@ _TRL = "huggingface/trl trl/trainer/grpo_trainer.py"
             name="nemo-rl",
             source="NVIDIA-NeMo/RL nemo_rl/algorithms/advantage_estimator.py",
             fields={"baseline": "others"},
+            traits=("mixed-scale",),
             golden={
                 "nemo_grpo_loo": Golden(params=_NO_PENALTY),
                 "nemo_grpo_mean": Golden(params=_NO_PENALTY | {"baseline": "group"}),

@@ -69,6 +69,10 @@ class LengthPenalty(GroupMethod):
         read = ("prompt_ids", "response_ids") * (self.input_weight > 0)
         return (*super().needs(), *written, *read)
 
+    def chains(self) -> bool:
+        """Whether tokens read are charged, which the last prompt of a rollout tells."""
+        return self.input_weight > 0 or super().chains()
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The episode term alone."""
         counted = steps.counted[steps.trajectory_start[:-1]]

@@ -26,6 +26,7 @@ from workbench.states.space import Space
     summary="GRPO's term + ω · (mean G of the action in the cluster − mean G of the cluster)",
     source="arXiv 2606.25556",
     needs=("keys",),
+    traits=("mixed-scale",),
 )
 @dataclass(frozen=True, kw_only=True)
 class BiPACEQ(StepMethod, ActionKeyed, GroupMethod):
@@ -39,8 +40,9 @@ class BiPACEQ(StepMethod, ActionKeyed, GroupMethod):
     exactly 0; a group of one gives 0.
 
     **Conventions**: episode statistics over trajectories, ddof 1, eps 1e-6; both means include the
-    step itself; the step term is in units of returns and never divided; a peer is any other step
-    of the cluster.
+    step itself; the step term is in units of returns and never divided, so rewards ten times as
+    large make it ten times as large beside the same episode term (unless `norm="mean"`, where both
+    grow); a peer is any other step of the cluster.
 
     **Differs from** the paper, whose states are hidden states of the acting model, clustered
     greedily by cosine: here they are texts under any state key, by default connected clusters of

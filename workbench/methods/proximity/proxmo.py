@@ -62,6 +62,7 @@ def _golden() -> dict[str, Golden]:
     summary="w(R, p) · GRPO's term + ω · (G − softmax(similarity / τ)-weighted mean of G)",
     source="arXiv 2602.19225",
     needs=("similarity",),
+    traits=("mixed-scale",),
     dialects=(
         Dialect(
             name="reference",
@@ -79,14 +80,20 @@ def _golden() -> dict[str, Golden]:
                 "group_of_one": "raw",
                 "count_copies": True,
             },
-            traits=("steps-population", "counts-copies", "raw-group-of-one", "couples-groups"),
+            traits=(
+                "steps-population",
+                "counts-copies",
+                "raw-group-of-one",
+                "couples-groups",
+                "mixed-scale",
+            ),
             golden=_golden(),
         ),
         Dialect(
             name="same-step",
             source="arXiv 2602.19225, equation 10 as one reader has it",
             fields={"peers": "same_step"},
-            traits=("position-baseline",),
+            traits=("position-baseline", "mixed-scale"),
         ),
     ),
 )

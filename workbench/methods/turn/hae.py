@@ -64,7 +64,7 @@ def _golden(run: str, own: Mapping[str, Any]) -> dict[str, Golden]:
                 "change_penalty": 0.3,
                 "truncated_as": "bootstrap",
             },
-            traits=("couples-groups",),
+            traits=("couples-groups", "mixed-scale"),
             golden=_golden("alfworld", _SHIPPED),
         ),
         Dialect(
@@ -76,7 +76,7 @@ def _golden(run: str, own: Mapping[str, Any]) -> dict[str, Golden]:
                 "keep_penalty": 3.5,
                 "change_penalty": 0.3,
             },
-            traits=("couples-groups",),
+            traits=("couples-groups", "mixed-scale"),
             golden=_golden("webshop", _SHIPPED) | _golden("raw", _RAW) | _golden("fixed", _FIXED),
         ),
     ),
