@@ -28,6 +28,7 @@ from method_contract import (
     scaling,
     the_registry_is_json,
     traits,
+    with_a_dead_group,
     with_another_batch,
 )
 
@@ -121,6 +122,12 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
 def test_equal_rewards_get_credit_where_the_trait_says_so(name: str):
     first = frame().filter(pl.col("step_index") == 0)
     assert (advantages(paid_equally(first, 1.0), name)["advantage"] != 0.0).any()
+
+
+@pytest.mark.parametrize("name", having("credits-dead-groups"))
+def test_a_dead_group_gets_credit_where_the_trait_says_so(name: str):
+    found = advantages(with_a_dead_group(), name)
+    assert found.filter(pl.col("group_id") == "g1")["advantage"].abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", having("charges-length"))

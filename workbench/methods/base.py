@@ -44,6 +44,7 @@ TRAITS: Mapping[str, str] = {
     "couples-batches": "the credit of a batch depends on earlier batches, never on later ones",
     "row-order": "depends on the order of the rows in the source",
     "ignores-rewards": "its credit is the same whatever the rewards are",
+    "credits-dead-groups": "a group of equal rewards gets credit where its batch has others",
     "credits-equal-rewards": "credit is not 0 although all rewards are equal",
     "charges-length": "a longer reply of the same reward gets less",
     "position-baseline": (

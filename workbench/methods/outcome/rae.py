@@ -22,7 +22,13 @@ from workbench.states.space import Space
     "rae",
     summary="R − moving average of the rewards that the agent had before",
     source="arXiv 2506.24119",
-    traits=("raw-group-of-one", "couples-groups", "credits-equal-rewards", "depends-on-ids"),
+    traits=(
+        "raw-group-of-one",
+        "couples-groups",
+        "credits-dead-groups",
+        "credits-equal-rewards",
+        "depends-on-ids",
+    ),
     dialects=(
         Dialect(
             name="prime-rl",
@@ -32,6 +38,7 @@ from workbench.states.space import Space
                 "raw-group-of-one",
                 "couples-groups",
                 "couples-batches",
+                "credits-dead-groups",
                 "credits-equal-rewards",
                 "row-order",
             ),
