@@ -111,6 +111,14 @@ def test_earlier_batches_matter_where_the_trait_says_so():
         assert not of_first_batch(both, name).equals(advantages(alone, name))
 
 
+def test_a_method_knows_whether_its_fields_couple_batches():
+    for name in NAMES:
+        assert create(name).couples_batches() == ("couples-batches" in traits(name)), name
+    assert create("rae", {"carry": True}).couples_batches()
+    assert not create("history-gae", {"pool": 0.0}).couples_batches()
+    assert create("salt", {"of": "history-gae"}).couples_batches()
+
+
 @pytest.mark.parametrize("name", having("ignores-rewards"))
 def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
     log = frame()

@@ -263,6 +263,10 @@ class Method(Parameterised, ABC):
         own: str | None = getattr(self, "embedder", None)
         return "similarity" in self.needs() and space.fits_batches(own)
 
+    def couples_batches(self) -> bool:
+        """Whether a batch's credit depends, under these fields, on earlier batches of its run."""
+        return "couples-batches" in self.info.traits
+
     def __call__(self, steps: Steps, space: Space) -> Credit:
         """The credit of every scored step.
 

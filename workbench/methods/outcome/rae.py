@@ -79,6 +79,10 @@ class RAE(Method):
         "ids", "in which order rollouts come: of their ids, or of their rows in the source"
     )
 
+    def couples_batches(self) -> bool:
+        """Whether the average is carried."""
+        return self.carry
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The reward against the average."""
         score = steps.episode_reward[steps.trajectory]

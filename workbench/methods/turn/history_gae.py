@@ -90,6 +90,10 @@ class HistoryGAE(Method):
         "credit", "whether groups of equal rewards get credit"
     )
 
+    def couples_batches(self) -> bool:
+        """Whether earlier batches are pooled."""
+        return self.pool > 0.0
+
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The sum of what the rewards were beyond the values of histories."""
         returns = discounted_returns(steps.reward, steps.step_index, self.gamma)
