@@ -355,6 +355,21 @@ def equal_returns_give_exactly_zero(name: str, reward: float):
     assert (advantages(log, name, **params)["advantage"] == 0.0).all()
 
 
+def with_a_dead_group() -> pl.DataFrame:
+    """Rollouts of one step, those of group g1 paid alike and the others by a coin."""
+    first = frame().filter(pl.col("step_index") == 0)
+    coin = np.random.default_rng(0).integers(0, 2, first.height).astype(np.float64)
+    dead = first["group_id"].to_numpy() == "g1"
+    return paid_equally(first, pl.Series(np.where(dead, 1.0, coin)))
+
+
+@rule("ignores-rewards", "credits-dead-groups")
+def a_group_of_equal_rewards_gets_nothing_whatever_the_others_got(name: str):
+    params = accepted(name, success_threshold=0.5)
+    found = advantages(with_a_dead_group(), name, **params)
+    assert found.filter(pl.col("group_id") == "g1")["advantage"].abs().max() <= 1e-15
+
+
 @rule("ignores-rewards", "credits-equal-rewards")
 def equal_returns_up_to_rounding_give_exactly_zero(name: str):
     # 0.3 and 0.1 + 0.2 differ in the last bit; a deviation of 1e-17 must not be divided by.

@@ -28,6 +28,7 @@ from method_contract import (
     scaling,
     the_registry_is_json,
     traits,
+    with_a_dead_group,
     with_another_batch,
 )
 
@@ -110,6 +111,14 @@ def test_earlier_batches_matter_where_the_trait_says_so():
         assert not of_first_batch(both, name).equals(advantages(alone, name))
 
 
+def test_a_method_knows_whether_its_fields_couple_batches():
+    for name in NAMES:
+        assert create(name).couples_batches() == ("couples-batches" in traits(name)), name
+    assert create("rae", {"carry": True}).couples_batches()
+    assert not create("history-gae", {"pool": 0.0}).couples_batches()
+    assert create("salt", {"of": "history-gae"}).couples_batches()
+
+
 @pytest.mark.parametrize("name", having("ignores-rewards"))
 def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
     log = frame()
@@ -121,6 +130,12 @@ def test_rewards_do_not_matter_where_the_trait_says_so(name: str):
 def test_equal_rewards_get_credit_where_the_trait_says_so(name: str):
     first = frame().filter(pl.col("step_index") == 0)
     assert (advantages(paid_equally(first, 1.0), name)["advantage"] != 0.0).any()
+
+
+@pytest.mark.parametrize("name", having("credits-dead-groups"))
+def test_a_dead_group_gets_credit_where_the_trait_says_so(name: str):
+    found = advantages(with_a_dead_group(), name)
+    assert found.filter(pl.col("group_id") == "g1")["advantage"].abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", having("charges-length"))

@@ -37,9 +37,17 @@ def test_a_dialect_whose_runs_penalise_invalid_actions_says_so_where_there_are_s
     assert notes("gigpo", [True, False, True]) == []
 
 
+def test_where_the_method_has_no_penalty_the_note_sends_to_the_rewards():
+    frame = log(GROUP, valid_action=[True, False, True], critic_value=0.0)
+    space = Space(Steps.from_log(frame), embedder="tfidf")
+    (said,) = (note for note in score(space, "turn-gae:hiper").notes if "invalid action" in note)
+    assert said.endswith("Hint: take it off the log's rewards; this method has no penalty")
+
+
 @pytest.mark.parametrize("name", PENALISING)
-def test_every_penalising_dialect_can_turn_it_on(name: str):
-    assert "invalid_penalty" in fields(METHODS[name.partition(":")[0]].cls)
+def test_every_other_penalising_dialect_can_turn_it_on(name: str):
+    own = fields(METHODS[name.partition(":")[0]].cls)
+    assert ("invalid_penalty" in own) == (name != "turn-gae:hiper")
 
 
 def test_dialects_of_trainers_whose_runs_penalise_are_marked():

@@ -341,8 +341,8 @@ class Scorer:
     def __init__(self, method: Method, embedder: str, state_text: StateText, folder: Path) -> None:
         self._method, self._embedder, self._state_text = method, embedder, state_text
         self._folder = folder
-        looks_back = "couples-batches" in method.info.traits
-        self._frames: deque[pl.DataFrame] = deque(maxlen=EARLIER + 1 if looks_back else 1)
+        earlier = EARLIER if method.couples_batches() else 0
+        self._frames: deque[pl.DataFrame] = deque(maxlen=earlier + 1)
 
     def __call__(self, log: pl.DataFrame) -> tuple[Steps, Real]:
         """The steps of a batch, and the advantage of each."""

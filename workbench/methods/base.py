@@ -44,6 +44,7 @@ TRAITS: Mapping[str, str] = {
     "couples-batches": "the credit of a batch depends on earlier batches, never on later ones",
     "row-order": "depends on the order of the rows in the source",
     "ignores-rewards": "its credit is the same whatever the rewards are",
+    "credits-dead-groups": "a group of equal rewards gets credit where its batch has others",
     "credits-equal-rewards": "credit is not 0 although all rewards are equal",
     "charges-length": "a longer reply of the same reward gets less",
     "position-baseline": (
@@ -261,6 +262,10 @@ class Method(Parameterised, ABC):
             return True
         own: str | None = getattr(self, "embedder", None)
         return "similarity" in self.needs() and space.fits_batches(own)
+
+    def couples_batches(self) -> bool:
+        """Whether a batch's credit depends, under these fields, on earlier batches of its run."""
+        return "couples-batches" in self.info.traits
 
     def __call__(self, steps: Steps, space: Space) -> Credit:
         """The credit of every scored step.

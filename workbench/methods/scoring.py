@@ -55,12 +55,15 @@ def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
     invalid = int(steps.invalid_action.sum())
     if dialect is None or not dialect.invalid_penalty or not invalid:
         return []
-    if not isinstance(method, PenalisesInvalid) or method.invalid_penalty:
-        return []
+    hint = "take it off the log's rewards; this method has no penalty"
+    if isinstance(method, PenalisesInvalid):
+        if method.invalid_penalty:
+            return []
+        hint = f"-p invalid_penalty={dialect.invalid_penalty:g}"
     return [
         f"the runs of {dialect.name} take {dialect.invalid_penalty:g} off an invalid action, which "
         f"{of_all(invalid, len(steps), 'step', 'have')}; this credit takes off nothing. Hint: "
-        f"-p invalid_penalty={dialect.invalid_penalty:g}"
+        f"{hint}"
     ]
 
 

@@ -72,7 +72,7 @@ def _with_parts(prefix: str, norm: str, **params: float) -> dict[str, Golden]:
             name="roll",
             source="alibaba/ROLL roll/pipeline/agentic/utils.py",
             fields={"across_groups": True, **_ROWS},
-            traits=("steps-population", "counts-copies", "couples-groups"),
+            traits=("steps-population", "counts-copies", "couples-groups", "credits-dead-groups"),
             golden={
                 **_with_parts("roll_gigpo_mean", "mean", invalid_penalty=0.0),
                 **_with_parts("roll_gigpo_std", "std", invalid_penalty=0.0),

@@ -53,7 +53,12 @@ def parse_weights(text: str) -> dict[str, float]:
             name="verl",
             source="verl-project/verl verl/trainer/ppo/core_algos.py",
             fields={**OVER_TOKENS, "group_of_one": "raw"},
-            traits=("couples-groups", "tokens-population", "raw-group-of-one"),
+            traits=(
+                "couples-groups",
+                "tokens-population",
+                "raw-group-of-one",
+                "credits-dead-groups",
+            ),
             golden={"gdpo_traj": Golden(params={"invalid_penalty": 0.0})},
         ),
         Dialect(

@@ -23,13 +23,13 @@ from workbench.states.space import Space
     "length-penalty",
     summary="R′ − mean of R′ over the group, R′ the reward less a share for tokens and turns",
     source="PrimeIntellect-ai/prime-rl",
-    traits=("credits-equal-rewards", "charges-length"),
+    traits=("credits-dead-groups", "credits-equal-rewards", "charges-length"),
     dialects=(
         Dialect(
             name="prime-rl",
             source="PrimeIntellect-ai/prime-rl src/prime_rl/orchestrator/algo/grpo.py, linear",
             fields={"input_weight": 0.1},
-            traits=("credits-equal-rewards", "charges-length"),
+            traits=("credits-dead-groups", "credits-equal-rewards", "charges-length"),
             golden={"prime_length": Golden(table="prime_rl")},
         ),
     ),

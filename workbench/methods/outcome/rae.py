@@ -22,7 +22,13 @@ from workbench.states.space import Space
     "rae",
     summary="R − moving average of the rewards that the agent had before",
     source="arXiv 2506.24119",
-    traits=("raw-group-of-one", "couples-groups", "credits-equal-rewards", "depends-on-ids"),
+    traits=(
+        "raw-group-of-one",
+        "couples-groups",
+        "credits-dead-groups",
+        "credits-equal-rewards",
+        "depends-on-ids",
+    ),
     dialects=(
         Dialect(
             name="prime-rl",
@@ -32,6 +38,7 @@ from workbench.states.space import Space
                 "raw-group-of-one",
                 "couples-groups",
                 "couples-batches",
+                "credits-dead-groups",
                 "credits-equal-rewards",
                 "row-order",
             ),
@@ -71,6 +78,10 @@ class RAE(Method):
     order: Literal["ids", "rows"] = parameter(
         "ids", "in which order rollouts come: of their ids, or of their rows in the source"
     )
+
+    def couples_batches(self) -> bool:
+        """Whether the average is carried."""
+        return self.carry
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The reward against the average."""

@@ -24,13 +24,13 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
     "reinforce++",
     summary="(R − mean of the batch) / (its std + eps), the same for every step",
     source="arXiv 2501.03262",
-    traits=("couples-groups",),
+    traits=("couples-groups", "credits-dead-groups"),
     dialects=(
         Dialect(
             name="verl",
             source=_VERL,
             fields=OVER_TOKENS,
-            traits=("couples-groups", "tokens-population"),
+            traits=("couples-groups", "tokens-population", "credits-dead-groups"),
             golden={"rfpp_traj": _NO_PENALTY},
         ),
         Dialect(
@@ -38,7 +38,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
             invalid_penalty=0.1,
             source=_VERL_AGENT,
             fields={**OVER_TOKENS, "population": "steps", "count_copies": True},
-            traits=("couples-groups", "tokens-population", "counts-copies"),
+            traits=("couples-groups", "tokens-population", "counts-copies", "credits-dead-groups"),
             golden={"rfpp_steps": Golden()},
         ),
     ),

@@ -29,7 +29,12 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
             name="verl",
             source="verl-project/verl verl/trainer/ppo/core_algos.py",
             fields=_VERL_FIELDS,
-            traits=("couples-groups", "tokens-population", "raw-group-of-one"),
+            traits=(
+                "couples-groups",
+                "tokens-population",
+                "raw-group-of-one",
+                "credits-dead-groups",
+            ),
             golden={"rfpp_baseline_traj": _NO_PENALTY},
         ),
         Dialect(
@@ -38,6 +43,7 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
             source=_VERL_AGENT,
             fields=_ROWS,
             traits=(
+                "credits-dead-groups",
                 "couples-groups",
                 "tokens-population",
                 "steps-population",
@@ -52,6 +58,7 @@ _ROWS = {**_VERL_FIELDS, "population": "steps", "count_copies": True}
             source=f"{_VERL_AGENT}, compute_mean_std_cross_steps=False",
             fields={**_ROWS, "population": "first_row"},
             traits=(
+                "credits-dead-groups",
                 "couples-groups",
                 "tokens-population",
                 "counts-copies",

@@ -160,6 +160,10 @@ class Wrapper(Method, ABC):
         """That of the other method."""
         return create(self.of).turn_baseline()
 
+    def couples_batches(self) -> bool:
+        """Whether the other method does."""
+        return create(self.of).couples_batches()
+
     def couples(self, space: Space) -> bool:
         """Whether the other method couples groups, or this one."""
         return create(self.of).couples(space) or super().couples(space)

@@ -32,7 +32,7 @@ _ROWS = 65_536  # steps whose features are in memory at once; a trajectory is ne
     "history-gae",
     summary="GAE over V, a ridge regression of other trajectories' returns on what was done so far",
     source="ours; arXiv 1506.02438 on cross-fitted values",
-    traits=("couples-groups", "couples-batches", "mixed-scale"),
+    traits=("couples-groups", "couples-batches", "credits-dead-groups", "mixed-scale"),
 )
 @dataclass(frozen=True, kw_only=True)
 class HistoryGAE(Method):
@@ -89,6 +89,10 @@ class HistoryGAE(Method):
     dead_groups: Literal["credit", "zero"] = parameter(
         "credit", "whether groups of equal rewards get credit"
     )
+
+    def couples_batches(self) -> bool:
+        """Whether earlier batches are pooled."""
+        return self.pool > 0.0
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The sum of what the rewards were beyond the values of histories."""

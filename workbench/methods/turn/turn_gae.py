@@ -29,6 +29,7 @@ _SHORT, _LONG = {"gamma": 0.95, "lam": 0.9}, {"gamma": 0.9, "lam": 0.95}
     dialects=(
         Dialect(
             name="hiper",
+            invalid_penalty=0.1,
             source="JonP07/HiPER-agent verl/trainer/ppo/core_algos.py",
             fields={"gamma": 1.0, "lam": 1.0, "whiten": True},
             traits=("couples-groups",),
