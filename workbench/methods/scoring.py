@@ -10,7 +10,7 @@ from workbench.files import package_version
 from workbench.log.credit import Credit, Provenance
 from workbench.log.remarks import of_credit, of_log
 from workbench.log.steps import Steps
-from workbench.methods.base import Method, create, find, registered
+from workbench.methods.base import Method, create, registered, split_name
 from workbench.methods.capabilities import PenalisesInvalid, own_embedder
 from workbench.states.embedders.registry import resolve
 from workbench.states.space import Space
@@ -51,7 +51,7 @@ def scored(space: Space, name: str, method: Method) -> Credit:
 
 def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
     """What a dialect leaves out that its trainer does to invalid actions of this log."""
-    dialect = find(name)[1]
+    dialect = method.info.dialects.get(split_name(name)[1])
     invalid = int(steps.invalid_action.sum())
     if dialect is None or not dialect.invalid_penalty or not invalid:
         return []
