@@ -94,7 +94,11 @@ def test_c3_compares_with_a_critics_values_of_the_other_actions():
 
 
 def test_c3_says_how_many_steps_have_a_counterfactual():
-    # All but the answer to plan 2.
+    # All but the answer to plan 2; with equal outcomes none has credit.
     found = credit(plans(), "c3")
     assert found.outputs["other_actions"].tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 0.0]
     assert "5 of 6 steps have a counterfactual" in found.notes[0]
+    assert "and 5 of them credit" in found.notes[0]
+    level = credit(plans(reward=0.0), "c3")
+    assert "5 of 6 steps have a counterfactual" in level.notes[0]
+    assert "and 0 of them credit" in level.notes[0]

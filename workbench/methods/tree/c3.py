@@ -102,10 +102,13 @@ class C3(Method):
 
     def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
         """How many steps have a counterfactual."""
-        covered = int((terms["step"].outputs["other_actions"] > 0).sum())
+        term = terms["step"]
+        covered = int((term.outputs["other_actions"] > 0).sum())
+        credited = int((term.value != 0.0).sum())
         return [
-            f"{of_all(covered, len(steps), 'step', 'have')} a counterfactual: another action that "
-            "was tried in the same context; all others get 0"
+            f"{of_all(covered, len(steps), 'step', 'have')} a counterfactual, another action that "
+            f"was tried in the same context, and {credited:,} of them credit: the others came to "
+            "the same; every other step gets 0"
         ]
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import polars as pl
 
-from workbench.errors import MissingInputError
 from workbench.log.credit import Term, no_peers
 from workbench.log.segments import backward_sums, segment_level, segment_std
 from workbench.log.steps import Real, Steps, Truth
 from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.methods.parts.inputs import of_steps
+from workbench.methods.parts.subgoals import Plan
 from workbench.methods.parts.transitions import last_steps
 from workbench.parameters import parameter
 from workbench.states.space import Space
 
-_SWITCH = r"(?s)<switch>(.*?)</switch>"
-_SUBGOAL = r"(?s)<subgoal>(.*?)</subgoal>"
 _SCRIPTS = "JonP07/HiPER-agent hiper_hae/core_hae.py, example_scripts/HiPER_trainer/run_"
 _TERMS = {"action": "low", "subgoal": "high", "switch": "term"}
 
@@ -159,7 +156,7 @@ class HAE(Method):
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """The action's term, the subgoal's, and the switch's if asked."""
-        plan = _Plan.of(steps)
+        plan = Plan.of(steps)
         begins = plan.new | (steps.step_index == 0)
         ends = np.append(begins[1:], True)
         low = of_steps(steps, "critic_value_low")
@@ -193,7 +190,7 @@ class HAE(Method):
             for name, level in levels.items()
         }
 
-    def _reward(self, steps: Steps, plan: _Plan) -> Real:
+    def _reward(self, steps: Steps, plan: Plan) -> Real:
         """Rewards less the penalties of invalid actions, kept and reworded subgoals. (S,)."""
         length = np.diff(steps.trajectory_start)[steps.trajectory]
         share = np.where(length > 1, 1.0 / length, 0.0)
@@ -263,54 +260,3 @@ class _Level(NamedTuple):
     target: Real
     value: Real
     where: Truth
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What a log says of subgoals.
-
-    Args:
-        new: Whether each step says that it begins one. (S,)
-        has_subgoal, has_switch: Whether its reply has these parts. (S,), (S,)
-        reworded: Whether it keeps a subgoal and words it otherwise than the step before. (S,)
-    """
-
-    new: Truth
-    has_subgoal: Truth
-    has_switch: Truth
-    reworded: Truth
-
-    @classmethod
-    def of(cls, steps: Steps) -> _Plan:
-        """Reads them.
-
-        Raises:
-            MissingInputError: Neither new_subgoal nor a `<switch>` is in the log.
-        """
-        action, logged = steps.column("action"), steps.column("new_subgoal")
-        parts = pl.DataFrame({"action": action}).select(
-            switch=pl.col("action").str.extract(_SWITCH),
-            subgoal=pl.col("action").str.extract(_SUBGOAL),
-        )
-        has_switch = parts["switch"].is_not_null().to_numpy()
-        has_subgoal = parts["subgoal"].is_not_null().to_numpy()
-        if not logged.is_null().all():
-            new = logged.fill_null(value=False).to_numpy()
-            # What the log says by a column holds whether or not replies have tags.
-            everywhere = np.ones(len(steps), dtype=bool)
-            has_switch = has_switch if has_switch.any() else everywhere
-            has_subgoal = has_subgoal if has_subgoal.any() else everywhere
-        elif has_switch.any():
-            said = parts["switch"].str.strip_chars().str.to_uppercase()
-            new = (~said.is_in(["", "KEEP"])).fill_null(value=False).to_numpy()
-        else:
-            raise MissingInputError(
-                "hae asks where subgoals begin, and this log has neither the column `new_subgoal` "
-                "nor an action with <switch>KEEP</switch> or another word in it. Hint: HiPER's "
-                "prompt asks for that tag; or take turn-gae, which knows no subgoals"
-            )
-        worded = parts["subgoal"]
-        before = worded.shift(1)
-        other = ((worded != before) & before.is_not_null()).fill_null(value=False).to_numpy()
-        reworded = other & ~new & (steps.step_index > 0)
-        return cls(new=new, has_subgoal=has_subgoal, has_switch=has_switch, reworded=reworded)

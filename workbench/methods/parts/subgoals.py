@@ -1,0 +1,65 @@
+"""Subgoals of a rollout: where one begins, and which replies speak of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from workbench.errors import MissingInputError
+from workbench.log.steps import Steps, Truth
+
+_SWITCH = r"(?s)<switch>(.*?)</switch>"
+_SUBGOAL = r"(?s)<subgoal>(.*?)</subgoal>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a log says of subgoals.
+
+    Args:
+        new: Whether each step says that it begins one. (S,)
+        has_subgoal, has_switch: Whether its reply has these parts. (S,), (S,)
+        reworded: Whether it keeps a subgoal and words it otherwise than the step before. (S,)
+    """
+
+    new: Truth
+    has_subgoal: Truth
+    has_switch: Truth
+    reworded: Truth
+
+    @classmethod
+    def of(cls, steps: Steps) -> Plan:
+        """Reads them.
+
+        Raises:
+            MissingInputError: Neither new_subgoal nor a `<switch>` is in the log.
+        """
+        action, logged = steps.column("action"), steps.column("new_subgoal")
+        parts = pl.DataFrame({"action": action}).select(
+            switch=pl.col("action").str.extract(_SWITCH),
+            subgoal=pl.col("action").str.extract(_SUBGOAL),
+        )
+        has_switch = parts["switch"].is_not_null().to_numpy()
+        has_subgoal = parts["subgoal"].is_not_null().to_numpy()
+        if not logged.is_null().all():
+            new = logged.fill_null(value=False).to_numpy()
+            # What the log says by a column holds whether or not replies have tags.
+            everywhere = np.ones(len(steps), dtype=bool)
+            has_switch = has_switch if has_switch.any() else everywhere
+            has_subgoal = has_subgoal if has_subgoal.any() else everywhere
+        elif has_switch.any():
+            said = parts["switch"].str.strip_chars().str.to_uppercase()
+            new = (~said.is_in(["", "KEEP"])).fill_null(value=False).to_numpy()
+        else:
+            raise MissingInputError(
+                "hae asks where subgoals begin, and this log has neither the column `new_subgoal` "
+                "nor an action with <switch>KEEP</switch> or another word in it. Hint: HiPER's "
+                "prompt asks for that tag; or take turn-gae, which knows no subgoals"
+            )
+        worded = parts["subgoal"]
+        before = worded.shift(1)
+        other = ((worded != before) & before.is_not_null()).fill_null(value=False).to_numpy()
+        reworded = other & ~new & (steps.step_index > 0)
+        return cls(new=new, has_subgoal=has_subgoal, has_switch=has_switch, reworded=reworded)
