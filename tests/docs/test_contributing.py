@@ -78,8 +78,6 @@ def test_it_is_in_the_registry_and_in_the_document_s_table():
             contract.an_explanation_sums_to_the_advantage_and_its_peers_to_the_baseline,
             {"seed": 0},
         ),
-        (contract.other_ids_of_the_same_rollouts_change_nothing, {}),
-        (contract.rewards_of_another_scale_scale_credit_or_leave_it, {}),
         (contract.hyper_parameters_out_of_range_are_refused_and_all_named, {}),
     ],
 )
