@@ -5,6 +5,7 @@ import { middle, ownNames, plain, sign, signed, visible } from "./model.js";
 
 const OUTCOMES = { won: ["✓", "ok"], failed: ["✗", "failed"], unknown: ["?", "open"] };
 const HEIGHT = 30;
+const NAME = 16; // letters of a group, cut in the middle; 7 px each
 
 const tables = new WeakMap();
 
@@ -53,7 +54,9 @@ class Steps {
     }
     this.groups = ownNames(told.rows.map((row) => row.group));
     this.chosen = same >= 0 ? same : Math.min(Math.max(told.at, 0), Math.max(told.rows.length - 1, 0));
-    this.template = `18px minmax(72px, 1fr) 58px 52px ${told.methods.map(() => "90px").join(" ")} 52px minmax(180px, 4fr)`;
+    const longest = this.groups.reduce((most, name) => Math.max(most, name.length), 0);
+    const group = Math.max(44, 7 * Math.min(longest, NAME) + 4);
+    this.template = `18px minmax(${group}px, 1fr) 58px 52px ${told.methods.map(() => "90px").join(" ")} 52px minmax(180px, 4fr)`;
     this.drawHead();
     this.list.reset(told.rows.length + (told.total > told.rows.length ? 1 : 0), () => HEIGHT, same >= 0 ? top : 0);
     if (this.chosen) this.list.show(this.chosen);
@@ -85,7 +88,7 @@ class Steps {
     const node = el("div", { class: here ? "step here" : "step", role: "option", "aria-selected": here, "aria-setsize": this.told.total, "aria-posinset": i + 1,
       onclick: () => this.choose(i), ondblclick: () => this.open() },
       el("span", { class: `outcome ${kind}` }, mark),
-      el("span", { class: "cut", title: visible(row.group) }, visible(middle(this.groups[i], 16))),
+      el("span", { class: "cut", title: visible(row.group) }, visible(middle(this.groups[i], NAME))),
       el("span", { class: "digits", title: visible(row.trajectory) }, `#${row.number[0]}`, el("span", { class: "muted" }, ` of ${row.number[1]}`)),
       el("span", { class: "digits" }, String(row.step + 1), el("span", { class: "muted" }, `/${row.length}`)),
       this.told.methods.map((_, m) => this.credit(row.advantage[m], m)),
