@@ -50,6 +50,12 @@ def test_without_a_filter_all_steps_are_listed(app: OpenApp):
     assert first["done"] == "go to kitchen"
 
 
+def test_a_text_that_goes_on_says_so(app: OpenApp):
+    frame = logs.rows({"g": {"a": [("s" * 400, "go", 0.0), ("s" * 401, "go", 1.0)]}})
+    seen = [row["observation"] for row in component(opened(app, frame), "steps")["rows"]]
+    assert seen == ["s" * 400, "s" * 400 + "…"]
+
+
 def test_a_filter_in_the_address_is_applied_and_counted(app: OpenApp):
     test = opened(app, logs.rows(SMALL), filter="outcome:won proxmo>0")
     assert places(test) == [("g2/a", 0), ("g2/a", 1), ("g2/a", 2)]

@@ -86,7 +86,7 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
     names = ["group_id", "trajectory_id", "step_index", "reward", *texts]
     part = log.select(names)[shown].with_columns(
         pl.col("action").map_elements(done, pl.String).str.slice(0, _LINE).alias("done"),
-        pl.col(texts).str.slice(0, _HEAD),
+        *(_beginning(name) for name in texts),
     )
     numbers = cache.rollouts(here.id, here).numbers
     part = part.with_columns(
@@ -127,6 +127,13 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
         ],
     }
     return {**told, "key": digest(told)[:16], "heard": reading.heard()}
+
+
+def _beginning(name: str) -> pl.Expr:
+    """The first characters of a text, with "…" where it goes on."""
+    text = pl.col(name)
+    goes_on = pl.when(text.str.len_chars() > _HEAD).then(pl.lit("…")).otherwise(pl.lit(""))
+    return pl.concat_str(text.str.slice(0, _HEAD), goes_on).alias(name)
 
 
 def _place(rows: Index, log: pl.DataFrame) -> int:
