@@ -182,7 +182,7 @@ def change(path: Path, rng: random.Random) -> None:
 
 
 def outcome(run: Callable[[], object]) -> str:
-    """What came of it: "read", "refused", or the fault with its place."""
+    """The outcome: "read", "refused", or the fault with its place."""
 
     def late(*_: object) -> None:
         raise LimitError

@@ -155,7 +155,7 @@ def with_another_batch(run: str | None, update: int | None) -> tuple[pl.DataFram
 
 
 def scaling(name: str, by: float = 16.0) -> str:
-    """How much of a credit grows with all rewards and values: "none", "all" or "part" of it."""
+    """The part of a credit that grows with all rewards and values: "none", "all" or "part"."""
     log = frame()
     won = (pl.col("reward").sum() > 0).over("trajectory_id")
     paid = [

@@ -1,4 +1,4 @@
-"""What a scored credit says beside its numbers."""
+"""Notes of a scored credit, beside its numbers."""
 
 from __future__ import annotations
 

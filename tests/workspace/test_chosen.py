@@ -1,4 +1,4 @@
-"""What an export chooses steps by: people's marks, and a filter."""
+"""The choice of steps for an export: by people's marks, and by a filter."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Decomposition:
 
     @property
     def level(self) -> bool:
-        """Whether all roles and rounds have the same mean credit, so that neither explains any."""
+        """True where all roles and rounds have one mean credit, so that neither explains any."""
         return self.variance > 0.0 and self.within > 1.0 - 1e-9
 
     def to_dict(self) -> dict[str, Any]:

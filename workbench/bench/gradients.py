@@ -208,7 +208,7 @@ def measured(gradient: Real, truth: Real, second: Real) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """What the gradients under a method are worth, at each of `POINTS`.
+    """Measures of the gradients under a method, at each of `POINTS`.
 
         adam cosine     = Σ gain / √(Σ stepped · Σ true)
         bias cosine     = Σ along / √(Σ signal · Σ true)             1 without bias in direction

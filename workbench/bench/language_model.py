@@ -20,7 +20,7 @@ from workbench.bench.prompts import Decision
 from workbench.log.steps import Index, Real
 
 EARLIER = 4
-"""How many of the latest actions the prompt has."""
+"""Number of the latest actions that the prompt has."""
 
 AT_ONCE = {"cuda": 64, "cpu": 8}
 """Decisions of one forward pass, by device: some 4,000 rows of logits on a GPU."""

@@ -205,7 +205,7 @@ class Method(Parameterised, ABC):
         )
 
     def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
-        """Which of these traits holds under these fields, if one does."""
+        """The one of these traits that holds under these fields, if one does."""
         return None
 
     def _parsed(self) -> list[object]:
@@ -249,7 +249,7 @@ class Method(Parameterised, ABC):
         return ()
 
     def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
-        """What a reader should know of these terms, one sentence each."""
+        """Remarks on these terms for their reader, one sentence each."""
         return ()
 
     def couples(self, space: Space) -> bool:
@@ -264,7 +264,7 @@ class Method(Parameterised, ABC):
         return "similarity" in self.needs() and space.fits_batches(own)
 
     def couples_batches(self) -> bool:
-        """Whether a batch's credit depends, under these fields, on earlier batches of its run."""
+        """True where a batch's credit depends, under these fields, on earlier ones of its run."""
         return "couples-batches" in self.info.traits
 
     def __call__(self, steps: Steps, space: Space) -> Credit:

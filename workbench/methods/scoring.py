@@ -50,7 +50,7 @@ def scored(space: Space, name: str, method: Method) -> Credit:
 
 
 def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
-    """What a dialect leaves out that its trainer does to invalid actions of this log."""
+    """Notes on a penalty for invalid actions that a dialect leaves out and its trainer has."""
     # A table may call a method what it likes, such as "grpo norm=mean".
     dialect = method.info.dialects.get(split_name(name)[1])
     invalid = int(steps.invalid_action.sum())

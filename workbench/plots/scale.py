@@ -25,7 +25,7 @@ BELOW, ABOVE = "#8073ac", "#e08214"
 """One colour for a negative and one for a positive number; both stand on light and on dark."""
 
 FIRST, SECOND = "#4269d0", "#d6455d"
-"""What is compared and is no credit: purple and orange are for the sign of a credit alone."""
+"""Colour of what is compared and is no credit: purple and orange are for a credit's sign."""
 
 CORRELATION: list[list[float | str]] = [
     [0.0, "#b2182b"],

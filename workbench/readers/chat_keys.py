@@ -84,7 +84,7 @@ class Keys:
     unread: Sequence[str]
 
     def value(self, fields: Mapping[str, Any], name: str) -> Any:
-        """What a record has for a column; None where no key holds it."""
+        """The value that a record has for a column; None where no key holds it."""
         key = self.told.get(name)
         return None if key is None else fields.get(key)
 

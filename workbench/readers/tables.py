@@ -85,7 +85,7 @@ def parquet_frames(
 
 
 def _damages() -> tuple[type[BaseException], ...]:
-    """What a file raises that is damaged, or holds what a frame cannot."""
+    """Errors of a file that is damaged, or holds what a frame cannot."""
     import pyarrow as pa
 
     polars = (pl.exceptions.PolarsError, pl.exceptions.PanicException)

@@ -1,4 +1,4 @@
-"""What is expected of a step from its peers: kernel regression inside a group.
+"""Expectation of a step's return from its peers: kernel regression inside a group.
 
 It is exact and block-diagonal: only similarities of distinct states of one group are ever formed,
 with counts in place of repetitions.

@@ -131,7 +131,7 @@ def marked() -> pl.DataFrame:
 
 
 def named(steps: pl.DataFrame) -> list[pl.Series]:
-    """What steps of the view's log are called in a table: `group`, `rollout`, `step`, `done`.
+    """Names of steps of the view's log in a table: `group`, `rollout`, `step`, `done`.
 
     Groups where they differ, rollouts by their number in the group, steps from 1; whole ids are
     where the step is read.

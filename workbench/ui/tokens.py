@@ -16,7 +16,7 @@ FILE = "tokenizer.json"
 
 @dataclass(frozen=True)
 class Told:
-    """What is known of some tokens.
+    """Facts of some tokens.
 
     Args:
         texts: The text of each; None where only the ids are known.
@@ -46,7 +46,7 @@ def told(ids: Sequence[int], logged: str | None) -> Told:
 
 
 def _way() -> str:
-    """How texts can be had."""
+    """Advice on how to have the texts."""
     if frame.allow_paths():
         return "for their texts name a folder with tokenizer.json, in the menu of the log."
     return (

@@ -1,4 +1,4 @@
-"""What an export chooses steps by: people's marks, and the filter of the app."""
+"""The choice of steps for an export: by people's marks, and by the filter of the app."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def kept(
 
 
 def unstable(log: pl.DataFrame, intervals: pl.DataFrame, method: str) -> pl.Series:
-    """Which steps' signs change often when other rollouts are drawn for their group. (L,).
+    """Steps whose signs change often when other rollouts are drawn for their group. (L,).
 
     Args:
         log: A validated step log.

@@ -70,7 +70,7 @@ class LengthPenalty(GroupMethod):
         return (*super().needs(), *written, *read)
 
     def chains(self) -> bool:
-        """Whether tokens read are charged, which the last prompt of a rollout tells."""
+        """True where tokens read are charged, which the last prompt of a rollout tells."""
         return self.input_weight > 0 or super().chains()
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
@@ -99,7 +99,7 @@ class LengthPenalty(GroupMethod):
         }
 
     def _amounts(self, steps: Steps) -> dict[str, tuple[float, Real]]:
-        """What is charged for: name -> its weight and how much each trajectory has. (N,)."""
+        """Charges: name -> its weight and how much each trajectory has. (N,)."""
         first = steps.trajectory_start[:-1]
         found = {"turns": (self.turns_weight, np.diff(steps.trajectory_start).astype(np.float64))}
         if self.output_weight or self.input_weight:

@@ -80,7 +80,7 @@ class RAE(Method):
     )
 
     def couples_batches(self) -> bool:
-        """Whether the average is carried."""
+        """True where the average is carried."""
         return self.carry
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:

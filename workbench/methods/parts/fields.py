@@ -161,7 +161,7 @@ class Wrapper(Method, ABC):
         return create(self.of).turn_baseline()
 
     def couples_batches(self) -> bool:
-        """Whether the other method does."""
+        """True where the other method does."""
         return create(self.of).couples_batches()
 
     def couples(self, space: Space) -> bool:

@@ -16,7 +16,7 @@ _SUBGOAL = r"(?s)<subgoal>(.*?)</subgoal>"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a log says of subgoals.
+    """Subgoals, as far as a log tells them.
 
     Args:
         new: Whether each step says that it begins one. (S,)

@@ -101,7 +101,7 @@ class C3(Method):
         return (*super().needs(), *("critic_value_action",) * (self.signal != "returns"))
 
     def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
-        """How many steps have a counterfactual."""
+        """Number of steps that have a counterfactual."""
         term = terms["step"]
         covered = int((term.outputs["other_actions"] > 0).sum())
         credited = int((term.value != 0.0).sum())

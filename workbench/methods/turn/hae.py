@@ -36,7 +36,7 @@ _FIXED = _PLAIN | {
 
 
 def _golden(run: str, own: Mapping[str, Any]) -> dict[str, Golden]:
-    """What the original gives in one of its runs: three advantages, three targets of critics."""
+    """Numbers of the original in one of its runs: three advantages, three targets of critics."""
     golden = {}
     for ours, theirs in _TERMS.items():
         golden[f"{run}_advantage_{theirs}"] = Golden(params=own, term=ours, table="turn_hae")
@@ -144,7 +144,7 @@ class HAE(Method):
         return (*super().needs(), *("critic_value_switch",) * self.switch_term)
 
     def couples(self, space: Space) -> bool:
-        """Whether advantages are standardised over the batch."""
+        """True where advantages are standardised over the batch."""
         return self.whiten or super().couples(space)
 
     def notes(self, steps: Steps) -> Sequence[str]:
@@ -204,7 +204,7 @@ class HAE(Method):
         )
 
     def _cut(self, steps: Steps, value: Real) -> Real:
-        """What comes after the last step, by the value there. (S,)."""
+        """The worth of what comes after the last step, by the value there. (S,)."""
         if self.truncated_as == "failure":
             return np.zeros(len(steps))
         return np.where(steps.column("truncated").fill_null(value=False).to_numpy(), value, 0.0)
@@ -255,7 +255,7 @@ class HAE(Method):
 
 
 class _Level(NamedTuple):
-    """What a term is made of: A + V, V, and which steps have the term. (S,) each."""
+    """Parts of a term: A + V, V, and the steps that have the term. (S,) each."""
 
     target: Real
     value: Real

@@ -91,7 +91,7 @@ class HistoryGAE(Method):
     )
 
     def couples_batches(self) -> bool:
-        """Whether earlier batches are pooled."""
+        """True where earlier batches are pooled."""
         return self.pool > 0.0
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:

@@ -94,7 +94,7 @@ class TurnGAE(Method):
     )
 
     def couples(self, space: Space) -> bool:
-        """Whether advantages are standardised over the batch."""
+        """True where advantages are standardised over the batch."""
         return self.whiten or super().couples(space)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
