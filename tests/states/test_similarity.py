@@ -66,3 +66,22 @@ def test_similarities_are_zero_only_if_every_vector_is(kind: Any) -> None:
     two = States(np.array([0, 1]), np.array([0, 1, 2]), ["p", "q"])
     found = Similarity(two, kind(np.array([[0.0, 0.0], [0.0, -1.0]]))).is_zero
     assert found.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_rows_one_behind_another_are_those_of_the_blocks(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    found = Steps.from_log(random_log(np.random.default_rng(6), groups=4))
+    similarity = random_similarity(found, np.random.default_rng(7))
+    start = similarity.states.start
+    monkeypatch.setattr(
+        "workbench.states.similarity.BLOCK_CACHE", int((np.diff(start)[:kept] ** 2).sum())
+    )
+    # Some states of each group, the first twice.
+    states = np.sort(np.concatenate([start[:-1], start[:-1], start[1:] - 1]))
+    group = np.searchsorted(start, states, side="right") - 1
+    expected = [similarity.block(g)[s - start[g]] for g, s in zip(group, states, strict=True)]
+    np.testing.assert_allclose(
+        similarity.entries(states), np.concatenate(expected), rtol=0, atol=1e-15
+    )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.log.columns import known
-from workbench.log.conversation import canonical_json, decoded
+from workbench.log.conversation import decoded
 from workbench.readers.jsonfiles import Record, objects
 from workbench.readers.messages import Turn
-from workbench.readers.rows import number
+from workbench.readers.rows import as_text, number
 
 STEPS = (
     "steps",
@@ -89,7 +89,7 @@ def nested_steps(value: Any, record: Record) -> Nested:
     turns = [
         Turn(
             observation=seen[at],
-            action=_text(steps[at][names.action]) or "",
+            action=as_text(steps[at][names.action]) or "",
             next_observation=answers[at] or (seen[at + 1] if at + 1 < len(steps) else None),
             messages=None,
         )
@@ -105,7 +105,7 @@ def nested_steps(value: Any, record: Record) -> Nested:
 
 def task_of(record: Record) -> str | None:
     """The task that a record names."""
-    return next((_text(record[key]) for key in TASKS if record.get(key)), None)
+    return next((as_text(record[key]) for key in TASKS if record.get(key)), None)
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,7 @@ def _value(step: Record, name: str | None) -> Any:
 
 def _texts(steps: Sequence[Record], names: Sequence[str | None]) -> list[str | None]:
     """The value of each step under its own name, as text."""
-    return [_text(_value(step, name)) for step, name in zip(steps, names, strict=True)]
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return canonical_json(value)
+    return [as_text(_value(step, name)) for step, name in zip(steps, names, strict=True)]
 
 
 def _rewards(steps: Sequence[Record], each: Sequence[_Names]) -> list[float | None] | None:

@@ -151,14 +151,15 @@ def inferred(name: str, values: Sequence[Any]) -> pl.Series:
     large = any(isinstance(value, int) and not -_INT64 <= value < _INT64 for value in values)
     dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
     if large or len(kinds) > 1 or kinds - dtypes.keys():
-        return pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
+        return pl.Series(name, [as_text(value) for value in values], dtype=pl.String)
     dtype = dtypes[kinds.pop()] if kinds else pl.Null
     if dtype == pl.Float64:
         return pl.Series(name, [None if value is None else float(value) for value in values])
     return pl.Series(name, values, dtype=dtype)
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """A value as text: text as it is, null as None, what JSON has as that, others as they read."""
     if value is None or isinstance(value, str):
         return value
     is_json = isinstance(value, bool | int | float | list | dict)

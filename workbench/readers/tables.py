@@ -65,7 +65,7 @@ def parquet_frames(
             names = schema.names if only is None else [n for n in schema.names if n in only]
             schema = pa.schema([schema.field(name) for name in names])
             waiting: list[pa.RecordBatch] = []
-            is_empty = True
+            is_empty, size = True, 0
             few = next(file.iter_batches(first, columns=names, use_threads=False), None)
             # Small rows are decoded more at once, but no row tells how large the last will be.
             at_once = first * (8 if few is not None and few.nbytes * 8 <= _PART else 1)
@@ -73,9 +73,10 @@ def parquet_frames(
                 # What a table of Arrow holds is taken as it is by polars, whole texts included.
                 batch.validate(full=True)
                 waiting.append(batch)
-                if sum(each.nbytes for each in waiting) >= _PART:
+                size += batch.nbytes
+                if size >= _PART:
                     yield _frame(waiting, schema)
-                    waiting, is_empty = [], False
+                    waiting, is_empty, size = [], False, 0
             if waiting or is_empty:
                 yield _frame(waiting, schema)
     except _damages() as error:

@@ -95,9 +95,11 @@ class Similarity:
             for number in numbers[~kept.is_made[numbers]].tolist():
                 self.block(number)
             parts = [kept.rows(states[:blocks] - start[group[:blocks]], group[:blocks])]
-            for number in np.unique(group[blocks:]).tolist():
-                here = states[group == number] - start[number]
-                parts.append(self._product(number, here).reshape(-1))
+            others, begins = np.unique(group[blocks:], return_index=True)
+            for number, here in zip(
+                others.tolist(), np.split(states[blocks:], begins[1:]), strict=False
+            ):
+                parts.append(self._product(number, here - start[number]).reshape(-1))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     @cached_property
