@@ -61,6 +61,10 @@ class ArtefactError(WorkbenchError):
     """A file of a workspace or an export is damaged, unfinished, or not what its manifest says."""
 
 
+class WorkerLostError(WorkbenchError):
+    """A worker process ended, several times, over the same part of the work."""
+
+
 class FilterError(WorkbenchError, ValueError):
     """A filter that cannot be read; every term that is wrong is named.
 

@@ -141,9 +141,11 @@ def differences(frame: pl.DataFrame, column: str, credit: pl.DataFrame) -> pl.Da
 
 def _numbered_by_row(joined: pl.DataFrame, column: str) -> pl.Series:
     """Labels, numbered as they are first met in the rows: what counts is who is together."""
-    first = joined.drop_nulls(column).group_by(column).agg(pl.col("row").min()).sort("row")
-    numbers = np.arange(first.height, dtype=np.float64)
-    return joined[column].replace_strict(first[column], numbers, default=None)
+    label = ["group_id", column]
+    first = joined.drop_nulls(column).group_by(label).agg(pl.col("row").min()).sort("row")
+    numbered = first.select(*label, pl.int_range(pl.len()).cast(pl.Float64).alias("number"))
+    found = joined.join(numbered, on=label, how="left", maintain_order="left")
+    return found["number"].alias(column)
 
 
 def test_every_wanted_golden_column_has_a_dialect():

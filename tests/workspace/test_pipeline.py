@@ -67,7 +67,7 @@ def test_a_second_run_does_no_work_twice(
     def forbidden(*arguments: object, **more: object) -> None:
         raise AssertionError("work was done twice")
 
-    monkeypatch.setattr(artefacts, "import_log", forbidden)
+    monkeypatch.setattr(artefacts, "import_to", forbidden)
     monkeypatch.setattr(credit_files, "write_credit", forbidden)
     monkeypatch.setattr(Exporter, "__call__", forbidden)
     monkeypatch.setattr(SentenceEmbedder, "encode", forbidden)

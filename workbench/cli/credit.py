@@ -9,12 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import credit_of, named_credits, open_space, read_opened, require_other
+from workbench.cli.inputs import (
+    credit_of,
+    engine_chosen,
+    import_options,
+    named_credits,
+    open_space,
+    read_opened,
+    require_other,
+    state_text,
+)
 from workbench.cli.options import (
+    Address,
     AllowUnchained,
     AsJson,
     Cache,
     EmbedderName,
+    EngineName,
+    Jobs,
     LastActions,
     Log,
     MethodName,
@@ -43,28 +55,51 @@ def score(
     last_actions: LastActions = 0,
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
+    jobs: Jobs = None,
+    engine: EngineName = None,
+    address: Address = None,
     *,
     reading: Reading,
 ) -> None:
     """Score every step under one method and write the credit."""
+    from workbench.cli.output import progress
     from workbench.log.credit import write_credit
     from workbench.methods import create, registered
     from workbench.methods.scoring import scored
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.wording import number_of
+    from workbench.workspace.score_to import score_to
 
     made = create(registered(method), field_values(params))
     require_other(output, [log])
-    opened = read_opened(log, reading, cache)
-    with open_space(
-        opened, embedder, state, last_actions, allow_unchained=allow_unchained
-    ) as space:
-        credit = scored(space, method, made).scored()
-    write_credit(output, credit)
-    for note in credit.provenance.notes:
+    worker = engine_chosen(jobs, engine, address)
+    if worker is None:
+        opened = read_opened(log, reading, cache)
+        with open_space(
+            opened, embedder, state, last_actions, allow_unchained=allow_unchained
+        ) as space:
+            credit = scored(space, method, made).scored()
+        write_credit(output, credit)
+        provenance = credit.provenance
+    else:
+        with progress() as told:
+            provenance = score_to(
+                output,
+                [log],
+                method,
+                params=made.values,
+                embedder=embedder or DEFAULT_EMBEDDER,
+                state_text=state_text(state, last_actions),
+                cache=cache,
+                allow_unchained=allow_unchained,
+                engine=worker,
+                progress=told,
+                **import_options(reading),
+            )
+    for note in provenance.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(
-        f"wrote {output}: {len(space.steps)} of {number_of(space.steps.log.height, 'step')} scored"
-    )
+    rows = number_of(provenance.log["rows"], "step")
+    print(f"wrote {output}: {provenance.log['scored']} of {rows} scored")
 
 
 @app.command()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.log.credit import ScoredCredit
     from workbench.readers import Imported, ImportReport
     from workbench.states.space import Space
+    from workbench.workspace.engines import Engine
     from workbench.workspace.opened import OpenedLog
 
 
@@ -88,6 +89,15 @@ def open_space(
     with progress() as told:
         named = embedder or DEFAULT_EMBEDDER
         yield opened.space(named, text, told, allow_unchained=allow_unchained)
+
+
+def engine_chosen(jobs: int | None, engine: str | None, address: str | None) -> Engine | None:
+    """The engine that the options ask for; None where none is, and the log is scored at once."""
+    from workbench.workspace.engines import engine_of
+
+    if jobs is None and engine is None and address is None:
+        return None
+    return engine_of(engine or "local", jobs, address)
 
 
 def print_report(report: ImportReport, quarantine: Path | None) -> None:

@@ -152,6 +152,23 @@ AllowUnchained = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        min=1,
+        help="Score in parts, in N processes, with little of the log in memory. "
+        "[default: the whole log at once]",
+    ),
+]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="What works on the parts: local, or ray.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Of a Ray cluster, such as auto. [default: one is started]"),
+]
 Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write.")]
 
 

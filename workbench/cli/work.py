@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import credit_of, import_options, read_opened, state_text
+from workbench.cli.inputs import credit_of, engine_chosen, import_options, read_opened, state_text
 from workbench.cli.options import (
     EXPORT_OPTIONS,
+    Address,
     AllowUnchained,
     EmbedderName,
+    EngineName,
+    Jobs,
     LastActions,
     Log,
     MarksOf,
@@ -65,6 +68,9 @@ def run(
         bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
     ] = False,
     allow_unchained: AllowUnchained = False,
+    jobs: Jobs = None,
+    engine: EngineName = None,
+    address: Address = None,
     *,
     reading: Reading,
 ) -> None:
@@ -88,6 +94,7 @@ def run(
             export_options=export_values(options, tokenizer, template_loss, groups, tasks),
             quarantine=quarantine,
             allow_unchained=allow_unchained,
+            engine=engine_chosen(jobs, engine, address),
             **import_options(reading),
             progress=told,
         )

@@ -196,6 +196,21 @@ class ScoredCredit:
     provenance: Provenance = field(default_factory=Provenance)
 
 
+def credit_table(log: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """The table of a credit: one row a step of the whole log, in canonical order.
+
+    Args:
+        log: The step log; of it ids, `excluded` and `READ_FROM_LOG` alone are asked for.
+        numbers: As `Credit.numbers`.
+
+    Returns:
+        group_id, trajectory_id, step_index, advantage, term_<name> …, outputs, excluded, and those
+        of `READ_FROM_LOG`; numbers are null where a step is excluded.
+    """
+    ids = log.select("group_id", "trajectory_id", "step_index")
+    return ids.hstack(numbers).hstack(log.select("excluded", *READ_FROM_LOG))
+
+
 def write_credit(path: Path, credit: ScoredCredit) -> None:
     """Writes a credit as Parquet, its provenance in the file's metadata under `workbench`."""
     metadata = {METADATA_KEY: canonical_json(credit.provenance.to_dict())}
@@ -278,26 +293,26 @@ class Credit:
         """Diagnostics of all terms by name. Each (S,) float64."""
         return {name: each for term in self.terms.values() for name, each in term.outputs.items()}
 
-    def table(self) -> pl.DataFrame:
-        """One row a step of the whole log, in canonical order, null where a step is excluded.
+    @property
+    def columns(self) -> Mapping[str, Real]:
+        """The numbers of the credit: advantage, term_<name> …, outputs. Each (S,) float64."""
+        terms = {f"term_{name}": term.value for name, term in self.terms.items()}
+        return {"advantage": self.advantage, **terms, **self.outputs}
 
-        Columns: group_id, trajectory_id, step_index, advantage, term_<name> …, outputs, excluded,
-        and those of `READ_FROM_LOG`.
-        """
+    def numbers(self) -> pl.DataFrame:
+        """`columns` with one row a step of the whole log, null where a step is excluded. (L, …)."""
         log = self.steps.log
-        columns = {"advantage": self.advantage}
-        columns |= {f"term_{name}": term.value for name, term in self.terms.items()}
-        columns |= self.outputs
-        ids = log.select("group_id", "trajectory_id", "step_index")
         scored = log["excluded"].is_null()
-        wide = pl.DataFrame({name: np.zeros(log.height) for name in columns})
-        filled = {}
-        for name, values in columns.items():
+        filled = []
+        for name, values in self.columns.items():
             whole = np.zeros(log.height)
             whole[self.steps.row] = values
-            filled[name] = pl.Series(name, whole).set(~scored, None)
-        told = log.select("excluded", *READ_FROM_LOG)
-        return ids.hstack(wide.with_columns(**filled).hstack(told))
+            filled.append(pl.Series(name, whole).set(~scored, None))
+        return pl.DataFrame(filled)
+
+    def table(self) -> pl.DataFrame:
+        """One row a step of the whole log; see `credit_table`."""
+        return credit_table(self.steps.log, self.numbers())
 
     def scored(self) -> ScoredCredit:
         """The credit as a file holds it."""

@@ -12,7 +12,7 @@ import inspect
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -28,7 +28,7 @@ from workbench.errors import (
 from workbench.files import digest, file_digest
 from workbench.log.columns import known
 from workbench.log.credit import Credit, Term
-from workbench.log.steps import Steps
+from workbench.log.steps import Real, Steps
 from workbench.parameters import Parameterised, fields
 from workbench.registry import Registry
 from workbench.states.keys import Key
@@ -248,9 +248,23 @@ class Method(Parameterised, ABC):
         """What a reader of this credit on this log should know, one sentence each."""
         return ()
 
-    def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
-        """Remarks on these terms for their reader, one sentence each."""
+    def remarks(self, steps: Steps, columns: Mapping[str, Real]) -> Sequence[str]:
+        """Remarks on this credit for its reader, one sentence each.
+
+        Args:
+            steps: The scored steps.
+            columns: The credit's numbers, as `Credit.columns`.
+        """
         return ()
+
+    def said(self, steps: Steps, space: Space, columns: Mapping[str, Real]) -> tuple[str, ...]:
+        """All that the method has to say of a credit, one sentence each; arguments as above."""
+        return (
+            *self.notes(steps),
+            *self.remarks(steps, columns),
+            *(_notes_on_batches(steps) if self.couples(space) else ()),
+            *self._chain_notes(steps),
+        )
 
     def couples(self, space: Space) -> bool:
         """Whether a group's credit depends, under these fields, on the others of its batch.
@@ -267,6 +281,15 @@ class Method(Parameterised, ABC):
         """True where a batch's credit depends, under these fields, on earlier ones of its run."""
         return "couples-batches" in self.info.traits
 
+    def require(self, steps: Steps, space: Space) -> None:
+        """Refuses a log that lacks what the method needs, or whose steps were chained by guess.
+
+        Raises:
+            MissingInputError: What is missing.
+        """
+        self._require_columns(steps)
+        self.require_chain(steps, space)
+
     def __call__(self, steps: Steps, space: Space) -> Credit:
         """The credit of every scored step.
 
@@ -274,23 +297,20 @@ class Method(Parameterised, ABC):
             MissingInputError: The log lacks what the method needs.
             ParameterError: An advantage would not be finite.
         """
-        self._require_columns(steps)
-        self.require_chain(steps, space)
+        self.require(steps, space)
+        credit = self.credit(steps, space)
+        return replace(credit, notes=self.said(steps, space, credit.columns))
+
+    def credit(self, steps: Steps, space: Space) -> Credit:
+        """The credit of steps that are part of a log which has what the method needs.
+
+        Raises:
+            ParameterError: An advantage would not be finite.
+        """
         # What overflows is refused below, with its step named.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             terms = self.terms(steps, space)
-            credit = Credit(
-                steps=steps,
-                terms=terms,
-                notes=(
-                    *self.notes(steps),
-                    *self.remarks(steps, terms),
-                    *(_notes_on_batches(steps) if self.couples(space) else ()),
-                    *self._chain_notes(steps),
-                ),
-                method=self,
-                space=space,
-            )
+            credit = Credit(steps=steps, terms=terms, method=self, space=space)
             wrong = np.flatnonzero(~np.isfinite(credit.advantage))
         if len(wrong):
             raise ParameterError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import polars as pl
 
 from workbench.files import package_version
 from workbench.log.credit import Credit, Provenance
 from workbench.log.remarks import of_credit, of_log
-from workbench.log.steps import Steps
+from workbench.log.steps import Real, Steps
 from workbench.methods.base import Method, create, registered, split_name
 from workbench.methods.capabilities import PenalisesInvalid, own_embedder
 from workbench.states.embedders.registry import resolve
@@ -38,15 +40,38 @@ def score(space: Space, name: str, params: Mapping[str, Any] | None = None) -> C
 
 def scored(space: Space, name: str, method: Method) -> Credit:
     """The credit of a method that is made already; arguments as for `score`."""
-    credit = method(space.steps, space)
-    steps, table = space.steps, credit.table()
-    remarks = [
+    method.require(space.steps, space)
+    credit = method.credit(space.steps, space)
+    said = said_of(space, name, method, credit.columns, credit.table())
+    of_vectors = space.notes if uses_vectors(method) else ()
+    made = provenance(space, name, method, (*said, *of_vectors))
+    return replace(credit, notes=said, provenance=made)
+
+
+def uses_vectors(method: Method) -> bool:
+    """Whether a method compares vectors of the space's own embedder."""
+    return "similarity" in method.needs() and own_embedder(method) is None
+
+
+def said_of(
+    space: Space, name: str, method: Method, columns: Mapping[str, Real], table: pl.DataFrame
+) -> tuple[str, ...]:
+    """All that a reader of a credit should know, beside what the space has to say of vectors.
+
+    Args:
+        space: Where the method ran; of the log it asks for no text of a step.
+        name: As it was asked for.
+        method: The method with its fields.
+        columns: The credit's numbers, as `Credit.columns`.
+        table: The credit, as `Credit.table`.
+    """
+    steps = space.steps
+    return (
+        *method.said(steps, space, columns),
         *_unpenalised(name, method, steps),
-        *of_log(steps.log),
-        *of_credit(steps.log, table, method.values),
-    ]
-    credit = replace(credit, notes=(*credit.notes, *map(str, remarks)))
-    return replace(credit, provenance=provenance(space, name, method, credit))
+        *map(str, of_log(steps.log)),
+        *map(str, of_credit(steps.log, table, method.values)),
+    )
 
 
 def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
@@ -68,22 +93,19 @@ def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
     ]
 
 
-def provenance(space: Space, name: str, method: Method, credit: Credit | None = None) -> Provenance:
+def provenance(space: Space, name: str, method: Method, notes: Sequence[str] = ()) -> Provenance:
     """How a credit is made, known before it is.
 
     Args:
         space: Where the method runs.
         name: As it was asked for.
         method: The method with its fields.
-        credit: What it gave, if it ran already: adds what a reader should know.
+        notes: What a reader of the credit should know, once it is there.
     """
     own, embeds = own_embedder(method), "similarity" in method.needs()
     embedder = None
     if embeds:
         embedder = space.embedder if own is None else resolve(own)
-    notes = list(credit.notes) if credit else []
-    if credit and embeds and own is None:
-        notes += space.notes
     return Provenance(
         version=package_version(),
         method=method.identity(name),
@@ -94,5 +116,5 @@ def provenance(space: Space, name: str, method: Method, credit: Credit | None = 
         },
         embedder={"name": embedder.name, "key": embedder.key} if embedder else None,
         state_text=vars(space.state_text if own is None else StateText()) if embeds else None,
-        notes=notes,
+        notes=list(notes),
     )

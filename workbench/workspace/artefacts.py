@@ -6,28 +6,30 @@ What scores and exports is imported where it is asked for: a log alone is there 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from workbench.files import MANIFEST, atomic_folder, digest, file_digest
-from workbench.readers import import_log, source_files
+from workbench.readers import import_to, source_files
 from workbench.wording import Progress, silent
 from workbench.workspace.store import Workspace
 
 if TYPE_CHECKING:
     from workbench.exporters import Exporter
-    from workbench.log.credit import ScoredCredit
+    from workbench.log.credit import Provenance, ScoredCredit
     from workbench.log.steps import Index
     from workbench.methods import Method
     from workbench.states.embedders.vector_cache import VectorCache
     from workbench.states.neighbours import NeighbourIndex
     from workbench.states.similarity import States
     from workbench.states.space import Space
+    from workbench.workspace.engines import Engine
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
 CREDIT_FILE, INDEX_FILE = "credit.parquet", "index.faiss"
@@ -143,7 +145,7 @@ class Artefacts:
         max_unpacked: int | None = None,
         rewards: str | Path | None = None,
     ) -> StoredLog:
-        """The step log of some files; for the arguments see `readers.import_log`.
+        """The step log of some files; for the arguments see `readers.import_to`.
 
         Raises:
             LogError: The files are refused; every problem is listed.
@@ -163,23 +165,20 @@ class Artefacts:
         self._progress("read", 0, 0)
 
         def build(folder: Path) -> None:
-            imported = import_log(
+            report = import_to(
+                folder / LOG_FILE,
                 sources,
                 format=format,
                 mapping=mapping,
-                quarantine=quarantine,
+                quarantine=folder / QUARANTINE_FILE if quarantine else None,
                 skip_bad=skip_bad,
                 untrained=untrained,
                 keep_masked=keep_masked,
                 max_unpacked=max_unpacked,
                 rewards=rewards,
+                progress=self._progress,
             )
-            validated = imported.validated
-            validated.log.write_parquet(folder / LOG_FILE, compression="zstd")
-            if validated.quarantined.height:
-                aside = folder / QUARANTINE_FILE
-                validated.quarantined.write_parquet(aside, compression="zstd")
-            text = json.dumps(imported.report.to_dict(), indent=1, ensure_ascii=False)
+            text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
             (folder / REPORT_FILE).write_text(text, encoding="utf-8")
 
         files = [[path.name, file_digest(path)] for path in source_files(sources)]
@@ -207,19 +206,70 @@ class Artefacts:
         )
         return NeighbourIndex.load(folder / INDEX_FILE)
 
-    def credit(self, name: str, method: Method, space: Space) -> Path:
-        """The file of a method's credit."""
-        from workbench.log.credit import write_credit
+    def credits(
+        self,
+        methods: Mapping[str, Method],
+        space: Space,
+        log: Path,
+        engine: Engine | None = None,
+    ) -> dict[str, Path]:
+        """The files of the credits of some methods.
+
+        Args:
+            methods: By the name that each was asked for.
+            space: Where they run.
+            log: The log's file, which an engine's workers read.
+            engine: What scores parts of the log; all of it is scored at once where None.
+        """
         from workbench.methods.scoring import provenance, scored
 
-        self._progress(f"score {name}", 0, 0)
+        if engine is not None:
+            return self._credits_in_parts(methods, space, log, engine)
+        files = {}
+        for name, method in methods.items():
+            self._progress(f"score {name}", 0, 0)
+
+            def score(name: str = name, method: Method = method) -> ScoredCredit:
+                return scored(space, name, method).scored()
+
+            files[name] = self._credit(provenance(space, name, method), score)
+        return files
+
+    def _credits_in_parts(
+        self, methods: Mapping[str, Method], space: Space, log: Path, engine: Engine
+    ) -> dict[str, Path]:
+        from workbench.methods.scoring import provenance
+        from workbench.workspace.in_parts import score_in_parts
+
+        hidden = self._workspace.root / ".parts"
+        made = {name: provenance(space, name, method) for name, method in methods.items()}
+        missing = {
+            name: method
+            for name, method in methods.items()
+            if not self._workspace.place("credit", *_key(made[name])).exists()
+        }
+        found = score_in_parts(
+            log,
+            space,
+            missing,
+            engine=engine,
+            folder=hidden,
+            cache=self.vectors.directory,
+            progress=self._progress,
+        )
+        files = {
+            name: self._credit(made[name], partial(found.__getitem__, name)) for name in methods
+        }
+        shutil.rmtree(hidden, ignore_errors=True)
+        return files
+
+    def _credit(self, made: Provenance, score: Callable[[], ScoredCredit]) -> Path:
+        from workbench.log.credit import write_credit
 
         def build(folder: Path) -> None:
-            write_credit(folder / CREDIT_FILE, scored(space, name, method).scored())
+            write_credit(folder / CREDIT_FILE, score())
 
-        made = provenance(space, name, method)
-        label = made.name.replace(":", "-")
-        return self._artefact("credit", label, made.to_dict(), build) / CREDIT_FILE
+        return self._artefact("credit", *_key(made), build) / CREDIT_FILE
 
     def export(
         self,
@@ -262,3 +312,8 @@ class Artefacts:
                 target.save(batch, temporary)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder
+
+
+def _key(made: Provenance) -> tuple[str, dict[str, Any]]:
+    """Label and inputs of a credit's artefact."""
+    return made.name.replace(":", "-"), made.to_dict()

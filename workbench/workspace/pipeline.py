@@ -20,6 +20,7 @@ from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.artefacts import Artefacts
+from workbench.workspace.engines import Engine
 from workbench.workspace.opened import OpenedLog
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
@@ -90,6 +91,7 @@ def run(
     keep_masked: bool = False,
     max_unpacked: int | None = None,
     rewards: str | Path | None = None,
+    engine: Engine | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
@@ -119,6 +121,7 @@ def run(
         keep_masked: As for `import_log`.
         max_unpacked: As for `import_log`.
         rewards: As for `import_log`.
+        engine: What scores parts of the log; all of it is scored at once where None.
         progress: Told about progress.
 
     Raises:
@@ -161,7 +164,7 @@ def run(
     if any("similarity" in method.needs() for method in made.values()):
         progress("index", 0, 0)
         _ = space.neighbours
-    credits = {name: artefacts.credit(name, method, space) for name, method in made.items()}
+    credits = artefacts.credits(made, space, log.path, engine)
     read = {name: read_credit(path) for name, path in credits.items()}
     progress("compare", 0, 0)
     tables = {name: credit.table for name, credit in read.items()}

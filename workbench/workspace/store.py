@@ -31,6 +31,11 @@ class Workspace:
 
     root: Path
 
+    def place(self, kind: str, label: str, inputs: Mapping[str, Any]) -> Path:
+        """The folder that an artefact has or would have; for the arguments see `artefact`."""
+        name = digest(_made_by(inputs))[:16]
+        return self.root / kind / (f"{label}-{name}" if label else name)
+
     def artefact(
         self, kind: str, label: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
     ) -> tuple[Path, bool]:
@@ -48,13 +53,15 @@ class Workspace:
         Raises:
             ArtefactError: It is there, but damaged.
         """
-        made_by = {"inputs": dict(inputs), "version": package_version()}
-        name = digest(made_by)[:16]
-        folder = self.root / kind / (f"{label}-{name}" if label else name)
+        folder = self.place(kind, label, inputs)
         if folder.exists():
             read_artefact_manifest(folder)
             return folder, False
         with atomic_folder(folder) as temporary:
             build(temporary)
-            write_artefact_manifest(temporary, made_by)
+            write_artefact_manifest(temporary, _made_by(inputs))
         return folder, True
+
+
+def _made_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"inputs": dict(inputs), "version": package_version()}

@@ -141,7 +141,11 @@ class GiGPO(StepMethod, StateKeyed, GroupMethod):
             step = step.with_facts(
                 lambda number: {"batch": steps.batch_name(int(steps.batch[number]))}
             )
-        outputs = {"anchor_group": anchor.astype(np.float64), "step_score": score}
+        unit = steps.batch if self.across_groups else steps.group
+        first = np.full(int(unit.max()) + 1, len(steps))
+        np.minimum.at(first, unit, anchor)
+        # Numbered inside what is compared, so that other groups of the log change nothing.
+        outputs = {"anchor_group": (anchor - first[unit]).astype(np.float64), "step_score": score}
         return {
             "episode": episode_term(self, steps, scores, norm=self.norm, eps=self.eps),
             "step": replace(step, outputs=outputs),

@@ -100,11 +100,10 @@ class C3(Method):
         """Keys and nodes; the critic's values where they are compared."""
         return (*super().needs(), *("critic_value_action",) * (self.signal != "returns"))
 
-    def remarks(self, steps: Steps, terms: Mapping[str, Term]) -> Sequence[str]:
+    def remarks(self, steps: Steps, columns: Mapping[str, Real]) -> Sequence[str]:
         """Number of steps that have a counterfactual."""
-        term = terms["step"]
-        covered = int((term.outputs["other_actions"] > 0).sum())
-        credited = int((term.value != 0.0).sum())
+        covered = int((columns["other_actions"] > 0).sum())
+        credited = int((columns["term_step"] != 0.0).sum())
         return [
             f"{of_all(covered, len(steps), 'step', 'have')} a counterfactual, another action that "
             f"was tried in the same context, and {credited:,} of them credit: the others came to "

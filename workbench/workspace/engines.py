@@ -1,0 +1,252 @@
+"""Engines: what runs a function over many tasks, here, in processes, or on a Ray cluster.
+
+Tasks are small and name files; what they make, they write. So nothing large travels, a task that
+is done twice does no harm, and one that a lost worker had begun is done again by another.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Protocol, TypeVar
+
+from workbench.errors import (
+    MissingDependencyError,
+    ParameterError,
+    UnknownNameError,
+    WorkerLostError,
+)
+from workbench.wording import number_of, shortened
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+_WATCHED_EVERY = 1.0  # seconds
+_TRIES = 3
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Engine(Protocol):
+    """What runs a function over tasks."""
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Result]]:
+        """Number of a task and its result, in the order in which they are done.
+
+        Args:
+            function: Of a module, so that another process can import it; may be called twice for
+                a task.
+            tasks: Picklable; `str` of one says where it is, for messages.
+
+        Raises:
+            WorkerLostError: A worker ended several times over one task.
+            Exception: What the function raises, with a note that names the task.
+        """
+
+
+@dataclass(frozen=True)
+class Here:
+    """This process, one task after the other."""
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Result]]:
+        """See `Engine.map`; no worker can be lost."""
+        for number, task in enumerate(tasks):
+            with _naming(task):
+                result = function(task)
+            yield number, result
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Processes of this machine, which share its cores.
+
+    Args:
+        jobs: How many.
+    """
+
+    jobs: int
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Result]]:
+        """See `Engine.map`; a pool that lost a worker is replaced and goes on with what is left."""
+        left = dict(enumerate(tasks))
+        lost: dict[int, int] = dict.fromkeys(left, 0)
+        while left:
+            with threads_of_workers(self.jobs), _pool(min(self.jobs, len(left))) as pool:
+                futures = {pool.submit(function, task): n for n, task in left.items()}
+                try:
+                    for future in as_completed(futures):
+                        number = futures[future]
+                        with _naming(left[number]):
+                            result = future.result()
+                        del left[number]
+                        yield number, result
+                except BrokenProcessPool:
+                    self._count(futures, left, lost)
+                finally:
+                    for future in futures:
+                        future.cancel()
+
+    def _count(
+        self, futures: dict[Future[Any], int], left: dict[int, Any], lost: dict[int, int]
+    ) -> None:
+        """Counts a lost worker against the first tasks that are left, which were being done.
+
+        Raises:
+            WorkerLostError: One of them has had its tries.
+        """
+        for number in [n for n in futures.values() if n in left][: self.jobs]:
+            lost[number] += 1
+            if lost[number] >= _TRIES:
+                raise _lost(left[number])
+
+
+@dataclass(frozen=True)
+class Ray:
+    """A Ray cluster.
+
+    Args:
+        address: Of the cluster, such as "auto" or "ray://host:10001"; None starts one on this
+            machine for as long as the work takes.
+        jobs: Workers of a cluster that is started here; as many as there are cores by default.
+    """
+
+    address: str | None = None
+    jobs: int | None = None
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Result]]:
+        """See `Engine.map`; Ray does what a lost worker had begun again by itself.
+
+        Raises:
+            MissingDependencyError: Ray is not installed.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                "--engine ray needs the package ray, which is not installed. Hint: pip install "
+                "'trajectory-workbench[ray]'"
+            ) from error
+        started = not ray.is_initialized()
+        if started:
+            _start(ray, self.address, self.jobs)
+        try:
+            remote = ray.remote(max_retries=_TRIES - 1)(function)
+            numbers = {remote.remote(task): number for number, task in enumerate(tasks)}
+            while numbers:
+                (done,), _ = ray.wait(list(numbers), num_returns=1)
+                number = numbers.pop(done)
+                with _naming(tasks[number]):
+                    try:
+                        result = ray.get(done)
+                    except ray.exceptions.WorkerCrashedError as error:
+                        raise _lost(tasks[number]) from error
+                    except ray.exceptions.RayTaskError as error:
+                        raise (error.cause or error) from None
+                yield number, result
+        finally:
+            if started:
+                ray.shutdown()
+
+
+ENGINES = ("local", "ray")
+
+
+def engine_of(name: str = "local", jobs: int | None = None, address: str | None = None) -> Engine:
+    """The engine of the command line's options.
+
+    Args:
+        name: "local" or "ray".
+        jobs: Processes; 1 works in this one.
+        address: Of a Ray cluster.
+
+    Raises:
+        UnknownNameError: No such engine.
+        ParameterError: An address without Ray, or fewer than one process.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError("engine", name, ENGINES)
+    if jobs is not None and jobs < 1:
+        raise ParameterError(f"jobs must be at least 1, got {jobs}")
+    if name == "ray":
+        return Ray(address, jobs)
+    if address is not None:
+        raise ParameterError(f"the address {address!r} is that of a Ray cluster. Hint: engine ray")
+    return Processes(jobs) if jobs is not None and jobs > 1 else Here()
+
+
+@contextmanager
+def threads_of_workers(jobs: int) -> Iterator[None]:
+    """Processes that start meanwhile share the cores between them."""
+    each = str(max(1, (os.cpu_count() or 1) // jobs))
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, each))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _pool(size: int) -> ProcessPoolExecutor:
+    # Forked children could inherit locks of polars' threads, so they are started afresh.
+    return ProcessPoolExecutor(
+        size, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+    )
+
+
+def _end_with(parent: int) -> None:
+    """Lets this process end soon after its parent, which a signal may have ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCHED_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _start(ray: Any, address: str | None, jobs: int | None) -> None:
+    own = {} if address else {"num_cpus": jobs, "include_dashboard": False}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ParameterError(
+            f"no Ray cluster at {address!r}: {shortened(str(error), 200)}. "
+            "Hint: `ray status` tells whether one runs; without an address one is started here"
+        ) from error
+
+
+@contextmanager
+def _naming(task: object) -> Iterator[None]:
+    """An error that passes gets a note that says over which task it was raised."""
+    try:
+        yield
+    except BrokenProcessPool:
+        raise
+    except Exception as error:
+        error.add_note(f"while working on {task}")
+        raise
+
+
+def _lost(task: object) -> WorkerLostError:
+    return WorkerLostError(
+        f"a worker ended {number_of(_TRIES, 'time')} over {task}, as it does when memory runs out. "
+        "Hint: fewer jobs at a time; what was done is kept, and the same command goes on there"
+    )

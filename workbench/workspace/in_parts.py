@@ -1,0 +1,226 @@
+"""Scoring of a log in parts, by workers, without ever holding its texts at once.
+
+A worker reads its part, scores it and writes its numbers; the driver holds ids, rewards and flags
+of the log and puts the numbers in their places. A part whose numbers are there is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from workbench.errors import ArtefactError
+from workbench.files import atomic_file, canonical_json, digest
+from workbench.log.credit import ScoredCredit, credit_table
+from workbench.log.steps import Steps
+from workbench.methods import Method, create, registered
+from workbench.methods.scoring import provenance, said_of, uses_vectors
+from workbench.states.embedders.chunking import WindowsReport
+from workbench.states.embedders.registry import Embedder, resolve
+from workbench.states.embedders.vector_cache import VectorCache
+from workbench.states.space import Space
+from workbench.states.text import StateText
+from workbench.wording import Progress, silent
+from workbench.workspace.engines import Engine
+from workbench.workspace.partitions import ROWS, Part, Partition, Unit, partition, unit_of
+
+_WINDOWS = "windows"
+"""Key of a file of numbers whose value is the `WindowsReport` of its part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What is scored in a part.
+
+    Args:
+        name: Of the method, as it was asked for.
+        fields: Its fields.
+        output: Where its numbers go.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    output: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A part with all that is to be scored in it.
+
+    Args:
+        part: The rows.
+        scorings: The methods.
+        embedder: Name of the representation for methods that need similarities.
+        state_text: What text of a step stands for its state.
+        cache: Where vectors are kept; None keeps none.
+    """
+
+    part: Part
+    scorings: Sequence[Scoring]
+    embedder: str
+    state_text: StateText
+    cache: Path | None
+
+    def __str__(self) -> str:
+        return str(self.part)
+
+
+def score_part(task: Task) -> None:
+    """Writes the numbers of a part; what is there already is left."""
+    missing = [scoring for scoring in task.scorings if not scoring.output.is_file()]
+    if not missing:
+        return
+    frame = task.part.read()
+    space = None
+    if frame["excluded"].null_count():
+        # Whether steps may be chained by guess was decided over the whole log.
+        space = Space(
+            Steps.from_log(frame),
+            embedder=_embedder(task.embedder, task.cache),
+            state_text=task.state_text,
+            allow_unchained=True,
+        )
+    for scoring in missing:
+        numbers, windows = pl.DataFrame(), None
+        if space is not None:
+            method = create(registered(scoring.name), scoring.fields)
+            numbers = method.credit(space.steps, space).numbers()
+            windows = space.embedder.windows_report if uses_vectors(method) else None
+        metadata = {_WINDOWS: canonical_json(vars(windows))} if windows else {}
+        with atomic_file(scoring.output) as temporary:
+            numbers.write_parquet(temporary, compression="zstd", metadata=metadata)
+
+
+@lru_cache(maxsize=2)
+def _embedder(name: str, cache: Path | None) -> Embedder:
+    """The embedder of a worker, whose model is loaded once."""
+    return resolve(name, None if cache is None else VectorCache(cache))
+
+
+def score_in_parts(
+    path: Path,
+    space: Space,
+    methods: Mapping[str, Method],
+    *,
+    engine: Engine,
+    folder: Path,
+    cache: Path | None = None,
+    rows: int = ROWS,
+    progress: Progress = silent,
+) -> dict[str, ScoredCredit]:
+    """The credits of a log under some methods, scored by an engine.
+
+    Args:
+        path: The log, as Parquet, in canonical order.
+        space: Of the log without its texts, see `partitions.narrow`; of an embedder with a name.
+        methods: By the name that each was asked for.
+        engine: What runs the parts.
+        folder: Where numbers of parts lie until all are there.
+        cache: Where vectors are kept; None keeps none.
+        rows: Rows of a part, unless a unit that must not be divided is larger.
+        progress: Told how many parts are done.
+
+    Returns:
+        By name, bit for bit what `methods.scoring.scored` gives, since no unit is divided.
+
+    Raises:
+        MissingInputError: The log lacks what a method needs.
+        WorkbenchError: What scoring of a part is refused for, with a note that names the part.
+    """
+    for method in methods.values():
+        method.require(space.steps, space)
+    units = {name: unit_of(method, space) for name, method in methods.items()}
+    tasks: list[Task] = []
+    parted: dict[Unit, Partition] = {}
+    for unit in sorted(set(units.values())):
+        parted[unit] = partition(path, space.steps, unit, folder, rows=rows)
+        here = {name: method for name, method in methods.items() if units[name] == unit}
+        tasks += _tasks(space, here, parted[unit].parts, folder, cache)
+    progress("score", 0, len(tasks))
+    for done, _ in enumerate(engine.map(score_part, tasks), start=1):
+        progress("score", done, len(tasks))
+    return {
+        name: _credit(space, name, method, parted[units[name]], _files(tasks, name))
+        for name, method in methods.items()
+    }
+
+
+def _tasks(
+    space: Space,
+    methods: Mapping[str, Method],
+    parts: Sequence[Part],
+    folder: Path,
+    cache: Path | None,
+) -> Iterator[Task]:
+    made = {name: provenance(space, name, method).to_dict() for name, method in methods.items()}
+    for part in parts:
+        here = [str(part.path), part.start, part.rows]
+        yield Task(
+            part=part,
+            scorings=[
+                Scoring(
+                    name=name,
+                    fields=method.values,
+                    output=folder / "scored" / f"{digest([made[name], here])[:32]}.parquet",
+                )
+                for name, method in methods.items()
+            ],
+            embedder=space.embedder.name,
+            state_text=space.state_text,
+            cache=cache,
+        )
+
+
+def _files(tasks: Sequence[Task], name: str) -> list[Path]:
+    """Where the numbers of a method are, in the order of its parts."""
+    return [one.output for task in tasks for one in task.scorings if one.name == name]
+
+
+def _credit(
+    space: Space, name: str, method: Method, parted: Partition, files: Sequence[Path]
+) -> ScoredCredit:
+    """The credit that the numbers of all parts make."""
+    frames, reports = [], []
+    for file, part in zip(files, parted.parts, strict=True):
+        try:
+            frame, metadata = pl.read_parquet(file, glob=False), pl.read_parquet_metadata(file)
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise ArtefactError(
+                f"{file} cannot be read: {error}. Hint: remove it and run again"
+            ) from error
+        if frame.width:
+            frames.append(frame)
+        else:  # no step of the part is scored
+            frames.append(
+                pl.DataFrame({"advantage": pl.Series([None] * part.rows, dtype=pl.Float64)})
+            )
+        if _WINDOWS in metadata:
+            reports.append(WindowsReport(**json.loads(metadata[_WINDOWS])))
+    widest = max(frames, key=lambda frame: frame.width).columns
+    numbers = parted.in_order(pl.concat(frames, how="diagonal", rechunk=True).select(widest))
+    table = credit_table(space.steps.log, numbers)
+    scored = numbers.filter(pl.col("advantage").is_not_null())
+    notes = said_of(space, name, method, {one.name: one.to_numpy() for one in scored}, table)
+    notes += _long_texts(reports)
+    return ScoredCredit(table, provenance(space, name, method, notes))
+
+
+def _long_texts(reports: Sequence[WindowsReport]) -> tuple[str, ...]:
+    """A sentence on texts longer than the model's window, if there are any."""
+    limits = [report.limit for report in reports if report.limit is not None]
+    whole = WindowsReport(
+        texts=sum(report.texts for report in reports),
+        longer=sum(report.longer for report in reports),
+        windows=sum(report.windows for report in reports),
+        limit=limits[0] if limits else None,
+    )
+    if not whole.longer:
+        return ()
+    parts = f"; a text counts once in each of {len(reports):,} parts" if len(reports) > 1 else ""
+    return (f"{whole}{parts}",)

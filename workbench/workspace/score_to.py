@@ -1,0 +1,103 @@
+"""From files to the file of a credit, whatever the size of the log."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ParameterError
+from workbench.log.credit import Provenance, write_credit
+from workbench.methods import create, registered
+from workbench.readers.remote import is_remote
+from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+from workbench.states.text import StateText
+from workbench.wording import Progress, silent
+from workbench.workspace.artefacts import Artefacts, StoredLog
+from workbench.workspace.engines import Engine, Here
+from workbench.workspace.in_parts import score_in_parts
+from workbench.workspace.opened import OpenedLog, user_cache
+from workbench.workspace.partitions import ROWS, narrow
+
+
+def score_to(
+    output: str | Path,
+    sources: Sequence[str | Path],
+    method: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    embedder: str = DEFAULT_EMBEDDER,
+    state_text: StateText | None = None,
+    cache: str | Path | None = None,
+    allow_unchained: bool = False,
+    engine: Engine | None = None,
+    rows: int = ROWS,
+    progress: Progress = silent,
+    **reading: Any,
+) -> Provenance:
+    """Reads files and writes the credit of every step, in parts, with little in memory.
+
+    The credit is that of `score` on the whole log, bit for bit. Until it is there, the log and
+    what is scored of it lie in a hidden folder beside it, where the same call finds them after an
+    interruption.
+
+    Args:
+        output: The credit, as `write_credit` writes it.
+        sources: Files, folders or globs of one format.
+        method: "method", "method:dialect" or "FILE.py:Class".
+        params: Fields of the method that differ from its values.
+        embedder: Representation for methods that need similarities.
+        state_text: What text of a step stands for its state.
+        cache: Folder for vectors; the workspace's or the user's own by default.
+        allow_unchained: As for `open_log`.
+        engine: What works on the parts; this process by default. See `engines.engine_of`.
+        rows: Rows of a part. A part holds whole groups, whole batches for a method that compares
+            across them, or whole runs for one that learns from earlier batches, and has more rows
+            where such a unit has.
+        progress: Told about progress.
+        **reading: As for `import_to`: format, mapping, skip_bad, untrained, keep_masked,
+            max_unpacked, rewards.
+
+    Raises:
+        WorkbenchError: What reading or scoring is refused for.
+    """
+    place = Path(output)
+    if rows < 1:
+        raise ParameterError(f"a part has at least 1 row, got {rows}")
+    made = create(registered(method), params)
+    hidden = place.parent / f".{place.name}.parts"
+    stored = _stored(sources, reading)
+    artefacts = Artefacts(stored.workspace if stored else hidden, progress)
+    log = stored or artefacts.log(sources, **reading)
+    vectors = Path(cache) if cache else (artefacts.vectors.directory if stored else user_cache())
+    files = [str(stored.path)] if stored else log.report["files"]
+    opened = OpenedLog(
+        frame=narrow(log.path, made.needs()),
+        files=tuple(files),
+        rewards=None if stored else log.report.get("rewards"),
+        # What lies elsewhere has the digest of what was read of it.
+        stored_sha256=log.sha256 if any(map(is_remote, files)) else None,
+        cache=vectors,
+    )
+    space = opened.space(embedder, state_text, progress, allow_unchained=allow_unchained)
+    credits = score_in_parts(
+        log.path,
+        space,
+        {method: made},
+        engine=engine or Here(),
+        folder=hidden,
+        cache=vectors,
+        rows=rows,
+        progress=progress,
+    )
+    write_credit(place, credits[method])
+    shutil.rmtree(hidden, ignore_errors=True)
+    return credits[method].provenance
+
+
+def _stored(sources: Sequence[str | Path], reading: Mapping[str, Any]) -> StoredLog | None:
+    """The log of a workspace that is meant, which is read already; None for any other."""
+    if len(sources) != 1 or is_remote(str(sources[0])) or any(reading.values()):
+        return None
+    return StoredLog.at(sources[0])
