@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from workbench.workspace.opened import open_log
     from workbench.workspace.pipeline import run
+    from workbench.workspace.score_to import score_to
 
     __version__: str
 
@@ -61,6 +62,7 @@ __all__ = [
     "read_credit",
     "run",
     "score",
+    "score_to",
     "tune",
     "write_credit",
 ]
@@ -90,6 +92,7 @@ _HOMES = {
     ),
     "workbench.workspace.opened": ("open_log",),
     "workbench.workspace.pipeline": ("run",),
+    "workbench.workspace.score_to": ("score_to",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -19,9 +15,8 @@ from threadpoolctl import threadpool_limits
 from workbench.errors import ArtefactError
 from workbench.files import atomic_file, digest
 from workbench.wording import Progress
+from workbench.workspace.engines import Here, Processes
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-_WATCHED_EVERY = 1.0  # seconds
 _OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it
 
 
@@ -121,59 +116,16 @@ def _unmeasured(cells: Sequence[C], known: set[str]) -> Iterator[C]:
 
 
 def _worked(cells: Sequence[Work], folder: Path, workers: int) -> Iterator[pl.DataFrame]:
-    if workers == 1 or len(cells) <= 1:
-        for cell in cells:
-            yield _work(cell, folder)
-        return
-    # Forked children could inherit locks of polars' threads, so they are started afresh.
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(
-            min(workers, len(cells)),
-            get_context("spawn"),
-            initializer=_end_with,
-            initargs=(os.getpid(),),
-        ) as pool,
-    ):
-        tasks = [pool.submit(_work, cell, folder) for cell in cells]
-        try:
-            for task in as_completed(tasks):
-                yield task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
+    # One thread each: sums then come out alike everywhere.
+    engine = Here() if workers == 1 or len(cells) <= 1 else Processes(workers, threads=1)
+    for _, rows in engine.map(partial(_work, folder), cells):
+        yield rows
 
 
-def _end_with(parent: int) -> None:
-    """Lets this process end soon after its parent, which a signal may have ended."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCHED_EVERY)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _work(cell: Work, folder: Path) -> pl.DataFrame:
+def _work(folder: Path, cell: Work) -> pl.DataFrame:
     with threadpool_limits(1):
         rows = cell.rows()
     name = digest(rows["key"].to_list())[:16]
     with atomic_file(folder / f"{name}.parquet") as temporary:
         rows.write_parquet(temporary, compression="zstd")
     return rows
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that start meanwhile get one thread; sums then come out alike everywhere."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

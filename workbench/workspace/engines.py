@@ -7,10 +7,11 @@ is done twice does no harm, and one that a lost worker had begun is done again b
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from workbench.errors import (
 )
 from workbench.wording import number_of, shortened
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _WATCHED_EVERY = 1.0  # seconds
 _TRIES = 3
 
@@ -72,19 +73,28 @@ class Processes:
 
     Args:
         jobs: How many.
+        threads: Of each; None divides the cores between them.
     """
 
     jobs: int
+    threads: int | None = None
 
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Result]]:
-        """See `Engine.map`; a pool that lost a worker is replaced and goes on with what is left."""
+        """See `Engine.map`.
+
+        A pool that lost a worker says nothing of what that one did. So what was begun is done
+        again one by one, where it can be told which task it is that ends its worker.
+        """
         left = dict(enumerate(tasks))
-        lost: dict[int, int] = dict.fromkeys(left, 0)
+        lost = dict.fromkeys(left, 0)
+        suspects: list[int] = []
         while left:
-            with threads_of_workers(self.jobs), _pool(min(self.jobs, len(left))) as pool:
-                futures = {pool.submit(function, task): n for n, task in left.items()}
+            suspects = [number for number in suspects if number in left]
+            size = 1 if suspects else min(self.jobs, len(left))
+            with _environment(_threads(self.jobs, self.threads)), _pool(size) as pool:
+                futures = {pool.submit(function, left[n]): n for n in suspects or list(left)}
                 try:
                     for future in as_completed(futures):
                         number = futures[future]
@@ -93,23 +103,15 @@ class Processes:
                         del left[number]
                         yield number, result
                 except BrokenProcessPool:
-                    self._count(futures, left, lost)
+                    begun = [number for number in futures.values() if number in left]
+                    if suspects:
+                        lost[begun[0]] += 1
+                        if lost[begun[0]] == _TRIES - 1:
+                            raise _lost(left[begun[0]]) from None
+                    suspects = suspects or begun[:size]
                 finally:
                     for future in futures:
                         future.cancel()
-
-    def _count(
-        self, futures: dict[Future[Any], int], left: dict[int, Any], lost: dict[int, int]
-    ) -> None:
-        """Counts a lost worker against the first tasks that are left, which were being done.
-
-        Raises:
-            WorkerLostError: One of them has had its tries.
-        """
-        for number in [n for n in futures.values() if n in left][: self.jobs]:
-            lost[number] += 1
-            if lost[number] >= _TRIES:
-                raise _lost(left[number])
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,16 @@ def engine_of(name: str = "local", jobs: int | None = None, address: str | None 
     return Processes(jobs) if jobs is not None and jobs > 1 else Here()
 
 
+def _threads(jobs: int, threads: int | None = None) -> dict[str, str]:
+    """Variables under which a process takes its share of the cores, or so many threads."""
+    return dict.fromkeys(_THREADS, str(threads or max(1, (os.cpu_count() or 1) // jobs)))
+
+
 @contextmanager
-def threads_of_workers(jobs: int) -> Iterator[None]:
-    """Processes that start meanwhile share the cores between them."""
-    each = str(max(1, (os.cpu_count() or 1) // jobs))
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, each))
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Processes that start meanwhile have these variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -224,8 +230,11 @@ def _end_with(parent: int) -> None:
 
 def _start(ray: Any, address: str | None, jobs: int | None) -> None:
     own = {} if address else {"num_cpus": jobs, "include_dashboard": False}
+    # Workers of a cluster that is started here import what this process can.
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
+        with _environment(_threads(jobs or os.cpu_count() or 1) | path):
+            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ParameterError(
             f"no Ray cluster at {address!r}: {shortened(str(error), 200)}. "

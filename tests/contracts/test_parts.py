@@ -1,0 +1,83 @@
+"""The contract of scoring in parts: the credit of every method is that of the whole log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from method_contract import NAMES, frame
+
+from workbench.log.schema import validate
+from workbench.log.steps import Steps
+from workbench.methods import create
+from workbench.methods.scoring import scored
+from workbench.states.space import Space
+from workbench.workspace.engines import Here
+from workbench.workspace.in_parts import score_in_parts
+from workbench.workspace.partitions import narrow, partition, unit_of
+
+GROUP = pl.col("group_id").str.slice(1).cast(pl.Int64)
+
+
+def updates() -> dict[str, pl.DataFrame]:
+    """Logs of six groups, by how their batches lie; of g4 no trajectory has a reward."""
+    reward = pl.when(pl.col("group_id") != "g4").then("reward")
+    log = frame(groups=6).with_columns(reward)
+    run = pl.concat_str(pl.lit("run "), (GROUP % 2).cast(pl.String))
+    return {
+        "none": log,
+        "by turns": log.with_columns(train_step=GROUP % 2),
+        "two runs": log.with_columns(train_step=GROUP // 3, run_id=run),
+        "some unnamed": log.with_columns(train_step=pl.when(GROUP > 2).then(GROUP % 2), run_id=run),
+    }
+
+
+def space(log: pl.DataFrame) -> Space:
+    return Space(
+        Steps.from_log(log), embedder="tfidf", log_sha256=lambda: "of the log", allow_unchained=True
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_gives_in_parts_what_it_gives_of_the_whole(name: str, tmp_path: Path):
+    method = create(name)
+    for case, given in updates().items():
+        log, path = validate(given).log, tmp_path / f"{case}.parquet"
+        log.write_parquet(path)
+        whole = scored(space(log), name, method).scored()
+        without_texts = space(narrow(path, method.needs()))
+        assert "observation" not in without_texts.steps.log.columns
+        (found,) = score_in_parts(
+            path, without_texts, {name: method}, engine=Here(), folder=tmp_path, rows=1
+        ).values()
+        assert found.table.equals(whole.table, null_equal=True), case
+        assert found.provenance == whole.provenance, case
+
+
+# Of six groups g4 has no scored step and is of no batch. By turns: g0 g2, and g1 g3 g5. Two runs,
+# of even and of odd groups: g0 g2, g1, and g3 g5 of the second update. Some unnamed: the same.
+@pytest.mark.parametrize(
+    ("case", "name", "parts"),
+    [
+        ("none", "grpo", 6),
+        ("none", "reinforce++", 1),
+        ("by turns", "grpo", 6),
+        ("by turns", "reinforce++", 2),
+        ("two runs", "reinforce++", 3),
+        ("two runs", "history-gae", 2),
+        ("some unnamed", "reinforce++", 3),
+    ],
+)
+def test_a_part_holds_no_more_than_a_method_must_see_together(
+    case: str, name: str, parts: int, tmp_path: Path
+):
+    log, path = validate(updates()[case]).log, tmp_path / "log.parquet"
+    log.write_parquet(path)
+    opened = space(log)
+    unit = unit_of(create(name), opened)
+    found = partition(path, opened.steps, unit, tmp_path, rows=1)
+    assert len(found.parts) == parts
+    rows = pl.concat([part.read() for part in found.parts])
+    assert found.in_order(rows).equals(log, null_equal=True)
+    assert len(partition(path, opened.steps, unit, tmp_path, rows=10**9).parts) <= 3

@@ -1,0 +1,33 @@
+"""What workers do in tests of engines: work, end at once, or raise."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from workbench.errors import ParameterError
+
+
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+def killed_once(path: Path) -> str:
+    """Is killed at the first call for a path, and gives its name at the second."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return path.name
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("alive")
+
+
+def killed(path: Path) -> str:
+    if path.name == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.name
+
+
+def refused(path: Path) -> str:
+    raise ParameterError(f"{path.name} is refused")

@@ -1,0 +1,59 @@
+"""Engines: all tasks are done, lost workers' too, and what goes wrong names its task."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from engine_tasks import doubled, killed, killed_once, refused
+
+from workbench.errors import ParameterError, UnknownNameError, WorkerLostError
+from workbench.workspace.engines import Engine, Here, Processes, Ray, engine_of
+
+
+@pytest.fixture(scope="module", params=["here", "processes", "ray"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param != "ray":
+        return Here() if request.param == "here" else Processes(2)
+    if os.environ.get("CI") != "true":
+        pytest.importorskip("ray", reason="the extra ray is not installed")
+    return Ray(jobs=2)
+
+
+def test_every_task_is_done_once(engine: Engine):
+    assert sorted(engine.map(doubled, range(5))) == [(n, 2 * n) for n in range(5)]
+    assert list(engine.map(doubled, [])) == []
+
+
+def test_an_error_names_its_task(engine: Engine, tmp_path: Path):
+    with pytest.raises(ParameterError, match="a is refused") as caught:
+        list(engine.map(refused, [tmp_path / "a"]))
+    assert caught.value.__notes__ == [f"while working on {tmp_path / 'a'}"]
+
+
+def test_what_a_lost_worker_had_begun_is_done_again(engine: Engine, tmp_path: Path):
+    if isinstance(engine, Here):
+        pytest.skip("there is no other process that could end")
+    tasks = [tmp_path / name for name in "abcd"]
+    found = dict(engine.map(killed_once, tasks))
+    assert found == dict(enumerate("abcd"))
+
+
+def test_a_task_that_ends_every_worker_is_named(engine: Engine, tmp_path: Path):
+    if isinstance(engine, Here):
+        pytest.skip("there is no other process that could end")
+    with pytest.raises(WorkerLostError, match=f"ended 3 times over {tmp_path / 'b'}"):
+        list(engine.map(killed, [tmp_path / name for name in "b"]))
+
+
+def test_an_engine_is_chosen_by_name():
+    assert engine_of() == Here() == engine_of(jobs=1)
+    assert engine_of(jobs=3) == Processes(3)
+    assert engine_of("ray", 2, "auto") == Ray("auto", 2)
+    with pytest.raises(UnknownNameError, match="did you mean 'ray'"):
+        engine_of("rai")
+    with pytest.raises(ParameterError, match="at least 1, got 0"):
+        engine_of(jobs=0)
+    with pytest.raises(ParameterError, match="that of a Ray cluster"):
+        engine_of(address="auto")
