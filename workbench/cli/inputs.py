@@ -43,9 +43,7 @@ def read(
         scoring: A log without rewards is refused later, so what that is said then is not said here.
     """
     from workbench.files import atomic_file
-    from workbench.log.columns import REWARDS_HINT
     from workbench.readers import import_log
-    from workbench.readers.report import in_short
 
     require_other(quarantine, files)
     imported = import_log(files, quarantine=quarantine is not None, **import_options(reading))
@@ -59,17 +57,29 @@ def read(
         # What does not match the rewards that were given is said by whoever was given them.
         beside = reading["rewards"] is not None
         told = imported.report if beside else imported.validated
-        notices = [one for one in told.notices if REWARDS_HINT not in one or not scoring]
-        for notice in in_short(imported.report.left_out, notices):
-            print(f"note: {notice}", file=sys.stderr)
+        _print_notes(imported.report.left_out, told.notices, scoring=scoring)
     return imported
+
+
+def _print_notes(left_out: Sequence[str], notices: Sequence[str], *, scoring: bool) -> None:
+    from workbench.log.columns import REWARDS_HINT
+    from workbench.readers.report import in_short
+
+    wanted = [one for one in notices if REWARDS_HINT not in one or not scoring]
+    for notice in in_short(left_out, wanted):
+        print(f"note: {notice}", file=sys.stderr)
 
 
 def read_opened(log: str, reading: Reading, cache: Path | None = None) -> OpenedLog:
     """Reads a log in order to score it or to set credits beside it."""
-    from workbench.workspace.opened import OpenedLog
+    from workbench.workspace.opened import OpenedLog, stored_log
 
-    return OpenedLog.of_import(read([log], reading, scoring=True), cache)
+    stored = stored_log([log], reading)
+    if stored is None:
+        return OpenedLog.of_import(read([log], reading, scoring=True), cache)
+    report = stored.report
+    _print_notes(report["left_out"], report["notices"], scoring=True)
+    return OpenedLog.of_stored(stored, cache=cache)
 
 
 @contextmanager

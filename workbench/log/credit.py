@@ -215,7 +215,9 @@ def write_credit(path: Path, credit: ScoredCredit) -> None:
     """Writes a credit as Parquet, its provenance in the file's metadata under `workbench`."""
     metadata = {METADATA_KEY: canonical_json(credit.provenance.to_dict())}
     with atomic_file(path) as temporary:
-        credit.table.write_parquet(temporary, compression="zstd", metadata=metadata)
+        # One piece, so that a table put together from parts gives the same bytes.
+        whole = credit.table.rechunk()
+        whole.write_parquet(temporary, compression="zstd", metadata=metadata)
 
 
 def read_credit(path: Path) -> ScoredCredit:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.files import digest, file_digest
+from workbench.files import digest, file_digest, read_artefact_manifest
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.readers import Imported, import_log
@@ -80,20 +80,27 @@ class OpenedLog:
 
     @classmethod
     def of_stored(
-        cls, log: StoredLog, artefacts: Artefacts, sha256: str | None = None
+        cls,
+        log: StoredLog,
+        artefacts: Artefacts | None = None,
+        sha256: str | None = None,
+        *,
+        cache: str | Path | None = None,
     ) -> OpenedLog:
-        """A log of a workspace.
+        """A log of a workspace, which was validated when it was made.
 
         Args:
             log: The log.
-            artefacts: Of the workspace that keeps its vectors, which may be another one.
+            artefacts: Of the workspace that keeps its vectors, where that is another one.
             sha256: Digest that its credits name; that of its own file by default.
+            cache: Folder for vectors, in place of the workspace's.
         """
         return cls(
             frame=log.frame,
             files=(str(log.path),),
             stored_sha256=sha256 or log.sha256,
-            artefacts=artefacts,
+            artefacts=None if cache else artefacts or Artefacts(log.workspace),
+            cache=Path(cache) if cache else None,
         )
 
     @classmethod
@@ -165,6 +172,27 @@ class OpenedLog:
         )
 
 
+def stored_log(sources: Sequence[str | Path], reading: Mapping[str, Any]) -> StoredLog | None:
+    """The log of a workspace that is asked for as it is, so that it need not be read again.
+
+    Args:
+        sources: What is read.
+        reading: How, as for `import_log`; a log that is read otherwise is another one.
+
+    Returns:
+        The log, whole; None for any other file.
+
+    Raises:
+        ArtefactError: It is damaged.
+    """
+    if len(sources) != 1 or is_remote(sources[0]) or any(reading.values()):
+        return None
+    found = StoredLog.at(sources[0])
+    if found is not None:
+        read_artefact_manifest(found.folder)
+    return found
+
+
 def _frame(table: Any) -> pl.DataFrame:
     """Anything with columns as a polars frame."""
     if isinstance(table, pl.LazyFrame):
@@ -228,16 +256,19 @@ def open_log(
     """
     given = [source] if isinstance(source, str | Path) else source
     if isinstance(given, list | tuple) and all(isinstance(item, str | Path) for item in given):
-        imported = import_log(
-            given,
-            format=format,
-            mapping=mapping,
-            untrained=untrained,
-            keep_masked=keep_masked,
-            max_unpacked=max_unpacked,
-            rewards=rewards,
-        )
-        opened = OpenedLog.of_import(imported, cache)
+        reading: dict[str, Any] = {
+            "format": format,
+            "mapping": mapping,
+            "untrained": untrained,
+            "keep_masked": keep_masked,
+            "max_unpacked": max_unpacked,
+            "rewards": rewards,
+        }
+        stored = stored_log(given, reading)
+        if stored is not None:
+            opened = OpenedLog.of_stored(stored, cache=cache)
+        else:
+            opened = OpenedLog.of_import(import_log(given, **reading), cache)
     else:
         opened = OpenedLog.of_table(source, cache)
     return opened.space(embedder, state_text, progress, allow_unchained=allow_unchained)

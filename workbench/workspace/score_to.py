@@ -14,10 +14,10 @@ from workbench.readers.remote import is_remote
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
-from workbench.workspace.artefacts import Artefacts, StoredLog
+from workbench.workspace.artefacts import Artefacts
 from workbench.workspace.engines import Engine, Here
 from workbench.workspace.in_parts import score_in_parts
-from workbench.workspace.opened import OpenedLog, user_cache
+from workbench.workspace.opened import OpenedLog, stored_log, user_cache
 from workbench.workspace.partitions import ROWS, narrow
 
 
@@ -67,7 +67,7 @@ def score_to(
         raise ParameterError(f"a part has at least 1 row, got {rows}")
     made = create(registered(method), params)
     hidden = place.parent / f".{place.name}.parts"
-    stored = _stored(sources, reading)
+    stored = stored_log(sources, reading)
     artefacts = Artefacts(stored.workspace if stored else hidden, progress)
     log = stored or artefacts.log(sources, **reading)
     vectors = Path(cache) if cache else (artefacts.vectors.directory if stored else user_cache())
@@ -94,10 +94,3 @@ def score_to(
     write_credit(place, credits[method])
     shutil.rmtree(hidden, ignore_errors=True)
     return credits[method].provenance
-
-
-def _stored(sources: Sequence[str | Path], reading: Mapping[str, Any]) -> StoredLog | None:
-    """The log of a workspace that is meant, which is read already; None for any other."""
-    if len(sources) != 1 or is_remote(str(sources[0])) or any(reading.values()):
-        return None
-    return StoredLog.at(sources[0])

@@ -1,0 +1,160 @@
+"""Scoring in parts: larger logs, more processes, less memory; and the same credit.
+
+    python benchmarks/parts.py [--steps 1000000] [--method proxmo] [--embedder tfidf]
+        [--engines whole jobs-1 jobs-2 ray-2] [--folder DIR]
+
+A log of that many steps is written as a workspace keeps it, then `workbench score` is run on it
+under each engine: seconds on the clock, processor seconds of all its processes, the largest sum of
+their memory (shared pages counted once each), and the digest of the credit, which must be one. The
+floor reads and writes the same Parquet file. Figures are ratios to the first engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+from speed import log_of
+
+from workbench.log.schema import validate
+from workbench.workspace.artefacts import Artefacts
+
+BLOCK = 200_000
+ENGINES = {
+    "whole": (),
+    "jobs-1": ("--jobs", "1"),
+    "jobs-2": ("--jobs", "2"),
+    "ray-2": ("--engine", "ray", "--jobs", "2"),
+}
+FLOOR = (
+    "import sys, polars as pl; pl.scan_parquet(sys.argv[1])"
+    ".sink_parquet(sys.argv[2], compression='zstd')"
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command cost.
+
+    Args:
+        wall: Seconds on the clock.
+        cpu: Processor seconds of all its processes.
+        memory: Largest sum of the proportional memory of its processes, in bytes.
+    """
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+def written(steps: int, path: Path) -> None:
+    """A valid log in canonical order: copies of one block, each with its own groups."""
+    block = validate(log_of(min(steps, BLOCK))).log
+    writer = None
+    for number in range(-(-steps // BLOCK)):
+        prefix = pl.lit(f"{number:05}/")
+        rows = block.head(steps - number * BLOCK).with_columns(
+            (prefix + pl.col("group_id")).alias("group_id"),
+            (prefix + pl.col("trajectory_id")).alias("trajectory_id"),
+        )
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+        writer.write_table(table, row_group_size=2**16)
+    assert writer is not None
+    writer.close()
+
+
+def _tree(parent: int) -> list[int]:
+    found = [parent]
+    for process in found:
+        try:
+            for task in Path(f"/proc/{process}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _memory(processes: list[int]) -> int:
+    total = 0
+    for process in processes:
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+    return total
+
+
+def run(command: list[str]) -> Cost:
+    """Runs a command and watches it and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    largest, done = [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.1):
+            largest[0] = max(largest[0], _memory(_tree(process.pid)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    _, errors = process.communicate()
+    done.set()
+    watcher.join()
+    if process.returncode:
+        sys.exit(errors)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(time.perf_counter() - start, cpu, largest[0])
+
+
+def main() -> None:
+    """Prints a row an engine."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--method", default="proxmo")
+    parser.add_argument("--embedder", default="tfidf")
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=["whole", "jobs-2"])
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
+        folder = Path(name)
+        source, credit = folder / "log.parquet", folder / "credit.parquet"
+        written(asked.steps, source)
+        log = Artefacts(folder / "workspace").log([source]).path
+        size = log.stat().st_size / 1e6
+        print(f"{asked.steps:,} steps, {size:,.0f} MB, {asked.method}, {os.cpu_count()} cores")
+        print(f"{'':8} {'wall':>8} {'cpu':>8} {'GB':>6} {'wall':>7} {'GB':>6}  credit")
+        floor = run([sys.executable, "-c", FLOOR, str(log), str(folder / "copy.parquet")])
+        first: Cost | None = None
+        for engine in asked.engines:
+            words = ["score", log, "-m", asked.method, "--embedder", asked.embedder]
+            words += ["--cache", folder / f"vectors-{engine}", "-o", credit, *ENGINES[engine]]
+            code = "from workbench.cli import main; main()"
+            cost = run([sys.executable, "-c", code, *map(str, words)])
+            first = first or cost
+            digest = hashlib.sha256(credit.read_bytes()).hexdigest()[:12]
+            print(
+                f"{engine:8} {cost.wall:7.1f}s {cost.cpu:7.1f}s {cost.memory / 1e9:6.2f} "
+                f"{cost.wall / first.wall:6.2f}× {cost.memory / first.memory:5.2f}×  {digest}",
+                flush=True,
+            )
+        print(f"{'floor':8} {floor.wall:7.1f}s {floor.cpu:7.1f}s {floor.memory / 1e9:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
