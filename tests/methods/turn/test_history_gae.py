@@ -174,3 +174,22 @@ def test_a_log_without_tasks_says_so():
 )
 def test_what_kind_an_action_is(action: str, task: str, kind: str):
     assert kind_of(action, task) == kind
+
+
+def test_credit_is_divided_by_its_deviation_over_the_batch_on_request():
+    # 3/4, −3/4, 9/16, 9/16: mean 9/32, squares of the rest (15/32)², (33/32)², 2 (9/32)², whose sum
+    # is 1476/1024; by 3 and the root, σ = .693.
+    plain = credit(ONE_STEP, "history-gae", ridge=2.0).advantage
+    found = credit(ONE_STEP, "history-gae", ridge=2.0, norm="batch", eps=0.0).advantage
+    sigma = (1476 / 1024 / 3) ** 0.5
+    assert found.tolist() == pytest.approx((plain / sigma).tolist())
+    # Another update's rewards change nothing.
+    later = ONE_STEP.with_columns(
+        pl.col("group_id", "trajectory_id") + "2", reward=9.0 * pl.Series([1.0, 0.0, 0.0, 1.0])
+    )
+    both = pl.concat(
+        [ONE_STEP.with_columns(train_step=0), later.with_columns(train_step=1)], how="diagonal"
+    )
+    again = credit(both, "history-gae", ridge=2.0, norm="batch", eps=0.0).advantage
+    of_first = [0, 1, 4, 5]  # groups are g, g2, h, h2
+    assert again[of_first].tolist() == pytest.approx(found.tolist())

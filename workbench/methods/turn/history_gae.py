@@ -15,6 +15,7 @@ from workbench.log.segments import (
     backward_sums,
     discounted_returns,
     segment_constant,
+    segment_std,
     td_errors,
 )
 from workbench.log.steps import Index, Real, Steps, Truth
@@ -44,7 +45,7 @@ class HistoryGAE(Method):
         A    = .8 A + Σ φ φᵀ,   c = .8 c + Σ φ y          over the batches so far; .8 is `pool`
         β_−i = (A − Σ_i φ φᵀ + αI)⁻¹ (c − Σ_i φ y)        Σ_i over the steps of trajectory i
         V_t  = φ_t · β_−i,   δ_t = r_t + γ V_{t+1} − V_t
-        A_t  = δ_t + γλ A_{t+1}
+        A_t  = δ_t + γλ A_{t+1}          over the batch's deviation of A + eps if `norm="batch"`
 
     last:k is 1 for the kind k of the action before, ever:k for every kind so far; a kind is what an
     action does and how many words of the task it has, such as "take+2" (see
@@ -61,7 +62,8 @@ class HistoryGAE(Method):
     order of train_step, and one that names no update stands alone; the kinds that are told apart
     are the most frequent of each batch, those of earlier batches first, and rarer ones share a kind
     for each number of words; α shrinks all of β, the constant too; groups of equal rewards get
-    credit, since V knows other groups; no penalty of invalid actions.
+    credit, since V knows other groups; no penalty of invalid actions; undivided, the deviation over
+    the steps that count (ddof 1, 0 for one) where it is divided.
 
     **Differs from** GAE with a critic (`turn-gae`) by V, which is a closed form of this log. γ, λ
     and α were chosen on simulated households; a smaller λ measures better in one batch's gradient
@@ -90,6 +92,11 @@ class HistoryGAE(Method):
         "credit", "whether groups of equal rewards get credit"
     )
 
+    norm: Literal["batch", "none"] = parameter(
+        "none", "whether credit is divided by its deviation over the batch"
+    )
+    eps: float = parameter(1e-6, "added to the deviation", minimum=0.0)
+
     def couples_batches(self) -> bool:
         """True where earlier batches are pooled."""
         return self.pool > 0.0
@@ -116,13 +123,21 @@ class HistoryGAE(Method):
             "step": Term(
                 score=fitted.value + gain,
                 baseline=fitted.value,
-                factor=live.astype(np.float64),
+                factor=live * self._scale(steps, gain),
                 peers=no_peers,
                 facts=facts,
                 compared_with="value of the history, fitted to the other trajectories",
                 outputs={"history_value": fitted.value},
             )
         }
+
+    def _scale(self, steps: Steps, gain: Real) -> Real:
+        """What the credit of each step is multiplied with. (S,)."""
+        if self.norm == "none":
+            return np.ones(len(steps))
+        counted = steps.counted.astype(np.float64)
+        deviation = segment_std(gain, steps.batch, steps.batches, counted, ddof=1)
+        return np.asarray(1.0 / (deviation + self.eps)[steps.batch])
 
     def notes(self, steps: Steps) -> Sequence[str]:
         """Whether the tasks are there, from which this credit learns most."""
