@@ -160,9 +160,9 @@ def training(
     if not methods:
         raise ParameterError("no methods are given")
     chosen: dict[str, Method | None] = dict(methods)
-    references = [reference_among(chosen, reference)]
     if CONTROL not in chosen:
         chosen[CONTROL] = create(CONTROL)
+    references = [reference_among(chosen, reference)]
     if CONTROL not in references:
         references.append(CONTROL)
     runs = [
