@@ -19,17 +19,23 @@ if TYPE_CHECKING:
 
 
 def import_options(reading: Reading) -> dict[str, Any]:
-    """The options of `import_log` for a log: the column mapping is loaded."""
-    given = {"mapping": read_mapping(reading["mapping"]), "untrained": reading["untrained"] or ()}
+    """The options of `import_log` for a log: the column mapping is loaded.
+
+    `quarantine` says whether, as there; where to is the commands' own affair.
+    """
+    given = {
+        "mapping": read_mapping(reading["mapping"]),
+        "untrained": reading["untrained"] or (),
+        "quarantine": reading["quarantine"] is not None,
+    }
     return {**reading, **given}
 
 
 def read(
     files: Sequence[str],
     reading: Reading,
-    quarantine: Path | None = None,
     *,
-    report: bool = False,
+    told: bool = True,
     scoring: bool = False,
 ) -> Imported:
     """Reads and validates a log; what was set aside is written to the quarantine file.
@@ -37,8 +43,7 @@ def read(
     Args:
         files: As for `import_log`.
         reading: How they are read.
-        quarantine: Where broken trajectories go; without it they are refused.
-        report: Print the report, not only what there is to know.
+        told: Say on standard error what there is to know; a command that prints the report says it.
         scoring: A log without rewards is refused later, so what that is said then is not said here.
     """
     from workbench.files import atomic_file
@@ -46,29 +51,28 @@ def read(
     from workbench.readers import import_log
     from workbench.readers.report import in_short
 
+    quarantine = reading["quarantine"]
     require_other(quarantine, files)
-    imported = import_log(files, quarantine=quarantine is not None, **import_options(reading))
+    imported = import_log(files, **import_options(reading))
     aside = imported.validated.quarantined
     if quarantine is not None and aside.height:
         with atomic_file(quarantine) as temporary:
             aside.write_parquet(temporary, compression="zstd")
-    if report:
-        print_report(imported.report, quarantine)
-    else:
+    if told:
         # What does not match the rewards that were given is said by whoever was given them.
         beside = reading["rewards"] is not None
-        told = imported.report if beside else imported.validated
-        notices = [one for one in told.notices if REWARDS_HINT not in one or not scoring]
+        noted = imported.report if beside else imported.validated
+        notices = [one for one in noted.notices if REWARDS_HINT not in one or not scoring]
         for notice in in_short(imported.report.left_out, notices):
             print(f"note: {notice}", file=sys.stderr)
     return imported
 
 
-def read_opened(log: str, reading: Reading, cache: Path | None = None) -> OpenedLog:
+def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None) -> OpenedLog:
     """Reads a log in order to score it or to set credits beside it."""
     from workbench.workspace.opened import OpenedLog
 
-    return OpenedLog.of_import(read([log], reading, scoring=True), cache)
+    return OpenedLog.of_import(read(logs, reading, scoring=True), cache)
 
 
 @contextmanager
@@ -90,15 +94,15 @@ def open_space(
         yield opened.space(named, text, told, allow_unchained=allow_unchained)
 
 
-def print_report(report: ImportReport, quarantine: Path | None) -> None:
+def report_text(report: ImportReport, quarantine: Path | None) -> str:
     """What an import did, and how much of it was set aside where."""
     from workbench.wording import number_of
 
-    print(report)
-    if quarantine is not None:
-        count = report.quarantined_trajectories
-        aside = f"{number_of(count, 'trajectory')} set aside"
-        print(aside + f" in {quarantine}" * bool(count))
+    if quarantine is None:
+        return str(report)
+    count = report.quarantined_trajectories
+    aside = f"{number_of(count, 'trajectory')} set aside"
+    return f"{report}\n{aside}" + f" in {quarantine}" * bool(count)
 
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:
@@ -130,13 +134,13 @@ def read_mapping(path: Path | None) -> Any:
     return None if path is None else load_mapping(path)
 
 
-def credit_of(path: Path, opened: OpenedLog, log: str) -> ScoredCredit:
+def credit_of(path: Path, opened: OpenedLog, logs: Sequence[str]) -> ScoredCredit:
     """A credit file; says where it was made from another file than the log."""
     from workbench.log.credit import read_credit
 
     credit = read_credit(path)
     if opened.sha256 != credit.provenance.log_sha256:
-        print(f"note: {path} was made from another file than {log}", file=sys.stderr)
+        print(f"note: {path} was made from another file than {', '.join(logs)}", file=sys.stderr)
     return credit
 
 

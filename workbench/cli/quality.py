@@ -18,17 +18,17 @@ from workbench.cli.options import (
     Cache,
     EmbedderName,
     LastActions,
-    Log,
+    Logs,
     MethodName,
     Params,
     Reading,
     Template,
     as_json_text,
-    field_values,
     reading_words,
     reads_logs,
 )
-from workbench.cli.root import app
+from workbench.cli.root import app, examples
+from workbench.cli.values import field_values
 
 if TYPE_CHECKING:
     from workbench.log.credit import ScoredCredit
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from workbench.workspace.opened import OpenedLog
 
 
-@app.command()
+@app.command(epilog=examples("workbench advise household", "workbench advise log.parquet --json"))
 @reads_logs
 def advise(
-    log: Log,
+    logs: Logs,
     embedder: EmbedderName = None,
     as_json: AsJson = False,
     cache: Cache = None,
@@ -52,7 +52,7 @@ def advise(
     from workbench.analysis.advice import advise as advice_on
     from workbench.analysis.advice import texts_of
 
-    opened = read_opened(log, reading, cache)
+    opened = read_opened(logs, reading, cache)
     with open_space(opened, embedder, None, 0, allow_unchained=allow_unchained) as space:
         found = advice_on(space)
     if as_json:
@@ -63,10 +63,15 @@ def advise(
         print(f"{label:<10}{text}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench audit log.parquet --credit grpo.parquet --credit gigpo.parquet",
+        "workbench audit log.parquet --credit grpo.parquet --fail-on 'dead_groups>0.5'",
+    )
+)
 @reads_logs
 def audit(
-    log: Log,
+    logs: Logs,
     credits: Annotated[
         list[Path],
         typer.Option("--credit", metavar="CREDIT", help="A credit file; repeat for several."),
@@ -103,9 +108,9 @@ def audit(
     from workbench.files import atomic_file
     from workbench.wording import number_of
 
-    require_other(output, [log, *map(str, credits)])
+    require_other(output, [*logs, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
-    opened = read_opened(log, reading, cache)
+    opened = read_opened(logs, reading, cache)
     _note_other_logs(opened, given)
     with _spaces(opened, given, allow_unchained) as (spaces, progress):
         found = audit_credits(
@@ -176,10 +181,10 @@ def _spaces(
         yield spaces, told
 
 
-@app.command()
+@app.command(epilog=examples("workbench tune log.parquet -m proxmo --embedder tfidf"))
 @reads_logs
 def tune(
-    log: Log,
+    logs: Logs,
     method: MethodName,
     params: Params = None,
     output: Annotated[
@@ -211,10 +216,10 @@ def tune(
     from workbench.methods.capabilities import own_embedder
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
-    fields = field_values(params)
+    fields = field_values(params, method)
     made = create(registered(method), fields)
-    require_other(output, [log])
-    opened = read_opened(log, reading, cache)
+    require_other(output, logs)
+    opened = read_opened(logs, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -235,7 +240,7 @@ def tune(
         value = value if isinstance(value, str) else float(f"{value:.6g}")
         chosen = {**fields, found.field: value}
         how = how_scored(chosen, embedder or DEFAULT_EMBEDDER, state_text(state, last_actions))
-        command = ["workbench", "score", log, "-m", method, *how, *reading_words(reading)]
+        command = ["workbench", "score", *logs, "-m", method, *how, *reading_words(reading)]
         print(f"\nnext: {shlex.join([*command, '-o', 'credit.parquet'])}")
 
 

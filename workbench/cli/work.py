@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import credit_of, import_options, read_opened, state_text
+from workbench.cli.inputs import (
+    credit_of,
+    import_options,
+    read_opened,
+    require_other,
+    state_text,
+)
 from workbench.cli.options import (
     EXPORT_OPTIONS,
     AllowUnchained,
+    AsJson,
     EmbedderName,
     LastActions,
-    Log,
+    Logs,
     MarksOf,
     OnlyGroups,
     OnlyTasks,
+    Overwrite,
     Reading,
     Template,
     TemplateLoss,
     TokenizerName,
-    export_values,
-    field_values,
+    as_json_text,
     reads_logs,
-    run_values,
 )
-from workbench.cli.root import app
+from workbench.cli.root import app, examples
+from workbench.cli.values import EXPORT, export_values, field_values, run_values
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench run household -o work/",
+        "workbench run rollouts/ -m grpo -m gigpo -p gigpo.gamma=0.99 --to verl -o work/",
+    )
+)
 @reads_logs
 def run(
-    files: Annotated[list[str], typer.Argument(metavar="LOG…", help="Files, folders, globs.")],
+    logs: Logs,
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="The workspace.")],
     methods: Annotated[
         list[str] | None,
@@ -61,23 +74,23 @@ def run(
     template_loss: TemplateLoss = None,
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
-    quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
-    ] = False,
     allow_unchained: AllowUnchained = False,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     from workbench.cli.output import next_command, progress, run_summary
+    from workbench.files import atomic_file
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.workspace import pipeline
 
+    require_other(reading["quarantine"], logs)
     chosen = methods or list(pipeline.DEFAULT_METHODS)
     fields, options = run_values(params, chosen)
     with progress() as told:
         result = pipeline.run(
-            files,
+            logs,
             directory,
             methods=chosen,
             params=fields,
@@ -86,19 +99,30 @@ def run(
             target=to,
             export_method=export_method,
             export_options=export_values(options, tokenizer, template_loss, groups, tasks),
-            quarantine=quarantine,
             allow_unchained=allow_unchained,
             **import_options(reading),
             progress=told,
         )
+    if reading["quarantine"] is not None and result.quarantined is not None:
+        with atomic_file(reading["quarantine"]) as temporary:
+            temporary.write_bytes(result.quarantined.read_bytes())
+    if as_json:
+        print(as_json_text(result.to_dict()))
+        return
     print(run_summary(result))
     print(f"next: {next_command(result)}")
 
 
-@app.command("export")
+@app.command(
+    "export",
+    epilog=examples(
+        "workbench export log.parquet --credit gigpo.parquet --to trl -o batch/",
+        "workbench export log.parquet --credit gigpo.parquet --to dpo -p margin=0.5 -o pairs/",
+    ),
+)
 @reads_logs
 def export_batch(
-    log: Log,
+    logs: Logs,
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder to make.")],
     to: Annotated[str, typer.Option(help="Target; see `workbench formats`.")] = "weighted-batch",
@@ -112,9 +136,11 @@ def export_batch(
         typer.Option(
             "-p",
             metavar="OPTION=VALUE",
-            help=f"{EXPORT_OPTIONS}, overwrite=true.",
+            help=f"{EXPORT_OPTIONS}.",
         ),
     ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -125,21 +151,26 @@ def export_batch(
     from workbench.workspace.chosen import for_export
     from workbench.workspace.opened import user_folder
 
-    options = export_values(field_values(params), tokenizer, template_loss, groups, tasks)
+    options = export_values(field_values(params, EXPORT), tokenizer, template_loss, groups, tasks)
+    options |= {"overwrite": True} if overwrite else {}
     target = TARGETS[to]
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read_opened(log, reading)
-    scored = credit_of(credit, opened, log)
+    opened = read_opened(logs, reading)
+    scored = credit_of(credit, opened, logs)
     kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
     frame = for_export(opened.frame, scored, kept_in, options, lambda: opened.space("tfidf"))
-    print(export_summary(target(frame, scored, directory, **options)))
+    manifest = target(frame, scored, directory, **options)
+    if as_json:
+        print(as_json_text({"batch": directory, "manifest": json.loads(manifest.to_json())}))
+        return
+    print(export_summary(manifest))
     print_warning(scored.provenance)
     print(f"wrote {directory}")
 
 
-@app.command("app")
+@app.command("app", epilog=examples("workbench app", "workbench app work/ --port 8600"))
 def start_app(
     logs: Annotated[
         list[str] | None,

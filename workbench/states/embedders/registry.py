@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import ParameterError
+from workbench.errors import ParameterError, UnknownNameError
 from workbench.states.embedders.chunking import WindowsReport
 from workbench.states.embedders.model_files import MINILM
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
@@ -72,8 +74,14 @@ def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
 
     Returns:
         The embedder.
+
+    Raises:
+        UnknownNameError: It is nearly the name of one and no folder.
     """
     if not name.strip():
         raise ParameterError(f"an embedder must be named, such as {DEFAULT_EMBEDDER!r} or 'tfidf'")
     make = EMBEDDERS.get(name)
+    close = difflib.get_close_matches(name.lower(), [*EMBEDDERS, "minilm"], n=1, cutoff=0.8)
+    if make is None and close and name != "minilm" and not Path(name).exists():
+        raise UnknownNameError("embedder", name, [*EMBEDDERS, "minilm", DEFAULT_EMBEDDER])
     return make() if make else SentenceEmbedder(name, cache)
