@@ -65,7 +65,7 @@ def test_the_version_is_printed(run: Run):
 
 def test_a_shell_completes_commands():
     done = subprocess.run(
-        [sys.executable, "-c", "from workbench.cli import main; main()"],
+        [Path(sys.executable).parent / "workbench"],
         env={"_WORKBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "workbench exp",
              "COMP_CWORD": "1", "PYTHONPATH": ":".join(sys.path)},
         capture_output=True, text=True, check=False,
@@ -219,3 +219,51 @@ def test_what_is_a_loss_and_no_credit_says_so(
 ):
     refused(run("score", LOG, "-m", name, "-o", "c.parquet"), "is no credit", *words)
     refused(run("methods", name), "is no credit", *words)
+
+
+def audited(run: Run, *options: str) -> tuple[int, str, str]:
+    """An audit of GRPO's credit on the bundled log, whose dead groups are 6 of 20."""
+    if not Path("grpo.parquet").exists():
+        assert run("score", LOG, "-m", "grpo", "-o", "grpo.parquet")[0] == 0
+    return run("audit", LOG, "--credit", "grpo.parquet", "--draws", "5", "--no-controls", *options)
+
+
+def test_an_audit_fails_on_a_bound_that_is_passed_and_on_no_other(run: Run):
+    assert audited(run, "--fail-on", "dead_groups>0.3", "--fail-on", "any")[0] == 0
+    code, out, _ = audited(run, "--fail-on", "dead_groups>=0.3")
+    assert code == 1
+    assert out.partition("\nFAILED\n")[2] == "dead_groups >= 0.3 (log): it is 0.3\n"
+    code, out, _ = audited(run, "--fail-on", "dead_groups > 0.1", "--json")
+    assert code == 1
+    assert json.loads(out)["failed"] == ["dead_groups > 0.1 (log): it is 0.3"]
+
+
+def test_what_an_audit_cannot_fail_on_is_bad_input(run: Run):
+    refused(audited(run, "--fail-on", "dead-grups"), "unknown finding", "'dead-groups'")
+    refused(audited(run, "--fail-on", "dead_grups>1"), "unknown measure", "'dead_groups'")
+    refused(audited(run, "--fail-on", "dead_groups>much"), "'much' is no number")
+
+
+def test_an_unknown_tracker_is_refused_before_the_log_is_read(run: Run):
+    refused(run("score", "no.parquet", "-m", "grpo", "-o", "c", "--log-to", "tensorbord:x"),
+            "unknown tracker", "'tensorboard'")  # fmt: skip
+    refused(run("score", "no.parquet", "-m", "grpo", "-o", "c", "--log-to", "tensorboard"),
+            "TRACKER:PLACE")  # fmt: skip
+
+
+def test_clean_says_what_lies_where_and_removes_only_what_is_asked(run: Run, tmp_path: Path):
+    small(tmp_path / "log.parquet")
+    assert run("run", "log.parquet", "-m", "proxmo", "--embedder", "tfidf", "-o", "work")[0] == 0
+    (tmp_path / "work" / "embeddings").mkdir(exist_ok=True)
+    (tmp_path / "work" / "embeddings" / "v.npy").write_bytes(b"12345")
+    found = json.loads(run("clean", "work", "--json")[1])
+    kinds = {place["kind"] for place in found["places"]}
+    assert {"embeddings", "log", "credit", "exports"} <= kinds
+    assert found["removed_bytes"] == 0
+    code, out, _ = run("clean", "work", "--remove", "embeddings")
+    assert code == 0
+    assert "removed " in out
+    assert not (tmp_path / "work" / "embeddings").exists()
+    assert list((tmp_path / "work").glob("log/*/log.parquet"))
+    refused(run("clean", "--remove", "log"), "unknown kind to remove 'log'", "embeddings")
+    refused(run("clean", "wrk"), "unknown workspace 'wrk'", "'work'")

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import credit_of, named_credits, open_space, read_opened, require_other
+from workbench.cli.inputs import (
+    credit_of,
+    give_to,
+    named_credits,
+    open_space,
+    read_opened,
+    require_other,
+    require_tracker,
+)
 from workbench.cli.options import (
     AllowUnchained,
     AsJson,
@@ -17,6 +25,7 @@ from workbench.cli.options import (
     EmbedderName,
     LastActions,
     Logs,
+    LogTo,
     MethodName,
     Output,
     Overwrite,
@@ -50,6 +59,7 @@ def score(
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
     overwrite: Overwrite = False,
+    log_to: LogTo = None,
     as_json: AsJson = False,
     *,
     reading: Reading,
@@ -60,8 +70,10 @@ def score(
     from workbench.methods import create, registered
     from workbench.methods.scoring import provenance, scored
     from workbench.wording import number_of
+    from workbench.workspace.tracked import of_credits
 
     made = create(registered(method), field_values(params, method))
+    require_tracker(log_to)
     require_other(output, logs)
     require_own_credit(output, None, overwrite=overwrite)
     opened = read_opened(logs, reading, cache)
@@ -71,8 +83,10 @@ def score(
         require_own_credit(output, provenance(space, method, made), overwrite=overwrite)
         credit = scored(space, method, made).scored()
     write_credit(output, credit)
+    found = summaries({credit.provenance.name: credit.table}).to_dicts()
+    give_to(log_to, opened.frame, lambda: of_credits(found))
     if as_json:
-        moments = summaries({method: credit.table}).drop("credit").row(0, named=True)
+        moments = {name: value for name, value in found[0].items() if name != "credit"}
         made_by = credit.provenance.to_dict()
         print(as_json_text({"credit": output, "advantages": moments, "provenance": made_by}))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from workbench.cli.options import Reading
     from workbench.log.credit import ScoredCredit
     from workbench.readers import Imported, ImportReport
@@ -86,11 +88,12 @@ def open_space(
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown."""
     from workbench.cli.output import progress
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
 
     text = state_text(template, last_actions)
+    named = embedder or DEFAULT_EMBEDDER
+    require_embedder(named)
     with progress() as told:
-        named = embedder or DEFAULT_EMBEDDER
         yield opened.space(named, text, told, allow_unchained=allow_unchained)
 
 
@@ -117,6 +120,25 @@ def require_other(output: Path | None, files: Sequence[str]) -> None:
         sources = {source.path.resolve() for source in expand(here, Diagnostics(), Path())}
         if output.resolve() in sources:
             raise ParameterError(f"{output} is read; writing there would destroy it")
+
+
+def require_tracker(target: str | None) -> None:
+    """Refuses a tracker that there is not, before the long part."""
+    from workbench.workspace.trackers import split_target
+
+    if target is not None:
+        split_target(target)
+
+
+def give_to(
+    target: str | None, log: pl.DataFrame, values: Callable[[], dict[str, float | None]]
+) -> None:
+    """Gives numbers to the tracker that `--log-to` names, at the log's training step."""
+    from workbench.workspace.tracked import train_step
+    from workbench.workspace.trackers import track
+
+    if target is not None:
+        track(target, values(), train_step(log))
 
 
 def state_text(template: str | None, last_actions: int) -> Any:

@@ -164,6 +164,14 @@ AsJson = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what stands there, whatever it was made from.")
 ]
+LogTo = Annotated[
+    str | None,
+    typer.Option(
+        "--log-to",
+        metavar="TRACKER:PLACE",
+        help="Give the numbers to a tracker as well, such as tensorboard:runs/.",
+    ),
+]
 Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write.")]
 
 

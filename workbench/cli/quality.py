@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import named_credits, open_space, read_opened, require_other, state_text
+from workbench.cli.inputs import (
+    give_to,
+    named_credits,
+    open_space,
+    read_opened,
+    require_other,
+    require_tracker,
+    state_text,
+)
 from workbench.cli.options import (
     AllowUnchained,
     AsJson,
@@ -19,6 +27,7 @@ from workbench.cli.options import (
     EmbedderName,
     LastActions,
     Logs,
+    LogTo,
     MethodName,
     Params,
     Reading,
@@ -97,6 +106,16 @@ def audit(
     ] = True,
     draws: Annotated[int, typer.Option(min=2, help="Bootstrap draws of a group, at most.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            metavar="FINDING|MEASURE>NUMBER",
+            help="Exit with 1 where this finding is made (any for all) or this bound is passed; "
+            "repeat for several.",
+        ),
+    ] = None,
+    log_to: LogTo = None,
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
     *,
@@ -105,9 +124,13 @@ def audit(
     """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
     from workbench.analysis.audit import CONTROLS, explained, report
     from workbench.analysis.audit import audit as audit_credits
+    from workbench.analysis.audit.bounds import broken, parse_bound
     from workbench.files import atomic_file
     from workbench.wording import number_of
+    from workbench.workspace.tracked import of_audit
 
+    bounds = [parse_bound(text) for text in fail_on or ()]
+    require_tracker(log_to)
     require_other(output, [*logs, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
     opened = read_opened(logs, reading, cache)
@@ -126,14 +149,19 @@ def audit(
     if output is not None:
         with atomic_file(output) as temporary:
             found.intervals.write_parquet(temporary, compression="zstd")
+    failed = broken(found, bounds)
+    give_to(log_to, opened.frame, lambda: of_audit(found.frame))
     if as_json:
-        print(as_json_text(found.to_dict()))
-        return
+        print(as_json_text({**found.to_dict(), "failed": failed}))
+        raise typer.Exit(1 if failed else 0)
     print(report(found))
     if explain:
         print("\nEVERY NUMBER\n\n" + explained(found))
     if output is not None:
         print(f"wrote {output}: intervals of {number_of(found.intervals.height, 'step')}")
+    if failed:
+        print("\nFAILED\n" + "\n".join(failed))
+        raise typer.Exit(1)
 
 
 def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import typer
 
 from workbench.cli.inputs import (
     credit_of,
+    give_to,
     import_options,
     read_opened,
     require_other,
+    require_tracker,
     state_text,
 )
 from workbench.cli.options import (
@@ -23,6 +25,7 @@ from workbench.cli.options import (
     EmbedderName,
     LastActions,
     Logs,
+    LogTo,
     MarksOf,
     OnlyGroups,
     OnlyTasks,
@@ -75,17 +78,22 @@ def run(
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
     allow_unchained: AllowUnchained = False,
+    log_to: LogTo = None,
     as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
+    import polars as pl
+
     from workbench.cli.output import next_command, progress, run_summary
     from workbench.files import atomic_file
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
     from workbench.workspace import pipeline
 
     require_other(reading["quarantine"], logs)
+    require_tracker(log_to)
+    require_embedder(embedder or DEFAULT_EMBEDDER)
     chosen = methods or list(pipeline.DEFAULT_METHODS)
     fields, options = run_values(params, chosen)
     with progress() as told:
@@ -106,6 +114,8 @@ def run(
     if reading["quarantine"] is not None and result.quarantined is not None:
         with atomic_file(reading["quarantine"]) as temporary:
             temporary.write_bytes(result.quarantined.read_bytes())
+    if log_to is not None:
+        give_to(log_to, pl.read_parquet(result.log, glob=False), result.numbers)
     if as_json:
         print(as_json_text(result.to_dict()))
         return
@@ -140,6 +150,7 @@ def export_batch(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    log_to: LogTo = None,
     as_json: AsJson = False,
     *,
     reading: Reading,
@@ -150,7 +161,9 @@ def export_batch(
     from workbench.exporters.folder import require_place
     from workbench.workspace.chosen import for_export
     from workbench.workspace.opened import user_folder
+    from workbench.workspace.tracked import of_batch
 
+    require_tracker(log_to)
     options = export_values(field_values(params, EXPORT), tokenizer, template_loss, groups, tasks)
     options |= {"overwrite": True} if overwrite else {}
     target = TARGETS[to]
@@ -162,6 +175,7 @@ def export_batch(
     kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
     frame = for_export(opened.frame, scored, kept_in, options, lambda: opened.space("tfidf"))
     manifest = target(frame, scored, directory, **options)
+    give_to(log_to, frame, lambda: of_batch(manifest))
     if as_json:
         print(as_json_text({"batch": directory, "manifest": json.loads(manifest.to_json())}))
         return

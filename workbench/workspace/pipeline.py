@@ -22,6 +22,7 @@ from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.artefacts import Artefacts
 from workbench.workspace.opened import OpenedLog
+from workbench.workspace.tracked import of_batch, of_credits
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 
@@ -69,6 +70,11 @@ class RunResult:
     embedder: str
     state_text: StateText
     built: tuple[Path, ...]
+
+    def numbers(self) -> dict[str, float | None]:
+        """The moments of each credit and what the batch holds, as a tracker keeps them."""
+        batch = {} if self.manifest is None else of_batch(self.manifest)
+        return {**of_credits(self.advantages.to_dicts()), **batch}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: paths as text, tables as lists of rows, a manifest as in its file."""

@@ -78,10 +78,21 @@ def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
     Raises:
         UnknownNameError: It is nearly the name of one and no folder.
     """
+    require_embedder(name)
+    make = EMBEDDERS.get(name)
+    return make() if make else SentenceEmbedder(name, cache)
+
+
+def require_embedder(name: str) -> None:
+    """Refuses what is no name of an embedder, before a log is read.
+
+    Raises:
+        ParameterError: It is empty.
+        UnknownNameError: It is nearly the name of one and no folder.
+    """
     if not name.strip():
         raise ParameterError(f"an embedder must be named, such as {DEFAULT_EMBEDDER!r} or 'tfidf'")
-    make = EMBEDDERS.get(name)
-    close = difflib.get_close_matches(name.lower(), [*EMBEDDERS, "minilm"], n=1, cutoff=0.8)
-    if make is None and close and name != "minilm" and not Path(name).exists():
-        raise UnknownNameError("embedder", name, [*EMBEDDERS, "minilm", DEFAULT_EMBEDDER])
-    return make() if make else SentenceEmbedder(name, cache)
+    known = [*EMBEDDERS, "minilm"]
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    if close and name not in known and not Path(name).exists():
+        raise UnknownNameError("embedder", name, [*known, DEFAULT_EMBEDDER])
