@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 import tiny_policy
 from batches import Log, lines, made, step_row
+from places import ROOT
 
 Load = Callable[[Path], Any]
 
@@ -50,6 +52,16 @@ def words(tmp_path: Path) -> Any:
     return AutoTokenizer.from_pretrained(tiny_policy.tokenizer(tmp_path / "tokenizer"))
 
 
+def documented(name: str) -> dict[str, Any]:
+    """The names that a block of docs/training_loops.md defines."""
+    text = (ROOT / "docs" / "training_loops.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert found, name
+    names: dict[str, Any] = {}
+    exec(compile(found.group(1), name, "exec"), names)
+    return names
+
+
 def settings(kind: Any, folder: Path, rows: int, **more: Any) -> Any:
     return kind(
         output_dir=str(folder.parent / "run"), per_device_train_batch_size=rows, max_steps=1,
@@ -79,12 +91,7 @@ def test_trls_supervised_loss_is_that_of_the_replies_with_a_weight(
     from trl import SFTConfig, SFTTrainer
 
     folder, _ = exported("sft-jsonl", talks(), weights="binary")
-    rows = [
-        {"prompt": messages[:place], "completion": [messages[place]]}
-        for messages in (talk["messages"] for talk in lines(folder / "sft.jsonl"))
-        for place, message in enumerate(messages)
-        if message.get("weight")
-    ]
+    rows = list(documented("sft")["rows"](folder))
     # Positive advantages: t0's first reply, t2's both.
     said = [row["completion"][0]["content"] for row in rows]
     assert said == ["go left", "go left", "look up"]
@@ -147,12 +154,11 @@ def test_trls_kto_trainer_pushes_replies_by_their_label(
 
 
 def test_trls_dpo_trainer_widens_the_margin_of_every_pair(
-    exported: Any, policy: Any, words: Any, load: Load
+    exported: Any, policy: Any, words: Any, load: Load, tmp_path: Path
 ):
     import math
 
     import torch
-    from trl import DPOConfig, DPOTrainer
 
     folder, batch = exported("dpo", talks())
     loaded = load(folder)
@@ -172,14 +178,11 @@ def test_trls_dpo_trainer_widens_the_margin_of_every_pair(
             ]
 
     before = margins(policy)
-    trainer = DPOTrainer(
-        model=policy,
-        ref_model=copy.deepcopy(policy),
-        args=settings(DPOConfig, folder, 2, learning_rate=1e-2, optim="sgd", beta=0.1),
-        train_dataset=loaded,
-        processing_class=words,
-    )
-    loss = trainer.train().training_loss
+    own = tmp_path / "policy"
+    policy.save_pretrained(own)  # the reference is read from where the policy is from
+    options = settings(dict, folder, 2, learning_rate=1e-2, optim="sgd", beta=0.1)
+    trainer = documented("preferences")["train"](str(folder), str(own), words, **options)
+    (loss,) = (entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry)
     # The reference is the policy itself: -log sigmoid(0).
     assert loss == pytest.approx(math.log(2), abs=1e-4)
     after = margins(trainer.model)
