@@ -257,6 +257,31 @@ def test_the_documented_trainer_runs_as_trl_calls_it(monkeypatch: pytest.MonkeyP
     assert found.shape == (2, 5)
 
 
+def test_the_documented_estimator_runs_as_nemo_rl_calls_it(monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    class GRPOAdvantageEstimator:
+        """What the document replaces a method of."""
+
+    place = "nemo_rl.algorithms.advantage_estimator"
+    stand_in(monkeypatch, place, GRPOAdvantageEstimator=GRPOAdvantageEstimator)
+    ran("nemo-rl")
+    mask, rewards = torch.tensor([*MASK, MASK[0]]), torch.tensor([1.0, 0.0, 5.0])
+    # The prompts of the first two are one; the third is another's.
+    found = GRPOAdvantageEstimator().compute_advantage(  # type: ignore[attr-defined]  # set there
+        prompt_ids=torch.tensor([[7, 8], [7, 8], [7, 9]]), rewards=rewards, mask=mask,
+        valid_mask=torch.ones(3), repeated_batch={},
+    )  # fmt: skip
+    expected = token_advantages("grpo", response_mask=mask, outcome=rewards, group_id="aab")
+    np.testing.assert_array_equal(found, expected)
+    assert found.shape == mask.shape
+    # A placeholder has no vote, so the other is alone in its group.
+    one = GRPOAdvantageEstimator().compute_advantage(  # type: ignore[attr-defined]  # set there
+        torch.tensor([7, 7, 9]), rewards, mask, valid_mask=torch.tensor([1.0, 0.0, 1.0])
+    )
+    assert one[0].tolist() == [0.0] * 5
+
+
 def test_the_documented_estimator_runs_in_verl_itself():
     core_algos = pytest.importorskip("verl.trainer.ppo.core_algos")
     ray_trainer = pytest.importorskip("verl.trainer.ppo.ray_trainer")

@@ -208,7 +208,11 @@ def test_a_trainer_that_needs_tokens_says_so_and_one_that_has_them_gets_its_batc
     assert not test.error
     assert test.table[1].value.iloc[:, 0].tolist() == ["datasets"]
     with zipfile.ZipFile(io.BytesIO(downloads[-1]())) as packed:
-        assert packed.namelist() == ["batch/dataset.parquet", "batch/manifest.json"]
+        assert packed.namelist() == [
+            "batch/README.md",
+            "batch/dataset.parquet",
+            "batch/manifest.json",
+        ]
 
 
 @pytest.mark.parametrize(

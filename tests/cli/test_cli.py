@@ -8,17 +8,16 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 import tiny_policy
 import typer.main
+from commands import Run, refused, small
 from log_files import step, write_lines
 from places import DATA, SAMPLES
 
-from workbench import cli
 from workbench.cli.options import as_json_text
 from workbench.cli.root import app
 from workbench.log.credit import read_credit
@@ -27,54 +26,6 @@ from workbench.wording import number
 from workbench.workspace.marks import Marks
 
 LOG = str(DATA / "household.parquet")
-Result = tuple[int, str, str]
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs `workbench ARGUMENTS…` in a fresh folder: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def workbench(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        else:
-            code = 0
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return workbench
-
-
-def small(path: Path, **columns: object) -> Path:
-    """Two groups of two trajectories of one or two steps."""
-    rows = [
-        ("g", "a", 0, "red door", "open", 0.0),
-        ("g", "a", 1, "blue room", "take", 1.0),
-        ("g", "b", 0, "red door", "wait", 0.0),
-        ("h", "c", 0, "red door", "open", 1.0),
-        ("h", "d", 0, "a wall", "wait", 0.0),
-    ]
-    names = ["group_id", "trajectory_id", "step_index", "observation", "action", "reward"]
-    frame = pl.DataFrame(rows, schema=names, orient="row")
-    frame.with_columns(**columns).write_parquet(path)
-    return path
-
-
-def refused(result: Result, *words: str) -> None:
-    """Exit code 2, one message on standard error with these words, no traceback."""
-    code, out, err = result
-    assert code == 2, (code, out, err)
-    assert err.count("error: ") == 1, err
-    assert any(line.startswith("error: ") for line in err.splitlines())
-    assert "Traceback" not in err
-    for word in words:
-        assert word in err
 
 
 def test_score_writes_the_columns_of_the_contract(run: Run, tmp_path: Path):
@@ -406,10 +357,12 @@ def test_a_run_exports_with_the_same_options(run: Run, tmp_path: Path):
     command = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
     refused(run(*command), "verl trains on token ids", "--tokenizer")
     command += ("--tokenizer", tokenizer)
-    refused(run(*command, "-p", "clip=1"), "or export.OPTION=VALUE, got 'clip'")
+    both = (*command, "-m", "gigpo", "-p", "clip=1")
+    refused(run(*both), "or export.OPTION=VALUE, got 'clip'")
+    refused(run(*command, "-p", "clip=1"), "grpo", "'clip'")
     refused(run(*command, "-p", "export.klip=1"), "unknown export option 'klip'", "'clip'")
     refused(run(*command, "-p", "export.tokenizer=x"), "tokenizer is given twice")
-    options = ("--group", "g", "-p", "export.clip=0.5", "-p", "grpo.eps=0.1")
+    options = ("--group", "g", "-p", "export.clip=0.5", "-p", "eps=0.1")
     code, out, err = run(*command, *options)
     assert code == 0, err
     (folder,) = (tmp_path / "work" / "exports").iterdir()
@@ -447,8 +400,9 @@ def test_export_options_have_types(run: Run, tmp_path: Path):
     refused(run(*export, "-p", "overwrite=no"), "overwrite must be a bool")
     refused(run(*export, "-p", "weight=[1]"), "weight must be one of")
     assert run(*export)[0] == 0
-    refused(run(*export), "overwrite=true")
-    assert run(*export, "-p", "overwrite=true")[0] == 0
+    refused(run(*export), "--overwrite")
+    assert run(*export, "-p", "export.overwrite=true")[0] == 0
+    assert run(*export, "--overwrite")[0] == 0
 
 
 def test_what_is_not_there_may_be_left_out_whether_or_not_a_log_was_written(
@@ -1143,13 +1097,14 @@ def test_what_a_reader_left_out_is_said_once_by_every_command(run: Run, tmp_path
 
 def test_a_run_says_what_it_set_aside_and_where_it_is(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet", step_index=pl.Series([0, 2, 0, 0, 0]))
-    code, out, _ = run("run", log, "-o", "work", "-m", "grpo", "--quarantine")
+    code, out, _ = run("run", log, "-o", "work", "-m", "grpo", "--quarantine", "aside.parquet")
     assert code == 0
     assert "note: set aside 1 trajectory of 2 rows: step_index: has gaps" in out
     remainder = "without the 1 trajectory set aside what is left is a biased remainder: of 1 of 2"
     assert remainder in out
     (file,) = Path("work").glob("log/*/quarantined.parquet")
     assert f"note: what was set aside is in {file}" in out
+    assert Path("aside.parquet").read_bytes() == file.read_bytes()
     for command in (("validate", log), ("import", log, "-o", "step.parquet")):
         assert run(*command, "--quarantine", "bad.parquet")[1].count(remainder) == 1
 
@@ -1203,7 +1158,7 @@ def test_tune_names_all_that_the_log_was_read_with(run: Run, tmp_path: Path):
 def test_decompose_says_where_a_credit_has_nothing_to_tell(run: Run):
     relay = DATA / "relay.parquet"
     for method, says in (("grpo", True), ("vineppo", False)):
-        assert run("score", relay, "-m", method, "-o", "team.parquet")[0] == 0
+        assert run("score", relay, "-m", method, "-o", "team.parquet", "--overwrite")[0] == 0
         code, out, _ = run("decompose", relay, "--credit", "team.parquet")
         assert code == 0
         assert ("Hint: score with a method that values single messages" in out) == says, method

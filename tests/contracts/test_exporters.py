@@ -7,8 +7,8 @@ package versions of constraints.txt, on which Parquet and zip files depend:
     UPDATE_SAMPLES=1 pytest tests/contracts/test_exporters.py
 
 A target that cannot keep a rule says so by a field (`Exporter.masks`, `Layout.cut`,
-`Layout.tokens`, `Layout.tokenises`); here the rule holds for all others, and is shown broken for
-that one.
+`Layout.contents`, `Layout.tokenises`, `Layout.set_aside`); here the rule holds for all others, and
+is shown broken for that one.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ from traces import from_traces
 from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, Batch, read_manifest
 from workbench.exporters.archive import archive
+from workbench.exporters.card import CARD
 from workbench.exporters.folder import MANIFEST
+from workbench.exporters.selection import UNTRAINED
 from workbench.files import file_digest
 from workbench.parameters import fields
 
 NAMES = list(TARGETS)
-OF_TEXTS = [name for name in NAMES if not TARGETS[name].layout.tokens]
+OF_TEXTS = [name for name in NAMES if TARGETS[name].layout.contents != "tokens"]
+TEXTS_ONLY = [name for name in NAMES if TARGETS[name].layout.contents == "texts"]
 SAMPLES = Path(__file__).parents[1] / "exporters" / "targets"
 
 Files = dict[str, bytes]
@@ -55,7 +58,8 @@ def sample_log(folder: Path) -> Log:
 
     t0 has a token that was put in, and its last step is not trained; of t1 the first is not. t2's
     second prompt was written anew. t3 is excluded, t4's advantage is infinite, t5 has no token ids.
-    Group i has no advantage, and nothing of t7 is trained.
+    Group i has no advantage, and nothing of t7 is trained. After one history t0 and t1 did not do
+    the same, nor did t2 and t5.
     """
 
     def step(trajectory: str, number: int, advantage: float | None, prompt: list[int] | None,
@@ -81,12 +85,13 @@ def sample_log(folder: Path) -> Log:
         step("t0", 2, 9.0, [11, 12, 13, 14, 15, 16, 17, 18, 19], [20], gradient_mask=False,
              reward=1.0, **here),
         step("t1", 0, 5.0, [21], [22, 23], gradient_mask=False, **here),
-        step("t1", 1, 1e-7, [21, 22, 23, 24], [25], truncated=True, **here),
+        step("t1", 1, 1e-7, [21, 22, 23, 24], [25], truncated=True, action="do less", **here),
         step("t2", 0, 2.5, [31, 32], [33], **there),
         step("t2", 1, -0.75, [34, 35], [36, 37], **there),
         step("t3", 0, None, [41], [42], reward=None, **there),
         step("t4", 0, float("inf"), [51], [52], **there),
-        step("t5", 0, 1.0, None, None, response_mask=None, response_logprobs=None, **there),
+        step("t5", 0, 1.0, None, None, response_mask=None, response_logprobs=None, action="do more",
+             **there),
         step("t6", 0, 0.0, [61, 62], [63], **dead),
         step("t7", 0, 4.0, [71, 72], [73], gradient_mask=False, **dead),
     ]  # fmt: skip
@@ -113,16 +118,20 @@ def files(folder: Path) -> Files:
 
 
 def data(folder: Path) -> Files:
-    """The files of an export but for its manifest."""
-    return {name: content for name, content in files(folder).items() if name != MANIFEST}
+    """The files of an export but for those that tell of it, its manifest and its card."""
+    told = (MANIFEST, CARD)
+    return {name: content for name, content in files(folder).items() if name not in told}
 
 
 def canonical(name: str, logged: Log, **options: Any) -> Batch:
-    """The weighted batch with the options that a target has where nothing is said."""
-    target = TARGETS[name]
+    """The weighted batch of what a target trains, with its options where nothing is said."""
+    target, whole = TARGETS[name], TARGETS["weighted-batch"]
     chosen = {**target.options, **options}
     chosen["unit"] = chosen["unit"] or target.layout.unit
-    return TARGETS["weighted-batch"].assemble(*exportable(logged), **chosen)
+    contents = "texts" if name in TEXTS_ONLY else whole.layout.contents
+    layout = dataclasses.replace(whole.layout, contents=contents, set_aside=target.layout.set_aside)
+    whole = dataclasses.replace(whole, layout=layout, options_type=target.options_type)
+    return whole.assemble(*exportable(logged), **chosen)
 
 
 def names_of(rows: pl.DataFrame) -> tuple[str, str, str]:
@@ -386,8 +395,9 @@ def test_a_manifest_says_what_a_trainer_must_know(name: str, finished: Any):
     assert (said["method"], said["source"]) == (PROVENANCE.method, PROVENANCE.log)
     assert said["conventions"] == {"eps": 1e-06, "ddof": 1}
     assert said["unit"] == (TARGETS[name].layout.unit or "mixed")
-    assert said["tokenizer"] == "words"
-    assert said["tokens"]["from"] == "log"
+    texts = name in TEXTS_ONLY
+    assert said["tokenizer"] == (None if texts else "words")
+    assert said["tokens"]["from"] == (None if texts else "log")
     assert said["policy"]["models"] == ["policy"]
     assert said["policy"]["max_staleness"] == 3
     assert said["options"] == {
@@ -395,10 +405,10 @@ def test_a_manifest_says_what_a_trainer_must_know(name: str, finished: Any):
     }
     assert said["worth"] == batch.worth.summary()
     assert said["checks"] == {
-        "lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": True,
-        "prefix_property": False, "read_back_equal": True,
+        "lengths_equal": True, "masked_advantages_zero": True, "logprobs_present": not texts,
+        "prefix_property": None if texts else False, "read_back_equal": True,
     }  # fmt: skip
-    assert set(said["files"]) == set(data(folder))
+    assert set(said["files"]) == set(files(folder)) - {MANIFEST}
 
 
 # What is in it
@@ -418,8 +428,10 @@ def test_what_is_read_back_is_what_was_written(name: str, logged: Log, tmp_path:
         folder = tmp_path / str(number)
         target.save(batch, folder)
         found = target.load(folder)
-        held = {"group_id", "trajectory_id", "input_ids", "advantages"}
-        assert held | ({"loss_mask"} if target.masks else set()) <= set(found.columns)
+        contents, values, mask = names_of(found)
+        assert (contents == "messages") == (name in TEXTS_ONLY)
+        held = {"group_id", "trajectory_id", contents, values}
+        assert held | ({mask} if target.masks else set()) <= set(found.columns)
         expected = batch.rows.select(found.columns)
         assert found.cast(dict(expected.schema)).equals(expected)
 
@@ -504,23 +516,36 @@ def test_what_is_not_trained_has_no_part_in_the_files(
     export(name, (log, other.drop("masked")), tmp_path / "masked")
     assert data(tmp_path / "masked") == data(folder)
     # Trajectories that are left out: as if they had not been logged.
-    kept = ~pl.col("trajectory_id").is_in(["t3", "t4", "t5"])
+    kept = ~pl.col("trajectory_id").is_in(left_out(name))
     export(name, (log.filter(kept), credit.filter(kept)), tmp_path / "kept")
     assert data(tmp_path / "kept") == data(folder)
+
+
+def left_out(name: str) -> list[str]:
+    """Trajectories of the sample log that a target leaves out: texts need no token ids."""
+    return ["t3", "t4"] + ["t5"] * (name not in TEXTS_ONLY)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_masked_and_excluded_steps_never_train_and_are_counted(name: str, finished: Any):
     folder, _ = finished(name)
     rows, manifest = TARGETS[name].load(folder), read_manifest(folder)
-    assert not set(rows["trajectory_id"]) & {"t3", "t4", "t5"}
-    values = trained(rows, mask="loss_mask" in rows.columns)
-    tokens = {token for entries in values.values() for token, *_ in entries}
-    # 14 was put in, 20, 22, 23 and 73 are of steps that are masked, the others of prompts.
-    assert tokens <= {13, 15, 17, 18, 25, 33, 36, 37, 63}
+    assert not set(rows["trajectory_id"]) & set(left_out(name))
+    values = trained(rows, mask=bool({"loss_mask", "step_mask"} & set(rows.columns)))
+    if name in TEXTS_ONLY:
+        found = {(name, reply) for name, entries in values.items() for reply, *_ in entries}
+        assert found <= {
+            ("t0", "do 0"), ("t0", "do 1"), ("t1", "do less"), ("t2", "do 0"), ("t2", "do 1"),
+            ("t5", "do more"), ("t6", "do 0"),
+        }  # fmt: skip
+    else:
+        tokens = {token for entries in values.values() for token, *_ in entries}
+        # 14 was put in, 20, 22, 23 and 73 are of steps that are masked, the others of prompts.
+        assert tokens <= {13, 15, 17, 18, 25, 33, 36, 37, 63}
     lost = {reason: entry["steps"] for reason, entry in manifest.dropped.items() if entry["steps"]}
-    assert lost == {"excluded_trajectories": 1, "nonfinite_advantage": 1, "no_token_ids": 1}
-    off = manifest.counts["not_positive"] + manifest.counts["below_top_share"]
+    expected = {"excluded_trajectories": 1, "nonfinite_advantage": 1, "no_token_ids": 1}
+    assert lost == dict(list(expected.items())[: len(left_out(name))])
+    off = sum(manifest.counts[reason] for reason in UNTRAINED if reason != "masked_in_log")
     assert manifest.counts["masked_steps"] == 3 + off
 
 
@@ -540,9 +565,27 @@ def test_what_came_in_is_what_was_dropped_and_what_is_in(name: str, logged: Log,
     assert rows.height == counts["rows"]
     assert counts["rows"] + counts.get("rows_without_training", 0) == whole.rows.height
     size = [len(entries) for entries in trained(batch.rows).values()]
-    assert counts["trained_tokens"] == sum(size) == manifest.worth["tokens"]
-    for count in ("steps", "trajectories", "groups", "trained_tokens", "masked_steps"):
+    unit = "steps" if name in TEXTS_ONLY else "tokens"
+    assert counts[f"trained_{unit}"] == sum(size) == manifest.worth[unit]
+    for count in ("steps", "trajectories", "groups", f"trained_{unit}", "masked_steps"):
         assert counts[count] == whole.manifest.counts[count]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dataset_has_a_card_that_names_its_file_method_and_counts(name: str, finished: Any):
+    folder, batch = finished(name)
+    if TARGETS[name].dataset is None:
+        assert CARD not in files(folder)
+        return
+    text = (folder / CARD).read_text(encoding="utf-8")
+    assert text.startswith("---\nconfigs:\n")
+    assert f"data_files: {TARGETS[name].dataset}\n" in text
+    assert TARGETS[name].dataset in data(folder)
+    assert "`grpo` with" in text
+    assert PROVENANCE.log["sha256"] in text
+    counts = batch.manifest.counts
+    assert f"| in the batch | {counts['trajectories']} | {counts['steps']} |" in text
+    assert "upload_folder" in text
 
 
 # What it refuses
@@ -599,6 +642,30 @@ def test_a_log_of_texts_is_written_or_refused_with_a_hint_that_leads_on(
         assert export(name, logged, tmp_path / "out", tokenizer=tokenizer).tokens["from"] == "text"
 
 
+@pytest.mark.parametrize("name", TEXTS_ONLY)
+def test_a_target_of_texts_refuses_a_tokenizer(name: str, logged: Log, tmp_path: Path):
+    for attempt in (
+        lambda: export(name, logged, tmp_path / "out", tokenizer="any"),
+        lambda: TARGETS[name].rehearse(logged[0], tokenizer="any"),
+    ):
+        with pytest.raises(ParameterError, match="takes messages and tokenises them itself"):
+            attempt()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if TARGETS[name].layout.set_aside])
+def test_what_a_target_sets_aside_is_context_and_counted(name: str, logged: Log, finished: Any):
+    batch = finished(name)[1]
+    steps = batch.steps.filter(pl.col("untrained").is_in(list(UNTRAINED)[-3:]))
+    assert not steps["gradient_mask"].any()
+    before = TARGETS["weighted-batch"].assemble(*exportable(logged)).manifest.counts
+    for reason in list(UNTRAINED)[-3:]:
+        count = steps.filter(pl.col("untrained") == reason).height
+        assert batch.manifest.counts[reason] == count
+        assert before[reason] == 0
+    assert steps.height
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if not TARGETS[name].layout.tokenises])
 def test_a_target_that_says_so_cannot_be_written_from_tokens_made_of_text(
     name: str, tmp_path: Path, tokenizer: str
@@ -622,9 +689,10 @@ def test_bad_input_is_refused_with_its_row(name: str, tmp_path: Path):
     nan = credit.with_columns(advantage=pl.when(one).then(float("nan")).otherwise("advantage"))
     with pytest.raises(ParameterError, match=r"scored steps is NaN: .*trajectory 't1' step 0"):
         export(name, (log, nan), tmp_path / "out")
-    long = pl.when(one).then(pl.lit([1], dtype=pl.List(pl.Int8))).otherwise("response_mask")
-    with pytest.raises(ParameterError, match=r"another length than response_ids.*'t1' step 0"):
-        export(name, (log.with_columns(response_mask=long), credit), tmp_path / "out")
+    if name not in TEXTS_ONLY:
+        long = pl.when(one).then(pl.lit([1], dtype=pl.List(pl.Int8))).otherwise("response_mask")
+        with pytest.raises(ParameterError, match=r"another length than response_ids.*'t1' step 0"):
+            export(name, (log.with_columns(response_mask=long), credit), tmp_path / "out")
     with pytest.raises(ParameterError, match=r"2 steps are only in the log: .*'t1' step 0"):
         export(name, (log, credit.filter(~one)), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
@@ -682,10 +750,13 @@ def test_damage_is_found_even_where_a_faulty_tool_wrote_the_digest_anew(
 
 
 def plus_one(*keys: str) -> Callable[[dict[str, Any]], None]:
+    """Counts one more of something: the last of the keys, or of its alternatives, that is there."""
+
     def edit(manifest: dict[str, Any]) -> None:
         for key in keys[:-1]:
             manifest = manifest[key]
-        manifest[keys[-1]] += 1
+        (name,) = (name for name in keys[-1].split("|") if name in manifest)
+        manifest[name] += 1
 
     return edit
 
@@ -704,11 +775,11 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "more trajectories dropped": plus_one("dropped", "no_token_ids", "trajectories"),
     "more steps kept": plus_one("counts", "steps"),
     "more rows": plus_one("counts", "rows"),
-    "more tokens": plus_one("counts", "tokens"),
-    "more trained tokens": plus_one("counts", "trained_tokens"),
+    "more tokens": plus_one("counts", "tokens|messages"),
+    "more trained tokens": plus_one("counts", "trained_tokens|trained_steps"),
     "no counts": lambda m: m.update(counts=[]),
     "a count that is no number": lambda m: m["counts"].update(rows="3"),
-    "messages": lambda m: m.update(token_level=False),
+    "the other contents": lambda m: m.update(token_level=not m["token_level"]),
     "neither tokens nor messages": lambda m: m.update(token_level="yes"),
     "no files": lambda m: m.update(files={}),
     "files that are no table": lambda m: m.update(files=[]),
@@ -788,31 +859,27 @@ def test_every_group_pulls_as_hard_whatever_the_target(
     """What is read back is what was written (save checks that), and it is the same credit."""
     log, credit = made(rows, response_mask=pl.List(pl.Int8))
     folder = tmp_path_factory.mktemp("export")
-    logged = exportable((from_traces(log, folder / "traces.jsonl"), credit))
+    logged = from_traces(log, folder / "traces.jsonl"), credit
     try:
-        canonical = TARGETS["weighted-batch"].assemble(*logged, weight=weight, unit=unit)
+        TARGETS["weighted-batch"].assemble(*exportable(logged), weight=weight, unit=unit)
     except EmptyBatchError:
         return
     refused: list[str] = []
     for name in set(NAMES) - {"weighted-batch"}:
-        options = {"positive_only": False}
+        options: dict[str, Any] = {"positive_only": False, "weight": weight}
         options |= {"unit": unit} if unit in TARGETS[name].units else {}
         try:
-            batch = TARGETS[name].assemble(*logged, weight=weight, **options)
+            batch = TARGETS[name].assemble(*exportable(logged), **options)
         except (EmptyBatchError, MissingInputError, ParameterError) as error:
             refused.append(str(error))
             continue
         TARGETS[name].save(batch, folder / name)
-        if canonical.worth.pulling:
-            mine, other = (
-                w.groups.filter(pl.col("share") > 0) for w in (batch.worth, canonical.worth)
-            )
-            mine, other = (g.sort("group_id").select("group_id", "share") for g in (mine, other))
-            assert mine["group_id"].equals(other["group_id"])
-            np.testing.assert_allclose(mine["share"], other["share"], rtol=1e-5)
-            assert batch.worth.effective_steps == pytest.approx(
-                canonical.worth.effective_steps, rel=1e-5
-            )
+        whole = canonical(name, logged, **options)
+        mine, other = (w.groups.filter(pl.col("share") > 0) for w in (batch.worth, whole.worth))
+        mine, other = (g.sort("group_id").select("group_id", "share") for g in (mine, other))
+        assert mine["group_id"].equals(other["group_id"])
+        np.testing.assert_allclose(mine["share"], other["share"], rtol=1e-5)
+        assert batch.worth.effective_steps == pytest.approx(whole.worth.effective_steps, rel=1e-5)
         assert TARGETS[name].load(folder / name).height == batch.rows.height
-    reasons = ("would train nothing", "begin with a trained", "does not have: group")
+    reasons = ("would train nothing", "with a trained token", "does not have: group")
     assert all(any(reason in text for reason in reasons) for text in refused)

@@ -20,7 +20,11 @@ def test_the_archive_is_the_export_and_its_bytes_depend_on_nothing_else(tmp_path
     one, other = archived(token_log()), archived(token_log())
     assert one.content == other.content
     with zipfile.ZipFile(io.BytesIO(one.content)) as packed:
-        assert packed.namelist() == ["batch/manifest.json", "batch/weighted_batch.parquet"]
+        assert packed.namelist() == [
+            "batch/README.md",
+            "batch/manifest.json",
+            "batch/weighted_batch.parquet",
+        ]
         packed.extractall(tmp_path)
     write(*token_log(), tmp_path / "direct")
     assert read_batch(tmp_path / "batch").equals(read_batch(tmp_path / "direct"))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.inputs import state_text
-from workbench.cli.options import AsJson, LastActions, Template, as_json_text, field_values
+from workbench.cli.options import AsJson, LastActions, Template, as_json_text
 from workbench.cli.root import app
+from workbench.cli.values import field_values
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,13 @@ import typer
 from workbench.cli.inputs import (
     credit_of,
     engine_chosen,
+    give_to,
     import_options,
     named_credits,
     open_space,
     read_opened,
     require_other,
+    require_tracker,
     state_text,
 )
 from workbench.cli.options import (
@@ -28,25 +31,32 @@ from workbench.cli.options import (
     EngineName,
     Jobs,
     LastActions,
-    Log,
+    Logs,
+    LogTo,
     MethodName,
     Output,
+    Overwrite,
     Params,
     Reading,
     StepName,
     Template,
     as_json_text,
-    field_values,
     reads_logs,
-    step_name,
 )
-from workbench.cli.root import app
+from workbench.cli.replacing import require_own_credit
+from workbench.cli.root import app, examples
+from workbench.cli.values import field_values, step_name
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench score household -m grpo -o grpo.parquet",
+        "workbench score log.parquet -m gigpo:verl-agent -p gamma=0.99 -o gigpo.parquet",
+    )
+)
 @reads_logs
 def score(
-    log: Log,
+    logs: Logs,
     method: MethodName,
     output: Output,
     params: Params = None,
@@ -58,34 +68,43 @@ def score(
     jobs: Jobs = None,
     engine: EngineName = None,
     address: Address = None,
+    overwrite: Overwrite = False,
+    log_to: LogTo = None,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
     """Score every step under one method and write the credit."""
+    from workbench.analysis.compare import summaries
     from workbench.cli.output import progress
     from workbench.log.credit import write_credit
     from workbench.methods import create, registered
-    from workbench.methods.scoring import scored
+    from workbench.methods.scoring import provenance, scored
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.wording import number_of
     from workbench.workspace.score_to import score_to
+    from workbench.workspace.tracked import of_credits
 
-    made = create(registered(method), field_values(params))
-    require_other(output, [log])
+    made = create(registered(method), field_values(params, method))
+    require_tracker(log_to)
+    require_other(output, logs)
+    require_own_credit(output, None, overwrite=overwrite)
     worker = engine_chosen(jobs, engine, address)
+    check = partial(require_own_credit, output, overwrite=overwrite)
     if worker is None:
-        opened = read_opened(log, reading, cache)
+        opened = read_opened(logs, reading, cache)
         with open_space(
             opened, embedder, state, last_actions, allow_unchained=allow_unchained
         ) as space:
+            check(provenance(space, method, made))
             credit = scored(space, method, made).scored()
         write_credit(output, credit)
-        provenance = credit.provenance
+        log = opened.frame
     else:
         with progress() as told:
-            provenance = score_to(
+            credit, log = score_to(
                 output,
-                [log],
+                logs,
                 method,
                 params=made.values,
                 embedder=embedder or DEFAULT_EMBEDDER,
@@ -93,19 +112,27 @@ def score(
                 cache=cache,
                 allow_unchained=allow_unchained,
                 engine=worker,
+                check=check,
                 progress=told,
-                **import_options(reading),
+                **import_options(reading) | {"quarantine": reading["quarantine"]},
             )
-    for note in provenance.notes:
+    found = summaries({credit.provenance.name: credit.table}).to_dicts()
+    give_to(log_to, log, lambda: of_credits(found))
+    if as_json:
+        moments = {name: value for name, value in found[0].items() if name != "credit"}
+        made_by = credit.provenance.to_dict()
+        print(as_json_text({"credit": output, "advantages": moments, "provenance": made_by}))
+        return
+    for note in credit.provenance.notes:
         print(f"note: {note}", file=sys.stderr)
-    rows = number_of(provenance.log["rows"], "step")
-    print(f"wrote {output}: {provenance.log['scored']} of {rows} scored")
+    counts = credit.provenance.log
+    print(f"wrote {output}: {counts['scored']} of {number_of(counts['rows'], 'step')} scored")
 
 
-@app.command()
+@app.command(epilog=examples("workbench explain log.parquet -m gigpo --step task-1/rollout-0:3"))
 @reads_logs
 def explain(
-    log: Log,
+    logs: Logs,
     method: MethodName,
     step: StepName,
     as_json: AsJson = False,
@@ -124,8 +151,8 @@ def explain(
     from workbench.cli.explained import explanation_text
     from workbench.methods import create, registered
 
-    made = create(registered(method), field_values(params))
-    opened = read_opened(log, reading, cache)
+    made = create(registered(method), field_values(params, method))
+    opened = read_opened(logs, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -136,10 +163,10 @@ def explain(
     print(explanation_text(explanation, method, opened.frame, top=top, full=full))
 
 
-@app.command()
+@app.command(epilog=examples("workbench neighbours log.parquet --step task-1/rollout-0:3 -k 5"))
 @reads_logs
 def neighbours(
-    log: Log,
+    logs: Logs,
     step: StepName,
     count: Annotated[int, typer.Option("-k", min=1, help="How many states.")] = 10,
     as_json: AsJson = False,
@@ -153,13 +180,13 @@ def neighbours(
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.tables import table
 
-    opened = read_opened(log, reading, cache)
+    opened = read_opened(logs, reading, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         rows = space.nearest(space.steps.find(*step_name(step)), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
 
 
-@app.command()
+@app.command(epilog=examples("workbench methods", "workbench methods gigpo proxmo"))
 def methods(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[METHOD…]", help="Which. [default: all]")
@@ -169,7 +196,10 @@ def methods(
     """List the methods with their fields, dialects and sources; named ones are told in full."""
     from workbench.cli.tables import table
     from workbench.methods import METHODS
+    from workbench.methods.losses import require_credit
 
+    for name in names or ():
+        require_credit(name)
     chosen = {name: METHODS[name] for name in sorted(names or METHODS)}
     if as_json:
         print(as_json_text({name: info.to_dict() for name, info in chosen.items()}))
@@ -194,16 +224,23 @@ def _field_row(spec: dict[str, Any]) -> dict[str, str]:
     return {"default": json.dumps(spec["default"]), "type": kind, "meaning": spec["help"]}
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench compare grpo.parquet gigpo.parquet", "workbench compare work/credit/*/*.parquet"
+    )
+)
 @reads_logs
 def compare(
     credits: Annotated[list[Path], typer.Argument(metavar="CREDIT…", help="Credit files.")],
     top: Annotated[int, typer.Option(help="How many disagreements of each pair.")] = 10,
     groups: Annotated[bool, typer.Option("--groups", help="Also print every group.")] = False,
-    log: Annotated[
-        str | None,
+    logs: Annotated[
+        list[str] | None,
         typer.Option(
-            help="The log, for the texts of steps. [default: that of the credits' workspace]"
+            "--log",
+            metavar="LOG",
+            help="The log, for the texts of steps; repeat for several files. "
+            "[default: that of the credits' workspace]",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -220,13 +257,16 @@ def compare(
     named = named_credits(credits)
     comparison = compare_credits({name: c.table for name, c in named.items()}, top=top)
     sha256 = next(iter(named.values())).provenance.log_sha256
-    stored = StoredLog.of_credit(credits[0], sha256) if log is None else None
+    stored = StoredLog.of_credit(credits[0], sha256) if logs is None else None
     frame = stored.frame if stored else None
-    if log is not None:
-        opened = read_opened(log, reading)
+    if logs is not None:
+        opened = read_opened(logs, reading)
         frame = opened.frame
         if opened.sha256 != sha256:
-            print(f"note: the credits were made from another file than {log}", file=sys.stderr)
+            print(
+                f"note: the credits were made from another file than {', '.join(logs)}",
+                file=sys.stderr,
+            )
     if as_json:
         print(as_json_text(comparison.to_dict()))
         return
@@ -239,10 +279,12 @@ def compare(
     print(disagreements(comparison, frame))
 
 
-@app.command()
+@app.command(
+    epilog=examples("workbench decompose log.parquet --credit vineppo.parquet --figure map.html")
+)
 @reads_logs
 def decompose(
-    log: Log,
+    logs: Logs,
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
     mask: Annotated[
         Path | None,
@@ -272,11 +314,11 @@ def decompose(
     from workbench.files import atomic_file
     from workbench.wording import number, number_of, of_all
 
-    require_other(mask, [log])
-    require_other(figure, [log])
-    opened = read_opened(log, reading)
+    require_other(mask, logs)
+    require_other(figure, logs)
+    opened = read_opened(logs, reading)
     frame = opened.frame
-    found = decomposed(frame, credit_of(credit, opened, log).table)
+    found = decomposed(frame, credit_of(credit, opened, logs).table)
     if as_json:
         print(as_json_text(found.to_dict()))
     else:

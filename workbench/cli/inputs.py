@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from workbench.cli.options import Reading
     from workbench.log.credit import ScoredCredit
     from workbench.readers import Imported, ImportReport
@@ -20,17 +22,23 @@ if TYPE_CHECKING:
 
 
 def import_options(reading: Reading) -> dict[str, Any]:
-    """The options of `import_log` for a log: the column mapping is loaded."""
-    given = {"mapping": read_mapping(reading["mapping"]), "untrained": reading["untrained"] or ()}
+    """The options of `import_log` for a log: the column mapping is loaded.
+
+    `quarantine` says whether, as there; where to is the commands' own affair.
+    """
+    given = {
+        "mapping": read_mapping(reading["mapping"]),
+        "untrained": reading["untrained"] or (),
+        "quarantine": reading["quarantine"] is not None,
+    }
     return {**reading, **given}
 
 
 def read(
     files: Sequence[str],
     reading: Reading,
-    quarantine: Path | None = None,
     *,
-    report: bool = False,
+    told: bool = True,
     scoring: bool = False,
 ) -> Imported:
     """Reads and validates a log; what was set aside is written to the quarantine file.
@@ -38,26 +46,24 @@ def read(
     Args:
         files: As for `import_log`.
         reading: How they are read.
-        quarantine: Where broken trajectories go; without it they are refused.
-        report: Print the report, not only what there is to know.
+        told: Say on standard error what there is to know; a command that prints the report says it.
         scoring: A log without rewards is refused later, so what that is said then is not said here.
     """
     from workbench.files import atomic_file
     from workbench.readers import import_log
 
+    quarantine = reading["quarantine"]
     require_other(quarantine, files)
-    imported = import_log(files, quarantine=quarantine is not None, **import_options(reading))
+    imported = import_log(files, **import_options(reading))
     aside = imported.validated.quarantined
     if quarantine is not None and aside.height:
         with atomic_file(quarantine) as temporary:
             aside.write_parquet(temporary, compression="zstd")
-    if report:
-        print_report(imported.report, quarantine)
-    else:
+    if told:
         # What does not match the rewards that were given is said by whoever was given them.
         beside = reading["rewards"] is not None
-        told = imported.report if beside else imported.validated
-        _print_notes(imported.report.left_out, told.notices, scoring=scoring)
+        noted = imported.report if beside else imported.validated
+        _print_notes(imported.report.left_out, noted.notices, scoring=scoring)
     return imported
 
 
@@ -70,13 +76,13 @@ def _print_notes(left_out: Sequence[str], notices: Sequence[str], *, scoring: bo
         print(f"note: {notice}", file=sys.stderr)
 
 
-def read_opened(log: str, reading: Reading, cache: Path | None = None) -> OpenedLog:
+def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None) -> OpenedLog:
     """Reads a log in order to score it or to set credits beside it."""
     from workbench.workspace.opened import OpenedLog, stored_log
 
-    stored = stored_log([log], reading)
+    stored = stored_log(logs, reading)
     if stored is None:
-        return OpenedLog.of_import(read([log], reading, scoring=True), cache)
+        return OpenedLog.of_import(read(logs, reading, scoring=True), cache)
     report = stored.report
     _print_notes(report["left_out"], report["notices"], scoring=True)
     return OpenedLog.of_stored(stored, cache=cache)
@@ -93,11 +99,12 @@ def open_space(
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown."""
     from workbench.cli.output import progress
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
 
     text = state_text(template, last_actions)
+    named = embedder or DEFAULT_EMBEDDER
+    require_embedder(named)
     with progress() as told:
-        named = embedder or DEFAULT_EMBEDDER
         yield opened.space(named, text, told, allow_unchained=allow_unchained)
 
 
@@ -110,15 +117,15 @@ def engine_chosen(jobs: int | None, engine: str | None, address: str | None) -> 
     return engine_of(engine or "local", jobs, address)
 
 
-def print_report(report: ImportReport, quarantine: Path | None) -> None:
+def report_text(report: ImportReport, quarantine: Path | None) -> str:
     """What an import did, and how much of it was set aside where."""
     from workbench.wording import number_of
 
-    print(report)
-    if quarantine is not None:
-        count = report.quarantined_trajectories
-        aside = f"{number_of(count, 'trajectory')} set aside"
-        print(aside + f" in {quarantine}" * bool(count))
+    if quarantine is None:
+        return str(report)
+    count = report.quarantined_trajectories
+    aside = f"{number_of(count, 'trajectory')} set aside"
+    return f"{report}\n{aside}" + f" in {quarantine}" * bool(count)
 
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:
@@ -133,6 +140,25 @@ def require_other(output: Path | None, files: Sequence[str]) -> None:
         sources = {source.path.resolve() for source in expand(here, Diagnostics(), Path())}
         if output.resolve() in sources:
             raise ParameterError(f"{output} is read; writing there would destroy it")
+
+
+def require_tracker(target: str | None) -> None:
+    """Refuses a tracker that there is not, before the long part."""
+    from workbench.workspace.trackers import split_target
+
+    if target is not None:
+        split_target(target)
+
+
+def give_to(
+    target: str | None, log: pl.DataFrame, values: Callable[[], dict[str, float | None]]
+) -> None:
+    """Gives numbers to the tracker that `--log-to` names, at the log's training step."""
+    from workbench.workspace.tracked import train_step
+    from workbench.workspace.trackers import track
+
+    if target is not None:
+        track(target, values(), train_step(log))
 
 
 def state_text(template: str | None, last_actions: int) -> Any:
@@ -150,13 +176,13 @@ def read_mapping(path: Path | None) -> Any:
     return None if path is None else load_mapping(path)
 
 
-def credit_of(path: Path, opened: OpenedLog, log: str) -> ScoredCredit:
+def credit_of(path: Path, opened: OpenedLog, logs: Sequence[str]) -> ScoredCredit:
     """A credit file; says where it was made from another file than the log."""
     from workbench.log.credit import read_credit
 
     credit = read_credit(path)
     if opened.sha256 != credit.provenance.log_sha256:
-        print(f"note: {path} was made from another file than {log}", file=sys.stderr)
+        print(f"note: {path} was made from another file than {', '.join(logs)}", file=sys.stderr)
     return credit
 
 

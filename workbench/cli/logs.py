@@ -13,9 +13,9 @@ import typer
 from workbench.cli.inputs import (
     import_options,
     open_space,
-    print_report,
     read,
     read_opened,
+    report_text,
     require_other,
 )
 from workbench.cli.options import (
@@ -23,23 +23,32 @@ from workbench.cli.options import (
     Cache,
     EmbedderName,
     LastActions,
-    Log,
+    Logs,
     Output,
+    Overwrite,
     Params,
     Reading,
     Template,
     as_json_text,
-    field_values,
     reads_logs,
 )
-from workbench.cli.root import app
+from workbench.cli.replacing import require_own_log
+from workbench.cli.root import app, examples
+from workbench.cli.values import field_values
 from workbench.errors import ParameterError, UnknownNameError
 
 
-@app.command("import")
+@app.command(
+    "import",
+    epilog=examples(
+        "workbench import rollouts/ -o log.parquet",
+        "workbench import a.jsonl b.jsonl.gz --rewards rewards.csv -o log.parquet",
+        "workbench import odd.csv --propose-map map.json",
+    ),
+)
 @reads_logs
 def import_files(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files, folders, globs.")],
+    logs: Logs,
     output: Annotated[
         Path | None, typer.Option("-o", metavar="FILE", help="Where to write.")
     ] = None,
@@ -50,9 +59,6 @@ def import_files(
             metavar="FILE",
             help="Write a column mapping of the file's names to start from, and import nothing.",
         ),
-    ] = None,
-    quarantine: Annotated[
-        Path | None, typer.Option(help="Write broken trajectories here and go on.")
     ] = None,
     tree: Annotated[
         bool,
@@ -66,6 +72,8 @@ def import_files(
             help="Look again every so many seconds and add what is new, until interrupted.",
         ),
     ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -78,7 +86,7 @@ def import_files(
     from workbench.readers import give_prefix_nodes, import_to
 
     if propose_map is not None:
-        _propose_map(files, reading["format"], propose_map)
+        _propose_map(logs, reading["format"], propose_map, as_json=as_json)
         return
     if output is None:
         raise ParameterError("say where to write the log: -o log.parquet")
@@ -86,23 +94,41 @@ def import_files(
         raise ParameterError(
             "--tree needs a whole log; import without --watch once the run is over"
         )
+    if as_json and watch is not None:
+        raise ParameterError("--watch prints a line at every look; leave --json away")
+    quarantine = reading["quarantine"]
     options = {**import_options(reading), "quarantine": quarantine}
+    require_other(output, logs)
+    require_other(quarantine, logs)
+    require_own_log(output, logs, overwrite=overwrite)
     if watch is not None:
-        _watch(output, files, watch, options)
+        _watch(output, logs, watch, options)
         return
-    require_other(output, files)
-    require_other(quarantine, files)
     with progress() as tell:
-        report = import_to(output, files, progress=tell, **options)
-    print_report(report, quarantine)
-    if tree:
-        print(give_prefix_nodes(output))
+        report = import_to(output, logs, progress=tell, **options)
+    shared = give_prefix_nodes(output) if tree else None
     scored = report.trajectories > sum(report.excluded.values())
-    command = f"run {output} -o work/" if scored else f"facts {output}"
-    print(f"wrote {output}\nnext: workbench {command}")
+    command = ["run", str(output), "-o", "work/"] if scored else ["facts", str(output)]
+    if as_json:
+        print(
+            as_json_text(
+                {
+                    "log": output,
+                    "quarantine": quarantine,
+                    "report": report.to_dict(),
+                    "tree": None if shared is None else str(shared),
+                    "next": ["workbench", *command],
+                }
+            )
+        )
+        return
+    print(report_text(report, quarantine))
+    if shared is not None:
+        print(shared)
+    print(f"wrote {output}\nnext: workbench {' '.join(command)}")
 
 
-def _propose_map(files: list[str], format: str | None, output: Path) -> None:
+def _propose_map(files: list[str], format: str | None, output: Path, *, as_json: bool) -> None:
     """Writes the mapping that the names of the first file that takes one most likely need."""
     from workbench.readers import save_mapping
     from workbench.readers.importing import proposal_of
@@ -110,6 +136,9 @@ def _propose_map(files: list[str], format: str | None, output: Path) -> None:
     require_other(output, files)
     found = proposal_of(files, format)
     save_mapping(output, found.mapping)
+    if as_json:
+        print(as_json_text({"map": output, "mapping": found.mapping, "open": found.open}))
+        return
     print("\n".join(found.lines()))
     print(f"wrote {output}")
     if found.open:
@@ -145,47 +174,49 @@ def _watch(output: Path, files: list[str], interval: float, options: dict[str, A
     print(f"{are(len(left), 'file')} not in the log")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench validate log.parquet", "workbench validate rollouts/ --quarantine bad.parquet"
+    )
+)
 @reads_logs
-def validate(
-    log: Log,
-    quarantine: Annotated[
-        Path | None, typer.Option(help="Write broken trajectories here and go on.")
-    ] = None,
-    *,
-    reading: Reading,
-) -> None:
+def validate(logs: Logs, as_json: AsJson = False, *, reading: Reading) -> None:
     """Check a log against the rules of the step log: all problems at once."""
     from workbench.log.remarks import of_log, of_outcomes
 
-    imported = read([log], reading, quarantine, report=True)
+    imported = read(logs, reading, told=False)
     frame = imported.validated.log
-    for remark in (*of_log(frame), of_outcomes(frame)):
-        if remark is not None:
-            print(f"note              {remark}")
+    remarks = [one for one in (*of_log(frame), of_outcomes(frame)) if one is not None]
+    if as_json:
+        report = imported.report.to_dict()
+        print(as_json_text({"report": report, "remarks": [str(one) for one in remarks]}))
+        return
+    print(report_text(imported.report, reading["quarantine"]))
+    for remark in remarks:
+        print(f"note              {remark}")
 
 
-@app.command()
+@app.command(epilog=examples("workbench facts household", "workbench facts log.parquet --json"))
 @reads_logs
-def facts(
-    log: Log,
-    as_json: AsJson = False,
-    *,
-    reading: Reading,
-) -> None:
+def facts(logs: Logs, as_json: AsJson = False, *, reading: Reading) -> None:
     """Say what is in a log: groups, success, dead groups, lengths, singletons."""
     from workbench.log.facts import facts as facts_of
 
-    imported = read([log], reading)
+    imported = read(logs, reading)
     found = facts_of(imported.validated.log)
     print(as_json_text(found.to_dict()) if as_json else "\n".join(found.lines()))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench keys",
+        "workbench keys household --state-key similar:threshold=0.9 --embedder tfidf",
+    )
+)
 @reads_logs
 def keys(
-    log: Annotated[
-        str | None,
+    logs: Annotated[
+        list[str] | None,
         typer.Argument(metavar="[LOG]", help="A log; without one the keys are listed."),
     ] = None,
     state_key: Annotated[
@@ -209,16 +240,20 @@ def keys(
     from workbench.states.keys import parse_action_key, parse_state_key
     from workbench.states.keys.report import Kind, key_report, key_table
 
-    if log is None:
+    if not logs:
         kinds: tuple[Kind, ...] = ("state", "action")
-        print("\n\n".join(table(key_table(kind), wrap=True) for kind in kinds))
+        tables = {kind: key_table(kind) for kind in kinds}
+        if as_json:
+            print(as_json_text(tables))
+            return
+        print("\n\n".join(table(rows, wrap=True) for rows in tables.values()))
         return
     parse_state_key(state_key)
     asked: dict[Kind, str] = {"state": state_key}
     if action_key is not None:
         parse_action_key(action_key)
         asked["action"] = action_key
-    opened = read_opened(log, reading, cache)
+    opened = read_opened(logs, reading, cache)
     with open_space(opened, embedder, state, last_actions) as space:
         reports = [key_report(space, spec, kind) for kind, spec in asked.items()]
     if as_json:
@@ -227,20 +262,25 @@ def keys(
     print("\n\n".join(key_summary(report, top) for report in reports))
 
 
-@app.command()
-def formats() -> None:
+@app.command(epilog=examples("workbench formats", "workbench formats --json"))
+def formats(as_json: AsJson = False) -> None:
     """List the formats that are read and the targets that are written."""
     from workbench.cli.tables import table
     from workbench.exporters.base import TARGETS
     from workbench.readers.base import FORMATS
 
-    rows = [{"read": name, "what": entry.description} for name, entry in FORMATS.items()]
+    read = {name: entry.description for name, entry in FORMATS.items()}
+    written = {name: to.description for name, to in TARGETS.items()}
+    if as_json:
+        print(as_json_text({"read": read, "write": written}))
+        return
+    rows = [{"read": name, "what": text} for name, text in read.items()]
     print(table(rows, wrap=True), end="\n\n")
-    rows = [{"write": name, "what": to.description} for name, to in TARGETS.items()]
+    rows = [{"write": name, "what": text} for name, text in written.items()]
     print(table(rows, wrap=True))
 
 
-@app.command()
+@app.command(epilog=examples("workbench simulate household --tasks 5 -o log.parquet"))
 def simulate(
     output: Output,
     world: Annotated[str, typer.Argument(metavar="WORLD", help="The world.")] = "household",
@@ -248,6 +288,7 @@ def simulate(
     rollouts: Annotated[int, typer.Option(min=1, help="Trajectories of each group.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     params: Params = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a log of a small world whose true advantages are known exactly."""
     from workbench.files import atomic_file
@@ -255,7 +296,7 @@ def simulate(
     from workbench.simulate import simulate as simulate_world
     from workbench.wording import number_of
 
-    kind, dials = WORLDS[world], field_values(params)
+    kind, dials = WORLDS[world], field_values(params, world)
     known = list(inspect.signature(kind).parameters)
     for name in dials:
         if name not in known:
@@ -264,5 +305,8 @@ def simulate(
     log = simulate_world(made, tasks=tasks, rollouts=rollouts, seed=seed)
     with atomic_file(output) as temporary:
         log.write_parquet(temporary, compression="zstd")
+    if as_json:
+        print(as_json_text({"log": output, "groups": tasks, "rows": log.height}))
+        return
     size = f"{number_of(tasks, 'group')} of {rollouts}, {number_of(log.height, 'step')}"
     print(f"wrote {output}: {size}")

@@ -6,18 +6,16 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from workbench.errors import ParameterError
-
-EXPORT = "export"
-"""Before the options of the export where -p also sets fields of methods."""
-
-Log = Annotated[str, typer.Argument(metavar="LOG", help="A log: file, folder or glob.")]
+Logs = Annotated[
+    list[str],
+    typer.Argument(metavar="LOG", help="Files, folders, globs, a workspace, or a bundled log."),
+]
 Format = Annotated[
     str | None, typer.Option("--format", help="Format of the files; recognised by content.")
 ]
@@ -58,6 +56,14 @@ Rewards = Annotated[
         ),
     ),
 ]
+Quarantine = Annotated[
+    Path | None,
+    typer.Option(
+        "--quarantine",
+        metavar="FILE",
+        help="Write trajectories that break a rule here and go on without them.",
+    ),
+]
 _READING: Mapping[str, tuple[Any, Any]] = {
     "format": (Format, None),
     "mapping": (Map, None),
@@ -66,6 +72,7 @@ _READING: Mapping[str, tuple[Any, Any]] = {
     "untrained": (Untrained, None),
     "keep_masked": (KeepMasked, False),
     "max_unpacked": (MaxUnpacked, None),
+    "quarantine": (Quarantine, None),
 }
 """Argument -> option and default, of every command that reads a log."""
 
@@ -151,7 +158,6 @@ AllowUnchained = Annotated[
         help="Score also where a reader had to guess which steps follow each other.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Jobs = Annotated[
     int | None,
     typer.Option(
@@ -168,6 +174,20 @@ EngineName = Annotated[
 Address = Annotated[
     str | None,
     typer.Option("--address", help="Of a Ray cluster, such as auto. [default: one is started]"),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, and errors as JSON.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what stands there, whatever it was made from.")
+]
+LogTo = Annotated[
+    str | None,
+    typer.Option(
+        "--log-to",
+        metavar="TRACKER:PLACE",
+        help="Give the numbers to a tracker as well, such as tensorboard:runs/.",
+    ),
 ]
 Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write.")]
 
@@ -209,71 +229,6 @@ def reading_words(reading: Reading) -> list[str]:
     return words
 
 
-def field_values(pairs: Sequence[str] | None) -> dict[str, Any]:
-    """`field=value` pairs; a value that parses as JSON is that, else it is text."""
-    values: dict[str, Any] = {}
-    for pair in pairs or ():
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise ParameterError(f"-p takes FIELD=VALUE, got {pair!r}")
-        try:
-            values[name] = json.loads(text)
-        except (ValueError, RecursionError):
-            values[name] = text
-    return values
-
-
-def run_values(
-    pairs: Sequence[str] | None, methods: Sequence[str]
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """`method.field=value` pairs by method, and the options of `export.option=value` pairs."""
-    by_owner: dict[str, dict[str, Any]] = {EXPORT: {}}
-    for name, value in field_values(pairs).items():
-        owner, dot, field = name.rpartition(".")
-        if not dot or owner not in (*methods, EXPORT):
-            raise ParameterError(
-                f"-p takes METHOD.FIELD=VALUE with one of {list(methods)}, or "
-                f"{EXPORT}.OPTION=VALUE, got {name!r}"
-            )
-        by_owner.setdefault(owner, {})[field] = value
-    return by_owner, by_owner.pop(EXPORT)
-
-
-def export_values(
-    options: Mapping[str, Any],
-    tokenizer: str | None,
-    template_loss: str | None,
-    groups: Sequence[str] | None,
-    tasks: Sequence[str] | None,
-) -> dict[str, Any]:
-    """The options of an export, from `-p` and from those that have an option of their own.
-
-    Raises:
-        ParameterError: One is given both ways.
-    """
-    named = {
-        "tokenizer": tokenizer,
-        "template_loss": template_loss,
-        "groups": groups,
-        "tasks": tasks,
-    }
-    given = {name: value for name, value in named.items() if value}
-    twice = sorted(set(given) & set(options))
-    if twice:
-        raise ParameterError(f"{twice[0]} is given twice, by -p and by its own option")
-    return {**options, **given}
-
-
-def step_name(text: str) -> tuple[str, int]:
-    """Trajectory and step index of `TRAJECTORY:INDEX`; a trajectory id may hold colons itself."""
-    trajectory, colon, index = text.rpartition(":")
-    if not colon or not index.isdecimal():
-        raise ParameterError(
-            f"--step takes TRAJECTORY:INDEX such as task-1/rollout-0:3, got {text!r}"
-        )
-    return trajectory, int(index)
-
-
 def as_json_text(value: Any) -> str:
     """A value as people and programs can read it; a number that is not known is null."""
     return json.dumps(_known(value), indent=1, ensure_ascii=False)
@@ -283,6 +238,8 @@ def _known(value: Any) -> Any:
     """The value with null for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Mapping):
         return {key: _known(inner) for key, inner in value.items()}
     return [_known(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -11,24 +11,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.inputs import named_credits, open_space, read_opened, require_other, state_text
+from workbench.cli.inputs import (
+    give_to,
+    named_credits,
+    open_space,
+    read_opened,
+    require_other,
+    require_tracker,
+    state_text,
+)
 from workbench.cli.options import (
     AllowUnchained,
     AsJson,
     Cache,
     EmbedderName,
     LastActions,
-    Log,
+    Logs,
+    LogTo,
     MethodName,
     Params,
     Reading,
     Template,
     as_json_text,
-    field_values,
     reading_words,
     reads_logs,
 )
-from workbench.cli.root import app
+from workbench.cli.root import app, examples
+from workbench.cli.values import field_values
 
 if TYPE_CHECKING:
     from workbench.log.credit import ScoredCredit
@@ -37,10 +46,10 @@ if TYPE_CHECKING:
     from workbench.workspace.opened import OpenedLog
 
 
-@app.command()
+@app.command(epilog=examples("workbench advise household", "workbench advise log.parquet --json"))
 @reads_logs
 def advise(
-    log: Log,
+    logs: Logs,
     embedder: EmbedderName = None,
     as_json: AsJson = False,
     cache: Cache = None,
@@ -52,7 +61,7 @@ def advise(
     from workbench.analysis.advice import advise as advice_on
     from workbench.analysis.advice import texts_of
 
-    opened = read_opened(log, reading, cache)
+    opened = read_opened(logs, reading, cache)
     with open_space(opened, embedder, None, 0, allow_unchained=allow_unchained) as space:
         found = advice_on(space)
     if as_json:
@@ -63,10 +72,15 @@ def advise(
         print(f"{label:<10}{text}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench audit log.parquet --credit grpo.parquet --credit gigpo.parquet",
+        "workbench audit log.parquet --credit grpo.parquet --fail-on 'dead_groups>0.5'",
+    )
+)
 @reads_logs
 def audit(
-    log: Log,
+    logs: Logs,
     credits: Annotated[
         list[Path],
         typer.Option("--credit", metavar="CREDIT", help="A credit file; repeat for several."),
@@ -92,6 +106,16 @@ def audit(
     ] = True,
     draws: Annotated[int, typer.Option(min=2, help="Bootstrap draws of a group, at most.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            metavar="FINDING|MEASURE>NUMBER",
+            help="Exit with 1 where this finding is made (any for all) or this bound is passed; "
+            "repeat for several.",
+        ),
+    ] = None,
+    log_to: LogTo = None,
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
     *,
@@ -100,12 +124,16 @@ def audit(
     """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
     from workbench.analysis.audit import CONTROLS, explained, report
     from workbench.analysis.audit import audit as audit_credits
+    from workbench.analysis.audit.bounds import broken, parse_bound
     from workbench.files import atomic_file
     from workbench.wording import number_of
+    from workbench.workspace.tracked import of_audit
 
-    require_other(output, [log, *map(str, credits)])
+    bounds = [parse_bound(text) for text in fail_on or ()]
+    require_tracker(log_to)
+    require_other(output, [*logs, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
-    opened = read_opened(log, reading, cache)
+    opened = read_opened(logs, reading, cache)
     _note_other_logs(opened, given)
     with _spaces(opened, given, allow_unchained) as (spaces, progress):
         found = audit_credits(
@@ -121,14 +149,19 @@ def audit(
     if output is not None:
         with atomic_file(output) as temporary:
             found.intervals.write_parquet(temporary, compression="zstd")
+    failed = broken(found, bounds)
+    give_to(log_to, opened.frame, lambda: of_audit(found.frame))
     if as_json:
-        print(as_json_text(found.to_dict()))
-        return
+        print(as_json_text({**found.to_dict(), "failed": failed}))
+        raise typer.Exit(1 if failed else 0)
     print(report(found))
     if explain:
         print("\nEVERY NUMBER\n\n" + explained(found))
     if output is not None:
         print(f"wrote {output}: intervals of {number_of(found.intervals.height, 'step')}")
+    if failed:
+        print("\nFAILED\n" + "\n".join(failed))
+        raise typer.Exit(1)
 
 
 def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
@@ -176,10 +209,10 @@ def _spaces(
         yield spaces, told
 
 
-@app.command()
+@app.command(epilog=examples("workbench tune log.parquet -m proxmo --embedder tfidf"))
 @reads_logs
 def tune(
-    log: Log,
+    logs: Logs,
     method: MethodName,
     params: Params = None,
     output: Annotated[
@@ -211,10 +244,10 @@ def tune(
     from workbench.methods.capabilities import own_embedder
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
-    fields = field_values(params)
+    fields = field_values(params, method)
     made = create(registered(method), fields)
-    require_other(output, [log])
-    opened = read_opened(log, reading, cache)
+    require_other(output, logs)
+    opened = read_opened(logs, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
@@ -235,7 +268,7 @@ def tune(
         value = value if isinstance(value, str) else float(f"{value:.6g}")
         chosen = {**fields, found.field: value}
         how = how_scored(chosen, embedder or DEFAULT_EMBEDDER, state_text(state, last_actions))
-        command = ["workbench", "score", log, "-m", method, *how, *reading_words(reading)]
+        command = ["workbench", "score", *logs, "-m", method, *how, *reading_words(reading)]
         print(f"\nnext: {shlex.join([*command, '-o', 'credit.parquet'])}")
 
 

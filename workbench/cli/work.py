@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import credit_of, engine_chosen, import_options, read_opened, state_text
+from workbench.cli.inputs import (
+    credit_of,
+    engine_chosen,
+    give_to,
+    import_options,
+    read_opened,
+    require_other,
+    require_tracker,
+    state_text,
+)
 from workbench.cli.options import (
     EXPORT_OPTIONS,
     Address,
     AllowUnchained,
+    AsJson,
     EmbedderName,
     EngineName,
     Jobs,
     LastActions,
-    Log,
+    Logs,
+    LogTo,
     MarksOf,
     OnlyGroups,
     OnlyTasks,
+    Overwrite,
     Reading,
     Template,
     TemplateLoss,
     TokenizerName,
-    export_values,
-    field_values,
+    as_json_text,
     reads_logs,
-    run_values,
 )
-from workbench.cli.root import app
+from workbench.cli.root import app, examples
+from workbench.cli.values import EXPORT, export_values, field_values, run_values
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "workbench run household -o work/",
+        "workbench run rollouts/ -m grpo -m gigpo -p gigpo.gamma=0.99 --to verl -o work/",
+    )
+)
 @reads_logs
 def run(
-    files: Annotated[list[str], typer.Argument(metavar="LOG…", help="Files, folders, globs.")],
+    logs: Logs,
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="The workspace.")],
     methods: Annotated[
         list[str] | None,
@@ -64,26 +81,31 @@ def run(
     template_loss: TemplateLoss = None,
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
-    quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Set broken trajectories aside and go on.")
-    ] = False,
     allow_unchained: AllowUnchained = False,
     jobs: Jobs = None,
     engine: EngineName = None,
     address: Address = None,
+    log_to: LogTo = None,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
     """Go the whole way: read, validate, embed, index, score, compare, export."""
+    import polars as pl
+
     from workbench.cli.output import next_command, progress, run_summary
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.files import atomic_file
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
     from workbench.workspace import pipeline
 
+    require_other(reading["quarantine"], logs)
+    require_tracker(log_to)
+    require_embedder(embedder or DEFAULT_EMBEDDER)
     chosen = methods or list(pipeline.DEFAULT_METHODS)
     fields, options = run_values(params, chosen)
     with progress() as told:
         result = pipeline.run(
-            files,
+            logs,
             directory,
             methods=chosen,
             params=fields,
@@ -92,20 +114,33 @@ def run(
             target=to,
             export_method=export_method,
             export_options=export_values(options, tokenizer, template_loss, groups, tasks),
-            quarantine=quarantine,
             allow_unchained=allow_unchained,
             engine=engine_chosen(jobs, engine, address),
             **import_options(reading),
             progress=told,
         )
+    if reading["quarantine"] is not None and result.quarantined is not None:
+        with atomic_file(reading["quarantine"]) as temporary:
+            temporary.write_bytes(result.quarantined.read_bytes())
+    if log_to is not None:
+        give_to(log_to, pl.read_parquet(result.log, glob=False), result.numbers)
+    if as_json:
+        print(as_json_text(result.to_dict()))
+        return
     print(run_summary(result))
     print(f"next: {next_command(result)}")
 
 
-@app.command("export")
+@app.command(
+    "export",
+    epilog=examples(
+        "workbench export log.parquet --credit gigpo.parquet --to trl -o batch/",
+        "workbench export log.parquet --credit gigpo.parquet --to dpo -p margin=0.5 -o pairs/",
+    ),
+)
 @reads_logs
 def export_batch(
-    log: Log,
+    logs: Logs,
     credit: Annotated[Path, typer.Option(help="Credit file of this log.")],
     directory: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder to make.")],
     to: Annotated[str, typer.Option(help="Target; see `workbench formats`.")] = "weighted-batch",
@@ -119,9 +154,12 @@ def export_batch(
         typer.Option(
             "-p",
             metavar="OPTION=VALUE",
-            help=f"{EXPORT_OPTIONS}, overwrite=true.",
+            help=f"{EXPORT_OPTIONS}.",
         ),
     ] = None,
+    overwrite: Overwrite = False,
+    log_to: LogTo = None,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -131,22 +169,30 @@ def export_batch(
     from workbench.exporters.folder import require_place
     from workbench.workspace.chosen import for_export
     from workbench.workspace.opened import user_folder
+    from workbench.workspace.tracked import of_batch
 
-    options = export_values(field_values(params), tokenizer, template_loss, groups, tasks)
+    require_tracker(log_to)
+    options = export_values(field_values(params, EXPORT), tokenizer, template_loss, groups, tasks)
+    options |= {"overwrite": True} if overwrite else {}
     target = TARGETS[to]
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read_opened(log, reading)
-    scored = credit_of(credit, opened, log)
+    opened = read_opened(logs, reading)
+    scored = credit_of(credit, opened, logs)
     kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
     frame = for_export(opened.frame, scored, kept_in, options, lambda: opened.space("tfidf"))
-    print(export_summary(target(frame, scored, directory, **options)))
+    manifest = target(frame, scored, directory, **options)
+    give_to(log_to, frame, lambda: of_batch(manifest))
+    if as_json:
+        print(as_json_text({"batch": directory, "manifest": json.loads(manifest.to_json())}))
+        return
+    print(export_summary(manifest))
     print_warning(scored.provenance)
     print(f"wrote {directory}")
 
 
-@app.command("app")
+@app.command("app", epilog=examples("workbench app", "workbench app work/ --port 8600"))
 def start_app(
     logs: Annotated[
         list[str] | None,

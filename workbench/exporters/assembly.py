@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,15 @@ from workbench.exporters.lists import flat, lengths, nested
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
-from workbench.exporters.selection import STEP, Selection, counts, places, select, training_counts
+from workbench.exporters.selection import (
+    STEP,
+    UNTRAINED,
+    Selection,
+    counts,
+    places,
+    select,
+    training_counts,
+)
 from workbench.exporters.sequences import logprobs_after_cut
 from workbench.exporters.tokenise import hold_against, tokenise
 from workbench.exporters.tokens import token_rows
@@ -39,12 +47,16 @@ class Layout:
         any_trainer: For a format that any trainer may read: gives trainers, each with what would
             normalise the advantages again in it.
         unit: What a row is where the user leaves it open.
-        tokens: Whether rows must be of token ids; otherwise a log of texts gives messages.
-        tokenises: Whether a log of texts can be given token ids for it, with a tokenizer.
+        contents: What a row holds: "tokens", "texts" (messages, whether the log has token ids or
+            not), or "either": token ids where there are any, messages otherwise.
+        tokenises: Whether a log of texts can be given token ids for it, with a tokenizer; no
+            matter where rows are texts.
         cut: Whether what stands before a row's first trained token is a prompt, whose tokens have
             no log-probabilities.
         trained_only: Whether rows without a trained token are left out, and the weight is
             multiplied into the advantages, because the trainer has no field for it.
+        set_aside: Gives the selected steps back without those that the target cannot train:
+            `gradient_mask` false, and a key of `selection.UNTRAINED` in `untrained`.
         require: Refuses steps that the files cannot be written from, whatever their credit.
     """
 
@@ -54,10 +66,11 @@ class Layout:
     turn_off: str = ""
     any_trainer: Callable[[], Mapping[str, str]] = dict
     unit: str | None = None
-    tokens: bool = True
+    contents: Literal["tokens", "texts", "either"] = "tokens"
     tokenises: bool = True
     cut: bool = False
     trained_only: bool = True
+    set_aside: Callable[[pl.DataFrame, Any], pl.DataFrame] | None = None
     require: Callable[[pl.DataFrame], object] = lambda steps: None
 
 
@@ -99,9 +112,12 @@ def assemble(
         MissingInputError: The target needs token ids, and there are none.
         EmptyBatchError: Nothing is left to export, or nothing of it would train a policy.
     """
-    selection = select(log, credit.table, options)
+    selection = select(log, credit.table, options, texts=layout.contents == "texts")
+    chosen = selection.steps
+    if layout.set_aside is not None:
+        chosen = layout.set_aside(chosen, options)
     steps, record, rows, entries, lost = _laid_out(
-        selection.steps, layout, options, token_level=selection.token_level
+        chosen, layout, options, token_level=selection.token_level
     )
     value = _worth(rows, steps)
     made = credit.provenance
@@ -178,7 +194,7 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         WorkbenchError: What `assemble` says.
     """
     likely = log.select(*STEP, pl.lit(1.0).alias("advantage"), "excluded")
-    selection = select(log, likely, options)
+    selection = select(log, likely, options, texts=layout.contents == "texts")
     steps = selection.steps
     layout.require(steps)
     few = steps
@@ -232,6 +248,8 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
         )
     else:
         why = f"none of its {number_of(steps.height, 'step')} is trained"
+        counted = steps["untrained"].drop_nulls().value_counts(sort=True)
+        why += "".join(f"; {count:,}: {UNTRAINED[name]}" for name, count in counted.iter_rows())
         hint = "gradient_mask of the log, positive_only and top_share say which are"
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
 
@@ -246,6 +264,11 @@ def _tokens(
     Raises:
         MissingInputError: The target needs token ids, and there are none.
     """
+    if options.tokenizer is not None and layout.contents == "texts":
+        raise ParameterError(
+            f"{layout.trainer or layout.format} takes messages and tokenises them itself. Hint: "
+            "leave the tokenizer away"
+        )
     if options.tokenizer is not None and (token_level or layout.tokenises):
         tokenizer = Tokenizer.load(options.tokenizer)
         made = (
@@ -256,12 +279,12 @@ def _tokens(
         return made.steps, made.record, made.left_out
     if token_level:
         return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}, steps.clear()
-    if layout.tokens:
+    if layout.contents == "tokens":
         make = "name the policy's tokenizer with --tokenizer, or " if layout.tokenises else ""
         raise MissingInputError(
             f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
-            f"{places(steps)}. Hint: {make}take the target weighted-batch or datasets, whose rows "
-            "may be messages"
+            f"{places(steps)}. Hint: {make}take the target weighted-batch, datasets, sft-jsonl, "
+            "kto or dpo, whose rows may be messages"
         )
     return steps, {"from": None, "tokenizer": None, "drifting_steps": None}, steps.clear()
 

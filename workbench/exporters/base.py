@@ -33,6 +33,7 @@ import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.assembly import Batch, Layout, assemble, rehearse, row_counts
+from workbench.exporters.card import CARD, card
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
@@ -58,6 +59,7 @@ class Exporter:
         masks: Whether the files hold a loss mask; where they do not, an advantage of 0 is one.
         loader: Module that the trainer loads the files with, which needs nothing but the trainer;
             written beside them as `workbench_<name>.py`.
+        dataset: The file that Hugging Face `datasets` loads; a dataset card is written beside it.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Exporter:
     options_type: type[Options] = Options
     masks: bool = True
     loader: Path | None = None
+    dataset: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -78,7 +81,8 @@ class Exporter:
     @property
     def choices(self) -> dict[str, Mapping[Any, str]]:
         """Option -> the values it can have, each with what it means."""
-        return {**CHOICES, "unit": self.units}
+        own = {name: choices for name, choices in CHOICES.items() if name in self.options}
+        return {**own, "unit": self.units}
 
     @property
     def helps(self) -> dict[str, str]:
@@ -139,9 +143,13 @@ class Exporter:
             if self.loader is not None:
                 module = folder / f"workbench_{self.name}.py"
                 module.write_bytes(self.loader.read_bytes())
-            return dataclasses.replace(
+            manifest = dataclasses.replace(
                 batch.manifest, checks={**batch.manifest.checks, "read_back_equal": True}
             )
+            if self.dataset is not None:
+                told = {"name": self.name, "description": self.description, "file": self.dataset}
+                (folder / CARD).write_text(card(manifest, **told), encoding="utf-8", newline="\n")
+            return manifest
 
         def check(folder: Path, written: Manifest) -> None:
             require_equal(self.check(folder, written), batch.rows, folder)

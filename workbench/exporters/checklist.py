@@ -104,7 +104,7 @@ def _simple(check: str, holds: bool | None, good: str, bad: str) -> Check:
 def _prefix(manifest: Manifest) -> Check:
     check, holds = "Prefixes", manifest.checks.get("prefix_property")
     if holds is None:
-        says = "the log has no token ids: rows are messages, which your trainer tokenises"
+        says = "rows are messages, which your trainer tokenises"
         return Check(check=check, verdict="n/a", says=says)
     apart = manifest.counts.get("trajectories_as_steps", 0)
     bad = "some prompts do not begin with the sequence of the step before" + (

@@ -74,7 +74,8 @@ def require_place(directory: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise ParameterError(
-            f"{directory} holds a finished export. Hint: -p overwrite=true, or another folder"
+            f"{directory} holds a finished export. Hint: --overwrite replaces it, or name another "
+            "folder"
         )
 
 

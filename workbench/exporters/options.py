@@ -40,6 +40,10 @@ CHOICES: Mapping[str, Mapping[Any, str]] = {
         "refuse": "refuse what the chat template does not show",
         "allow": "train without what it does not show, leave out what it cannot render; counted",
     },
+    "weights": {
+        "float": "the advantage of each reply",
+        "binary": "1 for each reply that is trained, 0 for all others",
+    },
     "positive_only": {
         False: "train every step that has an advantage",
         True: "rejection sampling: train only steps with an advantage above 0",
@@ -129,3 +133,32 @@ class Options(Parameterised):
     def recorded(self) -> dict[str, Any]:
         """The options as a manifest keeps them: all that decides what is in the files."""
         return {name: value for name, value in vars(self).items() if name != "overwrite"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedOptions(Options):
+    """Options of supervised training.
+
+    A trainer that knows no weights, or only 0 and 1, trains on everything alike: therefore only
+    steps with an advantage above 0 are trained unless the user asks for all.
+
+    Args:
+        positive_only: Train only steps with an advantage above 0.
+        weights: A key of `CHOICES`: the weight of a reply that is trained.
+
+    Raises:
+        ParameterError: Binary weights are asked for replies of any sign.
+    """
+
+    positive_only: bool = parameter(default=True, help="train only steps with an advantage above 0")
+    weights: Literal["float", "binary"] = parameter(
+        "float", "the advantage of each reply, or 1 where it is trained"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights == "binary" and not self.positive_only:
+            raise ParameterError(
+                "weights=binary trains every reply alike, also those with a negative advantage. "
+                "Hint: leave positive_only=true, or take weights=float"
+            )

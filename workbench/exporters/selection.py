@@ -34,6 +34,9 @@ UNTRAINED: Mapping[str, str] = {
     "by_filter": "not left by the filter",
     "not_positive": "advantage not above 0",
     "below_top_share": "below the top share",
+    "no_label": "an advantage of 0 is no label",
+    "other_history": "same observation as others, but after another history",
+    "unpaired": "no other reply to its prompt with an advantage apart by the margin",
 }
 """Why steps of a batch are not trained, each in words."""
 
@@ -62,7 +65,9 @@ class Selection:
     masks_changed: int
 
 
-def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selection:
+def select(
+    log: pl.DataFrame, credit: pl.DataFrame, options: Options, *, texts: bool = False
+) -> Selection:
     """Joins a log with its credit and drops whole trajectories that cannot be trained on.
 
     A trajectory is dropped when it is not among the groups or tasks asked for, when the filter
@@ -73,13 +78,19 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     a positive advantage (where that is asked for), then advantages are limited, then the top share
     of the steps is taken.
 
+    Args:
+        log: A validated step log.
+        credit: The credit of the same steps.
+        options: What the user asks for.
+        texts: Whether the batch is of messages even where the log has token ids.
+
     Raises:
         ParameterError: Credit and log are not of the same steps, a scored step has no advantage or
             one that is no number, or there is no such group or task.
         EmptyBatchError: Nothing is left.
     """
     steps, masks_changed = _joined(log, credit)
-    token_level, has_tokens = _token_level(steps)
+    token_level, has_tokens = (False, pl.lit(value=False)) if texts else _token_level(steps)
     finite = pl.col("advantage").is_finite() | ~pl.col("gradient_mask")
     one = "trajectory_id"
     reason = (
@@ -97,7 +108,7 @@ def select(log: pl.DataFrame, credit: pl.DataFrame, options: Options) -> Selecti
     steps = steps.with_columns(masked.alias("untrained"))
     steps = _by_mark(steps, options.marked)
     if options.filter is not None:
-        steps = _without(steps, _trainable() & ~pl.col(IN_FILTER), "by_filter")
+        steps = without(steps, _trainable() & ~pl.col(IN_FILTER), "by_filter")
     steps = _positive(steps, only=options.positive_only)
     steps = _clipped(steps, options.clip)
     steps = _top(steps, options.top_share)
@@ -180,14 +191,14 @@ def _by_mark(steps: pl.DataFrame, marked: str) -> pl.DataFrame:
         )
     wanted = pl.col("mark").is_null() if marked == "without" else pl.col("mark").is_not_null()
     other = _trainable() & ~wanted
-    return _without(steps, other, "by_mark")
+    return without(steps, other, "by_mark")
 
 
 def _positive(steps: pl.DataFrame, *, only: bool) -> pl.DataFrame:
     """Steps of which only those with an advantage above 0 are trained."""
     if not only:
         return steps
-    return _without(steps, _trainable() & (pl.col("advantage") <= 0), "not_positive")
+    return without(steps, _trainable() & (pl.col("advantage") <= 0), "not_positive")
 
 
 def _clipped(steps: pl.DataFrame, limit: float | None) -> pl.DataFrame:
@@ -212,10 +223,10 @@ def _top(steps: pl.DataFrame, share: float) -> pl.DataFrame:
     if share == 1 or not size.len():
         return steps
     threshold = size[max(math.ceil(share * size.len() - 1e-9), 1) - 1]
-    return _without(steps, trained & (pl.col("advantage").abs() < threshold), "below_top_share")
+    return without(steps, trained & (pl.col("advantage").abs() < threshold), "below_top_share")
 
 
-def _without(steps: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
+def without(steps: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
     """Steps of which these are not trained, for a reason of `UNTRAINED`."""
     which = which.fill_null(value=False)
     untrained = pl.when(which).then(pl.lit(reason)).otherwise(pl.col("untrained"))

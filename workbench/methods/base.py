@@ -29,6 +29,7 @@ from workbench.files import digest, file_digest
 from workbench.log.columns import known
 from workbench.log.credit import Credit, Term
 from workbench.log.steps import Real, Steps
+from workbench.methods.losses import require_credit
 from workbench.parameters import Parameterised, fields
 from workbench.registry import Registry
 from workbench.states.keys import Key
@@ -521,8 +522,10 @@ def find(name: str) -> tuple[MethodInfo, Dialect | None]:
 
     Raises:
         UnknownNameError: No such method or dialect.
+        ParameterError: It is the name of a loss.
     """
     method_name, dialect_name = split_name(name)
+    require_credit(method_name)
     info = METHODS[method_name]
     if not dialect_name:
         return info, None

@@ -21,7 +21,7 @@ OF_THE_BAR = "filter"
 
 _AUTOMATIC = "automatic"
 _COLUMNS = {"groups": "group_id", "tasks": "task"}
-_NUMBERS = {"clip": None, "top_share": 1.0}  # option -> its largest value
+_NUMBERS = {"clip": None, "top_share": 1.0, "margin": None}  # option -> its largest value
 
 
 def chosen(target: Exporter) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from workbench.wording import Progress, silent
 from workbench.workspace.artefacts import Artefacts
 from workbench.workspace.engines import Engine
 from workbench.workspace.opened import OpenedLog
+from workbench.workspace.tracked import of_batch, of_credits
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 
@@ -69,6 +71,32 @@ class RunResult:
     embedder: str
     state_text: StateText
     built: tuple[Path, ...]
+
+    def numbers(self) -> dict[str, float | None]:
+        """The moments of each credit and what the batch holds, as a tracker keeps them."""
+        batch = {} if self.manifest is None else of_batch(self.manifest)
+        return {**of_credits(self.advantages.to_dicts()), **batch}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: paths as text, tables as lists of rows, a manifest as in its file."""
+        manifest = self.manifest
+        return {
+            "workspace": str(self.workspace),
+            "log": str(self.log),
+            "quarantined": None if self.quarantined is None else str(self.quarantined),
+            "report": dict(self.report),
+            "facts": self.facts.to_dict(),
+            "credits": {name: str(path) for name, path in self.credits.items()},
+            "notes": {name: list(notes) for name, notes in self.notes.items()},
+            "advantages": self.advantages.to_dicts(),
+            "comparison": None if self.comparison is None else self.comparison.to_dict(),
+            "batch": None if self.exported is None else str(self.exported),
+            "manifest": None if manifest is None else json.loads(manifest.to_json()),
+            "no_batch": self.no_batch,
+            "export_method": self.export_method,
+            "advice": self.advice.to_dict(),
+            "built": [str(path) for path in self.built],
+        }
 
 
 def run(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from workbench.errors import ParameterError
-from workbench.log.credit import Provenance, write_credit
+from workbench.files import atomic_file
+from workbench.log.credit import Provenance, ScoredCredit, write_credit
 from workbench.methods import create, registered
+from workbench.methods.scoring import provenance
 from workbench.readers.remote import is_remote
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
@@ -32,10 +36,12 @@ def score_to(
     cache: str | Path | None = None,
     allow_unchained: bool = False,
     engine: Engine | None = None,
+    check: Callable[[Provenance], None] = lambda made: None,
+    quarantine: Path | None = None,
     rows: int = ROWS,
     progress: Progress = silent,
     **reading: Any,
-) -> Provenance:
+) -> tuple[ScoredCredit, pl.DataFrame]:
     """Reads files and writes the credit of every step, in parts, with little in memory.
 
     The credit is that of `score` on the whole log, bit for bit. Until it is there, the log and
@@ -52,12 +58,17 @@ def score_to(
         cache: Folder for vectors; the workspace's or the user's own by default.
         allow_unchained: As for `open_log`.
         engine: What works on the parts; this process by default. See `engines.engine_of`.
+        check: Told how the credit will be made, before it is.
+        quarantine: Where trajectories that break a rule go; without it they are refused.
         rows: Rows of a part. A part holds whole groups, whole batches for a method that compares
             across them, or whole runs for one that learns from earlier batches, and has more rows
             where such a unit has.
         progress: Told about progress.
         **reading: As for `import_to`: format, mapping, skip_bad, untrained, keep_masked,
             max_unpacked, rewards.
+
+    Returns:
+        The credit, and the log without its texts.
 
     Raises:
         WorkbenchError: What reading or scoring is refused for.
@@ -67,9 +78,13 @@ def score_to(
         raise ParameterError(f"a part has at least 1 row, got {rows}")
     made = create(registered(method), params)
     hidden = place.parent / f".{place.name}.parts"
+    reading["quarantine"] = quarantine is not None
     stored = stored_log(sources, reading)
     artefacts = Artefacts(stored.workspace if stored else hidden, progress)
     log = stored or artefacts.log(sources, **reading)
+    if quarantine is not None and log.quarantined is not None:
+        with atomic_file(quarantine) as temporary:
+            shutil.copyfile(log.quarantined, temporary)
     vectors = Path(cache) if cache else (artefacts.vectors.directory if stored else user_cache())
     files = [str(stored.path)] if stored else log.report["files"]
     opened = OpenedLog(
@@ -81,6 +96,7 @@ def score_to(
         cache=vectors,
     )
     space = opened.space(embedder, state_text, progress, allow_unchained=allow_unchained)
+    check(provenance(space, method, made))
     credits = score_in_parts(
         log.path,
         space,
@@ -93,4 +109,4 @@ def score_to(
     )
     write_credit(place, credits[method])
     shutil.rmtree(hidden, ignore_errors=True)
-    return credits[method].provenance
+    return credits[method], space.steps.log

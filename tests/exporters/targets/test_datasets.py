@@ -49,3 +49,10 @@ def test_messages_of_a_dataset_are_prompt_and_completion(tmp_path: Path):
     assert [len(row["prompt"]) for row in rows] == [1, 3]
     assert list(map(unpacked, rows[1]["completion"])) == [{"role": "assistant", "content": "do 1"}]
     assert [row["weight"] for row in rows] == [0.5, 2.0]
+
+
+def test_binary_weights_are_one_for_every_row(tmp_path: Path):
+    for label, log in {"tokens": token_log(), "texts": made([step_row("t", 0, 0.5)])}.items():
+        export("datasets", log, tmp_path / label, weights="binary")
+        rows = pq.read_table(tmp_path / label / datasets.FILE).to_pylist()
+        assert {row["weight"] for row in rows} == {1.0}

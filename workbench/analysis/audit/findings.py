@@ -338,3 +338,6 @@ _OF_CREDIT: dict[str, Callable[[Subject, Readings], Found | None]] = {
     "follows-length": _follows_length,
     "unstable-signs": _unstable_signs,
 }
+
+FINDINGS = (*_OF_LOG, *_OF_CREDIT)
+"""Names of all findings that there can be."""

@@ -2,13 +2,11 @@
 
 Token ids give `input_ids`, `labels` (-100 where nothing is trained) and `completion_mask`, as
 supervised trainers take them; messages give `prompt` and `completion`. Each row is one step, so
-that its credit is one number, `weight`. A supervised trainer that knows no weights trains on every
-row alike: therefore only steps with an advantage above 0 are trained unless the user asks for all.
+that its credit is one number, `weight`: its advantage, or 1 where binary weights are asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +19,15 @@ from workbench.exporters.base import Exporter, register
 from workbench.exporters.conversations import MESSAGE
 from workbench.exporters.lists import flat, lengths, nested
 from workbench.exporters.manifest import Manifest
-from workbench.exporters.options import STEPS_ONLY, Options
+from workbench.exporters.options import STEPS_ONLY, SupervisedOptions
+from workbench.exporters.replies import KEY, joined_reply, split_reply
 from workbench.exporters.sequences import broadcast, trained_advantage
 from workbench.exporters.tables import read_parquet, write_parquet
-from workbench.parameters import parameter
 
 FILE = "dataset.parquet"
 IGNORED = -100
 """The label of a token that no loss is computed for."""
 
-_IDS = [("group_id", pa.string()), ("trajectory_id", pa.string()), ("step_index", pa.int32())]
 _CREDIT = [("weight", pa.float32()), ("reward", pa.float32())]
 _TOKENS = [
     ("input_ids", pa.list_(pa.int32())),
@@ -43,25 +40,15 @@ _TEXTS = [
     ("tools", pa.string()),
 ]
 _SCHEMAS = {
-    True: pa.schema([*_IDS, *_TOKENS, *_CREDIT]),
-    False: pa.schema([*_IDS, *_TEXTS, *_CREDIT]),
+    True: pa.schema([*KEY, *_TOKENS, *_CREDIT]),
+    False: pa.schema([*KEY, *_TEXTS, *_CREDIT]),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupervisedOptions(Options):
-    """Options with the default that suits supervised training.
-
-    Args:
-        positive_only: Train only steps with an advantage above 0.
-    """
-
-    positive_only: bool = parameter(default=True, help="train only steps with an advantage above 0")
 
 
 def write(batch: Batch, folder: Path) -> None:
     """Writes `dataset.parquet`."""
     rows, token_level = batch.rows, batch.manifest.token_level
+    binary = batch.manifest.options["weights"] == "binary"
     if token_level:
         size = lengths(rows["input_ids"])
         ids, trained = flat(rows["input_ids"]).to_numpy(), flat(rows["loss_mask"]).to_numpy() == 1
@@ -71,20 +58,26 @@ def write(batch: Batch, folder: Path) -> None:
             trained_advantage(rows).alias("weight"),
         )
     else:
-        count = pl.col("messages").list.len() - 1
-        rows = rows.with_columns(
-            pl.col("messages").list.head(count).alias("prompt"),
-            pl.col("messages").list.tail(1).alias("completion"),
-            pl.col("step_advantages").list.last().alias("weight"),
-        )
+        rows = split_reply(rows).drop("weight").rename({"advantage": "weight"})
+    if binary:
+        rows = rows.with_columns(pl.lit(1.0, dtype=pl.Float32).alias("weight"))
     write_parquet(rows, folder / FILE, _SCHEMAS[token_level])
 
 
 def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
-    """The rows again, the weight as the advantage of each trained token or of the last reply."""
+    """The rows again, the weight as the advantage of each trained token or of the last reply.
+
+    Binary weights are no advantages.
+    """
     path = folder / FILE
     rows = read_parquet(path, _SCHEMAS[manifest.token_level])
-    return _of_tokens(rows, path) if manifest.token_level else _of_texts(rows)
+    rows = _of_tokens(rows, path) if manifest.token_level else _of_texts(rows)
+    if manifest.options["weights"] != "binary":
+        return rows
+    values = "advantages" if manifest.token_level else "step_advantages"
+    if not rows[values].list.max().eq(1).all():
+        raise ArtefactError(f"{path}: a weight is not 1, though weights are binary")
+    return rows.drop(values)
 
 
 def _of_tokens(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -98,18 +91,7 @@ def _of_tokens(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 
 def _of_texts(rows: pl.DataFrame) -> pl.DataFrame:
-    messages = pl.concat_list("prompt", "completion")
-    role = pl.element().struct.field("role")
-    before = messages.list.eval(role == "assistant").list.sum() - 1
-    zero, one = pl.lit(0.0, dtype=pl.Float32), pl.lit(1, dtype=pl.Int8)
-    return rows.select(
-        *(name for name, _ in _IDS),
-        "reward",
-        messages.alias("messages"),
-        "tools",
-        pl.concat_list(zero.repeat_by(before), "weight").alias("step_advantages"),
-        pl.concat_list(pl.lit(0, dtype=pl.Int8).repeat_by(before), one).alias("step_mask"),
-    )
+    return joined_reply(rows.rename({"weight": "advantage"}))
 
 
 register(
@@ -121,10 +103,11 @@ register(
             trainer="datasets",
             turn_off="nothing: a loss of its own (-weight · log-probability) normalises nothing",
             unit="step",
-            tokens=False,
+            contents="either",
         ),
         write=write,
         read=read,
+        dataset=FILE,
         units=STEPS_ONLY,
         options_type=SupervisedOptions,
     )

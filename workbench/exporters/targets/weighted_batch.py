@@ -232,11 +232,12 @@ WEIGHTED_BATCH = register(
         layout=Layout(
             format="workbench-weighted-batch",
             any_trainer=_any_trainer,
-            tokens=False,
+            contents="either",
             trained_only=False,
         ),
         write=write,
         read=read,
+        dataset=FILE,
     )
 )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import ParameterError
+from workbench.errors import ParameterError, UnknownNameError
 from workbench.states.embedders.chunking import WindowsReport
 from workbench.states.embedders.model_files import MINILM
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
@@ -72,8 +74,25 @@ def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
 
     Returns:
         The embedder.
+
+    Raises:
+        UnknownNameError: It is nearly the name of one and no folder.
+    """
+    require_embedder(name)
+    make = EMBEDDERS.get(name)
+    return make() if make else SentenceEmbedder(name, cache)
+
+
+def require_embedder(name: str) -> None:
+    """Refuses what is no name of an embedder, before a log is read.
+
+    Raises:
+        ParameterError: It is empty.
+        UnknownNameError: It is nearly the name of one and no folder.
     """
     if not name.strip():
         raise ParameterError(f"an embedder must be named, such as {DEFAULT_EMBEDDER!r} or 'tfidf'")
-    make = EMBEDDERS.get(name)
-    return make() if make else SentenceEmbedder(name, cache)
+    known = [*EMBEDDERS, "minilm"]
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    if close and name not in known and not Path(name).exists():
+        raise UnknownNameError("embedder", name, [*known, DEFAULT_EMBEDDER])

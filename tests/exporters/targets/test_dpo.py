@@ -1,0 +1,81 @@
+"""Pairs of replies, read by plain code and not by the target's own reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batches import Log, export, lines, made, step_row
+
+from workbench.errors import EmptyBatchError
+from workbench.exporters.targets import dpo
+
+
+def replies(*advantages: float, said: str = "abcdefgh", group: str = "g") -> list[dict[str, Any]]:
+    """First steps of one group, each with an advantage and its own letter as reply."""
+    return [
+        {**step_row(f"t{k}", 0, value, group=group), "action": said[k]}
+        for k, value in enumerate(advantages)
+    ]
+
+
+def pairs(log: Log, folder: Path, **options: Any) -> list[tuple[str, str]]:
+    """What was chosen and what was rejected, by text."""
+    export("dpo", log, folder, **options)
+    return [
+        (pair["chosen"][0]["content"], pair["rejected"][0]["content"])
+        for pair in lines(folder / dpo.FILE)
+    ]
+
+
+def test_the_best_reply_is_paired_with_the_worst(tmp_path: Path):
+    # In order c 3, b 1, d 0, a -2: c with a, b with d; each once.
+    assert pairs(made(replies(-2.0, 1.0, 3.0, 0.0)), tmp_path / "out") == [("c", "a"), ("b", "d")]
+
+
+def test_a_pair_is_apart_by_more_than_the_margin(tmp_path: Path):
+    log = made(replies(-2.0, 1.0, 3.0, 0.0))
+    # 3 - -2 = 5 and 1 - 0 = 1.
+    assert pairs(log, tmp_path / "one", margin=1.0) == [("c", "a")]
+    assert pairs(log, tmp_path / "less", margin=0.99) == [("c", "a"), ("b", "d")]
+    with pytest.raises(EmptyBatchError, match="4: no other reply to its prompt"):
+        pairs(log, tmp_path / "none", margin=5.0)
+
+
+def test_two_replies_of_one_text_are_no_pair(tmp_path: Path):
+    # The best and the worst said the same, so the best takes the next.
+    log = made(replies(1.0, 0.5, -1.0, said="xyx"))
+    assert pairs(log, tmp_path / "out") == [("x", "y")]
+
+
+def test_replies_of_two_groups_are_no_pair(tmp_path: Path):
+    other = {**step_row("u0", 0, -1.0, group="h"), "action": "b"}
+    log = made([*replies(1.0), other])
+    with pytest.raises(EmptyBatchError, match="2: no other reply to its prompt"):
+        pairs(log, tmp_path / "out")
+
+
+def test_the_same_observation_after_another_history_is_counted_and_no_pair(tmp_path: Path):
+    rows = [
+        *replies(1.0, -1.0),
+        {**step_row("t0", 1, 2.0), "action": "up"},
+        {**step_row("t1", 1, -2.0), "action": "down"},
+    ]
+    manifest = export("dpo", made(rows), tmp_path / "out")
+    assert len(lines(tmp_path / "out" / dpo.FILE)) == 1
+    assert (manifest.counts["other_history"], manifest.counts["unpaired"]) == (2, 0)
+
+
+def test_a_pair_names_both_steps_and_its_prompt_is_of_both(tmp_path: Path):
+    rows = [
+        step_row("t0", 0, 0.0),
+        {**step_row("t0", 1, -2.0), "action": "up"},
+        step_row("t1", 0, 0.0),
+        {**step_row("t1", 1, 2.0), "action": "down"},
+    ]
+    export("dpo", made(rows), tmp_path / "out")
+    (pair,) = lines(tmp_path / "out" / dpo.FILE)
+    assert [message["content"] for message in pair["prompt"]] == ["see 0", "do 0", "see 1"]
+    assert (pair["chosen_trajectory_id"], pair["chosen_step_index"]) == ("t1", 1)
+    assert (pair["rejected_trajectory_id"], pair["rejected_advantage"]) == ("t0", -2.0)
