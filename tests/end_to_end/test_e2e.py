@@ -140,12 +140,12 @@ def test_from_upload_to_batch(address: str, chrome: Browser, tmp_path: Path):
         slider.focus()
         for _ in range(8):
             slider.press("ArrowRight")
-        page.wait_for_function("() => location.search.includes('tau=')")
+        page.wait_for_function("() => location.search.includes('try=')")
         settled(page)
         page.get_by_role("button", name="Apply to every page").click()
-        page.wait_for_function("() => location.search.includes('proxmo=')")
+        page.wait_for_function("() => location.search.includes('fields=')")
         settled(page)
-        applied = json.loads(query(page)["proxmo"])
+        applied = json.loads(query(page)["fields"])["proxmo"]
         assert applied["temperature"] > 0.1
 
         # Compare.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import streamlit as st
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from workbench.analysis.advice import Advice
     from workbench.analysis.audit import Audit
     from workbench.analysis.compare import Comparison
+    from workbench.analysis.shares import Shares
     from workbench.analysis.tuning.held_out import HeldOut
     from workbench.analysis.tuning.temperature import Sweep, Trial
     from workbench.exporters.archive import Archive
@@ -332,15 +334,49 @@ def trial(
     return _trial(log_id, embedder, key, temperatures, entry)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Holding out one rollout after the other …")
-def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -> HeldOut:
-    """How well ProxMO's baseline predicts the returns of rollouts it has not seen, by τ."""
+def held_out_error(
+    log_id: str,
+    embedder: str,
+    method: str,
+    params: Mapping[str, Any],
+    entry: LogEntry,
+    *,
+    progress: Progress,
+) -> HeldOut:
+    """How well a method's baseline predicts the returns of rollouts that it has not seen."""
     from workbench.analysis.tuning.held_out import held_out
-    from workbench.analysis.tuning.temperature import overrides
-    from workbench.methods.proximity.proxmo import ProxMO
+    from workbench.methods import create
 
-    found = credit(log_id, embedder, "proxmo", overrides({"gamma": gamma}), _entry)
-    return held_out(ProxMO(gamma=gamma), found, space(log_id, embedder, _entry))
+    found = credit(log_id, embedder, method, params, entry)
+    return held_out(
+        create(method, params), found, space(log_id, embedder, entry), progress=progress
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _shares(key: str, _make: Callable[[], Shares | None]) -> Shares | None:
+    return _make()
+
+
+def baseline_shares(
+    log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
+) -> Shares | None:
+    """Whose steps make the baselines of a credit's step term; None where it has no such term."""
+    from workbench.analysis.shares import shares
+
+    def make() -> Shares | None:
+        found = credit(log_id, embedder, method, params, entry)
+        if "step" not in found.terms:
+            return None
+        return shares(found.steps, found.terms["step"], np.random.default_rng(0))
+
+    return _shares(json.dumps([log_id, embedder, method, params], sort_keys=True), make)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def slot(key: str) -> dict[str, Any]:
+    """A place that keeps the result of long work, empty until it is done."""
+    return {}
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -166,7 +166,7 @@ def entry() -> LogEntry:
 
 def choose_log(log_id: str) -> None:
     """Shows another log; what was looked at in the old one is left behind."""
-    state.update(log=log_id, step=None, temperature=None, pin=None, filter="", sort="")
+    state.update(log=log_id, step=None, trying=None, filter="", sort="")
 
 
 def show_added(entry: LogEntry) -> None:
