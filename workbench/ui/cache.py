@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from workbench.analysis.rollouts import Rollouts
 from workbench.log.chaining import guessed_chains
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
-from workbench.wording import Progress, own_names, shortened
+from workbench.wording import Progress, own_names, shortened, silent
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, on_log
 
@@ -233,6 +233,24 @@ def _audited(key: str, _make: Callable[[], Audit]) -> Audit:
     return _make()
 
 
+def audits(
+    log_id: str,
+    embedder: str,
+    chosen: Mapping[str, Mapping[str, Any]],
+    entry: LogEntry,
+    *,
+    progress: Progress,
+) -> Iterator[Audit]:
+    """An audit of methods of a log as it grows. `chosen` is method -> fields set."""
+    from workbench.analysis.audit import audits
+
+    given = {
+        name: credit(log_id, embedder, name, params, entry).scored()
+        for name, params in chosen.items()
+    }
+    return audits(space(log_id, embedder, entry), given, progress=progress)
+
+
 def audited(
     log_id: str, embedder: str, chosen: Mapping[str, Mapping[str, Any]], entry: LogEntry
 ) -> Audit:
@@ -240,13 +258,8 @@ def audited(
     key = json.dumps([log_id, embedder, chosen], sort_keys=True)
 
     def make() -> Audit:
-        from workbench.analysis.audit import audit
-
-        given = {
-            name: credit(log_id, embedder, name, params, entry).scored()
-            for name, params in chosen.items()
-        }
-        return audit(space(log_id, embedder, entry), given)
+        *_, last = audits(log_id, embedder, chosen, entry, progress=silent)
+        return last
 
     return _audited(key, make)
 

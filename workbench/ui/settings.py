@@ -105,20 +105,22 @@ def show(key: str, value: Any) -> None:
 
 def apply() -> None:
     """Gives every page what is tried; what was before is pinned, and said."""
-    before, now, was = applied(), tried(), applied_value()
-    names = [
-        name for name in made(now).values if made(before).values[name] != made(now).values[name]
-    ]
-    state.update(fields=state.current().with_fields(method(), now), trying=None)
+    now, was = tried(), applied_value()
+    give(method(), now)
+    state.update(trying=None)
     if applied_value() != was:
         pin(was)
     _forget()
-    new, old = (
-        said({name: made(fields).values[name] for name in names}) for fields in (now, before)
-    )
-    state.tell(
-        "success", f"Every page and the export now have {method()} with {new}. Before: {old}."
-    )
+
+
+def give(name: str, fields: Mapping[str, Any]) -> None:
+    """Gives every page these fields of a method or dialect, and says what they were before."""
+    before, now = (create(name, own).values for own in (state.current().params(name), fields))
+    changed = [field for field, value in now.items() if before[field] != value]
+    own = differing(create(name), now)
+    state.update(fields=state.current().with_fields(name, own))
+    new, old = (said({field: values[field] for field in changed}) for values in (now, before))
+    state.tell("success", f"Every page and the export now have {name} with {new}. Before: {old}.")
 
 
 def reset() -> None:

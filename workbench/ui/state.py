@@ -63,7 +63,8 @@ SCATTER, SIGNS = "w_compare_scatter", "w_compare_signs"
 DISAGREEMENTS = "w_compare_disagreements"
 EXPORT = "w_export_{option}"
 MEASURE = "w_audit_measure"
-UNSTABLE_STEPS = "w_audit_steps"
+UNSTABLE_STEPS, ROLES_OF = "w_audit_steps", "w_audit_roles"
+MEND = "w_audit_mend_{finding}"
 
 # Keys of the URL.
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
