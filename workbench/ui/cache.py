@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from workbench.log.steps import Steps
     from workbench.states.space import Space
     from workbench.ui.viewer.payload import Scale
+    from workbench.ui.watching import Watched
     from workbench.workspace.opened import OpenedLog
 
 
@@ -46,6 +47,14 @@ if TYPE_CHECKING:
 def library(root: str, sources: tuple[str, ...]) -> Library:
     """The logs of this server: those of the command line, and those uploaded to it."""
     return Library(Path(root), sources)
+
+
+@st.cache_resource(show_spinner=False)
+def watched(root: str, folder: str) -> Watched:
+    """A folder that a run still writes to, once for everybody."""
+    from workbench.ui.watching import Watched
+
+    return Watched(Path(root), Path(folder))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -38,6 +38,12 @@ STYLE = """
 .st-key-bar [data-testid=stPageLink-NavLink] { padding: .2rem .45rem; }
 .st-key-bar [data-testid=stTextInput] { min-width: 9rem; flex: 1 1 12rem; }
 .st-key-bar [data-testid=stTextInputRootElement] { height: 2rem; min-height: 0; }
+.st-key-watched {
+  position: fixed; right: 1rem; bottom: 1rem; width: auto !important; z-index: 1000;
+  padding: .5rem .8rem; border-radius: .5rem; border: 1px solid var(--st-border-color, #8886);
+  background: var(--st-secondary-background-color, #f4f4f2);
+}
+.st-key-watched p { margin: 0; }
 .st-key-bar button { min-height: 2rem; padding: .1rem .5rem; }
 .st-key-bar [data-testid=stPopoverButton] > div { margin: 0; }
 .st-key-bar [data-testid=stPopoverButton] > div > [aria-hidden=true] { display: none; }
@@ -162,6 +168,15 @@ def entry() -> LogEntry:
     """The log of the view."""
     found: LogEntry = st.session_state[state.ENTRY]
     return found
+
+
+def known_logs() -> list[str]:
+    """Ids of the logs of the command line and of this session; that of the view as it is scored."""
+    here = entry()
+    plain = here.with_guessed_chains(taken=False).id
+    ids = list(dict.fromkeys([*library().given, *st.session_state.get(state.UPLOADED, ()), plain]))
+    ids[ids.index(plain)] = here.id
+    return ids
 
 
 def choose_log(log_id: str) -> None:

@@ -35,6 +35,7 @@ EMBEDDER_PICKER = "w_frame_embedder"
 FILTER = "w_frame_filter"
 TOKENIZER, TOKENIZER_INPUT = "tokenizer_folder", "w_frame_tokenizer"
 GUESSED_CHAINS = "w_frame_guessed_chains"
+WATCHED, LOAD_WATCHED = "watched_folder", "w_frame_load_watched"
 ADDED, REFUSED = "added_logs", "refused_log"
 UPLOAD = "w_log_upload_{number}"
 PATH_INPUT = "w_log_path_{number}"
@@ -58,7 +59,7 @@ SHOWN, OPENED = "steps_shown", "step_opened"
 TUNED_PICKER, TRYING = "w_tune_method", "w_tune_value"
 TUNE_FIELD = "w_tune_{method}_{field}"
 DRAFT, STOPPED = "tune_draft", "stopped_work"
-PAIR = "w_compare_pair"
+PAIR, MATRIX, RUNS = "w_compare_pair", "w_compare_matrix", "w_compare_runs"
 SCATTER, SIGNS = "w_compare_scatter", "w_compare_signs"
 DISAGREEMENTS = "w_compare_disagreements"
 EXPORT = "w_export_{option}"
@@ -69,7 +70,7 @@ MEND = "w_audit_mend_{finding}"
 # Keys of the URL.
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
 URL_FIELDS, URL_TUNED, URL_TRYING, URL_PINS = "fields", "tune", "try", "pins"
-URL_PAIR, URL_EXPORT, URL_MEASURE = "pair", "export", "measure"
+URL_PAIR, URL_RUNS, URL_EXPORT, URL_MEASURE = "pair", "runs", "export", "measure"
 URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
 
 _REMEMBERED = 50  # links whose address may still be clicked
@@ -91,6 +92,7 @@ class View:
         trying: Its value under the slider, not applied yet; None for the applied one.
         pins: Method -> value that changes are counted against, where it is not the applied one.
         pair: The two methods that are set against each other; None for the first two.
+        runs: Logs that are set beside each other, the baseline first; none for the one shown.
         export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
         measure: The number of an audit that is looked at; empty for the first.
         filter: The steps that are looked at, as `analysis.filters` reads it; empty for all.
@@ -108,6 +110,7 @@ class View:
     trying: float | None = None
     pins: Mapping[str, float] = field(default_factory=dict)
     pair: tuple[str, str] | None = None
+    runs: tuple[str, ...] = ()
     export: Mapping[str, Any] = field(default_factory=dict)
     measure: str = ""
     filter: str = ""
@@ -137,6 +140,7 @@ class View:
             URL_TRYING: f"{self.trying:.6g}" if self.trying else "",
             URL_PINS: json.dumps(self.pins, sort_keys=True) if self.pins else "",
             URL_PAIR: ",".join(self.pair) if self.pair else "",
+            URL_RUNS: ",".join(self.runs),
             URL_EXPORT: json.dumps(self.export, sort_keys=True) if self.export else "",
             URL_MEASURE: self.measure,
             URL_FILTER: self.filter,
@@ -169,6 +173,7 @@ class View:
             URL_TRYING: ("trying", lambda text: _value(_tuned(query.get(URL_TUNED, "")), text)),
             URL_PINS: ("pins", _pins),
             URL_PAIR: ("pair", _pair),
+            URL_RUNS: ("runs", lambda text: tuple(dict.fromkeys(filter(None, text.split(","))))),
             URL_EXPORT: ("export", _export),
             URL_MEASURE: ("measure", _measure),
             URL_FILTER: ("filter", _filter),

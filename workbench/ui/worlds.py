@@ -19,9 +19,8 @@ def section(credits: Sequence[str]) -> None:
     st.caption(
         f"Not of this log: a small policy trained in {number_of(len(worlds), 'simulated world')}, "
         f"mean success over the course of the training less that of {CONTROL}, which reads "
-        f"nothing. At least {number_of(known[0].seeds, 'seed')} a condition for the first, "
-        f"{min(one.seeds for one in known)} for the others; the interval says nothing of other "
-        "worlds or of a language model."
+        "nothing; seeds are those of a condition. The interval says nothing of other worlds or of "
+        "a language model."
     )
     rows = [
         {
