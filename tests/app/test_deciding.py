@@ -46,9 +46,8 @@ def test_new_files_are_said_in_a_corner_and_loaded_when_asked_for(
     chrome: Browser, address: str, home: Path, run_folder: Path
 ):
     with opened(chrome, f"{address}/compare") as page:
-        page.get_by_text("2 new files").wait_for()
         before = page.url
-        page.wait_for_timeout(4000)  # more than one look: the page stays as it is
+        page.get_by_text("2 new files").wait_for()
         assert page.url == before
         page.get_by_role("button", name="Load", exact=True).click()
         page.get_by_text("2 files loaded: run.parquet").wait_for()

@@ -49,7 +49,7 @@ def over_updates(checkpoints: pl.DataFrame) -> go.Figure:
                 row=1,
                 col=column,
             )
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(tickformat=".2~%", rangemode="tozero")
     figure.update_xaxes(title="update")
     figure.update_layout(
         height=270,

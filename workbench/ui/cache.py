@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,8 @@ from workbench.workspace.marks import Marks, on_log
 
 if TYPE_CHECKING:
     from workbench.analysis.advice import Advice
-    from workbench.analysis.audit import Audit
+    from workbench.analysis.audit import Audit, Finding
+    from workbench.analysis.audit.statistics import Reading
     from workbench.analysis.compare import Comparison
     from workbench.analysis.shares import Shares
     from workbench.analysis.tuning.held_out import HeldOut
@@ -116,6 +117,23 @@ def advice(log_id: str, _entry: LogEntry) -> Advice:
     from workbench.analysis.advice import advise
 
     return advise(space(log_id, "tfidf", _entry), convention=False)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def log_findings(log_id: str, _entry: LogEntry) -> tuple[Finding, ...]:
+    """What is wrong with a log, whatever scores it."""
+    from workbench.analysis.audit import log_audit
+
+    return log_audit(space(log_id, "tfidf", _entry))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Trying every method on the trainer's numbers …")
+def trainers_convention(log_id: str, _entry: LogEntry) -> Sequence[Reading]:
+    """The method that the log's own advantages are nearest to; nothing where it has none."""
+    from workbench.analysis.audit.agreement import closest_to_logged
+    from workbench.analysis.audit.subject import AuditedLog
+
+    return list(closest_to_logged(AuditedLog(space(log_id, "tfidf", _entry))))
 
 
 def steps(log_id: str, entry: LogEntry) -> Steps:

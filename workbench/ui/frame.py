@@ -40,8 +40,8 @@ STYLE = """
 .st-key-bar [data-testid=stTextInputRootElement] { height: 2rem; min-height: 0; }
 .st-key-watched {
   position: fixed; right: 1rem; bottom: 1rem; width: auto !important; z-index: 1000;
-  padding: .5rem .8rem; border-radius: .5rem; border: 1px solid var(--st-border-color, #8886);
-  background: var(--st-secondary-background-color, #f4f4f2);
+  padding: .5rem .8rem; border-radius: .5rem; border: 1px solid #8888;
+  background: #8883; backdrop-filter: blur(10px);
 }
 .st-key-watched p { margin: 0; }
 .st-key-bar button { min-height: 2rem; padding: .1rem .5rem; }

@@ -123,7 +123,7 @@ def audits(
     if space.steps.guessed_chains and not space.allow_unchained:
         controls = [name for name in controls if not create(name).chains()]
     sample, known = sample_of(log.steps, seed=seed, draws=draws), _Growing()
-    of_log = [*log_coverage(log), *log_population(log), *merged_groups(log)]
+    of_log = _of_log(log)
     known.readings += [(None, reading) for reading in of_log]
     known.findings[None] = tuple(log_findings(of_log))
     subjects: list[Subject] = []
@@ -168,6 +168,15 @@ def audits(
 
 def _tell(progress: Progress, stage: str, parts: int, begun: int, done: int) -> None:
     progress(stage, begun + done, parts)
+
+
+def log_audit(space: Space) -> tuple[Finding, ...]:
+    """Findings on a log whatever scores it, the worst first; nothing is drawn."""
+    return by_severity(list(log_findings(_of_log(AuditedLog(space)))))
+
+
+def _of_log(log: AuditedLog) -> list[Reading]:
+    return [*log_coverage(log), *log_population(log), *merged_groups(log)]
 
 
 def _of_draws(

@@ -17,6 +17,7 @@ from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, roles, settings, state, work, worlds
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
+from workbench.ui.verdict import SEVERITY, STEPS_OF
 from workbench.wording import Progress, number_of, shortened
 from workbench.workspace.chosen import LUCK
 
@@ -24,19 +25,6 @@ _OF_FILTER = (
     "An audit is of the whole log: what it draws are other rollouts for whole groups. Its counts "
     "are links to their steps."
 )
-_STEPS_OF = {
-    "dead-groups": "-kind:live",
-    "penalty-only-credit": "kind:penalty_only",
-    "credit-of-equals": "kind:all_fail,all_pass,constant_reward,one_rollout",
-    "unstable-signs": "unstable:{credit}",
-}
-"""Finding -> the filter of the steps that it is about, where there is one."""
-
-_SEVERITY = {
-    "error": ":material/error: Wrong",
-    "warning": ":material/warning: Mind",
-    "note": ":material/info: Know",
-}
 LISTED = 50  # steps in the table
 NOTES = 6
 FIRST = "held_out_gain"  # what the chart shows before anything is chosen
@@ -126,12 +114,12 @@ def _finding(finding: Finding, key: str) -> None:
     text, buttons = st.columns([4, 1], vertical_alignment="center")
     of = escaped(finding.credit or "the log")
     text.markdown(
-        f"{_SEVERITY[finding.severity]} · **{of}** · {escaped(finding.name.replace('-', ' '))}: "
+        f"{SEVERITY[finding.severity]} · **{of}** · {escaped(finding.name.replace('-', ' '))}: "
         f"{told(finding.text)}  \n:gray[→ {told(finding.action)}]"
     )
     with buttons:
-        if finding.name in _STEPS_OF:
-            steps = _STEPS_OF[finding.name].format(credit=finding.credit)
+        if finding.name in STEPS_OF:
+            steps = STEPS_OF[finding.name].format(credit=finding.credit)
             frame.link("Show the steps", "steps", filter=steps, sort="")
         if finding.fields and finding.credit is not None:
             now = {**state.current().params(finding.credit), **finding.fields}
