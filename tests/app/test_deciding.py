@@ -69,3 +69,27 @@ def test_a_click_in_the_matrix_chooses_the_pair(chrome: Browser, address: str):
         page.wait_for_function("() => location.search.includes('pair=gigpo%2Cproxmo')")
         settled(page)
         page.get_by_text("Steps by gigpo").wait_for()
+
+
+def test_what_takes_long_can_be_stopped_and_taken_up_again(chrome: Browser, home: Path):
+    frame = pl.read_parquet(DATA / "household.parquet")
+    copies = [
+        frame.with_columns(
+            pl.format("{}/{}", pl.col(name), pl.lit(copy)) for name in ("group_id", "trajectory_id")
+        )
+        for copy in range(3)
+    ]
+    log = home / "long.parquet"
+    pl.concat(copies).write_parquet(log)
+    with (
+        served(ROOT / "app.py", str(log), "--home", str(home / "long"), home=home / "l") as found,
+        opened(chrome, f"{found}/overview") as page,
+    ):
+        page.goto(f"{found}/tune?tune=soft-crbc")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_text("Holding out one rollout after the other: stopped.").wait_for()
+        settled(page)
+        # The slider works without the curve, which is made when somebody asks for it.
+        page.get_by_text("nothing says which value predicts best").wait_for()
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_text("The best of 16").wait_for()

@@ -186,6 +186,13 @@ def test_foreign_names_are_mapped(app: OpenApp):
     assert form["group_id"].options[1:] == foreign.columns
     names = [form[name].value for name in rows(TWO).columns]
     assert names == ["prompt", "Trajectory", "step_index", "observation", "action", "score"]
+    preview = next(t.value for t in test.dataframe if "group_id" in t.value.columns)
+    assert preview["group_id"].to_list() == ["g", "g", "g"]
+    assert preview["reward"].to_list() == ["0.0", "1.0", "0.0"]
+    form["reward"].select("").run()
+    preview = next(t.value for t in test.dataframe if "group_id" in t.value.columns)
+    assert "reward" not in preview.columns
+    form["reward"].select("score").run()
     assert '"reward": "score"' in shown(test)
     test.button(key="w_log_import_mapped").click().run()
     assert not test.error
