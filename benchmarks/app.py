@@ -1,11 +1,12 @@
-"""Times of the app against an empty Streamlit app: start, keys, filter, a move of τ; memory.
+"""Times of the app against an empty Streamlit app: start, keys, filter, audit, τ; memory.
 
     python benchmarks/app.py [--steps 10000 100000] [--memory 100000 1000000] [--moves 15]
 
 Each figure is a median in one headless Chromium; only the ratio is worth quoting, since both sides
 share the machine and the run. Keys, clicks and filters are timed in the browser from the event to
 the second frame after what they change has changed; a move of τ from the key press until the slider
-shows the new value, the app has stopped running and two frames are drawn.
+shows the new value, the app has stopped running and two frames are drawn. An audit is timed from
+the click on its page, with vectors made before, until its first findings and until it is whole.
 """
 
 from __future__ import annotations
@@ -246,6 +247,25 @@ def held(chrome: Browser, steps: int, home: Path) -> None:
         print(f"memory at {steps:,} steps: server {server:,.0f} MB, browser {browser_heap:.0f} MB")
 
 
+def audited(chrome: Browser, log: Path, home: Path) -> None:
+    """Measures how long the first findings of an audit take, and all of it, and prints."""
+    app, arguments = ROOT / "app.py", [str(log), "--home", str(home / f"audit-{log.stem}")]
+    with (
+        served(app, *arguments, home=home / f"audit-server-{log.stem}") as address,
+        opened(chrome, f"{address}/rollouts") as page,
+    ):
+        page.locator(HERE).wait_for(timeout=900_000)
+        settled(page, 900)
+        began = time.perf_counter()
+        page.get_by_role("link", name="Audit").click()
+        page.get_by_text("What is wrong?").wait_for(timeout=900_000)
+        first = time.perf_counter() - began
+        page.get_by_role("tab").first.wait_for(timeout=900_000)
+        whole = time.perf_counter() - began
+    print(f"audit of {log.stem}: first findings {first:.2f} s of {whole:.2f} s, ", end="")
+    print(f"ratio {first / whole:.2f}")
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -279,6 +299,7 @@ def main() -> None:
         ):
             print(f"{log.stem}:")
             reading(chrome, log, home, pressed, asked.moves)
+            audited(chrome, log, home)
         for steps in asked.memory:
             held(chrome, steps, home)
         with served(empty, home=home / "empty") as address, opened(chrome, address) as page:

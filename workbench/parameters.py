@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, get_args, get_origin
 
 from workbench.errors import ParameterError, WorkbenchError
@@ -128,6 +129,11 @@ class FieldSpec:
 
 def fields(cls: type[Parameterised]) -> dict[str, FieldSpec]:
     """The hyper-parameters of a class, by name, in declaration order."""
+    return dict(_fields(cls))
+
+
+@lru_cache(maxsize=512)  # type hints are slow to resolve, and a method is made often
+def _fields(cls: Any) -> Mapping[str, FieldSpec]:
     hints = typing.get_type_hints(cls)
     specs = {}
     for entry in dataclasses.fields(cls):

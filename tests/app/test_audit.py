@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from app_pages import NASTY, OpenApp, bundled, figures, said, select, table
+from places import DATA
 from streamlit.testing.v1 import AppTest
 
 from workbench.analysis.audit import CONTROLS, Audit, audit
@@ -92,8 +93,8 @@ def test_what_is_wrong_comes_first_with_what_to_do(app: OpenApp):
     test = opened(app, dead_log(), methods="grpo,gigpo")
     (finding,) = (text.value for text in test.markdown if "groups are dead" in text.value)
     assert ":gray[→ Sample tasks of middling difficulty" in finding
-    titles = [title.value for title in test.subheader]
-    assert titles[:2] == ["What is wrong?", "How do the credits compare?"]
+    assert test.subheader[0].value == "What is wrong?"
+    assert test.tabs[0].label == "How do the credits compare?"
 
 
 def test_texts_of_the_log_are_shown_as_text(app: OpenApp):
@@ -138,3 +139,76 @@ def test_where_all_rewards_are_equal_no_sign_changes(app: OpenApp):
     test = opened(app, dead_log(), methods="grpo")
     assert "No step's credit changes its sign" in said(test)
     assert json.dumps(figures(test)) != "[]"
+
+
+def findings(test: AppTest) -> list[str]:
+    """The findings as they stand on the page."""
+    marks = ("Wrong", "Mind", "Know")
+    return [text.value for text in test.markdown if text.value.partition(" ")[2].startswith(marks)]
+
+
+def test_the_worst_finding_comes_first(app: OpenApp):
+    test = opened(app, own_softmax(), methods="gigpo,proxmo")
+    kinds = [finding.partition(" ")[2].partition(" ")[0] for finding in findings(test)]
+    assert kinds[0] == "Wrong"
+    assert kinds == sorted(kinds, key=["Wrong", "Mind", "Know"].index)
+
+
+def own_softmax() -> pl.DataFrame:
+    """Every state is unlike any other, so that a step is most of its own baseline."""
+    rows = [
+        {
+            "group_id": f"g{group}",
+            "trajectory_id": f"g{group}/{rollout}",
+            "step_index": step,
+            "observation": f"word{group}{rollout}{step} thing{rollout}{step} of{step}{rollout}",
+            "action": "go",
+            "reward": float(rollout % 2) * (step == 2),
+        }
+        for group in range(4)
+        for rollout in range(4)
+        for step in range(3)
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_a_finding_is_applied_to_its_method_and_says_what_was_before(app: OpenApp):
+    test = opened(app, own_softmax(), methods="proxmo")
+    (apply,) = (button for button in test.button if button.label.startswith("Apply peers"))
+    apply.click().run()
+    assert not test.exception
+    assert json.loads(test.query_params["fields"]) == {"proxmo": {"peers": "other_trajectories"}}
+    assert "Before" in test.success[0].value
+    assert "peers all" in test.success[0].value
+    assert not any("self in softmax" in finding for finding in findings(test))
+
+
+def test_findings_are_there_before_anything_is_drawn(app: OpenApp, monkeypatch: pytest.MonkeyPatch):
+    from workbench.analysis.audit import auditing
+
+    def too_early(*_: object) -> None:
+        raise RuntimeError("drawn")
+
+    monkeypatch.setattr(auditing, "bootstrap", too_early)
+    test = app(dead_log(), page="audit", query={"methods": "grpo"})
+    assert test.exception  # what is drawn fails here
+    assert any("dead groups" in finding for finding in findings(test))
+    assert "More may come" in said(test)
+
+
+def test_a_log_of_a_team_has_its_credit_by_role_and_round(app: OpenApp):
+    test = app(path=DATA / "relay.parquet", page="audit", query={"methods": "grpo,vineppo"})
+    assert not test.exception
+    assert "Whose credit is it?" in [tab.label for tab in test.tabs]
+    (shares,) = (t.value for t in test.dataframe if "share" in t.value.columns)
+    assert shares["share"].sum() == pytest.approx(1.0)
+    assert "Whose credit is it?" not in [tab.label for tab in opened(app).tabs]
+
+
+def test_worlds_say_that_they_are_not_this_log(app: OpenApp):
+    test = opened(app, dead_log(), methods="gigpo,rloo")
+    assert "Not of this log" in said(test)
+    rows = {row["credit"]: row for row in table(test, "audited here")}
+    assert rows["gigpo"]["audited here"]
+    assert not rows["grpo"]["audited here"]
+    assert "Nothing was trained with rloo" in said(test)

@@ -176,7 +176,7 @@ def test_the_fields_in_which_a_dialect_differs_are_listed(app: OpenApp):
 
 
 def test_applied_fields_are_compared(app: OpenApp):
-    fields = {"proxmo": json.dumps({"step_weight": 0.0})}
+    fields = {"fields": json.dumps({"proxmo": {"step_weight": 0.0}})}
     test = opened(app, logs.log(SMALL), methods="grpo,proxmo", **fields)
     row = next(row for row in table(test, "field") if row["field"] == "step_weight")
     assert row["proxmo"] == "0"

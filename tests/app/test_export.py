@@ -110,7 +110,9 @@ def test_the_download_is_what_the_command_writes(
     chosen: dict[str, Any],
     filter: str,
 ):
-    test = opened(app, **exporting(**chosen), filter=filter, proxmo='{"temperature": 0.2}')
+    test = opened(
+        app, **exporting(**chosen), filter=filter, fields='{"proxmo": {"temperature": 0.2}}'
+    )
     batch = unpacked(downloads[-1](), tmp_path)
     by_command = tmp_path / "cli"
     by_command.mkdir()
@@ -138,7 +140,7 @@ def test_size_counts_and_checks_stand_before_anything_is_written(app: OpenApp):
 
 
 def test_the_method_is_the_last_of_the_view_with_its_applied_fields(app: OpenApp):
-    test = opened(app, proxmo='{"temperature": 0.2}')
+    test = opened(app, fields='{"proxmo": {"temperature": 0.2}}')
     assert test.selectbox(key=key("method")).value == "proxmo"
     assert "proxmo with temperature 0\\.2" in said(test)
     assert manifest(test).method["fields"]["temperature"] == 0.2

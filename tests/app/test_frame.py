@@ -24,11 +24,11 @@ def test_every_page_opens_on_the_bundled_log(app: OpenApp, page: str):
 
 
 def test_what_the_url_says_wrong_is_named_and_left_out(app: OpenApp):
-    test = app(query={"tau": "hot", "methods": "grpo,nonsense", "embedder": "tfidf"})
+    test = app(query={"try": "hot", "methods": "grpo,nonsense", "embedder": "tfidf"})
     said = " ".join(warning.value for warning in test.warning)
-    assert "tau" in said
+    assert "try" in said
     assert "nonsense" in said
-    assert "tau" not in test.query_params
+    assert "try" not in test.query_params
 
 
 def test_another_representation_is_in_the_url(app: OpenApp):
@@ -96,17 +96,17 @@ def test_an_address_may_ask_for_what_the_server_was_started_with():
 
 
 def test_a_link_that_is_older_than_the_view_leads_to_its_page_with_the_view(app: OpenApp):
-    test = app(page="tune", query={"tau": "0.2"})
+    test = app(page="tune", query={"try": "0.2"})
     old = dict(test.query_params)
-    test.query_params["tau"] = "0.4"  # somebody moved, then clicked what was drawn before
+    test.query_params["try"] = "0.4"  # somebody moved, then clicked what was drawn before
     test.run()
     test._page_hash = calc_hash("compare")
     for key, value in old.items():
         test.query_params[key] = value
     test.run()
-    assert test.query_params["tau"] == "0.4"
+    assert test.query_params["try"] == "0.4"
     # Where somebody has been with an address, Back restores it.
     test._page_hash = calc_hash("tune")
-    test.query_params["tau"] = "0.2"
+    test.query_params["try"] = "0.2"
     test.run()
-    assert test.session_state["view"].temperature == 0.2
+    assert test.session_state["view"].trying == 0.2

@@ -55,11 +55,11 @@ def charts(test: AppTest) -> list[dict[str, Any]]:
 
 
 def upload(test: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    """Uploads files and presses the button."""
+    """Uploads files, which are imported at once."""
     uploader = test.file_uploader[0]
     for name, content in files:
         uploader.upload(name, content)
-    return test.button(key="w_log_import").click().run()
+    return test.run()
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
@@ -186,6 +186,13 @@ def test_foreign_names_are_mapped(app: OpenApp):
     assert form["group_id"].options[1:] == foreign.columns
     names = [form[name].value for name in rows(TWO).columns]
     assert names == ["prompt", "Trajectory", "step_index", "observation", "action", "score"]
+    preview = next(t.value for t in test.dataframe if "group_id" in t.value.columns)
+    assert preview["group_id"].to_list() == ["g", "g", "g"]
+    assert preview["reward"].to_list() == ["0.0", "1.0", "0.0"]
+    form["reward"].select("").run()
+    preview = next(t.value for t in test.dataframe if "group_id" in t.value.columns)
+    assert "reward" not in preview.columns
+    form["reward"].select("score").run()
     assert '"reward": "score"' in shown(test)
     test.button(key="w_log_import_mapped").click().run()
     assert not test.error
@@ -229,10 +236,8 @@ def test_keys_of_json_lines_are_mapped_where_no_reader_recognises_them(app: Open
     assert sentence(test).startswith("4 steps in 4 trajectories: 2 groups × 2 rollouts. 50.0 %")
 
 
-def test_importing_nothing_says_so(app: OpenApp):
-    test = app()
-    test.button(key="w_log_import").click().run()
-    assert "choose a file first" in test.warning[0].value
+def test_nothing_is_imported_twice_and_nothing_without_a_file(app: OpenApp):
+    assert app().button(key="w_log_import").disabled
 
 
 @pytest.mark.parametrize("name", ["..", "../../secret.jsonl", r"c:\logs\..", "/"])
@@ -255,7 +260,6 @@ def test_paths_are_read_where_the_command_line_allows_it(app: OpenApp, tmp_path:
     (folder / "a.jsonl").write_bytes(CHAT)
     test = app(arguments=("--allow-path-input",))
     test.text_input[1].input(str(folder / "*.jsonl")).run()
-    test.button(key="w_log_import").click().run()
     assert test.subheader[0].value == r"a\.jsonl"
 
 
@@ -263,7 +267,6 @@ def test_paths_are_read_where_the_command_line_allows_it(app: OpenApp, tmp_path:
 def test_a_path_that_is_not_there_is_said(app: OpenApp, path: str):
     test = app(arguments=("--allow-path-input",))
     test.text_input[1].input(path).run()
-    test.button(key="w_log_import").click().run()
     assert not test.exception
     assert test.error[0].value == "Not imported: 1 problem."
     assert test.subheader[0].value == r"household\.parquet"

@@ -131,7 +131,7 @@ def test_chosen_methods_are_in_the_address_and_none_is_a_choice(app: OpenApp):
 
 
 def test_the_popover_has_commands_that_reproduce_the_view(app: OpenApp):
-    test = opened(app, step=f"{ROLLOUT}:7", proxmo='{"temperature": 0.2}')
+    test = opened(app, step=f"{ROLLOUT}:7", fields='{"proxmo": {"temperature": 0.2}}')
     commands = [box.value for box in test.code if box.value.startswith("workbench ")]
     assert any(
         re.search(rf"explain .* -m proxmo --step {ROLLOUT}:7 -p temperature=0.2", command)

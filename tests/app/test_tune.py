@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from app_pages import OpenApp
+from app_pages import OpenApp, bundled
 from logs import Described, log, random_log, rows
 
 from workbench.analysis.tuning.temperature import sign_flips
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
+from workbench.methods import create
 from workbench.methods.proximity.proxmo import ProxMO
 from workbench.states.space import Space
+from workbench.ui.state import View
 
-SLIDER = "w_tune_temperature"
+SLIDER = "w_tune_value"
 LOG: Described = {
     f"g{group}": {
         f"g{group}/t{number}": [
@@ -47,7 +49,8 @@ def charts(test: Any) -> list[dict[str, Any]]:
 
 def shown(test: Any) -> str:
     kinds = (test.markdown, test.caption, test.info, test.error, test.success, test.warning)
-    return "\n".join(element.value for kind in kinds for element in kind)
+    text = "\n".join(element.value for kind in kinds for element in kind)
+    return text.replace("\\", "").replace("\u2060", "")
 
 
 def advantage(frame: pl.DataFrame, **fields: Any) -> Any:
@@ -69,11 +72,14 @@ def test_the_bundled_log_has_its_curve_and_its_minimum(app: OpenApp):
     assert len(charts(test)) == 3
     text = shown(test)
     assert "**Applied:** τ 0.1 · **Trying:** just that" in text
-    assert "τ 0.2378 predicts returns best: squared error 0.119, 2.5 % below" in text
+    assert "Try τ 0.2378: it predicts better than the plain mean beyond noise" in text
+    assert "2.5 % better than the plain mean, beyond noise" in text
+    assert "17% of a step's baseline is the step itself" in text
     assert "2,772 steps of 16 groups, without 4 whose returns are all equal" in text
     assert "20 groups of this log at their success rates" in text
     assert metrics(test)["Sign flips"] == ("0", "0.0 % of steps vs τ 0.1")
-    assert button(test, "Use the minimum").label == "Use the minimum (τ = 0.2378)"
+    assert button(test, "Try").label == r"Try τ 0\.2378"
+    assert button(test, "Pin").disabled
     assert button(test, "Apply").disabled
 
 
@@ -83,7 +89,7 @@ def test_moving_the_slider_changes_numbers_and_address(app: OpenApp):
     before = metrics(test)
     test.select_slider(key=SLIDER).set_value(0.8).run()
     after = metrics(test)
-    assert test.query_params["tau"] == "0.8"
+    assert test.query_params["try"] == "0.8"
     assert float(after["Effective peers"][0]) > float(before["Effective peers"][0])
     assert after["Effective peers"][1] == f"{before['Effective peers'][0]} at τ 0.1"
     flips = sign_flips(advantage(frame, temperature=0.8), advantage(frame))
@@ -97,9 +103,9 @@ def test_flips_are_counted_against_the_pinned_temperature(app: OpenApp):
     # The step term alone nearly decides the sign, so that it can flip.
     fields = {"step_weight": 40.0, "peers": "other_trajectories"}
     frame = random_log(np.random.default_rng(3), rollouts=8, dense=True)
-    test = app(frame, page="tune", query={"tau": "6.4", "proxmo": json.dumps(fields)})
-    button(test, "Pin this").click().run()
-    assert test.query_params["pin"] == "6.4"
+    test = app(frame, page="tune", query={"try": "6.4", "fields": json.dumps({"proxmo": fields})})
+    button(test, "Pin").click().run()
+    assert json.loads(test.query_params["pins"]) == {"proxmo": 6.4}
     assert metrics(test)["Sign flips"][0] == "0"
     test.select_slider(key=SLIDER).set_value(0.0125).run()
     cold, hot = (advantage(frame, temperature=value, **fields) for value in (0.0125, 6.4))
@@ -111,43 +117,43 @@ def test_flips_are_counted_against_the_pinned_temperature(app: OpenApp):
     )
 
 
-def test_use_the_minimum_moves_the_slider_there(app: OpenApp):
+def test_the_offer_moves_the_slider_there(app: OpenApp):
     test = app(page="tune")
-    button(test, "Use the minimum").click().run()
+    button(test, "Try").click().run()
     assert test.select_slider(key=SLIDER).value == 0.2378
-    assert test.query_params["tau"] == "0.2378"
+    assert test.query_params["try"] == "0.2378"
     names = [trace.get("name") for trace in charts(test)[1]["data"]]
     assert "least at τ 0.2378" in names
     assert "slider at τ 0.2378" in names
 
 
 def test_apply_carries_what_is_tried_to_every_page_and_reset_takes_it_back(app: OpenApp):
-    test = app(page="tune", query={"tau": "0.2"})
-    test.number_input(key="w_tune_gamma").set_value(0.9).run()
-    test.selectbox(key="w_tune_peers").select("other_trajectories").run()
-    assert "proxmo" not in test.query_params
-    assert "**Trying:** τ 0.2, peers other trajectories, γ 0.9" in shown(test)
+    test = app(page="tune", query={"try": "0.2"})
+    test.number_input(key="w_tune_proxmo_gamma").set_value(0.9).run()
+    test.selectbox(key="w_tune_proxmo_peers").select("other_trajectories").run()
+    assert "fields" not in test.query_params
+    assert "**Trying:** τ 0.2, γ 0.9, peers other trajectories" in shown(test)
     assert metrics(test)["Weight of its own rollout"][0] == "0 %"
     button(test, "Apply").click().run()
-    assert json.loads(test.query_params["proxmo"]) == {
-        "temperature": 0.2,
-        "gamma": 0.9,
-        "peers": "other_trajectories",
-    }
-    assert "tau" not in test.query_params
-    assert "Every page and the export now have τ 0\\.2" in test.success[0].value
+    applied = {"temperature": 0.2, "gamma": 0.9, "peers": "other_trajectories"}
+    assert json.loads(test.query_params["fields"]) == {"proxmo": applied}
+    assert "try" not in test.query_params
+    assert "now have proxmo with γ 0.9, τ 0.2" in shown(test)
+    assert "Before: γ 0.95, τ 0.1, peers all" in shown(test)
+    # What was before is pinned, so that the change can still be seen.
+    assert "**Pinned:** τ 0.1" in shown(test)
     assert "**Trying:** just that" in shown(test)
     button(test, "Reset").click().run()
-    assert "proxmo" not in test.query_params
+    assert "fields" not in test.query_params
     assert test.select_slider(key=SLIDER).value == 0.1
-    assert test.number_input(key="w_tune_gamma").value == 0.95
+    assert test.number_input(key="w_tune_proxmo_gamma").value == 0.95
 
 
 def test_a_link_restores_the_page(app: OpenApp):
-    query = {"tau": "0.4", "pin": "0.05", "proxmo": '{"gamma": 0.9}'}
+    query = {"try": "0.4", "pins": '{"proxmo": 0.05}', "fields": '{"proxmo": {"gamma": 0.9}}'}
     test = app(log(LOG), page="tune", query=query)
     assert test.select_slider(key=SLIDER).value == 0.4
-    assert test.number_input(key="w_tune_gamma").value == 0.9
+    assert test.number_input(key="w_tune_proxmo_gamma").value == 0.9
     assert metrics(test)["Sign flips"][1].endswith("vs τ 0.05")
     assert "**Applied:** τ 0.1, γ 0.9 · **Trying:** τ 0.4" in shown(test)
     assert {name: test.query_params[name] for name in query} == query
@@ -155,7 +161,7 @@ def test_a_link_restores_the_page(app: OpenApp):
 
 def test_a_temperature_between_the_stops_is_kept(app: OpenApp):
     frame = log(LOG)
-    test = app(frame, page="tune", query={"tau": "0.123", "pin": "33"})
+    test = app(frame, page="tune", query={"try": "0.123", "pins": '{"proxmo": 33.0}'})
     assert not test.exception
     assert test.select_slider(key=SLIDER).value == 0.123
     flips = sign_flips(advantage(frame, temperature=0.123), advantage(frame, temperature=33.0))
@@ -163,9 +169,10 @@ def test_a_temperature_between_the_stops_is_kept(app: OpenApp):
 
 
 def test_the_command_scores_what_is_tried(app: OpenApp):
-    test = app(page="tune", query={"tau": "0.2"})
-    test.number_input(key="w_tune_alpha").set_value(2.0).run()
+    test = app(page="tune", query={"try": "0.2"})
+    test.number_input(key="w_tune_proxmo_alpha").set_value(2.0).run()
     (command,) = [code.value for code in test.code if code.value.startswith("workbench score")]
+    assert any(code.value.startswith("workbench tune") for code in test.code)
     words = shlex.split(command)
     assert words[words.index("-m") + 1] == "proxmo"
     set_to = [words[k + 1] for k, word in enumerate(words) if word == "-p"]
@@ -175,14 +182,14 @@ def test_the_command_scores_what_is_tried(app: OpenApp):
 
 def test_the_weight_of_success_follows_its_fields(app: OpenApp):
     test = app(log(LOG), page="tune")
-    test.number_input(key="w_tune_beta").set_value(0.0).run()
+    test.number_input(key="w_tune_proxmo_beta").set_value(0.0).run()
     success = charts(test)[2]["data"][0]
     values = np.frombuffer(base64.b64decode(success["y"]["bdata"]), np.float32)
     assert (values == 1.0).all()
 
 
 def test_peers_in_the_same_state_say_that_no_temperature_matters(app: OpenApp):
-    test = app(log(LOG), page="tune", query={"proxmo": '{"peers": "same_state"}'})
+    test = app(log(LOG), page="tune", query={"fields": '{"proxmo": {"peers": "same_state"}}'})
     assert not test.exception
     assert "no τ changes this credit" in shown(test)
     assert not test.metric
@@ -232,3 +239,66 @@ def test_a_log_that_has_no_reward_says_so(app: OpenApp):
     assert not test.exception
     assert "There is no credit to tune" in test.error[0].value
     assert test.title[0].value == "Tune"
+
+
+def test_a_threshold_is_tuned_likewise_and_offered_by_nothing_here(app: OpenApp):
+    test = app(page="tune", query={"tune": "gigpo"})
+    assert not test.exception
+    text = shown(test)
+    assert "No threshold predicts better than the plain mean" in text
+    assert not [found for found in test.button if found.label.startswith("Try")]
+    slider = test.select_slider(key=SLIDER)
+    assert slider.value == 1.0
+    assert "exact keys" in slider.options
+    slider.set_value(0.8).run()
+    frame = bundled()
+    space = Space(Steps.from_log(frame), embedder="tfidf")
+    both = [
+        create("gigpo", fields)(space.steps, space).advantage
+        for fields in ({"state_key": "similar:threshold=0.8"}, {})
+    ]
+    flips = sign_flips(*both)
+    assert flips > 0
+    assert metrics(test)["Sign flips"] == (
+        str(flips),
+        f"{100 * flips / frame.height:.1f} % of steps vs exact keys",
+    )
+    button(test, "Apply").click().run()
+    assert json.loads(test.query_params["fields"]) == {
+        "gigpo": {"state_key": "similar:threshold=0.8"}
+    }
+
+
+def test_settings_of_a_method_stay_while_another_is_tuned(app: OpenApp):
+    test = app(log(LOG), page="tune", query={"try": "0.4"})
+    button(test, "Apply").click().run()
+    test.selectbox(key="w_tune_method").select("soft-crbc").run()
+    assert not test.exception
+    assert test.select_slider(key=SLIDER).value == 10.0
+    assert "λ" in [field.label for field in test.number_input]
+    test.selectbox(key="w_tune_method").select("proxmo").run()
+    assert test.select_slider(key=SLIDER).value == 0.4
+    assert "**Pinned:** τ 0.1" in shown(test)
+
+
+def test_a_method_that_cannot_predict_says_so_and_another_can_be_chosen(app: OpenApp):
+    test = app(log(LOG), page="tune", query={"tune": "salt"})
+    assert "has no step term" in test.error[0].value
+    test.selectbox(key="w_tune_method").select("gigpo").run()
+    assert not test.error
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '{"proxmo": {"embedder": "some/model"}}',
+        '{"gigpo": {"state_key": "similar:embedder=some/model"}}',
+        '{"gigpo": {"action_key": "(a+)+$"}}',
+        '{"proxmo": 3}',
+        "[]",
+    ],
+)
+def test_an_address_sets_numbers_and_choices_alone(fields: str):
+    view, (wrong,) = View.from_url({"fields": fields})
+    assert "in the address is left out" in wrong
+    assert not view.fields

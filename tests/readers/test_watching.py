@@ -17,7 +17,7 @@ from samples_of import SAMPLES
 
 from workbench.errors import ParameterError
 from workbench.readers.streaming import staging_folder
-from workbench.readers.watching import Watch
+from workbench.readers.watching import Waiting, Watch
 
 TAU = SAMPLES / "tau_bench.json"
 
@@ -147,6 +147,26 @@ def test_files_of_another_format_are_left_and_said(tmp_path: Path, watch: Watch)
     assert left[f"{tmp_path}/run/b.json"] == "it is of format 'tau-bench', not 'chat'"
     assert left[f"{tmp_path}/run/c.txt"] == "no reader recognises it"
     assert left[f"{tmp_path}/run/d.jsonl"] == "no reader recognises it"
+
+
+def test_what_waits_is_new_or_changed_and_not_what_a_look_has_dealt_with(
+    tmp_path: Path, watch: Watch
+):
+    assert watch.waiting() == Waiting(new=(), changed=())
+    a = write_lines(tmp_path / "run/a.jsonl", [record(trajectory_id="a")])
+    assert watch.waiting() == Waiting(new=(str(a),), changed=())
+    watch.look()
+    assert watch.waiting().new == (str(a),)  # seen once: it may still be written
+    watch.look()
+    assert watch.waiting() == Waiting(new=(), changed=())
+    write_lines(a, [record(trajectory_id="a"), record(trajectory_id="b")])
+    (tmp_path / "run/notes.bin").write_bytes(b"\x00\x01")
+    found = watch.waiting()
+    assert found.changed == (str(a),)
+    watch.look()
+    watch.look()
+    # What no reader takes is said once, and waits no more until it changes.
+    assert watch.waiting() == Waiting(new=(), changed=())
 
 
 def test_an_address_cannot_be_watched(tmp_path: Path):

@@ -302,6 +302,7 @@ def app_command(
     address: str,
     allow_path_input: bool,
     headless: bool | None,
+    watch: Path | None = None,
 ) -> list[str]:
     """The command that starts the app; without a display it opens no browser.
 
@@ -334,6 +335,10 @@ def app_command(
     options = [part for name, value in server.items() for part in (f"--{name}", str(value))]
     own = ["--embedder", embedder] if embedder else []
     own += ["--allow-path-input"] if allow_path_input else []
+    if watch is not None:
+        if not watch.is_dir():
+            raise ParameterError(f"--watch {watch}: there is no such folder")
+        own += ["--watch", str(watch.resolve())]
     own += [str(path.resolve()) for path in paths.values()]
     return [sys.executable, "-m", "streamlit", "run", str(app_script()), *options, "--", *own]
 

@@ -204,6 +204,12 @@ def start_app(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Say when a run writes files there; they load when asked for."
+        ),
+    ] = None,
     allow_path_input: Annotated[
         bool,
         typer.Option("--allow-path-input", help="Let users of the app open files of this machine."),
@@ -225,6 +231,7 @@ def start_app(
         address=address,
         allow_path_input=allow_path_input,
         headless=headless,
+        watch=watch,
     )
     if address != "127.0.0.1":
         print(f"note: everyone who can reach {address} can read these logs", file=sys.stderr)

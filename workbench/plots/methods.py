@@ -13,6 +13,7 @@ from workbench.log.remarks import TOLERANCE
 from workbench.plots.scale import (
     CORRELATION,
     FIRST,
+    FRAME,
     GREY,
     SECOND,
     ZERO_LINE,
@@ -134,8 +135,18 @@ def _density(left: Real, right: Real) -> go.Heatmap:
     )
 
 
-def rank_matrix(names: Sequence[str], pairs: pl.DataFrame) -> go.Figure:
-    """Rank correlation of every two methods, from `Comparison.pairs`."""
+def rank_matrix(
+    names: Sequence[str], pairs: pl.DataFrame, chosen: tuple[str, str] | None = None
+) -> go.Figure:
+    """Rank correlation of every two methods, from `Comparison.pairs`.
+
+    A heatmap cannot be selected in, so each cell has an unseen point that can: x and y are methods.
+
+    Args:
+        names: The methods.
+        pairs: Their pairs.
+        chosen: The two whose cell has a frame.
+    """
     place = {name: k for k, name in enumerate(names)}
     values = np.full((len(names), len(names)), np.nan)
     for left, right, value in pairs.select("left", "right", "spearman").iter_rows():
@@ -159,6 +170,22 @@ def rank_matrix(names: Sequence[str], pairs: pl.DataFrame) -> go.Figure:
             hoverinfo="skip",
         )
     )
+    cells = [(names[row], names[column]) for row, column in zip(*np.nonzero(below), strict=True)]
+    figure.add_trace(
+        go.Scatter(
+            x=[column for _, column in cells],
+            y=[row for row, _ in cells],
+            mode="markers",
+            marker={"symbol": "square", "size": 36, "opacity": 0},
+            hovertemplate="%{y} and %{x}: click to look at these two<extra></extra>",
+            showlegend=False,
+        )
+    )
+    if chosen is not None:
+        column, row = sorted(place[name] for name in chosen)
+        frame = {"x0": column - 0.49, "x1": column + 0.49, "y0": row - 1.49, "y1": row - 0.51}
+        figure.add_shape(type="rect", **frame, line={"width": 3, "color": FRAME})
+    figure.update_layout(clickmode="event+select", dragmode=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, fixedrange=True)
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_layout(height=70 + 44 * (len(names) - 1), margin={"l": 8, "r": 8, "t": 8, "b": 8})

@@ -36,6 +36,19 @@ CORRELATION: list[list[float | str]] = [
 ]
 """RdBu, for a correlation from −1 to +1."""
 
+SERIES = (
+    ("#4269d0", "circle"),
+    ("#d6455d", "square"),
+    ("#2f9e77", "diamond"),
+    ("#9c755f", "triangle-up"),
+    ("#1ba3c6", "x"),
+    ("#b07aa1", "cross"),
+)
+"""Colour and symbol of each of several things that are compared and are no credit."""
+
+FRAME = "#f5c518"
+"""A frame around what is chosen, which stands on light, on dark and on a scale's ends."""
+
 GREY = "#8c8c8c"
 """What is neither, such as axes and intervals; it stands on light and on dark."""
 

@@ -1,7 +1,8 @@
-"""Figures of the temperature: how credit spreads, which τ predicts best, how success weighs."""
+"""Figures of tuning: how credit spreads, which value predicts best, how success weighs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from workbench.plots.scale import ABOVE, BELOW, FIRST, GREY
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+_TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _BLUE, _RED, _GREY = "#4269d0", "#d6455d", "#8c8c8c"
 _LAYOUT = {
     "height": 235,
@@ -66,32 +68,34 @@ def spread(edges: Real, counts: Index, pinned: Index | None, pin: str) -> go.Fig
     return figure
 
 
-def held_out_error(held: HeldOut, temperature: float) -> go.Figure:
-    """The leave-one-trajectory-out error over τ, its minimum, and where the slider stands.
+def held_out_error(held: HeldOut, now: float) -> go.Figure:
+    """The leave-one-trajectory-out error over the values, its minimum, and where the slider stands.
 
     Args:
         held: The errors; at least one step was predicted.
-        temperature: τ of the slider.
+        now: The value of the slider.
     """
+    is_log = held.finest is None  # thresholds lie between 0 and 1
     curve = go.Scatter(
         x=np.array(held.values, dtype=np.float32),
         y=held.error.astype(np.float32),
         mode="lines",
         line={"color": _BLUE, "width": 2},
         showlegend=False,
-        hovertemplate="τ %{x:.3g}: %{y:.4g}<extra></extra>",
+        hovertemplate=f"{held.symbol} %{{x:.3g}}: %{{y:.4g}}<extra></extra>",
     )
-    now = float(np.interp(np.log(temperature), np.log(held.values), held.error))
-    points = [_point(temperature, now, "circle-open", f"slider at τ {temperature:.4g}", _RED)]
+    place, known = (np.log([now]), np.log(held.values)) if is_log else ([now], held.values)
+    error = float(np.interp(place, known, held.error)[0])
+    name = f"slider at {held.symbol} {now:.4g}"
+    points = [_point(now, error, "circle-open", name, _RED)]
     low, high = float(held.error.min()), float(max(held.error.max(), held.plain))
     if held.best is not None:
-        points.insert(0, _point(held.best, low, "diamond", f"least at τ {held.best:.4g}", _BLUE))
+        name = f"least at {held.symbol} {held.best:.4g}"
+        points.insert(0, _point(held.best, low, "diamond", name, _BLUE))
     room = 0.12 * ((high - low) or 1.0)
-    ticks = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    reach = [min(temperature, held.values[0], 0.01), max(temperature, 10.0)]
     layout = {
         **_LAYOUT,
-        "shapes": _marks(held, temperature),
+        "shapes": _marks(held, now),
         "annotations": [
             {
                 "text": "plain mean of the other rollouts",
@@ -103,20 +107,28 @@ def held_out_error(held: HeldOut, temperature: float) -> go.Figure:
                 "yanchor": "bottom",
             }
         ],
-        "xaxis": {
-            "type": "log",
-            "title": {"text": "τ"},
-            "tickvals": ticks,
-            "ticktext": [f"{tick:g}" for tick in ticks],
-            "range": np.log10(reach).tolist(),
-        },
+        "xaxis": {"title": {"text": held.symbol}, **_axis(held.values, now, is_log=is_log)},
         "yaxis": {"title": {"text": "squared error"}, "range": [low - room, high + 2 * room]},
     }
     return go.Figure([curve, *points], layout)
 
 
-def _marks(held: HeldOut, temperature: float) -> list[dict[str, Any]]:
-    """The plain mean across, the slider upright, and the band of temperatures as good as the best.
+def _axis(values: Sequence[float], now: float, *, is_log: bool) -> dict[str, Any]:
+    """Type, ticks and range of the axis of values."""
+    low, high = min(values[0], now), max(values[-1], now)
+    if not is_log:
+        return {"range": [low - 0.02, high + 0.02]}
+    ticks = [tick for tick in _TICKS if low * 0.9 <= tick <= high * 1.1]
+    return {
+        "type": "log",
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+        "range": np.log10([min(low, *ticks) / 1.02, high * 1.02]).tolist(),
+    }
+
+
+def _marks(held: HeldOut, now: float) -> list[dict[str, Any]]:
+    """The plain mean across, the slider upright, and the band of values as good as the best.
 
     Given at once: plotly's `add_hline` and its like take longer than the rest of the figure.
     """
@@ -127,8 +139,8 @@ def _marks(held: HeldOut, temperature: float) -> list[dict[str, Any]]:
         {
             "type": "line",
             **whole,
-            "x0": temperature,
-            "x1": temperature,
+            "x0": now,
+            "x1": now,
             "line": {"dash": "dot", "width": 1, "color": _RED},
         },
     ]

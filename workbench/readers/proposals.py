@@ -11,7 +11,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ from workbench.readers.nested_steps import are_steps
 
 _LOOKED_AT = 500  # records
 _ALIKE = 0.75
+SAMPLES = 3
+"""Records whose values a proposal shows."""
+
 _OWN = {column.name: (column.name, *column.aliases) for column in STEP_LOG}
 _COLUMN_OF = {name: column for column, names in _OWN.items() for name in names}
 _WORDS: Mapping[str, frozenset[str]] = {
@@ -88,6 +91,7 @@ class Proposal:
         reasons: Column -> what speaks for the name.
         open: Columns that are needed and for which nothing was found.
         names: Every name that the file has.
+        samples: Name -> its values in the first records.
     """
 
     format: str
@@ -97,6 +101,7 @@ class Proposal:
     reasons: Mapping[str, str]
     open: Sequence[str]
     names: Sequence[str]
+    samples: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def mapping(self) -> dict[str, Any]:
@@ -145,6 +150,7 @@ def proposed(path: str | Path, format: str | None = None) -> Proposal:
         reasons=reasons,
         open=[name for name in needed_in(form) if name not in columns],
         names=names,
+        samples={name: given[:SAMPLES] for name, given in values.items()},
     )
 
 

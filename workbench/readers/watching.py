@@ -38,6 +38,19 @@ class Look:
     refused: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Files that a look would take up.
+
+    Args:
+        new: Files that are not in the log.
+        changed: Files that are, and have changed since.
+    """
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
 class Watch:
     """Imports the files of a run that still writes: each look adds what is new, once.
 
@@ -94,6 +107,7 @@ class Watch:
         self._clock = clock
         self._seen: dict[str, _Stamp] = {}
         self._taken: dict[str, _Stamp] = {}
+        self._refused: dict[str, _Stamp] = {}
         self._max_unpacked = max_unpacked
         self._work = Import(
             folder,
@@ -104,6 +118,20 @@ class Watch:
             keep_masked=keep_masked,
             rewards=rewards,
         )
+
+    def waiting(self) -> Waiting:
+        """The files that the next look would take up, by their stamps alone; nothing is read.
+
+        One that a look has read and left is not among them until it changes.
+        """
+        new: list[str] = []
+        changed: list[str] = []
+        for source in expand(self._paths, Diagnostics(), self._folder):
+            name, stamp = source.name, _stamp_of(source.path)
+            known = stamp in (self._taken.get(name), self._refused.get(name))
+            if stamp and not known and source.path.resolve() not in self._own:
+                (changed if name in self._taken else new).append(name)
+        return Waiting(new=tuple(new), changed=tuple(changed))
 
     def look(self) -> Look:
         """Takes what is new and writes the log if anything is."""
@@ -120,6 +148,8 @@ class Watch:
             why = self._take(source) if settled else "it is still being written"
             if why:
                 left[name] = why
+                if settled:
+                    self._refused[name] = stamp
             else:
                 taken.append(name)
                 self._taken[name] = stamp

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from workbench.readers.bundled import bundled_logs
-from workbench.ui import frame
+from workbench.ui import cache, frame, state
 from workbench.workspace.opened import user_folder
 
 PAGES = {
@@ -38,11 +38,14 @@ def _shown(name: str) -> Callable[[], None]:
 def arguments() -> argparse.Namespace:
     """What stands behind `--` on the command line of streamlit."""
     parser = argparse.ArgumentParser(prog="app.py")
-    parser.add_argument("logs", nargs="*", default=[str(bundled_logs()["household"])])
+    parser.add_argument("logs", nargs="*")
+    parser.add_argument("--watch", type=Path)
     parser.add_argument("--embedder")
     parser.add_argument("--allow-path-input", action="store_true")
     parser.add_argument("--home", type=Path, default=user_folder() / "app")
-    return parser.parse_args(sys.argv[1:])
+    given = parser.parse_args(sys.argv[1:])
+    given.logs = given.logs or [str(bundled_logs()["household"])]
+    return given
 
 
 def main() -> None:
@@ -64,6 +67,8 @@ def main() -> None:
     linked = [chosen if page.title == chosen.title else page for page in pages]
     frame.set_pages(linked, allow_paths=given.allow_path_input)
     frame.open_view(chosen.title, given.home, tuple(given.logs), given.embedder)
+    if given.watch is not None:
+        st.session_state[state.WATCHED] = cache.watched(str(given.home), str(given.watch))
     chosen.run()
 
 

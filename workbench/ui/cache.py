@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import streamlit as st
 
@@ -22,14 +23,16 @@ from workbench.analysis.rollouts import Rollouts
 from workbench.log.chaining import guessed_chains
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
-from workbench.wording import Progress, own_names, shortened
+from workbench.wording import Progress, own_names, shortened, silent
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, on_log
 
 if TYPE_CHECKING:
     from workbench.analysis.advice import Advice
-    from workbench.analysis.audit import Audit
+    from workbench.analysis.audit import Audit, Finding
+    from workbench.analysis.audit.statistics import Reading
     from workbench.analysis.compare import Comparison
+    from workbench.analysis.shares import Shares
     from workbench.analysis.tuning.held_out import HeldOut
     from workbench.analysis.tuning.temperature import Sweep, Trial
     from workbench.exporters.archive import Archive
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from workbench.log.steps import Steps
     from workbench.states.space import Space
     from workbench.ui.viewer.payload import Scale
+    from workbench.ui.watching import Watched
     from workbench.workspace.opened import OpenedLog
 
 
@@ -44,6 +48,14 @@ if TYPE_CHECKING:
 def library(root: str, sources: tuple[str, ...]) -> Library:
     """The logs of this server: those of the command line, and those uploaded to it."""
     return Library(Path(root), sources)
+
+
+@st.cache_resource(show_spinner=False)
+def watched(root: str, folder: str) -> Watched:
+    """A folder that a run still writes to, once for everybody."""
+    from workbench.ui.watching import Watched
+
+    return Watched(Path(root), Path(folder))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -105,6 +117,23 @@ def advice(log_id: str, _entry: LogEntry) -> Advice:
     from workbench.analysis.advice import advise
 
     return advise(space(log_id, "tfidf", _entry), convention=False)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def log_findings(log_id: str, _entry: LogEntry) -> tuple[Finding, ...]:
+    """What is wrong with a log, whatever scores it."""
+    from workbench.analysis.audit import log_audit
+
+    return log_audit(space(log_id, "tfidf", _entry))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Trying every method on the trainer's numbers …")
+def trainers_convention(log_id: str, _entry: LogEntry) -> Sequence[Reading]:
+    """The method that the log's own advantages are nearest to; nothing where it has none."""
+    from workbench.analysis.audit.agreement import closest_to_logged
+    from workbench.analysis.audit.subject import AuditedLog
+
+    return list(closest_to_logged(AuditedLog(space(log_id, "tfidf", _entry))))
 
 
 def steps(log_id: str, entry: LogEntry) -> Steps:
@@ -231,6 +260,24 @@ def _audited(key: str, _make: Callable[[], Audit]) -> Audit:
     return _make()
 
 
+def audits(
+    log_id: str,
+    embedder: str,
+    chosen: Mapping[str, Mapping[str, Any]],
+    entry: LogEntry,
+    *,
+    progress: Progress,
+) -> Iterator[Audit]:
+    """An audit of methods of a log as it grows. `chosen` is method -> fields set."""
+    from workbench.analysis.audit import audits
+
+    given = {
+        name: credit(log_id, embedder, name, params, entry).scored()
+        for name, params in chosen.items()
+    }
+    return audits(space(log_id, embedder, entry), given, progress=progress)
+
+
 def audited(
     log_id: str, embedder: str, chosen: Mapping[str, Mapping[str, Any]], entry: LogEntry
 ) -> Audit:
@@ -238,13 +285,8 @@ def audited(
     key = json.dumps([log_id, embedder, chosen], sort_keys=True)
 
     def make() -> Audit:
-        from workbench.analysis.audit import audit
-
-        given = {
-            name: credit(log_id, embedder, name, params, entry).scored()
-            for name, params in chosen.items()
-        }
-        return audit(space(log_id, embedder, entry), given)
+        *_, last = audits(log_id, embedder, chosen, entry, progress=silent)
+        return last
 
     return _audited(key, make)
 
@@ -332,15 +374,49 @@ def trial(
     return _trial(log_id, embedder, key, temperatures, entry)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Holding out one rollout after the other …")
-def held_out_error(log_id: str, embedder: str, gamma: float, _entry: LogEntry) -> HeldOut:
-    """How well ProxMO's baseline predicts the returns of rollouts it has not seen, by τ."""
+def held_out_error(
+    log_id: str,
+    embedder: str,
+    method: str,
+    params: Mapping[str, Any],
+    entry: LogEntry,
+    *,
+    progress: Progress,
+) -> HeldOut:
+    """How well a method's baseline predicts the returns of rollouts that it has not seen."""
     from workbench.analysis.tuning.held_out import held_out
-    from workbench.analysis.tuning.temperature import overrides
-    from workbench.methods.proximity.proxmo import ProxMO
+    from workbench.methods import create
 
-    found = credit(log_id, embedder, "proxmo", overrides({"gamma": gamma}), _entry)
-    return held_out(ProxMO(gamma=gamma), found, space(log_id, embedder, _entry))
+    found = credit(log_id, embedder, method, params, entry)
+    return held_out(
+        create(method, params), found, space(log_id, embedder, entry), progress=progress
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _shares(key: str, _make: Callable[[], Shares | None]) -> Shares | None:
+    return _make()
+
+
+def baseline_shares(
+    log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
+) -> Shares | None:
+    """Whose steps make the baselines of a credit's step term; None where it has no such term."""
+    from workbench.analysis.shares import shares
+
+    def make() -> Shares | None:
+        found = credit(log_id, embedder, method, params, entry)
+        if "step" not in found.terms:
+            return None
+        return shares(found.steps, found.terms["step"], np.random.default_rng(0))
+
+    return _shares(json.dumps([log_id, embedder, method, params], sort_keys=True), make)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def slot(key: str) -> dict[str, Any]:
+    """A place that keeps the result of long work, empty until it is done."""
+    return {}
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -38,6 +38,12 @@ STYLE = """
 .st-key-bar [data-testid=stPageLink-NavLink] { padding: .2rem .45rem; }
 .st-key-bar [data-testid=stTextInput] { min-width: 9rem; flex: 1 1 12rem; }
 .st-key-bar [data-testid=stTextInputRootElement] { height: 2rem; min-height: 0; }
+.st-key-watched {
+  position: fixed; right: 1rem; bottom: 1rem; width: auto !important; z-index: 1000;
+  padding: .5rem .8rem; border-radius: .5rem; border: 1px solid #8888;
+  background: #8883; backdrop-filter: blur(10px);
+}
+.st-key-watched p { margin: 0; }
 .st-key-bar button { min-height: 2rem; padding: .1rem .5rem; }
 .st-key-bar [data-testid=stPopoverButton] > div { margin: 0; }
 .st-key-bar [data-testid=stPopoverButton] > div > [aria-hidden=true] { display: none; }
@@ -164,9 +170,18 @@ def entry() -> LogEntry:
     return found
 
 
+def known_logs() -> list[str]:
+    """Ids of the logs of the command line and of this session; that of the view as it is scored."""
+    here = entry()
+    plain = here.with_guessed_chains(taken=False).id
+    ids = list(dict.fromkeys([*library().given, *st.session_state.get(state.UPLOADED, ()), plain]))
+    ids[ids.index(plain)] = here.id
+    return ids
+
+
 def choose_log(log_id: str) -> None:
     """Shows another log; what was looked at in the old one is left behind."""
-    state.update(log=log_id, step=None, temperature=None, pin=None, filter="", sort="")
+    state.update(log=log_id, step=None, trying=None, filter="", sort="")
 
 
 def show_added(entry: LogEntry) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.errors import FilterError
-from workbench.ui import cache, filtering, frame, state
+from workbench.ui import cache, filtering, frame, state, watching
 from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
 
@@ -52,16 +52,14 @@ def header(title: str, note: str = "") -> Any:
     for kind, message in state.messages():
         getattr(st, kind)(told(message))
     _guessed_chains()
+    watching.banner()
     return commands
 
 
 def _log() -> None:
     """The pickers of the log and of the representation."""
     here, view = frame.entry(), state.current()
-    plain = here.with_guessed_chains(taken=False).id
-    read = st.session_state.get(state.UPLOADED, ())
-    ids = list(dict.fromkeys([*frame.library().given, *read, plain]))
-    ids[ids.index(plain)] = here.id
+    ids = frame.known_logs()
     names = {log_id: _name(log_id) for log_id in ids}
     with st.popover(escaped(shortened(here.name, 20)), icon=":material/folder_open:"):
         st.session_state[state.LOG_PICKER] = here.id

@@ -14,7 +14,6 @@ from workbench.wording import number_of
 
 def section(methods: Sequence[str]) -> None:
     """How often the signs of methods agree with marks, and links to marked and disputed steps."""
-    st.subheader("Do the signs agree with people's marks?")
     advantages = {name: filtering.advantage(name) for name in methods}
     mark = frame.marked()["mark"]
     count = mark.len() - mark.null_count()

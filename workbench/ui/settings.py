@@ -1,66 +1,97 @@
-"""ProxMO's fields: as every page has them, and as the page Tune tries them."""
+"""Fields of the tuned method: as every page has them, and as the page Tune tries them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
 
-from workbench.analysis.tuning.temperature import overrides
-from workbench.methods.proximity.proxmo import ProxMO
-from workbench.parameters import fields
+from workbench.analysis.tuning.held_out import Tunable, present, tuned_by
+from workbench.analysis.tuning.thresholds import EXACT, KeyThreshold
+from workbench.analysis.tuning.verdict import differing, fields_at
+from workbench.methods import Method, create
 from workbench.ui import state
 from workbench.wording import number
 
-SPECS = fields(ProxMO)
 _SYMBOLS = {
     "temperature": "τ",
+    "neighbours": "n",
     "gamma": "γ",
+    "continuation": "λ",
     "step_weight": "ω",
     "alpha": "α",
     "beta": "β",
-    "peers": "peers",
+    "trace": "ρ",
+    "prior": "c",
 }
 
 
-def default(name: str) -> Any:
-    """What a field is where nobody sets it."""
-    return SPECS[name].default
+def method() -> str:
+    """The method that is tuned."""
+    return state.current().tuned
+
+
+def made(fields: Mapping[str, Any]) -> Method:
+    """The tuned method with fields set."""
+    return create(method(), fields)
+
+
+def tuned() -> Tunable:
+    """What of the tuned method held-out rollouts can choose, as every page has it."""
+    return tuned_by(made(applied()))
 
 
 def applied() -> dict[str, Any]:
-    """The fields as every page has them."""
-    return {name: default(name) for name in state.PROXMO_FIELDS} | dict(state.current().proxmo)
+    """The fields of the tuned method that every page has and that are not its own."""
+    return state.current().params(method())
 
 
 def tried() -> dict[str, Any]:
-    """The fields as they are tried: τ is the view's, the others are kept in the session."""
-    now = applied()
-    now.update(st.session_state.get(state.DRAFT, {}))
-    now["temperature"] = state.current().temperature or now["temperature"]
-    return now
+    """The fields as they are tried: the value is the view's, the others are kept in the session."""
+    now = {**applied(), **_draft()}
+    if (value := state.current().trying) is not None:
+        now |= fields_at(made(now), value)
+    return differing(create(method()), made(now).values)
+
+
+def value() -> float:
+    """The value that is tried."""
+    return state.current().trying or applied_value()
+
+
+def applied_value() -> float:
+    """The value that every page has."""
+    found = present(tuned())
+    assert found is not None
+    return found
 
 
 def pinned() -> float:
-    """The τ that changes are counted against."""
-    return float(state.current().pin or applied()["temperature"])
+    """The value that changes are counted against."""
+    return float(state.current().pins.get(method(), applied_value()))
 
 
-def move_to(temperature: float) -> None:
-    """Tries a τ."""
-    state.update(temperature=None if temperature == applied()["temperature"] else temperature)
+def choose(name: str) -> None:
+    """Tunes another method."""
+    state.update(tuned=name, trying=None)
 
 
-def pin() -> None:
-    """Counts changes against the τ that is tried."""
-    state.update(pin=tried()["temperature"])
+def move_to(value: float) -> None:
+    """Tries a value."""
+    state.update(trying=None if value == applied_value() else value)
+
+
+def pin(value: float) -> None:
+    """Counts changes against a value from now on, whatever is applied later."""
+    state.update(pins={**state.current().pins, method(): value})
 
 
 def draft(name: str) -> None:
     """Tries what the widget of a field says."""
-    value = st.session_state[state.TUNE_FIELD.format(field=name)]
-    st.session_state[state.DRAFT] = st.session_state.get(state.DRAFT, {}) | {name: value}
+    given = st.session_state[state.TUNE_FIELD.format(method=method(), field=name)]
+    drafts = st.session_state.get(state.DRAFT, {})
+    st.session_state[state.DRAFT] = {**drafts, method(): {**_draft(), name: given}}
 
 
 def show(key: str, value: Any) -> None:
@@ -73,25 +104,58 @@ def show(key: str, value: Any) -> None:
 
 
 def apply() -> None:
-    """Gives every page what is tried."""
-    now = tried()
-    changed = {"temperature": now["temperature"]} | overrides(now)
-    state.update(proxmo=overrides(now), temperature=None)
-    st.session_state.pop(state.DRAFT, None)
-    state.tell("success", f"Every page and the export now have {said(changed)}.")
+    """Gives every page what is tried; what was before is pinned, and said."""
+    now, was = tried(), applied_value()
+    give(method(), now)
+    state.update(trying=None)
+    if applied_value() != was:
+        pin(was)
+    _forget()
+
+
+def give(name: str, fields: Mapping[str, Any]) -> None:
+    """Gives every page these fields of a method or dialect, and says what they were before."""
+    before, now = (create(name, own).values for own in (state.current().params(name), fields))
+    changed = [field for field, value in now.items() if before[field] != value]
+    own = differing(create(name), now)
+    state.update(fields=state.current().with_fields(name, own))
+    new, old = (said({field: values[field] for field in changed}) for values in (now, before))
+    state.tell("success", f"Every page and the export now have {name} with {new}. Before: {old}.")
 
 
 def reset() -> None:
-    """Gives every page ProxMO's defaults."""
-    state.update(proxmo={}, temperature=None, pin=None)
-    st.session_state.pop(state.DRAFT, None)
-    state.tell("info", "ProxMO is at its defaults again, on every page.")
+    """Gives every page the method's own fields."""
+    pins = {name: pin for name, pin in state.current().pins.items() if name != method()}
+    state.update(fields=state.current().with_fields(method(), {}), trying=None, pins=pins)
+    _forget()
+    state.tell("info", f"{method()} has its own fields again, on every page.")
 
 
 def said(values: Mapping[str, Any]) -> str:
     """Fields in one line."""
-    return ", ".join(f"{_SYMBOLS[name]} {_text(value)}" for name, value in values.items())
+    return ", ".join(f"{symbol(name)} {_text(value)}" for name, value in values.items())
+
+
+def symbol(name: str) -> str:
+    """The field in a formula, or its name in words."""
+    return _SYMBOLS.get(name, name.replace("_", " "))
+
+
+def namer() -> Callable[[float], str]:
+    """The values of the tuned field as a slider shows them."""
+    exact = EXACT if isinstance(tuned(), KeyThreshold) else None
+    return lambda value: "exact keys" if value == exact else number(value)
 
 
 def _text(value: Any) -> str:
     return number(value).replace("_", " ")
+
+
+def _draft() -> dict[str, Any]:
+    drafts: Mapping[str, Mapping[str, Any]] = st.session_state.get(state.DRAFT, {})
+    return dict(drafts.get(method(), {}))
+
+
+def _forget() -> None:
+    drafts = st.session_state.get(state.DRAFT, {})
+    st.session_state[state.DRAFT] = {k: v for k, v in drafts.items() if k != method()}

@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from workbench.errors import UnknownNameError
+from workbench.errors import UnknownNameError, WorkbenchError
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 DEFAULT_TARGET = "weighted-batch"
-PROXMO_FIELDS = ("temperature", "peers", "gamma", "step_weight", "alpha", "beta")
+DEFAULT_TUNED = "proxmo"
 
 # Keys of st.session_state. Widgets: "w_<page>_<what>".
 VIEW = "view"
@@ -35,7 +35,8 @@ EMBEDDER_PICKER = "w_frame_embedder"
 FILTER = "w_frame_filter"
 TOKENIZER, TOKENIZER_INPUT = "tokenizer_folder", "w_frame_tokenizer"
 GUESSED_CHAINS = "w_frame_guessed_chains"
-ADDED, REFUSED = "added_logs", "refused_log"
+WATCHED, LOAD_WATCHED = "watched_folder", "w_frame_load_watched"
+ADDED, REFUSED, ARRIVED = "added_logs", "refused_log", "arrived_files"
 UPLOAD = "w_log_upload_{number}"
 PATH_INPUT = "w_log_path_{number}"
 UPLOAD_FORMAT = "w_log_format"
@@ -55,20 +56,22 @@ VIEWER_ORDER, VIEWER_KNOWN, VIEWER_ASKED = "viewer_order", "viewer_known", "view
 LIST_AT, NEAREST_OF, HEARD = "list_at", "nearest_of", "heard"
 STEP_TABLE = "w_steps_table"
 SHOWN, OPENED = "steps_shown", "step_opened"
-TEMPERATURE = "w_tune_temperature"
-TUNE_FIELD = "w_tune_{field}"
-DRAFT = "tune_draft"
-PAIR = "w_compare_pair"
+TUNED_PICKER, TRYING = "w_tune_method", "w_tune_value"
+TUNE_FIELD = "w_tune_{method}_{field}"
+DRAFT, STOPPED = "tune_draft", "stopped_work"
+PAIR, MATRIX, RUNS = "w_compare_pair", "w_compare_matrix", "w_compare_runs"
 SCATTER, SIGNS = "w_compare_scatter", "w_compare_signs"
 DISAGREEMENTS = "w_compare_disagreements"
 EXPORT = "w_export_{option}"
 MEASURE = "w_audit_measure"
-UNSTABLE_STEPS = "w_audit_steps"
+UNSTABLE_STEPS, ROLES_OF = "w_audit_steps", "w_audit_roles"
+TRAINER = "w_overview_trainer"
+MEND = "w_audit_mend_{finding}"
 
 # Keys of the URL.
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
-URL_PROXMO, URL_TEMPERATURE, URL_PIN = "proxmo", "tau", "pin"
-URL_PAIR, URL_EXPORT, URL_MEASURE = "pair", "export", "measure"
+URL_FIELDS, URL_TUNED, URL_TRYING, URL_PINS = "fields", "tune", "try", "pins"
+URL_PAIR, URL_RUNS, URL_EXPORT, URL_MEASURE = "pair", "runs", "export", "measure"
 URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
 
 _REMEMBERED = 50  # links whose address may still be clicked
@@ -85,10 +88,12 @@ class View:
         embedder: Representation for proximity.
         methods: Methods shown beside each other.
         step: The step looked at, as (trajectory id, step index); None for the log's first.
-        proxmo: Applied fields of ProxMO that differ from its defaults.
-        temperature: τ under the slider, not applied yet; None where it is the applied one.
-        pin: τ that changes are counted against; None for the applied one.
+        fields: Method or dialect -> fields that are set on every page, where they are not its own.
+        tuned: The method that is tuned.
+        trying: Its value under the slider, not applied yet; None for the applied one.
+        pins: Method -> value that changes are counted against, where it is not the applied one.
         pair: The two methods that are set against each other; None for the first two.
+        runs: Logs that are set beside each other, the baseline first; none for the one shown.
         export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
         measure: The number of an audit that is looked at; empty for the first.
         filter: The steps that are looked at, as `analysis.filters` reads it; empty for all.
@@ -101,10 +106,12 @@ class View:
     embedder: str = "tfidf"
     methods: tuple[str, ...] = DEFAULT_METHODS
     step: tuple[str, int] | None = None
-    proxmo: Mapping[str, Any] = field(default_factory=dict)
-    temperature: float | None = None
-    pin: float | None = None
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tuned: str = DEFAULT_TUNED
+    trying: float | None = None
+    pins: Mapping[str, float] = field(default_factory=dict)
     pair: tuple[str, str] | None = None
+    runs: tuple[str, ...] = ()
     export: Mapping[str, Any] = field(default_factory=dict)
     measure: str = ""
     filter: str = ""
@@ -113,8 +120,13 @@ class View:
     beside: str = ""
 
     def params(self, method: str) -> dict[str, Any]:
-        """Fields that the view sets for a method; only plain `proxmo` is tuned here."""
-        return dict(self.proxmo) if method == "proxmo" else {}
+        """Fields that the view sets for a method or dialect."""
+        return dict(self.fields.get(method, {}))
+
+    def with_fields(self, method: str, fields: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """The fields of all methods with those of one replaced."""
+        others = {name: own for name, own in self.fields.items() if name != method}
+        return {**others, **({method: dict(fields)} if fields else {})}
 
     def to_url(self) -> dict[str, str]:
         """The query parameters of this view; what is at its default is left out."""
@@ -124,10 +136,12 @@ class View:
             URL_EMBEDDER: self.embedder if self.embedder != default.embedder else "",
             URL_METHODS: ",".join(self.methods) if self.methods != default.methods else "",
             URL_STEP: f"{self.step[0]}:{self.step[1]}" if self.step else "",
-            URL_PROXMO: json.dumps(self.proxmo, sort_keys=True) if self.proxmo else "",
-            URL_TEMPERATURE: f"{self.temperature:.6g}" if self.temperature else "",
-            URL_PIN: f"{self.pin:.6g}" if self.pin else "",
+            URL_FIELDS: json.dumps(self.fields, sort_keys=True) if self.fields else "",
+            URL_TUNED: self.tuned if self.tuned != default.tuned else "",
+            URL_TRYING: f"{self.trying:.6g}" if self.trying else "",
+            URL_PINS: json.dumps(self.pins, sort_keys=True) if self.pins else "",
             URL_PAIR: ",".join(self.pair) if self.pair else "",
+            URL_RUNS: ",".join(self.runs),
             URL_EXPORT: json.dumps(self.export, sort_keys=True) if self.export else "",
             URL_MEASURE: self.measure,
             URL_FILTER: self.filter,
@@ -155,10 +169,12 @@ class View:
             URL_EMBEDDER: ("embedder", lambda text: _embedder(text, embedders)),
             URL_METHODS: ("methods", _methods),
             URL_STEP: ("step", _step),
-            URL_PROXMO: ("proxmo", _proxmo),
-            URL_TEMPERATURE: ("temperature", _temperature),
-            URL_PIN: ("pin", _temperature),
+            URL_FIELDS: ("fields", _fields),
+            URL_TUNED: ("tuned", _tuned),
+            URL_TRYING: ("trying", lambda text: _value(_tuned(query.get(URL_TUNED, "")), text)),
+            URL_PINS: ("pins", _pins),
             URL_PAIR: ("pair", _pair),
+            URL_RUNS: ("runs", lambda text: tuple(dict.fromkeys(filter(None, text.split(","))))),
             URL_EXPORT: ("export", _export),
             URL_MEASURE: ("measure", _measure),
             URL_FILTER: ("filter", _filter),
@@ -170,7 +186,7 @@ class View:
             if query.get(key):
                 try:
                     values[name] = read(query[key])
-                except (ValueError, UnknownNameError) as error:
+                except (ValueError, TypeError, WorkbenchError) as error:
                     wrong.append(f"{key}={query[key]!r} in the address is left out: {error}")
         return cls(**values), wrong
 
@@ -207,12 +223,56 @@ def _step(text: str) -> tuple[str, int]:
     return trajectory, int(index)
 
 
-def _proxmo(text: str) -> dict[str, Any]:
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or set(fields) - set(PROXMO_FIELDS):
-        raise ValueError(f"expected a JSON object with fields of {list(PROXMO_FIELDS)}")
-    _method("proxmo", fields)
-    return fields
+def _fields(text: str) -> dict[str, dict[str, Any]]:
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(own, dict) for own in found.values()):
+        raise ValueError("expected a JSON object: method -> its fields")
+    for method, own in found.items():
+        _method(method, own)
+        _require_open(method, own)
+    return found
+
+
+def _require_open(method: str, own: Mapping[str, Any]) -> None:
+    """Refuses free text from an address, by which a server would load a model, or run a pattern."""
+    from workbench.methods import create
+    from workbench.parameters import fields
+    from workbench.states.keys import parse_state_key
+    from workbench.states.keys.similar import Similar
+    from workbench.states.keys.text import Exact
+
+    known = fields(type(create(method)))
+    for name, value in own.items():
+        if known[name].type is not str or known[name].choices or value is None:
+            continue
+        key = parse_state_key(value) if name == "state_key" else None
+        if not isinstance(key, Exact) and not (isinstance(key, Similar) and key.embedder is None):
+            raise ValueError(f"{method}: an address sets no {name} but exact or similar keys")
+
+
+def _tuned(text: str) -> str:
+    from workbench.analysis.tuning.held_out import tuned_by
+    from workbench.methods import create
+
+    name = text or DEFAULT_TUNED
+    tuned_by(create(name))
+    return name
+
+
+def _value(method: str, text: Any) -> float:
+    from workbench.analysis.tuning.verdict import fields_at
+    from workbench.methods import create
+
+    value = float(text)
+    create(method, fields_at(create(method), value))
+    return value
+
+
+def _pins(text: str) -> dict[str, float]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("expected a JSON object: method -> value")
+    return {_tuned(method): _value(method, value) for method, value in found.items()}
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -249,12 +309,6 @@ def _filter(text: str) -> str:
     if len(text) > MOST_FILTER:
         raise ValueError(f"a filter has at most {MOST_FILTER:,} characters, this has {len(text):,}")
     return text.strip()
-
-
-def _temperature(text: str) -> float:
-    value = float(text)
-    _method("proxmo", {"temperature": value})
-    return value
 
 
 def begin(page: str, embedders: Sequence[str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from workbench.errors import LogError, WorkbenchError
@@ -20,7 +21,7 @@ from workbench.ui import frame, state
 from workbench.ui.hints import in_words
 from workbench.ui.library import LogEntry
 from workbench.ui.text import show
-from workbench.wording import number_of
+from workbench.wording import number_of, shortened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ def _asked() -> Given | None:
             "Files of one format become one log",
             accept_multiple_files=True,
             key=state.UPLOAD.format(number=number),
+            on_change=_arrived,
             help=f"At most {st.get_option('server.maxUploadSize'):,} MB a file. They are kept on "
             "the machine that runs this app and sent nowhere else.",
         )
@@ -98,6 +100,7 @@ def _asked() -> Given | None:
             path = st.text_input(
                 "Or a file, folder or pattern on the machine that runs this app",
                 key=state.PATH_INPUT.format(number=number),
+                on_change=_arrived,
                 placeholder="runs/2024-05-01/*.jsonl",
             )
     with right:
@@ -106,14 +109,19 @@ def _asked() -> Given | None:
         quarantine = st.checkbox("Set broken trajectories aside", key=state.QUARANTINE)
         # Whoever may only upload must not lift what keeps the server's memory.
         max_unpacked = _max_unpacked() if frame.allow_paths() else None
-        pressed = st.button("Import", type="primary", key=state.IMPORT)
-    if not pressed:
+        pressed = st.button(
+            "Import again",
+            key=state.IMPORT,
+            disabled=not files and not path.strip(),
+            help="What is uploaded is imported at once; this takes the choices above.",
+        )
+    if not st.session_state.pop(state.ARRIVED, False) and not pressed:
         return None
     paths = [frame.library().keep_upload(_file_name(file.name), file.getvalue()) for file in files]
     if path.strip():
         paths.append(path.strip())
     if not paths:
-        st.warning("There is nothing to import yet: choose a file first.")
+        st.session_state.pop(state.REFUSED, None)  # what was wrong is taken away again
         return None
     return Given(
         paths=tuple(paths),
@@ -122,6 +130,11 @@ def _asked() -> Given | None:
         skip_bad=skip_bad,
         max_unpacked=max_unpacked,
     )
+
+
+def _arrived() -> None:
+    """Files or a path were given: they are imported without another click."""
+    st.session_state[state.ARRIVED] = True
 
 
 def _max_unpacked() -> int | None:
@@ -239,12 +252,45 @@ def _mapping_form(given: Given, proposal: Proposal) -> None:
             if name:
                 chosen[column] = name
     mapping = {"columns": chosen}
+    _preview(proposal, chosen)
     left, right, _ = st.columns([2, 2, 3], vertical_alignment="center")
     if left.button("Import with this mapping", type="primary", key=state.IMPORT_MAPPED):
         _add(given, mapping, proposal.format)
     with right.popover("Mapping as a file", icon=":material/data_object:"):
         st.caption("Save this as `mapping.json`; `--map mapping.json` reads it.")
         st.code(json.dumps(mapping, indent=2, ensure_ascii=False), language="json")
+
+
+def _preview(proposal: Proposal, chosen: Mapping[str, str]) -> None:
+    """The first records as the step log would have them."""
+    samples = {
+        column: proposal.samples[name]
+        for column, name in chosen.items()
+        if name in proposal.samples
+    }
+    count = max(map(len, samples.values()), default=0)
+    if not count:
+        return
+    st.caption(f"The first {number_of(count, 'record')} of the file under these names:")
+    st.dataframe(
+        pl.DataFrame(
+            {
+                column: pl.Series([_cell(value) for value in given], dtype=pl.String)
+                for column, given in samples.items()
+            }
+        ),
+        hide_index=True,
+        placeholder="–",
+        alt="The first records of the file with the columns of the step log.",
+    )
+
+
+def _cell(value: Any) -> str | None:
+    """A value on one line; of a conversation, how long it is and how it begins."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        first = " ".join(str(part) for part in value[0].values())
+        return shortened(f"{number_of(len(value), 'message')}: {first}", 120)
+    return None if value is None else shortened(str(value), 120)
 
 
 def _picker(given: Given, proposal: Proposal, column: str, place: Any) -> str:

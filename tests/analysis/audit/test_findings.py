@@ -10,7 +10,7 @@ import pytest
 from logs import Described, steps
 from scored_credits import credit, table
 
-from workbench.analysis.audit import Audit, audit, report
+from workbench.analysis.audit import SEVERITIES, Audit, audit, audits, report
 from workbench.methods import create
 from workbench.states.space import Space
 
@@ -357,3 +357,39 @@ def test_turns_and_stopping_tells_the_lengths():
     (told,) = (each for each in one.findings if each.name == "turns-and-stopping")
     assert told.evidence == {"steps_of_successes": 2.0, "steps_of_failures": 4.0}
     assert "successes take 2.0 steps, failures 4.0" in told.text
+
+
+def test_the_worst_findings_come_first_and_name_the_fields_that_mend_them():
+    described = {
+        f"g{group}": {
+            f"g{group}/t{n}": [(f"word{group}{n}{k} of{n}{k}", "go", float(n == k)) for k in (0, 1)]
+            for n in range(4)
+        }
+        for group in range(3)
+    }
+    space = Space(steps(described), embedder="tfidf")
+    one = audit(space, {"proxmo": credit(create("proxmo"), space)}, controls=())
+    order = [finding.severity for finding in one.findings]
+    assert order == sorted(order, key=list(SEVERITIES).index)
+    (own,) = (finding for finding in one.findings if finding.name == "self-in-softmax")
+    assert (own.severity, own.fields) == ("error", {"peers": "other_trajectories"})
+    assert own.to_dict()["fields"] == {"peers": "other_trajectories"}
+    (log,) = (finding for finding in one.findings if finding.name == "singletons")
+    assert log.fields == {}
+
+
+def test_an_audit_grows_and_ends_as_the_audit():
+    described, success = clean(groups=3)
+    space = Space(steps(described, success=success), embedder="tfidf")
+    given = {name: credit(create(name), space) for name in ("grpo", "gigpo")}
+    told: list[tuple[int, int]] = []
+    states = list(audits(space, given, progress=lambda _, done, parts: told.append((done, parts))))
+    heights = [one.frame.height for one in states]
+    assert heights == sorted(heights)
+    assert states[0].intervals.is_empty()
+    assert set(states[0].frame["credit"].drop_nulls()) == set()
+    whole = audit(space, given)
+    assert states[-1].frame.equals(whole.frame)
+    assert states[-1].findings == whole.findings
+    assert told == sorted(told)
+    assert all(done < parts for done, parts in told)

@@ -18,7 +18,8 @@ from workbench.analysis.tuning.temperature import (
     BINS,
     SWEEP_LIMIT,
     Trial,
-    overrides,
+    edges,
+    histogram,
     sign_flips,
     similarity_spread,
     success_rates,
@@ -138,12 +139,13 @@ def test_a_histogram_counts_every_step_with_credit():
     method, space = ProxMO(), Space(found, embedder=random_vectors(found, 4))
     credit = method(found, space)
     trial = Trial(credit, sweep(method, credit, space, STOPS))
-    assert trial.edges.shape == (BINS + 1,)
-    assert trial.edges.tolist() == pytest.approx((-trial.edges[::-1]).tolist())
+    bins = edges(trial.largest)
+    assert bins.shape == (BINS + 1,)
+    assert bins.tolist() == pytest.approx((-bins[::-1]).tolist())
     advantage = trial.advantage(0.1)
-    assert trial.histogram(advantage).sum() == (np.abs(advantage) > 1e-12).sum()
+    assert histogram(bins, advantage).sum() == (np.abs(advantage) > 1e-12).sum()
     # What lies beyond the edges is in the outermost bins, and 0 in none.
-    counts = trial.histogram(np.array([-1e6, 0.0, 1e6, 1e6]))
+    counts = histogram(bins, np.array([-1e6, 0.0, 1e6, 1e6]))
     assert (counts[0], counts[-1], counts.sum()) == (1, 2, 3)
 
 
@@ -153,8 +155,9 @@ def test_a_log_without_credit_has_a_histogram_of_nothing():
     credit = method(found, space)
     trial = Trial(credit, sweep(method, credit, space, STOPS))
     assert trial.advantage(0.1).tolist() == [0.0] * 3
-    assert (trial.edges[0], trial.edges[-1]) == (-1.0, 1.0)
-    assert trial.histogram(trial.advantage(0.1)).sum() == 0
+    bins = edges(trial.largest)
+    assert (bins[0], bins[-1]) == (-1.0, 1.0)
+    assert histogram(bins, trial.advantage(0.1)).sum() == 0
 
 
 def test_a_sign_flips_only_across_zero():
@@ -182,10 +185,6 @@ def test_success_rates_are_of_groups():
     assert groups.tolist() == [1, 1, 1]
     unknown = steps(one_step(("p", 7.0), ("q", 3.0)))
     assert len(success_rates(ProxMO()(unknown, Space(unknown, embedder=AXES)))[0]) == 0
-
-
-def test_only_fields_that_differ_are_overrides():
-    assert overrides({"temperature": 0.1, "gamma": 0.9, "peers": "all"}) == {"gamma": 0.9}
 
 
 def test_a_long_log_or_an_odd_temperature_is_swept_alone():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -15,11 +17,11 @@ from workbench.analysis.audit.agreement import (
     merged_groups,
 )
 from workbench.analysis.audit.coverage import credit_coverage, log_coverage
-from workbench.analysis.audit.findings import Finding, credit_findings, log_findings
-from workbench.analysis.audit.population import credit_population, log_population
+from workbench.analysis.audit.findings import Finding, by_severity, credit_findings, log_findings
+from workbench.analysis.audit.population import credit_population, dialects, log_population
 from workbench.analysis.audit.power import power
 from workbench.analysis.audit.result import INTERVALS, Audit, frame_of
-from workbench.analysis.audit.sample import DRAWS, sample_of
+from workbench.analysis.audit.sample import DRAWS, Sample, sample_of
 from workbench.analysis.audit.spread import placebos, spread
 from workbench.analysis.audit.stability import held_out_gain, leave_one_out, split_half
 from workbench.analysis.audit.statistics import Reading
@@ -34,8 +36,20 @@ from workbench.wording import Progress, silent
 
 CONTROLS = ("random", "return-to-go")
 LOGGED = "logged"
+_DRAWN = 4  # parts of what draws other rollouts
 _OF_METHOD = "resampling, held-out error, peers, dialects"
 _SCHEMA = {"credit": pl.String, "measures": pl.String, "reason": pl.String}
+
+
+@dataclass
+class _Growing:
+    """What is known so far."""
+
+    readings: list[tuple[str | None, Reading]] = field(default_factory=list)
+    findings: dict[str | None, tuple[Finding, ...]] = field(default_factory=dict)
+    intervals: list[pl.DataFrame] = field(default_factory=list)
+    gains: dict[str, Real] = field(default_factory=dict)
+    not_held: dict[str, str] = field(default_factory=dict)
 
 
 def audit(
@@ -70,61 +84,153 @@ def audit(
         ParameterError: A credit is not of this log, or there is no such label.
         MissingInputError: A credit's method asks what follows what, and the log does not say it.
     """
+    *_, last = audits(
+        space,
+        credits,
+        spaces=spaces,
+        label=label,
+        controls=controls,
+        draws=draws,
+        seed=seed,
+        progress=progress,
+    )
+    return last
+
+
+def audits(
+    space: Space,
+    credits: Mapping[str, ScoredCredit],
+    *,
+    spaces: Mapping[str, Space] | None = None,
+    label: str | None = None,
+    controls: Sequence[str] = CONTROLS,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Iterator[Audit]:
+    """The same audit as it grows: the log, the credits' tables, shuffles, other rollouts drawn.
+
+    Arguments and errors are those of `audit`.
+
+    Yields:
+        What is known so far, each more than the one before; the last is the audit.
+    """
     if not credits:
         raise ParameterError("an audit needs at least one credit")
     log = AuditedLog(space)
     controls = [name for name in controls if name not in credits]
-    subjects = [
-        audited(name, log, (spaces or {}).get(name, space), credit)
-        for name, credit in credits.items()
-    ]
-    subjects += _logged(log, credits)
     # A control that asks what follows what says nothing where that was guessed.
     if space.steps.guessed_chains and not space.allow_unchained:
         controls = [name for name in controls if not create(name).chains()]
+    sample, known = sample_of(log.steps, seed=seed, draws=draws), _Growing()
+    of_log = _of_log(log)
+    known.readings += [(None, reading) for reading in of_log]
+    known.findings[None] = tuple(log_findings(of_log))
+    subjects: list[Subject] = []
+    said = _Said(tuple(credits), tuple(controls), sample, log)
+    yield said.audit(subjects, known)
+    for name, credit in credits.items():
+        subjects.append(audited(name, log, (spaces or {}).get(name, space), credit))
+    subjects += _logged(log, credits)
     subjects += [_control(name, log) for name in controls]
-    sample = sample_of(log.steps, seed=seed, draws=draws)
-    of_log = [*log_coverage(log), *log_population(log), *closest_to_logged(log)]
-    of_log += merged_groups(log)
-    readings: list[tuple[str | None, Reading]] = [(None, reading) for reading in of_log]
-    findings: list[Finding] = list(log_findings(of_log))
-    intervals: list[pl.DataFrame] = []
-    gains: dict[str, Real] = {}
-    not_held: dict[str, str] = {}
-    for number, subject in enumerate(subjects):
-        progress(f"audit {subject.name}", number, len(subjects))
-        found = [*_of_table(subject, label, seed)]
-        if subject.drawable and subject.depends_on_others:
-            drawn = bootstrap(subject, sample)
-            found += uncertainty(subject, sample, drawn)
-            found += [leave_one_out(subject, sample), split_half(subject, sample)]
-            intervals.append(drawn.frame(subject))
-            held = held_out_gain(subject, sample)
-            if isinstance(held, str):
-                not_held[subject.name] = held
-            else:
-                found.append(held[0])
-                gains[subject.name] = held[1]
-        readings += [(subject.name, reading) for reading in found]
+    said = replace(said, credits=tuple(s.name for s in subjects if s.name not in controls))
+    tables: dict[str, list[Reading]] = {}
+    parts = len(subjects) * (2 + _DRAWN)
+
+    def learn(subject: Subject, readings: Sequence[Reading]) -> bool:
+        tables.setdefault(subject.name, []).extend(readings)
+        known.readings.extend((subject.name, reading) for reading in readings)
+        before = known.findings.get(subject.name, ())
         if subject.name not in controls:
-            findings += credit_findings(subject, found)
-    readings += _power(subjects, gains, label)
-    return Audit(
-        credits=tuple(s.name for s in subjects if s.name not in controls),
-        controls=tuple(controls),
-        frame=frame_of(readings),
-        findings=tuple(findings),
-        left_out=_left_out(subjects, not_held),
-        intervals=pl.concat([pl.DataFrame(schema=INTERVALS), *intervals]),
-        sampling={
-            "seed": seed,
-            "draws": sample.draws,
-            "groups": len(sample.groups),
-            "eligible_groups": sample.eligible,
-            "steps": sample.steps,
-        },
-        title=log.facts.sentence(),
-    )
+            known.findings[subject.name] = tuple(credit_findings(subject, tables[subject.name]))
+        return known.findings.get(subject.name, ()) != before
+
+    for number, subject in enumerate(subjects):
+        progress(f"table of {subject.name}", number, parts)
+        if learn(subject, _of_table(subject, label, seed)):
+            yield said.audit(subjects, known)
+    yield said.audit(subjects, known)
+    for number, subject in enumerate(subjects):
+        progress(f"shuffles of {subject.name}", len(subjects) + number, parts)
+        placebo = placebos(subject, np.random.default_rng(seed))
+        if learn(subject, [*placebo, *dialects(subject)]):
+            yield said.audit(subjects, known)
+    known.readings += [(None, reading) for reading in closest_to_logged(log)]
+    yield said.audit(subjects, known)
+    for number, subject in enumerate(subjects):
+        begun = 2 * len(subjects) + number * _DRAWN
+        at = partial(_tell, progress, f"other rollouts for {subject.name}", parts, begun)
+        if learn(subject, _of_draws(subject, sample, known, at)):
+            yield said.audit(subjects, known)
+    known.readings += _power(subjects, known.gains, label)
+    yield said.audit(subjects, known)
+
+
+def _tell(progress: Progress, stage: str, parts: int, begun: int, done: int) -> None:
+    progress(stage, begun + done, parts)
+
+
+def log_audit(space: Space) -> tuple[Finding, ...]:
+    """Findings on a log whatever scores it, the worst first; nothing is drawn."""
+    return by_severity(list(log_findings(_of_log(AuditedLog(space)))))
+
+
+def _of_log(log: AuditedLog) -> list[Reading]:
+    return [*log_coverage(log), *log_population(log), *merged_groups(log)]
+
+
+def _of_draws(
+    subject: Subject, sample: Sample, known: _Growing, at: Callable[[int], None]
+) -> list[Reading]:
+    """What other rollouts in the groups of a credit make of it; nothing where none can be drawn."""
+    at(0)
+    if not subject.drawable or not subject.depends_on_others:
+        return []
+    drawn = bootstrap(subject, sample)
+    found = [*uncertainty(subject, sample, drawn)]
+    known.intervals.append(drawn.frame(subject))
+    at(1)
+    found.append(leave_one_out(subject, sample))
+    at(2)
+    found.append(split_half(subject, sample))
+    at(3)
+    held = held_out_gain(subject, sample)
+    if isinstance(held, str):
+        known.not_held[subject.name] = held
+    else:
+        found.append(held[0])
+        known.gains[subject.name] = held[1]
+    return found
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What an audit says of itself, however far it is."""
+
+    credits: tuple[str, ...]
+    controls: tuple[str, ...]
+    sample: Sample
+    log: AuditedLog
+
+    def audit(self, subjects: Sequence[Subject], known: _Growing) -> Audit:
+        """What is known so far."""
+        findings = [finding for found in known.findings.values() for finding in found]
+        return Audit(
+            credits=self.credits,
+            controls=self.controls,
+            frame=frame_of(known.readings),
+            findings=by_severity(findings),
+            left_out=_left_out(subjects, known.not_held),
+            intervals=pl.concat([pl.DataFrame(schema=INTERVALS), *known.intervals]),
+            sampling={
+                "seed": self.sample.seed,
+                "draws": self.sample.draws,
+                "groups": len(self.sample.groups),
+                "eligible_groups": self.sample.eligible,
+                "steps": self.sample.steps,
+            },
+            title=self.log.facts.sentence(),
+        )
 
 
 def _logged(log: AuditedLog, credits: Mapping[str, ScoredCredit]) -> list[Subject]:
@@ -145,11 +251,10 @@ def _control(name: str, log: AuditedLog) -> Subject:
 
 
 def _of_table(subject: Subject, label: str | None, seed: int) -> list[Reading]:
-    """What needs no more than the credit's table, and the peers where the method is known."""
+    """What the credit's table says at once, and the peers where the method is known."""
     return [
         *credit_coverage(subject, np.random.default_rng(seed)),
         *spread(subject),
-        *placebos(subject, np.random.default_rng(seed)),
         *credit_population(subject),
         *(logged(subject) if subject.name != LOGGED else ()),
         *labels(subject, label),

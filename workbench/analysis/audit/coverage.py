@@ -9,6 +9,7 @@ import numpy as np
 from workbench.analysis.audit.statistics import Reading, ratio, share
 from workbench.analysis.audit.subject import AuditedLog, Subject
 from workbench.analysis.prediction import predicting_term
+from workbench.analysis.shares import shares
 from workbench.log.credit import Term
 from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_sum
@@ -16,7 +17,6 @@ from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.capabilities import compares_texts
 from workbench.wording import shortened
 
-PEER_SAMPLE = 5_000  # steps whose peers are looked at one by one
 BY_SIMILARITY = "weights by similarity"  # in notes: of a kernel, in which self counts most
 
 
@@ -137,31 +137,20 @@ def _zero(value: Real) -> Truth:
 
 def _peers(steps: Steps, term: Term, rng: np.random.Generator) -> Iterator[Reading]:
     """Whose steps make a term's baseline, over a sample; nothing for whole trajectories."""
-    chosen = np.arange(len(steps))
-    if len(chosen) > PEER_SAMPLE:
-        chosen = np.sort(rng.choice(chosen, PEER_SAMPLE, replace=False))
-    own, own_trajectory, effective = np.zeros((3, len(chosen)))
-    proximity = False
-    for place, step in enumerate(chosen):
-        peers = term.peers(int(step))
-        if peers.step is None:
-            return
-        weight = np.asarray(peers.weight)
-        of_trajectory = steps.trajectory[peers.step] == steps.trajectory[step]
-        own[place] = weight[peers.step == step].sum()
-        own_trajectory[place] = weight[of_trajectory].sum()
-        effective[place] = 1.0 / (weight**2).sum() if len(weight) else 0.0
-        proximity |= peers.similarity is not None
-    others = (effective > 0) & (own_trajectory < 1.0 - 1e-9)
+    found = shares(steps, term, rng)
+    if found is None:
+        return
+    chosen = found.chosen
+    others = (found.effective > 0) & (found.own_trajectory < 1.0 - 1e-9)
     note = "" if len(chosen) == len(steps) else f"{len(chosen):,} steps drawn of {len(steps):,}"
     yield _share_of_sample("peer_coverage", others, steps, chosen, note)
     count = len(chosen)
-    kernel = BY_SIMILARITY if proximity else "equal weights in a state"
+    kernel = BY_SIMILARITY if found.by_similarity else "equal weights in a state"
     said = "; ".join(filter(None, (kernel, note)))
     for measure, value in (
-        ("effective_peers", effective),
-        ("self_weight", own),
-        ("own_trajectory_weight", own_trajectory),
+        ("effective_peers", found.effective),
+        ("self_weight", found.own_step),
+        ("own_trajectory_weight", found.own_trajectory),
     ):
         yield Reading(measure=measure, value=float(np.median(value)), count=count, note=said)
 

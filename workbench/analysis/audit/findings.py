@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,15 @@ from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import Subject
 from workbench.log.remarks import unscaled
 from workbench.log.segments import segment_mean, segment_sum
+from workbench.methods import Method
+from workbench.parameters import fields
+
+SEVERITIES: Mapping[str, str] = {
+    "error": "the credit, or a comparison that it rests on, is wrong",
+    "warning": "part of the log or of the credit teaches little, or something else",
+    "note": "to know before single numbers are believed",
+}
+"""How bad a finding is, worst first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +31,31 @@ class Finding:
     Args:
         name: Which rule found it.
         credit: Of which credit; None for the log.
+        severity: Key of `SEVERITIES`.
         text: What is wrong, with its numbers.
         action: What to do.
         evidence: Measure -> value that the rule looked at.
+        fields: Fields of the credit's method that do what `action` says, where it has them and they
+            are set otherwise.
     """
 
     name: str
     credit: str | None
+    severity: str
     text: str
     action: str
     evidence: Mapping[str, float]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {**vars(self), "evidence": dict(self.evidence)}
+        return {**vars(self), "evidence": dict(self.evidence), "fields": dict(self.fields)}
+
+
+def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The worst first; else in the order in which they were found."""
+    order = list(SEVERITIES)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))
 
 
 @dataclass(frozen=True)
@@ -65,23 +85,50 @@ Found = tuple[str, str, dict[str, float]]
 def log_findings(readings: Sequence[Reading]) -> Iterator[Finding]:
     """What is to be said of the log, whatever is scored on it."""
     seen = Readings(readings)
-    for name, rule in _OF_LOG.items():
+    for name, (severity, rule) in _OF_LOG.items():
         found = rule(seen)
         if found is not None:
             text, action, evidence = found
-            yield Finding(name=name, credit=None, text=text, action=action, evidence=evidence)
+            yield Finding(
+                name=name,
+                credit=None,
+                severity=severity,
+                text=text,
+                action=action,
+                evidence=evidence,
+            )
 
 
 def credit_findings(subject: Subject, readings: Sequence[Reading]) -> Iterator[Finding]:
     """What is to be said of one credit."""
     seen = Readings(readings)
-    for name, rule in _OF_CREDIT.items():
+    for name, (severity, rule) in _OF_CREDIT.items():
         found = rule(subject, seen)
         if found is not None:
             text, action, evidence = found
             yield Finding(
-                name=name, credit=subject.name, text=text, action=action, evidence=evidence
+                name=name,
+                credit=subject.name,
+                severity=severity,
+                text=text,
+                action=action,
+                evidence=evidence,
+                fields=_mending(subject.method, _MENDS.get(name, {})),
             )
+
+
+def _mending(method: Method | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some fields that a method has, can have so, and has otherwise."""
+    if method is None:
+        return {}
+    known, now = fields(type(method)), method.values
+    return {
+        name: value
+        for name, value in wanted.items()
+        if name in known
+        and now[name] != value
+        and (not known[name].choices or value in known[name].choices)
+    }
 
 
 def _giant_state(seen: Readings) -> Found | None:
@@ -312,32 +359,42 @@ def _lengths_by_outcome(subject: Subject) -> tuple[float, float] | None:
 
 
 def _unscaled_step_term(subject: Subject, seen: Readings) -> Found | None:
-    fields = subject.method.values if subject.method else {}
-    found = unscaled(subject.steps.log, subject.table, fields)
+    values = subject.method.values if subject.method else {}
+    found = unscaled(subject.steps.log, subject.table, values)
     return None if found is None else (found.text, found.action, dict(found.evidence))
 
 
-_OF_LOG: dict[str, Callable[[Readings], Found | None]] = {
-    "mixed-policies": _mixed_policies,
-    "merged-groups": _merged_groups,
-    "dead-groups": _dead_groups,
-    "singletons": _singletons,
-    "giant-state": _giant_state,
+_OF_LOG: dict[str, tuple[str, Callable[[Readings], Found | None]]] = {
+    "mixed-policies": ("error", _mixed_policies),
+    "merged-groups": ("error", _merged_groups),
+    "dead-groups": ("warning", _dead_groups),
+    "singletons": ("warning", _singletons),
+    "giant-state": ("warning", _giant_state),
 }
 
-_OF_CREDIT: dict[str, Callable[[Subject, Readings], Found | None]] = {
-    "steps-population": _steps_population,
-    "self-in-softmax": _self_in_softmax,
-    "saturated-success-weight": _saturated_psc,
-    "time-as-quality": _time_as_quality,
-    "penalty-only-credit": _penalty_only,
-    "credit-of-equals": _credit_of_equals,
-    "worse-than-the-mean": _worse_than_the_mean,
-    "unscaled-step-term": _unscaled_step_term,
-    "turns-and-stopping": _turns_and_stopping,
-    "follows-length": _follows_length,
-    "unstable-signs": _unstable_signs,
+_OF_CREDIT: dict[str, tuple[str, Callable[[Subject, Readings], Found | None]]] = {
+    "steps-population": ("warning", _steps_population),
+    "self-in-softmax": ("error", _self_in_softmax),
+    "saturated-success-weight": ("warning", _saturated_psc),
+    "time-as-quality": ("warning", _time_as_quality),
+    "penalty-only-credit": ("error", _penalty_only),
+    "credit-of-equals": ("error", _credit_of_equals),
+    "worse-than-the-mean": ("warning", _worse_than_the_mean),
+    "unscaled-step-term": ("error", _unscaled_step_term),
+    "turns-and-stopping": ("warning", _turns_and_stopping),
+    "follows-length": ("warning", _follows_length),
+    "unstable-signs": ("note", _unstable_signs),
 }
 
 FINDINGS = (*_OF_LOG, *_OF_CREDIT)
 """Names of all findings that there can be."""
+
+_MENDS: Mapping[str, Mapping[str, Any]] = {
+    "steps-population": {"population": "trajectories"},
+    "self-in-softmax": {"peers": "other_trajectories"},
+    "time-as-quality": {"gamma": 1.0},
+    "penalty-only-credit": {"invalid_penalty": 0.0},
+    "credit-of-equals": {"group_of_one": "zero"},
+    "turns-and-stopping": {"baseline": "start", "peers": "all"},
+}
+"""Finding -> fields that mend it in a method that has them."""

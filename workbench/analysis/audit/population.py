@@ -79,8 +79,6 @@ def credit_population(subject: Subject) -> Iterator[Reading]:
         )
     if "success_rate" in subject.table.columns:
         yield _saturated(subject)
-    if subject.method is not None:
-        yield from _dialects(subject)
 
 
 def _saturated(subject: Subject) -> Reading:
@@ -97,9 +95,10 @@ def _saturated(subject: Subject) -> Reading:
     return share("saturated_rate", at_an_end, among, groups, len(groups))
 
 
-def _dialects(subject: Subject) -> Iterator[Reading]:
+def dialects(subject: Subject) -> Iterator[Reading]:
     """How far each dialect of the method is from its default, and the field that does it."""
-    assert subject.method is not None
+    if subject.method is None:
+        return
     method = subject.method.info
     default = method.cls()
     base = _advantage(default, subject)

@@ -48,7 +48,7 @@ class Audit:
         frame: One row a reading, in the order of `MEASURES`: `SCHEMA`'s columns; credit is null for
             the log, low and high are a 95 % interval over groups, the shuffled columns the range of
             the number over shuffles of the credit inside each trajectory.
-        findings: Defects first found first.
+        findings: The worst first.
         left_out: One row a credit and reason: credit, measures, reason.
         intervals: One row a credit and step that was bootstrapped: `INTERVALS`'s columns; low and
             high are the 5 % and 95 % quantile, sign_flips a share of the draws.

@@ -28,6 +28,10 @@ from workbench.methods.capabilities import HasStateKey
 from workbench.states.keys import parse_state_key
 from workbench.states.keys.similar import Similar
 from workbench.states.space import Space
+from workbench.wording import Progress, silent
+
+NORMAL = 1.96
+"""Standard errors on each side of a 95 % interval."""
 
 LITTLE = 0.01
 """Share of the plain mean's error below which a gain over it says little."""
@@ -97,6 +101,32 @@ def tunable_methods() -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Share of the plain mean's squared error that a baseline saves; below 0 it predicts worse.
+
+    Args:
+        share: 1 − error / error of the plain mean.
+        error: Its standard error over groups; None for fewer than two groups.
+    """
+
+    share: float
+    error: float | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the share; None for fewer than two groups."""
+        if self.error is None:
+            return None
+        return self.share - NORMAL * self.error, self.share + NORMAL * self.error
+
+    @property
+    def beyond_noise(self) -> int:
+        """+1 or −1 where the whole interval is above or below 0, else 0."""
+        low, high = self.interval or (-math.inf, math.inf)
+        return int(low > 0.0) - int(high < 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """How well the other rollouts of a group predict the return of a step, by a field's value.
 
@@ -118,6 +148,8 @@ class HeldOut:
             best are recommended. None where no end of the values is the safe one.
         now: The value that the method has, which is kept where it is as good as the best; None
             where it is not among the values.
+        gain_error: Standard error over groups of the gain over the plain mean; None for fewer than
+            two groups. (K,) float64
     """
 
     field: str
@@ -133,6 +165,19 @@ class HeldOut:
     as_good: Truth | None
     finest: str | None
     now: float | None = None
+    gain_error: Real | None = None
+
+    def gain(self, value: float) -> Gain:
+        """How much better than the plain mean one of the values predicts.
+
+        Raises:
+            ParameterError: It is not among the values, or no step was predicted.
+        """
+        if value not in self.values or not self.steps:
+            raise ParameterError(f"{self.symbol} {value:g} was not tried on held-out rollouts")
+        k = self.values.index(value)
+        error = None if self.gain_error is None else float(self.gain_error[k])
+        return Gain(share=1.0 - float(self.error[k]) / self.plain, error=error)
 
     @property
     def best(self) -> float | None:
@@ -307,7 +352,12 @@ class HeldOut:
 
 
 def held_out(
-    method: Method, credit: Credit, space: Space, values: Sequence[float] | None = None
+    method: Method,
+    credit: Credit,
+    space: Space,
+    values: Sequence[float] | None = None,
+    *,
+    progress: Progress = silent,
 ) -> HeldOut:
     """Leave-one-trajectory-out error of a method's baseline at K values of its tunable field.
 
@@ -324,6 +374,7 @@ def held_out(
         credit: Its credit in the space.
         space: The space that it was scored in.
         values: Values of the field, ascending; by default its candidates and what it is. (K,)
+        progress: Told (what, done, total) before each value.
 
     Raises:
         ParameterError: The method has no field to be tuned, or a state key without a threshold.
@@ -332,7 +383,7 @@ def held_out(
     tuned = tuned_by(method)
     if "step" not in credit.terms:
         raise MissingInputError(f"{method} has no step term, so there is nothing to predict")
-    now = _present(tuned)
+    now = present(tuned)
     tried = tuple(tuned.candidates(space) if values is None else values)
     if values is None and now is not None and not any(math.isclose(now, v) for v in tried):
         tried = tuple(sorted((*tried, now)))
@@ -344,9 +395,13 @@ def held_out(
     chosen = (enough & ~equal)[group] & (weight > 0)
     centred = _centred(steps, score, weight)
     plain = (centred - mean_of_others(steps, centred, weight))[chosen] ** 2
+    of_plain = segment_sum(plain, group[chosen], groups)
     sums = np.zeros((len(tried), groups))
     if chosen.any():
-        for k, baseline in _baselines(tuned, credit, space, weight, tried):
+        progress("hold out", 0, len(tried))
+        baselines = _baselines(tuned, credit, space, weight, tried)
+        for done, (k, baseline) in enumerate(baselines, start=1):
+            progress("hold out", done, len(tried))
             squares = (centred - baseline)[chosen] ** 2
             sums[k] = segment_sum(squares, group[chosen], groups)
     count = int(chosen.sum())
@@ -362,13 +417,14 @@ def held_out(
         few=int((~enough).sum()),
         equal=int((enough & equal).sum()),
         as_good=_as_good(sums[:, enough & ~equal]),
+        gain_error=_gain_error((of_plain - sums)[:, enough & ~equal], of_plain.sum()),
         finest=tuned.finest if isinstance(tuned, KeyThreshold) else None,
         now=now,
     )
 
 
-def _present(tuned: Tunable) -> float | None:
-    """The value that the method has."""
+def present(tuned: Tunable) -> float | None:
+    """The value that the method has, `EXACT` for exact keys; None where there is none."""
     if isinstance(tuned, KeyThreshold):
         return tuned.present
     value = getattr(tuned, tuned.tunable)
@@ -403,6 +459,14 @@ def _as_good(sums: Real) -> Truth | None:
     excess = sums - sums[np.argmin(sums.sum(axis=1))]
     standard_error = math.sqrt(groups) * excess.std(axis=1, ddof=1)
     return np.asarray(excess.sum(axis=1) <= standard_error)
+
+
+def _gain_error(saved: Real, plain: float) -> Real | None:
+    """Standard error of Σ saved / plain; squared errors saved in each group are (K, G')."""
+    groups = saved.shape[1]
+    if groups < 2 or plain <= 0.0:
+        return None
+    return np.asarray(math.sqrt(groups) * saved.std(axis=1, ddof=1) / plain)
 
 
 def _against(error: float, other: float, name: str | None) -> str:

@@ -6,10 +6,9 @@ exponentials a similarity: the stops stand at eighths of an octave, and halving 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from workbench.log.credit import Credit
 from workbench.log.remarks import TOLERANCE
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods.proximity.proxmo import ProxMO
-from workbench.parameters import fields
 from workbench.states.peer_rows import PeerRule
 from workbench.states.proximity import peer_statistics
 from workbench.states.similarity import Similarity
@@ -36,12 +34,6 @@ def swept(temperature: float, steps: int) -> tuple[float, ...]:
     """
     together = temperature in STOPS and steps * len(STOPS) <= SWEEP_LIMIT
     return STOPS if together else (temperature,)
-
-
-def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some fields of ProxMO that differ from its defaults."""
-    known = fields(ProxMO)
-    return {name: value for name, value in settings.items() if value != known[name].default}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,23 +134,26 @@ class Trial:
         return np.asarray(self.credit.terms["episode"].value + own)
 
     @cached_property
-    def edges(self) -> Real:
-        """Edges of bins around 0 that hold the advantages at every temperature. (BINS + 1,)."""
+    def largest(self) -> float:
+        """The largest size of an advantage at any temperature of the sweep."""
         seen = self.sweep.temperatures[::8] + self.sweep.temperatures[-1:]
-        largest = max(float(np.abs(self.advantage(temperature)).max()) for temperature in seen)
-        largest = largest if largest > TOLERANCE else 1.0
-        return np.linspace(-largest, largest, BINS + 1)
+        return max(float(np.abs(self.advantage(temperature)).max()) for temperature in seen)
 
-    def histogram(self, advantage: Real) -> Index:
-        """Steps in each bin of `edges`; what is outside is in the outermost. (BINS,) int64.
 
-        Steps whose advantage is 0 are not counted: a log may have many, and they say nothing of
-        how credit spreads.
-        """
-        advantage = advantage[np.abs(advantage) > TOLERANCE]
-        width = self.edges[1] - self.edges[0]
-        place = np.floor((advantage - self.edges[0]) / width).astype(np.int64)
-        return np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS)
+def edges(largest: float) -> Real:
+    """Edges of bins around 0 that hold advantages up to a size. (BINS + 1,)."""
+    return np.linspace(-1.0, 1.0, BINS + 1) * (largest if largest > TOLERANCE else 1.0)
+
+
+def histogram(edges: Real, advantage: Real) -> Index:
+    """Steps in each bin; what is outside is in the outermost. (BINS,) int64.
+
+    Steps whose advantage is 0 are not counted: a log may have many, and they say nothing of how
+    credit spreads.
+    """
+    advantage = advantage[np.abs(advantage) > TOLERANCE]
+    place = np.floor((advantage - edges[0]) / (edges[1] - edges[0])).astype(np.int64)
+    return np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS)
 
 
 def sign_flips(advantage: Real, pinned: Real) -> int:

@@ -134,13 +134,14 @@ class SoftCRBC(BackupMethod, GroupMethod):
         """
         centre = self.target(steps) - score
         graph = self._transitions(steps, space)
-        baseline = np.zeros((len(values), len(steps)))
-        with threadpool_limits(limits=1, user_api="blas"):
-            for here, group in self._groups(steps, space, graph):
-                for k, neighbours in enumerate(values):
+        # Groups inside of values, though they are made anew for each: who waits sees it move on.
+        for k, neighbours in enumerate(values):
+            baseline = np.zeros(len(steps))
+            with threadpool_limits(limits=1, user_api="blas"):
+                for here, group in self._groups(steps, space, graph):
                     near = replace(group, neighbours=neighbours)
-                    baseline[k, here] = near.held_out(steps.trajectory[here])
-        yield from enumerate(baseline - centre)
+                    baseline[here] = near.held_out(steps.trajectory[here])
+            yield k, baseline - centre
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:
         """GRPO's term and the gap between action and state."""

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
+from workbench.analysis.audit.findings import Finding
+from workbench.analysis.tuning.held_out import tunable_methods
+from workbench.log.credit import Credit
 from workbench.plots import audit as plots
-from workbench.ui import cache, command, frame, state
+from workbench.ui import cache, command, frame, roles, settings, state, work, worlds
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
-from workbench.wording import number_of, shortened
+from workbench.ui.verdict import SEVERITY, STEPS_OF
+from workbench.wording import Progress, number_of, shortened
 from workbench.workspace.chosen import LUCK
 
 _OF_FILTER = (
     "An audit is of the whole log: what it draws are other rollouts for whole groups. Its counts "
     "are links to their steps."
 )
-_STEPS_OF = {
-    "dead-groups": "-kind:live",
-    "penalty-only-credit": "kind:penalty_only",
-    "credit-of-equals": "kind:all_fail,all_pass,constant_reward,one_rollout",
-    "unstable-signs": "unstable:{credit}",
-}
-"""Finding -> the filter of the steps that it is about, where there is one."""
-
 LISTED = 50  # steps in the table
 NOTES = 6
 FIRST = "held_out_gain"  # what the chart shows before anything is chosen
@@ -41,16 +39,43 @@ def page() -> None:
     with commands:
         command.popover(*_commands(tuple(credits)))
     fields = {name: view.params(name) for name in credits}
-    audit = cache.audited(entry.id, view.embedder, fields, entry)
-    st.caption(
-        "What can be said without knowing the truth. The controls know nothing of merit: "
-        "a number that they reach too says nothing for a credit."
-    )
-    _findings(audit)
+    place, waiting = st.empty(), st.container()
+    key = json.dumps([entry.id, view.embedder, "audit", fields], sort_keys=True)
+    so_far = cache.slot(f"{key} so far")
+
+    def grown(progress: Progress) -> Audit:
+        growing = cache.audits(entry.id, view.embedder, fields, entry, progress=progress)
+        for number, found in enumerate(growing):
+            so_far["audit"] = found
+            place.empty()  # or rows of the state before would stay below
+            with place.container():
+                _findings(found, number)
+        return found
+
+    audit = work.long(key, "Auditing", waiting, grown)
+    place.empty()
+    with place.container():
+        _findings(so_far["audit"], None if audit else -1)
+    if audit is None:
+        return
     _badge(audit)
-    _measure(audit)
-    _steps(audit)
-    _everything(audit)
+    _parts(audit, credits)
+
+
+def _parts(audit: Audit, credits: Mapping[str, Credit]) -> None:
+    """The rest of the audit, a tab a question."""
+    log = cache.stored(frame.entry().id, frame.entry()).frame
+    parts: dict[str, Callable[[], None]] = {
+        "How do the credits compare?": lambda: _measure(audit),
+        "Which credit is luck of the draw?": lambda: _steps(audit),
+    }
+    if roles.there_are(log):
+        parts["Whose credit is it?"] = lambda: roles.section(log, credits)
+    parts["What trained in simulated worlds?"] = lambda: worlds.section(audit.credits)
+    parts["Every number"] = lambda: _everything(audit)
+    for tab, part in zip(st.tabs(list(parts)), parts.values(), strict=True):
+        with tab:
+            part()
 
 
 def _commands(names: tuple[str, ...]) -> list[str]:
@@ -61,21 +86,52 @@ def _commands(names: tuple[str, ...]) -> list[str]:
     return [*scored, command.workbench("audit", entry.source, *given, "--explain")]
 
 
-def _findings(audit: Audit) -> None:
+def _findings(audit: Audit, growing: int | None) -> None:
+    """What is known to be wrong, the worst first.
+
+    Args:
+        audit: The audit, whole or as far as it is.
+        growing: Number of this state while it grows, −1 where it was stopped, None once whole.
+    """
     st.subheader("What is wrong?")
     if not audit.findings:
-        st.markdown("None of the known defects was found.")
+        so_far = "" if growing is None else "So far n" if growing >= 0 else "As far as it went, n"
+        st.markdown(f"{so_far or 'N'}one of the known defects was found.")
         return
     with st.container(border=True, gap="small"):
-        for finding in audit.findings:
-            of = escaped(finding.credit or "the log")
-            st.markdown(
-                f"**{of}** · {escaped(finding.name.replace('-', ' '))}: {told(finding.text)}  \n"
-                f":gray[→ {told(finding.action)}]"
+        for number, finding in enumerate(audit.findings):
+            _finding(finding, f"{growing}_{number}")
+    if growing is None:
+        return
+    st.caption(
+        "More may come: other rollouts are still being drawn."
+        if growing >= 0
+        else "Stopped: what other rollouts would say is not known."
+    )
+
+
+def _finding(finding: Finding, key: str) -> None:
+    text, buttons = st.columns([4, 1], vertical_alignment="center")
+    of = escaped(finding.credit or "the log")
+    text.markdown(
+        f"{SEVERITY[finding.severity]} · **{of}** · {escaped(finding.name.replace('-', ' '))}: "
+        f"{told(finding.text)}  \n:gray[→ {told(finding.action)}]"
+    )
+    with buttons:
+        if finding.name in STEPS_OF:
+            steps = STEPS_OF[finding.name].format(credit=finding.credit)
+            frame.link("Show the steps", "steps", filter=steps, sort="")
+        if finding.fields and finding.credit is not None:
+            now = {**state.current().params(finding.credit), **finding.fields}
+            st.button(
+                f"Apply {settings.said(finding.fields)}",
+                key=state.MEND.format(finding=key),
+                on_click=settings.give,
+                args=(finding.credit, now),
+                help="On every page; what it was before is said, and Tune can reset it.",
             )
-            if finding.name in _STEPS_OF:
-                steps = _STEPS_OF[finding.name].format(credit=finding.credit)
-                frame.link("Show the steps", "steps", filter=steps, sort="")
+        if finding.name == "worse-than-the-mean" and finding.credit in tunable_methods():
+            frame.link("Tune it", "tune", tuned=finding.credit, trying=None)
 
 
 def _badge(audit: Audit) -> None:
@@ -88,7 +144,6 @@ def _badge(audit: Audit) -> None:
 
 
 def _measure(audit: Audit) -> None:
-    st.subheader("How do the credits compare?")
     known = [name for name in MEASURES if name in set(audit.frame["measure"])]
     chosen = state.current().measure
     chosen = chosen if chosen in known else FIRST if FIRST in known else known[0]
@@ -138,7 +193,6 @@ def _steps(audit: Audit) -> None:
         .filter(pl.col("sign_flips") >= LUCK)
         .sort("size", descending=True, maintain_order=True)
     )
-    st.subheader("Which credit is luck of the draw?")
     if not flipping.height:
         st.caption(
             f"No step's credit changes its sign in {LUCK:.0%} or more of the draws of other "
@@ -188,27 +242,25 @@ def _steps(audit: Audit) -> None:
 
 
 def _everything(audit: Audit) -> None:
-    with st.expander("Every number"):
-        for group, meaning in GROUPS.items():
-            rows = audit.frame.filter(group=group)
-            if rows.height:
-                st.markdown(f"**{group.capitalize()}**: {meaning}.")
-                st.dataframe(
-                    _table(rows),
-                    hide_index=True,
-                    placeholder="–",
-                    alt=f"Every reading of {group}.",
-                )
-        drawn = audit.sampling
+    drawn = audit.sampling
+    st.caption(
+        f"Resampling: {drawn['groups']} of {drawn['eligible_groups']} groups with three "
+        f"rollouts or more, {drawn['draws']} draws each, seed {drawn['seed']}."
+    )
+    for row in audit.left_out.to_dicts():
         st.caption(
-            f"Resampling: {drawn['groups']} of {drawn['eligible_groups']} groups with three "
-            f"rollouts or more, {drawn['draws']} draws each, seed {drawn['seed']}."
+            f"Left out for {escaped(row['credit'])}: {escaped(row['measures'])}; "
+            f"{escaped(row['reason'])}."
         )
-        for row in audit.left_out.to_dicts():
-            st.caption(
-                f"Left out for {escaped(row['credit'])}: {escaped(row['measures'])}; "
-                f"{escaped(row['reason'])}."
-            )
+    known = [name for name in GROUPS if name in set(audit.frame["group"])]
+    group = st.segmented_control("Part", known, default=known[0], required=True)
+    st.caption(f"{GROUPS[group][:1].upper()}{GROUPS[group][1:]}.")
+    st.dataframe(
+        _table(audit.frame.filter(group=group)),
+        hide_index=True,
+        placeholder="–",
+        alt=f"Every reading of {group}.",
+    )
 
 
 def _table(rows: pl.DataFrame) -> Any:

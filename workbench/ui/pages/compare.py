@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from workbench.log.steps import Index, Steps
 from workbench.methods import METHODS
 from workbench.methods.variants import differences
 from workbench.plots import methods as plots
-from workbench.ui import cache, command, filtering, frame, marks, state
+from workbench.ui import cache, command, filtering, frame, marks, runs, state
 from workbench.ui.filtering import Kept
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
@@ -27,21 +27,25 @@ from workbench.wording import number_of
 Pair = tuple[str, str]
 
 LISTED = 20  # disagreements in the table
+RUNS = "Runs and checkpoints"
 
 
 def page() -> None:
     """The page."""
     commands = header("Compare")
     chosen, pair = _pickers()
-    if pair is None:
-        st.info("Pick two or more methods to set them against each other.")
-        return
     credits = frame.credits(*chosen)
+    if len(credits) < 2:
+        st.info(
+            "Pick two or more methods to set them against each other."
+            if pair is None
+            else "Fewer than two of these methods can score this log: pick others."
+        )
+        runs.section(tuple(credits), None)
+        return
+    assert pair is not None
     with commands:
         command.popover(*_commands(pair))
-    if len(credits) < 2:
-        st.info("Fewer than two of these methods can score this log: pick others.")
-        return
     if not set(pair) <= set(credits):
         pair = tuple(credits)[:2]  # type: ignore[assignment]
     kept = filtering.usable()
@@ -58,12 +62,19 @@ def page() -> None:
     with left:
         _scatter(pair, credits, rows, largest, kept)
     with right:
-        _matrix(comparison)
+        _matrix(comparison, pair)
         _signs(pair, credits, rows, kept)
-    _disagreements(pair, largest)
-    _groups(pair, comparison)
-    _fields(pair)
-    marks.section(tuple(credits))
+    parts: dict[str, Callable[[], None]] = {
+        "Where do they disagree most?": lambda: _disagreements(pair, largest),
+        "In which groups do they rank alike?": lambda: _groups(pair, comparison),
+        "What is different in them?": lambda: _fields(pair),
+        RUNS: lambda: runs.section(tuple(credits), pair),
+        "Do they agree with marks?": lambda: marks.section(tuple(credits)),
+    }
+    shown = RUNS if state.current().runs else None
+    for tab, part in zip(st.tabs(list(parts), default=shown), parts.values(), strict=True):
+        with tab:
+            part()
 
 
 def _pickers() -> tuple[tuple[str, ...], Pair | None]:
@@ -170,15 +181,26 @@ def _rank_in_words(pair: Pair, rows: pl.DataFrame) -> str:
     return f"Rank correlation **{row['spearman']:+.2f}** over {row['steps']:,} steps."
 
 
-def _matrix(comparison: Comparison) -> None:
+def _matrix(comparison: Comparison, pair: Pair) -> None:
+    """Every two methods; a click chooses the two that are looked at."""
     if len(comparison.names) < 3:
         return
     st.subheader("Which methods agree?")
     st.plotly_chart(
-        plots.rank_matrix(comparison.names, comparison.pairs),
+        plots.rank_matrix(comparison.names, comparison.pairs, chosen=pair),
+        key=state.MATRIX,
+        on_select=lambda: _choose_pair(comparison.names),
+        selection_mode="points",
         config={"displayModeBar": False},
-        alt="Rank correlation of the credits of every two methods.",
+        alt="Rank correlation of the credits of every two methods; a click looks at the two.",
     )
+
+
+def _choose_pair(names: Sequence[str]) -> None:
+    """Looks at the two methods of the cell that was clicked."""
+    for point in st.session_state[state.MATRIX]["selection"]["points"]:
+        two = sorted((str(point["x"]), str(point["y"])), key=names.index)
+        state.update(pair=(two[0], two[1]))
 
 
 def _signs(
@@ -220,7 +242,6 @@ def _signs(
 
 
 def _disagreements(pair: Pair, largest: pl.DataFrame) -> None:
-    st.subheader("Where do they disagree most?")
     if not largest["standardised_difference"].abs().max():
         st.caption("Nowhere: in standard deviations, both give every step the same credit.")
         return
@@ -261,7 +282,6 @@ def _signed(columns: Sequence[str]) -> dict[str, Any]:
 
 def _groups(pair: Pair, comparison: Comparison) -> None:
     rows = comparison.groups.filter(left=pair[0], right=pair[1])
-    st.subheader("In which groups do they rank the steps alike?")
     ranked = rows["spearman"].drop_nulls()
     silent = rows.height - ranked.len()
     if silent:
@@ -302,7 +322,6 @@ def _groups(pair: Pair, comparison: Comparison) -> None:
 
 def _fields(pair: Pair) -> None:
     view = state.current()
-    st.subheader("What is different in them?")
     names = [name.partition(":")[0] for name in pair]
     for name in dict.fromkeys(names):
         st.markdown(f"**{escaped(name)}**: {escaped(METHODS[name].summary)}")

@@ -13,11 +13,12 @@ from workbench.errors import Problem
 from workbench.files import MANIFEST
 from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
-from workbench.ui import advice, cache, command, filtering, frame, state, upload, votes
+from workbench.ui import cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
 from workbench.ui.hints import in_words
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
+from workbench.ui.verdict import area as verdict_area
 from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
 
@@ -57,7 +58,7 @@ def page() -> None:
     _details(facts)
     _groups()
     with verdict:
-        advice.area()
+        verdict_area(facts)
 
 
 def _commands(stored: StoredLog) -> list[str]:

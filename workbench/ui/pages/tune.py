@@ -1,4 +1,4 @@
-"""Which temperature: ProxMO's τ under a slider, and what it does to the credit of this log."""
+"""Which value? The tuned field of a method under a slider, and what it does to credit."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from workbench.analysis.tuning.held_out import HeldOut
-from workbench.analysis.tuning.temperature import Trial, overrides, sign_flips, success_rates
+from workbench.analysis.tuning.held_out import HeldOut, tunable_methods
+from workbench.analysis.tuning.temperature import edges, histogram, sign_flips, success_rates
+from workbench.analysis.tuning.thresholds import KeyThreshold
+from workbench.analysis.tuning.verdict import differing, own_share, verdict
 from workbench.errors import WorkbenchError
 from workbench.log.remarks import TOLERANCE
+from workbench.methods import METHODS, create
+from workbench.methods.proximity.proxmo import ProxMO
+from workbench.parameters import FieldSpec, fields
 from workbench.plots import temperature as plots
-from workbench.states.temperatures import STOPS
-from workbench.ui import cache, command, filtering, frame, settings, state
+from workbench.ui import cache, command, filtering, frame, settings, state, trial
 from workbench.ui.header import header
-from workbench.ui.settings import said
-from workbench.ui.text import told
-from workbench.wording import number
+from workbench.ui.text import escaped, told
+from workbench.ui.trial import Tried
 
-_FIELDS = {
-    "gamma": ("γ, discount per step", 0.01),
-    "step_weight": ("ω, weight of the step term", 0.25),
-    "alpha": ("α, steepness of w", 0.5),
-    "beta": ("β, reach of w", 0.05),
-}
 _PEERS = {
     "all": "all steps of the group",
     "other_steps": "all but the step itself",
@@ -57,133 +54,182 @@ _MEASURES: Mapping[str, tuple[str, Callable[[float], str], str]] = {
     ),
 }
 _OF_FILTER = (
-    "τ and its error are of the whole log, whose groups must stay whole; the histogram and the "
-    "sign flips are of the steps that the filter leaves."
+    "A value and its error are of the whole log, whose groups must stay whole; the histogram and "
+    "the sign flips are of the steps that the filter leaves."
 )
 _QUIET: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off"}
+_ABOUT = {
+    "τ": "τ, how fast the weight of a peer falls with its distance",
+    "n": "n, how many near steps make the value of a state",
+    "threshold": "Threshold, how alike two states have to be to count as one",
+}
+_HELP = {
+    "τ": "Cold (left): only the most similar states count. Hot (right): all peers count alike. "
+    "The spread is the deviation of similarities inside a group, in which temperatures of two "
+    "representations can be compared.",
+    "n": "Few (left): only the nearest steps say what a state is worth. Many: the whole group.",
+    "threshold": "Low (left): unlike states are merged. At the right end only equal texts are.",
+}
 
 
 def page() -> None:
     """The page."""
     header("Tune", _OF_FILTER)
+    place = st.container()
     try:
-        frame.require_vectors()
-        _trial(settings.default("temperature"))
-        _held_out()
+        if cache.needs_vectors(settings.method()) or isinstance(settings.tuned(), KeyThreshold):
+            frame.require_vectors()
+        trial.at(settings.value())
+        held = trial.held_out(place)
     except WorkbenchError as error:
+        _picker(place)
         st.error(f"There is no credit to tune in this log: {told(error)}")
         return
-    _live()
+    _live(held)
     _settings()
 
 
-def _trial(temperature: float) -> Trial:
-    view = state.current()
-    return cache.trial(
-        frame.entry().id, view.embedder, overrides(settings.tried()), temperature, frame.entry()
+def _picker(place: Any) -> None:
+    """The method that is tuned; settings of another one are kept meanwhile."""
+    st.session_state[state.TUNED_PICKER] = settings.method()
+    place.selectbox(
+        "Method to tune",
+        tunable_methods(),
+        key=state.TUNED_PICKER,
+        help=METHODS[settings.method()].summary,
+        on_change=lambda: settings.choose(st.session_state[state.TUNED_PICKER]),
     )
 
 
-def _held_out() -> HeldOut:
-    here, view = frame.entry(), state.current()
-    return cache.held_out_error(here.id, view.embedder, settings.tried()["gamma"], here)
-
-
 @st.fragment
-def _live() -> None:
+def _live(held: HeldOut | None) -> None:
     """The slider and all that follows it."""
-    tried, applied, pin = settings.tried(), settings.applied(), settings.pinned()
-    temperature = tried["temperature"]
-    held = _held_out()
-    _status(tried, applied, pin)
-    _slider(temperature, held.best)
-    trial, pinned = _trial(temperature), _trial(pin)
+    value, pin = settings.value(), settings.pinned()
+    _status(pin)
+    now, pinned = trial.at(value), trial.at(pin)
+    _verdict(held, now)
+    _slider(value)
     kept = filtering.usable()
-    shown = slice(None) if kept is None else kept.mask[trial.credit.steps.row]
-    credit = trial.advantage(temperature)[shown]
-    credit_pinned = pinned.advantage(pin)[shown]
-    _numbers(trial, pinned, (temperature, pin), sign_flips(credit, credit_pinned), len(credit))
+    shown = slice(None) if kept is None else kept.mask[now.credit.steps.row]
+    credit, credit_pinned = now.advantage[shown], pinned.advantage[shown]
+    _numbers(now, pinned, (value, pin), sign_flips(credit, credit_pinned), len(credit))
     left, right = st.columns(2)
+    largest = max(now.largest, pinned.largest)
     with left:
-        _spread(credit, credit_pinned, temperature == pin)
+        _spread(credit, credit_pinned, largest, "" if value == pin else _at(pin))
     with right:
-        _prediction(held, temperature)
+        _prediction(held, value)
 
 
-def _status(tried: Mapping[str, Any], applied: Mapping[str, Any], pin: float) -> None:
+def _at(value: float) -> str:
+    """A value with its symbol."""
+    symbol, name = settings.tuned().tunable_symbol, settings.namer()(value)
+    return name if name == "exact keys" else f"{symbol} {name}"
+
+
+def _status(pin: float) -> None:
+    method = create(settings.method())
+    applied, tried = (settings.made(own()).values for own in (settings.applied, settings.tried))
     changed = {name: value for name, value in tried.items() if value != applied[name]}
-    differing = {"temperature": applied["temperature"]} | overrides(applied)
-    trying = said({"temperature": tried["temperature"]} | changed) if changed else "just that"
+    own = settings.tuned().tunable
+    differing_now = {own: applied[own]} | differing(method, applied)
+    trying = settings.said({own: tried[own]} | changed) if changed else "just that"
     parts = {
-        "Applied": said(differing),
-        "Trying": trying + _in_units(tried["temperature"]),
-        "Pinned": f"τ {number(pin)}",
+        "Applied": settings.said(differing_now),
+        "Trying": trying + _in_units(settings.value()),
+        "Pinned": _at(pin),
     }
-    text, buttons = st.columns([6, 4], vertical_alignment="center")
-    text.markdown(" · ".join(f"**{name}:** {value}" for name, value in parts.items()))
+    picker, text, buttons = st.columns([2, 6, 4], vertical_alignment="bottom")
+    _picker(picker)
+    text.markdown(" · ".join(f"**{name}:** {escaped(value)}" for name, value in parts.items()))
     with buttons, st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Apply to every page", type="primary", disabled=not changed):
             settings.apply()
             st.rerun()
-        if st.button("Reset", help="ProxMO's defaults, on every page."):
+        if st.button("Reset", help="The method's own fields, on every page."):
             settings.reset()
             st.rerun()
-        command.popover(_command(tried))
+        command.popover(*_commands(settings.tried()))
 
 
-def _command(tried: Mapping[str, Any]) -> str:
-    entry = frame.entry()
-    fields = {"temperature": tried["temperature"]} | overrides(tried)
-    where = command.space(entry, "proxmo")
-    options = [*command.params(fields), *where, "-o", "credit.parquet"]
-    return command.workbench("score", entry.source, "-m", "proxmo", *options)
+def _commands(tried: Mapping[str, Any]) -> list[str]:
+    entry, method = frame.entry(), settings.method()
+    own = settings.tuned().tunable
+    given = {own: settings.made(tried).values[own]} | dict(tried)
+    where = command.space(entry, method)
+    said = [*command.params(given), *where]
+    return [
+        command.workbench("score", entry.source, "-m", method, *said, "-o", "credit.parquet"),
+        command.workbench("tune", entry.source, "-m", method, *command.params(tried), *where),
+    ]
 
 
-def _slider(temperature: float, best: float | None) -> None:
-    place, buttons = st.columns([4, 3], vertical_alignment="center")
-    with buttons, st.container(horizontal=True, horizontal_alignment="right"):
-        label = "Use the minimum" if best is None else f"Use the minimum (τ = {number(best)})"
-        st.button(label, on_click=settings.move_to, args=(best,), disabled=best is None)
+def _verdict(held: HeldOut | None, now: Tried) -> None:
+    """What the log supports, in words; a button only for a value that it does support."""
+    share = "" if np.isnan(now.own_step) else own_share(now.own_step, now.own_trajectory)
+    if held is None:
+        st.caption(escaped(share))
+        return
+    found = verdict(held)
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{escaped(found.headline)}**")
+            if found.offer is not None and found.offer != settings.value():
+                label = f"Try {_at(found.offer)}"
+                st.button(escaped(label), on_click=settings.move_to, args=(found.offer,))
+        st.caption(escaped(" ".join([*found.reasons, share])))
+
+
+def _slider(value: float) -> None:
+    here, view = frame.entry(), state.current()
+    known = settings.tuned()
+    place, button = st.columns([5, 1], vertical_alignment="center")
+    with button, st.container(horizontal=True, horizontal_alignment="right"):
         st.button(
-            "Pin this τ", on_click=settings.pin, help="Changes are counted against the pinned τ."
+            f"Pin {_at(value)}",
+            on_click=settings.pin,
+            args=(value,),
+            disabled=value == settings.pinned(),
+            help="Changes are counted against it until another value is pinned.",
         )
-    settings.show(state.TEMPERATURE, temperature)
+    settings.show(state.TRYING, value)
+    stops = known.candidates(cache.space(here.id, view.embedder, here))
     place.select_slider(
-        "τ, how fast the weight of a peer falls with its distance",
-        sorted({*STOPS, temperature}),
-        key=state.TEMPERATURE,
-        format_func=number,
-        on_change=lambda: settings.move_to(st.session_state[state.TEMPERATURE]),
-        help="Cold (left): only the most similar states count. Hot (right): all peers count alike. "
-        "The spread is the deviation of similarities inside a group, in which temperatures of two "
-        "representations can be compared.",
+        _ABOUT[known.tunable_symbol],
+        sorted({*stops, value, settings.applied_value()}),
+        key=state.TRYING,
+        format_func=settings.namer(),
+        on_change=lambda: settings.move_to(st.session_state[state.TRYING]),
+        help=_HELP[known.tunable_symbol],
     )
 
 
-def _in_units(temperature: float) -> str:
+def _in_units(value: float) -> str:
     """A temperature in units in which two representations can be compared."""
     here, view = frame.entry(), state.current()
+    if settings.tuned().tunable_symbol != "τ":
+        return ""
     unit = cache.spread(here.id, view.embedder, here)
-    return f" ({temperature / unit:.2g} × spread)" if unit else ""
+    return f" ({value / unit:.2g} × spread)" if unit else ""
 
 
-def _numbers(trial: Trial, pinned: Trial, at: tuple[float, float], flips: int, steps: int) -> None:
-    now, pin = at
-    if settings.tried()["peers"] == "same_state":
+def _numbers(now: Tried, pinned: Tried, at: tuple[float, float], flips: int, steps: int) -> None:
+    value, pin = at
+    if settings.tried().get("peers") == "same_state":
         st.info("Peers in the very same state all count alike, so no τ changes this credit.")
         return
-    *places, last = st.columns(4)
-    for place, (measure, (label, form, about)) in zip(places, _MEASURES.items(), strict=True):
-        value = form(float(getattr(trial.sweep, measure)[trial.place(now)]))
-        was = form(float(getattr(pinned.sweep, measure)[pinned.place(pin)]))
-        compared = f"{was} at τ {number(pin)}" if pin != now else "pinned here"
-        place.metric(label, value, compared, **_QUIET, help=about)
-    compared = f"{_percent(flips / max(steps, 1), 1)} of steps vs τ {number(pin)}"
-    about = f"Steps of {steps:,} whose credit has the other sign than at the pinned τ."
+    known = {} if np.isnan(now.own_step) else _MEASURES
+    *places, last = st.columns(len(known) + 1)
+    for place, (measure, (label, form, about)) in zip(places, known.items(), strict=True):
+        was = form(getattr(pinned, measure))
+        compared = f"{was} at {_at(pin)}" if pin != value else "pinned here"
+        place.metric(label, form(getattr(now, measure)), compared, **_QUIET, help=about)
+    compared = f"{_percent(flips / max(steps, 1), 1)} of steps vs {_at(pin)}"
+    about = f"Steps of {steps:,} whose credit has the other sign than at the pinned value."
     last.metric("Sign flips", f"{flips:,}", compared, **_QUIET, help=about)
 
 
-def _spread(credit: Any, pinned: Any, same: bool) -> None:
+def _spread(credit: Any, pinned: Any, largest: float, pin: str) -> None:
     st.subheader("How does credit spread?")
     if not len(credit):
         st.info("The filter leaves no step that is scored, so there is no credit to draw.")
@@ -195,14 +241,13 @@ def _spread(credit: Any, pinned: Any, same: bool) -> None:
             "differs from another."
         )
         return
-    scale = _trial(settings.default("temperature"))
-    outline = None if same else scale.histogram(pinned)
-    name = f"pinned τ {number(settings.pinned())}"
+    bins = edges(largest)
+    outline = histogram(bins, pinned) if pin else None
     below, above = int((credit < -TOLERANCE).sum()), int((credit > TOLERANCE).sum())
     exactly = f"= {zero:,} exactly 0, not drawn · " if zero else ""
     counts = f"▼ {below:,} below 0 · {exactly}▲ {above:,} above"
     st.plotly_chart(
-        plots.spread(scale.edges, scale.histogram(credit), outline, name),
+        plots.spread(bins, histogram(bins, credit), outline, f"pinned {pin}"),
         width="stretch",
         config={"displayModeBar": False},
         alt=f"Histogram of the credit of steps: {counts}",
@@ -210,16 +255,20 @@ def _spread(credit: Any, pinned: Any, same: bool) -> None:
     st.caption(counts)
 
 
-def _prediction(held: HeldOut, temperature: float) -> None:
-    st.subheader("Which τ predicts best?")
+def _prediction(held: HeldOut | None, value: float) -> None:
+    symbol = settings.tuned().tunable_symbol
+    st.subheader(f"Which {symbol} predicts best?")
+    if held is None:
+        st.info("Holding out was stopped, so nothing says which value predicts best.")
+        return
     if not held.steps:
         st.info(held.reason)
         return
     st.plotly_chart(
-        plots.held_out_error(held, temperature),
+        plots.held_out_error(held, value),
         width="stretch",
         config={"displayModeBar": False},
-        alt=f"Error of predicting a return from other rollouts, over τ. {held.reason}",
+        alt=f"Error of predicting a return from other rollouts, over {symbol}. {held.reason}",
     )
     left_out = []
     if held.few:
@@ -228,54 +277,74 @@ def _prediction(held: HeldOut, temperature: float) -> None:
         left_out.append(f"{held.equal:,} whose returns are all equal")
     without = f", without {' and '.join(left_out)}" if left_out else ""
     st.caption(
-        f"{held.reason} Each rollout is predicted from the others of its group: "
-        f"{held.steps:,} steps of {held.groups:,} groups{without}."
+        "Each rollout is predicted from the others of its group: "
+        f"{held.steps:,} steps of {held.groups:,} groups{without}. Grey: within one standard error "
+        "of the best."
     )
 
 
 def _settings() -> None:
-    """The other fields, and the weight of success that two of them shape."""
-    tried = settings.tried()
-    left, right = st.columns(2)
+    """The other fields, and for ProxMO the weight of success that two of them shape."""
+    tried = settings.made(settings.tried())
+    specs = [
+        spec
+        for spec in fields(type(tried)).values()
+        if (spec.type is not str or spec.choices) and spec.name != settings.tuned().tunable
+    ]
+    if isinstance(tried, ProxMO):
+        left, right = st.columns([3, 2], gap="large")
+        with right:
+            _success_weight(tried)
+    else:
+        left = st.container()
     with left:
         st.subheader("What else makes this credit?")
-        for name, column in zip(_FIELDS, [*st.columns(2), *st.columns(2)], strict=True):
-            _field(name, tried, column)
-        key = state.TUNE_FIELD.format(field="peers")
-        settings.show(key, tried["peers"])
-        st.selectbox(
-            "Which steps are peers",
-            list(_PEERS),
-            key=key,
-            format_func=lambda name: _PEERS[name],
-            on_change=settings.draft,
-            args=("peers",),
-        )
+        columns = 3
+        for start in range(0, len(specs), columns):
+            for spec, place in zip(
+                specs[start : start + columns], st.columns(columns), strict=False
+            ):
+                _field(spec, tried.values[spec.name], place)
         st.caption("Tried on this page at once; other pages have it after “Apply to every page”.")
-    with right:
-        _success_weight(tried)
 
 
-def _field(name: str, tried: Mapping[str, Any], column: Any) -> None:
-    key = state.TUNE_FIELD.format(field=name)
-    settings.show(key, float(tried[name]))
-    limits, (label, increment) = settings.SPECS[name].metadata, _FIELDS[name]
-    column.number_input(
-        label,
-        min_value=limits.get("min"),
-        max_value=limits.get("max"),
-        step=increment,
-        format="%.4g",
-        key=key,
-        on_change=settings.draft,
-        args=(name,),
-        help=limits["help"],
-    )
+def _field(spec: FieldSpec, value: Any, place: Any) -> None:
+    key = state.TUNE_FIELD.format(method=settings.method(), field=spec.name)
+    settings.show(key, value)
+    label = settings.symbol(spec.name)
+    common: dict[str, Any] = {
+        "key": key,
+        "on_change": settings.draft,
+        "args": (spec.name,),
+        "help": spec.metadata["help"],
+    }
+    if spec.type is bool:
+        place.checkbox(label, **common)
+    elif spec.choices:
+        words = _PEERS if spec.name == "peers" else {}
+        place.selectbox(
+            label,
+            list(spec.choices),
+            format_func=lambda name: words.get(name, name.replace("_", " ")),
+            **common,
+        )
+    else:
+        whole = spec.type is int
+        place.number_input(
+            label,
+            value=None if spec.optional else "min",
+            min_value=spec.metadata.get("min"),
+            max_value=spec.metadata.get("max"),
+            step=1 if whole else 0.05,
+            format=None if whole else "%.4g",
+            placeholder="from the log" if spec.optional else None,
+            **common,
+        )
 
 
-def _success_weight(tried: Mapping[str, Any]) -> None:
+def _success_weight(tried: ProxMO) -> None:
     st.subheader("What does success weigh?")
-    credit = _trial(tried["temperature"]).credit
+    credit = trial.at(settings.value()).credit
     rate, groups = success_rates(credit)
     if not len(rate):
         st.info(
@@ -284,7 +353,7 @@ def _success_weight(tried: Mapping[str, Any]) -> None:
         )
         return
     st.plotly_chart(
-        plots.success_weights(rate, groups, tried["alpha"], tried["beta"]),
+        plots.success_weights(rate, groups, tried.alpha, tried.beta),
         width="stretch",
         config={"displayModeBar": False},
         alt="Weight of the episode term for success and failure over the group's success rate",
