@@ -111,6 +111,15 @@ MarksOf = Annotated[
         "log, else the app's]",
     ),
 ]
+Redact = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--redact",
+        metavar="RULES",
+        help="Replace texts by a file of rules, `name = regex → replacement` a line; `likely` for "
+        "likely keys, tokens, passwords and mail addresses; repeat for several. [default: off]",
+    ),
+]
 EXPORT_OPTIONS = (
     "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, "
     "marked=only|without, filter='FILTER', clip=NUMBER, top_share=NUMBER"
@@ -228,6 +237,7 @@ def export_values(
     template_loss: str | None,
     groups: Sequence[str] | None,
     tasks: Sequence[str] | None,
+    redact: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The options of an export, from `-p` and from those that have an option of their own.
 
@@ -239,6 +249,7 @@ def export_values(
         "template_loss": template_loss,
         "groups": groups,
         "tasks": tasks,
+        "redact": redact,
     }
     given = {name: value for name, value in named.items() if value}
     twice = sorted(set(given) & set(options))

@@ -19,6 +19,7 @@ from workbench.cli.options import (
     OnlyGroups,
     OnlyTasks,
     Reading,
+    Redact,
     Template,
     TemplateLoss,
     TokenizerName,
@@ -107,6 +108,7 @@ def export_batch(
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
     marks: MarksOf = None,
+    redact: Redact = None,
     params: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,7 +127,7 @@ def export_batch(
     from workbench.workspace.chosen import for_export
     from workbench.workspace.opened import user_folder
 
-    options = export_values(field_values(params), tokenizer, template_loss, groups, tasks)
+    options = export_values(field_values(params), tokenizer, template_loss, groups, tasks, redact)
     target = TARGETS[to]
     # Refused now rather than after a long log is read.
     target.options_of(options)

@@ -14,7 +14,7 @@ from workbench.analysis.audit.agreement import (
     logged,
     merged_groups,
 )
-from workbench.analysis.audit.coverage import credit_coverage, log_coverage
+from workbench.analysis.audit.coverage import credit_coverage, likely_secrets, log_coverage
 from workbench.analysis.audit.findings import Finding, credit_findings, log_findings
 from workbench.analysis.audit.population import credit_population, log_population
 from workbench.analysis.audit.power import power
@@ -86,6 +86,7 @@ def audit(
     sample = sample_of(log.steps, seed=seed, draws=draws)
     of_log = [*log_coverage(log), *log_population(log), *closest_to_logged(log)]
     of_log += merged_groups(log)
+    of_log += likely_secrets(log)
     readings: list[tuple[str | None, Reading]] = [(None, reading) for reading in of_log]
     findings: list[Finding] = list(log_findings(of_log))
     intervals: list[pl.DataFrame] = []

@@ -146,6 +146,24 @@ def _merged_groups(seen: Readings) -> Found | None:
     )
 
 
+def _likely_secrets(seen: Readings) -> Found | None:
+    by_kind = {
+        reading.where: reading for reading in seen.all if reading.measure == "likely_secrets"
+    }
+    if not by_kind:
+        return None
+    counted = ", ".join(
+        f"{reading.value:,.0f} by the form of a {kind} ({reading.note})"
+        for kind, reading in by_kind.items()
+    )
+    return (
+        f"The log holds what may be secret: {counted}.",
+        "Before it is shared: --redact likely, for reports and exports. It knows forms, not "
+        "meanings.",
+        {kind: reading.value or 0.0 for kind, reading in by_kind.items()},
+    )
+
+
 def _steps_population(subject: Subject, seen: Readings) -> Found | None:
     trajectories, rows = seen.value("trajectory_balance"), seen.value("step_balance")
     if trajectories is None or rows is None or not subject.is_episode_credit:
@@ -323,6 +341,7 @@ _OF_LOG: dict[str, Callable[[Readings], Found | None]] = {
     "dead-groups": _dead_groups,
     "singletons": _singletons,
     "giant-state": _giant_state,
+    "likely-secrets": _likely_secrets,
 }
 
 _OF_CREDIT: dict[str, Callable[[Subject, Readings], Found | None]] = {
