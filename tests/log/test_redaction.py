@@ -45,11 +45,16 @@ def test_each_kind_is_replaced_whole(text: str, name: str):
 
 
 def test_prose_about_secrets_is_no_secret():
-    assert matches(described("The secret: never share a password or token, said sk-you @ home")) == []
+    assert (
+        matches(described("The secret: never share a password or token, said sk-you @ home")) == []
+    )
 
 
 def test_values_inside_json_are_replaced_and_it_stays_json():
-    messages = [{"role": "user", "content": f'say "{KEY}"\n'}, {"role": "assistant", "content": "no"}]
+    messages = [
+        {"role": "user", "content": f'say "{KEY}"\n'},
+        {"role": "assistant", "content": "no"},
+    ]
     given = described("x").with_columns(messages=pl.lit(json.dumps(messages)))
     new, found = redacted(given, LIKELY)
     assert [one.name for one in found] == ["key"]
@@ -71,7 +76,7 @@ def test_a_log_without_matches_is_the_same_object():
 
 def test_ids_that_match_are_refused_with_their_rows():
     given = log({"g": {"ann@mail.example.org": [("x", "go", 1.0)], "b": [("y", "go", 0.0)]}})
-    with pytest.raises(LogError, match="trajectory_id: a rule matches ids.*row 0"):
+    with pytest.raises(LogError, match=r"trajectory_id: a rule matches ids.*row 0"):
         redacted(given, LIKELY)
 
 
@@ -108,7 +113,7 @@ def test_every_broken_rule_is_named_with_its_line(tmp_path: Path):
 
 
 def test_missing_and_empty_files_of_rules_are_refused(tmp_path: Path):
-    with pytest.raises(ParameterError, match="no file of rules.*likely"):
+    with pytest.raises(ParameterError, match=r"no file of rules.*likely"):
         read_rules([tmp_path / "none.txt"])
     empty = tmp_path / "empty.txt"
     empty.write_text("# nothing\n", encoding="utf-8")

@@ -64,6 +64,26 @@ def read(
     return imported
 
 
+def log_of_workspace(source: str) -> str:
+    """The one log of a workspace; anything else as it is.
+
+    Raises:
+        ParameterError: The workspace has none or several.
+    """
+    from workbench.workspace.artefacts import LOG_FILE
+
+    folder = Path(source)
+    if not (folder / "log").is_dir():
+        return source
+    logs = sorted((folder / "log").glob(f"*/{LOG_FILE}"))
+    if len(logs) != 1:
+        named = ", ".join(map(str, logs)) or "none"
+        raise ParameterError(
+            f"{folder} is a workspace with {len(logs)} logs: {named}. Hint: name one"
+        )
+    return str(logs[0])
+
+
 def read_opened(log: str, reading: Reading, cache: Path | None = None) -> OpenedLog:
     """Reads a log in order to score it or to set credits beside it."""
     from workbench.workspace.opened import OpenedLog

@@ -1,4 +1,4 @@
-"""Commands that put it to work: run, export, app."""
+"""Commands that put it to work: run, export, report, app."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.inputs import credit_of, import_options, read_opened, state_text
+from workbench.cli.inputs import credit_of, import_options, read_opened, require_other, state_text
 from workbench.cli.options import (
     EXPORT_OPTIONS,
     AllowUnchained,
+    Cache,
     EmbedderName,
     LastActions,
     Log,
     MarksOf,
     OnlyGroups,
     OnlyTasks,
+    Output,
     Reading,
     Redact,
     Template,
@@ -139,6 +141,67 @@ def export_batch(
     print(export_summary(target(frame, scored, directory, **options)))
     print_warning(scored.provenance)
     print(f"wrote {directory}")
+
+
+@app.command("report")
+@reads_logs
+def write_report(
+    log: Annotated[
+        str, typer.Argument(metavar="WORK|LOG", help="A workspace with one log, or a log.")
+    ],
+    output: Output,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("-m", help="Method; repeat for several. [default: grpo, gigpo, proxmo]"),
+    ] = None,
+    filter: Annotated[
+        str, typer.Option("--filter", help="Show rollouts with a step that this filter leaves.")
+    ] = "",
+    rollouts: Annotated[
+        list[str] | None,
+        typer.Option("--rollouts", metavar="ID", help="Show this rollout; repeat for several."),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Rollouts at most.")] = 24,
+    redact: Redact = None,
+    embedder: EmbedderName = None,
+    cache: Cache = None,
+    allow_unchained: AllowUnchained = False,
+    *,
+    reading: Reading,
+) -> None:
+    """Write one HTML file to share: findings, charts, and rollouts to read; it needs no server.
+
+    Without --filter or --rollouts it shows the groups with the most weight under the last method.
+    """
+    from workbench.cli.inputs import log_of_workspace
+    from workbench.cli.output import progress
+    from workbench.files import atomic_file
+    from workbench.log.redaction import read_rules
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.ui.report import report
+    from workbench.workspace.pipeline import DEFAULT_METHODS
+
+    rules = read_rules(redact or [])
+    source = log_of_workspace(log)
+    require_other(output, [source])
+    opened = read_opened(source, reading, cache)
+    with progress() as told:
+        page = report(
+            opened,
+            methods or DEFAULT_METHODS,
+            name=Path(log).name,
+            embedder=embedder or DEFAULT_EMBEDDER,
+            filter=filter,
+            rollouts=rollouts or (),
+            most=most,
+            rules=rules,
+            marks=opened.artefacts.root if opened.artefacts else None,
+            allow_unchained=allow_unchained,
+            progress=told,
+        )
+    with atomic_file(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(f"wrote {output} ({len(page.encode()) / 1e3:,.0f} kB)")
 
 
 @app.command("app")

@@ -114,7 +114,9 @@ class Options(Parameterised):
         "refuse", "what to do where the tokenizer's chat template does not show all"
     )
     redact: list[str] | None = parameter(
-        None, "files of rules by which texts are replaced; likely for the built-in ones", parse=_texts
+        None,
+        "files of rules by which texts are replaced; likely for the built-in ones",
+        parse=_texts,
     )
     overwrite: bool = parameter(default=False, help="replace a finished export")
 

@@ -55,7 +55,8 @@ _VALUE = r"[\w./+=-]{6,}[0-9][\w./+=-]*"
 LIKELY = (
     Rule(
         name="private key",
-        pattern=r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
+        pattern=r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+        r"[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
         replacement="[private key]",
     ),
     Rule(
@@ -111,9 +112,7 @@ def read_rules(sources: Sequence[str | Path]) -> tuple[Rule, ...]:
             problems.append(f"{path}: no rule in it")
         found += rules
     if problems:
-        raise ParameterError(
-            "\n".join(problems) + "\nHint: a rule is `name = regex → replacement`"
-        )
+        raise ParameterError("\n".join(problems) + "\nHint: a rule is `name = regex → replacement`")
     return tuple(found)
 
 
@@ -290,8 +289,13 @@ def _in_json(series: pl.Series, rules: Sequence[Rule]) -> pl.Series:
     """JSON documents with the texts inside them replaced; what is no JSON is replaced as text."""
     values = [_decoded(text) for text in series]
     texts: list[str] = []
+
+    def gathered(text: str) -> str:
+        texts.append(text)
+        return text
+
     for value in values:
-        _walk(value, lambda text: texts.append(text) or text)
+        _walk(value, gathered)
     new = _redacted(pl.Series("texts", texts, pl.String), rules).to_list()
     at = iter(new)
     changed = texts != new
