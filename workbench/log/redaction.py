@@ -175,9 +175,9 @@ def said(found: Sequence[Matches]) -> str:
 
     Example:
         >>> said([Matches(name="key", distinct=2, steps=30)]), said([])
-        ('key 2 in 30 steps', 'nothing matched')
+        ('2 × key in 30 steps', 'nothing matched')
     """
-    parts = (f"{one.name} {one.distinct:,} in {number_of(one.steps, 'step')}" for one in found)
+    parts = (f"{one.distinct:,} × {one.name} in {number_of(one.steps, 'step')}" for one in found)
     return ", ".join(parts) or "nothing matched"
 
 

@@ -19,12 +19,14 @@ import polars as pl
 import streamlit as st
 
 from workbench.analysis.rollouts import Rollouts
+from workbench.errors import ArtefactError
 from workbench.log.chaining import guessed_chains
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
 from workbench.wording import Progress, own_names, shortened
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, on_log
+from workbench.workspace.variants import Variants
 
 if TYPE_CHECKING:
     from workbench.analysis.advice import Advice
@@ -44,6 +46,24 @@ if TYPE_CHECKING:
 def library(root: str, sources: tuple[str, ...]) -> Library:
     """The logs of this server: those of the command line, and those uploaded to it."""
     return Library(Path(root), sources)
+
+
+def load_variants(library: Library) -> list[str]:
+    """Makes the methods of all variants that workspaces of this server keep; says what fails."""
+    workspaces = library.workspaces
+    versions = tuple(Variants(root).version for root in workspaces)
+    return _variants(tuple(map(str, workspaces)), versions) if any(versions) else []
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _variants(roots: tuple[str, ...], versions: tuple[str, ...]) -> list[str]:
+    problems: list[str] = []
+    for root in roots:
+        try:
+            problems += Variants(Path(root)).load()
+        except ArtefactError as error:
+            problems.append(str(error))
+    return problems
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -194,8 +194,8 @@ def _chosen(
         lead = [*credits.values()][-1].scored()
         root = marks or user_folder() / "app"
         mask = kept(parse(filter, log), log, lead, root, lambda: space)
-        left = log["trajectory_id"].filter(mask).unique(maintain_order=True).to_list()
-        ids = [name for name in left if name in ids] if names else left
+        left = set(log["trajectory_id"].filter(mask)) & (set(ids) or known)
+        ids = [name for name in Rollouts.from_log(log).numbers if name in left]
         which = f"with a step that the filter {filter!r} leaves (◆)"
     if not ids:
         raise ParameterError(f"the filter {filter!r} leaves no step to show")

@@ -11,7 +11,7 @@ import streamlit as st
 from workbench.analysis.rollouts import Place, Rollouts
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.credit import Credit
-from workbench.ui import cache, command, filtering, frame, reading, state
+from workbench.ui import cache, command, filtering, frame, reading, state, what_if
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
 from workbench.ui.viewer import components
@@ -122,6 +122,7 @@ def _why(place: Place, credits: Mapping[str, Credit], lead: str | None) -> None:
     here = frame.entry()
     log = cache.stored(here.id, here).frame
     told = why(place, lead, credits[lead], log)
+    what_if.panel(place, lead, credits[lead], told)
     told["nearest"] = reading.nearest(place)
     components.show_why(
         told, key=state.WHY, on_step_change=reading.to_peer, on_nearest_change=reading.ask_nearest
@@ -133,10 +134,10 @@ def _commands(place: Place, lead: str | None, shown: list[str]) -> list[str]:
     step = f"{place.step[0]}:{place.step[1]}"
     if lead is None:
         return [command.workbench("facts", here.source)]
-    chosen = [*command.params(view.params(lead)), *command.space(here, lead)]
+    chosen = [*command.named(lead), *command.space(here, lead)]
     cached = ["--cache", str(here.workspace / "embeddings")]
     return [
-        command.workbench("explain", here.source, "-m", lead, "--step", step, *chosen),
+        command.workbench("explain", here.source, *chosen[:2], "--step", step, *chosen[2:]),
         command.workbench(
             "neighbours", here.source, "--step", step, "--embedder", view.embedder, *cached
         ),
