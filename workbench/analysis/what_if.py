@@ -20,7 +20,7 @@ from workbench.parameters import fields
 FIELDS: Mapping[str, str] = {
     "gamma": "γ, discount",
     "temperature": "τ, temperature",
-    "step_weight": "ω, weight of the step term",
+    "step_weight": "ω, step weight",
     "state_key": "state key",
     "peers": "peers",
 }

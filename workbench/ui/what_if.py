@@ -18,7 +18,7 @@ from workbench.methods.what_if import WhatIf
 from workbench.parameters import fields
 from workbench.plots.scale import signed_number
 from workbench.ui import cache, filtering, frame, state
-from workbench.ui.text import told
+from workbench.ui.text import escaped, told
 from workbench.wording import number_of
 
 
@@ -32,19 +32,26 @@ def panel(place: Place, lead: str, credit: Credit, explained: Mapping[str, Any])
         explained: What the panel beside the viewer shows: its peers can be left out.
     """
     with st.popover("What if …", icon=":material/science:", width="stretch"):
+        result = st.container()
         _form(place, lead, explained)
         trial = st.session_state.get(state.TRIAL)
         here = frame.entry()
         if trial is None or (trial["log"], trial["values"]["of"]) != (here.id, lead):
             return
-        try:
-            after = cache.credit(here.id, state.current().embedder, NAME, trial["values"], here)
-        except WorkbenchError as error:
-            st.error(f"This cannot be computed: {told(error)}")
-            return
-        found = effect(credit, after, scored_number(credit, place))
-        _shown(found, place)
-        _kept(found, lead, trial["values"])
+        with result:
+            _result(place, lead, credit, trial["values"])
+
+
+def _result(place: Place, lead: str, credit: Credit, values: Mapping[str, Any]) -> None:
+    here = frame.entry()
+    try:
+        after = cache.credit(here.id, state.current().embedder, NAME, values, here)
+    except WorkbenchError as error:
+        st.error(f"This cannot be computed: {told(error)}")
+        return
+    found = effect(credit, after, scored_number(credit, place))
+    _shown(found, place, WhatIf(**values).said)
+    _kept(found, lead, values)
 
 
 def _form(place: Place, lead: str, explained: Mapping[str, Any]) -> None:
@@ -132,24 +139,27 @@ def _fields(lead: str, params: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Those of the method's fields that are set to another value."""
     specs = fields(type(create(lead)))
     found = {}
-    for name, value in changeable(lead, params).items():
+    places = st.columns(2)
+    for number, (name, value) in enumerate(changeable(lead, params).items()):
+        place = places[number % 2]
         label, own = FIELDS[name], key.format(what=f"field_{name}")
         new: Any
         if specs[name].choices:
             choices = list(specs[name].choices)
-            new = st.selectbox(label, choices, choices.index(value), key=own)
+            new = place.selectbox(label, choices, choices.index(value), key=own)
         elif isinstance(value, float):
             low, high = specs[name].metadata.get("min"), specs[name].metadata.get("max")
-            new = st.number_input(label, low, high, value, format="%.4g", key=own)
+            new = place.number_input(label, low, high, value, format="%.4g", key=own)
         else:
-            new = st.text_input(label, str(value or ""), key=own).strip() or value
+            new = place.text_input(label, str(value or ""), key=own).strip() or value
         if new != value:
             found[name] = new
     return found
 
 
-def _shown(found: Effect, place: Place) -> None:
+def _shown(found: Effect, place: Place, changed: str) -> None:
     """The step and the group, before and after."""
+    st.caption(escaped(f"What if: {changed or 'nothing is changed'}"))
     st.markdown(
         f"This step: {signed_number(found.before)} → **{signed_number(found.after)}**  \n"
         f"{number_of(found.changed, 'step')} in {number_of(found.groups, 'group')} of the log get "
@@ -164,7 +174,7 @@ def _shown(found: Effect, place: Place) -> None:
             pl.col("flips").alias("signs that flip"),
         ),
         hide_index=True,
-        height=min(38 + 35 * found.rollouts.height, 250),
+        height=min(38 + 35 * found.rollouts.height, 180),
         column_config={
             name: st.column_config.NumberColumn(f"mean, {name}", format="%+.3f")
             for name in ("before", "after")
