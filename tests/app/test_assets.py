@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from places import ROOT, TESTS
 
-from workbench.ui.viewer.bundle import ASSETS, REPORT, STEPS, VIEWER, WHY, bundle
+from workbench.ui.viewer.bundle import ASSETS, MAP, REPORT, STEPS, VIEWER, WHY, bundle
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="no Node.js: install Debian's nodejs")
-COMPONENTS = {"viewer": VIEWER, "why": WHY, "steps": STEPS, "report": REPORT}
+COMPONENTS = {"viewer": VIEWER, "why": WHY, "steps": STEPS, "report": REPORT, "map": MAP}
 
 
 @needs_node

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from workbench.exporters.archive import Archive
     from workbench.log.credit import Credit, ScoredCredit
     from workbench.log.steps import Steps
+    from workbench.states.projection import Places
     from workbench.states.space import Space
     from workbench.ui.viewer.payload import Scale
     from workbench.workspace.opened import OpenedLog
@@ -154,6 +155,19 @@ def has_vectors(log_id: str, embedder: str, entry: LogEntry) -> bool:
 def vectors(log_id: str, embedder: str, entry: LogEntry, progress: Progress) -> None:
     """Makes a log's similarities; what is finished when it is stopped is kept."""
     space(log_id, embedder, entry).similarity(progress=progress)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Laying out the map …")
+def places(log_id: str, embedder: str, kind: str, _entry: LogEntry) -> Places:
+    """Where each scored step of a log is on a map; the states' projection stays in the workspace.
+
+    The vectors are made by `vectors` or `frame.require_vectors` before.
+    """
+    from workbench.states import projection
+
+    where = space(log_id, embedder, _entry)
+    kept = Artefacts(_entry.workspace)
+    return projection.places(where, kind, lambda build: kept.projection(kind, where, build))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.ui.viewer.bundle import STEPS, VIEWER, WHY, bundle, styles
+from workbench.ui.viewer.bundle import MAP, STEPS, VIEWER, WHY, bundle, styles
 
 
 def _component(name: str, css: str, modules: tuple[str, ...]) -> Callable[..., Any]:
@@ -28,6 +28,7 @@ def _component(name: str, css: str, modules: tuple[str, ...]) -> Callable[..., A
 _viewer = _component("viewer", "viewer.css", VIEWER)
 _why = _component("why", "why.css", WHY)
 _steps = _component("steps", "steps.css", STEPS)
+_map = _component("map", "map.css", MAP)
 
 
 def show_group(
@@ -57,3 +58,8 @@ def show_why(explained: Mapping[str, Any], key: str, **on: Callable[[], None]) -
 def show_steps(table: Mapping[str, Any], key: str, **on: Callable[[], None]) -> None:
     """Shows a table of steps; arguments as for `show_group`."""
     _steps(key=key, data=table, **on)
+
+
+def show_map(plane: Mapping[str, Any], key: str, **on: Callable[[], None]) -> None:
+    """Shows a map of states; arguments as for `show_group`."""
+    _map(key=key, data=plane, **on)
