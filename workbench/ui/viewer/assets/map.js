@@ -23,7 +23,7 @@ export default function map(component) {
 class StateMap {
   constructor(root) {
     this.app = root.querySelector(".map");
-    Object.assign(this, { mode: "box", drawn: null, hover: -1, dragging: null });
+    Object.assign(this, { mode: "box", drawn: null, hover: -1, dragging: null, colours: new Map() });
     const tool = (name, key, action) => el("button", { class: "tool", type: "button", title: `${name} (${key})`, "aria-keyshortcuts": key, onclick: action }, name, el("kbd", {}, key));
     this.modes = new Map([["box", "b"], ["lasso", "l"], ["move", "p"]].map(([name, key]) => [name, tool(name[0].toUpperCase() + name.slice(1), key, () => this.choose(name))]));
     this.clear = tool("Clear", "Esc", () => this.component.setTriggerValue("select", { corners: [] }));
@@ -77,8 +77,14 @@ class StateMap {
     this.canvas.setAttribute("aria-label", visible(`Map of ${number(plane.count)} steps by ${plane.name}. ${plane.says} Box: b, lasso: l; the filter bar can be typed into instead.`));
   }
 
-  /** A colour of the theme as [r, g, b]. */
+  /** A colour of the theme as [r, g, b]; looked up once, since each look lays the page out. */
   colour(name) {
+    const key = `${this.app.dataset.theme} ${name}`;
+    if (!this.colours.has(key)) this.colours.set(key, this.looked(name));
+    return this.colours.get(key);
+  }
+
+  looked(name) {
     const probe = el("i", { style: `color:var(${name})` });
     this.app.append(probe);
     const found = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map(Number);
