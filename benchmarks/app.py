@@ -1,4 +1,4 @@
-"""Times of the app against an empty Streamlit app: start, keys, filter, audit, τ; memory.
+"""Times of the app against an empty Streamlit app: start, keys, filter, map, audit, τ; memory.
 
     python benchmarks/app.py [--steps 10000 100000] [--memory 100000 1000000] [--moves 15]
 
@@ -195,6 +195,49 @@ def filters(page: Page, count: int) -> float:
     return statistics.median(waited(page, count)[2:])
 
 
+SHOWN = ".map .count"
+DRAW = """() => {
+    const map = document.querySelector('.map');
+    const times = [];
+    for (let k = 0; k < 9; k++) {
+        window.dispatchEvent(new Event('resize'));
+        times.push(Number(map.dataset.ms));
+    }
+    return times.sort((a, b) => a - b)[4];
+}"""
+
+
+def selections(page: Page, count: int) -> float:
+    """Median milliseconds from the end of a box on the map to the steps that it leaves."""
+    watch(page, "pointerup", SHOWN)
+    box = page.locator(".map .over").bounding_box()
+    assert box is not None
+    for number in range(count):
+        x, y = box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.1
+        page.mouse.move(x, y)
+        page.mouse.down()
+        reach = 0.3 + 0.5 * number / count
+        page.mouse.move(x + box["width"] * reach, y + box["height"] * reach, steps=4)
+        page.mouse.up()
+        waited(page, number + 1)
+        page.wait_for_timeout(400)
+    return statistics.median(waited(page, count)[2:])
+
+
+def mapped(chrome: Browser, log: Path, home: Path, floor: float, count: int) -> None:
+    """Measures a selection and a redraw of the map of a log, and prints."""
+    arguments = [str(log), "--home", str(home / f"read-{log.stem}")]
+    with (
+        served(ROOT / "app.py", *arguments, home=home / f"server-{log.stem}") as address,
+        opened(chrome, f"{address}/map") as page,
+    ):
+        page.locator(SHOWN).wait_for(timeout=900_000)
+        settled(page, 900)
+        spent = selections(page, count)
+        print(f"map selection: {spent:.0f} ms, ratio {spent / floor:.2f} of an empty rerun")
+        print(f"  redraw of the map: {page.evaluate(DRAW):.1f} ms")
+
+
 def memory(page: Page) -> tuple[float, float]:
     """Megabytes of the server that this process has started, and of the page's JavaScript."""
     children = Path("/proc/self/task").glob("*/children")
@@ -300,6 +343,7 @@ def main() -> None:
             print(f"{log.stem}:")
             reading(chrome, log, home, pressed, asked.moves)
             audited(chrome, log, home)
+            mapped(chrome, log, home, pressed, asked.moves)
         for steps in asked.memory:
             held(chrome, steps, home)
         with served(empty, home=home / "empty") as address, opened(chrome, address) as page:

@@ -129,7 +129,7 @@ class FieldSpec:
 
 def fields(cls: type[Parameterised]) -> dict[str, FieldSpec]:
     """The hyper-parameters of a class, by name, in declaration order."""
-    return dict(_fields(cls))
+    return dict(_fields(typing.cast("Any", cls)))
 
 
 @lru_cache(maxsize=512)  # type hints are slow to resolve, and a method is made often

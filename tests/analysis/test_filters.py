@@ -7,12 +7,20 @@ import pickle
 from contextlib import suppress
 
 import logs
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.analysis.filters import joined, parse, quoted, step_facts
+from workbench.analysis.filters import (
+    joined,
+    map_columns,
+    parse,
+    quoted,
+    step_facts,
+    without_map,
+)
 from workbench.errors import FilterError
 
 LOG = logs.log(
@@ -151,3 +159,41 @@ def test_any_text_is_a_filter_or_is_said_to_be_none(text: str):
         found = parse(text, LOG)
         given = {**GIVEN, **{f"A {name}": GIVEN["A grpo"] for name in found.methods}}
         assert len(found.rows(LOG, given)) == LOG.height
+
+
+# Places of the five scored steps: a triangle of three, one far to the right, one on an edge.
+PLACES = np.array([[10, 10], [50, 80], [90, 10], [900, 50], [50, 10]], dtype=np.uint16)
+
+
+def on_map(text: str) -> list[int]:
+    row = LOG["excluded"].is_null().arg_true().to_numpy().astype(np.int64)
+    found = parse(text, LOG)
+    given = GIVEN | map_columns("tfidf/pca", LOG, row, PLACES)
+    assert found.maps == ("tfidf/pca",)
+    return found.rows(LOG, given).arg_true().to_list()
+
+
+def test_a_box_and_a_lasso_on_a_map_keep_what_is_inside():
+    assert on_map("map:tfidf/pca,0,0,100,100") == [1, 2, 3, 5]
+    # A triangle round the first and the last place; the second is outside its right side.
+    assert on_map("map:tfidf/pca,0,0,100,0,0,100") == [1, 3, 5]
+    assert on_map("-map:tfidf/pca,0,0,100,100") == [0, 4]
+    assert on_map("map:tfidf/pca,0,0,100,100 outcome:won") == [1, 2, 5]
+
+
+def test_a_region_that_is_none_is_said():
+    for text, message in (
+        ("map:10,20,30,40", "names no map"),
+        ("map:tfidf/tsne,1,2,3,4", "names no map"),
+        ("map:tfidf/pca,1,2,3", "two corners of a box"),
+        ("map:tfidf/pca,1,2,3,4,5", "two corners of a box"),
+        ("map:tfidf/pca,a,b,c,d", "no number"),
+    ):
+        with pytest.raises(FilterError, match=message):
+            parse(text, LOG)
+
+
+def test_a_region_is_taken_out_and_the_rest_stays():
+    text = 'outcome:failed map:tfidf/pca,1,2,3,4 "a map: of rooms" -map:tfidf/pca,1,2,3,4'
+    assert without_map(text) == 'outcome:failed "a map: of rooms"'
+    assert without_map("") == ""

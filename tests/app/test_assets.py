@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from places import ROOT, TESTS
 
-from workbench.ui.viewer import ASSETS, STEPS, VIEWER, WHY, bundle
+from workbench.ui.viewer.bundle import ASSETS, MAP, REPORT, STEPS, VIEWER, WHY, bundle
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="no Node.js: install Debian's nodejs")
-COMPONENTS = {"viewer": VIEWER, "why": WHY, "steps": STEPS}
+COMPONENTS = {"viewer": VIEWER, "why": WHY, "steps": STEPS, "report": REPORT, "map": MAP}
 
 
 @needs_node
@@ -42,7 +42,9 @@ def test_imports_name_what_an_earlier_module_exports(name: str):
         text = (ASSETS / module).read_text(encoding="utf-8")
         for names, source in re.findall(r'^import \{([^}]*)\} from "\./([\w.]+)";', text, re.M):
             assert {found.strip() for found in names.split(",")} <= exported[source], module
-        assert len(re.findall(r"^import\b", text, re.M)) == len(
+        whole = set(re.findall(r'^import \w+ from "./([\w.]+)";', text, re.M))
+        assert all("export default" in (ASSETS / source).read_text() for source in whole), module
+        assert len(re.findall(r"^import\b", text, re.M)) == len(whole) + len(
             re.findall(r"^import \{", text, re.M)
         )
         exported[module] = set(re.findall(r"^export (?:function|class|const) (\w+)", text, re.M))

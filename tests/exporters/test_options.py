@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
-from batches import export, several, token_log, write
+from batches import export, several, text_log, token_log, write
 
-from workbench.errors import ParameterError
+from workbench.errors import LogError, ParameterError
+from workbench.exporters import read_batch
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,23 @@ def test_units_that_a_trainer_does_not_take_are_refused(tmp_path: Path):
     for target in ("datasets", "rllm"):
         with pytest.raises(ParameterError, match=rf"{target}: unit must be one of \['step'\]"):
             export(target, token_log(), tmp_path / "out", unit="trajectory")
+
+
+def test_a_redacted_batch_holds_no_secret_and_counts_what_it_replaced(tmp_path: Path):
+    key = "sk-" + "a1" * 12
+    log, credit = text_log()
+    secret = log.with_columns(observation=pl.lit(f"use {key}"))
+    out = tmp_path / "out"
+    manifest = export("weighted-batch", (secret, credit), out, redact=["likely"])
+    assert manifest.options["redact"] == ["likely"]
+    assert f"redacted: 1 × key in {log.height} steps" in manifest.notes
+    (row, *_) = read_batch(out)["messages"].to_list()
+    assert "use [key]" in str(row)
+    assert key not in str(row)
+
+
+def test_a_redaction_that_token_ids_would_undo_is_refused(tmp_path: Path):
+    log, credit = token_log()
+    secret = log.with_columns(observation=pl.lit("ask ann@mail.example.org"))
+    with pytest.raises(LogError, match="token ids that still spell"):
+        export("weighted-batch", (secret, credit), tmp_path / "out", redact=["likely"])

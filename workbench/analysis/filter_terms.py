@@ -17,6 +17,7 @@ from workbench.log.facts.trajectories import GROUP_KINDS
 from workbench.log.remarks import TOLERANCE
 from workbench.methods import create
 from workbench.methods.variants import variants
+from workbench.states.projection import KINDS
 
 OUTCOMES = ("won", "failed", "unknown")
 MARKS = ("+", "-", "any", "none")
@@ -27,7 +28,7 @@ _SHORT = {"agent": "agent_id", "tool": "tool_name", "update": "train_step", "run
 _SHORT |= {"group": "group_id", "rollout": "trajectory_id"}
 _TRUTHS = {"valid": "valid_action", "trained": "gradient_mask", "truncated": "truncated"}
 _NUMBERS = {"depth": "step_index", "length": "length", "reward": "reward", "return": "return"}
-_KEYS = ("outcome", "kind", "scored", "flip", "unstable", "mark", "note", "text")
+_KEYS = ("outcome", "kind", "scored", "flip", "unstable", "mark", "note", "text", "map")
 _OPERATORS: Mapping[str, Callable[[pl.Expr, float], pl.Expr]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -54,12 +55,14 @@ class Terms:
         methods: Methods whose advantages were asked for.
         unstable: Methods whose unstable steps were asked for.
         marked: Whether marks or notes were.
+        maps: Maps on which a region was drawn, as EMBEDDER/KIND.
     """
 
     log: pl.DataFrame
     methods: list[str] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
     marked: bool = False
+    maps: list[str] = field(default_factory=list)
 
     def term(self, text: str) -> pl.Expr:
         """The expression of one term.
@@ -117,6 +120,7 @@ class Terms:
             "unstable": self._unstable,
             "mark": self._marked,
             "note": self._noted,
+            "map": self._mapped,
             "text": lambda _, v: _any(self._contains(TEXTS, value) for value in v),
         }
         return known[key](text, values) if key in known else self._column(text, key, values)
@@ -141,6 +145,22 @@ class Terms:
     def _noted(self, _: str, values: list[str]) -> pl.Expr:
         self.marked = True
         return _any(_contained("note", value) for value in values)
+
+    def _mapped(self, text: str, values: list[str]) -> pl.Expr:
+        name, *corners = values
+        kind = name.rpartition("/")[2]
+        if kind not in KINDS or "/" not in name:
+            raise TermError(f"{text!r} names no map, such as tfidf/pca, before its corners")
+        numbers = [_number(text, value) for value in corners]
+        if len(numbers) == 4:
+            left, low, right, high = numbers
+            numbers = [left, low, right, low, right, high, left, high]
+        if len(numbers) < 6 or len(numbers) % 2:
+            raise TermError(
+                f"{text!r} needs x and y of two corners of a box, or of three or more points"
+            )
+        self.maps.append(name)
+        return _inside(pl.col(f"map {name} x"), pl.col(f"map {name} y"), numbers)
 
     def _column(self, text: str, key: str, values: list[str]) -> pl.Expr:
         name = _SHORT.get(key, _TRUTHS.get(key, key))
@@ -179,6 +199,16 @@ class Terms:
 def _contained(column: str, value: str) -> pl.Expr:
     pattern = "(?i)" + re.escape(value).replace("\\ ", " ")
     return pl.col(column).str.contains(pattern).fill_null(value=False)
+
+
+def _inside(x: pl.Expr, y: pl.Expr, corners: Sequence[float]) -> pl.Expr:
+    """Whether a place is inside a polygon: a ray to its right crosses an odd number of sides."""
+    points = list(zip(corners[::2], corners[1::2], strict=True))
+    odd = pl.lit(value=False)
+    for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
+        if y0 != y1:
+            odd = odd ^ (((y >= y0) != (y >= y1)) & (x <= x0 + (y - y0) * ((x1 - x0) / (y1 - y0))))
+    return odd
 
 
 def _any(expressions: Iterable[pl.Expr]) -> pl.Expr:

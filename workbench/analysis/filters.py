@@ -9,6 +9,7 @@ Terms stand beside each other and all have to hold; a minus in front turns one r
     depth>=10  length<5  reward>0     step as pages count it; steps of its rollout; reward
     agent:planner  tool:search        any column of the log; several values with commas
     mark:+  mark:none  note:loop      what people marked and noted
+    map:tfidf/pca,10,20,900,800       drawn on a map: a box's corners, or a polygon's
     "no results"  text:loop           contained in what was seen, thought or done, in any case
 
 Values with spaces stand in double quotes, a quote inside them is doubled.
@@ -22,11 +23,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
 import polars as pl
 
 from workbench.analysis.filter_terms import TermError, Terms
 from workbench.errors import FilterError
 from workbench.log.facts.trajectories import group_table, trajectory_table
+from workbench.log.steps import Index
+from workbench.states.projection import Places
 
 _TERM = re.compile(r'(?:"(?:[^"]|"")*"?|[^\s"])+')
 
@@ -40,12 +44,14 @@ class Filter:
         methods: Methods whose advantages it asks for, as columns `A NAME`.
         unstable: Methods whose unstable steps it asks for, as Boolean columns `unstable NAME`.
         marked: Whether it asks for the columns `mark` and `note`.
+        maps: Maps, as EMBEDDER/KIND, whose places it asks for as columns `map NAME x` and `… y`.
     """
 
     expression: pl.Expr
     methods: tuple[str, ...] = ()
     unstable: tuple[str, ...] = ()
     marked: bool = False
+    maps: tuple[str, ...] = ()
 
     def rows(self, log: pl.DataFrame, given: Mapping[str, pl.Series]) -> pl.Series:
         """True for each step of a log that is kept. (L,) Boolean.
@@ -118,4 +124,28 @@ def parse(text: str, log: pl.DataFrame) -> Filter:
         methods=tuple(dict.fromkeys(reader.methods)),
         unstable=tuple(dict.fromkeys(reader.unstable)),
         marked=reader.marked,
+        maps=tuple(dict.fromkeys(reader.maps)),
     )
+
+
+def without_map(text: str) -> str:
+    """A filter without what was drawn on a map."""
+    terms = (match.group() for match in _TERM.finditer(text))
+    return joined(*(term for term in terms if not term.removeprefix("-").startswith("map:")))
+
+
+def map_columns(name: str, log: pl.DataFrame, row: Index, places: Places) -> dict[str, pl.Series]:
+    """The columns that a region on a map is asked of, null where a step is not on it.
+
+    Args:
+        name: The map, as EMBEDDER/KIND.
+        log: A validated step log.
+        row: Row of each place in it. (S,)
+        places: From `states.projection.places`. (S, 2)
+    """
+    columns = {}
+    for axis, values in zip("xy", places.T, strict=True):
+        whole = np.full(log.height, np.nan)
+        whole[row] = values
+        columns[f"map {name} {axis}"] = pl.Series(whole, nan_to_null=True)
+    return columns

@@ -35,6 +35,7 @@ from workbench.bench.tuned import Tuned
 from workbench.errors import MissingInputError
 from workbench.files import package_version
 from workbench.methods import METHODS, Method, create
+from workbench.methods.what_if import NAME as WHAT_IF
 from workbench.states.embedders.registry import resolve
 from workbench.wording import Progress, silent
 
@@ -119,7 +120,11 @@ def fidelity(
     """
     require_positive(seeds=seeds, workers=workers)
     chosen: dict[str, Method | Tuned | None] = {
-        **({name: create(name) for name in METHODS} if methods is None else methods),
+        **(
+            {name: create(name) for name in METHODS if name != WHAT_IF}
+            if methods is None
+            else methods
+        ),
         **dict.fromkeys(ORACLES),
     }
     compared = reference_among(chosen, reference)

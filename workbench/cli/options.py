@@ -118,6 +118,15 @@ MarksOf = Annotated[
         "log, else the app's]",
     ),
 ]
+Redact = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--redact",
+        metavar="RULES",
+        help="Replace texts by a file of rules, `name = regex → replacement` a line; `likely` for "
+        "likely keys, tokens, passwords and mail addresses; repeat for several. [default: off]",
+    ),
+]
 EXPORT_OPTIONS = (
     "unit=step, weight=inverse_length, drop_zero_groups=true, positive_only=true, "
     "marked=only|without, filter='FILTER', clip=NUMBER, top_share=NUMBER"

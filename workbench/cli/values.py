@@ -63,6 +63,7 @@ def export_values(
     template_loss: str | None,
     groups: Sequence[str] | None,
     tasks: Sequence[str] | None,
+    redact: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The options of an export, from `-p` and from those that have an option of their own.
 
@@ -74,6 +75,7 @@ def export_values(
         "template_loss": template_loss,
         "groups": groups,
         "tasks": tasks,
+        "redact": redact,
     }
     given = {name: value for name, value in named.items() if value}
     twice = sorted(set(given) & set(options))

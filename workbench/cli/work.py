@@ -1,4 +1,4 @@
-"""Commands that put it to work: run, export, app."""
+"""Commands that put it to work: run, export, report, app."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from workbench.cli.options import (
     Address,
     AllowUnchained,
     AsJson,
+    Cache,
     EmbedderName,
     EngineName,
     Jobs,
@@ -33,8 +34,10 @@ from workbench.cli.options import (
     MarksOf,
     OnlyGroups,
     OnlyTasks,
+    Output,
     Overwrite,
     Reading,
+    Redact,
     Template,
     TemplateLoss,
     TokenizerName,
@@ -149,6 +152,7 @@ def export_batch(
     groups: OnlyGroups = None,
     tasks: OnlyTasks = None,
     marks: MarksOf = None,
+    redact: Redact = None,
     params: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,7 +176,9 @@ def export_batch(
     from workbench.workspace.tracked import of_batch
 
     require_tracker(log_to)
-    options = export_values(field_values(params, EXPORT), tokenizer, template_loss, groups, tasks)
+    options = export_values(
+        field_values(params, EXPORT), tokenizer, template_loss, groups, tasks, redact
+    )
     options |= {"overwrite": True} if overwrite else {}
     target = TARGETS[to]
     # Refused now rather than after a long log is read.
@@ -190,6 +196,69 @@ def export_batch(
     print(export_summary(manifest))
     print_warning(scored.provenance)
     print(f"wrote {directory}")
+
+
+@app.command(
+    "report",
+    epilog=examples(
+        "workbench report work/ -o report.html",
+        "workbench report log.parquet -m gigpo --filter outcome:fail -o fails.html --redact likely",
+    ),
+)
+@reads_logs
+def write_report(
+    logs: Logs,
+    output: Output,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("-m", help="Method; repeat for several. [default: grpo, gigpo, proxmo]"),
+    ] = None,
+    filter: Annotated[
+        str, typer.Option("--filter", help="Show rollouts with a step that this filter leaves.")
+    ] = "",
+    rollouts: Annotated[
+        list[str] | None,
+        typer.Option("--rollouts", metavar="ID", help="Show this rollout; repeat for several."),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Rollouts at most.")] = 24,
+    redact: Redact = None,
+    embedder: EmbedderName = None,
+    cache: Cache = None,
+    allow_unchained: AllowUnchained = False,
+    *,
+    reading: Reading,
+) -> None:
+    """Write one HTML file to share: findings, charts, and rollouts to read; it needs no server.
+
+    Without --filter or --rollouts it shows the groups with the most weight under the last method.
+    """
+    from workbench.cli.output import progress
+    from workbench.files import atomic_file
+    from workbench.log.redaction import read_rules
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+    from workbench.ui.report import report
+    from workbench.workspace.pipeline import DEFAULT_METHODS
+
+    rules = read_rules(redact or [])
+    require_other(output, logs)
+    opened = read_opened(logs, reading, cache)
+    with progress() as told:
+        page = report(
+            opened,
+            methods or DEFAULT_METHODS,
+            name=", ".join(Path(log).name for log in logs),
+            embedder=embedder or DEFAULT_EMBEDDER,
+            filter=filter,
+            rollouts=rollouts or (),
+            most=most,
+            rules=rules,
+            marks=opened.artefacts.root if opened.artefacts else None,
+            allow_unchained=allow_unchained,
+            progress=told,
+        )
+    with atomic_file(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(f"wrote {output} ({len(page.encode()) / 1e3:,.0f} kB)")
 
 
 @app.command("app", epilog=examples("workbench app", "workbench app work/ --port 8600"))

@@ -31,6 +31,7 @@ from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
 from workbench.log.credit import ScoredCredit
+from workbench.log.redaction import read_rules, redacted, said
 from workbench.log.remarks import moments, of_credit, of_log
 from workbench.wording import are, number_of
 
@@ -111,7 +112,9 @@ def assemble(
         ParameterError: An option cannot be, or a step breaks a rule of the batch.
         MissingInputError: The target needs token ids, and there are none.
         EmptyBatchError: Nothing is left to export, or nothing of it would train a policy.
+        LogError: A redaction would leave what it matches in ids or in token ids.
     """
+    log, redaction = _redacted(log, options)
     selection = select(log, credit.table, options, texts=layout.contents == "texts")
     chosen = selection.steps
     if layout.set_aside is not None:
@@ -145,12 +148,20 @@ def assemble(
         | entries.pop("counts"),
         worth=value.summary(),
         advantages=_moments(steps),
-        notes=_notes(log, credit),
+        notes=[*_notes(log, credit), *redaction],
         turn_off=_turn_off(layout),
         **method,
         **entries,
     )
     return Batch(rows=rows, steps=steps, manifest=manifest, worth=value)
+
+
+def _redacted(log: pl.DataFrame, options: Options) -> tuple[pl.DataFrame, list[str]]:
+    """The log as it may leave the house, and what was replaced in it."""
+    if not options.redact:
+        return log, []
+    log, found = redacted(log, read_rules(options.redact))
+    return log, [f"redacted: {said(found)}"]
 
 
 def _moments(steps: pl.DataFrame) -> dict[str, Any]:
@@ -194,6 +205,7 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         WorkbenchError: What `assemble` says.
     """
     likely = log.select(*STEP, pl.lit(1.0).alias("advantage"), "excluded")
+    log = _redacted(log, options)[0]
     selection = select(log, likely, options, texts=layout.contents == "texts")
     steps = selection.steps
     layout.require(steps)

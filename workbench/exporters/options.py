@@ -81,6 +81,8 @@ class Options(Parameterised):
             with it; the ids of any other log are held against it.
         template_loss: A key of `CHOICES`: what to do where its chat template does not show all
             that a conversation holds.
+        redact: Files of rules by which texts are replaced, as `log.redaction` reads them; `likely`
+            for its own. None for no redaction.
         overwrite: Replace a finished export.
 
     Raises:
@@ -115,6 +117,11 @@ class Options(Parameterised):
     template_loss: Literal["refuse", "allow"] = parameter(
         "refuse", "what to do where the tokenizer's chat template does not show all"
     )
+    redact: list[str] | None = parameter(
+        None,
+        "files of rules by which texts are replaced; likely for the built-in ones",
+        parse=_texts,
+    )
     overwrite: bool = parameter(default=False, help="replace a finished export")
 
     @classmethod
@@ -132,7 +139,8 @@ class Options(Parameterised):
 
     def recorded(self) -> dict[str, Any]:
         """The options as a manifest keeps them: all that decides what is in the files."""
-        return {name: value for name, value in vars(self).items() if name != "overwrite"}
+        left_away = {"overwrite", *(() if self.redact else ("redact",))}
+        return {name: value for name, value in vars(self).items() if name not in left_away}
 
 
 @dataclass(frozen=True, kw_only=True)

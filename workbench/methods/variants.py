@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.methods.base import METHODS, create
+from workbench.methods.what_if import NAME as WHAT_IF
 from workbench.parameters import fields
 
 
@@ -30,6 +31,8 @@ class Difference:
 def variants() -> list[str]:
     """Every "method" and "method:dialect" that can be scored, each method before its dialects.
 
+    Of what-if the kept ones are: by itself it changes nothing.
+
     Example:
         >>> [name for name in variants() if name.startswith("opo")]
         ['opo', 'opo:verl']
@@ -37,7 +40,10 @@ def variants() -> list[str]:
     return [
         name
         for method in METHODS.values()
-        for name in (method.name, *(f"{method.name}:{dialect}" for dialect in method.dialects))
+        for name in (
+            *(() if method.name == WHAT_IF else (method.name,)),
+            *(f"{method.name}:{dialect}" for dialect in method.dialects),
+        )
     ]
 
 

@@ -18,6 +18,7 @@ PAGES = {
     "overview": ":material/dataset:",
     "rollouts": ":material/route:",
     "steps": ":material/table_rows:",
+    "map": ":material/scatter_plot:",
     "tune": ":material/tune:",
     "compare": ":material/compare_arrows:",
     "audit": ":material/fact_check:",

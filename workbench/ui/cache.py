@@ -20,12 +20,14 @@ import polars as pl
 import streamlit as st
 
 from workbench.analysis.rollouts import Rollouts
+from workbench.errors import ArtefactError
 from workbench.log.chaining import guessed_chains
 from workbench.log.facts import Facts, facts, group_table, length_histogram
 from workbench.ui.library import Library, LogEntry
 from workbench.wording import Progress, own_names, shortened, silent
 from workbench.workspace.artefacts import Artefacts, StoredLog
 from workbench.workspace.marks import Marks, on_log
+from workbench.workspace.variants import Variants
 
 if TYPE_CHECKING:
     from workbench.analysis.advice import Advice
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from workbench.exporters.archive import Archive
     from workbench.log.credit import Credit, ScoredCredit
     from workbench.log.steps import Steps
+    from workbench.states.projection import Places
     from workbench.states.space import Space
     from workbench.ui.viewer.payload import Scale
     from workbench.ui.watching import Watched
@@ -56,6 +59,24 @@ def watched(root: str, folder: str) -> Watched:
     from workbench.ui.watching import Watched
 
     return Watched(Path(root), Path(folder))
+
+
+def load_variants(library: Library) -> list[str]:
+    """Makes the methods of all variants that workspaces of this server keep; says what fails."""
+    workspaces = library.workspaces
+    versions = tuple(Variants(root).version for root in workspaces)
+    return _variants(tuple(map(str, workspaces)), versions) if any(versions) else []
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _variants(roots: tuple[str, ...], versions: tuple[str, ...]) -> list[str]:
+    problems: list[str] = []
+    for root in roots:
+        try:
+            problems += Variants(Path(root)).load()
+        except ArtefactError as error:
+            problems.append(str(error))
+    return problems
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -163,6 +184,19 @@ def has_vectors(log_id: str, embedder: str, entry: LogEntry) -> bool:
 def vectors(log_id: str, embedder: str, entry: LogEntry, progress: Progress) -> None:
     """Makes a log's similarities; what is finished when it is stopped is kept."""
     space(log_id, embedder, entry).similarity(progress=progress)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Laying out the map …")
+def places(log_id: str, embedder: str, kind: str, _entry: LogEntry) -> Places:
+    """Where each scored step of a log is on a map; the states' projection stays in the workspace.
+
+    The vectors are made by `vectors` or `frame.require_vectors` before.
+    """
+    from workbench.states import projection
+
+    where = space(log_id, embedder, _entry)
+    kept = Artefacts(_entry.workspace)
+    return projection.places(where, kind, lambda build: kept.projection(kind, where, build))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -27,11 +27,20 @@ def workbench(*parts: str) -> str:
 
 def score(entry: LogEntry, method: str, output: str) -> str:
     """The command that scores a log as the view does."""
-    view = state.current()
     where = space(entry, method)
-    return workbench(
-        "score", entry.source, "-m", method, *params(view.params(method)), *where, "-o", output
-    )
+    return workbench("score", entry.source, *named(method), *where, "-o", output)
+
+
+def named(method: str) -> Sequence[str]:
+    """The options that name a method as the view has it; a kept variant by what it changes."""
+    from workbench.methods.base import find
+    from workbench.methods.what_if import NAME
+
+    info, dialect = find(method)
+    given = state.current().params(method)
+    if info.name == NAME and dialect is not None:
+        return ["-m", NAME, *params({**dialect.fields, **given})]
+    return ["-m", method, *params(given)]
 
 
 def params(fields: Mapping[str, Any]) -> Sequence[str]:

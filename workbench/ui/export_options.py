@@ -11,6 +11,7 @@ import streamlit as st
 
 from workbench.exporters import Exporter
 from workbench.exporters.options import MARKED
+from workbench.log.redaction import BUILT_IN
 from workbench.ui import cache, filtering, frame, state
 
 OF_THE_PLACE = "overwrite"
@@ -20,6 +21,7 @@ OF_THE_BAR = "filter"
 """An option whose widget is the filter of the page."""
 
 _AUTOMATIC = "automatic"
+_LIKELY = "likely keys, tokens, passwords and mail addresses"
 _COLUMNS = {"groups": "group_id", "tasks": "task"}
 _NUMBERS = {"clip": None, "top_share": 1.0, "margin": None}  # option -> its largest value
 
@@ -35,7 +37,9 @@ def chosen(target: Exporter) -> dict[str, Any]:
         st.columns(len(layout), vertical_alignment="bottom"), layout, strict=True
     ):
         found[name] = _option(place, target, name, given.get(name, own[name]), own[name])
-    with st.expander("Only some of it: groups, tasks, marked steps, the largest advantages"):
+    with st.expander(
+        "Only some of it: groups, tasks, marked steps, the largest advantages; or without secrets"
+    ):
         for name, default in own.items():
             if name == OF_THE_BAR:
                 found[name] = None if left is None else state.current().filter
@@ -118,6 +122,8 @@ def _open_option(target: Exporter, name: str, given: Any, default: Any) -> Any:
         st.session_state[key] = given
         st.selectbox("Marked steps", list(MARKED), format_func=MARKED.__getitem__, **common)
         return given
+    if name == "redact":
+        return _redact(given, default, common)
     if name in _NUMBERS:
         most = _NUMBERS[name]
         fits = type(given) in (int, float) and 0 <= given <= (most or math.inf)
@@ -129,6 +135,23 @@ def _open_option(target: Exporter, name: str, given: Any, default: Any) -> Any:
     st.session_state[key] = given if isinstance(given, str) else ""
     st.text_input(_label(name), **common)
     return given if isinstance(given, str) else default
+
+
+def _redact(given: Any, default: Any, common: Mapping[str, Any]) -> Any:
+    """A widget for the rules of a redaction: the built-in ones, and files of this machine."""
+    given = given if isinstance(given, list) and all(isinstance(one, str) for one in given) else []
+    allowed = frame.allow_paths()
+    given = [one for one in given if one == BUILT_IN or allowed]
+    st.session_state[common["key"]] = given
+    st.multiselect(
+        "Redact",
+        list(dict.fromkeys([BUILT_IN, *given])),
+        format_func=lambda one: _LIKELY if one == BUILT_IN else one,
+        placeholder="nothing",
+        accept_new_options=allowed,
+        **common,
+    )
+    return given or default
 
 
 def _among(value: Any, choices: Mapping[Any, str]) -> bool:

@@ -139,9 +139,31 @@ def _mask(found: Filter, log: pl.DataFrame) -> Truth:
     given = dict(cache.step_facts(here.id, here))
     given |= {f"A {name}": _series(advantage(name)) for name in found.methods}
     given |= {f"unstable {name}": _unstable(name, log) for name in found.unstable}
+    for name in found.maps:
+        given |= _on_map(name, log)
     if found.marked:
         given |= {name: frame.marked()[name] for name in ("mark", "note")}
     return found.rows(log, given).to_numpy()
+
+
+def _on_map(name: str, log: pl.DataFrame) -> dict[str, pl.Series]:
+    """The places of the steps on a map that a region was drawn on."""
+    from workbench.analysis.filters import map_columns
+
+    here, view = frame.entry(), state.current()
+    embedder, _, kind = name.rpartition("/")
+    if embedder != view.embedder:
+        raise FilterError(
+            [
+                f"the region was drawn on the map of {embedder}, and states are compared by "
+                f"{view.embedder} now: choose {embedder} as State similarity, or draw it again"
+            ]
+        )
+    try:
+        places = cache.places(here.id, embedder, kind, here)
+    except WorkbenchError as error:
+        raise FilterError([str(error)]) from error
+    return map_columns(name, log, cache.steps(here.id, here).row, places)
 
 
 def _series(values: Real) -> pl.Series:

@@ -22,6 +22,7 @@ from workbench.ui.text import escaped, told
 from workbench.ui.viewer.turns import done
 from workbench.wording import shortened, silent
 from workbench.workspace.marks import Marks
+from workbench.workspace.variants import Variants
 
 if TYPE_CHECKING:
     from workbench.log.credit import Credit
@@ -68,13 +69,17 @@ HOME = "overview"
 
 def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
     """Restores the view and opens its log; stops the page with an error where there is none."""
-    state.begin(page, [*EMBEDDERS, *([embedder] if embedder else [])])
     try:
         library = cache.library(str(root), sources)
+        # An address may name a variant that is kept in a workspace.
+        problems = cache.load_variants(library)
     except WorkbenchError as error:
         st.error("A log of the command line cannot be opened.")
         st.code(in_words(str(error)), language=None, wrap_lines=True)
         st.stop()
+    state.begin(page, [*EMBEDDERS, *([embedder] if embedder else [])])
+    for problem in problems:
+        st.warning(told(problem))
     st.session_state[state.LIBRARY] = library
     view = state.current()
     if embedder and state.URL_EMBEDDER not in st.query_params and not view.log:
@@ -123,6 +128,11 @@ def open_step(trajectory: str, step: int) -> None:
     """Shows a step in its rollout."""
     state.update(step=(trajectory, step))
     go_to("rollouts")
+
+
+def variants() -> Variants:
+    """The named variants of the workspace of the view's log."""
+    return Variants(entry().workspace)
 
 
 def marks() -> Marks:

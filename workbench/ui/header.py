@@ -23,6 +23,7 @@ Terms stand beside each other, all have to hold; a minus in front turns one roun
 | `depth>=10` `length<5` `reward>0` `valid:no` | step, counted from 1; steps of its rollout |
 | `group:task-03` `agent:planner` `tool:search` `update:3` | any column of the log |
 | `mark:+` `mark:none` `note:loop` | what people marked and noted |
+| `map:tfidf/pca,…` | inside a box or a lasso on the page Map, which writes it |
 | `loop` `"no results"` `-text:sorry` | contained in what was seen, thought or done |
 """
 

@@ -20,6 +20,8 @@ OPTIONS = {
     "--max-unpacked": "“Compressed files may unpack to” (“Add a log”)",
     "--propose-map": "a mapping (“Add a log”)",
     "--quarantine": "“Set broken trajectories aside” (“Add a log”)",
+    "--redact likely": "“Redact” on the page Export",
+    "--redact": "“Redact” on the page Export",
     "--rewards": "“Rewards from a file”",
     "--skip-bad": "“Leave out unreadable lines” (“Add a log”)",
     "--task": "“Tasks” on the page Export",

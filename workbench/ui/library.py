@@ -77,6 +77,12 @@ class Library:
         name = Path(files[0]).name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         return LogEntry(log.sha256[:_ID_DIGITS], name, log.folder, workspace, source)
 
+    @property
+    def workspaces(self) -> tuple[Path, ...]:
+        """The workspace of the app, and those of the logs of the command line."""
+        of_logs = (entry.workspace for entry in self._entries.values())
+        return tuple(dict.fromkeys([self._root, *of_logs]))
+
     def add(
         self,
         sources: Sequence[str],

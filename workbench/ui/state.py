@@ -54,7 +54,9 @@ VIEWER = "w_rollouts_viewer"
 WHY = "w_rollouts_why"
 VIEWER_ORDER, VIEWER_KNOWN, VIEWER_ASKED = "viewer_order", "viewer_known", "viewer_asked"
 LIST_AT, NEAREST_OF, HEARD = "list_at", "nearest_of", "heard"
+WHAT_IF, TRIAL = "w_rollouts_what_if_{what}_{of}", "what_if_trial"
 STEP_TABLE = "w_steps_table"
+MAP, MAP_OPTION, MAP_PEEK = "w_map_canvas", "w_map_{option}", "map_peek"
 SHOWN, OPENED = "steps_shown", "step_opened"
 TUNED_PICKER, TRYING = "w_tune_method", "w_tune_value"
 TUNE_FIELD = "w_tune_{method}_{field}"
@@ -72,7 +74,12 @@ MEND = "w_audit_mend_{finding}"
 URL_LOG, URL_EMBEDDER, URL_METHODS, URL_STEP = "log", "embedder", "methods", "step"
 URL_FIELDS, URL_TUNED, URL_TRYING, URL_PINS = "fields", "tune", "try", "pins"
 URL_PAIR, URL_RUNS, URL_EXPORT, URL_MEASURE = "pair", "runs", "export", "measure"
+URL_MAP = "map"
 URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
+
+MAP_COLOURS = ("advantage", "return", "disagreement", "success", "depth")
+MAP_KINDS = ("pca", "umap")
+"""What steps of a map are coloured by, and how states are laid out; the first ones by default."""
 
 _REMEMBERED = 50  # links whose address may still be clicked
 MOST_FILTER = 2000
@@ -99,6 +106,7 @@ class View:
         filter: The steps that are looked at, as `analysis.filters` reads it; empty for all.
         sort: By what the list of steps is sorted; empty for the log's order.
         lead: The method that leads where rollouts are read; empty for the last one.
+        map: What a map shows: its colour and its projection, as COLOUR/KIND; empty for the default.
         beside: The trajectory that is set beside the one that is read; empty for none.
     """
 
@@ -118,6 +126,7 @@ class View:
     sort: str = ""
     lead: str = ""
     beside: str = ""
+    map: str = ""
 
     def params(self, method: str) -> dict[str, Any]:
         """Fields that the view sets for a method or dialect."""
@@ -148,6 +157,7 @@ class View:
             URL_SORT: self.sort,
             URL_LEAD: self.lead,
             URL_BESIDE: self.beside,
+            URL_MAP: self.map,
         }
         return {key: value for key, value in entries.items() if value}
 
@@ -181,6 +191,7 @@ class View:
             URL_SORT: ("sort", str),
             URL_LEAD: ("lead", _method),
             URL_BESIDE: ("beside", str),
+            URL_MAP: ("map", _map),
         }
         for key, (name, read) in readers.items():
             if query.get(key):
@@ -301,6 +312,13 @@ def _measure(text: str) -> str:
 
     if text not in MEASURES:
         raise UnknownNameError("measure", text, MEASURES)
+    return text
+
+
+def _map(text: str) -> str:
+    colour, slash, kind = text.partition("/")
+    if not slash or colour not in MAP_COLOURS or kind not in MAP_KINDS:
+        raise ValueError(f"expected one of {MAP_COLOURS}, a slash, and one of {MAP_KINDS}")
     return text
 
 

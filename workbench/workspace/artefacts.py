@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from workbench.files import MANIFEST, atomic_folder, digest, file_digest
@@ -23,7 +24,7 @@ from workbench.workspace.store import Workspace
 if TYPE_CHECKING:
     from workbench.exporters import Exporter
     from workbench.log.credit import Provenance, ScoredCredit
-    from workbench.log.steps import Index
+    from workbench.log.steps import Index, Real
     from workbench.methods import Method
     from workbench.states.embedders.vector_cache import VectorCache
     from workbench.states.neighbours import NeighbourIndex
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
 CREDIT_FILE, INDEX_FILE = "credit.parquet", "index.faiss"
+PROJECTION_FILE = "projection.npy"
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,27 @@ class Artefacts:
             lambda folder: build().save(folder / INDEX_FILE),
         )
         return NeighbourIndex.load(folder / INDEX_FILE)
+
+    def projection(self, key: str, space: Space, build: Callable[[], Real]) -> Real:
+        """The states of a log in the plane; see `states.projection.Store`.
+
+        Args:
+            key: How they are projected.
+            space: The log with its embedder.
+            build: Projects them.
+        """
+        states = space.log_states
+        texts = digest([list(states.text), space.log_counts.tolist()])
+        vectors = f"{space.embedder.key}-{space.state_text.key}"
+
+        def write(folder: Path) -> None:
+            np.save(folder / PROJECTION_FILE, build())
+
+        folder = self._artefact(
+            "projection", "", {"kind": key, "vectors": vectors, "texts": texts}, write
+        )
+        found: Real = np.load(folder / PROJECTION_FILE, allow_pickle=False)
+        return found
 
     def credits(
         self,

@@ -8,10 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from workbench.analysis.filters import Filter, parse, step_facts
-from workbench.errors import ParameterError
+from workbench.analysis.filters import Filter, map_columns, parse, step_facts
+from workbench.errors import FilterError, ParameterError
 from workbench.exporters.selection import IN_FILTER
 from workbench.log.credit import ScoredCredit
+from workbench.states.projection import places
 from workbench.states.space import Space
 from workbench.workspace.marks import Marks, on_log
 
@@ -65,6 +66,13 @@ def kept(
     for name in found.unstable:
         drawn = audit(space(), {name: credits[name]}).intervals
         given[f"unstable {name}"] = unstable(log, drawn, name)
+    for name in found.maps:
+        embedder, _, kind = name.rpartition("/")
+        if space().embedder.name != embedder:
+            raise FilterError(
+                [f"the region was drawn on the map of {embedder}; here is {space().embedder.name}"]
+            )
+        given |= map_columns(name, log, space().steps.row, places(space(), kind))
     if found.marked:
         given |= on_log(log, Marks(root).table())[0].to_dict()
     return found.rows(log, given)

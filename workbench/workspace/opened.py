@@ -22,7 +22,7 @@ from workbench.readers import Imported, import_log
 from workbench.readers.remote import is_remote
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER, Embedder
 from workbench.wording import Progress, silent
-from workbench.workspace.artefacts import Artefacts, StoredLog
+from workbench.workspace.artefacts import LOG_FILE, Artefacts, StoredLog
 
 if TYPE_CHECKING:
     from workbench.states.space import Space
@@ -187,7 +187,8 @@ def stored_log(sources: Sequence[str | Path], reading: Mapping[str, Any]) -> Sto
     """
     if len(sources) != 1 or is_remote(sources[0]) or any(reading.values()):
         return None
-    found = StoredLog.at(sources[0])
+    workspace = sorted(Path(sources[0]).glob(f"log/*/{LOG_FILE}"))
+    found = StoredLog.at(workspace[0] if len(workspace) == 1 else sources[0])
     if found is not None:
         read_artefact_manifest(found.folder)
     return found

@@ -393,3 +393,18 @@ def test_an_audit_grows_and_ends_as_the_audit():
     assert states[-1].findings == whole.findings
     assert told == sorted(told)
     assert all(done < parts for done, parts in told)
+
+
+def test_likely_keys_and_mail_addresses_are_counted_by_kind():
+    described, success = clean(groups=2)
+    (name, *_), *_ = ([*members] for members in described.values())
+    text, action, reward = described["g0"][name][0]
+    secret = f"{text} a.b@mail.example.org c@mail.example.org sk-{'a1' * 12}"
+    described["g0"][name][0] = (secret, action, reward)
+    space = Space(steps(described, success=success), embedder="tfidf")
+    one = audit(space, {"c": credit(create("grpo"), space)}, controls=())
+    (finding,) = [finding for finding in one.findings if finding.name == "likely-secrets"]
+    # One step holds one key and two addresses.
+    assert finding.evidence == {"key": 1.0, "mail address": 2.0}
+    assert "1 by the form of a key (in 1 step)" in finding.text
+    assert "--redact likely" in finding.action

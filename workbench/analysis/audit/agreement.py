@@ -15,6 +15,7 @@ from workbench.log.steps import Real, Truth
 from workbench.methods import create
 from workbench.methods.capabilities import PenalisesInvalid, compares_texts, own_embedder
 from workbench.methods.variants import variants
+from workbench.methods.what_if import WhatIf
 
 NEAR = 1e-4
 _NOT_ZERO = 1e-2  # of what it is compared with; advantages are logged with a few digits
@@ -82,7 +83,7 @@ def _tried(log: AuditedLog, name: str, penalty: float) -> Real | None:
         if not isinstance(method, PenalisesInvalid):
             return None
         method = create(name, {"invalid_penalty": penalty})
-    if "ignores-rewards" in method.info.traits:
+    if "ignores-rewards" in method.info.traits or isinstance(method, WhatIf):
         return None
     try:
         return method(log.steps, log.space).advantage

@@ -11,11 +11,12 @@ from workbench.analysis.audit.subject import AuditedLog, Subject
 from workbench.analysis.prediction import predicting_term
 from workbench.analysis.shares import shares
 from workbench.log.credit import Term
+from workbench.log.redaction import matches
 from workbench.log.remarks import TOLERANCE
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.capabilities import compares_texts
-from workbench.wording import shortened
+from workbench.wording import number_of, shortened
 
 BY_SIMILARITY = "weights by similarity"  # in notes: of a kernel, in which self counts most
 
@@ -53,6 +54,18 @@ def log_coverage(log: AuditedLog) -> Iterator[Reading]:
             yield Reading(measure="dead_groups", value=number / total, count=number, where=kind)
     dead = total - known.group_kinds["live"]
     yield Reading(measure="dead_groups", value=dead / total, count=total)
+
+
+def likely_secrets(log: AuditedLog) -> Iterator[Reading]:
+    """Texts that look like keys, tokens, passwords or mail addresses, by kind."""
+    for found in matches(log.steps.log):
+        yield Reading(
+            measure="likely_secrets",
+            value=float(found.distinct),
+            count=found.steps,
+            where=found.name,
+            note=f"in {number_of(found.steps, 'step')}",
+        )
 
 
 def _met_by_others(steps: Steps, state: Index) -> Real:

@@ -193,6 +193,24 @@ def _merged_groups(seen: Readings) -> Found | None:
     )
 
 
+def _likely_secrets(seen: Readings) -> Found | None:
+    by_kind = {
+        reading.where: reading for reading in seen.all if reading.measure == "likely_secrets"
+    }
+    if not by_kind:
+        return None
+    counted = ", ".join(
+        f"{reading.value:,.0f} by the form of a {kind} ({reading.note})"
+        for kind, reading in by_kind.items()
+    )
+    return (
+        f"The log holds what may be secret: {counted}.",
+        "Before it is shared: --redact likely, for reports and exports. It knows forms, not "
+        "meanings.",
+        {kind: reading.value or 0.0 for kind, reading in by_kind.items()},
+    )
+
+
 def _steps_population(subject: Subject, seen: Readings) -> Found | None:
     trajectories, rows = seen.value("trajectory_balance"), seen.value("step_balance")
     if trajectories is None or rows is None or not subject.is_episode_credit:
@@ -370,6 +388,7 @@ _OF_LOG: dict[str, tuple[str, Callable[[Readings], Found | None]]] = {
     "dead-groups": ("warning", _dead_groups),
     "singletons": ("warning", _singletons),
     "giant-state": ("warning", _giant_state),
+    "likely-secrets": ("warning", _likely_secrets),
 }
 
 _OF_CREDIT: dict[str, tuple[str, Callable[[Subject, Readings], Found | None]]] = {

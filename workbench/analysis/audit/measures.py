@@ -17,6 +17,7 @@ GROUPS: Mapping[str, str] = {
     "population": "what the conventions of the method do on this log",
     "agreement": "how the credit compares with numbers of the log",
     "power": "how many groups it takes to tell two credits apart",
+    "privacy": "what likely should not leave the house with the log",
 }
 """The sections of an audit, in order."""
 
@@ -421,6 +422,16 @@ _ALL = (
         "group.",
         action="With fewer groups than that, report a tie.",
         places="the other credit",
+    ),
+    Measure(
+        name="likely_secrets",
+        group="privacy",
+        kind="number",
+        meaning="Different texts that look like keys, tokens, passwords or mail addresses.",
+        action="Before sharing: --redact likely for reports and exports. It knows forms, not "
+        "meanings, so nothing found is no proof.",
+        places="what they look like",
+        listed=True,
     ),
 )
 

@@ -11,9 +11,10 @@ import streamlit as st
 from workbench.analysis.rollouts import Place, Rollouts
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.credit import Credit
-from workbench.ui import cache, command, filtering, frame, reading, state, viewer
+from workbench.ui import cache, command, filtering, frame, reading, state, what_if
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
+from workbench.ui.viewer import components
 from workbench.ui.viewer.payload import GroupOfLog, group_payload
 from workbench.ui.viewer.why import why
 
@@ -100,7 +101,7 @@ def _viewer(place: Place, credits: Mapping[str, Credit], lead: str | None) -> No
     group = cache.group(json.dumps(key, sort_keys=True), place.step[0], make)
     wanted = (*place.step, lead, view.beside)
     order = reading.order(wanted)
-    viewer.show_group(
+    components.show_group(
         group,
         reading.listed(filtering.rows(), place.log_row, log) if view.filter or view.sort else {},
         order,
@@ -121,8 +122,9 @@ def _why(place: Place, credits: Mapping[str, Credit], lead: str | None) -> None:
     here = frame.entry()
     log = cache.stored(here.id, here).frame
     told = why(place, lead, credits[lead], log)
+    what_if.panel(place, lead, credits[lead], told)
     told["nearest"] = reading.nearest(place)
-    viewer.show_why(
+    components.show_why(
         told, key=state.WHY, on_step_change=reading.to_peer, on_nearest_change=reading.ask_nearest
     )
 
@@ -132,10 +134,10 @@ def _commands(place: Place, lead: str | None, shown: list[str]) -> list[str]:
     step = f"{place.step[0]}:{place.step[1]}"
     if lead is None:
         return [command.workbench("facts", here.source)]
-    chosen = [*command.params(view.params(lead)), *command.space(here, lead)]
+    chosen = [*command.named(lead), *command.space(here, lead)]
     cached = ["--cache", str(here.workspace / "embeddings")]
     return [
-        command.workbench("explain", here.source, "-m", lead, "--step", step, *chosen),
+        command.workbench("explain", here.source, *chosen[:2], "--step", step, *chosen[2:]),
         command.workbench(
             "neighbours", here.source, "--step", step, "--embedder", view.embedder, *cached
         ),

@@ -11,9 +11,10 @@ import streamlit as st
 from workbench.errors import FilterError, WorkbenchError
 from workbench.files import digest
 from workbench.log.steps import Index, Real
-from workbench.ui import cache, filtering, frame, reading, state, viewer
+from workbench.ui import cache, filtering, frame, reading, state
 from workbench.ui.header import header
 from workbench.ui.text import told
+from workbench.ui.viewer import components
 from workbench.ui.viewer.turns import done
 
 SHOWN = 500
@@ -31,7 +32,7 @@ def page() -> None:
     reading.hear(state.STEP_TABLE)
     rows = _rows()
     table = _table(rows, _advantages())
-    viewer.show_steps(
+    components.show_steps(
         table,
         key=state.STEP_TABLE,
         on_sort_change=lambda: state.update(sort=str(st.session_state[state.STEP_TABLE].sort)),

@@ -60,16 +60,21 @@ class GroupOfLog:
         log: The step log.
         rollouts: Its trajectories.
         group: Id of the group.
+        only: Ids of the trajectories that are shown; all of the group where it is None.
     """
 
     log: pl.DataFrame
     rollouts: Rollouts
     group: str
+    only: frozenset[str] | None = None
 
     @cached_property
     def table(self) -> pl.DataFrame:
         """The rows of its trajectories."""
-        return self.rollouts.table[list(self.rollouts.groups[self.group])]
+        whole = self.rollouts.table[list(self.rollouts.groups[self.group])]
+        return (
+            whole if self.only is None else whole.filter(pl.col("trajectory_id").is_in(self.only))
+        )
 
     @cached_property
     def rows(self) -> Index:
@@ -99,6 +104,8 @@ def group_payload(
     *,
     shown: str,
     step_columns: Mapping[str, Sequence[Any]],
+    head: int = HEAD,
+    most: int = MOST_TEXT,
 ) -> dict[str, Any]:
     """A group as the viewer reads it.
 
@@ -108,11 +115,13 @@ def group_payload(
         scales: Units of each.
         shown: The trajectory that is read; of a group with too much text its texts alone are sent.
         step_columns: What else is known of each step of `of.rows`, such as marks.
+        head: Characters of a text that are sent.
+        most: Characters of all texts of the group that are sent.
     """
     table, steps = of.table, of.steps
     size = sum(int(steps[n].str.len_chars().sum()) for n in _TEXTS if n in steps.columns)
-    partly = min(size, HEAD * 2 * steps.height) > MOST_TEXT and table.height > 1
-    said, lengths = _texts(of, only=shown if partly else None)
+    partly = min(size, head * 2 * steps.height) > most and table.height > 1
+    said, lengths = _texts(of, shown if partly else None, head, most)
     states, by_state = _states(steps, said, table["length"].to_list())
     made: dict[str, Any] = {
         "id": of.group,
@@ -123,6 +132,7 @@ def group_payload(
         "groups": _groups(of),
         "rollouts": {
             "id": table["trajectory_id"].to_list(),
+            "number": [of.rollouts.numbers[name][0] for name in table["trajectory_id"]],
             "outcome": table["success"].to_list(),
             "reward": _numbers(table["episode_reward"].to_numpy(), 6),
             "length": table["length"].to_list(),
@@ -144,7 +154,9 @@ def group_payload(
     return {**made, "key": digest(made)[:16]}
 
 
-def _texts(of: GroupOfLog, only: str | None) -> tuple[list[Any], dict[str, int]]:
+def _texts(
+    of: GroupOfLog, only: str | None, head: int, most: int
+) -> tuple[list[Any], dict[str, int]]:
     """Blocks of each step (None where they are not sent), and whole lengths by "step:block"."""
     said: list[list[Block] | None] = []
     turns, before = Turns(), None
@@ -153,11 +165,11 @@ def _texts(of: GroupOfLog, only: str | None) -> tuple[list[Any], dict[str, int]]
             turns, before = Turns(), row["trajectory_id"]
         said.append(None if only is not None and before != only else turns.blocks(row))
     count = sum(len(blocks) for blocks in said if blocks)
-    most = max(min(HEAD, MOST_TEXT // max(count, 1)), LEAST_HEAD)
+    longest = max(min(head, most // max(count, 1)), LEAST_HEAD)
     lengths: dict[str, int] = {}
     for step, blocks in enumerate(said):
         if blocks is not None:
-            said[step], long = cut(blocks, most)
+            said[step], long = cut(blocks, longest)
             lengths |= {f"{step}:{number}": length for number, length in long.items()}
     return said, lengths
 

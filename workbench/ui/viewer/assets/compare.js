@@ -41,7 +41,7 @@ export class Comparison {
 
   head() {
     const { view } = this;
-    const one = (r) => el("div", { class: "cmp-head" }, outcome(view.g.rollouts.outcome[r]), el("b", {}, `#${r + 1}`),
+    const one = (r) => el("div", { class: "cmp-head" }, outcome(view.g.rollouts.outcome[r]), el("b", {}, `#${view.number(r)}`),
       el("span", { class: "own", title: visible(view.g.rollouts.id[r]) }, visible(view.names.rollouts[r])),
       el("span", { class: "muted" }, `reward ${plain(view.g.rollouts.reward[r])} · ${view.g.rollouts.length[r].toLocaleString("en-US")} steps`));
     const by = view.g.byState ? "aligned by equal states" : "hardly any state comes back here: aligned by who spoke and what was called";

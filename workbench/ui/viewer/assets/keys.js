@@ -23,6 +23,9 @@ export const HELP = [
   ["Esc", "close"],
 ];
 
+/** Keys that only the app answers, since they ask for more of the log or write into its workspace. */
+export const ANSWERED = ["i", "m", "e"];
+
 /** Key -> what it does now; one that does nothing returns false, and the key is left alone. */
 export function actions(view, event) {
   const { at, g } = view;
@@ -60,6 +63,7 @@ export function actions(view, event) {
     },
   };
   for (let m = 1; m <= 9; m++) found[m] = () => view.setLead(m - 1);
+  if (view.readonly) for (const key of ANSWERED) found[key] = () => view.say("that is in the app: a report keeps and asks nothing");
   if (!inside) return found;
   return {
     ...found,

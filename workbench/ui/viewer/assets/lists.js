@@ -55,10 +55,10 @@ export function sideRow(view, line) {
   const own = /^\D*\d+$/.test(view.names.rollouts[r]) ? null : el("span", { class: "own" }, visible(middle(view.names.rollouts[r], 16)));
   requestAnimationFrame(() => spark(view, canvas, r));
   return el("div", { class: `roll${here ? " here" : ""}${view.beside === r ? " other" : ""}`, role: "option", "aria-selected": here,
-    "aria-label": `Rollout ${r + 1}, ${OUTCOME[ok ?? null][2]}, reward ${plain(g.rollouts.reward[r])}, ${g.rollouts.length[r]} steps`, title: visible(g.rollouts.id[r]),
+    "aria-label": `Rollout ${view.number(r)}, ${OUTCOME[ok ?? null][2]}, reward ${plain(g.rollouts.reward[r])}, ${g.rollouts.length[r]} steps`, title: visible(g.rollouts.id[r]),
     onclick: (event) => (event.shiftKey || event.altKey ? view.setBeside(r) : view.goRollout(r)) },
     outcome(ok),
-    el("span", { class: "rname" }, el("b", {}, `#${r + 1}`), own),
+    el("span", { class: "rname" }, el("b", {}, `#${view.number(r)}`), own),
     el("span", { class: "rnum" }, g.rollouts.excluded[r] ? "not scored" : plain(g.rollouts.reward[r])),
     el("span", { class: "rlen" }, g.rollouts.length[r] === 1 ? "1 step" : `${g.rollouts.length[r].toLocaleString("en-US")} steps`),
     canvas);

@@ -5,7 +5,7 @@ import { turn } from "./blocks.js";
 import { Comparison } from "./compare.js";
 import { Outbox, VirtualList, el, fill, forPage, isDark } from "./dom.js";
 import { finding } from "./finding.js";
-import { actions, HELP } from "./keys.js";
+import { actions, ANSWERED, HELP } from "./keys.js";
 import { drawStrip, names, outcome, sideLines, sideRow } from "./lists.js";
 import { middle, signed, visible } from "./model.js";
 import { moves } from "./moves.js";
@@ -58,7 +58,8 @@ class Viewer {
     this.main = el("div", { class: "main", tabindex: "0", role: "list", "aria-label": "Steps of the rollout" });
     this.strip = el("canvas", { class: "strip", "aria-hidden": "true" });
     this.status = el("div", { class: "unseen", role: "status", "aria-live": "polite" });
-    const keys = HELP.map(([key, does]) => [el("dt", {}, key.split(" ").map((one) => el("kbd", {}, one))), el("dd", {}, does)]);
+    this.readonly = "readonly" in this.app.dataset;
+    const keys = HELP.filter(([key]) => !this.readonly || !ANSWERED.includes(key)).map(([key, does]) => [el("dt", {}, key.split(" ").map((one) => el("kbd", {}, one))), el("dd", {}, does)]);
     this.help = el("div", { class: "help", role: "dialog", "aria-label": "Keys", hidden: true, tabindex: "-1", onclick: () => this.toggleHelp(false) }, el("div", { class: "card" }, el("h2", {}, "Keys"), el("dl", {}, keys)));
     this.app.replaceChildren(el("header", { class: "bar" }, this.title, this.chips, tools), el("div", { class: "body" }, this.side, this.main, this.strip), this.help, this.status);
     this.rollouts = new VirtualList(this.side, (i) => sideRow(this, this.lines[i]));
@@ -154,6 +155,10 @@ class Viewer {
   get here() {
     return this.row(this.at.step);
   }
+  /** The number of a rollout in its group, of which a report may hold only some. */
+  number(rollout) {
+    return this.g.rollouts.number[rollout];
+  }
   id(rollout = this.at.rollout) {
     return this.g.rollouts.id[rollout];
   }
@@ -184,7 +189,7 @@ class Viewer {
     this.title.replaceChildren(
       el("span", { class: "crumb", title: visible(g.id) }, visible(middle(this.names.groups[group], 26))),
       el("span", { class: "muted" }, "›"), outcome(g.rollouts.outcome[at.rollout]),
-      el("b", { title: visible(this.id()) }, `#${at.rollout + 1}`), el("span", { class: "muted" }, `of ${g.rollouts.id.length}`),
+      el("b", { title: visible(this.id()) }, `#${this.number(at.rollout)}`), el("span", { class: "muted" }, `of ${g.groups.n[group]}`),
       el("span", { class: "pos" }, `step ${at.step + 1} of ${this.length.toLocaleString("en-US")}`),
       listed ? el("span", { class: "pos list", title: "Place in the list that you came from; . and , go through it" }, `${this.listAt + 1} of ${this.listed.total.toLocaleString("en-US")} in the list`) : "");
   }

@@ -1,0 +1,72 @@
+"""Where steps are on a map of states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from logs import Described, steps
+
+from workbench.errors import MissingDependencyError, UnknownNameError
+from workbench.states.projection import SIDE, has_umap, places
+from workbench.states.space import Space
+from workbench.workspace.artefacts import Artefacts
+
+ROOMS = ("kitchen stove", "garden tree", "hall mirror", "attic trunk", "cellar wine", "bath tub")
+
+
+def space(described: Described | None = None) -> Space:
+    given = described or {
+        "g": {
+            f"t{number}": [(f"the {room} {room}", "go", float(number == 0)) for room in ROOMS]
+            for number in range(3)
+        }
+    }
+    return Space(steps(given), embedder="tfidf")
+
+
+def test_the_same_log_lies_at_the_same_places_inside_the_square():
+    found = places(space())
+    assert found.shape == (18, 2)
+    assert found.dtype == np.uint16
+    assert found.max() < SIDE
+    assert np.array_equal(found, places(space()))
+
+
+def test_steps_of_one_state_lie_round_it_and_apart():
+    found = places(space()).astype(float).reshape(3, len(ROOMS), 2)
+    # Steps of a state are 16, 16·√2 units from its first; states are far from each other.
+    apart = np.linalg.norm(found - found[:1], axis=2)
+    assert apart[1] == pytest.approx(16.0, abs=1.0)
+    assert apart[2] == pytest.approx(16.0 * np.sqrt(2), abs=1.0)
+    centres = found[0]
+    between = np.linalg.norm(centres[:, None] - centres[None], axis=2)
+    assert between[~np.eye(len(ROOMS), dtype=bool)].min() > 60
+
+
+def test_one_state_is_in_the_middle():
+    one = space({"g": {"a": [("x", "p", 1.0)], "b": [("x", "q", 0.0)]}})
+    assert places(one)[0].tolist() == [SIDE / 2, SIDE / 2]
+
+
+def test_a_projection_is_kept_and_found_again(tmp_path):
+    made = []
+    where = space()
+
+    def store(build):
+        def counted():
+            made.append(1)
+            return build()
+
+        return Artefacts(tmp_path).projection("pca", where, counted)
+
+    first, second = places(where, store=store), places(where, store=store)
+    assert np.array_equal(first, second)
+    assert made == [1]
+
+
+def test_kinds_that_do_not_exist_or_are_not_installed_are_refused():
+    with pytest.raises(UnknownNameError, match="projection"):
+        places(space(), "tsne")
+    if not has_umap():
+        with pytest.raises(MissingDependencyError, match="map"):
+            places(space(), "umap")
