@@ -95,7 +95,7 @@ def test_values_that_cannot_be_are_refused(values: dict[str, str], message: str)
 
 def test_ids_with_spaces_and_equals_signs_are_quoted():
     given = entries(["a b=0", "c=d=1"])
-    assert WhatIf(rewards=given).said == "reward of a b is 0, reward of c=d is 1"
+    assert WhatIf(rewards=given).changes == "reward of a b is 0, reward of c=d is 1"
 
 
 def test_a_kept_what_if_is_a_method_whose_name_holds_its_digest():

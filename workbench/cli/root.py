@@ -13,8 +13,8 @@ from workbench.errors import LogError, WorkbenchError
 
 ORDER = (
     "import", "validate", "facts", "run", "score", "advise", "tune", "audit", "compare",
-    "explain", "neighbours", "decompose", "export", "app", "methods", "keys", "formats", "clean",
-    "simulate", "bench",
+    "explain", "neighbours", "decompose", "export", "report", "app", "methods", "keys", "formats",
+    "clean", "simulate", "bench",
 )  # fmt: skip
 """Commands in the order of work: a log, its credit, a batch; then what there is to look up."""
 

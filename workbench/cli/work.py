@@ -225,6 +225,7 @@ def write_report(
     embedder: EmbedderName = None,
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -258,7 +259,11 @@ def write_report(
         )
     with atomic_file(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    print(f"wrote {output} ({len(page.encode()) / 1e3:,.0f} kB)")
+    size = len(page.encode())
+    if as_json:
+        print(as_json_text({"report": output, "bytes": size}))
+        return
+    print(f"wrote {output} ({size / 1e3:,.0f} kB)")
 
 
 @app.command("app", epilog=examples("workbench app", "workbench app work/ --port 8600"))

@@ -16,7 +16,7 @@ from workbench.analysis.audit.agreement import (
     logged,
     merged_groups,
 )
-from workbench.analysis.audit.coverage import credit_coverage, log_coverage
+from workbench.analysis.audit.coverage import credit_coverage, likely_secrets, log_coverage
 from workbench.analysis.audit.findings import Finding, by_severity, credit_findings, log_findings
 from workbench.analysis.audit.population import credit_population, dialects, log_population
 from workbench.analysis.audit.power import power
@@ -176,7 +176,8 @@ def log_audit(space: Space) -> tuple[Finding, ...]:
 
 
 def _of_log(log: AuditedLog) -> list[Reading]:
-    return [*log_coverage(log), *log_population(log), *merged_groups(log)]
+    found = [*log_coverage(log), *log_population(log)]
+    return [*found, *merged_groups(log), *likely_secrets(log)]
 
 
 def _of_draws(
