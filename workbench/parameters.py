@@ -129,7 +129,8 @@ class FieldSpec:
 
 def fields(cls: type[Parameterised]) -> dict[str, FieldSpec]:
     """The hyper-parameters of a class, by name, in declaration order."""
-    return dict(_fields(typing.cast("Any", cls)))
+    hashable: Any = cls  # to mypy, the hash of an instance is that of its class
+    return dict(_fields(hashable))
 
 
 @lru_cache(maxsize=512)  # type hints are slow to resolve, and a method is made often

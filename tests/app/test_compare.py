@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import logs
 import numpy as np
@@ -222,6 +223,49 @@ def test_groups_of_one_rollout(app: OpenApp):
 def test_empty_and_huge_texts(app: OpenApp, text: str):
     frame = logs.log(SMALL, observation=text, action=text)
     assert "Rank correlation" in said(opened(app, frame, methods="grpo,gigpo"))
+
+
+def runs_of(tmp_path: Path) -> list[Path]:
+    """Two logs of the household: all of its tasks, and later updates on some of them."""
+    frame = bundled()
+    later = frame.filter(pl.col("group_id") >= "household-s0/task-10").with_columns(
+        train_step=pl.col("group_id").str.tail(2).cast(pl.Int64) // 5,
+        success=pl.lit(value=True),
+    )
+    paths = [tmp_path / "before.parquet", tmp_path / "after.parquet"]
+    for part, path in zip((frame, later), paths, strict=True):
+        part.write_parquet(path)
+    return paths
+
+
+def test_runs_are_set_against_the_first_and_what_one_lacks_is_said(app: OpenApp, tmp_path: Path):
+    before, after = runs_of(tmp_path)
+    first = app(path=before)
+    base = first.query_params["log"]
+    test = app(path=after, page="compare", query={"methods": "grpo,gigpo"})
+    assert not test.exception
+    picker = test.multiselect(key=state.RUNS)
+    assert picker.value == [test.query_params["log"]]
+    own = test.query_params["log"]
+    test = app(path=after, page="compare", query={"methods": "grpo,gigpo", "runs": f"{base},{own}"})
+    assert not test.exception
+    points = table(test, "live groups, %")
+    assert [(row["run"], row["rollouts"]) for row in points] == [
+        ("before.parquet", 160),
+        ("after.parquet", 40),
+        ("after.parquet", 40),
+    ]
+    assert r"after\.parquet lacks 10 tasks of before\.parquet" in said(test)
+    changes = table(test, "after.parquet − before.parquet")
+    known = bundled().group_by("group_id").agg(pl.col("success").mean())
+    assert max(row["after.parquet − before.parquet"] for row in changes) == pytest.approx(
+        100 * (1 - known.filter(pl.col("group_id") >= "household-s0/task-10")["success"].min())
+    )
+
+
+def test_a_run_that_is_gone_is_said(app: OpenApp):
+    test = opened(app, logs.log(SMALL), methods="grpo,gigpo", runs="0123456789abcdef")
+    assert "1 log of the address cannot be found" in test.warning[0].value
 
 
 def test_ids_that_look_like_markup_are_shown_as_text(app: OpenApp):

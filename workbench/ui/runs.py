@@ -15,7 +15,7 @@ from workbench.plots.runs import over_updates
 from workbench.ui import cache, frame, state
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, told
-from workbench.wording import are, number_of, own_names, shortened
+from workbench.wording import number_of, own_names, shortened
 
 
 def section(methods: Sequence[str], pair: tuple[str, str] | None) -> None:
@@ -45,7 +45,7 @@ def _chosen() -> list[LogEntry]:
     known = frame.known_logs()
     wanted = [log for log in view.runs if library.find(log)] or [frame.entry().id]
     if lost := len(view.runs) - len([log for log in view.runs if library.find(log)]):
-        st.warning(f"{are(lost, 'log')} of the address not here any more.")
+        st.warning(f"{number_of(lost, 'log')} of the address cannot be found here any more.")
     st.session_state[state.RUNS] = wanted
     entries = {log: library.find(log) for log in dict.fromkeys([*known, *wanted])}
     names = {log: entry.name for log, entry in entries.items() if entry}

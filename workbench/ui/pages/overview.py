@@ -217,8 +217,8 @@ def _groups() -> None:
         _shown(groups),
         hide_index=True,
         column_config={
-            "group": st.column_config.TextColumn(width=205),
-            "task": st.column_config.TextColumn(width=190),
+            "group": st.column_config.TextColumn(width=_width(groups)),
+            "task": st.column_config.TextColumn(width="large"),
             "success": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
             "steps a rollout": st.column_config.NumberColumn(format="%.1f"),
         },
@@ -231,6 +231,13 @@ def _groups() -> None:
     if rows:
         state.update(step=(groups["first_trajectory"][rows[0]], 0))
         frame.go_to("rollouts")
+
+
+def _width(groups: pl.DataFrame) -> int:
+    """Pixels for the names of groups, as far as they differ."""
+    names = cache.group_names(frame.entry().id, frame.entry())
+    longest = max((len(names[group]) for group in groups["group_id"]), default=0)
+    return min(60 + 7 * longest, 240)
 
 
 def _natural_place(entry: LogEntry) -> Callable[[str], int]:
