@@ -28,10 +28,10 @@ def test_the_rows_that_pull_hardest_come_before_others():
     log = made(
         [
             step_row(f"t{k}", 0, advantage, prompt_ids=[1], response_ids=[2])
-            for k, advantage in enumerate([0.1, 0.2, 3.0, 0.3, -4.0])
+            for k, advantage in enumerate([0.0, 0.2, 3.0, 0.3, -4.0])
         ]
     )
-    assert [row.row for row in preview(rows(log))] == [0, 2, 4]
+    assert [row.row for row in preview(rows(log))] == [1, 2, 4]
 
 
 def test_a_long_prompt_is_left_out_and_counted():

@@ -45,7 +45,7 @@ class PreviewRow:
 
 
 def preview(rows: pl.DataFrame, count: int = ROWS) -> list[PreviewRow]:
-    """The rows that pull hardest up and down, and the first of the others.
+    """The rows that pull hardest up and down, and the first others that pull, or are trained.
 
     Args:
         rows: Of a `Batch`.
@@ -62,7 +62,8 @@ def preview(rows: pl.DataFrame, count: int = ROWS) -> list[PreviewRow]:
         minlength=rows.height,
     )
     trains = np.bincount(row, minlength=rows.height) > 0
-    order = [int(np.argmax(pull)), int(np.argmin(pull)), *np.flatnonzero(trains).tolist()]
+    others = [*np.flatnonzero(pull).tolist(), *np.flatnonzero(trains).tolist()]
+    order = [int(np.argmax(pull)), int(np.argmin(pull)), *others]
     make = _of_tokens if by_token else _of_messages
     return [make(rows.row(n, named=True), n) for n in sorted([*dict.fromkeys(order)][:count])]
 

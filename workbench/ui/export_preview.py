@@ -41,7 +41,7 @@ def rows(batch: Archive, target: Exporter) -> None:
             }
         )
     sizes = [abs(p["advantage"]) for row in shown for p in row["pieces"] if p["advantage"]]
-    what = "The rows that pull hardest up and down, and the first other one that is trained."
+    what = "The rows that pull hardest up and down, and the first other one that pulls."
     by = f"Of {batch.manifest.counts.get('rows', 0):,} rows for {target.name}; grey is masked."
     say = " ".join([what, by, *says])
     components.show_preview(
