@@ -12,11 +12,18 @@ from pathlib import Path
 import pytest
 from places import ROOT, TESTS
 
-from workbench.ui.viewer.bundle import ASSETS, MAP, REPORT, STEPS, VIEWER, WHY, bundle
+from workbench.ui.viewer.bundle import ASSETS, MAP, PREVIEW, REPORT, STEPS, VIEWER, WHY, bundle
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="no Node.js: install Debian's nodejs")
-COMPONENTS = {"viewer": VIEWER, "why": WHY, "steps": STEPS, "report": REPORT, "map": MAP}
+COMPONENTS = {
+    "viewer": VIEWER,
+    "why": WHY,
+    "steps": STEPS,
+    "report": REPORT,
+    "map": MAP,
+    "preview": PREVIEW,
+}
 
 
 @needs_node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 
 from workbench.exporters.base import Exporter
 from workbench.exporters.manifest import Manifest
+from workbench.exporters.preview import PreviewRow, preview
 from workbench.exporters.worth import Worth
 from workbench.files import MANIFEST
 from workbench.log.credit import ScoredCredit
@@ -34,6 +35,9 @@ class Archive:
         sizes: File -> bytes.
         content: The archive.
         worth: What it is worth.
+        preview: Some of its rows.
+        plain: The batch's worth and the moments of its advantages without clip, top share and
+            weight; None where none of them is set.
     """
 
     manifest: Manifest
@@ -41,6 +45,12 @@ class Archive:
     sizes: Mapping[str, int]
     content: bytes
     worth: Worth
+    preview: Sequence[PreviewRow]
+    plain: tuple[Worth, Mapping[str, Any]] | None = None
+
+
+_SHAPING = {"clip": None, "top_share": 1.0, "weight": "none"}
+"""The options that shape advantages, at what leaves them as they are."""
 
 
 def archive(
@@ -61,6 +71,10 @@ def archive(
         WorkbenchError: What the target refuses.
     """
     batch = target.assemble(log, credit, **options)
+    plain = None
+    if any(options.get(name, value) != value for name, value in _SHAPING.items()):
+        bare = target.assemble(log, credit, **{**options, **_SHAPING})
+        plain = (bare.worth, bare.manifest.advantages)
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / FOLDER
         manifest = target.save(batch, folder)
@@ -70,6 +84,8 @@ def archive(
             sizes={path.name: path.stat().st_size for path in sorted(folder.iterdir())},
             content=zipped(folder),
             worth=batch.worth,
+            preview=preview(batch.rows),
+            plain=plain,
         )
 
 

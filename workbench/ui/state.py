@@ -101,7 +101,8 @@ class View:
         pins: Method -> value that changes are counted against, where it is not the applied one.
         pair: The two methods that are set against each other; None for the first two.
         runs: Logs that are set beside each other, the baseline first; none for the one shown.
-        export: What the batch is made of, where it is not the default: `method`, `to`, `options`.
+        export: What the batch is made of, where it is not the default: `method`, `to`, `options`;
+            and `trainer`, who reads it.
         measure: The number of an audit that is looked at; empty for the first.
         filter: The steps that are looked at, as `analysis.filters` reads it; empty for all.
         sort: By what the list of steps is sorted; empty for the log's order.
@@ -295,8 +296,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _export(text: str) -> dict[str, Any]:
     chosen = json.loads(text)
-    if not isinstance(chosen, dict) or set(chosen) - {"method", "to", "options"}:
-        raise ValueError("expected a JSON object with method, to and options")
+    if not isinstance(chosen, dict) or set(chosen) - {"method", "to", "options", "trainer"}:
+        raise ValueError("expected a JSON object with method, to, options and trainer")
     from workbench.exporters import TARGETS
 
     _method(str(chosen.get("method", DEFAULT_METHODS[0])))

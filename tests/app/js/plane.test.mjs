@@ -47,7 +47,10 @@ test("bytes come as they were sent", () => {
 test("a lasso keeps the corners that make its form", () => {
   const square = [[0, 0], [5, 0], [10, 0], [10, 10], [5, 10], [0, 10], [0, 5]];
   assert.deepEqual(simplified(square, 4), [[0, 0], [10, 0], [10, 10], [0, 10]]);
-  assert.equal(simplified(square, 9), square);
+  assert.deepEqual(simplified(square, 9), square);
+  // What lies on a side adds nothing; a triangle stays one.
+  assert.deepEqual(simplified(square, 9, 1), [[0, 0], [10, 0], [10, 10], [0, 10]]);
+  assert.equal(simplified(square, 9, 1e9).length, 3);
 });
 
 test("a palette goes from its first colour to its last", () => {

@@ -17,7 +17,7 @@ from workbench.exporters.base import TARGETS
 from workbench.exporters.checklist import balance, checklist
 from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
-from workbench.ui import cache, command, export_options, frame, state
+from workbench.ui import cache, command, export_options, export_preview, frame, state
 from workbench.ui.header import header
 from workbench.ui.hints import in_words
 from workbench.ui.text import escaped
@@ -45,9 +45,10 @@ def page() -> None:
         _checks(batch)
     with right:
         _download(batch, method, target)
-        _balance(batch)
-    _worth(batch.worth)
-    _turn_off(batch)
+        _turn_off(batch)
+    export_preview.rows(batch, target)
+    _worth(batch)
+    _balance(batch)
     _manifest(batch)
     if frame.allow_paths():
         _write(method, target, options)
@@ -179,7 +180,8 @@ def _balance(batch: Archive) -> None:
     )
 
 
-def _worth(worth: Worth) -> None:
+def _worth(batch: Archive) -> None:
+    worth = batch.worth
     st.subheader("What is the batch worth?")
     trained = f"{worth.steps:,} trained steps" + (
         f" of {worth.tokens:,} tokens" if worth.tokens is not None else ""
@@ -190,6 +192,14 @@ def _worth(worth: Worth) -> None:
         f"**{worth.effective_steps:,.0f}** of equal weight would. "
         f"{up:.0%} of the weight pushes actions up (▲), {1 - up:.0%} down (▼)."
     )
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        export_preview.shaped(batch)
+    with left:
+        _by_group(worth)
+
+
+def _by_group(worth: Worth) -> None:
     top = worth.groups.head(TOP_GROUPS)
     rest = f" of {worth.groups.height:,} groups" if worth.groups.height > top.height else ""
     st.caption(f"Where the weight lies, |advantage| by group: the first {top.height:,}{rest}.")
@@ -213,19 +223,26 @@ def _worth(worth: Worth) -> None:
 
 
 def _turn_off(batch: Archive) -> None:
-    st.subheader("What must your trainer not do again?")
-    st.caption("These advantages are final. A trainer that normalises them again undoes them.")
+    """What would normalise the advantages again in the one trainer that is meant."""
     advice = batch.manifest.turn_off
-    st.table(
-        [
-            {"trainer": trainer, "what to switch off": escaped(setting)}
-            for trainer, setting in advice.items()
-        ],
-        border="horizontal",
-        hide_index=True,
-        hide_header=True,
-        alt="For each trainer what would normalise the advantages a second time.",
-    )
+    st.subheader("What must your trainer not do again?")
+    trainer = next(iter(advice), None)
+    if len(advice) > 1:
+        key = state.EXPORT.format(option="trainer")
+        chosen = state.current().export.get("trainer")
+        st.session_state[key] = chosen if chosen in advice else None
+        trainer = st.selectbox(
+            "Your trainer",
+            list(advice),
+            key=key,
+            placeholder="which one reads the batch?",
+            on_change=lambda: export_options.choose({"trainer": st.session_state[key]}),
+        )
+    if trainer is None:
+        st.caption("These advantages are final: a trainer that normalises them again undoes them.")
+        return
+    st.markdown(f"**{escaped(trainer)}**: {escaped(advice[trainer])}")
+    st.caption("These advantages are final: a trainer that normalises them again undoes them.")
 
 
 def _manifest(batch: Archive) -> None:

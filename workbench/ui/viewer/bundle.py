@@ -13,6 +13,7 @@ VIEWER = (
 WHY = ("model.js", "dom.js", "why.js")
 STEPS = ("model.js", "dom.js", "steps.js")
 MAP = ("model.js", "dom.js", "plane.js", "map.js")
+PREVIEW = ("model.js", "dom.js", "preview.js")
 REPORT = (*VIEWER, "charts.js", "report.js")
 """The modules of each component and of a report, every one behind those that it imports."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.ui.viewer.bundle import MAP, STEPS, VIEWER, WHY, bundle, styles
+from workbench.ui.viewer.bundle import MAP, PREVIEW, STEPS, VIEWER, WHY, bundle, styles
 
 
 def _component(name: str, css: str, modules: tuple[str, ...]) -> Callable[..., Any]:
@@ -29,6 +29,7 @@ _viewer = _component("viewer", "viewer.css", VIEWER)
 _why = _component("why", "why.css", WHY)
 _steps = _component("steps", "steps.css", STEPS)
 _map = _component("map", "map.css", MAP)
+_preview = _component("preview", "preview.css", PREVIEW)
 
 
 def show_group(
@@ -63,3 +64,8 @@ def show_steps(table: Mapping[str, Any], key: str, **on: Callable[[], None]) -> 
 def show_map(plane: Mapping[str, Any], key: str, **on: Callable[[], None]) -> None:
     """Shows a map of states; arguments as for `show_group`."""
     _map(key=key, data=plane, **on)
+
+
+def show_preview(rows: Mapping[str, Any], key: str) -> None:
+    """Shows rows of a batch; arguments as for `show_group`."""
+    _preview(key=key, data=rows)

@@ -6,6 +6,7 @@ import { bit, nearest, ramp, Sight, simplified, unpacked } from "./plane.js";
 
 const PAUSE = 120; // milliseconds that the pointer rests before a step is asked for
 const CORNERS = 40;
+const LEAST = 2000; // square units of a corner of a lasso
 const maps = new WeakMap();
 
 /** Called by Streamlit when it mounts, and whenever data or theme change. */
@@ -165,17 +166,16 @@ class StateMap {
     const { width, height } = sight;
     const paper = this.colour("--paper");
     const part = (colour, shift) => (colour >>> shift) & 255;
+    const mixed = (colour, share) => {
+      const mix = (shift, c) => Math.round(paper[c] + (part(colour, shift) - paper[c]) * share) << shift;
+      return ((255 << 24) | mix(16, 2) | mix(8, 1) | mix(0, 0)) >>> 0;
+    };
+    const shown = Uint32Array.from(density, (full, cell) => (full ? mixed(bit(kept, cell) ? colours[value[cell]] : grey, 0.25 + (0.75 * full) / 255) : 0));
+    const of = (place) => Math.min(Math.max(Math.floor((place * cells) / side), 0), cells - 1);
+    const columns = Int32Array.from({ length: width }, (_, px) => of(sight.toPlane(px + 0.5, 0)[0]));
     for (let py = 0; py < height; py++) {
-      for (let px = 0; px < width; px++) {
-        const [x, y] = sight.toPlane(px + 0.5, py + 0.5);
-        const cell = Math.floor((y * cells) / side) * cells + Math.floor((x * cells) / side);
-        const full = density[cell];
-        if (!full) continue;
-        const colour = bit(kept, cell) ? colours[value[cell]] : grey;
-        const share = 0.25 + (0.75 * full) / 255;
-        const mix = [0, 8, 16].map((shift, c) => Math.round(paper[c] + (part(colour, shift) - paper[c]) * share));
-        pixels[py * width + px] = ((255 << 24) | (mix[2] << 16) | (mix[1] << 8) | mix[0]) >>> 0;
-      }
+      const row = of(sight.toPlane(0, py + 0.5)[1]) * cells;
+      for (let px = 0; px < width; px++) pixels[py * width + px] = shown[row + columns[px]];
     }
   }
 
@@ -268,7 +268,7 @@ class StateMap {
     if (this.mode === "move" || !drawn) return undefined;
     const side = this.plane.side;
     const whole = (value) => Math.min(Math.max(Math.round(value), 0), side);
-    const corners = simplified(drawn.map(([x, y]) => this.sight.toPlane(x, y).map(whole)), CORNERS);
+    const corners = simplified(drawn.map(([x, y]) => this.sight.toPlane(x, y).map(whole)), CORNERS, LEAST);
     // A box is two corners, a lasso all of its points.
     const xs = corners.map(([x]) => x);
     const ys = corners.map(([, y]) => y);

@@ -71,17 +71,20 @@ export function nearest(sight, xs, ys, kept, px, py, reach = 8) {
   return best;
 }
 
-/** A lasso with at most so many corners: the ones that matter most for its form, in order. */
-export function simplified(points, most) {
-  if (points.length <= most) return points;
+/**
+ * A lasso with at most so many corners, in order: those that matter most for its form. Corners
+ * that add less than `least` square units are left out in any case.
+ */
+export function simplified(points, most, least = 0) {
   const area = (a, b, c) => Math.abs((b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]));
   const left = points.slice();
-  while (left.length > most) {
-    let [least, at] = [Infinity, 0];
+  while (left.length > 3) {
+    let [smallest, at] = [Infinity, 0];
     for (let i = 0; i < left.length; i++) {
       const size = area(left.at(i - 1), left[i], left[(i + 1) % left.length]);
-      if (size < least) [least, at] = [size, i];
+      if (size < smallest) [smallest, at] = [size, i];
     }
+    if (left.length <= most && smallest >= least) break;
     left.splice(at, 1);
   }
   return left;
