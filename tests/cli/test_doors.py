@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 from commands import Run, refused, small
-from places import DATA
+from places import DATA, ROOT
 
 from workbench.cli.root import ORDER, app
 
@@ -73,42 +73,64 @@ def test_a_shell_completes_commands():
     assert done.stdout.split() == ["explain", "export"] or done.stdout.split() == ["export"]
 
 
-KEYS = {
-    "import": {"log", "quarantine", "report", "tree", "next"},
-    "validate": {"report", "remarks"},
-    "score": {"credit", "advantages", "provenance"},
-    "export": {"batch", "manifest"},
-    "formats": {"read", "write"},
-    "keys": {"state", "action"},
-    "simulate": {"log", "groups", "rows"},
-    "run": {
-        "workspace", "log", "quarantined", "report", "facts", "credits", "notes", "advantages",
-        "comparison", "batch", "manifest", "no_batch", "export_method", "advice", "built",
-    },
-}  # fmt: skip
-CALLS = {
-    "import": ("log.parquet", "-o", "own.parquet"),
-    "validate": ("log.parquet",),
-    "score": ("log.parquet", "-m", "grpo", "-o", "other.parquet"),
-    "export": ("log.parquet", "--credit", "c.parquet", "-o", "batch"),
-    "formats": (),
-    "keys": (),
-    "simulate": ("household", "--tasks", "2", "-o", "world.parquet"),
-    "run": ("log.parquet", "-m", "grpo", "-m", "gigpo", "-o", "work"),
+STEP = ("--step", "household-s0/task-18/rollout-1:12")
+TFIDF = ("--embedder", "tfidf")
+CALLS: dict[str, tuple[str, ...]] = {
+    "import": ("import", LOG, "-o", "own.parquet"),
+    "import --propose-map": ("import", LOG, "--propose-map", "map.json"),
+    "validate": ("validate", LOG),
+    "facts": ("facts", LOG),
+    "run": ("run", LOG, "-m", "grpo", "-m", "gigpo", "-o", "work"),
+    "score": ("score", LOG, "-m", "grpo", "-o", "other.parquet"),
+    "advise": ("advise", LOG, *TFIDF),
+    "tune": ("tune", LOG, "-m", "proxmo", *TFIDF),
+    "audit": ("audit", LOG, "--credit", "c.parquet", "--draws", "5"),
+    "compare": ("compare", "c.parquet", "d.parquet"),
+    "explain": ("explain", LOG, "-m", "gigpo", *STEP),
+    "neighbours": ("neighbours", LOG, *STEP, *TFIDF),
+    "decompose": ("decompose", str(DATA / "relay.parquet"), "--credit", "team.parquet"),
+    "export": ("export", LOG, "--credit", "c.parquet", "-o", "batch"),
+    "methods": ("methods", "grpo"),
+    "keys": ("keys",),
+    "keys LOG": ("keys", LOG),
+    "formats": ("formats",),
+    "clean": ("clean",),
+    "simulate": ("simulate", "household", "--tasks", "2", "-o", "world.parquet"),
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_json_is_alone_on_the_output_and_has_its_shape(
-    name: str,
-    run: Run,
-    tmp_path: Path,
-):
-    small(tmp_path / "log.parquet")
-    assert run("score", "log.parquet", "-m", "grpo", "-o", "c.parquet")[0] == 0
-    code, out, err = run(name, *CALLS[name], "--json")
-    assert code == 0, err
-    assert set(json.loads(out)) == KEYS[name]
+def documented_shapes() -> dict[str, str]:
+    """Command -> keys as docs/command_line.md has them."""
+    text = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    part = text.partition("<!-- shapes -->")[2].partition("<!-- /shapes -->")[0]
+    return dict(re.findall(r"^\| `(.+?)` \| (.+) \|$", part, re.MULTILINE))
+
+
+def shape(name: str, value: Any) -> str:
+    """The keys of a document as the table has them."""
+    if isinstance(value, list):
+        return "a list of: " + ", ".join(value[0])
+    if name == "methods":
+        return "a method's name: " + ", ".join(value["grpo"])
+    return ", ".join(value)
+
+
+def test_every_command_that_prints_json_has_a_documented_shape():
+    assert set(documented_shapes()) == set(CALLS)
+    assert {call[0] for call in CALLS.values()} == PRINTS_A_RESULT
+
+
+def test_json_is_alone_on_the_output_and_has_the_documented_shape(run: Run):
+    for method, place in (("grpo", "c.parquet"), ("gigpo", "d.parquet")):
+        assert run("score", LOG, "-m", method, "-o", place)[0] == 0
+    relay = str(DATA / "relay.parquet")
+    assert run("score", relay, "-m", "vineppo", "-o", "team.parquet")[0] == 0
+    found = {}
+    for name, call in CALLS.items():
+        code, out, err = run(*call, "--json")
+        assert code == 0, err
+        found[name] = shape(name, json.loads(out))
+    assert found == documented_shapes()
 
 
 def test_errors_are_a_json_object_in_the_last_line_where_json_is_asked_for(

@@ -77,7 +77,7 @@ def card(manifest: Manifest, *, name: str, description: str, file: str) -> str:
         licence, because the log does not.
     """
     method = manifest.method
-    fields = json.dumps(method.get("fields") or {}, ensure_ascii=False)
+    fields = json.dumps(method.get("fields") or {}, ensure_ascii=False, sort_keys=True)
     dialect = f":{method['dialect']}" if method.get("dialect") else ""
     said = manifest.advantages
     facts = [
