@@ -137,7 +137,8 @@ EmbedderName = Annotated[
     str | None,
     typer.Option(
         "--embedder",
-        help="tfidf, or a sentence-transformers id or path. [default: all-MiniLM-L6-v2]",
+        help="tfidf, or a sentence-transformers id or path; fast: before one runs it by OpenVINO. "
+        "[default: all-MiniLM-L6-v2]",
     ),
 ]
 Template = Annotated[

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.states.embedders.chunking import WindowsReport
+from workbench.states.embedders.fast import PREFIX, FastEmbedder
 from workbench.states.embedders.model_files import MINILM
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.states.embedders.tfidf import ProxmoTfidfEmbedder, TfidfEmbedder, Vectors
@@ -69,7 +70,7 @@ def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
 
     Args:
         name: `all-MiniLM-L6-v2` (or `minilm`), `tfidf`, `tfidf-proxmo`, or the id or folder of
-            any other sentence-transformers model.
+            any other sentence-transformers model; "fast:" before it runs it by OpenVINO.
         cache: Where vectors are kept; TF-IDF needs none.
 
     Returns:
@@ -79,6 +80,8 @@ def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
         UnknownNameError: It is nearly the name of one and no folder.
     """
     require_embedder(name)
+    if name.startswith(PREFIX):
+        return FastEmbedder(name.removeprefix(PREFIX), cache)
     make = EMBEDDERS.get(name)
     return make() if make else SentenceEmbedder(name, cache)
 
@@ -90,6 +93,7 @@ def require_embedder(name: str) -> None:
         ParameterError: It is empty.
         UnknownNameError: It is nearly the name of one and no folder.
     """
+    name = name.removeprefix(PREFIX)
     if not name.strip():
         raise ParameterError(f"an embedder must be named, such as {DEFAULT_EMBEDDER!r} or 'tfidf'")
     known = [*EMBEDDERS, "minilm"]

@@ -67,7 +67,7 @@ class SentenceEmbedder:
         window: int | None = None,
         flush_seconds: float = 5.0,
     ) -> None:
-        self.name = MINILM if model in MINILM_NAMES else model
+        self.model = self.name = MINILM if model in MINILM_NAMES else model
         self.windows_report: WindowsReport | None = None
         """Of the last encoding: how many texts were longer than the window."""
         self._cache = cache
@@ -81,8 +81,8 @@ class SentenceEmbedder:
         # MiniLM's files are checked against the pins when loaded: its key needs no file.
         files = (
             hashlib.sha256(json.dumps(MINILM_DIGESTS, sort_keys=True).encode()).hexdigest()
-            if self.name == MINILM
-            else files_digest(find_model(self.name))
+            if self.model == MINILM
+            else files_digest(find_model(self.model))
         )
         parts = json.dumps(["sentence-1", files, self._window, "token-weighted mean"])
         return f"sentence-{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
@@ -123,7 +123,7 @@ class SentenceEmbedder:
     @property
     def _limit(self) -> int | None:
         """Tokens of a window, special ones included; None where unlimited or not yet known."""
-        if self._window is None and self.name == MINILM:
+        if self._window is None and self.model == MINILM:
             return MINILM_WINDOW
         own = self._model.max_seq_length if "_model" in self.__dict__ else None
         known = [limit for limit in (own, self._window) if limit is not None]
@@ -210,17 +210,22 @@ class SentenceEmbedder:
         """Encode one batch. (B,) texts to (B, D) float32."""
         import torch
 
-        model = self._model
-        # The tokenizer changes its own padding state with every call.
-        with self._tokenizer_lock:
-            # sentence-transformers 6 renamed `tokenize`.
-            features = getattr(model, "preprocess", None) or model.tokenize
-            inputs = features(batch)
+        inputs = self._features(batch)
         with torch.inference_mode():
-            vectors: NDArray[np.float32] = model(inputs)["sentence_embedding"].float().numpy()
+            found = self._model(inputs)["sentence_embedding"]
+            vectors: NDArray[np.float32] = found.float().numpy()
         if not np.isfinite(vectors).all():
             raise ArtefactError(f"the model {self.name} gives vectors that are not finite")
         return vectors
+
+    def _features(self, batch: list[str]) -> dict[str, Any]:
+        """What the model reads for a batch."""
+        # The tokenizer changes its own padding state with every call.
+        with self._tokenizer_lock:
+            # sentence-transformers 6 renamed `tokenize`.
+            read = getattr(self._model, "preprocess", None) or self._model.tokenize
+            features: dict[str, Any] = read(batch)
+        return features
 
     @cached_property
     def _model(self) -> Any:
@@ -232,7 +237,7 @@ class SentenceEmbedder:
                 f"the embedder {self.name} needs the package {error.name}, which is not installed. "
                 "Hint: pip install sentence-transformers, or take the embedder tfidf"
             ) from error
-        folder = find_model(self.name)
+        folder = find_model(self.model)
 
         bars: Any = logging
         shown = bars.is_progress_bar_enabled()
