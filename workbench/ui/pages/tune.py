@@ -11,7 +11,7 @@ import streamlit as st
 from workbench.analysis.tuning.held_out import HeldOut, tunable_methods
 from workbench.analysis.tuning.temperature import edges, histogram, sign_flips, success_rates
 from workbench.analysis.tuning.thresholds import KeyThreshold
-from workbench.analysis.tuning.verdict import differing, own_share, verdict
+from workbench.analysis.tuning.verdict import MUCH, differing, own_share, verdict
 from workbench.errors import WorkbenchError
 from workbench.log.remarks import TOLERANCE
 from workbench.methods import METHODS, create
@@ -30,6 +30,9 @@ _PEERS = {
     "same_step": "the same step index",
     "same_state": "the same observation",
 }
+
+
+_OWN_AMONG = ("all", "other_steps")  # peers among which a step's own rollout is
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -177,6 +180,11 @@ def _verdict(held: HeldOut | None, now: Tried) -> None:
             if found.offer is not None and found.offer != settings.value():
                 label = f"Try {_at(found.offer)}"
                 st.button(escaped(label), on_click=settings.move_to, args=(found.offer,))
+            peers = settings.made(settings.tried()).values.get("peers")
+            mostly_itself = max(now.own_step, now.own_trajectory) >= MUCH
+            if mostly_itself and peers in _OWN_AMONG and st.button("Try other rollouts as peers"):
+                settings.try_field("peers", "other_trajectories")
+                st.rerun()
         st.caption(escaped(" ".join([*found.reasons, share])))
 
 
