@@ -93,3 +93,13 @@ def test_what_takes_long_can_be_stopped_and_taken_up_again(chrome: Browser, home
         page.get_by_text("nothing says which value predicts best").wait_for()
         page.get_by_role("button", name="Go on").click()
         page.get_by_text("The best of 16").wait_for()
+
+
+def test_an_audit_shows_findings_while_it_draws_and_leaves_nothing_of_them(
+    chrome: Browser, address: str
+):
+    with opened(chrome, f"{address}/audit?methods=gigpo,proxmo,rloo") as page:
+        page.get_by_role("tab", name="Every number").wait_for()
+        settled(page)
+        assert page.get_by_text("What is wrong?").count() == 1
+        assert page.get_by_text("More may come").count() == 0

@@ -269,6 +269,23 @@ def test_a_threshold_is_tuned_likewise_and_offered_by_nothing_here(app: OpenApp)
     }
 
 
+def test_other_rollouts_are_offered_where_a_step_is_most_of_its_baseline(app: OpenApp):
+    unlike = {
+        f"g{group}": {
+            f"g{group}/t{n}": [(f"word{group}{n}{k} of{n}{k}", "x", float(k == n)) for k in (0, 1)]
+            for n in range(4)
+        }
+        for group in range(3)
+    }
+    test = app(log(unlike), page="tune")
+    assert "so its step term all but vanishes" in shown(test)
+    button(test, "Try other rollouts").click().run()
+    assert not test.exception
+    assert test.selectbox(key="w_tune_proxmo_peers").value == "other_trajectories"
+    assert metrics(test)["Weight of its own rollout"][0] == "0 %"
+    assert not [found for found in test.button if found.label.startswith("Try other")]
+
+
 def test_settings_of_a_method_stay_while_another_is_tuned(app: OpenApp):
     test = app(log(LOG), page="tune", query={"try": "0.4"})
     button(test, "Apply").click().run()

@@ -486,6 +486,7 @@ def test_marks_and_notes_are_kept_and_two_tabs_lose_none(address: str, chrome: B
         page.locator(".steps .step.here .signed", has_text="−").wait_for()
         kept(page, f"{address}/steps?filter=mark:%2B&methods=grpo", "0 steps of 3,732")
         page.goto(f"{address}/compare?methods=grpo,gigpo")
+        page.get_by_role("tab", name="Do they agree with marks?").click()
         page.get_by_role("link", name="Marked: 2 steps").wait_for()
         page.goto(f"{link}0")
         ready(page)

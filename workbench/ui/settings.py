@@ -89,7 +89,11 @@ def pin(value: float) -> None:
 
 def draft(name: str) -> None:
     """Tries what the widget of a field says."""
-    given = st.session_state[state.TUNE_FIELD.format(method=method(), field=name)]
+    try_field(name, st.session_state[state.TUNE_FIELD.format(method=method(), field=name)])
+
+
+def try_field(name: str, given: Any) -> None:
+    """Tries a value of a field."""
     drafts = st.session_state.get(state.DRAFT, {})
     st.session_state[state.DRAFT] = {**drafts, method(): {**_draft(), name: given}}
 

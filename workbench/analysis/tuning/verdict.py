@@ -17,7 +17,8 @@ from workbench.analysis.tuning.thresholds import EXACT, KeyThreshold
 from workbench.methods import Method
 from workbench.wording import number_of
 
-_MUCH = 0.5  # of a baseline, from which on its own step or rollout is most of it
+MUCH = 0.5
+"""Share of a baseline from which on a step, or its rollout, is most of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +102,9 @@ def own_share(own_step: float, own_trajectory: float) -> str:
         own_trajectory: Median weight of its rollout, the step included.
     """
     text = f"{own_step:.0%} of a step's baseline is the step itself"
-    if own_step >= _MUCH:
+    if own_step >= MUCH:
         return f"{text}, so its step term all but vanishes."
-    if own_trajectory >= _MUCH:
+    if own_trajectory >= MUCH:
         return f"{text}, {own_trajectory:.0%} its own rollout, which says nothing independent."
     return f"{text}, so the step term keeps {1 - own_step:.0%} of its size."
 

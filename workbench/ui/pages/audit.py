@@ -39,23 +39,28 @@ def page() -> None:
     with commands:
         command.popover(*_commands(tuple(credits)))
     fields = {name: view.params(name) for name in credits}
-    place, waiting = st.empty(), st.container()
+    place, waiting = st.container(), st.container()
     key = json.dumps([entry.id, view.embedder, "audit", fields], sort_keys=True)
     so_far = cache.slot(f"{key} so far")
+    states: list[Any] = []
+
+    def show(found: Audit, growing: int | None) -> None:
+        # Each state in a place of its own: one drawn over another would leave rows of it behind.
+        if states:
+            states[-1].empty()
+        states.append(place.empty())
+        with states[-1].container():
+            _findings(found, growing)
 
     def grown(progress: Progress) -> Audit:
         growing = cache.audits(entry.id, view.embedder, fields, entry, progress=progress)
         for number, found in enumerate(growing):
             so_far["audit"] = found
-            place.empty()  # or rows of the state before would stay below
-            with place.container():
-                _findings(found, number)
+            show(found, number)
         return found
 
     audit = work.long(key, "Auditing", waiting, grown)
-    place.empty()
-    with place.container():
-        _findings(so_far["audit"], None if audit else -1)
+    show(so_far["audit"], None if audit else -1)
     if audit is None:
         return
     _badge(audit)

@@ -9,27 +9,19 @@ import numpy as np
 import streamlit as st
 
 from workbench.analysis.tuning.held_out import HeldOut, tunable_methods
-from workbench.analysis.tuning.temperature import edges, histogram, sign_flips, success_rates
+from workbench.analysis.tuning.temperature import edges, histogram, sign_flips
 from workbench.analysis.tuning.thresholds import KeyThreshold
-from workbench.analysis.tuning.verdict import differing, own_share, verdict
+from workbench.analysis.tuning.verdict import MUCH, differing, own_share, verdict
 from workbench.errors import WorkbenchError
 from workbench.log.remarks import TOLERANCE
 from workbench.methods import METHODS, create
-from workbench.methods.proximity.proxmo import ProxMO
-from workbench.parameters import FieldSpec, fields
 from workbench.plots import temperature as plots
-from workbench.ui import cache, command, filtering, frame, settings, state, trial
+from workbench.ui import cache, command, fields_form, filtering, frame, settings, state, trial
 from workbench.ui.header import header
 from workbench.ui.text import escaped, told
 from workbench.ui.trial import Tried
 
-_PEERS = {
-    "all": "all steps of the group",
-    "other_steps": "all but the step itself",
-    "other_trajectories": "other rollouts only (recommended)",
-    "same_step": "the same step index",
-    "same_state": "the same observation",
-}
+_OWN_AMONG = ("all", "other_steps")  # peers among which a step's own rollout is
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -86,7 +78,7 @@ def page() -> None:
         st.error(f"There is no credit to tune in this log: {told(error)}")
         return
     _live(held)
-    _settings()
+    fields_form.area()
 
 
 def _picker(place: Any) -> None:
@@ -177,6 +169,11 @@ def _verdict(held: HeldOut | None, now: Tried) -> None:
             if found.offer is not None and found.offer != settings.value():
                 label = f"Try {_at(found.offer)}"
                 st.button(escaped(label), on_click=settings.move_to, args=(found.offer,))
+            peers = settings.made(settings.tried()).values.get("peers")
+            mostly_itself = max(now.own_step, now.own_trajectory) >= MUCH
+            if mostly_itself and peers in _OWN_AMONG and st.button("Try other rollouts as peers"):
+                settings.try_field("peers", "other_trajectories")
+                st.rerun()
         st.caption(escaped(" ".join([*found.reasons, share])))
 
 
@@ -281,86 +278,3 @@ def _prediction(held: HeldOut | None, value: float) -> None:
         f"{held.steps:,} steps of {held.groups:,} groups{without}. Grey: within one standard error "
         "of the best."
     )
-
-
-def _settings() -> None:
-    """The other fields, and for ProxMO the weight of success that two of them shape."""
-    tried = settings.made(settings.tried())
-    specs = [
-        spec
-        for spec in fields(type(tried)).values()
-        if (spec.type is not str or spec.choices) and spec.name != settings.tuned().tunable
-    ]
-    if isinstance(tried, ProxMO):
-        left, right = st.columns([3, 2], gap="large")
-        with right:
-            _success_weight(tried)
-    else:
-        left = st.container()
-    with left:
-        st.subheader("What else makes this credit?")
-        columns = 3
-        for start in range(0, len(specs), columns):
-            for spec, place in zip(
-                specs[start : start + columns], st.columns(columns), strict=False
-            ):
-                _field(spec, tried.values[spec.name], place)
-        st.caption("Tried on this page at once; other pages have it after “Apply to every page”.")
-
-
-def _field(spec: FieldSpec, value: Any, place: Any) -> None:
-    key = state.TUNE_FIELD.format(method=settings.method(), field=spec.name)
-    settings.show(key, value)
-    label = settings.symbol(spec.name)
-    common: dict[str, Any] = {
-        "key": key,
-        "on_change": settings.draft,
-        "args": (spec.name,),
-        "help": spec.metadata["help"],
-    }
-    if spec.type is bool:
-        place.checkbox(label, **common)
-    elif spec.choices:
-        words = _PEERS if spec.name == "peers" else {}
-        place.selectbox(
-            label,
-            list(spec.choices),
-            format_func=lambda name: words.get(name, name.replace("_", " ")),
-            **common,
-        )
-    else:
-        whole = spec.type is int
-        place.number_input(
-            label,
-            value=None if spec.optional else "min",
-            min_value=spec.metadata.get("min"),
-            max_value=spec.metadata.get("max"),
-            step=1 if whole else 0.05,
-            format=None if whole else "%.4g",
-            placeholder="from the log" if spec.optional else None,
-            **common,
-        )
-
-
-def _success_weight(tried: ProxMO) -> None:
-    st.subheader("What does success weigh?")
-    credit = trial.at(settings.value()).credit
-    rate, groups = success_rates(credit)
-    if not len(rate):
-        st.info(
-            "Success is not defined in this log: it has no `success` column and its rewards are "
-            "not 0 and 1. Every episode term weighs 1."
-        )
-        return
-    st.plotly_chart(
-        plots.success_weights(rate, groups, tried.alpha, tried.beta),
-        width="stretch",
-        config={"displayModeBar": False},
-        alt="Weight of the episode term for success and failure over the group's success rate",
-    )
-    st.caption(
-        f"w of the episode term; points are the {groups.sum():,} groups of this log at their "
-        "success rates, the larger the more groups."
-    )
-    for note in credit.notes:
-        st.caption(told(note))
