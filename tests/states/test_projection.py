@@ -70,3 +70,9 @@ def test_kinds_that_do_not_exist_or_are_not_installed_are_refused():
     if not has_umap():
         with pytest.raises(MissingDependencyError, match="map"):
             places(space(), "umap")
+
+
+@pytest.mark.skipif(not has_umap(), reason="the extra map is not installed")
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed")
+def test_umap_gives_the_same_places_again():
+    assert np.array_equal(places(space(), "umap"), places(space(), "umap"))

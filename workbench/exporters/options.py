@@ -139,8 +139,7 @@ class Options(Parameterised):
 
     def recorded(self) -> dict[str, Any]:
         """The options as a manifest keeps them: all that decides what is in the files."""
-        left_away = {"overwrite", *(() if self.redact else ("redact",))}
-        return {name: value for name, value in vars(self).items() if name not in left_away}
+        return {name: value for name, value in vars(self).items() if name != "overwrite"}
 
 
 @dataclass(frozen=True, kw_only=True)

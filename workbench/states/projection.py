@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 
 from workbench.errors import MissingDependencyError, UnknownNameError
 from workbench.log.steps import Index, Real
@@ -94,7 +94,13 @@ def _projected(space: Space, kind: str) -> Real:
     if kind == "umap":
         from umap import UMAP
 
-        return np.asarray(UMAP(metric="cosine", random_state=0).fit_transform(vectors), float)
+        # UMAP's compiled loops know sparse matrices, not sparse arrays.
+        given = csr_matrix(vectors) if issparse(vectors) else vectors
+        few = min(15, len(states.text) - 1)  # its default, or all others of a small log
+        start = "spectral" if len(states.text) > 4 * few else "random"
+        umap = UMAP(n_neighbors=few, init=start, metric="cosine", random_state=0, n_jobs=1)
+        made = umap.fit_transform(given)
+        return np.asarray(made, dtype=np.float64)
     from sklearn.decomposition import PCA
 
     solver = "arpack" if issparse(vectors) else "covariance_eigh"

@@ -386,7 +386,7 @@ def test_every_measure_has_a_meaning_an_action_and_a_place_in_an_audit():
     log_ = space.steps.log.with_columns(logged_advantage=pl.col("true_advantage"))
     space = Space(Steps.from_log(log_), embedder="tfidf")
     found = audit(space, {"proxmo": credit(create("proxmo"), space)}, draws=20)
-    # TF-IDF has no window, so it cuts no text, and simulated texts hold no secrets.
+    # TF-IDF has no window, so it cuts no text; the log holds nothing that looks like a secret.
     assert set(MEASURES) - set(found.frame["measure"]) == {"cut_texts", "likely_secrets"}
     for measure in MEASURES.values():
         assert measure.group in GROUPS
