@@ -12,13 +12,22 @@ import polars as pl
 import pyarrow as pa
 
 from workbench.errors import ArtefactError
-from workbench.exporters.conversations import MESSAGE, packed, unpacked
+from workbench.exporters.conversations import MESSAGE, conversation_rows, packed, unpacked
+from workbench.exporters.selection import without
 from workbench.log.conversation import Message
 
 KEY = [("group_id", pa.string()), ("trajectory_id", pa.string()), ("step_index", pa.int32())]
 """The columns that name a row's last step."""
 
 _MESSAGES = pa.list_(MESSAGE)
+
+
+def without_prompt(steps: pl.DataFrame) -> pl.DataFrame:
+    """The steps of which those whose reply opens the conversation are not trained."""
+    opens = np.zeros(steps.height, dtype=bool)
+    for row in conversation_rows(steps, by_step=True):
+        opens[row.last] = len(row.messages) == 1
+    return without(steps, pl.col("gradient_mask") & pl.lit(pl.Series(opens)), "no_prompt")
 
 
 def split_reply(rows: pl.DataFrame) -> pl.DataFrame:

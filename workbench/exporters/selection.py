@@ -34,6 +34,7 @@ UNTRAINED: Mapping[str, str] = {
     "by_filter": "not left by the filter",
     "not_positive": "advantage not above 0",
     "below_top_share": "below the top share",
+    "no_prompt": "its reply opens the conversation, so there is no prompt",
     "no_label": "an advantage of 0 is no label",
     "other_history": "same observation as others, but after another history",
     "unpaired": "no other reply to its prompt with an advantage apart by the margin",

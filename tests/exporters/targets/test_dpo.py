@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,12 @@ def test_a_pair_names_both_steps_and_its_prompt_is_of_both(tmp_path: Path):
     assert [message["content"] for message in pair["prompt"]] == ["see 0", "do 0", "see 1"]
     assert (pair["chosen_trajectory_id"], pair["chosen_step_index"]) == ("t1", 1)
     assert (pair["rejected_trajectory_id"], pair["rejected_advantage"]) == ("t0", -2.0)
+
+
+def test_replies_that_open_the_conversation_are_no_pair(tmp_path: Path):
+    rows = [
+        {**row, "messages": json.dumps([{"role": "assistant", "content": row["action"]}])}
+        for row in replies(1.0, -1.0)
+    ]
+    with pytest.raises(EmptyBatchError, match="2: its reply opens the conversation"):
+        pairs(made(rows), tmp_path / "out")

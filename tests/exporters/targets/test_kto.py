@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,16 @@ def test_a_label_that_is_not_the_sign_is_named_with_its_line(tmp_path: Path):
     path.write_text(path.read_text().replace('"label": false', '"label": true'))
     with pytest.raises(ArtefactError, match=r"kto\.jsonl line 2: label is not"):
         kto.read(tmp_path / "out", manifest)
+
+
+def test_a_reply_that_opens_the_conversation_has_no_prompt_and_is_counted(tmp_path: Path):
+    opening = [{"role": "assistant", "content": "hello"}]
+    answer = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    rows = [
+        {**step_row("t", number, 1.0), "messages": json.dumps(said)}
+        for number, said in enumerate((opening, answer))
+    ]
+    manifest = export("kto", made(rows), tmp_path / "out")
+    (row,) = lines(tmp_path / "out" / kto.FILE)
+    assert [message["content"] for message in row["prompt"]] == ["hello", "x"]
+    assert manifest.counts["no_prompt"] == 1

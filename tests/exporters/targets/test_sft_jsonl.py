@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,12 @@ def test_another_weight_than_the_credit_says_is_named_with_its_line(tmp_path: Pa
     manifest = export("sft-jsonl", text_log(), tmp_path / "other")
     with pytest.raises(ArtefactError, match=r"sft\.jsonl line 2: weights are \[0\.75\]"):
         sft_jsonl.read(tmp_path / "out", manifest)
+
+
+def test_a_weight_that_the_log_has_is_not_replaced_in_silence(tmp_path: Path):
+    row = step_row("t", 0, 1.0)
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 0.5}]
+    log = made([{**row, "messages": json.dumps(said)}])
+    with pytest.raises(ParameterError, match=r"trajectory 't' has a weight of its own.*0\.5"):
+        export("sft-jsonl", log, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -34,6 +34,7 @@ from workbench.exporters.replies import (
     read_objects,
     single,
     split_reply,
+    without_prompt,
     write_objects,
 )
 from workbench.exporters.selection import STEP, without
@@ -67,6 +68,7 @@ class PairOptions(Options):
 
 def paired(steps: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
     """The steps of which only those in a pair are trained, with the column `pair`."""
+    steps = without_prompt(steps)
     prompts, replies = [""] * steps.height, [""] * steps.height
     for row in conversation_rows(steps, by_step=True):
         *before, reply = map(_canonical, row.messages)

@@ -24,6 +24,7 @@ from workbench.exporters.replies import (
     read_objects,
     single,
     split_reply,
+    without_prompt,
     write_objects,
 )
 from workbench.exporters.selection import without
@@ -34,8 +35,9 @@ _COLUMNS = [*KEY, ("label", pa.bool_()), ("advantage", pa.float32()), ("tools", 
 
 
 def labelled(steps: pl.DataFrame, options: Options) -> pl.DataFrame:
-    """The steps of which those without an advantage are not trained."""
+    """The steps of which those without a prompt or an advantage are not trained."""
     del options
+    steps = without_prompt(steps)
     return without(steps, pl.col("gradient_mask") & (pl.col("advantage") == 0), "no_label")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import Exporter, register
 from workbench.exporters.manifest import Manifest
@@ -49,8 +49,19 @@ def write(batch: Batch, folder: Path) -> None:
 
 
 def _conversations(rows: pl.DataFrame, *, binary: bool) -> Iterator[dict[str, Any]]:
-    """The rows as a service reads them."""
+    """The rows as a service reads them.
+
+    Raises:
+        ParameterError: A reply has a weight of its own, which would be lost.
+    """
     for row in dictionaries(rows, "messages"):
+        own = [m for m in row["messages"] if m["role"] == "assistant" and "weight" in m]
+        if own:
+            raise ParameterError(
+                f"a reply of trajectory {row['trajectory_id']!r} has a weight of its own in the "
+                f"log, {own[0]['weight']!r}, which that of the credit would replace. Hint: take "
+                "it out of the log's messages, or --to datasets, which keeps both"
+            )
         values = iter(row["step_mask"] if binary else map(single, row["step_advantages"]))
         messages = [
             {**message, "weight": next(values)} if message["role"] == "assistant" else message
