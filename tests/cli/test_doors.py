@@ -90,6 +90,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "neighbours": ("neighbours", LOG, *STEP, *TFIDF),
     "decompose": ("decompose", str(DATA / "relay.parquet"), "--credit", "team.parquet"),
     "export": ("export", LOG, "--credit", "c.parquet", "-o", "batch"),
+    "report": ("report", LOG, "-m", "grpo", *TFIDF, "-o", "report.html"),
     "methods": ("methods", "grpo"),
     "keys": ("keys",),
     "keys LOG": ("keys", LOG),
