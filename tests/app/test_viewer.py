@@ -205,6 +205,7 @@ def test_back_and_forward_restore_what_was_read(address: str, chrome: Browser):
         page.go_back()
         page.wait_for_function("() => location.search.includes('task-00')")
         reads(page, 4)
+        settled(page)  # what the server still writes into the address belongs to this page
         page.get_by_role("link", name="Compare").click()
         page.get_by_role("heading", level=1, name="Compare").wait_for()
         settled(page)
