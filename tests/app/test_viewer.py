@@ -218,6 +218,21 @@ def test_back_and_forward_restore_what_was_read(address: str, chrome: Browser):
         reads(page, 4)
 
 
+def test_back_from_another_page_shows_the_step_that_was_read(address: str, chrome: Browser):
+    with opened(chrome, f"{address}/rollouts?step=household-s0/task-00/rollout-0:0") as page:
+        ready(page)
+        for number in (1, 2, 3):
+            page.keyboard.press("j")
+            at(page, f"task-00/rollout-0:{number}")
+        settled(page)
+        page.get_by_role("link", name="Compare").click()
+        page.get_by_role("heading", level=1, name="Compare").wait_for()
+        settled(page)
+        page.go_back()
+        ready(page)
+        reads(page, 4)
+
+
 def test_a_link_opens_for_somebody_else(address: str, chrome: Browser):
     link = f"{address}/rollouts?methods=grpo,rloo&lead=grpo&step=household-s0/task-18/rollout-1:12"
     with opened(chrome, link) as page:

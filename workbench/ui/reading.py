@@ -52,6 +52,10 @@ def at(methods: Sequence[str]) -> None:
     lead = said["lead"] if said["lead"] in methods else ""
     step = (str(said["trajectory"]), int(said["step"]))
     st.session_state[state.VIEWER_KNOWN] = (*step, lead or None, said["beside"])
+    # A viewer that is drawn anew, as after Back, obeys the last order: it is to end up here.
+    last = st.session_state.get(state.VIEWER_ORDER, {"seq": 0})
+    here = {"goto": list(step), "lead": lead or None, "beside": said["beside"]}
+    st.session_state[state.VIEWER_ORDER] = {**last, **here}
     state.update(
         step=step, lead="" if [lead] == list(methods[-1:]) else lead, beside=said["beside"]
     )
