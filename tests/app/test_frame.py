@@ -110,3 +110,14 @@ def test_a_link_that_is_older_than_the_view_leads_to_its_page_with_the_view(app:
     test.query_params["try"] = "0.2"
     test.run()
     assert test.session_state["view"].trying == 0.2
+
+
+@pytest.mark.parametrize("page", ["steps", "map"])
+def test_a_list_and_a_map_have_the_commands_that_give_their_credit(app: OpenApp, page: str):
+    test = app(page=page, query={"methods": "gigpo,grpo:verl-agent"})
+    assert not test.exception
+    commands = [box.value for box in test.code if box.value.startswith("workbench score ")]
+    assert [command.rpartition(" -o ")[2] for command in commands] == [
+        "gigpo.parquet",
+        "grpo-verl-agent.parquet",
+    ]

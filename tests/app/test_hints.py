@@ -14,11 +14,15 @@ from workbench.ui.hints import OPTIONS, in_words
 NOTATION = re.compile(r"(?<![\w-])-p [a-z_]+|(?<![\w-])--[a-z][a-z-]+|\bworkbench [a-z]+ ?-")
 ELSEWHERE = {
     "analysis/audit/report.py": "the report of the command line",
+    "exporters/folder.py": "a folder that is there already; the app makes a new one for each batch",
     "exporters/targets/slime/__init__.py": "an option of slime",
     "exporters/targets/weighted_batch.py": "an option of OpenRLHF",
     "simulate/codebase/lexicon.py": "what an agent of a simulated world types",
     "simulate/codebase/text.py": "what an agent of a simulated world types",
     "states/embedders/model_files.py": "an option of pip",
+    "workspace/engines.py": "an engine, which no page offers",
+    "workspace/trackers/__init__.py": "a tracker, which no page offers",
+    "workspace/trackers/tensorboard.py": "a tracker, which no page offers",
     "ui/hints.py": "the notation itself",
     "ui/upload.py": "a file for the command line, which the page makes",
     "ui/state.py": "how the server is started",
@@ -85,6 +89,14 @@ def test_no_message_that_the_app_can_show_speaks_of_the_command_line():
         ),
         ("read some with `workbench explain`.", "read some on the page Rollouts."),
         ("Set -p invalid_penalty=0 or drop these.", "Set invalid penalty = 0 or drop these."),
+        (
+            "Before it is shared: --redact likely, for reports and exports.",
+            "Before it is shared: “Redact” on the page Export, for reports and exports.",
+        ),
+        (
+            "Hint: or --to datasets, which keeps both",
+            "Hint: or the target datasets, which keeps both",
+        ),
         ("an action such as `ls --all` stays", "an action such as `ls --all` stays"),
     ],
 )

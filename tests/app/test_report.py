@@ -14,7 +14,7 @@ from places import DATA
 from typer.testing import CliRunner
 
 from workbench.cli import app
-from workbench.errors import ParameterError
+from workbench.errors import FilterError, ParameterError
 from workbench.log.redaction import LIKELY
 from workbench.ui.report import report
 from workbench.workspace.opened import OpenedLog
@@ -103,6 +103,17 @@ def test_named_rollouts_are_shown_and_unknown_ones_refused():
         written(small(), rollouts=["nobody"])
     with pytest.raises(ParameterError, match="leaves no step"):
         written(small(), filter="reward>100")
+
+
+def test_what_the_log_cannot_have_is_refused_before_it_is_scored(monkeypatch: pytest.MonkeyPatch):
+    def scored(*_: object) -> None:
+        raise AssertionError("the log is scored")
+
+    monkeypatch.setattr("workbench.ui.report.score", scored)
+    with pytest.raises(ParameterError, match="no trajectory 'nobody'"):
+        written(small(), rollouts=["nobody"])
+    with pytest.raises(FilterError, match="Did you mean 'outcome'"):
+        written(small(), filter="outcme:failed")
 
 
 def test_a_redacted_report_holds_nothing_of_what_the_rules_match():

@@ -10,6 +10,7 @@ import logs
 import polars as pl
 import pytest
 from app_pages import NASTY, OpenApp, component
+from samples_of import SAMPLES
 from streamlit.testing.v1 import AppTest
 
 from workbench.ui import state
@@ -79,6 +80,12 @@ def test_peers_say_who_they_are_and_what_differs(app: OpenApp):
     other = next(row for row in step["rows"] if "differs" in row)
     assert {kind for kind, _ in other["differs"]} <= {"new", "gone"}
     assert other["action"]
+
+
+def test_a_peer_s_call_is_said_as_the_steps_are_and_not_as_json(app: OpenApp):
+    test = app(path=SAMPLES / "openai_chat.jsonl", page="rollouts", query={"methods": "gigpo"})
+    (step,) = (term["peers"] for term in why(test)["terms"] if term["name"] == "This step")
+    assert {row["action"] for row in step["rows"]} <= {"act(look drawer)", "act(look shelf)"}
 
 
 def test_a_page_without_a_step_begins_at_the_first_telling_group(app: OpenApp):

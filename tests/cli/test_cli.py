@@ -231,6 +231,7 @@ def test_names_that_do_not_exist_are_answered_with_those_that_do(run: Run):
     refused(run("explain", LOG, "-m", "grpo", "--step", "nobody:0"), "nobody", "it has")
     refused(run("explain", LOG, "-m", "grpo", "--step", "a"), "TRAJECTORY:INDEX")
     refused(run("validate", LOG, "--format", "parquett"), "parquet")
+    refused(run("facts", "hosehold"), "does not exist", "did you mean 'household'?")
 
 
 def test_psc_on_without_a_notion_of_success_says_what_to_do(run: Run, tmp_path: Path):
@@ -487,6 +488,41 @@ def test_a_batch_of_another_log_is_said(run: Run, tmp_path: Path):
     code, _, err = run("export", changed, "--credit", "c.parquet", "-o", "batch")
     assert code == 0
     assert "was made from another file" in err
+
+
+def test_a_comparison_shows_no_texts_of_a_log_that_was_not_scored(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    for name in ("grpo", "rloo"):
+        run("score", log, "-m", name, "-o", f"{name}.parquet")
+    credits = ("compare", "grpo.parquet", "rloo.parquet")
+    # Four of its five steps are of trajectories that the credits do not have.
+    other = small(tmp_path / "other.parquet", group_id=pl.Series([*"xxxx", "h"]))
+    words = ("the log and the credit do not describe the same steps", "4 steps are only in")
+    refused(run(*credits, "--log", other), *words, "name the log that was scored")
+    changed = small(tmp_path / "changed.parquet", action=pl.lit("other"))
+    code, out, err = run(*credits, "--log", changed)
+    assert code == 0
+    assert "made from another file" in err
+    assert "other" in out
+
+
+@pytest.mark.parametrize("command", [("explain", LOG, "-m", "proxmo"), ("neighbours", LOG)])
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("nobody", "TRAJECTORY:INDEX"),
+        ("nobody:0", "no trajectory 'nobody'"),
+        ("household-s0/task-18/rollout-1:99", "not 99"),
+    ],
+)
+def test_a_step_that_is_not_there_is_refused_before_anything_is_embedded(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], step: str, words: str
+):
+    def embedded(*_: object, **__: object) -> None:
+        raise AssertionError("the log is embedded")
+
+    monkeypatch.setattr(SentenceEmbedder, "encode", embedded)
+    refused(run(*command, "--step", step), words)
 
 
 @pytest.mark.parametrize(

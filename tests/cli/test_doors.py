@@ -290,3 +290,11 @@ def test_clean_says_what_lies_where_and_removes_only_what_is_asked(run: Run, tmp
     assert list((tmp_path / "work").glob("log/*/log.parquet"))
     refused(run("clean", "--remove", "log"), "unknown kind to remove 'log'", "embeddings")
     refused(run("clean", "wrk"), "unknown workspace 'wrk'", "'work'")
+
+
+def test_a_workspace_that_is_not_there_is_answered_with_workspaces_alone(run: Run, tmp_path: Path):
+    for folder in ("work/log", "batch"):
+        (tmp_path / folder).mkdir(parents=True)
+    result = run("clean", tmp_path / "wrk")
+    refused(result, "did you mean", "work'")
+    assert "batch" not in result[2]

@@ -49,6 +49,7 @@ def test_a_reading_of_the_log_and_of_a_place_in_it_is_named():
         {"credit": "grpo", "where": "all_fail", "value": 3.0},
     )
     figure = readings(frame, "number", ())
+    assert not figure.data[0].cliponaxis  # a point on the edge is whole
     assert list(figure.data[0].y) == ["log", "log · step 0", "grpo · all_fail"]
     # The first is on top.
     assert figure.layout.yaxis.categoryarray[-1] == "log"

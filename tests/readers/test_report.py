@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 from samples_of import SAMPLES
 
 from workbench.readers import import_log
@@ -35,6 +36,15 @@ def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
         "(9 records); if one masks a rollout, cuts it or names "
         "its update, give it the name of the step log's column with --map",
     ]
+
+
+def test_a_log_that_names_its_source_without_lines_has_a_record_a_row(tmp_path: Path):
+    frame = pl.read_parquet(PARQUET).with_columns(
+        source_file=pl.lit("raw.json"), mood=pl.lit("calm")
+    )
+    frame.drop("source_line", strict=False).write_parquet(tmp_path / "log.parquet")
+    report = str(import_log([tmp_path / "log.parquet"]).report)
+    assert "'mood' (9 records)" in report
 
 
 def test_changes_of_conversations_are_folded_after_the_third():

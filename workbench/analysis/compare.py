@@ -164,7 +164,8 @@ def _aligned(credits: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     first = tables[0].rename({"advantage": _value(0)})
     columns = [first]
     for k, table in enumerate(tables[1:], start=1):
-        _require_same_steps(names[0], tables[0], names[k], table)
+        hint = "score the same log with both methods"
+        _require_same_steps(repr(names[0]), tables[0], repr(names[k]), table, hint)
         columns.append(table.select(pl.col("advantage").alias(_value(k))))
     return pl.concat(columns, how="horizontal")
 
@@ -191,8 +192,18 @@ def _checked(name: str, table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
+def require_steps_of(log: pl.DataFrame, credit: pl.DataFrame) -> None:
+    """Refuses a credit whose steps are not those of a log.
+
+    Raises:
+        ParameterError: Steps are in one of them alone; the first are named.
+    """
+    hint = "name the log that was scored"
+    _require_same_steps("the log", log.sort(_STEP), "the credit", credit.sort(_STEP), hint)
+
+
 def _require_same_steps(
-    left_name: str, left: pl.DataFrame, right_name: str, right: pl.DataFrame
+    left_name: str, left: pl.DataFrame, right_name: str, right: pl.DataFrame, hint: str
 ) -> None:
     if left.select(_STEP).equals(right.select(_STEP)):
         return
@@ -200,10 +211,10 @@ def _require_same_steps(
     for name, table, other in ((left_name, left, right), (right_name, right, left)):
         alone = table.join(other, on=_STEP, how="anti", maintain_order="left")
         if not alone.is_empty():
-            problems.append(f"{are(alone.height, 'step')} only in {name!r}: {_places(alone)}")
+            problems.append(f"{are(alone.height, 'step')} only in {name}: {_places(alone)}")
     raise ParameterError(
-        f"{left_name!r} and {right_name!r} do not describe the same steps: {'; '.join(problems)}. "
-        "Hint: score the same log with both methods"
+        f"{left_name} and {right_name} do not describe the same steps: {'; '.join(problems)}. "
+        f"Hint: {hint}"
     )
 
 

@@ -151,11 +151,13 @@ def explain(
     from workbench.methods import create, registered
 
     made = create(registered(method), field_values(params, method))
+    named = step_name(step)
     opened = read_opened(logs, reading, cache)
     with open_space(
         opened, embedder, state, last_actions, allow_unchained=allow_unchained
     ) as space:
-        explanation = made(space.steps, space).explain(space.steps.find(*step_name(step)))
+        asked = space.steps.find(*named)  # before the scoring, which may have to embed the log
+        explanation = made(space.steps, space).explain(asked)
     if as_json:
         print(as_json_text(explanation.to_dict()))
         return
@@ -179,9 +181,10 @@ def neighbours(
     """Find the nearest states anywhere in a log, in any group."""
     from workbench.cli.tables import table
 
+    named = step_name(step)
     opened = read_opened(logs, reading, cache)
     with open_space(opened, embedder, state, last_actions) as space:
-        rows = space.nearest(space.steps.find(*step_name(step)), count)
+        rows = space.nearest(space.steps.find(*named), count)
     print(as_json_text(rows.to_dicts()) if as_json else table(rows.to_dicts()))
 
 
@@ -248,6 +251,7 @@ def compare(
 ) -> None:
     """Compare credits of one log: rank correlation, sign flips, largest disagreements."""
     from workbench.analysis.compare import compare as compare_credits
+    from workbench.analysis.compare import require_steps_of
     from workbench.cli.output import disagreements
     from workbench.cli.tables import table
     from workbench.wording import of_all
@@ -262,6 +266,7 @@ def compare(
         opened = read_opened(logs, reading)
         frame = opened.frame
         if opened.sha256 != sha256:
+            require_steps_of(opened.frame, next(iter(named.values())).table)
             print(
                 f"note: the credits were made from another file than {', '.join(logs)}",
                 file=sys.stderr,

@@ -45,7 +45,8 @@ def clean(
             raise UnknownNameError("kind to remove", kind, REMOVABLE)
     for path in workspaces or ():
         if not path.is_dir():
-            raise UnknownNameError("workspace", str(path), map(str, path.parent.glob("*/")))
+            known = (str(folder.parent) for folder in path.parent.glob("*/log/"))
+            raise UnknownNameError("workspace", str(path), known)
     found = places(workspaces or ())
     gone = removed(found, remove or ())
     rows = [{**vars(place), "path": str(place.path), "removed": place in gone} for place in found]

@@ -262,7 +262,12 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
         why = f"none of its {number_of(steps.height, 'step')} is trained"
         counted = steps["untrained"].drop_nulls().value_counts(sort=True)
         why += "".join(f"; {count:,}: {UNTRAINED[name]}" for name, count in counted.iter_rows())
-        hint = "gradient_mask of the log, positive_only and top_share say which are"
+        if {"unpaired", "other_history"} & set(counted["untrained"]):
+            hint = (
+                "a pair takes two replies to one and the same prompt; kto and sft-jsonl take none"
+            )
+        else:
+            hint = "gradient_mask of the log, positive_only and top_share say which are"
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
 
 

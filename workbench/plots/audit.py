@@ -61,6 +61,7 @@ def _points(rows: pl.DataFrame, kind: str, name: str, *, hollow: bool) -> go.Sca
         error_x=interval(rows, thickness=1.4),
         mode="markers",
         marker=marker,
+        cliponaxis=False,  # where all others lie on one side, a point at 0 is on the edge
         name=name,
         hovertemplate=f"%{{x:{_FORMATS[kind]}}}<extra></extra>",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, Format, matching
@@ -111,6 +112,8 @@ def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:
         # A name that looks like no path may be meant for a bundled log.
         bare = given.name == str(given) and not given.suffix
         hint = f"a path, or a bundled log: {', '.join(bundled_logs())}" if bare else ""
+        close = get_close_matches(str(given), bundled_logs(), n=1)
+        hint += f"; did you mean {close[0]!r}?" if close else ""
         diagnostics.problem("files", "does not exist", str(given), hint)
 
 

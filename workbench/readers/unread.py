@@ -25,7 +25,9 @@ def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagno
         and name not in read
         and not name.startswith("__")
     ]
-    place = pl.struct([name for name in ("source_file", "source_line") if name in frame.columns])
+    # Steps of one line are one record; a log that does not say lines has a record a row.
+    lines = "source_line" in frame.columns and not frame["source_line"].has_nulls()
+    place = pl.struct("source_file", "source_line") if lines else pl.int_range(pl.len())
     for name in names:
         records = frame.filter(pl.col(name).is_not_null()).select(place.n_unique()).item()
         if records:

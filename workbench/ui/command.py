@@ -31,6 +31,13 @@ def score(entry: LogEntry, method: str, output: str) -> str:
     return workbench("score", entry.source, *named(method), *where, "-o", output)
 
 
+def scores(entry: LogEntry, methods: Sequence[str]) -> Sequence[str]:
+    """The commands that score a log under methods, a file each; without one, what is in the log."""
+    if not methods:
+        return [workbench("facts", entry.source)]
+    return [score(entry, name, f"{name.replace(':', '-')}.parquet") for name in methods]
+
+
 def named(method: str) -> Sequence[str]:
     """The options that name a method as the view has it; a kept variant by what it changes."""
     from workbench.methods.base import find

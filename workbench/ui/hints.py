@@ -26,6 +26,7 @@ OPTIONS = {
     "--skip-bad": "“Leave out unreadable lines” (“Add a log”)",
     "--task": "“Tasks” on the page Export",
     "--template-loss": "Template loss",
+    "--to": "the target",
     "--tokenizer": "“Tokenizer” on the page Export",
     "--tree": "an import that joins equal beginnings",
     "--untrained": "“do not train”",
@@ -52,7 +53,10 @@ _COMMAND = re.compile(
 )
 _FIELD = re.compile(r"-p (?P<name>[a-z_]+)(?:=(?P<value>[^\s,;)]*[^\s,;).]))?")
 _OPTION = re.compile(
-    r"(?<![\w-])(?P<option>" + "|".join(sorted(OPTIONS)) + r")\b(?: [A-Z]{4,}\b(?:\.csv)?)?"
+    # The longest first: of two that begin alike the other would never be found.
+    r"(?<![\w-])(?P<option>"
+    + "|".join(sorted(OPTIONS, reverse=True))
+    + r")\b(?: [A-Z]{4,}\b(?:\.csv)?)?"
 )
 
 

@@ -116,6 +116,7 @@ def report(
     sha256 = opened.sha256
     frame, found = redacted(opened.frame, rules) if rules else (opened.frame, [])
     opened = replace(opened, frame=frame, stored_sha256=sha256)
+    _require(frame, filter, rollouts)
     space = opened.space(embedder, progress=progress, allow_unchained=allow_unchained)
     credits = {method: score(space, method) for method in methods}
     known = facts(frame)
@@ -173,6 +174,15 @@ def _page(name: str, data: Mapping[str, Any]) -> str:
     return _PAGE.format(sha=sha, title=title, css=css, data=text, script=script)
 
 
+def _require(log: pl.DataFrame, filter: str, names: Sequence[str]) -> None:
+    """Refuses what the log cannot have, before it is embedded and scored."""
+    known = set(log["trajectory_id"])
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ParameterError(f"there is no trajectory {', '.join(map(repr, unknown))} in this log")
+    parse(filter, log)
+
+
 def _chosen(
     space: Space,
     credits: Mapping[str, Credit],
@@ -183,10 +193,6 @@ def _chosen(
     marks: Path | None,
 ) -> Chosen:
     log = space.steps.log
-    known = set(log["trajectory_id"])
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ParameterError(f"there is no trajectory {', '.join(map(repr, unknown))} in this log")
     if not filter and not names:
         return _weightiest(space, credits, most)
     mask, ids, which = None, list(dict.fromkeys(names)), "that were named"
@@ -194,7 +200,7 @@ def _chosen(
         lead = [*credits.values()][-1].scored()
         root = marks or user_folder() / "app"
         mask = kept(parse(filter, log), log, lead, root, lambda: space)
-        left = set(log["trajectory_id"].filter(mask)) & (set(ids) or known)
+        left = set(log["trajectory_id"].filter(mask)) & set(ids or log["trajectory_id"])
         ids = [name for name in Rollouts.from_log(log).numbers if name in left]
         which = f"with a step that the filter {filter!r} leaves (◆)"
     if not ids:

@@ -406,5 +406,5 @@ def test_likely_keys_and_mail_addresses_are_counted_by_kind():
     (finding,) = [finding for finding in one.findings if finding.name == "likely-secrets"]
     # One step holds one key and two addresses.
     assert finding.evidence == {"key": 1.0, "mail address": 2.0}
-    assert "1 by the form of a key (in 1 step)" in finding.text
+    assert "1 by the form of a key (each counted once, in 1 step)" in finding.text
     assert "--redact likely" in finding.action

@@ -40,7 +40,9 @@ def test_a_pair_is_apart_by_more_than_the_margin(tmp_path: Path):
     # 3 - -2 = 5 and 1 - 0 = 1.
     assert pairs(log, tmp_path / "one", margin=1.0) == [("c", "a")]
     assert pairs(log, tmp_path / "less", margin=0.99) == [("c", "a"), ("b", "d")]
-    with pytest.raises(EmptyBatchError, match="4: no other reply to its prompt"):
+    with pytest.raises(
+        EmptyBatchError, match=r"4: no other reply to its prompt.*kto and sft-jsonl"
+    ):
         pairs(log, tmp_path / "none", margin=5.0)
 
 

@@ -64,7 +64,7 @@ def likely_secrets(log: AuditedLog) -> Iterator[Reading]:
             value=float(found.distinct),
             count=found.steps,
             where=found.name,
-            note=f"in {number_of(found.steps, 'step')}",
+            note=f"each counted once, in {number_of(found.steps, 'step')}",
         )
 
 

@@ -328,7 +328,7 @@ def _worse_than_the_mean(subject: Subject, seen: Readings) -> Found | None:
     return (
         "On rollouts held out the baseline predicts returns worse than the plain mean of the "
         f"others (squared error {-gain.value:.0%} larger).",
-        "`workbench tune`, other keys, or fewer distinctions; the plain mean is the fallback.",
+        "Try `workbench tune`, other keys, or fewer distinctions; the plain mean is the fallback.",
         {"held_out_gain": gain.value},
     )
 

@@ -13,7 +13,7 @@ from workbench.analysis.filters import joined, quoted, without_map
 from workbench.errors import WorkbenchError
 from workbench.log.steps import Real
 from workbench.states.projection import has_umap
-from workbench.ui import cache, filtering, frame, state
+from workbench.ui import cache, command, filtering, frame, state
 from workbench.ui.header import header
 from workbench.ui.text import told
 from workbench.ui.viewer import components
@@ -38,6 +38,7 @@ def page() -> None:
     commands = header("Map", _OF_FILTER)
     with commands, st.container(horizontal=True):
         colour, kind = _pickers()
+        command.popover(*command.scores(frame.entry(), state.current().methods))
     frame.require_vectors()
     _canvas(colour, kind)
     if st.session_state.pop(state.OPENED, False):

@@ -133,7 +133,7 @@ def _commands(place: Place, lead: str | None, shown: list[str]) -> list[str]:
     here, view = frame.entry(), state.current()
     step = f"{place.step[0]}:{place.step[1]}"
     if lead is None:
-        return [command.workbench("facts", here.source)]
+        return [*command.scores(here, [])]
     chosen = [*command.named(lead), *command.space(here, lead)]
     cached = ["--cache", str(here.workspace / "embeddings")]
     return [
@@ -141,5 +141,5 @@ def _commands(place: Place, lead: str | None, shown: list[str]) -> list[str]:
         command.workbench(
             "neighbours", here.source, "--step", step, "--embedder", view.embedder, *cached
         ),
-        *(command.score(here, name, f"{name.replace(':', '-')}.parquet") for name in shown),
+        *command.scores(here, shown),
     ]

@@ -11,7 +11,7 @@ import streamlit as st
 from workbench.errors import FilterError, WorkbenchError
 from workbench.files import digest
 from workbench.log.steps import Index, Real
-from workbench.ui import cache, filtering, frame, reading, state
+from workbench.ui import cache, command, filtering, frame, reading, state
 from workbench.ui.header import header
 from workbench.ui.text import told
 from workbench.ui.viewer import components
@@ -27,11 +27,15 @@ _TEXTS = ("observation", "action", "thought", "done", "mark", "note")
 def page() -> None:
     """The page."""
     commands = header("Steps")
-    with commands, st.popover("Methods", icon=":material/balance:"):
-        frame.methods_picker("steps", may_be_empty=True)
+    with commands, st.container(horizontal=True):
+        with st.popover("Methods", icon=":material/balance:"):
+            frame.methods_picker("steps", may_be_empty=True)
+        place_of_commands = st.container(width="content")
     reading.hear(state.STEP_TABLE)
-    rows = _rows()
-    table = _table(rows, _advantages())
+    rows, advantages = _rows(), _advantages()
+    with place_of_commands:
+        command.popover(*command.scores(frame.entry(), list(advantages)))
+    table = _table(rows, advantages)
     components.show_steps(
         table,
         key=state.STEP_TABLE,

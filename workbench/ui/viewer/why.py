@@ -10,6 +10,7 @@ from workbench.analysis.peers import PeerRows, difference, peer_rows
 from workbench.analysis.rollouts import Place, fact_rows, outcome, scored_number, sentence
 from workbench.log.credit import Credit, Explanation
 from workbench.ui.hints import in_words
+from workbench.ui.viewer.turns import done
 
 TERMS = {"episode": "The whole rollout", "step": "This step"}
 _PARTS = {("episode", "score"): "reward", ("episode", "baseline"): "baseline"}
@@ -92,8 +93,8 @@ def _told(
     told: dict[str, Any] = {"outcome": outcome(other.trajectory["success"]), "number": number}
     if whole:
         return {**told, "length": other.trajectory["length"]}
-    seen, done = log["observation"][other.log_row], log["action"][other.log_row]
-    told["action"] = done[:_TEXT]
+    seen, acted = log["observation"][other.log_row], log["action"][other.log_row]
+    told["action"] = done(acted)[:_TEXT]
     if seen != own:
         told["differs"] = _differs(own, seen)
     return told

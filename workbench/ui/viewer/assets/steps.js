@@ -116,7 +116,7 @@ class Steps {
     const credits = this.told.methods.map((name, m) => el("span", { class: "signed", "data-sign": sign(row.advantage[m]) }, visible(name), " ", signed(row.advantage[m]) || "–"));
     this.peek.replaceChildren(
       el("p", { class: "muted digits" }, `${this.chosen + 1} of ${this.told.total.toLocaleString("en-US")}`),
-      el("p", { title: visible(row.trajectory) }, el("b", {}, `#${row.number[0]}`), el("span", { class: "muted" }, ` of ${visible(middle(this.groups[this.chosen], 60))}`), ` · step ${row.step + 1} of ${row.length}`),
+      el("p", { title: visible(row.trajectory) }, el("span", { class: "muted" }, `${visible(middle(this.groups[this.chosen], 60))} › `), el("b", {}, `#${row.number[0]}`), el("span", { class: "muted" }, ` of ${row.number[1]}`), ` · step ${row.step + 1} of ${row.length}`),
       el("p", { class: "credits" }, credits),
       el("button", { class: "open", type: "button", onclick: () => this.open() }, "Read it in its rollout", el("kbd", {}, "Enter")),
       ...part("Note", row.note, "note"), ...part("Seen", row.observation, "environment"), ...part("Thought", row.thought, "thought"), ...part("Done", row.action, "action"));
