@@ -65,7 +65,7 @@ def test_a_credit_that_rewards_speed_in_a_group_of_equal_outcome_is_said():
     frame = log(two_groups(1.0))
     credit = table(frame, [0.25, 0.0, 0.25, 1.0, -1.0])
     (found,) = of_credit(frame, credit, {"gamma": 0.95, "step_weight": 1.0})
-    assert "In 1 of 2 groups" in found.text
+    assert "In 1 of 1 group with one outcome alone" in found.text
     assert "±0.25" in found.text
     assert "-p gamma=1 or -p step_weight=0 gives 0" in found.action
     # Without a discount it is something else that tells the steps apart.

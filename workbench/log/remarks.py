@@ -216,9 +216,9 @@ def of_equals(log: pl.DataFrame, table: pl.DataFrame, fields: Mapping[str, Any])
     ways = [f"-p {name}=1" for name in discounts]
     ways += ["-p step_weight=0"] if "step_weight" in fields else []
     return Remark(
-        text=f"In {apart.height:,} of {number_of(groups.height, 'group')} there is one outcome "
-        f"alone, and the credit still gives up to ±{largest:.2g} there: a discount rewards being "
-        "near the end, not success, unless the method knows more of a step than its outcome.",
+        text=f"In {apart.height:,} of {number_of(len(equal), 'group')} with one outcome alone the "
+        f"credit still gives up to ±{largest:.2g}: a discount rewards being near the end, not "
+        "success, unless the method knows more of a step than its outcome.",
         action=f"{' or '.join(ways)} gives 0 there; or export the other groups alone (--group).",
         evidence={"groups": float(apart.height), "largest": largest},
     )
