@@ -1,17 +1,18 @@
 # The app with its bundled logs. No image was built of this file yet: it is untested.
 #
-#     docker build -t trajectory-workbench .
+#     docker build -t trajectory-workbench --build-arg TORCH_INDEX=INDEX .
 #     docker run --rm -p 127.0.0.1:8501:8501 trajectory-workbench
 #     docker run --rm -p 127.0.0.1:8501:8501 -v "$PWD:/logs:ro" trajectory-workbench /logs/my.jsonl
 #
-# Whoever can reach the port can read the logs, so it is published on this machine alone.
+# INDEX is that of torch's CPU builds, as pytorch.org names it: the app needs no GPU. Without it the
+# image holds the build with CUDA. Whoever can reach the port can read the logs, so it is
+# published on this machine alone.
 FROM python:3.11-slim
 
 WORKDIR /src
 COPY . .
-# The CPU build of torch: the app needs no GPU.
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
-        -c constraints.txt ".[offline]" \
+ARG TORCH_INDEX=""
+RUN PIP_EXTRA_INDEX_URL="$TORCH_INDEX" pip install --no-cache-dir -c constraints.txt ".[offline]" \
     && rm -rf /src
 
 RUN useradd --create-home workbench
