@@ -20,7 +20,8 @@ Format = Annotated[
     str | None, typer.Option("--format", help="Format of the files; recognised by content.")
 ]
 Map = Annotated[
-    Path | None, typer.Option("--map", help="JSON file that maps columns: see the README.")
+    Path | None,
+    typer.Option("--map", help='JSON file that maps columns: {"columns": {"reward": "score"}}.'),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out unreadable lines and say which.")

@@ -1,7 +1,7 @@
 """The columns of the step log, as data.
 
 `STEP_LOG` is the whole definition: readers write these columns, `schema.validate` checks them, the
-README prints them.
+documents print them.
 """
 
 from __future__ import annotations

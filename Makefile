@@ -1,0 +1,44 @@
+# Everyday commands; `.ci/run` calls the same targets in environments of its own.
+PYTHON ?= python
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+.PHONY: install
+install:  ## install the workbench with what the tests need
+	$(PYTHON) -m pip install -c constraints.txt -e ".[offline,test]"
+
+.PHONY: test
+test:  ## run all tests
+	$(PYTHON) -m pytest
+
+.PHONY: coverage
+coverage:  ## run all tests and measure which lines and branches they reach
+	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+
+.PHONY: lint
+lint:  ## check style, format and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+.PHONY: docs
+docs:  ## build the documents into build/site; a broken link is an error
+	$(PYTHON) docs/build.py
+
+.PHONY: wheel
+wheel:  ## build the wheel, install it apart, and run it outside the checkout
+	$(PYTHON) .ci/wheel.py
+
+.PHONY: fuzz
+fuzz:  ## read 2,000 damaged logs
+	$(PYTHON) benchmarks/fuzz.py --inputs 2000
+
+.PHONY: test-trainers
+test-trainers:  ## run the tests with trainers (constraints-trainers.txt)
+	$(PYTHON) -m pytest -rs tests/trainers tests/producers
+
+.PHONY: test-producers
+test-producers:  ## run the tests with what writes the formats (constraints-producers.txt)
+	$(PYTHON) -m pytest -rs tests/producers
