@@ -188,7 +188,7 @@ def many(path: Path) -> None:
             pl.format("{}-{}", pl.col(name), pl.lit(number)).alias(name)
             for name in ("group_id", "trajectory_id")
         )
-        for number in range(60)
+        for number in range(30)
     ]
     pl.concat(copies).write_parquet(path)
 
