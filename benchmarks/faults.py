@@ -3,10 +3,10 @@
     python benchmarks/faults.py [--kills 300] [--seed 0] [--commands import score …] [--out FILE]
 
 A kill is SIGKILL to a command and its workers, at a random moment in the last four fifths of the
-time that the undisturbed command takes. Afterwards no file under a final name differs from that of the undisturbed run, or
-there is none; then the same command is run again, where the killed one left off, and must end with
-the same bytes in every file. One in three is killed a second time before it may end. Counts are
-written as JSON. Exit status 1 where something is lost.
+time that the undisturbed command takes. Afterwards no file under a final name differs from that of
+the undisturbed run, or there is none; then the same command is run again, where the killed one left
+off, and must end with the same bytes in every file. One in three is killed a second time before it
+may end. Counts are written as JSON. Exit status 1 where something is lost.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def linked(source: Path, folder: Path) -> Path:
     return folder
 
 
-def main() -> int:
-    """Kills, looks and runs again; prints and stores what came of it."""
+def options() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,7 +111,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="kill no more after so long")
     parser.add_argument("--commands", nargs="*", default=list(COMMANDS), choices=COMMANDS)
     parser.add_argument("--out", type=Path, help="where counts go, as JSON")
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Kills, looks and runs again; prints and stores what came of it."""
+    asked = options()
     began = time.monotonic()
     counts: dict[str, Counter[str]] = {name: Counter() for name in asked.commands}
     faults: list[str] = []
