@@ -2,8 +2,8 @@
 
     python benchmarks/faults.py [--kills 300] [--seed 0] [--commands import score …] [--out FILE]
 
-A kill is SIGKILL to a command and its workers, at a random moment in the last four fifths of the
-time that the undisturbed command takes. Afterwards no file under a final name differs from that of
+A kill is SIGKILL to a command and its workers, at a random moment of the time that the undisturbed
+command takes after it began its first file; one in four falls before that. Afterwards no file under a final name differs from that of
 the undisturbed run, or there is none; then the same command is run again, where the killed one left
 off, and must end with the same bytes in every file. One in three is killed a second time before it
 may end. Counts are written as JSON. Exit status 1 where something is lost.
@@ -54,9 +54,27 @@ def finish(folder: Path, arguments: list[str]) -> str:
     return said.decode(errors="replace")[-500:] if process.returncode else ""
 
 
-def kill(folder: Path, arguments: list[str], after: float) -> bool:
-    """Kills a command and its workers after some seconds; whether it still ran."""
+def begins(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Waits for the first file or folder of a command, hidden ones included, or for its end."""
+    before = known(folder)
+    while process.poll() is None and not known(folder) - before:
+        time.sleep(0.005)
+
+
+def known(folder: Path) -> set[Path]:
+    """All that lies in the folder of what is made."""
+    return set((folder / "made").rglob("*"))
+
+
+def kill(folder: Path, arguments: list[str], after: float, *, begun: bool) -> bool:
+    """Kills a command and its workers after some seconds, of its start or of its first file.
+
+    Returns:
+        Whether it still ran.
+    """
     process = start(folder, arguments)
+    if begun:
+        begins(folder, process)
     try:
         process.communicate(timeout=after)
     except subprocess.TimeoutExpired:
@@ -124,7 +142,8 @@ def main() -> int:
         root = Path(made)
         prepare(root / "source", asked.tasks, asked.seed)
         undisturbed: dict[str, dict[str, str]] = {}
-        takes: dict[str, float] = {}
+        starts: dict[str, float] = {}
+        writes: dict[str, float] = {}
         # Everything is done at one path: a command's own output names it in places.
         place = root / "here"
         for number in range(asked.kills):
@@ -135,14 +154,19 @@ def main() -> int:
             arguments = COMMANDS[name]
             if name not in undisturbed:
                 at = time.monotonic()
-                if said := finish(linked(root / "source", place), arguments):
-                    raise SystemExit(said)
-                takes[name] = time.monotonic() - at
+                process = start(linked(root / "source", place), arguments)
+                begins(place, process)
+                starts[name] = time.monotonic() - at
+                if said := process.communicate()[1] if process.wait() else b"":
+                    raise SystemExit(said.decode(errors="replace"))
+                writes[name] = time.monotonic() - at - starts[name]
                 undisturbed[name] = contents(place / "made")
                 place.rename(root / f"undisturbed-{len(undisturbed)}")
             linked(root / "source", place)
             for _ in range(rng.choice([1, 1, 2])):
-                ran = kill(place, arguments, takes[name] * rng.uniform(0.2, 1))
+                late = rng.random() < 0.75
+                after = rng.uniform(0, writes[name] if late else starts[name])
+                ran = kill(place, arguments, after, begun=late)
                 counts[name]["kills" if ran else "ended before"] += 1
                 counts[name]["begun"] += ran and any((place / "made").rglob("*"))
                 half = differing(contents(place / "made"), undisturbed[name])
