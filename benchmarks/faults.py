@@ -3,10 +3,11 @@
     python benchmarks/faults.py [--kills 300] [--seed 0] [--commands import score …] [--out FILE]
 
 A kill is SIGKILL to a command and its workers, at a random moment of the time that the undisturbed
-command takes after it began its first file; one in four falls before that. Afterwards no file under a final name differs from that of
-the undisturbed run, or there is none; then the same command is run again, where the killed one left
-off, and must end with the same bytes in every file. One in three is killed a second time before it
-may end. Counts are written as JSON. Exit status 1 where something is lost.
+command takes after it began its first file; one in four falls before that. Afterwards no file under
+a final name differs from that of the undisturbed run, or there is none; then the same command is
+run again, where the killed one left off, and must end with the same bytes in every file. One in
+three is killed a second time before it may end. Counts are written as JSON. Exit status 1 where
+something is lost.
 """
 
 from __future__ import annotations
