@@ -35,6 +35,10 @@ wheel:  ## build the wheel, install it apart, and run it outside the checkout
 fuzz:  ## read 2,000 damaged logs
 	$(PYTHON) benchmarks/fuzz.py --inputs 2000
 
+.PHONY: kills
+kills:  ## kill commands while they write, and compare what their reruns make
+	$(PYTHON) benchmarks/faults.py --kills 12 --tasks 40
+
 .PHONY: test-trainers
 test-trainers:  ## run the tests with trainers (constraints-trainers.txt)
 	$(PYTHON) -m pytest -rs tests/trainers tests/producers

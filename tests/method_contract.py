@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from crediting import credit
 
-from workbench.errors import ParameterError
+from workbench.errors import ParameterError, WorkbenchError
 from workbench.methods import METHODS, create
 from workbench.methods.base import TRAITS
 from workbench.parameters import fields
@@ -413,6 +413,24 @@ def a_trajectory_outside_the_statistics_changes_no_other_credit(name: str):
 def the_same_bytes_on_every_run(name: str):
     log = frame()
     assert advantages(log, name).equals(advantages(log, name))
+
+
+@rule(factor=[1e300, 1e-300, 1.7e308, 5e-324])
+def extreme_rewards_give_finite_credit_or_are_refused_by_name(name: str, factor: float):
+    # Of one sign, and of both.
+    turned = pl.col("trajectory_id").str.ends_with("1")
+    for reward in (
+        pl.col("reward") * factor,
+        pl.when(turned).then(-factor).otherwise(pl.col("reward") * factor),
+    ):
+        said, finite = "", True
+        try:
+            found = advantages(frame().with_columns(reward=reward), name)["advantage"]
+            finite = found.is_finite().all()
+        except WorkbenchError as refused:
+            said = str(refused)
+        assert finite
+        assert not said or ("not finite" in said and "trajectory_id" in said)
 
 
 @rule(seed=[0, 1])

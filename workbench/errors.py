@@ -61,6 +61,10 @@ class ArtefactError(WorkbenchError):
     """A file of a workspace or an export is damaged, unfinished, or not what its manifest says."""
 
 
+class StorageError(WorkbenchError):
+    """A place cannot be written: the disk is full, a quota or a limit is reached, or read-only."""
+
+
 class WorkerLostError(WorkbenchError):
     """A worker process ended, several times, over the same part of the work."""
 

@@ -6,9 +6,11 @@ beside their place and renamed. What is there is checked against its manifest be
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import ArtefactError, ParameterError
+from workbench.errors import ArtefactError, ParameterError, StorageError, WorkbenchError
 
 PACKAGE = "trajectory-workbench"
 MANIFEST = "manifest.json"
@@ -44,23 +46,87 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+_NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turns a full disk into one message, whichever library met it, while `path` is written.
+
+    Polars, faiss and numpy lose the number of the error and keep its words.
+
+    Raises:
+        StorageError: With the place and a hint.
+    """
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        found = getattr(error, "errno", None)
+        text = str(error)
+        full = next((os.strerror(code) for code in _FULL if os.strerror(code) in text), None)
+        if full is None and found not in _FULL and not _NUMPY_SHORT_WRITE.search(text):
+            raise
+        why = full or "the disk takes no more"
+        raise StorageError(
+            f"{path} cannot be written: {why}. Nothing unfinished was left under its name. Hint: "
+            "free some space or name another place, and run the same command again; "
+            "`workbench clean` shows what can go"
+        ) from error
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Turns a place where nothing can be created into one message.
+
+    Raises:
+        StorageError: With the place and a hint.
+    """
+    try:
+        with storing(path):
+            yield
+    except OSError as error:
+        if error.errno not in _CLOSED:
+            raise
+        raise StorageError(
+            f"{path} cannot be written: {error.filename or path}: {error.strerror}. "
+            "Hint: name a place in a folder that you may write to"
+        ) from error
+
+
+def _prefix(path: Path) -> str:
+    """Begin of a temporary name; the process is named, so that `clean` can tell whether it lives.
+
+    A long name is cut: with what is added it would be too long for the file system.
+    """
+    name = path.name.encode()[:100].decode(errors="ignore")
+    return f".{name}.{os.getpid()}-"
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` and renames it when the block ends without an error.
 
     Raises:
         ParameterError: `path` is a folder.
+        StorageError: The disk is full, or nothing can be created there.
     """
     if path.is_dir():
         raise ParameterError(f"{path} is a folder. Hint: name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
+    with _opening(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".part", dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        with storing(path):
+            yield temporary
+        with _opening(path):
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,9 +139,14 @@ def locked(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock  # only what writes into a workspace needs it
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / f".{path.name}.lock"):
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    with _opening(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -89,20 +160,55 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: Whether a folder that stands there is replaced. If not it stays, and the new one
             is dropped: artefacts are named by what made them, so one that another process finished
             first is equal.
+
+    Raises:
+        StorageError: The disk is full, or nothing can be created there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two levels: what is renamed into place has the permissions of any new folder.
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    with _opening(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Two levels: what is renamed into place has the permissions of any new folder.
+        holder = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".part", dir=path.parent))
     try:
         new = holder / "new"
-        new.mkdir()
-        yield new
+        with storing(path):
+            new.mkdir()
+            yield new
         if replace:
             _swap(new, path, holder / "old")
         else:
             _put(new, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+@contextmanager
+def staging_folder(output: Path) -> Iterator[Path]:
+    """A hidden folder beside a file, for as long as it is being made.
+
+    Raises:
+        StorageError: The disk is full, or nothing can be created there.
+    """
+    with _opening(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(
+            prefix=_prefix(output), suffix=".parts", dir=output.parent
+        )
+    with made as folder, storing(output):
+        yield Path(folder)
+
+
+def maker_lives(temporary: Path) -> bool:
+    """Whether a temporary name is of a process that runs; False where that cannot be told."""
+    found = re.search(r"\.(\d+)-[^.]*\.parts?$", temporary.name)
+    if found is None or os.name != "posix":  # elsewhere signal 0 is not a question
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's, so there is one
+        return True
+    return True
 
 
 def _put(new: Path, path: Path) -> None:

@@ -7,6 +7,11 @@ declares the trait that says so; here the rule holds for all others, and is show
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -55,6 +60,34 @@ UPDATE = pl.col("group_id").str.slice(1).cast(pl.Int64)
 )
 def test_every_method_holds(rule: Rule, name: str, arguments: dict[str, object]):
     rule.check(name, **arguments)
+
+
+DIGESTS = """
+import hashlib, json, sys
+from method_contract import NAMES, advantages, frame
+log = frame()
+bytes_of = lambda name: advantages(log, name)["advantage"].to_numpy().tobytes()
+json.dump({name: hashlib.sha256(bytes_of(name)).hexdigest() for name in NAMES}, sys.stdout)
+"""
+
+
+def test_every_method_gives_the_same_bytes_under_any_hash_seed_and_number_of_threads():
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+    places = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", DIGESTS],
+            env=os.environ
+            | dict.fromkeys(threads, str(number))
+            | {"PYTHONHASHSEED": seed, "PYTHONPATH": places},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for number, seed in ((1, "0"), (2, "1"))
+    ]
+    one, other = map(json.loads, found)
+    assert one.keys() == set(NAMES)
+    assert {name for name in NAMES if one[name] != other[name]} == set()
 
 
 @pytest.mark.parametrize("name", ["salt", "ecpo-gate", "shuffled", "trajectory"])

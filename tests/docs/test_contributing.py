@@ -73,6 +73,7 @@ def test_it_is_in_the_registry_and_in_the_document_s_table():
         (contract.response_tokens_do_not_matter, {}),
         (contract.a_trajectory_outside_the_statistics_changes_no_other_credit, {}),
         (contract.the_same_bytes_on_every_run, {}),
+        (contract.extreme_rewards_give_finite_credit_or_are_refused_by_name, {"factor": 1e300}),
         (contract.steps_of_a_group_outside_all_statistics_can_be_explained, {}),
         (
             contract.an_explanation_sums_to_the_advantage_and_its_peers_to_the_baseline,

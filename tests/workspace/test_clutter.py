@@ -45,3 +45,25 @@ def test_only_the_kinds_that_are_asked_for_go(home: Path):
     assert sorted(place.bytes for place in gone) == [5, 7]
     assert sorted(os.listdir(home / "embeddings")) == ["e"]  # noqa: PTH208  names alone
     assert (home / "app" / "marks").is_dir()
+
+
+def test_what_a_living_process_writes_is_no_leftover(home: Path):
+    # Whatever the clock says: it may have jumped.
+    (home / "log").mkdir()
+    mine, dead = (home / "log" / f".a.{pid}-x.part" for pid in (os.getpid(), 2**22 + 1))
+    for path in (mine, dead):
+        path.write_bytes(b"x")
+        os.utime(path, (0, 0))
+    gone = remove(places(now=10_000.0), ["leftovers"])
+    assert [place.path.name for place in gone] == [dead.name]
+    assert mine.exists()
+
+
+def test_a_leftover_is_as_old_as_what_was_last_written_in_it(home: Path):
+    holder = home / "embeddings" / ".e.x.part"
+    (home / ".parts").mkdir()
+    for path in (home / ".parts", holder, *holder.rglob("*")):
+        os.utime(path, (0, 0))
+    os.utime(holder / "new" / "b.npy", (9000, 9000))
+    found = {place.path.name for place in places(now=10_000.0) if place.kind == "leftovers"}
+    assert found == {".parts"}

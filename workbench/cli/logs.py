@@ -150,7 +150,7 @@ def _propose_map(files: list[str], format: str | None, output: Path, *, as_json:
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
     """Looks at the files of a run that still writes, until the user interrupts."""
-    from workbench.readers.streaming import staging_folder
+    from workbench.files import staging_folder
     from workbench.readers.watching import Watch
     from workbench.wording import are, number_of
 

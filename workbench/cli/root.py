@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -19,8 +24,35 @@ ORDER = (
 """Commands in the order of work: a log, its credit, a batch; then what there is to look up."""
 
 
+class StoppedError(Exception):
+    """A signal ended the command.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(
+            f"stopped by {signal.Signals(number).name}; nothing unfinished bears a final name. "
+            "Hint: the same command starts again, and what was finished is not made twice"
+        )
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which unwinds a command as an interruption by the keyboard does."""
+
+
 class InOrder(TyperGroup):
     """A group that lists its commands in the order of work."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; an interruption is told by `main`, not by click."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            ended = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+            raise StoppedError(ended) from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names in the order of `ORDER`, those of others after them."""
@@ -80,8 +112,33 @@ def root(
 _PACKAGES = {"PIL": "pillow", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
 """Modules that have another name than their package."""
 
+_HINTS = {
+    errno.ENOSPC: "free some space, also in the folder of TMPDIR, and run the same command again",
+    errno.EDQUOT: "your quota is used up; free some space and run the same command again",
+    errno.EFBIG: "a limit on the size of files is reached; see `ulimit -f`",
+    errno.EROFS: "the place is read-only; name another one",
+}
+"""What to do about errors of the system."""
+
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base class of what is wrong with a command's arguments; Typer exports only this one of them."""
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises in the main thread meanwhile, so that temporary files are removed."""
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main() -> None:
@@ -91,7 +148,8 @@ def main() -> None:
     with `error: `, or with `--json` a last line that is a JSON object.
     """
     try:
-        code = app(standalone_mode=False)
+        with _unwound_by_sigterm():
+            code = app(standalone_mode=False)
     except _UsageError as error:
         if not _as_json():
             error.show()  # type: ignore[attr-defined]  # click's
@@ -101,6 +159,9 @@ def main() -> None:
     except typer.Abort:
         print("aborted", file=sys.stderr)
         code = 1
+    except StoppedError as error:
+        _refuse(error, str(error))
+        code = 128 + error.number
     except WorkbenchError as error:
         code = _refuse(error, str(error))
     except ModuleNotFoundError as error:
@@ -114,9 +175,11 @@ def main() -> None:
             f"not installed. Hint: pip install {package}",
         )
     except OSError as error:
-        if error.filename is None:
+        hint = _HINTS.get(error.errno or 0)
+        if error.filename is None and hint is None:
             raise
-        code = _refuse(error, f"{error.filename}: {error.strerror}")
+        place = "a temporary file" if error.filename is None else error.filename
+        code = _refuse(error, f"{place}: {error.strerror}" + (f". Hint: {hint}" if hint else ""))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ParameterError, UnknownNameError
+from workbench.files import atomic_file
 from workbench.log.columns import STEP_LOG, known
 
 _SHAPE = '{"columns": {"<column of the step log>": "<name in the file>"}}'
@@ -39,7 +40,8 @@ def save_mapping(path: str | Path, mapping: Mapping[str, Any]) -> None:
         UnknownNameError: It names a column that the step log does not have.
     """
     text = json.dumps({"columns": mapped_columns(mapping)}, indent=2, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    with atomic_file(Path(path)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def mapped_columns(mapping: Mapping[str, Any] | None) -> dict[str, str]:

@@ -5,10 +5,8 @@ Every file is read part by part into a `Staging`, so memory holds one part and a
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import LogError
-from workbench.files import atomic_file
+from workbench.files import atomic_file, staging_folder
 from workbench.log.increments import sentences
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
@@ -290,13 +288,3 @@ def _whole_groups(file: Any) -> Iterator[pl.DataFrame]:
         if whole.height:
             yield whole
     yield pl.concat(rest)
-
-
-@contextmanager
-def staging_folder(output: Path) -> Iterator[Path]:
-    """A hidden folder beside the log, for as long as it is being made."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{output.name}.", suffix=".parts", dir=output.parent
-    ) as folder:
-        yield Path(folder)

@@ -86,7 +86,8 @@ def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | N
         state.update(embedder=embedder)
     entry = library.find(view.log or library.given[0])
     if entry is None:
-        state.tell("warning", f"There is no log {view.log!r} here; this is the first one.")
+        asked = shortened(view.log or "", 40)
+        state.tell("warning", f"There is no log {asked!r} here; this is the first one.")
         entry = library.find(library.given[0])
         assert entry is not None
         state.update(log=entry.id, step=None)

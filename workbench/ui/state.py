@@ -18,6 +18,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from workbench.errors import UnknownNameError, WorkbenchError
+from workbench.wording import shortened
 
 DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 DEFAULT_TARGET = "weighted-batch"
@@ -199,7 +200,8 @@ class View:
                 try:
                     values[name] = read(query[key])
                 except (ValueError, TypeError, WorkbenchError) as error:
-                    wrong.append(f"{key}={query[key]!r} in the address is left out: {error}")
+                    given, why = shortened(query[key], 60), shortened(str(error), 300)
+                    wrong.append(f"{key}={given!r} in the address is left out: {why}")
         return cls(**values), wrong
 
 

@@ -23,6 +23,9 @@ from workbench.ui.library import LogEntry
 from workbench.ui.text import show
 from workbench.wording import number_of, shortened
 
+_MOST_NAME = 120
+"""Bytes of the name under which an upload is kept."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
@@ -93,7 +96,8 @@ def _asked() -> Given | None:
             key=state.UPLOAD.format(number=number),
             on_change=_arrived,
             help=f"At most {st.get_option('server.maxUploadSize'):,} MB a file. They are kept on "
-            "the machine that runs this app and sent nowhere else.",
+            "the machine that runs this app, until `workbench clean --remove uploads` there, and "
+            "sent nowhere else.",
         )
         path = ""
         if frame.allow_paths():
@@ -163,8 +167,17 @@ def _format() -> str | None:
 
 
 def _file_name(name: str) -> str:
-    """The last part of a name that a browser sent; never one that means a folder."""
-    last = PureWindowsPath(name).name.replace("\0", "")
+    """The last part of a name that a browser sent; never one that means a folder.
+
+    Control characters are left out. What is longer than a file system takes loses its middle: its
+    end tells a reader what it may be.
+    """
+    last = "".join(char for char in PureWindowsPath(name).name if char.isprintable())
+    encoded = last.encode(errors="replace")
+    if len(encoded) > _MOST_NAME:
+        half = _MOST_NAME // 2
+        start, end = encoded[:half], encoded[-half:]
+        last = f"{start.decode(errors='ignore')}…{end.decode(errors='ignore')}"
     return "upload" if last in {"", ".", ".."} else last
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.files import maker_lives
 from workbench.workspace.opened import user_folder
 
 REMOVABLE: Mapping[str, str] = {
@@ -72,11 +74,24 @@ def _of_root(root: Path) -> Iterator[Place]:
 
 
 def _leftovers(root: Path, now: float) -> Iterator[Path]:
-    """Hidden temporary files and folders, those of a folder and of the folders right below it."""
-    for pattern in (".*.part", ".*.parts"):
+    """Hidden temporary files and folders, those of a folder and of the folders right below it.
+
+    Old by what was last written anywhere in them, so that a long run keeps its own; and never those
+    of a process that lives, whatever the clock says.
+    """
+    for pattern in (".*.part", ".*.parts", ".parts"):
         for path in sorted([*root.glob(pattern), *root.glob(f"*/{pattern}")]):
-            if now - path.stat().st_mtime > _OLD:
+            if not maker_lives(path) and now - _last_written(path) > _OLD:
                 yield path
+
+
+def _last_written(path: Path) -> float:
+    """Seconds since 1970; of what vanishes meanwhile the rest counts."""
+    times = [0.0]
+    for each in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            times.append(each.stat().st_mtime)
+    return max(times)
 
 
 def _place(kind: str, path: Path) -> Place:

@@ -7,6 +7,7 @@ is done twice does no harm, and one that a lost worker had begun is done again b
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any, Protocol, TypeVar
 
 from workbench.errors import (
@@ -94,7 +95,8 @@ class Processes:
             suspects = [number for number in suspects if number in left]
             size = 1 if suspects else min(self.jobs, len(left))
             with _environment(_threads(self.jobs, self.threads)), _pool(size) as pool:
-                futures = {pool.submit(function, left[n]): n for n in suspects or list(left)}
+                with _deaf_to_interrupts():
+                    futures = {pool.submit(function, left[n]): n for n in suspects or list(left)}
                 try:
                     for future in as_completed(futures):
                         number = futures[future]
@@ -102,6 +104,11 @@ class Processes:
                             result = future.result()
                         del left[number]
                         yield number, result
+                except (KeyboardInterrupt, GeneratorExit):
+                    # Nobody waits for what they are at: it is done again by the next run.
+                    for worker in active_children():
+                        worker.terminate()
+                    raise
                 except BrokenProcessPool:
                     begun = [number for number in futures.values() if number in left]
                     if suspects:
@@ -215,6 +222,22 @@ def _pool(size: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         size, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
     )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile leave SIGINT to this one, which gets its own afterwards.
+
+    A terminal sends it to all of them, and each would write a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with(parent: int) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import pickle
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +72,86 @@ def test_a_local_folder_is_known_by_its_content(copied_model, tmp_path):
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ArtefactError, match="sentence-transformers can load"):
         encode(SentenceEmbedder(str(tmp_path)), ["x"])
+
+
+class _Planted:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.target),)
+
+
+def _with_pickle(folder: Path, target: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(_Planted(target)))
+
+
+def _with_module(folder: Path, target: Path, name: str = "planted.Module") -> None:
+    (folder / "planted.py").write_text(f"import os\nos.mkdir({str(target)!r})\nModule = None\n")
+    _rewrite(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": name}])
+
+
+def _with_auto_map(folder: Path, target: Path) -> None:
+    _with_module(folder, target, "sentence_transformers.models.Transformer")
+    config = json.loads((folder / "config.json").read_text())
+    mapped = {"AutoModel": "planted.Module", "AutoConfig": "planted.Module"}
+    _rewrite(folder / "config.json", config | {"auto_map": mapped})
+
+
+def _with_router(folder: Path, target: Path) -> None:
+    _with_module(folder, target, "sentence_transformers.models.Router")
+    _rewrite(folder / "router_config.json", {"types": {"0_Planted": "planted.Module"}})
+
+
+def _with_tokenizer(folder: Path, target: Path) -> None:
+    _with_module(folder, target, "sentence_transformers.models.Transformer")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    mapped = {"AutoTokenizer": ["planted.Module", None]}
+    _rewrite(folder / "tokenizer_config.json", config | {"auto_map": mapped})
+
+
+def _rewrite(file: Path, content: object) -> None:
+    file.unlink(missing_ok=True)  # it may be a link to the package's own
+    file.write_text(json.dumps(content))
+
+
+@needs_minilm
+@pytest.mark.parametrize(
+    ("plant", "file"),
+    [
+        (_with_pickle, "pytorch_model.bin"),
+        (_with_module, "modules.json"),
+        (_with_auto_map, "config.json"),
+        (_with_router, "router_config.json"),
+        (_with_tokenizer, "tokenizer_config.json"),
+    ],
+)
+def test_a_model_that_brings_code_is_refused_unrun(
+    copied_model, tmp_path, monkeypatch, plant, file
+):
+    plant(copied_model, tmp_path / "ran")
+    # Where the planted module could be imported from, were it asked for.
+    monkeypatch.syspath_prepend(str(copied_model))
+    with pytest.raises(ArtefactError, match=r"a model must be data only") as refused:
+        encode(SentenceEmbedder(str(copied_model)), ["x"])
+    assert str(copied_model / file) in str(refused.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_planted_would_write(tmp_path):
+    pickle.loads(pickle.dumps(_Planted(tmp_path / "ran")))
+    assert (tmp_path / "ran").is_dir()
+
+
+@needs_minilm
+def test_pickles_beside_safetensors_are_left_alone(copied_model, tmp_path):
+    for name in ("pytorch_model.bin", "training_args.bin"):
+        (copied_model / name).write_bytes(pickle.dumps(_Planted(tmp_path / "ran")))
+    assert encode(SentenceEmbedder(str(copied_model)), ["x"]).shape == (1, 384)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_missing_package_is_named_and_nothing_takes_its_place(monkeypatch, tmp_path):

@@ -7,11 +7,14 @@ import importlib.util
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from workbench.errors import ArtefactError, MissingDependencyError
+from workbench.wording import shortened
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_NAMES = (MINILM, "minilm", f"sentence-transformers/{MINILM}")
@@ -36,8 +39,11 @@ MINILM_DIGESTS = {
 }
 # Upstream's list of training data; it decides nothing.
 _HARMLESS = {"data_config.json"}
-_DECISIVE = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")
+_DECISIVE = ("*.json", "*.txt", "*.model", "*.safetensors")
 _OTHER_BACKENDS = ("onnx/*", "openvino/*")
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"}
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_OWN_MODULES = "sentence_transformers."
 
 
 def find_model(model: str) -> Path:
@@ -54,7 +60,8 @@ def find_model(model: str) -> Path:
 
     Raises:
         MissingDependencyError: It is nowhere to be had.
-        ArtefactError: The files of all-MiniLM-L6-v2 are not the upstream ones.
+        ArtefactError: The files of all-MiniLM-L6-v2 are not the upstream ones, or another model
+            has code or pickled weights.
     """
     path = Path(model).expanduser()
     if model in MINILM_NAMES:
@@ -62,9 +69,13 @@ def find_model(model: str) -> Path:
         folder = packaged or _snapshot(f"sentence-transformers/{MINILM}")
         check_minilm(folder)
         return folder
-    if path.is_dir():
-        return path
-    return _snapshot(model if "/" in model else f"sentence-transformers/{model}")
+    folder = (
+        path
+        if path.is_dir()
+        else _snapshot(model if "/" in model else f"sentence-transformers/{model}")
+    )
+    check_only_data(folder)
+    return folder
 
 
 def files_digest(folder: Path) -> str:
@@ -108,6 +119,75 @@ def check_minilm(folder: Path) -> None:
         raise ArtefactError(f"{folder}: {extra} do not belong to {MINILM}. {hint}")
 
 
+def check_only_data(folder: Path) -> None:
+    """Refuse a model that is more than data: one whose loading may run code of its folder.
+
+    Weights must be safetensors; pickled ones are ignored where safetensors lie beside them. No
+    configuration may map a class to code (`auto_map`), and each module must be one of
+    sentence-transformers.
+
+    Args:
+        folder: A model's folder; nothing of it is loaded or imported.
+
+    Raises:
+        ArtefactError: With every file that is refused.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    problems = [
+        f"{file}: pickled weights, which may run code when loaded"
+        for file in files
+        if file.suffix in _PICKLES
+        and not file.name.startswith("openvino_")  # plain numbers, and never loaded here
+        and not any((file.parent / name).exists() for name in _WEIGHTS)
+    ]
+    for file in files:
+        if file.name.endswith(("config.json", "modules.json")):
+            problems += [f"{file}: {found}" for found in _code_in(file)]
+    if problems:
+        raise ArtefactError(
+            "\n- ".join(
+                [
+                    f"{folder}: refused, since a model must be data only (safetensors weights, "
+                    "modules of sentence-transformers)",
+                    *problems,
+                ]
+            )
+            + "\nHint: take a model or a revision with model.safetensors and without code of its "
+            "own, such as all-MiniLM-L6-v2"
+        )
+
+
+def _code_in(file: Path) -> list[str]:
+    """The parts of a configuration that name code outside of sentence-transformers."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        found = list(_code_names(content))
+    except (OSError, ValueError, RecursionError) as error:
+        return [f"not readable as JSON: {error}"]
+    return found
+
+
+def _code_names(value: Any) -> Iterator[str]:
+    """`auto_map`s, and types of modules that are not sentence-transformers', at any depth."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _code_names(item)
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        if key in {"auto_map", "custom_pipelines"} and item:
+            yield f"{key} names code of the model's own: {shortened(str(item), 120)}"
+        else:
+            yield from _code_names(item)
+    # An entry of modules.json has a type and a path; a router's `types` has types by place.
+    types = [value["type"]] if {"type", "path"} <= value.keys() else []
+    routed = value.get("types")
+    types += routed.values() if isinstance(routed, dict) else []
+    for name in types:
+        if not isinstance(name, str) or not name.startswith(_OWN_MODULES):
+            yield f"the module {shortened(str(name), 120)} is not one of sentence-transformers"
+
+
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -133,7 +213,8 @@ def _snapshot(repository: str) -> Path:
         ) from error
     try:
         folder = Path(snapshot_download(repository, local_files_only=True))
-        if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")):
+        # A folder without weights is one of another program that asked for its configuration.
+        if any(folder.rglob("*.safetensors")) or any(folder.glob("*.bin")):
             return folder
     except FileNotFoundError:
         pass

@@ -222,9 +222,7 @@ class SentenceEmbedder:
         """What the model reads for a batch."""
         # The tokenizer changes its own padding state with every call.
         with self._tokenizer_lock:
-            # sentence-transformers 6 renamed `tokenize`.
-            read = getattr(self._model, "preprocess", None) or self._model.tokenize
-            features: dict[str, Any] = read(batch)
+            features: dict[str, Any] = self._model.preprocess(batch)
         return features
 
     @cached_property
@@ -243,7 +241,13 @@ class SentenceEmbedder:
         shown = bars.is_progress_bar_enabled()
         bars.disable_progress_bar()
         try:
-            model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+            model = SentenceTransformer(
+                str(folder),
+                device="cpu",
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )
         except (OSError, ValueError, KeyError) as error:
             raise ArtefactError(
                 f"{folder}: not a model that sentence-transformers can load: {error}"

@@ -1,0 +1,123 @@
+"""The app as a server: names of uploads, hostile addresses, and who may ask from where."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from app_pages import OpenApp
+
+from workbench.cli.output import app_command
+from workbench.ui.library import Library
+from workbench.ui.upload import _file_name
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("log.jsonl", "log.jsonl"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\logs\\a.csv", "a.csv"),
+        ("..", "upload"),
+        ("", "upload"),
+        ("a\0b\n\x1b[31m\u202e.csv", "ab[31m.csv"),
+    ],
+)
+def test_an_upload_keeps_the_last_part_of_its_name(given: str, kept: str) -> None:
+    assert _file_name(given) == kept
+
+
+@pytest.mark.parametrize("name", [LONG + ".jsonl.gz", "日" * 500 + ".jsonl.gz"])
+def test_a_long_name_of_an_upload_is_cut_and_can_be_kept(name: str, tmp_path: Path) -> None:
+    cut = _file_name(name)
+    # 60 bytes of each end and three of the sign between them.
+    assert len(cut.encode()) <= 123
+    assert cut[-9:] == name[-9:]
+    path = Path(Library(tmp_path, ()).keep_upload(cut, b"content"))
+    assert path.read_bytes() == b"content"
+    assert path.is_relative_to(tmp_path / "uploads")
+
+
+HOSTILE = ["../../etc/passwd", "/etc/passwd", "*", "?", "a\0b", "\x1b[31m", LONG, "[](javascript:)"]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=[f"value {n}" for n in range(len(HOSTILE))])
+def test_a_hostile_address_is_refused_in_words(value: str, app: OpenApp, tmp_path: Path) -> None:
+    keys = ("log", "methods", "method", "embedder", "step", "map", "export", "pins", "fields")
+    test = app(query=dict.fromkeys(keys, value))
+    assert not test.exception
+    said = [warning.value for warning in test.warning]
+    assert any("There is no log" in text for text in said)
+    assert all(len(text) < 1500 for text in said)
+    assert not any(str(tmp_path) in text for text in said)
+    assert len(test.query_params["log"][0]) in {1, 16}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The app as `workbench app` starts it, from another folder; its port."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = app_command([], embedder="tfidf", port=port, address="127.0.0.1",
+                          allow_path_input=False, headless=True)  # fmt: skip
+    home = {**os.environ, "XDG_CACHE_HOME": str(folder)}
+    process = subprocess.Popen(command, cwd=folder, env=home, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                if asked(port, "GET", "/_stcore/health")[0] == 200:
+                    break
+            except OSError:
+                assert time.monotonic() < until
+                assert process.poll() is None
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def asked(port: int, method: str, path: str, **headers: str) -> tuple[int, dict[str, str]]:
+    """The status and the headers of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, headers=named)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+
+
+SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
+          "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
+
+
+def test_another_origin_gets_no_session(server: int) -> None:
+    foreign = asked(server, "GET", "/_stcore/stream", Origin="http://evil.example", **SOCKET)
+    assert foreign[0] == 403
+
+
+def test_another_origin_is_not_allowed_to_read(server: int) -> None:
+    _, headers = asked(server, "GET", "/_stcore/health", Origin="http://evil.example")
+    assert headers.get("access-control-allow-origin") in {None, f"http://127.0.0.1:{server}"}
+
+
+def test_an_upload_without_a_token_is_refused(server: int) -> None:
+    status, _ = asked(server, "PUT", "/_stcore/upload_file/session/file", Content_Length="0")
+    assert status in {400, 401, 403}
+
+
+@pytest.mark.parametrize("path", ["/../../../../etc/passwd", "/app/static/../../etc/passwd"])
+def test_no_file_of_the_machine_is_served(server: int, path: str) -> None:
+    status, headers = asked(server, "GET", path)
+    assert status >= 400 or headers["content-type"].startswith("text/html")
