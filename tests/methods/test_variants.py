@@ -11,7 +11,9 @@ from workbench.methods.variants import differences, variants
 
 def test_every_method_and_every_dialect_can_be_made():
     names = variants()
-    assert len(names) == sum(1 + len(method.dialects) for method in METHODS.values())
+    # What-if by itself changes nothing, so it is no choice.
+    assert len(names) == sum(1 + len(method.dialects) for method in METHODS.values()) - 1
+    assert "what-if" not in names
     for name in names:
         create(name)
 
