@@ -13,6 +13,15 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main module as it was: Streamlit puts its script in its place.
+
+    A process that a later test starts would run that script.
+    """
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenApp:
     """Opens the app on a log (the bundled one by default) at a page; no browser, no server."""
@@ -34,9 +43,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenApp:
         test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         for key, value in (query or {}).items():
             test.query_params[key] = value
-        # Streamlit puts its script in the place of the main module, which a process that a later
-        # test starts would run.
-        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
         test.run()
         if page != "overview":
             # AppTest.switch_page knows only pages that are files; ours are functions.
