@@ -37,7 +37,7 @@ fuzz:  ## read 2,000 damaged logs
 
 .PHONY: kills
 kills:  ## kill commands while they write, and compare what their reruns make
-	$(PYTHON) benchmarks/faults.py --kills 12 --tasks 40
+	$(PYTHON) benchmarks/faults.py --kills 6 --tasks 40
 
 .PHONY: test-trainers
 test-trainers:  ## run the tests with trainers (constraints-trainers.txt)
