@@ -15,9 +15,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from workbench.log.steps import Index, Real, Steps, Truth
-from workbench.states.embedders.registry import Embedder
 from workbench.states.similarity import Similarity, States
-from workbench.states.space import Space
+from workbench.states.space import DerivedSpace, Space
 from workbench.wording import Progress
 
 ROWS_AT_ONCE = 20_000  # steps of the drawn logs that are scored together
@@ -81,7 +80,7 @@ def drawn_steps(
     )
 
 
-class DrawnSpace(Space):
+class DrawnSpace(DerivedSpace):
     """The space of a drawn log: its similarities are those of the source.
 
     Args:
@@ -90,16 +89,8 @@ class DrawnSpace(Space):
     """
 
     def __init__(self, source: Space, steps: DrawnSteps) -> None:
-        super().__init__(
-            steps, state_text=source.state_text, allow_unchained=source.allow_unchained
-        )
-        self._source = source
+        super().__init__(source, steps)
         self._origin = steps.origin
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The embedder of the source."""
-        return self._source.embedder
 
     def similarity(
         self, embedder: str | None = None, *, progress: Progress | None = None

@@ -16,6 +16,7 @@ from workbench.errors import ArtefactError
 from workbench.files import atomic_file, digest
 from workbench.wording import Progress
 from workbench.workspace.engines import Here, Processes
+from workbench.workspace.store import read_table
 
 _OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it
 
@@ -91,12 +92,7 @@ def lacking(results: pl.DataFrame) -> dict[str, str]:
 def _read(folder: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     tables = [pl.DataFrame(schema=schema)]
     for file in sorted(folder.glob("*.parquet")):
-        try:
-            table = pl.read_parquet(file, glob=False)
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise ArtefactError(
-                f"{file} cannot be read: {error}. Hint: remove it and run again"
-            ) from error
+        table = read_table(file)
         if set(schema) - set(table.columns) - _OPTIONAL or set(table.columns) - set(schema):
             raise ArtefactError(
                 f"{file} has other columns than this benchmark. Hint: give each benchmark a "

@@ -307,6 +307,26 @@ class Space:
         return rows.select("similarity").hstack(where).hstack(counts).with_columns(text)
 
 
+class DerivedSpace(Space):
+    """The space of steps that were made from those of another, with its embedder and state text.
+
+    Args:
+        source: The space of the steps as they were.
+        steps: What was made of them.
+    """
+
+    def __init__(self, source: Space, steps: Steps) -> None:
+        super().__init__(
+            steps, state_text=source.state_text, allow_unchained=source.allow_unchained
+        )
+        self._source = source
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the source."""
+        return self._source.embedder
+
+
 def _is_fitted_over_batch(embedder: Embedder) -> bool:
     # Only an embedder that counts words over what it is given has this field.
     return not getattr(embedder, "per_segment", True)

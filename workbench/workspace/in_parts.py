@@ -15,7 +15,6 @@ from typing import Any
 
 import polars as pl
 
-from workbench.errors import ArtefactError
 from workbench.files import atomic_file, canonical_json, digest
 from workbench.log.credit import ScoredCredit, credit_table
 from workbench.log.steps import Steps
@@ -29,6 +28,7 @@ from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.engines import Engine
 from workbench.workspace.partitions import ROWS, Part, Partition, Unit, partition, unit_of
+from workbench.workspace.store import read_table
 
 _WINDOWS = "windows"
 """Key of a file of numbers whose value is the `WindowsReport` of its part."""
@@ -188,12 +188,7 @@ def _credit(
     """The credit that the numbers of all parts make."""
     frames, reports = [], []
     for file, part in zip(files, parted.parts, strict=True):
-        try:
-            frame, metadata = pl.read_parquet(file, glob=False), pl.read_parquet_metadata(file)
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise ArtefactError(
-                f"{file} cannot be read: {error}. Hint: remove it and run again"
-            ) from error
+        frame, metadata = read_table(file), pl.read_parquet_metadata(file)
         if frame.width:
             frames.append(frame)
         else:  # no step of the part is scored

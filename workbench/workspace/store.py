@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from workbench.errors import ArtefactError
 from workbench.files import (
     atomic_folder,
     digest,
@@ -61,6 +64,20 @@ class Workspace:
             build(temporary)
             write_artefact_manifest(temporary, _made_by(inputs))
         return folder, True
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """A Parquet file that is made anew where it is missing.
+
+    Raises:
+        ArtefactError: It cannot be read.
+    """
+    try:
+        return pl.read_parquet(path, glob=False)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ArtefactError(
+            f"{path} cannot be read: {error}. Hint: remove it and run again"
+        ) from error
 
 
 def _made_by(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import polars as pl
 
 from workbench.errors import MissingInputError
 from workbench.log.steps import Index, Steps, Truth
-from workbench.states.embedders.registry import Embedder
 from workbench.states.similarity import Similarity
-from workbench.states.space import Space
+from workbench.states.space import DerivedSpace
 from workbench.wording import Progress
 
 
@@ -121,24 +120,8 @@ def _require(steps: Steps, names: Sequence[str], places: Sequence[tuple[str, int
         )
 
 
-class EditedSpace(Space):
-    """The space of edited steps: texts, and so keys and similarities, are those of the source.
-
-    Args:
-        source: The space of the source.
-        steps: The edited steps.
-    """
-
-    def __init__(self, source: Space, steps: Steps) -> None:
-        super().__init__(
-            steps, state_text=source.state_text, allow_unchained=source.allow_unchained
-        )
-        self._source = source
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The embedder of the source."""
-        return self._source.embedder
+class EditedSpace(DerivedSpace):
+    """The space of edited steps: texts, and so keys and similarities, are those of the source."""
 
     def state_key(self, spec: str = "exact") -> Index:
         """As `Space.state_key`, of the source."""
