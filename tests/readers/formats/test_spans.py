@@ -318,9 +318,9 @@ def test_what_is_no_call_and_what_is_more_than_one_answer_is_counted(tmp_path: P
 
 
 def test_what_is_no_span_and_what_is_no_message_is_refused_with_its_line(tmp_path: Path):
-    path = write_lines(
-        tmp_path / "s.jsonl", [chat("a", [ASK], LOOK), {"name": "b"}, chat("c", [["x"]], LOOK)]
-    )
+    no_message: Any = ["x"]
+    spans = [chat("a", [ASK], LOOK), {"name": "b"}, chat("c", [no_message], LOOK)]
+    path = write_lines(tmp_path / "s.jsonl", spans)
     with pytest.raises(LogError, match=r"neither a span nor a request of OTLP, at .*s\.jsonl:2"):
         read([path])
     with pytest.raises(LogError, match=r"holds a message without a role, at .*s\.jsonl:3"):
