@@ -32,14 +32,14 @@ def minilm(loaded: Any) -> Any:
     def make(cache: VectorCache | None = None, **keywords: Any) -> SentenceEmbedder:
         embedder = SentenceEmbedder(cache=cache, **keywords)
         embedder.__dict__["_model"] = loaded
-        embedder.encoded = []
+        encoded: list[str] = []
         forward = embedder._forward
 
         def counted(batch: list[str]) -> Any:
-            embedder.encoded += batch
+            encoded.extend(batch)
             return forward(batch)
 
-        embedder._forward = counted
+        embedder.__dict__ |= {"encoded": encoded, "_forward": counted}
         return embedder
 
     return make
