@@ -70,7 +70,7 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 def pickers(test: AppTest) -> dict[str, Any]:
     """The pickers of the mapping form by their column."""
-    found = [picker for picker in test.selectbox if picker.key.startswith("w_log_map_")]
+    found = [picker for picker in test.selectbox if (picker.key or "").startswith("w_log_map_")]
     return {picker.label.strip("`"): picker for picker in found}
 
 
