@@ -38,9 +38,8 @@ from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, 
 from workbench.exporters import TARGETS, Batch, read_manifest
 from workbench.exporters.archive import archive
 from workbench.exporters.card import CARD
-from workbench.exporters.folder import MANIFEST
 from workbench.exporters.selection import UNTRAINED
-from workbench.files import file_digest
+from workbench.files import MANIFEST, file_digest
 from workbench.parameters import fields
 
 NAMES = list(TARGETS)
@@ -293,9 +292,9 @@ def test_the_sample_comes_out_byte_by_byte(name: str, finished: Any):
         for path, content in found.items():
             (SAMPLES / name / path).write_bytes(content)
     sample = files(SAMPLES / name)
-    for content in (sample, found):
-        content[MANIFEST] = re.sub(
-            rb'"package_version": "[^"]+"', b'"package_version": "-"', content[MANIFEST]
+    for held in (sample, found):
+        held[MANIFEST] = re.sub(
+            rb'"package_version": "[^"]+"', b'"package_version": "-"', held[MANIFEST]
         )
     assert list(found) == list(sample)
     for path, content in sample.items():
@@ -433,7 +432,7 @@ def test_what_is_read_back_is_what_was_written(name: str, logged: Log, tmp_path:
         held = {"group_id", "trajectory_id", contents, values}
         assert held | ({mask} if target.masks else set()) <= set(found.columns)
         expected = batch.rows.select(found.columns)
-        assert found.cast(dict(expected.schema)).equals(expected)
+        assert found.cast(expected.schema).equals(expected)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not TARGETS[name].masks])
@@ -467,7 +466,7 @@ def test_what_is_read_back_of_texts_is_what_was_written(name: str, logged: Log, 
         found = target.load(tmp_path / str(unit))
         assert {"group_id", "trajectory_id", "messages", "step_advantages"} <= set(found.columns)
         expected = batch.rows.select(found.columns)
-        assert found.cast(dict(expected.schema)).equals(expected)
+        assert found.cast(expected.schema).equals(expected)
 
 
 @pytest.mark.parametrize(
@@ -601,7 +600,7 @@ def test_a_batch_that_would_train_nothing_is_not_written(name: str, tmp_path: Pa
         (log.with_columns(excluded=pl.lit("no")), {}),
         (log, {"groups": ["küche"], "tasks": ["keys"]}),
     ]
-    cases = [
+    cases: list[tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]] = [
         (log, zeros, {}),
         (log, zeros, {"drop_zero_groups": True}),
         (log, negative, {"positive_only": True}),
