@@ -34,7 +34,7 @@ from workbench.workspace.opened import open_log
 HOUSEHOLD = DATA / "household.parquet"
 
 
-def value(found: Audit, measure: str, name: str | None = None, where: str = "") -> float | None:
+def value(found: Audit, measure: str, name: str | None = None, where: str = "") -> Any:
     """The value of one reading; fails unless there is exactly one."""
     rows = found.frame.filter(
         pl.col("measure") == measure,

@@ -29,7 +29,12 @@ def found_in_table(described: Described, advantage: Any, **columns: Any) -> set[
     return {finding.name for finding in one.findings}
 
 
-def clean(groups: int = 10, rollouts: int = 8, length: int = 4) -> tuple[Described, list[bool]]:
+Rollout = list[tuple[str, str, float]]
+
+
+def clean(
+    groups: int = 10, rollouts: int = 8, length: int = 4
+) -> tuple[dict[str, dict[str, Rollout]], list[bool]]:
     """Rollouts of equal length through rooms that recur at a given time, some of them good."""
     rng, success = np.random.default_rng(5), []
     described = {}

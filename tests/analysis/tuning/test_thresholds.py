@@ -112,7 +112,8 @@ def worlds(good: float, jitter: float, words: int) -> tuple[Steps, Vectors]:
         words: How many wordings a state has in a group.
     """
     drawn = np.random.default_rng(5)
-    vector, groups = {}, {}
+    vector: dict[str, tuple[float, float]] = {}
+    groups = {}
     for group in range(12):
         members = {}
         for rollout in range(16):
