@@ -16,6 +16,7 @@ import tiny_policy
 import typer.main
 from commands import Run, refused, small
 from log_files import step, write_lines
+from narrow import some
 from places import DATA, SAMPLES
 
 from workbench.cli.options import as_json_text
@@ -355,7 +356,7 @@ def test_export_takes_or_leaves_marked_steps(run: Run, tmp_path: Path):
 def test_a_run_exports_with_the_same_options(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
-    command = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
+    command: tuple[str | Path, ...] = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
     refused(run(*command), "verl trains on token ids", "--tokenizer")
     command += ("--tokenizer", tokenizer)
     both = (*command, "-m", "gigpo", "-p", "clip=1")
@@ -709,7 +710,7 @@ def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
     method = read_credit(Path("credit.parquet")).provenance
     fields = method.method["fields"]
     assert (f"{fields['temperature']:.4g}", fields["gamma"]) == (chosen[1], 1.0)
-    assert method.embedder["name"] == "tfidf"
+    assert some(method.embedder)["name"] == "tfidf"
     assert method.state_text == {"template": "{actions} {observation}", "last_actions": 1}
 
 
