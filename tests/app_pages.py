@@ -47,7 +47,7 @@ def select(test: AppTest, element_id: str, selection: dict[str, Any]) -> None:
         states.widgets.append(chosen)
         return states
 
-    test._tree.get_widget_states = with_selection
+    test._tree.__dict__["get_widget_states"] = with_selection
 
 
 def component(test: AppTest, name: str) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Logs with and without token ids, whose prompts sometimes extend the step before."""
     rows = []
     for number in range(draw(st.integers(1, 4))):
-        sequence = []
+        sequence: list[int] = []
         excluded = draw(st.integers(0, 4)) == 0
         tokens = draw(st.integers(0, 3)) > 0
         for step in range(draw(st.integers(1, 3))):
@@ -216,7 +216,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
             row = step_row(
                 f"t{number}",
                 step,
-                draw(ADVANTAGE.filter(lambda a, null=excluded: null or a is not None)),
+                draw(ADVANTAGE if excluded else ADVANTAGE.filter(lambda a: a is not None)),
                 group=f"g{number % 2}",
                 reward=None if excluded else 0.5,
                 gradient_mask=draw(st.booleans()),

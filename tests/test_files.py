@@ -28,7 +28,11 @@ from workbench.files import (
 def umask() -> Iterator[Callable[[int], None]]:
     """Sets the process's mask for new files, and sets it back."""
     before = os.umask(0o022)
-    yield lambda mask: [None, os.umask(mask)][0]
+
+    def mask_by(mask: int) -> None:
+        os.umask(mask)
+
+    yield mask_by
     os.umask(before)
 
 

@@ -39,7 +39,8 @@ def of_log(frame: pl.DataFrame, method: str, **params: Any) -> list[float]:
 @given(described=described_logs())
 def test_rows_of_steps_give_what_the_log_gives(method: str, described: Described):
     frame = rows(described).sample(fraction=1.0, shuffle=True, seed=3)
-    found = step_advantages(method, **{name: frame[name].to_list() for name in frame.columns})
+    columns: dict[str, Any] = frame.to_dict(as_series=False)
+    found = step_advantages(method, **columns)
     order = frame.with_columns(found=found).sort("group_id", "trajectory_id", "step_index")
     assert order["found"].to_list() == of_log(log(described), method)
 
@@ -144,7 +145,12 @@ def test_tokens_between_runs_are_the_state():
     ids = [[1, 9, 9, 2], [1, 9, 9, 3], [4, 8, 5, 0]]
     mask = [[1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 1, 0]]
     params = {"norm": "mean", "gamma": 1.0}
-    given_ids = {"response_mask": mask, "token_ids": ids, "group_id": "ggg", "outcome": [1, 0, 0]}
+    given_ids: dict[str, Any] = {
+        "response_mask": mask,
+        "token_ids": ids,
+        "group_id": "ggg",
+        "outcome": [1, 0, 0],
+    }
     found = token_advantages("gigpo", params=params, **given_ids)
     episode = np.array([2 / 3, -1 / 3, -1 / 3])
     assert found[:, 0].tolist() == pytest.approx((2 * episode).tolist())
@@ -320,7 +326,9 @@ def test_the_documented_trainer_trains_in_trl_itself(tmp_path: Path):
     def reward(completions: list[str], **_: Any) -> list[float]:
         return [float(text.count("a")) for text in completions]
 
-    class Watched(ran("trl")["StepCreditTrainer"]):
+    trainer: Any = ran("trl")["StepCreditTrainer"]
+
+    class Watched(trainer):
         def _compute_loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
             seen.append(inputs)
             return super()._compute_loss(model, inputs)

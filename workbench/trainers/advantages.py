@@ -103,8 +103,8 @@ def token_advantages(
     method: str,
     *,
     response_mask: Any,
-    group_id: Sequence[Any],
-    outcome: Sequence[float] | NDArray[Any] | None = None,
+    group_id: Sequence[Any] | NDArray[Any],
+    outcome: Any = None,
     token_reward: Any = None,
     token_ids: Any = None,
     decode: Decode | None = None,
@@ -259,7 +259,7 @@ def _require_known(columns: Mapping[str, Any]) -> None:
         raise ParameterError(f"{unknown} are no columns of the step log")
 
 
-def _taken(values: Sequence[Any], row: Index) -> list[Any]:
+def _taken(values: Sequence[Any] | NDArray[Any], row: Index) -> list[Any]:
     plain = _plain(values)
     return [plain[number] for number in row]
 
