@@ -63,7 +63,7 @@ class Column:
     made_by: str = ""
 
     def matches(self, name: str) -> bool:
-        """Whether a column of this name is this column."""
+        """True if a column of this name is this column."""
         return name.startswith(self.name[:-1]) if self.name.endswith("*") else name == self.name
 
 

@@ -38,7 +38,7 @@ _ARROW = re.compile(r"→|->")
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What is replaced.
+    """A pattern and its replacement.
 
     Args:
         name: What it is called where its matches are counted.
@@ -157,7 +157,7 @@ def _fault(rule: Rule) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
-    """What one rule matches in a log.
+    """Matches of one rule in a log.
 
     Args:
         name: Of the rule.
@@ -182,7 +182,7 @@ def said(found: Sequence[Matches]) -> str:
 
 
 def matches(log: pl.DataFrame, rules: Sequence[Rule] = LIKELY) -> list[Matches]:
-    """What rules match in the texts of a log, those that match anything, in their order."""
+    """Matches of each rule in the texts of a log, in the rules' order; none without matches."""
     columns = [series for series in map(_as_text, log.iter_columns()) if series is not None]
     found = []
     for rule in rules:

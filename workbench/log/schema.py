@@ -24,7 +24,7 @@ __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """What `validate` made of a frame.
+    """Result of `validate`: the step log and a report on what was changed.
 
     Args:
         log: The step log: `STEP_LOG`'s columns first, in its order, others kept behind them;

@@ -30,7 +30,7 @@ TRUTHS: Mapping[str, bool] = {
 
 
 def verdicts_of(words: Collection[str]) -> Mapping[str, float] | None:
-    """What each word of a column means, in lower case; None where they are of no one set.
+    """Truth value of each word of a column, in lower case; None if the words mix sets.
 
     Example:
         >>> verdicts_of({"Pass", "fail"})["pass"], verdicts_of({"pass", "no"})

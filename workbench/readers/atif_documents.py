@@ -125,12 +125,12 @@ def _own_steps(path: Path, record: Record, diagnostics: Diagnostics) -> Iterator
 
 
 def is_act(step: Record) -> bool:
-    """Whether a model wrote the step."""
+    """True if a model wrote the step."""
     return step.get("source") == "agent" and step.get("llm_call_count") != 0
 
 
 def is_part_of_another(path: Path, diagnostics: Diagnostics) -> bool:
-    """Whether another file refers to this one, and so reads it.
+    """True if another file refers to this one, and so reads it.
 
     Files that refer to each other in a circle, without one that begins, are a problem.
     """

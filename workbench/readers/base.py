@@ -84,22 +84,22 @@ class Diagnostics:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is broken."""
+        """Broken records."""
         return _problems(self._problems)
 
     @property
     def dropped(self) -> tuple[Problem, ...]:
-        """What was left out."""
+        """Records left out."""
         return _problems(self._dropped)
 
     @property
     def notices(self) -> tuple[Problem, ...]:
-        """What else there is to know; `column` is empty."""
+        """Other notices; `column` is empty."""
         return _problems(self._notices)
 
 
 class _Tally:
-    """How often something was found, and the first three places."""
+    """Count of a finding, and its first three places."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -119,7 +119,7 @@ def _problems(tallies: Mapping[tuple[str, str, str], _Tally]) -> tuple[Problem, 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What a reader took out of one file.
+    """Rows that a reader took out of one file.
 
     Args:
         frame: Step rows in the order of the file, under canonical names or their aliases.
@@ -143,7 +143,7 @@ class Reader(Protocol):
     """Turns one file of a format into step rows."""
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the file is of this format, by its content and never by its name.
+        """True if the file is of this format, by its content and never by its name.
 
         Args:
             path: The file, for formats whose mark is not at the beginning (a Parquet schema).

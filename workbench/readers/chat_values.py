@@ -130,7 +130,7 @@ class Seen:
         return counted is not None and counted.whole and 2 * len(counted.pairs) <= counted.records
 
     def unread(self, taken: Collection[str | None], has_reward: bool) -> list[str]:
-        """What to say of keys whose values cannot be read as what they may mean.
+        """Notices on keys whose values cannot be read as what they may mean.
 
         Args:
             taken: Keys that are read.
@@ -180,7 +180,7 @@ class Seen:
         return self._lists.get(key, True)
 
     def holds_truths(self, key: str) -> bool:
-        """Whether every value of a key that may be a flag is a truth value, and there is one."""
+        """True if every value of a key that may be a flag is a truth value, and there is one."""
         return self._truths.get(key, False)
 
 

@@ -38,7 +38,7 @@ def _is_outcome(values: Sequence[Any]) -> bool:
 
 
 def is_0_or_1(values: Sequence[Any]) -> bool:
-    """Whether numbers are 0 or 1, each of them some times, as outcomes are."""
+    """True if numbers are 0 or 1, each of them some times, as outcomes are."""
     given = given_values(values)
     return all(type(value) in {int, float} for value in given) and set(given) == {0, 1}
 

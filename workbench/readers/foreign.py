@@ -1,4 +1,4 @@
-"""What to say of a file that no reader recognises, by its first bytes."""
+"""Hints on files that no reader recognises, by their first bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OTHERWISE = "workbench formats lists what is read"
 
 
 def hint_for(head: bytes) -> str:
-    """What a file of no records may be and what to do about it; "" of another.
+    """Hint on what a file without records may be and how to convert it; "" for another.
 
     Args:
         head: Its first bytes.

@@ -1,4 +1,4 @@
-"""What a Harbor trial says of the trajectory that lies in its folder."""
+"""Metadata of a Harbor trial, for the trajectory in its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workbench.readers.systems import system_of
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a trial's `result.json` says of its trajectory; without one only the id is known."""
+    """Metadata from a trial's `result.json`; without one only the id is known."""
 
     name: str
     task: str | None = None

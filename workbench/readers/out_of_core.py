@@ -158,7 +158,7 @@ def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def missing_in(parts: Sequence[Staged], narrow: pl.DataFrame) -> Problem | None:
-    """What is wrong with a log whose parts lack a required column, all names of it in view."""
+    """Problem of a log whose parts lack a required column, all names of it in view."""
     names = [*narrow.columns, *(name for part in parts for name in part.schema)]
     return missing_columns(_ordered(dict.fromkeys(name for name in names if name != _POSITION)))
 

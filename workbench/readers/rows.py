@@ -56,7 +56,7 @@ class StepRows:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to make a part of them, so that no more of a file is in memory."""
+        """True if it is time to make a part of them, so that no more of a file is in memory."""
         return self._size >= _PART
 
     def add(
@@ -184,7 +184,7 @@ def number(value: Any) -> float | None:
 
 
 def is_number(given: str) -> bool:
-    """Whether a text is a number."""
+    """True if a text is a number."""
     return _NUMBER.fullmatch(given.strip()) is not None
 
 

@@ -38,7 +38,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Name that the user gave."""
         return self.in_words_of_user(str(self.path))
 
     def in_words_of_user(self, text: str) -> str:

@@ -18,7 +18,7 @@ _NAMES = ("trajectory_id", "node_id", "parent_id", "tree_id")
 
 
 def system_of(*parts: object) -> str | None:
-    """What is known of a system as one name, its most telling part last; None for nothing."""
+    """Name of a system from what is known of it, its most telling part last; None for nothing."""
     return "/".join(str(part) for part in parts if isinstance(part, str) and part) or None
 
 

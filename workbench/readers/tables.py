@@ -105,7 +105,7 @@ def _frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pl.DataFrame
 
 
 def null_arguments(value: Any) -> bool:
-    """Whether a call in a cell has an argument without a value beside one that has some."""
+    """True if a call in a cell has an argument without a value beside one that has some."""
     if isinstance(value, list):
         return any(null_arguments(item) for item in value)
     if not isinstance(value, dict):

@@ -102,7 +102,7 @@ def finish_reasons(log: pl.DataFrame) -> dict[str, int]:
 
 
 def length_histogram(log: pl.DataFrame, most: int = 30) -> pl.DataFrame:
-    """How many trajectories have how many steps, and which of them succeed.
+    """Trajectories by number of steps, and how many of them succeed.
 
     Args:
         log: A validated step log.

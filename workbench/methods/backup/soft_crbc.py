@@ -27,7 +27,7 @@ from workbench.states.space import Space
 
 @dataclass(frozen=True, kw_only=True)
 class NearValues:
-    """What near states say of each step. Each (S,) float64.
+    """Kernel estimates from near states per step. Each (S,) float64.
 
     Args:
         outcome: G, the λ-return of the step itself.
@@ -285,7 +285,7 @@ class _Group:
         return value
 
     def near_values(self) -> NearValues:
-        """What near states say of each step."""
+        """Kernel estimates of each step's value from near states."""
         values = self.values()
         outcome, value = self.paid + self.later @ values, values[self.state]
         share, total = self._near

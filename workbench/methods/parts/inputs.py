@@ -10,7 +10,7 @@ from workbench.log.steps import Index, Real, Steps, Truth
 
 
 def response_tokens(steps: Steps) -> Real:
-    """How many tokens the policy wrote at each step. (S,) float64.
+    """Tokens that the policy wrote per step. (S,) float64.
 
     Raises:
         MissingInputError: It is not known for every scored step.

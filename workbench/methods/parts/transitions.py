@@ -1,4 +1,4 @@
-"""What the rollouts of a group say about its states: where each action led, and what that is worth.
+"""Transition graph of a group: where each action led from a state, and its value.
 
 The rollouts of a group are pooled into one empirical decision process. Its states and actions are
 the labels of two keys; each step is one observed transition, from its state under its action to
@@ -58,17 +58,17 @@ class Transitions:
 
     @cached_property
     def visits(self) -> Real:
-        """How much evidence each state has. (states,) float64."""
+        """Evidence per state. (states,) float64."""
         return segment_sum(self.weight, self.state, self.states)
 
     @cached_property
     def pair_visits(self) -> Real:
-        """How much evidence each pair has. (pairs,) float64."""
+        """Evidence per pair. (pairs,) float64."""
         return segment_sum(self.weight, self.pair, self.pairs)
 
     @cached_property
     def actions(self) -> Index:
-        """How many actions were tried in each state. (states,) int64."""
+        """Distinct actions tried in each state. (states,) int64."""
         of_pair = np.zeros(self.pairs, dtype=np.int64)
         of_pair[self.pair] = self.state
         return np.bincount(of_pair[self.pair_visits > 0], minlength=self.states)
@@ -134,7 +134,7 @@ def next_states(steps: Steps, state: Index) -> Index:
 
 
 def last_steps(steps: Steps) -> Truth:
-    """Whether each step is the last of its trajectory. (S,) bool."""
+    """Mask of the last steps of trajectories. (S,) bool."""
     last = np.zeros(len(steps), dtype=bool)
     last[steps.trajectory_start[1:] - 1] = True
     return last

@@ -50,7 +50,7 @@ class Whitened(OutcomeMethod, ABC):
     )
 
     def needs(self) -> Sequence[str]:
-        """What the method needs, and response tokens where they are counted."""
+        """Inputs of the method, and response tokens where they are counted."""
         tokens = ("response_tokens",) if self.batch_weight == "tokens" else ()
         return (*self.info.needs, *tokens)
 

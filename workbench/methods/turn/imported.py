@@ -117,7 +117,7 @@ class Imported(Method):
         )
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """How many steps have no number."""
+        """Note on the number of steps without a number."""
         missing = int((~np.isfinite(steps.numbers(self.column))).sum())
         lack = are(missing, "step", "have")
         return (f"{lack} no {self.column}, which counts as 0",) if missing else ()

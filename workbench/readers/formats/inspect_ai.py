@@ -88,7 +88,7 @@ def _names(path: Path) -> frozenset[str]:
 
 
 def _document(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None, Record]]:
-    """What is said of the evaluation, then the samples of a `.json` log."""
+    """Header of the evaluation, then the samples of a `.json` log."""
     record = json_object(path, diagnostics)
     if record is None:
         return
@@ -108,7 +108,7 @@ def _document(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None
 
 
 def _archive(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None, Record]]:
-    """What is said of the evaluation, then the samples of an `.eval` log, by name."""
+    """Header of the evaluation, then the samples of an `.eval` log, by name."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -220,7 +220,7 @@ def _text(value: Any) -> str | None:
 
 
 def _verdict(scores: Mapping[str, Any], reward: float | None) -> bool | None:
-    """Whether the sample was solved, where its one score is a verdict and no graded number."""
+    """Success of the sample, where its one score is a verdict and no graded number."""
     verdict = isinstance(next(iter(scores.values()), None), str | bool) and len(scores) == 1
     return None if reward is None or not verdict else reward == 1.0
 

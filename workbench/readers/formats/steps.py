@@ -128,7 +128,7 @@ def parts_of_steps(
 
 
 def is_step(names: Collection[str]) -> bool:
-    """Whether these are the names of a step: of its trajectory, number, observation and action."""
+    """True if these are the keys of a step: its trajectory, number, observation and action."""
     return all(any(name in names for name in _NAMES[column]) for column in _TOLD_BY)
 
 

@@ -193,7 +193,7 @@ def _turns(attempt: Record, steps: Sequence[Any]) -> list[Turn]:
 
 
 def _beginning(attempt: Record) -> list[Message]:
-    """What the history of an attempt holds before the agent's first answer, demonstrations too."""
+    """History of an attempt before the agent's first answer, demonstrations included."""
     history = attempt.get("history")
     messages = [message for message in history or [] if isinstance(message, dict)]
     acts = [

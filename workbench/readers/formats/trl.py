@@ -130,7 +130,7 @@ def _repeated(path: Path) -> Path | None:
 
 
 def _repeats(one: Record, other: Record) -> bool:
-    """Whether two rows differ in nothing but the step; as text, in which NaN is equal to itself."""
+    """True if two rows differ only in the step; as text, in which NaN is equal to itself."""
     return canonical_json(one | {"step": None}) == canonical_json(other | {"step": None})
 
 

@@ -86,7 +86,7 @@ class Verl:
 
 
 def is_of_verl_agent(record: Record) -> bool:
-    """Whether a row is one step of verl-agent rather than one rollout of verl."""
+    """True if a row is one step of verl-agent rather than one rollout of verl."""
     bare = "gts" not in record and "uid" not in record and "<action>" in str(record.get("output"))
     return "traj_uid" in record or bare
 

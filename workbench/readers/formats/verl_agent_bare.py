@@ -139,7 +139,7 @@ def _steps(path: Path, diagnostics: Diagnostics) -> Iterator[_Step]:
 
 
 def _group_of(match: re.Match[str] | None) -> str | None:
-    """What the alternative that matched has caught."""
+    """Text that the matched alternative captured."""
     if match is None:
         return None
     return next((group.strip() for group in match.groups() if group is not None), None)
@@ -183,7 +183,7 @@ def _chain(steps: Sequence[_Step]) -> None:
 
 
 def _may_follow(step: _Step, before: _Step) -> bool:
-    """Whether what a step remembers from before its predecessor is what that one remembers.
+    """True if a step's memory agrees with its predecessor's on what came before that.
 
     The task is compared where both prompts state it: ALFWorld's first prompt has it in the
     observation only.
