@@ -1,4 +1,4 @@
-"""What can go wrong, and what the user can do about it.
+"""Errors that a user can fix, each with a hint.
 
 `WorkbenchError` marks what a user can put right: the command line prints its message and exits
 with 2. Everything else is a defect of the workbench and propagates with its traceback.

@@ -198,7 +198,7 @@ def staging_folder(output: Path) -> Iterator[Path]:
 
 
 def maker_lives(temporary: Path) -> bool:
-    """Whether a temporary name is of a process that runs; False where that cannot be told."""
+    """True if a temporary name's process runs; False where that cannot be known."""
     found = re.search(r"\.(\d+)-[^.]*\.parts?$", temporary.name)
     if found is None or os.name != "posix":  # elsewhere signal 0 is not a question
         return False

@@ -28,7 +28,7 @@ _STEP = ["group_id", "trajectory_id", "step_index"]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What two or more credits of one log have in common.
+    """Agreement of two or more credits of one log.
 
     A correlation is null where one side is constant (there is nothing to rank) and where fewer
     than two steps are compared; it is never NaN, and 0 means no correlation.

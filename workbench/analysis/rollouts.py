@@ -166,7 +166,7 @@ def outcome(success: bool | None) -> str:
 
 
 def sentence(term: str, facts: Mapping[str, Any]) -> str:
-    """How a term came about, in words.
+    """The origin of a term, in words.
 
     Example:
         >>> facts = {"score": 0.66, "baseline": 0.41, "factor": 1.0, "effective_peers": 4.2}

@@ -42,7 +42,7 @@ from workbench.wording import Progress, silent
 
 @dataclass(frozen=True, kw_only=True)
 class Fidelity:
-    """What `fidelity` measured.
+    """Results of `fidelity`.
 
     Args:
         results: One row a condition, seed and method, in the columns of `cells.SCHEMA`.
@@ -170,7 +170,7 @@ def cells_of(
 
 
 def manifest(cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
-    """What the tables are of: versions, methods with their fields, conditions with their dials."""
+    """Contents of the tables: versions, methods with fields, conditions with dials."""
     return {
         "versions": {
             "workbench": package_version(),

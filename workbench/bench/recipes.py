@@ -1,4 +1,4 @@
-"""How the policies of the training benchmark are trained."""
+"""Training recipes of the benchmark's policies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SMOLLM2 = "smollm2"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a policy is trained, the same for every method.
+    """Training of a policy, the same for every method.
 
     Args:
         policy: What `new_policy` makes.

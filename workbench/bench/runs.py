@@ -75,7 +75,7 @@ episodes; `singletons` and `live_groups` are shares over all batches of the run.
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is to be trained in one condition under one seed.
+    """Training of methods in one condition under one seed.
 
     Args:
         condition: The condition.
@@ -205,7 +205,7 @@ class Run:
 
 @dataclass(kw_only=True)
 class Course:
-    """What happened in a run.
+    """Curve and counts of a training run.
 
     Args:
         samples: Episodes that were learned from until each evaluation.
@@ -249,7 +249,7 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What all methods of a seed share.
+    """State that all methods of a seed start from.
 
     Args:
         pool: Tasks to learn from.

@@ -25,7 +25,7 @@ TRAINED = ("area", "final")
 
 
 def legend(reference: str) -> str:
-    """How to read the tables."""
+    """Legend of the tables."""
     return (
         f"[ ] 95 % bootstrap over seeds; the paired difference to {reference} is "
         "▲ above 0, ▼ below 0, ~ unresolved (its interval touches 0)"
@@ -126,7 +126,7 @@ def condition_rows(summary: pl.DataFrame, family: str, measure: str) -> list[dic
 
 
 def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """What the conditions are like: steps, success, singletons, groups with both outcomes."""
+    """Facts of the conditions: steps, success, singletons, groups with both outcomes."""
     by = ["family", "condition"]
     seeds = results.unique([*by, "seed"], maintain_order=True)
     shares = seeds.group_by(by, maintain_order=True).agg(
@@ -172,7 +172,7 @@ def prediction_rows(predicted: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def training_fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """What the runs of each condition are like, in the mean over methods and seeds.
+    """Facts of each condition's runs, in the mean over methods and seeds.
 
     Episodes learned from, their steps, success at the start, shares of singletons and of groups
     with both outcomes.

@@ -59,7 +59,7 @@ LEAST_SEEDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What `training` measured.
+    """Results of `training`.
 
     Args:
         results: One row a condition, seed and method, in the columns of `runs.SCHEMA`.
@@ -278,7 +278,7 @@ def _content(
     references: Sequence[str],
     command: str | None,
 ) -> dict[str, Any]:
-    """What the tables are of: versions, methods with their fields, conditions, the recipe."""
+    """Contents of the tables: versions, methods with fields, conditions, the recipe."""
     return {
         "command": command,
         "versions": {

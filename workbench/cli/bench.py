@@ -155,7 +155,7 @@ def tuning(
 
 
 def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dict[str, Any]:
-    """Which conditions and how many seeds."""
+    """Conditions and number of seeds."""
     from workbench.bench.conditions import BASE, SEEDS
 
     return {

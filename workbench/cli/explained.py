@@ -22,7 +22,7 @@ _WHOLE = 100_000
 def explanation_text(
     found: Explanation, method: str, log: pl.DataFrame, *, top: int, full: bool
 ) -> str:
-    """What the advantage of a step is made of.
+    """Explanation of a step's advantage as text.
 
     Args:
         found: The explanation.

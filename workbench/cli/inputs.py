@@ -1,4 +1,4 @@
-"""What commands read: logs, column mappings, credits, and the space of a log."""
+"""Inputs of commands: logs, column mappings, credits, and the space of a log."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def engine_chosen(jobs: int | None, engine: str | None, address: str | None) -> 
 
 
 def report_text(report: ImportReport, quarantine: Path | None) -> str:
-    """What an import did, and how much of it was set aside where."""
+    """Text of an import report, and where excluded records are."""
     from workbench.wording import number_of
 
     if quarantine is None:

@@ -1,4 +1,4 @@
-"""What the command line shows: plain tables, numbers, a progress bar on standard error."""
+"""Output of commands: plain tables, numbers, a progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def key_summary(report: KeyReport, top: int) -> str:
-    """What a key makes of a log: its numbers, its largest labels, and what it merges."""
+    """Summary of a key on a log: counts, largest labels, and merged texts."""
     largest = [
         {**row, "texts": row["texts"][0]} for row in report.largest.drop("label").to_dicts()[:top]
     ]
@@ -186,7 +186,7 @@ def _lines(interval: float = 30.0) -> Iterator[Progress]:
 
 
 def run_summary(result: RunResult) -> str:
-    """What a run found and made, and what to type next."""
+    """Summary of a run, and the next command to type."""
     from workbench.readers.report import in_short
 
     mixed = result.facts.mixed_policies
@@ -225,7 +225,7 @@ def _whose_credit(result: RunResult) -> str:
 
 
 def _notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """What every credit says once, as it is of the log; the rest with its methods."""
+    """Notes on the log once, the rest with their methods."""
     by_text: dict[str, list[str]] = {}
     for name, said in notes.items():
         for note in said:
@@ -356,7 +356,7 @@ def print_warning(made: Provenance) -> None:
 
 
 def export_summary(manifest: Manifest) -> str:
-    """What a batch holds, whether it is sound, what it is worth, what its trainer must leave."""
+    """Summary of a batch: contents, checks, worth, and settings of its trainer."""
     from workbench.exporters.checklist import checklist
     from workbench.exporters.selection import REASONS
 

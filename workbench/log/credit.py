@@ -84,7 +84,7 @@ class Peers:
 
 
 def no_peers(step: int) -> Peers:
-    """Rows of a term that compares with nothing in the log."""
+    """Empty peers, of a term that compares with nothing in the log."""
     return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
 
 

@@ -178,7 +178,7 @@ class Method(Parameterised, ABC):
         """The named terms whose values sum to the advantage."""
 
     def needs(self) -> Sequence[str]:
-        """Inputs these fields require: of the space ("similarity", "keys"), of the log (columns)."""
+        """Inputs of these fields: of the space ("similarity", "keys"), of the log (columns)."""
         return (*self.info.needs, *self.needs_of_keys())
 
     def needs_of_keys(self) -> Sequence[str]:

@@ -66,7 +66,7 @@ def line_colour(number: int) -> str:
 
 
 def line_style(number: int) -> dict[str, str | float]:
-    """How plotly draws the line with this number: no two of the first 32 look alike."""
+    """Style of the line with this number: no two of the first 32 look alike."""
     dash = _DASHES[number // len(_LINES) % len(_DASHES)]
     return {"color": line_colour(number), "dash": dash, "width": 1.5}
 

@@ -1,4 +1,4 @@
-"""What every simulated world shares: the registry, the dials, and the way from a world to a log.
+"""Base of simulated worlds: the registry, the dials, and the way from a world to a log.
 
 A world draws tasks; a task is a tabular model of its latent states, the policy that writes the
 log, and a narrator that words what the policy reads. The rewards of an episode sum to 1 if it is

@@ -24,7 +24,7 @@ LABEL = "true_advantage"  # used where a log has it and no other is asked for
 
 
 def logged(subject: Subject) -> Iterator[Reading]:
-    """How near a credit is to the advantage that the trainer used; nothing where none is logged."""
+    """Distance of a credit from the trainer's advantage; nothing where none is logged."""
     theirs, known = _numbers(subject.log, "logged_advantage")
     if not known.any():
         return
@@ -102,7 +102,7 @@ def label_by_group(subject: Subject, column: str | None) -> Real | None:
 
 
 def labels(subject: Subject, column: str | None) -> Iterator[Reading]:
-    """How a credit agrees with a column of the log, numbers or yes/no.
+    """Agreement of a credit with a column of the log, numbers or yes/no.
 
     Raises:
         ParameterError: The log has no such column, or it holds neither numbers nor yes/no.

@@ -83,7 +83,7 @@ Found = tuple[str, str, dict[str, float]]
 
 
 def log_findings(readings: Sequence[Reading]) -> Iterator[Finding]:
-    """What is to be said of the log, whatever is scored on it."""
+    """Findings on the log, whatever is scored on it."""
     seen = Readings(readings)
     for name, (severity, rule) in _OF_LOG.items():
         found = rule(seen)
@@ -100,7 +100,7 @@ def log_findings(readings: Sequence[Reading]) -> Iterator[Finding]:
 
 
 def credit_findings(subject: Subject, readings: Sequence[Reading]) -> Iterator[Finding]:
-    """What is to be said of one credit."""
+    """Findings on one credit."""
     seen = Readings(readings)
     for name, (severity, rule) in _OF_CREDIT.items():
         found = rule(subject, seen)

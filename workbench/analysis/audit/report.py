@@ -72,7 +72,7 @@ def _findings(audit: Audit) -> Iterator[str]:
 
 
 def _badge(audit: Audit) -> Iterator[str]:
-    """Which method made the trainer's own numbers, if one did."""
+    """Method that reproduces the trainer's own numbers, if one does."""
     rows = audit.frame.filter(audit.frame["measure"] == "closest_to_logged").to_dicts()
     for row in rows:
         yield ""

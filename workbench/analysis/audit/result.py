@@ -40,7 +40,7 @@ SCHEMA = {
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What can be said about credits of a log without knowing the truth.
+    """Readings and findings on credits of a log, without ground truth.
 
     Args:
         credits: The credits, in the order given.

@@ -18,7 +18,7 @@ DRAWS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What is scored again.
+    """Groups that an audit draws and scores again.
 
     Args:
         groups: Groups that are drawn anew. (H,) int64
@@ -36,7 +36,7 @@ class Sample:
 
     @property
     def note(self) -> str:
-        """What of the log it is, in words."""
+        """Size of the sample, in words."""
         if len(self.groups) == self.eligible:
             return ""
         return f"{len(self.groups):,} groups drawn of {self.eligible:,}"

@@ -118,7 +118,7 @@ def split_half(subject: Subject, sample: Sample) -> Reading:
 
 
 def held_out_gain(subject: Subject, sample: Sample) -> tuple[Reading, Real] | str:
-    """How much better a baseline predicts a rollout held out than the plain mean of the others.
+    """Gain of a baseline over the plain mean in predicting held-out rollouts.
 
         1 − Σ (G − B)² / Σ (G − mean of the others)²
 

@@ -1,4 +1,4 @@
-"""Which threshold: state keys by similarity as something that held-out rollouts can choose."""
+"""Tuning the similarity threshold of a state key on held-out rollouts."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class KeyThreshold:
         return replace(self.key, threshold=value).spec
 
     def peer_weight(self, steps: Steps) -> Real:
-        """How often each step counts as a peer. (S,) float64."""
+        """Weight of each step as a peer. (S,) float64."""
         return peer_weight(self.method, steps)
 
     def target(self, steps: Steps) -> Real:
@@ -105,7 +105,7 @@ class KeyThreshold:
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
     ) -> Iterator[tuple[int, Real]]:
-        """What each cluster says from the other trajectories, at each threshold."""
+        """Cluster baselines from the other trajectories, at each threshold."""
         backed_up = isinstance(self.method, BackupMethod)
         for k, value in enumerate(values):
             state = space.state_key(self.setting(value))

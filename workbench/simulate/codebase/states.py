@@ -25,7 +25,7 @@ RIGHT, WRONG, UNPARSED = range(3)
 
 
 class Report(IntEnum):
-    """What the agent knows from the suite."""
+    """The agent's knowledge from the suite."""
 
     NEVER = 0
     STALE = 1
@@ -128,7 +128,7 @@ def code_commands(modules: int) -> list[Command]:
 
 
 def admitted_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
-    """Which commands can be given: edits of the open file alone, and only other files opened.
+    """Mask of possible commands: edits of the open file alone, and only other files opened.
 
     Returns:
         One row a state, one column a command. (Z, C) bool.
@@ -176,7 +176,7 @@ def code_model(
 
 
 def informed_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
-    """Which commands an expert gives who knows what the agent knows, and no more.
+    """Mask of an expert's commands, who knows no more than the agent does.
 
     With the open file known to be wrong: write the right line. Otherwise any of these that apply:
     run the suite where a failing feature may be unknown; test or search a feature that is known

@@ -233,7 +233,7 @@ def _snapshot(repository: str) -> Path:
 
 
 def hub_answers() -> bool:
-    """Whether the model hub can be reached within seconds; its own client retries for a minute.
+    """True if the model hub can be reached within seconds; its own client retries for a minute.
 
     A slow hub answers too: only the connection is waited for, to the proxy where there is one.
     """

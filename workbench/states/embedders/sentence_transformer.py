@@ -219,7 +219,7 @@ class SentenceEmbedder:
         return vectors
 
     def _features(self, batch: list[str]) -> dict[str, Any]:
-        """What the model reads for a batch."""
+        """Input of the model for a batch."""
         # The tokenizer changes its own padding state with every call.
         with self._tokenizer_lock:
             features: dict[str, Any] = self._model.preprocess(batch)

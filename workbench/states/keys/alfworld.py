@@ -64,7 +64,7 @@ def _went(telling: pl.DataFrame) -> pl.DataFrame:
 
 
 def _said(telling: pl.DataFrame) -> pl.DataFrame:
-    """What the observations say has happened, in the order in which they say it."""
+    """Events that the observations report, in their order."""
     said = telling.select("step", pl.col("observation").str.extract_all(_EVENT).alias("said"))
     found = said.explode("said").drop_nulls().with_row_index("order")
     parts = found.select("step", "order", pl.col("said").str.extract_groups(_EVENT)).unnest("said")

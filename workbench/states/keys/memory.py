@@ -1,4 +1,4 @@
-"""What a step knows from the events so far: the memory behind the keys of whole environments."""
+"""Memory of events so far, for the keys of whole environments."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def readable_pattern(pattern: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation(Parameterised):
-    """What two texts may differ in and still count as the same."""
+    """Differences between two texts that a key ignores."""
 
     case: bool = parameter(True, "whether upper and lower case are the same")
     whitespace: bool = parameter(True, "whether any run of blanks and line ends is one blank")
