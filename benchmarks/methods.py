@@ -1,4 +1,4 @@
-"""How long each method takes, and how that grows with the log.
+"""Time of each method, and its growth with the log.
 
     python benchmarks/methods.py [--steps 10000 100000 1000000] [--methods grpo proxmo …]
                                  [--dialects] [--repeat 3] [--limit 20]

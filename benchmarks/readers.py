@@ -1,4 +1,4 @@
-"""What it takes to import a large file: time, and the most memory that the process had.
+"""Time and peak memory of importing a large file.
 
 `python benchmarks/readers.py [GIGABYTES] [FORMAT]` writes a file of that size (5 by default) in one
 of three formats, imports it in a process of its own, and reports. `chat` has a conversation of

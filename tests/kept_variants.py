@@ -1,4 +1,4 @@
-"""What-if variants of tests, which the whole process would keep."""
+"""Removal of what-if variants, which the whole process would keep."""
 
 from __future__ import annotations
 

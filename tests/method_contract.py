@@ -1,4 +1,4 @@
-"""What is asked of every method: its rules, and the log that they are checked on.
+"""Contract of every method: its rules, and the log that they are checked on.
 
 A dialect that breaks a rule declares the trait that says so.
 """
@@ -210,7 +210,7 @@ def advantages(log: pl.DataFrame, name: str, **params: object) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Rule:
-    """What holds for every method, but for those with a trait that says otherwise."""
+    """A rule for every method, but for those with a trait that says otherwise."""
 
     check: Callable[..., None]
     names: list[str]

@@ -230,7 +230,7 @@ def test_the_documented_trainer_runs_as_trl_calls_it(monkeypatch: pytest.MonkeyP
     ids = [[1, 2, 9, 9, 3], [1, 9, 4, 0, 0]]
 
     class GRPOTrainer:
-        """What the subclass uses of TRL's trainer."""
+        """Part of TRL's trainer that the subclass uses."""
 
         reward_weights = torch.tensor([1.0, 1.0])
         num_generations = num_generations_eval = 2
@@ -267,7 +267,7 @@ def test_the_documented_estimator_runs_as_nemo_rl_calls_it(monkeypatch: pytest.M
     import torch
 
     class GRPOAdvantageEstimator:
-        """What the document replaces a method of."""
+        """Class of which the document replaces a method."""
 
     place = "nemo_rl.algorithms.advantage_estimator"
     stand_in(monkeypatch, place, GRPOAdvantageEstimator=GRPOAdvantageEstimator)

@@ -67,7 +67,7 @@ def manifest(test: AppTest) -> Manifest:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], bytes]]:
-    """What the download buttons of a page would send, the last one last."""
+    """Contents that a page's download buttons would send, the last one last."""
     found: list[Callable[[], bytes]] = []
     add = MediaFileManager.add_deferred
 

@@ -1,4 +1,4 @@
-"""What if? A change beside the explanation, what it does, and the variant that is kept."""
+"""The what-if panel: a change next to the explanation, its effect, and the kept variant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader of the fidelity benchmark sees: command, tables, figures."""
+"""Reports of the fidelity benchmark: command, tables, figures."""
 
 from __future__ import annotations
 

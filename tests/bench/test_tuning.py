@@ -1,4 +1,4 @@
-"""What tuning is worth on the worlds whose truth is known."""
+"""Benefit of tuning on the worlds whose truth is known."""
 
 from __future__ import annotations
 

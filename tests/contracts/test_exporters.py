@@ -856,7 +856,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
     weight: str,
     unit: str | None,
 ):
-    """What is read back is what was written (save checks that), and it is the same credit."""
+    """The batch that is read back is the written one (save checks that), with the same credit."""
     log, credit = made(rows, response_mask=pl.List(pl.Int8))
     folder = tmp_path_factory.mktemp("export")
     logged = from_traces(log, folder / "traces.jsonl"), credit

@@ -1,4 +1,4 @@
-"""What the documents show runs: commands, the tutorial with what it prints, the Python session."""
+"""Documents run: commands, the tutorial with its output, the Python session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest says in words."""
+"""Checklists of manifests, in words."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ ROWS_AS_STEPS = {name for name in COLUMNS if name.startswith("hgpo_") and name !
 
 
 def lacks(case: str, column: str) -> bool:
-    """Whether a case was made without a column."""
+    """True if a case was made without a column."""
     lacking = column.startswith(LACKS.get(case, ()))
     return lacking or (column.startswith("g2po_") and case != PAYS_TEN)
 

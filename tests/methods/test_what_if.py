@@ -1,4 +1,4 @@
-"""What-if: other rewards, others left out, other fields; the credit of another method there."""
+"""Credit under other rewards, without some rollouts, with other fields."""
 
 from __future__ import annotations
 

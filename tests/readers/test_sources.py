@@ -1,4 +1,4 @@
-"""Which files are meant, and of which format they are."""
+"""Choice of files, and of their format."""
 
 from __future__ import annotations
 

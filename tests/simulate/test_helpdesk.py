@@ -37,7 +37,7 @@ def perform(task: Task, state: int, tool: str, **arguments: str) -> tuple[str, i
 
 
 def solving_calls(task: Task) -> list[tuple[str, dict[str, str]]]:
-    """What an expert of the first ticket does, as calls."""
+    """Calls of an expert of the first ticket."""
     log = simulate(Helpdesk(**EXPERT), tasks=1, rollouts=1, seed=0)
     parts = [action.partition(" ") for action in log["action"]]
     assert set(log["action"]) <= set(task.actions)

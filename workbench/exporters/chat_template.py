@@ -215,5 +215,5 @@ def arguments_of(call: Mapping[str, Any]) -> Any:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name can only be a folder's: an id is a name or owner/name."""
+    """True if a name can only be a folder's: an id is a name or owner/name."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1

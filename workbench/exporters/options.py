@@ -60,7 +60,7 @@ def _texts(value: Sequence[Any]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Parameterised):
-    """What every target can be told.
+    """Options of every target.
 
     Args:
         unit: What a row is; None for what suits the target.

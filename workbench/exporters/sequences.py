@@ -75,6 +75,6 @@ def padded(lists: pl.Series, width: int, dtype: type, *, left: bool = False) -> 
 
 
 def placed(size: Ints, width: int, *, left: bool = False) -> Array:
-    """Which cells of a padded matrix hold something, for rows so long. (R, width) bool."""
+    """Mask of filled cells in a padded matrix, given lengths of rows. (R, width) bool."""
     column = np.arange(width)
     return column >= width - size[:, None] if left else column < size[:, None]

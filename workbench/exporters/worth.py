@@ -1,4 +1,4 @@
-"""What a batch is worth to a trainer: how many of its steps pull at the policy, and how hard.
+"""Worth of a batch: the number of steps with a gradient, and its size.
 
 A policy gradient multiplies each trained token with weight · advantage, so a step pulls with
 
@@ -25,7 +25,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Worth:
-    """What pulls at the policy in a batch.
+    """Counts of steps in a batch that have a gradient.
 
     Args:
         steps: Trained steps; a step that stands in several rows is trained in one of them.
@@ -56,7 +56,7 @@ class Worth:
 
 
 def worth(rows: pl.DataFrame) -> Worth:
-    """What the rows of a weighted batch, of tokens or of messages, are worth."""
+    """Worth of the rows of a weighted batch, of tokens or of messages."""
     if "input_ids" in rows.columns:
         pull, row, by_token = _token_pull(rows)
     else:

@@ -1,4 +1,4 @@
-"""What-if: the credit of another method on an edited log."""
+"""Credit of another method on an edited log: what if?"""
 
 from __future__ import annotations
 

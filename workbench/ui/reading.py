@@ -1,4 +1,4 @@
-"""What the rollout viewer and the app say to each other."""
+"""Messages between the rollout viewer and the app."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _usual(name: str, value: Any) -> bool:
-    """Whether a column says what it says where nothing is to be said."""
+    """True if a column has its usual value, which needs no mention."""
     column = known(name)
     return column is not None and column.default is not None and bool(value == column.default)
 

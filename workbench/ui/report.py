@@ -302,7 +302,7 @@ def _value(value: float | None, kind: str) -> str | None:
 
 
 def _charts(known: Facts, log: pl.DataFrame, credits: Mapping[str, Credit]) -> dict[str, Any]:
-    """What the charts draw."""
+    """Data of the charts."""
     tables = {name: credit.table() for name, credit in credits.items()}
     groups = sum(known.group_kinds.values())
     kinds = [

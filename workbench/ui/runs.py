@@ -62,7 +62,7 @@ def _chosen() -> list[LogEntry]:
 
 
 def _names(entries: Sequence[LogEntry]) -> list[str]:
-    """What the logs are called where their names differ, or with their ids where they do not."""
+    """Names of the logs, with their ids where names are equal."""
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):
         names = [f"{entry.name} {entry.id[:6]}" for entry in entries]

@@ -38,7 +38,7 @@ def made(fields: Mapping[str, Any]) -> Method:
 
 
 def tuned() -> Tunable:
-    """What of the tuned method held-out rollouts can choose, as every page has it."""
+    """Field of the tuned method that held-out rollouts can choose, as on every page."""
     return tuned_by(made(applied()))
 
 

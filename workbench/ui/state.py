@@ -89,7 +89,7 @@ MOST_FILTER = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What a link restores.
+    """State of the app that a link restores.
 
     Args:
         log: Id of the log; empty for the first one.
@@ -355,7 +355,7 @@ def begin(page: str, embedders: Sequence[str]) -> None:
 
 
 def _followed(page: str, query: Mapping[str, str]) -> bool:
-    """Whether somebody followed a link to a page rather than went back to it.
+    """True if somebody followed a link to a page rather than went back to it.
 
     A link may be older than the view, where a part of its page ran alone or it was clicked before
     it was drawn anew: whoever follows it wants that page, not that view.

@@ -70,7 +70,7 @@ def at(value: float) -> Tried:
 
 
 def held_out(place: Any) -> HeldOut | None:
-    """How well each value predicts rollouts held out; None where somebody stopped it.
+    """Held-out error of each value; None where somebody stopped it.
 
     Raises:
         WorkbenchError: The method cannot score this log, or has nothing to predict with.

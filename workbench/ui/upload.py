@@ -29,7 +29,7 @@ _MOST_NAME = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What someone asked to be added.
+    """A request to add files.
 
     Args:
         paths: Files, folders or patterns.
@@ -48,7 +48,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """What could not be added, and why.
+    """A file that could not be added, and the reason.
 
     Args:
         given: What was asked for.

@@ -1,4 +1,4 @@
-"""What-if beside the explanation: a form, what it does, and keeping it as a named variant."""
+"""Panel of a what-if: a form of changes, their effect, and keeping them as a named variant."""
 
 from __future__ import annotations
 

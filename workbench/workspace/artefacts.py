@@ -1,4 +1,4 @@
-"""What a workspace holds, made from its inputs or found: logs, spaces, credits, batches.
+"""Artefacts of a workspace, made from its inputs or found: logs, spaces, credits, batches.
 
 What scores and exports is imported where it is asked for: a log alone is there without it.
 """

@@ -51,7 +51,7 @@ class Place:
 
 
 def places(workspaces: Sequence[Path] = (), *, now: float | None = None) -> list[Place]:
-    """What lies in the user's folder, the app's, the current one and some workspaces.
+    """Contents of the user's folder, the app's, the current one and some workspaces.
 
     Of the current folder only leftovers are listed.
 

@@ -30,7 +30,7 @@ DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What `run` made, and where.
+    """Results of `run`, and their places.
 
     Args:
         workspace: The folder.

@@ -1,4 +1,4 @@
-"""What an audit measures, by hand and as properties; the truth where a world knows it."""
+"""Measures of an audit, by hand and as properties; the truth where a world knows it."""
 
 from __future__ import annotations
 

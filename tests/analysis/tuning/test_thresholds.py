@@ -1,4 +1,4 @@
-"""Which threshold of a state key by similarity predicts rollouts that were held out."""
+"""Held-out error of state keys by similarity, by threshold."""
 
 from __future__ import annotations
 

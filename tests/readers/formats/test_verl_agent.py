@@ -41,7 +41,7 @@ Your admissible actions of the current situation are: [].
 
 
 def hooked_dump(folder: Path, first: str, second: str) -> None:
-    """What a trainer writes whose rollout loop and dump have the two patches of the document.
+    """Dump of a trainer whose rollout loop and dump have the two patches of the document.
 
     The loop and the dump are those of verl-agent in outline: two rollouts of a task, the second of
     which is done after one step; rows of rollouts that are done are left out; the batch is permuted

@@ -1,4 +1,4 @@
-"""What holds for every key, and how keys are named."""
+"""Properties of every key, and the names of keys."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def write(batch: Batch, folder: Path) -> None:
 
 
 def _success(steps: pl.DataFrame) -> pl.Expr:
-    """Whether each step's trajectory is known to have solved its task."""
+    """Mask of steps whose trajectory is known to have solved its task."""
     if "success" not in steps.columns:
         return pl.lit(False)
     return pl.col("success").fill_null(False)

@@ -1,4 +1,4 @@
-"""What is in a log: its import report, its facts, its groups."""
+"""Overview page: a log's import report, its facts, its groups."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def page() -> None:
 
 
 def _commands(stored: StoredLog) -> list[str]:
-    """How to import these files the same way, and to have them checked and counted."""
+    """Commands that import these files the same way, and check and count them."""
     inputs = json.loads((stored.folder / MANIFEST).read_text(encoding="utf-8"))["inputs"]
     files = list(stored.report["files"])
     if len(files) > _MANY_FILES:
@@ -87,7 +87,7 @@ def _commands(stored: StoredLog) -> list[str]:
 
 
 def _import_report(report: Mapping[str, Any]) -> None:
-    """What became of what was read; open where something was left out."""
+    """Import report; open where something was left out."""
     dropped = sum(problem["count"] for problem in report["dropped"])
     set_aside = report["quarantined_rows"]
     excluded = sum(report["excluded"].values())

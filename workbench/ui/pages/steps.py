@@ -1,4 +1,4 @@
-"""Which steps? Those that the filter leaves, to sort, to look at and to open."""
+"""Steps page: the steps that the filter leaves, to sort, to look at and to open."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Turns:
         self._called: dict[str, str] = {}
 
     def blocks(self, row: Mapping[str, Any]) -> list[Block]:
-        """What was said in a step, in order.
+        """Messages of a step, in order.
 
         Args:
             row: Its row of the log. Where it has messages they are told; otherwise its
@@ -69,7 +69,7 @@ class Turns:
 
 
 def answer(text: str) -> Block:
-    """What the environment answered to the last step."""
+    """Environment's answer to the last step."""
     return {**_observed(text), "label": "answer"}
 
 

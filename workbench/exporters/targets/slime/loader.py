@@ -24,7 +24,7 @@ def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def rollout(folder: str | Path = FOLDER, rollout_id: int = 0) -> dict[str, Any]:
-    """What slime keeps of a rollout, as `--save-debug-rollout-data` writes it."""
+    """Parts of a rollout that slime keeps, as `--save-debug-rollout-data` writes it."""
     found = []
     for row in _lines(Path(folder), "samples.jsonl"):
         kept = {name: value for name, value in row.items() if value is not None}

@@ -107,7 +107,7 @@ class PrecomputedGRPOTrainer(GRPOTrainer):
         )
 
     def _generate_and_score_completions(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
-        """What GRPOTrainer would have generated; a prompt is the number of its line."""
+        """Replay the completions in place of generated ones; a prompt is the number of its line."""
         made = inputs([self._samples[int(entry["prompt"])] for entry in batch])
         made = {name: value.to(self.accelerator.device) for name, value in made.items()}
         made["num_items_in_batch"] = self.accelerator.gather(made["num_items_in_batch"]).sum()
@@ -153,7 +153,7 @@ class ReplayWorker:
         """Nothing runs."""
 
     def update_model_version(self, model_version: int) -> None:
-        """What is replayed stays of the version that it is of."""
+        """Keep the version of what is replayed."""
 
     def check_health(self, stale_after_s: float) -> None:
         """Says that the last line was taken, which the trainer would wait behind for ever.
