@@ -143,7 +143,7 @@ def main() -> None:
 def report(
     sizes: list[int], seconds: dict[str, list[float | None]], refused: dict[str, str]
 ) -> None:
-    """One line a method."""
+    """One line per method."""
     wide = max(map(len, seconds))
     print(f"{'seconds at':{wide}}", *(f"{size:>10,}" for size in sizes), "  exponent")
     for name, times in seconds.items():

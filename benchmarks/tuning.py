@@ -33,7 +33,7 @@ class RandomVectors:
     counts_copies = False
 
     def encode(self, texts: Any, counts: Any, start: Any, progress: Any) -> Any:
-        """One row a text. (U, WIDTH)."""
+        """One row per text. (U, WIDTH)."""
         drawn = np.random.default_rng(0).normal(size=(len(texts), WIDTH))
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 

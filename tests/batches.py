@@ -183,7 +183,7 @@ def archived(logged: Sequence[pl.DataFrame], **options: Any) -> Archive:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one JSON object a line."""
+    """The objects of a file with one JSON object per line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

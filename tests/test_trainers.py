@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said():
         token_advantages("grpo", response_mask=[[1]], group_id="g", token_reward=[[1, 2]])
     with pytest.raises(ParameterError, match=r"outcome must be \(1,\), got \(2,\)"):
         token_advantages("grpo", response_mask=[[1]], group_id="g", outcome=[1, 2])
-    with pytest.raises(ParameterError, match="one row a rollout"):
+    with pytest.raises(ParameterError, match="one row per rollout"):
         token_advantages("grpo", response_mask=np.ones(3), group_id="g", outcome=[1])
 
 

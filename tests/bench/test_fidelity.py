@@ -412,7 +412,7 @@ def test_the_benchmark_fails_when_noise_scores(tmp_path: Path) -> None:
 
 
 def frame(**columns: list[float | None]) -> pl.DataFrame:
-    """Results of methods a and b in one condition, a value a seed; other measures null."""
+    """Results of methods a and b in one condition, a value per seed; other measures null."""
     rows = [
         {"method": name.partition("_")[0], "seed": seed, "spearman": value}
         for name, values in columns.items()

@@ -423,7 +423,7 @@ def test_a_start_is_the_same_whatever_was_trained_from_it() -> None:
 
 
 def results(**finals: Sequence[float] | np.ndarray) -> pl.DataFrame:
-    """Results of some methods in one condition: a value a seed, reached in a straight line."""
+    """Results of some methods in one condition: a value per seed, reached in a straight line."""
     rows = [
         {
             "family": "f",

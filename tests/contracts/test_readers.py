@@ -323,7 +323,7 @@ def test_a_broken_line_in_front_hides_no_other(tmp_path: Path, name: str, sample
 def damages(copied: Copied, name: str) -> Iterator[tuple[str, bytes, pl.Expr]]:
     """Ways to damage a file, its bytes then, and which of its rows do not depend on that.
 
-    A file of records, one a line, and a table of text lose the lines that are hit; any other file
+    A file of records, one per line, and a table of text lose the lines that are hit; any other file
     may be lost as a whole.
     """
     content = copied.file.read_bytes()

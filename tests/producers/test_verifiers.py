@@ -24,7 +24,7 @@ def new_trace(name: str = "agent", *, trainable: bool = True) -> Any:
 
 
 class Talk:
-    """A conversation with a model that writes what it is told to, one token a letter."""
+    """A conversation with a model that writes what it is told to, one token per letter."""
 
     def __init__(self, trace: Any, *, tokens: bool = True) -> None:
         self.trace, self.tokens = trace, tokens

@@ -50,7 +50,7 @@ FACT_NAMES: Mapping[str, str] = {
     "self_weight": "weight of the step itself",
     "own_trajectory_weight": "weight of its own rollout",
 }
-"""What the facts of a term are called for people; others keep their names."""
+"""Names of a term's facts for people; others keep their names."""
 
 
 @dataclass(frozen=True)

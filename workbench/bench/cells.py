@@ -71,7 +71,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys((*MEASURES, *PARTS), pl.Float64),
     "key": pl.String,
 }
-"""Columns of the results: one row a condition, seed and method; `setting` is what was tuned to."""
+"""Columns of the results: one row per condition, seed and method; `setting` is the tuned value."""
 
 
 @dataclass(frozen=True, kw_only=True)

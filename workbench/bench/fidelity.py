@@ -45,7 +45,7 @@ class Fidelity:
     """Results of `fidelity`.
 
     Args:
-        results: One row a condition, seed and method, in the columns of `cells.SCHEMA`.
+        results: One row per condition, seed and method, in the columns of `cells.SCHEMA`.
         summary: Means over seeds with intervals, in the columns of `summary.SCHEMA`.
         reference: The method of the paired differences.
         skipped: Method -> why it could not be measured on these logs.

@@ -41,7 +41,7 @@ def depends_on_texts(method: Method | Tuned | None) -> bool:
 
 @cache
 def embedder_named(name: str) -> Embedder:
-    """The embedder of a name, loaded once a process."""
+    """The embedder of a name, loaded once per process."""
     return resolve(name)
 
 

@@ -17,7 +17,7 @@ from workbench.states.text import words
 
 BUCKETS = 256
 SOURCES = 4
-"""What a decision is read from: the task, the observation, the last action, all earlier ones."""
+"""Inputs of a decision: the task, the observation, the last action, all earlier ones."""
 
 
 class Policy(Protocol):

@@ -18,7 +18,7 @@ class Recipe:
         imitation_steps: Optimiser steps of imitation.
         imitation_batch: Decisions of each, drawn from all demonstrations; None takes all.
         imitation_rate: Adam's rate meanwhile.
-        rate: Adam's rate afterwards, one step a batch.
+        rate: Adam's rate afterwards, one step per batch.
         iterations: Batches.
         evaluate_every: Batches between two evaluations; the last is after all of them.
         pool: Training tasks; of each there is one demonstration by the world's own policy.

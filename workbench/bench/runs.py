@@ -46,7 +46,7 @@ EARLIER = 20
 """Batches before the present one that a method which learns from them is shown."""
 
 OBSERVATION = StateText()
-"""What methods compare unless told otherwise."""
+"""Default state text of methods."""
 
 SCHEMA: dict[str, Any] = {
     "family": pl.String,
@@ -69,7 +69,7 @@ SCHEMA: dict[str, Any] = {
     "final": pl.Float64,
     "key": pl.String,
 }
-"""Columns of the results, one row a run. `success` is that of held-out tasks after `samples`
+"""Columns of the results, one row per run. `success` is that of held-out tasks after `samples`
 episodes; `singletons` and `live_groups` are shares over all batches of the run."""
 
 

@@ -37,11 +37,11 @@ REGRET_LEGEND = (
     "the best fixed value being chosen in hindsight for the row; best of each log takes the best "
     "value of every single log"
 )
-"""How to read `regret_rows`."""
+"""Legend of `regret_rows`."""
 
 
 def regret_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a method and condition of one family and measure, all conditions together first.
+    """One row per method and condition of one family and measure, all conditions together first.
 
     Args:
         table: Rows of `tuning.Tuning.table`.
@@ -67,7 +67,7 @@ def regret_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
 def family_rows(
     summary: pl.DataFrame, family: str, measures: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """One row a method, one column a measure, averaged over the conditions of a family."""
+    """One row per method, one column per measure, averaged over the conditions of a family."""
     rows = summary.filter((pl.col("family") == family) & pl.col("condition").is_null())
     found = {(row["method"], row["measure"]): row for row in rows.iter_rows(named=True)}
     return [
@@ -79,7 +79,7 @@ def family_rows(
 def training_rows(
     summary: pl.DataFrame, family: str, condition: str | None, references: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One row a method: area and final success, and their differences to the other references.
+    """One row per method: area and final success, and their differences to the other references.
 
     Args:
         summary: Of a training benchmark.
@@ -108,7 +108,7 @@ def training_rows(
 
 
 def condition_rows(summary: pl.DataFrame, family: str, measure: str) -> list[dict[str, Any]]:
-    """One row a condition, one column a method, for one measure of a family.
+    """One row per condition, one column per method, for one measure of a family.
 
     Raises:
         UnknownNameError: No such measure.
@@ -137,7 +137,7 @@ def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def gradient_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a method of one family: its `gradients.Measures`.
+    """One row per method of one family: its `gradients.Measures`.
 
     Args:
         results: Rows of one family of `bench gradients`.
@@ -159,7 +159,7 @@ def gradient_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def prediction_rows(predicted: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a family and condition: the rank correlation with its interval."""
+    """One row per family and condition: the rank correlation with its interval."""
     return [
         {
             "world": row["family"] or "all",

@@ -62,7 +62,7 @@ class Training:
     """Results of `training`.
 
     Args:
-        results: One row a condition, seed and method, in the columns of `runs.SCHEMA`.
+        results: One row per condition, seed and method, in the columns of `runs.SCHEMA`.
         summary: `MEASURES` with intervals, in the columns of `summary.SCHEMA` and `reference`.
         curves: The same of the success at each evaluation, with `samples`.
         references: The methods of the paired differences: as asked for, and the control.

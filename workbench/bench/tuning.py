@@ -75,9 +75,9 @@ class Tuning:
     """Results of `tuning`.
 
     Args:
-        results: One row a condition, seed and variant of a method, in the columns of
+        results: One row per condition, seed and variant of a method, in the columns of
             `cells.SCHEMA`.
-        table: In the columns of `SCHEMA`: one row a family, method and measure, then the same for
+        table: In the columns of `SCHEMA`: one row per family, method and measure, then the same for
             each condition.
     """
 

@@ -273,7 +273,7 @@ def training(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="The base condition, 5 seeds and 10 batches a run."),
+        typer.Option("--quick", help="The base condition, 5 seeds and 10 batches per run."),
     ] = False,
     reference: Reference = None,
     embedder: EmbedderName = "tfidf",

@@ -73,7 +73,7 @@ def _text(name: str, text: str, *, full: bool) -> list[str]:
 
 
 def _sum(found: Explanation) -> str:
-    """One row a term, and their sum."""
+    """One row per term, and their sum."""
     rows = [
         {"term": term, **{k: found.facts[term][k] for k in _IN_THE_SUM}, "value": value}
         for term, value in found.terms.items()

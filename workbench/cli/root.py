@@ -118,7 +118,7 @@ _HINTS = {
     errno.EFBIG: "a limit on the size of files is reached; see `ulimit -f`",
     errno.EROFS: "the place is read-only; name another one",
 }
-"""What to do about errors of the system."""
+"""Hints for errors of the system."""
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base class of what is wrong with a command's arguments; Typer exports only this one of them."""

@@ -49,7 +49,7 @@ def balance(manifest: Manifest) -> pl.DataFrame:
     """Counts of input, of what was left out and why, and of the batch.
 
     Returns:
-        Columns what, trajectories, steps: the log, one row a reason that took something away,
+        Columns what, trajectories, steps: the log, one row per reason that took something away,
         the batch. The first row is the sum of all others.
     """
     rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]

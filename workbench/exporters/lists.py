@@ -1,4 +1,4 @@
-"""Columns of lists as flat arrays and back: one pass over all tokens instead of one a row."""
+"""Columns of lists as flat arrays and back: one pass over all tokens instead of one per row."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def cut_replies(steps: pl.DataFrame, rows: Sequence[ConversationRow]) -> list[bo
         rows: The conversation up to each of them. (S,)
 
     Returns:
-        A truth value a step. (S,)
+        A truth value per step. (S,)
     """
     if "finish_reason" not in steps.columns:
         return [False] * steps.height

@@ -39,7 +39,7 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
 
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
-        unit: "step" for one row a step, "trajectory" to refuse what cannot be one row, None to
+        unit: "step" for one row per step, "trajectory" to refuse what cannot be one row, None to
             write that step by step.
 
     Raises:

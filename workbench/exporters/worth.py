@@ -35,7 +35,7 @@ class Worth:
         effective_steps: (Σ m)² / Σ m² over steps, each with all its tokens; 0 where nothing pulls.
         effective_tokens: The same over tokens; None in a batch of messages.
         positive_share: Share of Σ m that is of positive advantages; None where nothing pulls.
-        groups: One row a group, largest pull first: group_id, trajectories, steps (trained),
+        groups: One row per group, largest pull first: group_id, trajectories, steps (trained),
             share (of Σ m; 0 where nothing pulls).
     """
 

@@ -7,7 +7,7 @@ import polars as pl
 from workbench.wording import number_of
 
 INFERRED = "groups and trajectories"
-"""What the column `reconstructed` says of a step whose trajectory a reader inferred."""
+"""Value of the column `reconstructed` for a step whose trajectory a reader inferred."""
 
 
 def guessed_chains(log: pl.DataFrame) -> str | None:

@@ -16,7 +16,7 @@ REWARDS_HINT = (
     "--rewards FILE.csv adds them, a table with the columns trajectory_id and reward (in Python "
     "`rewards=`)"
 )
-"""How a log without rewards gets them."""
+"""Hint on rewards for a log without any."""
 
 Scope = Literal["step", "last step", "trajectory", "run"]
 Form = Literal["steps", "chat"]

@@ -305,7 +305,7 @@ def observation_text(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def action_text(message: Mapping[str, Any]) -> str:
-    """The canonical form of a reply: its text, then its calls, one a line, without reasoning."""
+    """The canonical form of a reply: its text, then its calls, one per line, without reasoning."""
     text = content_text(message.get("content")) or content_text(message.get("refusal"))
     lines = [text] if text else []
     return "\n".join([*lines, *(call_text(call) for call in message.get("tool_calls") or [])])

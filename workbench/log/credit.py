@@ -197,7 +197,7 @@ class ScoredCredit:
 
 
 def credit_table(log: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
-    """The table of a credit: one row a step of the whole log, in canonical order.
+    """The table of a credit: one row per step of the whole log, in canonical order.
 
     Args:
         log: The step log; of it ids, `excluded` and `READ_FROM_LOG` alone are asked for.
@@ -302,7 +302,7 @@ class Credit:
         return {"advantage": self.advantage, **terms, **self.outputs}
 
     def numbers(self) -> pl.DataFrame:
-        """`columns` with one row a step of the whole log, null where a step is excluded. (L, …)."""
+        """`columns` with one row per step of the whole log, null for excluded steps. (L, …)."""
         log = self.steps.log
         scored = log["excluded"].is_null()
         filled = []
@@ -313,7 +313,7 @@ class Credit:
         return pl.DataFrame(filled)
 
     def table(self) -> pl.DataFrame:
-        """One row a step of the whole log; see `credit_table`."""
+        """One row per step of the whole log; see `credit_table`."""
         return credit_table(self.steps.log, self.numbers())
 
     def scored(self) -> ScoredCredit:

@@ -83,7 +83,7 @@ LIKELY = (
         replacement="[mail address]",
     ),
 )
-"""What likely should not leave the house; it guesses by form, and misses what has no known one."""
+"""Patterns of likely secrets; they go by form, and miss secrets without a known one."""
 
 
 def read_rules(sources: Sequence[str | Path]) -> tuple[Rule, ...]:

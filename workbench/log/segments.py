@@ -42,7 +42,7 @@ def backward_sums(value: Real, carry: Real | float, step_index: Index) -> Real:
 
     Args:
         value: Steps of a trajectory adjacent and in order. (S,) float64
-        carry: What share of the next step's sum a step takes; one number, or one a step. (S,)
+        carry: What share of the next step's sum a step takes; one number, or one per step. (S,)
         step_index: Place of each step in its trajectory; 0 begins a new one. (S,) int64
 
     Returns:

@@ -59,7 +59,7 @@ TRAITS: Mapping[str, str] = {
     ),
     "depends-on-ids": "other ids of the same rollouts give another credit",
 }
-"""What a method or dialect does that a right one does not; the contract tests prove each."""
+"""Deviations of a method or dialect from the contract; the contract tests prove each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from workbench.errors import Problem
 from workbench.registry import Registry
 
 HEAD_BYTES = 65_536
-"""How much of a file `sniff` sees without opening it."""
+"""Bytes of a file that `sniff` sees without opening it."""
 
 SYSTEM = "__system"
 """Column in which a reader says which agent and model acted, or which run it was.

@@ -28,7 +28,7 @@ class Conversation:
         asked: Digest that tells its task from others; None where the record names its group.
         of_steps: Whether the steps stood in a list, without a conversation.
         rewards: Reward of each step, where they stood there.
-        step_fields: Column -> values, one a step, where they stood there.
+        step_fields: Column -> values, one per step, where they stood there.
     """
 
     number: int

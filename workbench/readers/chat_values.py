@@ -76,7 +76,7 @@ class Seen:
         """Takes note of a record."""
         for key in self._judged:
             value = fields.get(key)
-            # A few words are a verdict; a text a record is none.
+            # A few words are a verdict; a text per record is none.
             if isinstance(value, str) and len(self.words.get(key, ())) < _WORDS:
                 self.words.setdefault(key, set()).add(value.strip().lower())
             if key in _VERDICTS and not _may_be_verdict(value):

@@ -32,7 +32,7 @@ _MEMBERS = {
 """Part of the name of a zip archive's first member -> what to say."""
 
 OTHERWISE = "workbench formats lists what is read"
-"""What to say of a file that is of no kind that is known here."""
+"""Hint for a file of no known kind."""
 
 
 def hint_for(head: bytes) -> str:

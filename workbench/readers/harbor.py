@@ -32,7 +32,7 @@ def trial_of(path: Path, record: Record, diagnostics: Diagnostics) -> Trial:
             if result is None or not isinstance(result.get("trial_name"), str):
                 break
             name, task = result["trial_name"], result.get("task_name")
-            # A trial of several steps has one trajectory a step, each in a folder of its own.
+            # A trial of several steps has one trajectory per step, each in a folder of its own.
             inner = path.parent.parent.relative_to(folder)
             if inner.parts[:1] == ("steps",):
                 name = "/".join((name, *inner.parts[1:]))

@@ -1,4 +1,4 @@
-"""JSON as logs hold it: one record a line, one array or one object, possibly damaged.
+"""JSON as logs hold it: one record per line, one array or one object, possibly damaged.
 
 What cannot be read becomes a problem with its place, and reading goes on behind it where the format
 allows.

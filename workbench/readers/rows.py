@@ -74,12 +74,12 @@ class StepRows:
 
         Args:
             turns: At least one.
-            line: `source_line` of the record; None where `step_fields` have one a step.
+            line: `source_line` of the record; None where `step_fields` have one per step.
             outcome: Reward of the trajectory; None if it was not logged.
             rewards: One a step, where the format has them; then there is no outcome.
             fields: Column -> value of every step.
             last_fields: Column -> value of the last step, null on the others.
-            step_fields: Column -> values, one a step.
+            step_fields: Column -> values, one per step.
         """
         count = len(turns)
         before: list[float | None] = [None if outcome is None else 0.0] * (count - 1)

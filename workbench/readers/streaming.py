@@ -1,6 +1,7 @@
 """From files to a step log on disk, whatever their size; once, or again and again as a run goes on.
 
-Every file is read part by part into a `Staging`, so memory holds one part and a narrow row a step.
+Every file is read part by part into a `Staging`, so memory holds one part and one narrow row
+per step.
 """
 
 from __future__ import annotations

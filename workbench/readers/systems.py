@@ -23,12 +23,12 @@ def system_of(*parts: object) -> str | None:
 
 
 def folder_of(path: Path) -> Path:
-    """The folder of a file: the run, where a trainer writes a file a step."""
+    """The folder of a file: the run, where a trainer writes a file per step."""
     return path.parent
 
 
 def folder_above(path: Path) -> Path:
-    """The folder above that of a file: the run, where a trainer writes a folder a step."""
+    """The folder above that of a file: the run, where a trainer writes a folder per step."""
     return path.parent.parent
 
 

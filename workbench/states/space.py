@@ -278,7 +278,7 @@ class Space:
         """The states nearest to a step's anywhere in the log, its own first.
 
         Returns:
-            One row a state: similarity (cosine), the first step that is in it (group_id,
+            One row per state: similarity (cosine), the first step that is in it (group_id,
             trajectory_id, step_index), how many steps and groups are, their mean episode reward,
             and its text.
         """

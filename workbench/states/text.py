@@ -40,7 +40,7 @@ class StateText:
     Args:
         template: Text with `{task}`, `{observation}` and `{actions}`; `{{` is a literal brace.
         last_actions: How many previous actions of the trajectory `{actions}` holds, oldest
-            first, one a line.
+            first, one per line.
 
     Example:
         >>> StateText(template="{task}: {observation}").placeholders

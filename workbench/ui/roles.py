@@ -51,7 +51,7 @@ def section(log: pl.DataFrame, credits: Mapping[str, Credit]) -> None:
     if found.level:
         left.caption(
             f"No role and no round has more credit than another on average: {escaped(name)} is one "
-            "number a rollout, or centred in each. A method that values single messages, such as "
+            "number per rollout, or centred in each. A method that values single messages, such as "
             "vineppo, can tell them apart."
         )
     if found.left_out:

@@ -121,7 +121,7 @@ def _points(table: pl.DataFrame, lead: str, pair: tuple[str, str] | None) -> Non
         column_config={
             name: st.column_config.NumberColumn(format="%.1f") for name in known if "%" in name
         },
-        alt="One row a run and update: success, live groups, steps with credit, opposite signs.",
+        alt="One row per run and update: success, live groups, steps with credit, opposite signs.",
     )
 
 

@@ -80,7 +80,7 @@ URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
 
 MAP_COLOURS = ("advantage", "return", "disagreement", "success", "depth")
 MAP_KINDS = ("pca", "umap")
-"""What steps of a map are coloured by, and how states are laid out; the first ones by default."""
+"""Colours and layouts of a map of states; the first ones by default."""
 
 _REMEMBERED = 50  # links whose address may still be clicked
 MOST_FILTER = 2000

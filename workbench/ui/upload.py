@@ -95,7 +95,7 @@ def _asked() -> Given | None:
             accept_multiple_files=True,
             key=state.UPLOAD.format(number=number),
             on_change=_arrived,
-            help=f"At most {st.get_option('server.maxUploadSize'):,} MB a file. They are kept on "
+            help=f"At most {st.get_option('server.maxUploadSize'):,} MB per file. They are kept on "
             "the machine that runs this app, until `workbench clean --remove uploads` there, and "
             "sent nowhere else.",
         )

@@ -39,7 +39,7 @@ SEVERITY = {
     "warning": ":material/warning: Mind",
     "note": ":material/info: Know",
 }
-"""How bad a finding is, as it is shown."""
+"""Severity of a finding, as shown."""
 
 
 def area(facts: Facts) -> None:

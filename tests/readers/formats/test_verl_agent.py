@@ -45,7 +45,7 @@ def hooked_dump(folder: Path, first: str, second: str) -> None:
 
     The loop and the dump are those of verl-agent in outline: two rollouts of a task, the second of
     which is done after one step; rows of rollouts that are done are left out; the batch is permuted
-    and filled up with a copy; the dump writes each list that has a value a row.
+    and filled up with a copy; the dump writes each list that has a value per row.
     """
     rng = np.random.default_rng(0)
     batch_size, rows = 2, []

@@ -160,7 +160,7 @@ def _numbers(log: AuditedLog, name: str) -> tuple[Real, Truth]:
 
 
 def merged_groups(log: AuditedLog) -> Iterator[Reading]:
-    """Groups that the trainer's own advantage speaks against, where it has one a trajectory."""
+    """Groups that the trainer's own advantage speaks against, where it has one per trajectory."""
     rows = log.steps.log
     if "logged_advantage" not in rows.columns:
         return
@@ -190,7 +190,7 @@ def merged_groups(log: AuditedLog) -> Iterator[Reading]:
         .filter("one")
     )
     if groups.is_empty():
-        note = "no group has one advantage a trajectory"
+        note = "no group has one advantage per trajectory"
         yield Reading(measure="merged_groups", value=None, count=0, note=note)
         return
     counts = groups["rollouts"].value_counts().sort("count", "rollouts", descending=[True, False])

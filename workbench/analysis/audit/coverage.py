@@ -113,7 +113,7 @@ def giant_state(log: AuditedLog) -> Reading:
         value=float(held[largest]),
         count=int(visits[largest]),
         where=log.group_ids[group[largest]] if held[largest] else "",
-        note=note if held[largest] else "no state is visited twice a trajectory from two others",
+        note=note if held[largest] else "no state is visited twice per trajectory from two others",
     )
 
 

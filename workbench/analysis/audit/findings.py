@@ -21,7 +21,7 @@ SEVERITIES: Mapping[str, str] = {
     "warning": "part of the log or of the credit teaches little, or something else",
     "note": "to know before single numbers are believed",
 }
-"""How bad a finding is, worst first."""
+"""Severities of findings, worst first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,7 +300,7 @@ def _unstable_signs(subject: Subject, seen: Readings) -> Found | None:
     return (
         f"With other rollouts in its group a step's credit changes sign in {flips:.0%} of the "
         "draws (instability, not error).",
-        "Do not filter or mask by the sign of single steps; more rollouts a group.",
+        "Do not filter or mask by the sign of single steps; more rollouts per group.",
         {"sign_flip_rate": flips},
     )
 

@@ -115,7 +115,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
-    """One line a measure and place, one column a credit."""
+    """One line per measure and place, one column per credit."""
     cells: dict[tuple[str, str], dict[str | None, str]] = {}
     for row in rows:
         key = (row["measure"], row["where"])

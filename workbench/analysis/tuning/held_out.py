@@ -307,7 +307,7 @@ class HeldOut:
         )
 
     def curve(self, spread: float | None = None) -> pl.DataFrame:
-        """One row a value: value, in_spreads, squared_error, plain_error, gain.
+        """One row per value: value, in_spreads, squared_error, plain_error, gain.
 
         Thresholds have exact_error beside plain_error; gain is over the plain mean.
 

@@ -226,7 +226,7 @@ WEIGHTED_BATCH = register(
     Exporter(
         name="weighted-batch",
         description=(
-            "Parquet with one row a trajectory or step and its advantages, and a manifest; loads "
+            "Parquet with one row per trajectory or step and its advantages, and a manifest; loads "
             "with Hugging Face datasets."
         ),
         layout=Layout(

@@ -64,7 +64,7 @@ class SoftCRBC(BackupMethod, GroupMethod):
     given number of equally weighted ones (see `near_weights`): a number of steps means the same
     whatever unit an embedder's similarities have. Each outcome is compared with the value of its
     own state, so that a near step in a better state does not make its action look better. c is
-    evidence for no advantage: it draws to 0 what few steps say. V is one linear system a group
+    evidence for no advantage: it draws to 0 what few steps say. V is one linear system per group
     over its distinct states, solved exactly. The trace ρ says how far a rollout's own outcome is
     believed beyond the next state: at 0 all of it comes from V, which is best where the text shows
     the whole state; at 1 nothing does, and V is a mean of Monte-Carlo returns. σ_i is the root mean

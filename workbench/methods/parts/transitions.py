@@ -28,7 +28,7 @@ END = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Transitions:
-    """The observed transitions of a log, one a step; the states of a group are adjacent.
+    """The observed transitions of a log, one per step; the states of a group are adjacent.
 
     Args:
         state: State of each step. (S,) int64
@@ -78,7 +78,7 @@ class Transitions:
         return np.asarray(self.reward + discount * np.append(value, 0.0)[self.next_state])
 
     def state_mean(self, outcome: Real) -> Real:
-        """Mean of a number a step over the evidence of each state; 0 without any. (states,)."""
+        """Mean of a number per step over the evidence of each state; 0 without any. (states,)."""
         return segment_mean(outcome, self.state, self.states, self.weight)
 
     def pair_mean(self, outcome: Real) -> Real:
@@ -91,7 +91,7 @@ class Transitions:
 
             V(s) = mean over the steps in s of  r + λ V(s')        V(END) = 0
 
-        One sparse linear system a group, solved exactly. As every trajectory that counts comes to
+        One sparse linear system per group, solved exactly. As every trajectory that counts comes to
         its end, the system has one solution for each λ in [0, 1].
 
         Returns:
@@ -194,7 +194,7 @@ def gap_term(
         score: x. (S,)
         state: State of each step. (S,)
         weight: How often each step counts in its state. (S,)
-        factor: w, one number or one a step.
+        factor: w, one number or one per step.
         facts: Numbers behind a step's score.
     """
     term = anchor_term(state, score, weight, norm="mean", eps=0.0, factor=1.0)

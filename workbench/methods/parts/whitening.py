@@ -23,7 +23,7 @@ OVER_TOKENS: Mapping[str, Any] = {
     "batch_eps": 1e-8,
     "batch_eps_on": "variance",
 }
-"""How verl whitens, as fields of `Whitened`."""
+"""verl's whitening, as fields of `Whitened`."""
 
 
 @dataclass(frozen=True, kw_only=True)

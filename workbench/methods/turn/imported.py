@@ -29,7 +29,7 @@ _Norm = Literal["none", "group-mean", "group-z", "trajectory-mean", "trajectory-
 )
 @dataclass(frozen=True, kw_only=True)
 class Imported(Method):
-    """A number a step that something else made: a judge, a critic, a scorer, the trainer itself.
+    """A number per step that something else made: a judge, a critic, a scorer, the trainer itself.
 
         x_t = column_t,  or its discounted sum to the end of the rollout where gamma is given
         A_i = weight · (x_i − mean) / (std + eps)  +  outcome_weight · (R_i − μ_g) / (σ_g + eps)
@@ -52,7 +52,7 @@ class Imported(Method):
     Source: the column.
     """
 
-    column: str = parameter("logged_advantage", "the column; numbers, one a step")
+    column: str = parameter("logged_advantage", "the column; numbers, one per step")
     norm: _Norm = parameter(
         "none", "what the number is compared with: nothing, its group or its trajectory"
     )

@@ -1,4 +1,4 @@
-"""Chat records: one trajectory a record, its messages and the user's own keys beside them."""
+"""Chat records: one trajectory per record, its messages and the user's own keys beside them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model", "model_
 
 @reader(
     "chat",
-    description="a trajectory a record: chats in OpenAI's form, ShareGPT's and kin; lists of steps",
+    description="one trajectory per record: OpenAI chats, ShareGPT and kin; lists of steps",
     generic=True,
 )
 class Chat:
@@ -87,7 +87,7 @@ class Chat:
         if useless := [
             name for name in columns if getattr(known(name), "name", "") not in OF_RECORDS
         ]:
-            raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
+            raise ParameterError(f"{useless} cannot be mapped: a chat record has no value per step")
         keys = keys_of(columns, path)
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)

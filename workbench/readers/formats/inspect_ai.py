@@ -20,7 +20,7 @@ from workbench.readers.scores import Words, reward_of
 
 _ZIP = b"PK\x03\x04"
 _CODECS = {zipfile.ZIP_DEFLATED: "deflate", 93: "zstd"}
-"""How an entry of a zip archive is compressed, by number, where `zipfile` need not know of it."""
+"""Compression methods of zip entries by number, where `zipfile` need not know of them."""
 
 _LOCAL_HEADER = 30  # bytes before the name of an entry
 _ATTACHMENT = "attachment://"

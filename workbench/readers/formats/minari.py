@@ -171,7 +171,7 @@ def _group(episode: Record, diagnostics: Diagnostics, place: str) -> str:
 
 
 def _values(values: Any) -> list[str]:
-    """One text a step; the parts of a composed space are joined again."""
+    """One text per step; the parts of a composed space are joined again."""
     if isinstance(values, dict):
         parts = {key: _values(part) for key, part in values.items()}
         if not parts:

@@ -51,7 +51,7 @@ _CHECKED: dict[str, Converter] = {**LISTS, **_TRUTHS, "success": _truth_or_word}
 _NUMBERS = ("reward", *(column.name for column in STEP_LOG if column.dtype.is_numeric()))
 
 
-@reader("steps", description="step log as JSON lines or array, one step a record", generic=True)
+@reader("steps", description="step log as JSON lines or array, one step per record", generic=True)
 class Steps:
     """Records with a step's trajectory, number, observation and action, as keys of the step log.
 

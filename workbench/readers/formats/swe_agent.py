@@ -23,7 +23,7 @@ from workbench.readers.rows import StepRows
 _FOREIGN = {"prompt", "completion", "reward", "messages"}  # formats that keep a `trajectory` too
 _RESULTS = "results.json"
 _LIMITS = ("exit_cost", "exit_context", "exit_total_execution_time", "timeout")
-"""What the exit status of a run that a limit cut off holds."""
+"""Part of the exit status of a run that a limit cut off."""
 
 
 @reader("swe-agent", description="SWE-agent .traj files", companions=(_RESULTS,))

@@ -23,7 +23,7 @@ from workbench.readers.scores import score_number
 
 _SOLVED_WITHIN = 1e-6
 _GREETING = "Hi! How can I help you today?"
-"""What the benchmark, not the policy, says first."""
+"""First message, which is the benchmark's and not the policy's."""
 
 
 def _run_of(path: Path) -> Path:

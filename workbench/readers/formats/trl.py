@@ -1,4 +1,4 @@
-"""TRL completions: `completions_<step>.parquet` of `log_completions=True`, one rollout a row."""
+"""TRL completions: `completions_<step>.parquet` of `log_completions=True`, one rollout per row."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CELLS = Cells(objects=_TALKS | {"advantage"}, texts=_TALKS)
 
 @reader(
     "trl",
-    description="TRL completions Parquet of GRPO and its kin, one rollout a row",
+    description="TRL completions Parquet of GRPO and its kin, one rollout per row",
     run=folder_of,
 )
 class Trl:

@@ -1,4 +1,4 @@
-"""verifiers before v1: `results.jsonl` of `vf-eval`, a rollout a line, and its `metadata.json`."""
+"""verifiers before v1: `results.jsonl` of `vf-eval`, one rollout per line, and `metadata.json`."""
 
 from __future__ import annotations
 

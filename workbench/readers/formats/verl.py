@@ -1,4 +1,4 @@
-"""verl rollout and validation dumps: one JSON object a rollout, the conversation as decoded text.
+"""verl rollout and validation dumps: one JSON object per rollout, the conversation as decoded text.
 
 Written by `trainer.rollout_data_dir` and `trainer.validation_data_dir`. The legacy trainer permutes
 the rows of a batch, so a group is the rollouts of one step with the same prompt and ground truth;
@@ -43,7 +43,7 @@ class _Output:
 
 @reader(
     "verl",
-    description="verl rollout dump, legacy and v1 trainer, one rollout a line",
+    description="verl rollout dump, legacy and v1 trainer, one rollout per line",
     run=folder_of,
 )
 class Verl:

@@ -1,4 +1,4 @@
-"""verl-agent dumps as the trainer writes them: one step a line, with nothing that says of what.
+"""verl-agent dumps as the trainer writes them: one step per line, with nothing that says of what.
 
 Group, trajectory and step are not in the file, its rows are permuted, and some were copied at
 random to fill the batch. What is left is the prompt: the templates of ALFWorld and WebShop state
@@ -28,7 +28,7 @@ from workbench.readers.rows import checked_values, number, series, text
 from workbench.readers.systems import folder_of
 
 RECONSTRUCTED = "groups and trajectories"
-"""What the column `reconstructed` says of rows whose trajectory was inferred."""
+"""Value of the column `reconstructed` for rows whose trajectory was inferred."""
 
 _KEYS = frozenset({"input", "output", "score", "step"})
 _CONVERTERS = {"input": text, "output": text, "score": number, "step": whole}

@@ -21,7 +21,7 @@ from workbench.simulate.model import END, IntArray, Model, progress_reward
 Mask = npt.NDArray[np.bool_]
 
 RIGHT, WRONG, UNPARSED = range(3)
-"""What the line that an edit writes is like; one that does not parse is turned away."""
+"""Kinds of lines that an edit writes; one that does not parse is refused."""
 
 
 class Report(IntEnum):
@@ -131,7 +131,7 @@ def admitted_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
     """Mask of possible commands: edits of the open file alone, and only other files opened.
 
     Returns:
-        One row a state, one column a command. (Z, C) bool.
+        One row per state, one column per command. (Z, C) bool.
     """
     admitted = np.ones((len(states.opened), len(commands)), dtype=np.bool_)
     for number, (verb, place, _) in enumerate(commands):
@@ -185,7 +185,7 @@ def informed_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
     submit if not. In quarantine the suite says that nothing fails: submit.
 
     Returns:
-        One row a state, one column a command; admitted ones alone. (Z, C) bool.
+        One row per state, one column per command; admitted ones alone. (Z, C) bool.
     """
     modules, faulty = states.repository.modules, states.repository.faulty
     wrong = ~states.right & ~states.quarantined[:, None]

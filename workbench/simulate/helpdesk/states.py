@@ -165,7 +165,7 @@ def informed_choices(states: TicketStates, calls: Sequence[Call]) -> Mask:
     it; verify the customer at any time before. With a fix on every device, right or wrong: close.
 
     Returns:
-        One row a state, one column a call. (Z, C) bool.
+        One row per state, one column per call. (Z, C) bool.
     """
     untouched = states.status == Status.BROKEN
     done = ~untouched.any(axis=1)

@@ -66,7 +66,7 @@ class Household:
         skill_spread: How far a task's k may lie from `skill`.
         slips: Probability that an action has no effect; the agent reads "Nothing happens."
         aliasing: Share of latent states whose observation only names the room. Which ones is
-            drawn once a task, so that a state shows the same at every visit, and a larger share
+            drawn once per task, so that a state shows the same at every visit, and a larger share
             contains a smaller one.
         paraphrase: Probability that an observation is worded anew. Wording has its own random
             stream: the latent trajectories do not depend on this dial, nor on `aliasing`.

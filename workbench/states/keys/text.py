@@ -22,7 +22,7 @@ VOLATILE = "|".join(
         r"\b\d+ (?:steps?|turns?|chances?|attempts?|tokens?)\b[^.\n]{0,40}?\bleft\b",  # budgets
     )
 )
-"""What differs between two visits of one state without meaning anything."""
+"""Meaningless differences between two visits of one state."""
 
 
 def state_texts(steps: Steps) -> tuple[pl.Series, pl.Series]:

@@ -47,7 +47,7 @@ def _call(value: Any) -> str | None:
 
 
 def _json_values(text: str) -> list[Any]:
-    """The JSON objects of a text: the whole of it, or one a line."""
+    """The JSON objects of a text: the whole of it, or one per line."""
     bare = _TAG.sub("\n", text).strip()
     for parts in ([bare], bare.splitlines()):
         values = [_parsed(part) for part in parts]

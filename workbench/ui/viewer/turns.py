@@ -106,7 +106,7 @@ def _observed(text: str) -> Block:
 
 
 def _done(text: str) -> list[Block]:
-    """An action: its text, then its calls, one a line, as `action_text` writes them."""
+    """An action: its text, then its calls, one per line, as `action_text` writes them."""
     bracket = _BRACKET.fullmatch(text.strip()) if len(text) < 4000 else None
     if bracket:
         return [{"role": "action", "label": bracket.group(1), "args": [["", bracket.group(2)]]}]

@@ -38,7 +38,7 @@ def _credit(folder: Path) -> dict[int, list[float]]:
 
 
 def advantages(args: Any, rollout_data: dict[str, Any], folder: str | Path = FOLDER) -> None:
-    """Sets `advantages` and `returns` of a rollout: a tensor a sample, one value a response token.
+    """Set `advantages` and `returns` of a rollout: a tensor per sample, a value per response token.
 
     Raises:
         ValueError: The export has another number of tokens for a sample.

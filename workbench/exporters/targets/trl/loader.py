@@ -5,7 +5,7 @@ GRPOTrainer, in steps over the whole file, one generation batch after the other:
     trainer = PrecomputedGRPOTrainer(folder="batch", model=model, args=args,
                                      processing_class=tokenizer)
 
-AsyncGRPOTrainer (experimental), for exports of one step a line:
+AsyncGRPOTrainer (experimental), for exports of one step per line:
 
     trainer = AsyncGRPOTrainer(..., rollout_worker=ReplayWorker("batch", model_version=version))
 """
@@ -118,7 +118,7 @@ class ReplayWorker:
     """A rollout worker for AsyncGRPOTrainer that plays the lines of an export.
 
     Args:
-        folder: An export of one step a line.
+        folder: An export of one step per line.
         model_version: Version that every line is said to be of; None for the logged one, which
             AsyncGRPO drops where it is further behind than its `max_staleness`.
     """

@@ -5,7 +5,7 @@ import { fresh, plain, pretty, sign, signed, visible } from "./model.js";
 
 const LINE = 92;
 
-/** How many lines a text takes, roughly. */
+/** Approximate number of lines of a text. */
 function lines(text) {
   let count = 0;
   for (const line of text.slice(0, 6000).split("\n")) count += Math.max(1, Math.ceil(line.length / LINE));
