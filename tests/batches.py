@@ -67,7 +67,7 @@ def token_log(**columns: Any) -> Log:
 
 
 def rewritten_log() -> Log:
-    """t0: the second prompt was written anew; t1 as in `token_log`."""
+    """t0: the second prompt was rewritten; t1 as in `token_log`."""
     return made(
         [
             step_row("t0", 0, 0.5, prompt_ids=[1, 2], response_ids=[3]),

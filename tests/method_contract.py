@@ -312,7 +312,7 @@ def groups_are_independent(name: str):
 
 
 OTHERS = [("r", 0), ("r", 2), ("s", 1), (None, 1), ("r", None)]
-"""Run and update of a batch beside update 1 of run r."""
+"""Run and update of a batch besides update 1 of run r."""
 
 
 @rule("couples-batches", other=OTHERS)

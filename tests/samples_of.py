@@ -36,7 +36,7 @@ SAMPLE_FILES = {
 
 _STEPS = ("step_index", "observation", "action", "reward")
 _BESIDE = {"chat": "openai_chat.jsonl", "tau-bench": "tau_bench.json"}
-"""Samples that lie beside the folders, since other tests name them by their path."""
+"""Samples that lie next to the folders, since other tests name them by their path."""
 
 
 def samples_of(format: str) -> list[Path]:

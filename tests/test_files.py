@@ -190,7 +190,7 @@ def test_a_changed_file_is_named_with_both_digests(tmp_path: Path) -> None:
         read_artefact_manifest(folder)
     assert str(caught.value) == (
         f"{folder / 'sub' / 'b.txt'} is damaged: its SHA-256 is {found}, "
-        f"its manifest says {expected}. Hint: remove {folder} and run again to have it made anew"
+        f"its manifest says {expected}. Hint: remove {folder} and run again to have it rebuilt"
     )
 
 

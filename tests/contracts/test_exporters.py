@@ -1,7 +1,7 @@
 """The contract of every export target.
 
 A target is held to it as soon as it is registered. All that a new one adds here is a sample of what
-it writes, in tests/exporters/targets/<name>/; this writes those of all targets anew, with the
+it writes, in tests/exporters/targets/<name>/; this rewrites those of all targets, with the
 package versions of constraints.txt, on which Parquet and zip files depend:
 
     UPDATE_SAMPLES=1 pytest tests/contracts/test_exporters.py
@@ -56,7 +56,7 @@ def sample_log(folder: Path) -> Log:
     """Every kind of step that a target meets, as read from traces in a folder.
 
     t0 has a token that was put in, and its last step is not trained; of t1 the first is not. t2's
-    second prompt was written anew. t3 is excluded, t4's advantage is infinite, t5 has no token ids.
+    second prompt was rewritten. t3 is excluded, t4's advantage is infinite, t5 has no token ids.
     Group i has no advantage, and nothing of t7 is trained. After one history t0 and t1 did not do
     the same, nor did t2 and t5.
     """
@@ -298,7 +298,7 @@ def test_the_sample_comes_out_byte_by_byte(name: str, finished: Any):
         )
     assert list(found) == list(sample)
     for path, content in sample.items():
-        assert found[path] == content, f"{path}; UPDATE_SAMPLES=1 writes the samples anew"
+        assert found[path] == content, f"{path}; UPDATE_SAMPLES=1 rewrites the samples"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -58,7 +58,7 @@ ONE_TALK = {"claude-code", "codex", "pi", "session-trace", "spans"}
 """Formats whose lines go on from one another, so that a lost one changes what follows."""
 
 DRAWN = 30
-"""Odd values at drawn places of each file, beside the other types at the top level."""
+"""Odd values at drawn places of each file, besides the other types at the top level."""
 
 
 def files_in(path: Path) -> list[Path]:

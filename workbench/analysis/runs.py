@@ -1,4 +1,4 @@
-"""Runs and checkpoints beside each other: what each solved, and what its log could teach.
+"""Runs and checkpoints side by side: what each solved, and what its log could teach.
 
 A log is split by `run_id` and by `train_step`, or `policy_version` where it has no other count of
 updates. Tasks are matched by their text, or by `group_id` where a log has no texts.

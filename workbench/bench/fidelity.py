@@ -93,7 +93,7 @@ def fidelity(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Fidelity:
-    """Measures methods, and the oracles beside them, against exact advantages.
+    """Measures methods, and the oracles with them, against exact advantages.
 
     What is in the directory already is used again, so an interrupted run goes on where it was and
     a new method costs its own work alone. The same arguments give the same bytes in

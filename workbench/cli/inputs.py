@@ -77,7 +77,7 @@ def _print_notes(left_out: Sequence[str], notices: Sequence[str], *, scoring: bo
 
 
 def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None) -> OpenedLog:
-    """Reads a log in order to score it or to set credits beside it."""
+    """Reads a log in order to score it or to compare credits with it."""
     from workbench.workspace.opened import OpenedLog, stored_log
 
     stored = stored_log(logs, reading)

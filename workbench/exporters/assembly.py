@@ -198,7 +198,7 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         options: What the user asks for.
 
     Returns:
-        All that decides a batch beside log and credit, JSON-able: the options, and the digests of
+        All that decides a batch besides log and credit, JSON-able: the options, and the digests of
         their tokenizer.
 
     Raises:

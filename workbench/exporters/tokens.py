@@ -35,7 +35,7 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
 
     A trajectory is one row when each prompt begins with the whole sequence (prompt and response)
     of the step before: what a prompt adds is context, and every response stands once. Where it
-    does not, because the context was cut or written anew, each of its steps is a row.
+    does not, because the context was cut or rewritten, each of its steps is a row.
 
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.

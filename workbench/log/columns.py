@@ -265,7 +265,7 @@ STEP_LOG: tuple[Column, ...] = (
     Column(
         name="turn_reward",
         dtype=_REAL,
-        meaning="Reward of the turn beside the outcome, for MT-GRPO; null where none was given.",
+        meaning="Reward of the turn besides the outcome, for MT-GRPO; null where none was given.",
     ),
     Column(
         name="greedy_reward",

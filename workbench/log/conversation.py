@@ -214,7 +214,7 @@ def _reasoning(own: Message, changes: Counter[str]) -> list[str]:
 
 
 def _tool_calls(own: Message, changes: Counter[str]) -> list[Message]:
-    """The calls that a message has beside its content, in the one form; the keys are taken out."""
+    """The calls that a message has besides its content, in the one form; the keys are taken out."""
     given = own.pop("tool_calls", None)
     if isinstance(given, str):
         changes["tool_calls that were text are objects"] += 1

@@ -87,7 +87,7 @@ def of_log(log: pl.DataFrame) -> Iterator[Remark]:
 
 
 def of_outcomes(log: pl.DataFrame) -> Remark | None:
-    """Groups of one outcome beside live ones: what outcomes say nothing of there, a discount does.
+    """Groups of one outcome next to live ones: what outcomes say nothing of there, a discount does.
 
     For a log by itself; a credit that does so is remarked on by `of_equals`.
     """

@@ -1,7 +1,7 @@
 """Verdicts in words: which words mean that a task was solved.
 
-A word counts only where all words of its column are of one set: "no" beside "yes" is a failure,
-beside "excellent" it may be anything.
+A word counts only where all words of its column are of one set: "no" next to "yes" is a failure,
+with "excellent" it may be anything.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class MethodInfo:
         source: Paper or code.
         cls: The class.
         needs: What it asks of the space ("similarity", "keys") and which columns of the log,
-            beside what the keys among its fields ask.
+            besides what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
         chains: Whether it asks which steps follow each other by more than its fields tell: see
             `Method.chains`.

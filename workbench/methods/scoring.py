@@ -56,7 +56,7 @@ def uses_vectors(method: Method) -> bool:
 def said_of(
     space: Space, name: str, method: Method, columns: Mapping[str, Real], table: pl.DataFrame
 ) -> tuple[str, ...]:
-    """All that a reader of a credit should know, beside what the space has to say of vectors.
+    """All that a reader of a credit should know, besides what the space has to say of vectors.
 
     Args:
         space: Where the method ran; of the log it asks for no text of a step.

@@ -128,7 +128,7 @@ class Part:
         numbered: The file does not name its trajectories: `trajectory_id` is null, a record (one
             `source_line`) is one trajectory, and whoever joins the files numbers them.
         done: The share of the file that is read with this part.
-        read: Columns that the reader has read itself, beside those of the step log.
+        read: Columns that the reader has read itself, besides those of the step log.
     """
 
     frame: pl.DataFrame
@@ -177,7 +177,7 @@ class Format:
         reader: What reads it.
         generic: Whether it takes files that a more specific format may claim as well; it is asked
             only where no other one recognises the file.
-        companions: Names of files beside or above one of this format that say more about it.
+        companions: Names of files next to or above one of this format that say more about it.
         run: What of the path of a file is one run, where files of several runs name the same
             groups; None where the records say it, or groups are named once and for all.
     """

@@ -97,7 +97,7 @@ class Keys:
 def fields_of(
     record: Record, columns: Mapping[str, str], messages: str, reply: str | None
 ) -> dict[str, Any]:
-    """The fields of a record beside its messages: scalars by key, and whatever is mapped.
+    """The fields of a record besides its messages: scalars by key, and whatever is mapped.
 
     Args:
         record: The record.

@@ -19,7 +19,7 @@ from workbench.readers.records import digest
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """The steps of a record and what it says beside them.
+    """The steps of a record and what it says besides them.
 
     Args:
         number: Number of the record.
@@ -139,7 +139,7 @@ def _said(given: Any, role: str, changes: Counter[str]) -> list[Any]:
 def _asked(messages: Any, record: Record, keys: Keys) -> str | None:
     """A digest that tells the task of a conversation without a name for it, where it is needed.
 
-    That is its prompt or its first user message, with what is shown beside it.
+    That is its prompt or its first user message, with what is shown with it.
     """
     named = keys.told.get("group_id")
     if named not in {None, "prompt"}:

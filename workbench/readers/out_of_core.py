@@ -200,7 +200,7 @@ def write_staged(
     import pyarrow.parquet as pq
 
     own = rows.drop(name for name in _LARGE if name in rows.columns)
-    if _SOURCE in rows.columns:  # rewards were given beside the log, whose rows have their own
+    if _SOURCE in rows.columns:  # rewards were given apart from the log, whose rows have their own
         own = own.with_columns(rows[_SOURCE].alias(_GIVEN))
     own = own.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RANK))
     empty = pl.concat(

@@ -63,7 +63,7 @@ def parts_of_records(
 
 
 def _part(rows: StepRows, diagnostics: Diagnostics, *, numbered: bool, done: float = 1.0) -> Part:
-    """The rows with the diagnostics so far, which begin anew."""
+    """The rows with the diagnostics so far, which start over."""
     said = Diagnostics()
     said.include(diagnostics)
     diagnostics.clear()

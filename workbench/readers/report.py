@@ -214,7 +214,7 @@ def import_report(
 
 
 _SHOWN = 3
-"""Kinds of dropped records, and of changed conversations, that commands beside import name."""
+"""Kinds of dropped records, and of changed conversations, that commands besides import name."""
 
 _OF_CONVERSATIONS = ("conversation: ", "messages: ")
 

@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A session beside its entries.
+    """A session without its entries.
 
     Args:
         name: Its id, and so that of its trajectory.

@@ -199,7 +199,7 @@ def import_to(
     """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
 
     What is kept in memory is a part of a file at a time and, of each step, what rules are about.
-    Until the log is whole, parts lie in a hidden folder beside it.
+    Until the log is whole, parts lie in a hidden folder next to it.
 
     Args:
         output: The log, as Parquet; written whole or not at all.
@@ -249,7 +249,7 @@ def give_prefix_nodes(path: Path) -> Sharing:
     What is in memory is a row group of the file and the group that its end cuts in two.
 
     Args:
-        path: A log as `import_to` writes it, its rows in order; written anew whole or not at all.
+        path: A log as `import_to` writes it, its rows in order; rewritten whole or not at all.
 
     Returns:
         How much its rollouts have in common.

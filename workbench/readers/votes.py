@@ -39,7 +39,7 @@ _OF_RECORD = ("masked", "is_masked")
 
 _ZERO_OF_RECORD = ("loss_mask", "trainable")
 READ = frozenset({*_MASKS, *_WEIGHTS})
-"""Columns that are read here, beside those of the step log."""
+"""Columns that are read here, besides those of the step log."""
 
 _DEEP_MASKS, _DEEP_WEIGHTS = ("mask_sample", "remove_sample", "is_masked"), ("sample_loss_mask",)
 _TRAINS = ("loss_mask", "weight", "train", "trainable", "training", "loss")

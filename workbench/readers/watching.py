@@ -56,7 +56,7 @@ class Watch:
 
     A file is taken when it has not changed since the last look, or for as long as the interval,
     and can be read; until then it is left for the next one. A file that changed after it was
-    taken, or whose companions did (a verdict that came later), is taken anew; what was taken of it
+    taken, or whose companions did (a verdict that came later), is read again; what was taken of it
     before stays until then. The log is written whole or not at all.
 
     Args:

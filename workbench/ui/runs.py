@@ -1,4 +1,4 @@
-"""Several logs or updates beside each other, the first of them the baseline."""
+"""Several logs or updates side by side, the first of them the baseline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def section(methods: Sequence[str], pair: tuple[str, str] | None) -> None:
 
 
 def _chosen() -> list[LogEntry]:
-    """The logs that are set beside each other: the view's, else the one that is shown."""
+    """The logs that are set side by side: the view's, else the one that is shown."""
     view, library = state.current(), frame.library()
     known = frame.known_logs()
     wanted = [log for log in view.runs if library.find(log)] or [frame.entry().id]

@@ -29,7 +29,7 @@ def panel(place: Place, lead: str, credit: Credit, explained: Mapping[str, Any])
         place: The step that is explained.
         lead: The method.
         credit: Its credit.
-        explained: What the panel beside the viewer shows: its peers can be left out.
+        explained: What the panel next to the viewer shows: its peers can be left out.
     """
     with st.popover("What if …", icon=":material/science:", width="stretch"):
         result = st.container()

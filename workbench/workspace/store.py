@@ -67,7 +67,7 @@ class Workspace:
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """A Parquet file that is made anew where it is missing.
+    """A Parquet file that is rebuilt where it is missing.
 
     Raises:
         ArtefactError: It cannot be read.

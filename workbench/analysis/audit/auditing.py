@@ -75,7 +75,7 @@ def audit(
         spaces: Name -> space in which that credit's method runs, for those with another embedder or
             state text; `space` for the others.
         label: Column of the log to compare with; `true_advantage` by default where there is one.
-        controls: Methods that know nothing of merit, audited beside the credits.
+        controls: Methods that know nothing of merit, audited with the credits.
         draws: Of the bootstrap, at most.
         seed: Of all that is drawn.
         progress: Told (what, done, total).

@@ -44,7 +44,7 @@ class Audit:
 
     Args:
         credits: The credits, in the order given.
-        controls: Credits that know nothing of merit, audited beside them.
+        controls: Credits that know nothing of merit, audited with them.
         frame: One row a reading, in the order of `MEASURES`: `SCHEMA`'s columns; credit is null for
             the log, low and high are a 95 % interval over groups, the shuffled columns the range of
             the number over shuffles of the credit inside each trajectory.

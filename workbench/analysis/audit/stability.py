@@ -1,6 +1,6 @@
 """Stability: the same credit with other rollouts in its groups.
 
-Groups are drawn anew and scored again, see `resampling`. Only groups with at least three scored
+Groups are resampled and scored again, see `resampling`. Only groups with at least three scored
 rollouts can say anything; of a long log a seeded sample of groups is used, and said.
 """
 

@@ -58,7 +58,7 @@ class Tunable(Protocol):
 
 @runtime_checkable
 class PredictsAtOnce(Protocol):
-    """A tunable method that needs no scoring anew for each value and each rollout held out."""
+    """A tunable method that needs no rescoring for each value and each rollout held out."""
 
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
@@ -309,7 +309,7 @@ class HeldOut:
     def curve(self, spread: float | None = None) -> pl.DataFrame:
         """One row per value: value, in_spreads, squared_error, plain_error, gain.
 
-        Thresholds have exact_error beside plain_error; gain is over the plain mean.
+        Thresholds have exact_error next to plain_error; gain is over the plain mean.
 
         Args:
             spread: Deviation of similarities inside a group, as `tuning.similarity_spread` gives

@@ -37,11 +37,11 @@ class KeyThreshold:
 
     V is closed over the transitions of the other trajectories, whatever the method's depth. Where
     no other trajectory was in the cluster, both are the plain mean of the others. That mean counts
-    as one more step beside V: V of a rarely met state predicts a single return worse than the plain
-    mean does, and keys under which no two steps meet would win by falling back to it (found on
-    three simulated households and helpdesks that `workbench bench tuning` does not draw). A mean of
-    G is taken as it is, as the methods take it that have one for a baseline. It also stands in for
-    what others compare inside a state, such as `graphgpo`'s hops.
+    as one more step besides V: V of a rarely met state predicts a single return worse than the
+    plain mean does, and keys under which no two steps meet would win by falling back to it (found
+    on three simulated households and helpdesks that `workbench bench tuning` does not draw). A mean
+    of G is taken as it is, as the methods take it that have one for a baseline. It also stands in
+    for what others compare inside a state, such as `graphgpo`'s hops.
 
     Clusters are those of the whole group. Texts hold no returns, so the trajectory held out may
     take part in them.

@@ -38,7 +38,7 @@ _SCHEMA = {
 def write(batch: Batch, folder: Path) -> None:
     """Writes `episodes.jsonl`, one trajectory per line, with id "group:number" as rLLM has it.
 
-    A line holds all that rLLM's `Episode.from_dict` asks for, and keys beside it that rLLM leaves
+    A line holds all that rLLM's `Episode.from_dict` asks for, and keys besides it that rLLM leaves
     alone and the reader of rLLM's logs knows: episode_id, step_index, response_mask.
     """
     last = pl.col("step_index") == pl.col("step_index").max().over("trajectory_id")

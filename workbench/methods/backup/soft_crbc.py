@@ -134,7 +134,7 @@ class SoftCRBC(BackupMethod, GroupMethod):
         """
         centre = self.target(steps) - score
         graph = self._transitions(steps, space)
-        # Groups inside of values, though they are made anew for each: who waits sees it move on.
+        # Groups inside of values, though they are built again for each: who waits sees it move on.
         for k, neighbours in enumerate(values):
             baseline = np.zeros(len(steps))
             with threadpool_limits(limits=1, user_api="blas"):

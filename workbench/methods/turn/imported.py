@@ -63,7 +63,7 @@ class Imported(Method):
         maximum=1.0,
     )
     weight: float = parameter(1.0, "of the column's term")
-    outcome_weight: float = parameter(0.0, "of GRPO's term beside it", minimum=0.0)
+    outcome_weight: float = parameter(0.0, "of GRPO's term, added to this one", minimum=0.0)
     eps: float = parameter(1e-6, "added to a deviation", minimum=0.0)
 
     def needs(self) -> Sequence[str]:

@@ -230,7 +230,7 @@ def inspect_turns(messages: Any, attachments: Any = None) -> list[Turn]:
 
     Args:
         messages: Chat messages whose tool calls have `function` and `arguments`, and whose
-            content may hold reasoning, which is kept beside the content.
+            content may hold reasoning, which is kept besides the content.
         attachments: Hash -> text that a message refers to as `attachment://<hash>`.
 
     Raises:

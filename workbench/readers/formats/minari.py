@@ -64,7 +64,7 @@ def _episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Recor
     metadata = json_object(path, diagnostics) or {}
     if metadata.get("data_format") == "hdf5":
         if not path.with_name(_DATA).is_file():
-            diagnostics.problem("file", f"{_DATA} does not lie beside the metadata", str(path))
+            diagnostics.problem("file", f"{_DATA} does not lie next to the metadata", str(path))
         return
     yield from _arrow_episodes(path.parent, diagnostics)
 

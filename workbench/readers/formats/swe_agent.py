@@ -112,7 +112,7 @@ def _verdict(path: Path, diagnostics: Diagnostics) -> tuple[str, bool | None]:
         if not known:
             diagnostics.notice("the instance is not among those that were evaluated", str(path))
         return folder.name, False if known else None
-    diagnostics.notice(f"no {_RESULTS} lies beside or above it: it has no reward", str(path))
+    diagnostics.notice(f"no {_RESULTS} lies next to or above it: it has no reward", str(path))
     return path.parent.parent.name, None
 
 

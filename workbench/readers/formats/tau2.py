@@ -85,7 +85,7 @@ def _simulations(path: Path, record: Record, diagnostics: Diagnostics) -> Iterab
 
 
 def _shared(path: Path, record: Record) -> Record:
-    """Header of a run: here, or in the results beside the folder of simulations."""
+    """Header of a run: here, or in the results next to the folder of simulations."""
     if "messages" in record:
         results = path.parent.parent / "results.json"
         return _results(results, results.stat().st_mtime_ns) if results.is_file() else {}
@@ -94,7 +94,7 @@ def _shared(path: Path, record: Record) -> Record:
 
 @functools.lru_cache(maxsize=1)
 def _results(path: Path, written: int) -> Record:
-    """The results beside a folder of simulations, read once for all of them."""
+    """The results next to a folder of simulations, read once for all of them."""
     return json_object(path, Diagnostics()) or {}
 
 

@@ -88,7 +88,7 @@ class VerifiersLegacy:
 
 
 def _run(path: Path, diagnostics: Diagnostics) -> dict[str, str | None]:
-    """Environment and model, as the file beside the results says."""
+    """Environment and model, as the file next to the results says."""
     beside = path.with_name(path.name.replace("results.jsonl", "metadata.json"))
     said = json_object(beside, diagnostics) if beside != path and beside.is_file() else None
     said = said or {}

@@ -84,7 +84,7 @@ def _row(record: Record, line: int, diagnostics: Diagnostics, place: str) -> dic
         "step_index": values["env_step"],
         "observation": values["input"] if seen is None else str(seen),
         **said(values["input"], values["output"]),
-        "segment": values["env_step"],  # each prompt is written anew and continues none
+        "segment": values["env_step"],  # each prompt is written afresh and continues none
         "reward": values["rewards"],
         "reward_source": None if values["rewards"] is None else "dense",
         "train_step": values["step"],

@@ -222,7 +222,7 @@ def _rows(first: _Step, path: Path) -> Iterator[dict[str, Any]]:
             "observation": step.observation,
             "next_observation": answer,
             **step.row,
-            "segment": index,  # each prompt is written anew and continues none
+            "segment": index,  # each prompt is written afresh and continues none
             "reward": None if outcome is None else outcome if is_last else 0.0,
             "reward_source": None if outcome is None else "terminal",
             "episode_reward": outcome,

@@ -51,7 +51,7 @@ class CodeNarrator:
         states: All states of the task.
         model: The task's transitions.
         commands: The task's commands.
-        paraphrase: Probability that an observation is worded anew, in [0, 1].
+        paraphrase: Probability that an observation is reworded, in [0, 1].
         aliased: States whose observation shows no output and no prompt. (Z,) bool.
     """
 

@@ -71,7 +71,7 @@ class Helpdesk:
         aliasing: Share of latent states whose observation only says that the call was processed:
             neither its result nor the notes. Which ones is drawn once per task; a larger share
             contains a smaller one.
-        paraphrase: Probability that an observation is worded anew. Wording has its own random
+        paraphrase: Probability that an observation is reworded. Wording has its own random
             stream: the latent trajectories do not depend on this dial, nor on `aliasing`.
         milestones: Share of the reward that is paid for each device when it is fixed. At 0 only
             closing a solved ticket pays.

@@ -152,7 +152,7 @@ class TicketNarrator:
         states: All states of the ticket.
         model: The ticket's transitions.
         calls: The ticket's calls.
-        paraphrase: Probability that an observation is worded anew, in [0, 1].
+        paraphrase: Probability that an observation is reworded, in [0, 1].
         aliased: States whose observation only says that the call was processed. (Z,) bool.
     """
 

@@ -163,7 +163,7 @@ class HouseNarrator:
         states: All states of the task.
         model: The task's transitions.
         actions: The task's actions.
-        paraphrase: Probability that an observation is worded anew, in [0, 1].
+        paraphrase: Probability that an observation is reworded, in [0, 1].
         aliased: States whose observation only names the room. (Z,) bool.
     """
 

@@ -122,7 +122,7 @@ def check_minilm(folder: Path) -> None:
 def check_only_data(folder: Path) -> None:
     """Refuse a model that is more than data: one whose loading may run code of its folder.
 
-    Weights must be safetensors; pickled ones are ignored where safetensors lie beside them. No
+    Weights must be safetensors; pickled ones are ignored where safetensors lie next to them. No
     configuration may map a class to code (`auto_map`), and each module must be one of
     sentence-transformers.
 

@@ -52,7 +52,7 @@ class SentenceEmbedder:
 
     Args:
         model: `all-MiniLM-L6-v2`, or the id or folder of any sentence-transformers model.
-        cache: Where vectors are kept. Without it an interrupted encoding starts anew.
+        cache: Where vectors are kept. Without it an interrupted encoding starts over.
         window: Tokens of a window, special ones included; None takes all that the model can.
         flush_seconds: How often finished vectors are written to the cache.
     """

@@ -1,4 +1,4 @@
-"""Why did this step get that credit? Rollouts to read, with the explanation beside them."""
+"""Why did this step get that credit? Rollouts to read, with the explanation next to them."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _states(
 
 
 def _groups(of: GroupOfLog) -> dict[str, Any]:
-    """The groups beside this one, with how many rollouts of each won."""
+    """The groups next to this one, with how many rollouts of each won."""
     every = list(of.rollouts.groups)
     index = every.index(of.group)
     first = max(index - NEIGHBOURS, 0)

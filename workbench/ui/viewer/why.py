@@ -1,4 +1,4 @@
-"""Why a step has its credit, as the panel beside the viewer reads it: a dict for JSON."""
+"""Why a step has its credit, as the panel next to the viewer reads it: a dict for JSON."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ def _differs(own: str, other: str) -> list[list[str]]:
         for text, kind in difference(own[:_COMPARED], other[:_COMPARED])
         if kind != "same" and text.strip()
     ]
-    # What the own text has is beside it; where the other only lacks something, that is shown.
+    # What the own text has is next to it; where the other only lacks something, that is shown.
     new = [piece for piece in pieces if piece[0] == "new"]
     return (new or pieces)[:6]

@@ -1,6 +1,6 @@
 """slime on an export. Written by the trajectory workbench; needs only `torch`.
 
-python workbench_slime.py            # writes rollout_0.pt beside this file, a torch pickle
+python workbench_slime.py            # writes rollout_0.pt next to this file, a torch pickle
 --load-debug-rollout-data BATCH/rollout_{rollout_id}.pt
 --custom-advantage-function-path workbench_slime.advantages     (BATCH on PYTHONPATH)
 (and no --normalize-advantages)
