@@ -262,7 +262,7 @@ def _labels(names: Sequence[str], pair: tuple[int, int]) -> list[pl.Expr]:
 
 
 def _measures(pair: tuple[int, int], rank: str) -> list[pl.Expr]:
-    """All that is said about two columns of advantages, of the log or of one group."""
+    """Readings on two columns of advantages, of the log or of one group."""
     left, right = (pl.col(_value(k)) for k in pair)
     left_zero, right_zero = left.abs() <= TOLERANCE, right.abs() <= TOLERANCE
     flips = (left * right.sign() < 0) & ~left_zero & ~right_zero

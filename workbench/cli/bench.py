@@ -48,7 +48,7 @@ Conditions = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]")]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless said otherwise.")
+    bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless set otherwise.")
 ]
 Reference = Annotated[
     str | None, typer.Option(help="Method of the paired differences. [default: grpo]")

@@ -47,7 +47,7 @@ def read(
         files: As for `import_log`.
         reading: How they are read.
         told: Say on standard error what there is to know; a command that prints the report says it.
-        scoring: A log without rewards is refused later, so what that is said then is not said here.
+        scoring: A log without rewards is refused later, so that notice is left to the refusal.
     """
     from workbench.files import atomic_file
     from workbench.readers import import_log

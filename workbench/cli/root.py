@@ -47,7 +47,7 @@ class InOrder(TyperGroup):
     """A group that lists its commands in the order of work."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; an interruption is told by `main`, not by click."""
+        """Runs the command; an interruption is reported by `main`, not by click."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:

@@ -55,7 +55,7 @@ class Exporter:
         read: Reads them back as columns of the batch's rows, in their order: those that the format
             holds. Raises ArtefactError where they break a rule.
         units: The units that rows can have, each with what it means.
-        options_type: What it can be told.
+        options_type: Type of its options.
         masks: Whether the files hold a loss mask; where they do not, an advantage of 0 is one.
         loader: Module that the trainer loads the files with, which needs nothing but the trainer;
             written next to them as `workbench_<name>.py`.

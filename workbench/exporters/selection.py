@@ -74,7 +74,7 @@ def select(
     A trajectory is dropped when it is not among the groups or tasks asked for, when the filter
     leaves no step of it, when it is excluded in the log or in the credit, when a trained step's
     advantage is infinite as float32, or when a step lacks token ids while other trajectories have
-    them all. A group whose trained steps all have advantage 0 is kept unless told otherwise. Of
+    them all. A group whose trained steps all have advantage 0 is kept unless set otherwise. Of
     what is kept, steps are set aside by people's marks and by the filter first, then those without
     a positive advantage (where that is asked for), then advantages are limited, then the top share
     of the steps is taken.

@@ -36,7 +36,7 @@ class Column:
         negated: Other names whose truth is the opposite of this column's.
         bookkeeping: Whether it says where a row came from rather than what happened; two rows
             that differ only there are copies of one step.
-        scope: The largest unit of which one value may be said: a record of a whole trajectory says
+        scope: The largest unit of which one value may hold: a record of a whole trajectory says
             columns of "trajectory" and "run" once, those of "last step" of its end.
         constant: Whether values that differ within a trajectory are refused.
         aligned_with: The list column that a list must be as long as.

@@ -22,7 +22,7 @@ from workbench.wording import number, number_of, shortened
 
 METADATA_KEY = "workbench"
 READ_FROM_LOG = ("reward", "in_group_statistics", "gradient_mask")
-"""Columns of the log that a credit keeps, so that an export of another log can be told."""
+"""Columns of the log that a credit keeps, so that an export of another log is noticed."""
 
 PEERS_SCHEMA = {
     "term": pl.String,

@@ -48,7 +48,7 @@ TOO_LARGE = 1e100
 
 
 def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Gives columns their canonical names: first as told, then by the aliases of `STEP_LOG`.
+    """Gives columns their canonical names: first as mapped, then by the aliases of `STEP_LOG`.
 
     Args:
         frame: Any frame.

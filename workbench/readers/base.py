@@ -78,7 +78,7 @@ class Diagnostics:
                 tallies.setdefault(key, _Tally()).add(*places, count=problem.count)
 
     def clear(self) -> None:
-        """Forgets what was found, once it is said."""
+        """Forget the findings, once they are reported."""
         for tallies in (self._problems, self._dropped, self._notices):
             tallies.clear()
 

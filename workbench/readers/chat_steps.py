@@ -49,7 +49,7 @@ def conversation_of(
     place: str,
     number: int,
 ) -> Conversation | None:
-    """The steps of a record; None where it has a problem or no step, which is said.
+    """The steps of a record; None where it has a problem or no step, which is reported.
 
     Args:
         record: The record.

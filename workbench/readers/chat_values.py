@@ -113,7 +113,7 @@ class Seen:
                 self._counted.setdefault(key, _Counted()).add(group, value)
 
     def update(self, told: Mapping[str, str]) -> str | None:
-        """The key that names the update of a rollout: as told, or by its name and its values."""
+        """The key that names the update of a rollout: as mapped, or by its name and its values."""
         if "train_step" in told:
             return told["train_step"]
         sure = [key for key in _UPDATES if key in self._counted and self._counted[key].whole]

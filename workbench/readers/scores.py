@@ -67,7 +67,7 @@ def reward_of(
     """The reward among scores by name, and the others as columns `aux_reward_<name>`.
 
     The reward is the score that the mapping names; without one, the only score, or the one that
-    is called `reward`, or the first, which is then said.
+    is called `reward`, or the first, which is then reported.
 
     Args:
         scores: Name -> value, in the order of the file.

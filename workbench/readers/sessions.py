@@ -137,7 +137,7 @@ def add_session(
         rows: Get the steps.
         entries: The lines of one conversation and its branches.
         session: Whose they are.
-        diagnostics: Gets what was left out or told apart.
+        diagnostics: Receives what was left out or told apart.
         place: The file in words.
     """
     found = _paths(entries, diagnostics, place)

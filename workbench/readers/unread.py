@@ -1,4 +1,4 @@
-"""Columns of the user's own that nothing reads: they are kept, and said once in an import."""
+"""Columns of the user's own that nothing reads: kept, and reported once per import."""
 
 from __future__ import annotations
 

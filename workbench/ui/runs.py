@@ -70,7 +70,7 @@ def _names(entries: Sequence[LogEntry]) -> list[str]:
 
 
 def _run(entry: LogEntry, name: str, methods: Sequence[str]) -> Run:
-    """A log with the advantages of the methods that can score it; why others cannot is said."""
+    """A log with the advantages of the methods that can score it; others with the reason."""
     log = cache.stored(entry.id, entry).frame
     found: dict[str, Real] = {}
     for method in methods:

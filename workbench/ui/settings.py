@@ -108,7 +108,7 @@ def show(key: str, value: Any) -> None:
 
 
 def apply() -> None:
-    """Gives every page what is tried; what was before is pinned, and said."""
+    """Gives every page what is tried; the value before is pinned, and shown."""
     now, was = tried(), applied_value()
     give(method(), now)
     state.update(trying=None)

@@ -23,9 +23,9 @@ KEPT: Mapping[str, str] = {
     "log": "step logs",
     "credit": "credits",
     "exports": "batches",
-    "marks": "what people said of steps",
+    "marks": "people's marks on steps",
 }
-"""Kinds that are only told: a person removes them with their folder."""
+"""Kinds that are only listed: a person removes them with their folder."""
 
 _FOLDERS = {"embeddings": "embeddings", "index": "embeddings", "uploads": "uploads"} | {
     name: name for name in KEPT

@@ -26,7 +26,7 @@ class Workspace:
         log/<hash>/  embeddings/<embedder>/  index/<hash>/  credit/<method>-<hash>/
         exports/<target>-<hash>/
 
-    Beside them lies what people said of steps, `marks/` (see `marks.Marks`).
+    Next to them lie people's marks on steps, `marks/` (see `marks.Marks`).
 
     Args:
         root: The folder; made when first written to.

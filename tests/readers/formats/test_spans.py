@@ -353,7 +353,7 @@ def test_a_span_that_was_sent_twice_is_one_step_and_counted(tmp_path: Path):
     path = write_lines(tmp_path / "spans.jsonl", [chat("a", [ASK], LOOK)] * 3)
     raw = read([path])
     assert raw.frame["action"].to_list() == ["I look."]
-    (note,) = (note for note in raw.notices if "spans that were told before" in note)
+    (note,) = (note for note in raw.notices if "spans that were sent before" in note)
     assert note.endswith(f"at {path}:2, {path}:3")
 
 

@@ -1,7 +1,7 @@
 """Stability: the same credit with other rollouts in its groups.
 
 Groups are resampled and scored again, see `resampling`. Only groups with at least three scored
-rollouts can say anything; of a long log a seeded sample of groups is used, and said.
+rollouts can say anything; of a long log a seeded sample of groups is used, and reported.
 """
 
 from __future__ import annotations

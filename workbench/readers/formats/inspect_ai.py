@@ -32,8 +32,8 @@ class Inspect:
 
     Steps are assistant messages. The reward is the sample's score, on the last step: letters and
     words by what they mean to Inspect (C is 1, P is 0.5, I and N are 0). Of several scores the
-    first is taken and said; a mapping may name another, such as `judge.style`; the others become
-    `aux_reward_<name>`.
+    first is taken and reported; a mapping may name another, such as `judge.style`; the others
+    become `aux_reward_<name>`.
     A sample that ended in an error has no reward; one that a limit stopped is truncated.
     References to attachments are resolved. `source_line` counts the samples from 1.
     """

@@ -27,7 +27,7 @@ _STEPS = ("actions", "rewards", "terminations", "truncations")
 class Minari:
     """Trajectories are episodes, grouped by their options or else by their seed.
 
-    Episodes without either are one group, which is said. Rewards are those of the steps. Text
+    Episodes without either are one group, which is reported. Rewards are those of the steps. Text
     stays text; other observations and actions become JSON, so only equal ones are equal states.
     HDF5 needs the extra `minari`; Arrow does not. `source_line` is the step of the episode,
     from 1, and `source_file` the file that holds it.

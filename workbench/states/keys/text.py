@@ -110,7 +110,7 @@ class Normalisation(Parameterised):
 class Normalised(Normalisation, Key):
     """The same text up to case, blanks and what is volatile.
 
-    A logged `state_key` is taken as it is: whoever logged it has said what is the same.
+    A logged `state_key` is taken as it is: whoever logged it decided what is the same.
     """
 
     def __call__(self, steps: Steps, space: KeySpace) -> Index:

@@ -133,7 +133,7 @@ def _finding(finding: Finding, key: str) -> None:
                 key=state.MEND.format(finding=key),
                 on_click=settings.give,
                 args=(finding.credit, now),
-                help="On every page; what it was before is said, and Tune can reset it.",
+                help="On every page; the value before is shown, and Tune can reset it.",
             )
         if finding.name == "worse-than-the-mean" and finding.credit in tunable_methods():
             frame.link("Tune it", "tune", tuned=finding.credit, trying=None)

@@ -49,7 +49,7 @@ def page() -> None:
 
 
 def _rows() -> Index:
-    """The rows in the view's order; an order that does not exist is said and left."""
+    """The rows in the view's order; an order that does not exist is reported and dropped."""
     try:
         return filtering.rows()
     except FilterError as error:

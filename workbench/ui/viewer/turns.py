@@ -1,4 +1,4 @@
-"""Steps as what was said in them: blocks with a role, a label, and a text or arguments."""
+"""Steps as their messages: blocks with a role, a label, and a text or arguments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Turns:
         """Messages of a step, in order.
 
         Args:
-            row: Its row of the log. Where it has messages they are told; otherwise its
+            row: Its row of the log. Its messages where it has any; otherwise its
                 observation, its thought (a column `thought`, where there is one) and its action.
         """
         messages = row.get("messages")

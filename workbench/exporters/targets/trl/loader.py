@@ -119,7 +119,7 @@ class ReplayWorker:
 
     Args:
         folder: An export of one step per line.
-        model_version: Version that every line is said to be of; None for the logged one, which
+        model_version: Version recorded for every line; None for the logged one, which
             AsyncGRPO drops where it is further behind than its `max_staleness`.
     """
 
