@@ -121,7 +121,7 @@ def test_a_call_that_two_instrumentations_tell_of_is_one(tmp_path: Path):
     )
     raw = read([path])
     assert raw.frame.height == 1
-    assert any("calls inside a call are that call" in notice for notice in raw.notices)
+    assert any("calls inside a call repeat that call" in notice for notice in raw.notices)
 
 
 def test_parts_of_every_type_are_understood(tmp_path: Path):
