@@ -279,6 +279,7 @@ def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, ob
         if zero:
             assert (credit["advantage"] == 0.0).all()
     assert "next: workbench explain" in out
+    assert "\n\n\n" not in out
 
 
 def test_one_trajectory_of_one_step_goes_all_the_way(run: Run, tmp_path: Path):

@@ -174,10 +174,10 @@ def said(found: Sequence[Matches]) -> str:
     """Matches in words.
 
     Example:
-        >>> said([Matches(name="key", distinct=2, steps=30)]), said([])
-        ('2 × key in 30 steps', 'nothing matched')
+        >>> said([Matches(name="mail address", distinct=2, steps=30)]), said([])
+        ('mail address (2 in 30 steps)', 'nothing matched')
     """
-    parts = (f"{one.distinct:,} × {one.name} in {number_of(one.steps, 'step')}" for one in found)
+    parts = (f"{one.name} ({one.distinct:,} in {number_of(one.steps, 'step')})" for one in found)
     return ", ".join(parts) or "nothing matched"
 
 

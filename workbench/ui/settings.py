@@ -140,6 +140,11 @@ def said(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{symbol(name)} {_text(value)}" for name, value in values.items())
 
 
+def assigned(values: Mapping[str, Any]) -> str:
+    """Fields and their new values in one line, as a button names them."""
+    return ", ".join(f"{symbol(name)} to {_text(value)}" for name, value in values.items())
+
+
 def symbol(name: str) -> str:
     """The field in a formula, or its name in words."""
     return _SYMBOLS.get(name, name.replace("_", " "))

@@ -129,7 +129,7 @@ def _finding(finding: Finding, key: str) -> None:
         if finding.fields and finding.credit is not None:
             now = {**state.current().params(finding.credit), **finding.fields}
             st.button(
-                f"Apply {settings.said(finding.fields)}",
+                f"Set {settings.assigned(finding.fields)}",
                 key=state.MEND.format(finding=key),
                 on_click=settings.give,
                 args=(finding.credit, now),
