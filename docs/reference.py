@@ -12,6 +12,7 @@ import typer
 import workbench
 from workbench import cli
 from workbench.exporters import TARGETS
+from workbench.glossary import GLOSSARY
 from workbench.log.columns import column_table
 from workbench.methods.base import METHODS, TRAITS, methods_table
 from workbench.parameters import FieldSpec, fields
@@ -30,6 +31,11 @@ def table(rows: Iterable[Mapping[str, str]]) -> str:
 def in_code(names: Iterable[str]) -> str:
     """Names as code, separated by commas; a dash where there is none."""
     return ", ".join(f"`{name}`" for name in names) or "–"
+
+
+def glossary() -> str:
+    """The table of words."""
+    return table({"word": f"**{word}**", "meaning": meaning} for word, meaning in GLOSSARY.items())
 
 
 def methods() -> str:
@@ -213,6 +219,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "methods": methods,
     "method_pages": method_pages,
     "traits": traits,
+    "glossary": glossary,
     "columns": columns,
     "formats": formats,
     "targets": targets,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from app_pages import OpenApp
+from app_pages import OpenApp, said
 from streamlit.util import calc_hash
 
+from workbench.glossary import GLOSSARY
 from workbench.states import space
 from workbench.states.embedders import model_files
 from workbench.ui.state import View
@@ -21,6 +22,14 @@ def test_every_page_opens_on_the_bundled_log(app: OpenApp, page: str):
     assert test.title[0].value
     assert test.selectbox(key="w_frame_log").options == ["household.parquet"]
     assert len(test.query_params["log"]) == 16
+
+
+def test_every_page_shows_the_glossary_on_request(app: OpenApp):
+    test = app(page="audit")
+    meaning = GLOSSARY["singleton"]
+    assert meaning not in said(test)
+    (words,) = (button for button in test.button if button.label == "Words")
+    assert meaning in said(words.click().run())
 
 
 def test_what_the_url_says_wrong_is_named_and_left_out(app: OpenApp):

@@ -16,6 +16,7 @@ from commands import Run, refused, small
 from places import DATA, ROOT
 
 from workbench.cli.root import ORDER, app
+from workbench.glossary import GLOSSARY
 
 LOG = str(DATA / "household.parquet")
 GROUP = typer.main.get_command(app)
@@ -57,6 +58,16 @@ def test_every_help_ends_with_examples_that_can_be_typed(name: str, run: Run):
         COMMANDS[name].make_context(name, list(arguments))
 
 
+def test_the_root_help_leads_to_the_glossary(run: Run):
+    _, out, _ = run("-h")
+    assert "workbench glossary" in out.partition("Examples:")[2]
+    _, out, _ = run("glossary", "peer", "--json")
+    assert json.loads(out) == [{"word": "peer", "meaning": GLOSSARY["peer"]}]
+    _, out, _ = run("glossary")
+    assert [word for word in GLOSSARY if f"\n{word} " not in out] == []
+    refused(run("glossary", "pear"), "unknown word 'pear'", "did you mean 'peer'?")
+
+
 def test_the_version_is_printed(run: Run):
     code, out, _ = run("--version")
     assert code == 0
@@ -95,6 +106,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "keys": ("keys",),
     "keys LOG": ("keys", LOG),
     "formats": ("formats",),
+    "glossary": ("glossary",),
     "clean": ("clean",),
     "simulate": ("simulate", "household", "--tasks", "2", "-o", "world.parquet"),
 }

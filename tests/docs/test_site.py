@@ -18,6 +18,7 @@ from places import ROOT
 import workbench
 from workbench import cli
 from workbench.exporters import TARGETS
+from workbench.glossary import GLOSSARY
 from workbench.log.columns import column_table
 from workbench.methods.base import METHODS, TRAITS
 from workbench.readers.base import FORMATS
@@ -75,6 +76,13 @@ def test_the_reference_has_all_that_the_code_has(site: Path):
         text = words(site, f"reference/{page}")
         assert [name for name in names if name not in text] == [], page
         assert "generated:" not in text
+
+
+def test_the_concepts_hold_the_glossary(site: Path):
+    text = words(site, "concepts")
+    for word, meaning in GLOSSARY.items():
+        assert word in text
+        assert meaning.replace("`", "") in text
 
 
 def test_a_method_s_formula_conventions_and_fields_are_on_its_page(site: Path):

@@ -3,7 +3,18 @@
 Handlers import what they need, so that `workbench --help` and light commands start at once.
 """
 
-from workbench.cli import bench, credit, decomposed, house, logs, quality, work
+from workbench.cli import bench, credit, decomposed, glossary, house, logs, quality, work
 from workbench.cli.root import app, main
 
-__all__ = ["app", "bench", "credit", "decomposed", "house", "logs", "main", "quality", "work"]
+__all__ = [
+    "app",
+    "bench",
+    "credit",
+    "decomposed",
+    "glossary",
+    "house",
+    "logs",
+    "main",
+    "quality",
+    "work",
+]

@@ -19,7 +19,7 @@ from workbench.errors import LogError, WorkbenchError
 ORDER = (
     "import", "validate", "facts", "run", "score", "advise", "tune", "audit", "compare",
     "explain", "neighbours", "decompose", "export", "report", "app", "methods", "keys", "formats",
-    "clean", "simulate", "bench",
+    "glossary", "clean", "simulate", "bench",
 )  # fmt: skip
 """Commands in the order of work: a log, its credit, a batch; then what there is to look up."""
 
@@ -73,6 +73,7 @@ app = typer.Typer(
     epilog=examples(
         "workbench run household -o work/    the whole way on the bundled log",
         "workbench COMMAND -h                options and examples of a command",
+        "workbench glossary                  step, group, credit, peer and other words",
     ),
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help starts twice as fast

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.errors import FilterError
+from workbench.glossary import GLOSSARY
 from workbench.ui import cache, filtering, frame, state, watching
 from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
@@ -46,6 +47,8 @@ def header(title: str, note: str = "") -> Any:
         problems = _filter()
         _log()
         commands = st.container(width="content")
+        if st.button("Words", icon=":material/dictionary:", type="tertiary"):
+            _words()
     if note and state.current().filter and not problems:
         st.caption(note)
     if problems:
@@ -55,6 +58,13 @@ def header(title: str, note: str = "") -> Any:
     _guessed_chains()
     watching.banner()
     return commands
+
+
+@st.dialog("Words", width="large")
+def _words() -> None:
+    """The glossary."""
+    rows = (f"| **{word}** | {meaning} |" for word, meaning in GLOSSARY.items())
+    st.markdown("\n".join(["| | |", "|---|---|", *rows]))
 
 
 def _log() -> None:
