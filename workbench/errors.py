@@ -51,7 +51,7 @@ class MissingDependencyError(WorkbenchError, ImportError):
 
 
 class PluginError(WorkbenchError):
-    """An entry of a registry that cannot be had: its module fails, or its name is taken."""
+    """An entry of a registry that cannot be loaded: its module fails, or its name is taken."""
 
 
 class MissingInputError(WorkbenchError):

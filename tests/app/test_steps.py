@@ -88,7 +88,7 @@ def test_every_page_has_the_filter_and_says_what_is_wrong_with_it(app: OpenApp, 
     [
         ("overview", "facts and charts are of the whole log"),
         ("tune", "A value and its error are of the whole log"),
-        ("audit", "An audit is of the whole log"),
+        ("audit", "An audit covers the whole log"),
         ("export", "Only what the filter leaves is trained"),
     ],
 )

@@ -1183,7 +1183,7 @@ def test_an_export_says_that_other_rollouts_train_than_were_scored(run: Run, tmp
     run("score", log, "-m", "grpo", "-o", "credit.parquet", "--untrained", "finish_reason=length")
     code, out, _ = run("export", log, "--credit", "credit.parquet", "-o", "batch")
     assert code == 0
-    assert "2 trajectories are counted or trained otherwise than when the credit was" in out
+    assert "2 trajectories are counted or trained differently from when the credit was" in out
 
 
 def test_tune_names_all_that_the_log_was_read_with(run: Run, tmp_path: Path):

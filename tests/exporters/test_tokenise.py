@@ -306,7 +306,7 @@ def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
 
 def test_a_template_without_stable_prompts_is_refused(tmp_path: Path):
     named = letters(tmp_path / "tokenizer", UNSTABLE)
-    with pytest.raises(ParameterError, match="renders a prompt otherwise once its reply stands"):
+    with pytest.raises(ParameterError, match="renders a prompt differently once its reply follows"):
         rows_of(tmp_path, conversation_log(), tokenizer=named)
 
 

@@ -84,7 +84,7 @@ def test_what_nothing_speaks_for_is_left_open(tmp_path: Path):
     path = write_lines(tmp_path / "odd", [{"x": "a", "y": 0.5}, {"x": "a", "y": 1.5}])
     found = proposed(path)
     assert "step_index" in found.open
-    assert "step_index     open: nothing speaks for a name" in "\n".join(found.lines())
+    assert "step_index     open: no evidence for a name" in "\n".join(found.lines())
 
 
 def test_values_alone_make_no_reward_and_no_step_of_what_only_may_be_one(tmp_path: Path):

@@ -93,7 +93,7 @@ def test_ids_of_either_side_that_do_not_match_are_counted_and_named(tmp_path: Pa
 
 def test_rewards_of_another_log_are_refused(tmp_path: Path):
     given = rewards(tmp_path, "trajectory_id,reward\nx,1\n")
-    with pytest.raises(LogError, match="none is of the log: 'x'; the log has 'a/0', 'a/1', 'a/2'"):
+    with pytest.raises(LogError, match="none is in the log: 'x'; the log has 'a/0', 'a/1', 'a/2'"):
         import_log([log_without(tmp_path)], rewards=given, skip_bad=True)
 
 

@@ -34,7 +34,7 @@ def test_a_variant_that_cannot_be_had_is_said_and_the_others_are_there(tmp_path:
     broken = table.replace("{", '{"what-if:bad-123456":{"of":"no-such"},', 1)
     kept.path.write_text(broken, encoding="utf-8")
     (problem,) = kept.load()
-    assert "what-if:bad-123456 of this workspace cannot be had" in problem
+    assert "what-if:bad-123456 of this workspace cannot be loaded" in problem
     assert create(name).values["rewards"] == "a=1"
     forget(name)
 

@@ -166,7 +166,7 @@ AllowUnchained = Annotated[
     bool,
     typer.Option(
         "--allow-unchained",
-        help="Score also where a reader had to guess which steps follow each other.",
+        help="Score even where a reader guessed the order of steps.",
     ),
 ]
 Jobs = Annotated[
@@ -190,7 +190,7 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and errors as JSON.")
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what stands there, whatever it was made from.")
+    bool, typer.Option("--overwrite", help="Replace an existing result, whatever its source.")
 ]
 LogTo = Annotated[
     str | None,

@@ -103,7 +103,7 @@ def card(manifest: Manifest, *, name: str, description: str, file: str) -> str:
         facts="\n".join(f"| {entry['what']} | {_cell(entry['value'])} |" for entry in facts),
         balance=_markdown(balance(manifest).to_dicts()),
         checks=_markdown(checks),
-        notes=f"\nWhat is to be known of the credit:\n\n{notes}" if notes else "",
+        notes=f"\nNotes on the credit:\n\n{notes}" if notes else "",
     )
 
 

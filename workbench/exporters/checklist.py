@@ -91,7 +91,7 @@ def _masks(manifest: Manifest) -> Check:
     if not changed:
         return Check(check=check, verdict="holds", says=says)
     says += (
-        f"; {are(changed, 'trajectory')} counted or trained otherwise than when the credit was "
+        f"; {are(changed, 'trajectory')} counted or trained differently from when the credit was "
         "made: give both the same --untrained and --keep-masked"
     )
     return Check(check=check, verdict="look", says=says)
@@ -162,7 +162,11 @@ def _tokens(manifest: Manifest) -> Check:
     if tokens["from"] is None:
         return Check(check=check, verdict="n/a", says="a batch of messages has none")
     drifting, named = tokens["drifting_steps"], tokens["tokenizer"]
-    drift = f"; {are(drifting, 'reply', 'come')} back otherwise than written" if drifting else ""
+    drift = (
+        f"; {are(drifting, 'reply', 'come')} back differently from what was written"
+        if drifting
+        else ""
+    )
     if cut := tokens.get("cut_replies"):
         drift += f"; {are(cut, 'reply')} cut and trained without an end token"
     if tokens["from"] == "text":

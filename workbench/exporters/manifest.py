@@ -40,7 +40,7 @@ class Manifest:
         worth: What pulls at the policy, see `worth.Worth`.
         advantages: mean, std (ddof 1), minimum, maximum and zero_share of the advantages of the
             trained `steps`, before any weight.
-        notes: What is to be known of the credit, one sentence each.
+        notes: Notes on the credit, one sentence each.
         dropped: Reason -> trajectories and steps left out. With those in `counts` they sum to
             `input`.
         checks: Name -> whether it holds; null where it does not apply.

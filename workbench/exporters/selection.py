@@ -55,7 +55,7 @@ class Selection:
         input: groups, trajectories and steps of the log.
         dropped: Reason -> groups (that lost a trajectory), trajectories, steps.
         zero_advantage_groups: Kept groups in which no trained step has an advantage.
-        masks_changed: Trajectories that count or train otherwise than in the log that was scored.
+        masks_changed: Trajectories that count or train differently from the log that was scored.
     """
 
     steps: pl.DataFrame

@@ -30,7 +30,7 @@ class Tokenised:
     Args:
         steps: With prompt_ids, response_ids, response_mask and tokenizer.
         record: What the manifest says of it: where the ids are from, the tokenizer's identity,
-            and `drifting_steps`, whose reply comes back otherwise than it went in.
+            and `drifting_steps`, whose reply comes back differently from how it went in.
         left_out: The steps of trajectories that the template cannot render, where that is allowed.
     """
 
@@ -91,8 +91,8 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
         raise ParameterError(_refusal(steps, tokenizer, refused))
     if unstable:
         raise ParameterError(
-            f"the chat template of {tokenizer.name!r} renders a prompt otherwise once its reply "
-            f"stands behind it, so the tokens of {number_of(len(unstable), 'reply')} cannot be "
+            f"the chat template of {tokenizer.name!r} renders a prompt differently once its reply "
+            f"follows, so the tokens of {number_of(len(unstable), 'reply')} cannot be "
             f"told: {places(steps[unstable])}. Hint: take a tokenizer whose template has "
             "generation marks, or export without --tokenizer"
         )

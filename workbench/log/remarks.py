@@ -123,7 +123,7 @@ def of_credit(
         yield Remark(
             text="Every advantage is 0: there is nothing to learn from.",
             action="`workbench facts` says which groups are dead and why; it takes more rollouts, "
-            "other tasks, or a method that compares otherwise.",
+            "other tasks, or a method that compares differently.",
             evidence={"zero_share": 1.0},
         )
         return

@@ -8,7 +8,7 @@ from workbench.errors import ParameterError
 
 LOSSES: Mapping[str, str] = {
     "ppo": (
-        "PPO is a loss, the clipped ratio, on the advantage that GAE makes of a critic's values. "
+        "PPO is a loss, the clipped ratio, on GAE's advantage from a critic's values. "
         "A log that has such values (column critic_value) is scored by turn-gae; without a critic, "
         "history-gae fits values to the log itself, and grpo needs none"
     ),

@@ -83,7 +83,7 @@ def _fields(given: str) -> dict[str, Any]:
 
 @method(
     NAME,
-    summary="A of another method, had rewards, who counts, or its fields been otherwise",
+    summary="A of another method under other rewards, rollouts or fields",
     source="workbench",
 )
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Proposed mapping: which name of an unknown file most likely means which column.
 
 A name counts by its words and its spelling, and by what its values can be: steps count up,
-trajectories stay while they do, observations are texts. What nothing speaks for is left open and
+trajectories stay while they do, observations are texts. Columns without evidence are left open and
 said.
 """
 
@@ -117,7 +117,7 @@ class Proposal:
             f"  {column:<{width}}  {name}  ({self.reasons[column]})"
             for column, name in self.columns.items()
         ]
-        lines += [f"  {column:<{width}}  open: nothing speaks for a name" for column in self.open]
+        lines += [f"  {column:<{width}}  open: no evidence for a name" for column in self.open]
         left = [name for name in self.names if name not in self.columns.values()]
         return [*lines, f"other names: {left}"] if left else lines
 

@@ -142,7 +142,7 @@ class ImportReport:
         return lines + [f"note              {notice}" for notice in notices]
 
     def _votes(self) -> list[tuple[int, str, str]]:
-        """Trajectories treated otherwise than most: counts, reasons and treatment."""
+        """Trajectories treated differently from most: counts, reasons and treatment."""
         by = ", ".join(f"{reason}: {count}" for reason, count in self.mask_reasons.items())
         return [
             (self.masked, "masked in the log", f"not counted in their group, not trained ({by})"),

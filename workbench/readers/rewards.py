@@ -168,7 +168,7 @@ def with_rewards(
     if matched.is_empty():
         problem = Problem(
             column="trajectory_id",
-            rule=f"none is of the log: {_shown(unknown)}; the log has {_shown(named)}",
+            rule=f"none is in the log: {_shown(unknown)}; the log has {_shown(named)}",
             hint="trajectories are named as in the log that an import without --rewards writes",
         )
         raise LogError("the rewards", [problem])

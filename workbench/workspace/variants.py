@@ -73,5 +73,5 @@ class Variants:
             try:
                 keep(own, values)
             except (WorkbenchError, TypeError) as error:
-                problems.append(f"The variant {name} of this workspace cannot be had: {error}")
+                problems.append(f"The variant {name} of this workspace cannot be loaded: {error}")
         return problems

@@ -160,7 +160,7 @@ def _numbers(log: AuditedLog, name: str) -> tuple[Real, Truth]:
 
 
 def merged_groups(log: AuditedLog) -> Iterator[Reading]:
-    """Groups that the trainer's own advantage speaks against, where it has one per trajectory."""
+    """Groups that the trainer's own advantage contradicts, where it has one per trajectory."""
     rows = log.steps.log
     if "logged_advantage" not in rows.columns:
         return

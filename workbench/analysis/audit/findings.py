@@ -184,7 +184,7 @@ def _merged_groups(seen: Readings) -> Found | None:
     if merged is None or not merged.value:
         return None
     return (
-        f"The trainer's own advantage speaks against {merged.value:.0%} of the groups "
+        f"The trainer's own advantage contradicts {merged.value:.0%} of the groups "
         f"({merged.note}): tasks may be merged that differ in what the log lacks, such as an "
         "image.",
         "Tell the tasks apart in group_id; where the trainer centres over its batch, sums other "

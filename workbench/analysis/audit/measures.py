@@ -393,7 +393,7 @@ _ALL = (
         name="merged_groups",
         group="agreement",
         kind="share",
-        meaning="Groups that the trainer's own advantage speaks against: it does not sum to 0 "
+        meaning="Groups that the trainer's own advantage contradicts: it does not sum to 0 "
         "there, equal rewards differ in it, or there are k times as many rollouts as elsewhere.",
         action="Look whether tasks were merged that differ in what the log lacks, such as an "
         "image; a trainer that centres over its batch does the first of these too.",

@@ -203,7 +203,7 @@ def audited(
     space: Space,
     given: ScoredCredit,
 ) -> Subject:
-    """A credit as something to audit, with its method if that can be had again.
+    """A credit as something to audit, with its method if that can be created again.
 
     The method is created from what the credit file says of it and scores the log once more; unless
     it gives the same credit, only the table is audited and `unknown` says why.
@@ -254,7 +254,7 @@ def _aligned(name: str, steps: Steps, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _again(subject: Subject, made: Provenance) -> tuple[Method | None, Credit | None, str]:
-    """The method that made a credit and its credit here, or why they cannot be had."""
+    """The method that made a credit and its credit here, or the reason why there is none."""
     if not made.name:
         return None, None, "the credit does not say what made it"
     try:

@@ -20,7 +20,7 @@ from workbench.states.space import Space
 
 @method(
     "rae",
-    summary="R − moving average of the rewards that the agent had before",
+    summary="R − moving average of the agent's earlier rewards",
     source="arXiv 2506.24119",
     traits=(
         "raw-group-of-one",

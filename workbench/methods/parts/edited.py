@@ -1,4 +1,4 @@
-"""Steps and spaces in which something is otherwise than in the log: rewards, who counts."""
+"""Steps and spaces with edits of the log: rewards, and who counts."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Plan:
     Args:
         new: Whether each step says that it begins one. (S,)
         has_subgoal, has_switch: Whether its reply has these parts. (S,), (S,)
-        reworded: Whether it keeps a subgoal and words it otherwise than the step before. (S,)
+        reworded: Whether it keeps a subgoal but rewords it. (S,)
     """
 
     new: Truth

@@ -46,7 +46,7 @@ class BiPACEQ(StepMethod, ActionKeyed, GroupMethod):
 
     **Differs from** the paper, whose states are hidden states of the acting model, clustered
     greedily by cosine: here they are texts under any state key, by default connected clusters of
-    the embedder in use, which depend on no order. Its code was not to be had; that the step term
+    the embedder in use, which depend on no order. Its code was not available; that the step term
     of a step without a peer is RLOO's is reported at second hand, hence `without_peer`.
 
     Source: arXiv 2606.25556.

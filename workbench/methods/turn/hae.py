@@ -133,7 +133,7 @@ class HAE(Method):
         "normalized", "whether a step that keeps pays the penalty over the length, or all of it"
     )
     change_penalty: float = parameter(
-        0.0, "taken off a step that keeps its subgoal and words it otherwise", minimum=0.0
+        0.0, "taken off a step that keeps its subgoal but rewords it", minimum=0.0
     )
     invalid_penalty: float = parameter(
         0.0, "taken off the reward of a step with an invalid action", minimum=0.0

@@ -59,7 +59,7 @@ def find_model(model: str) -> Path:
         The folder with the model's files.
 
     Raises:
-        MissingDependencyError: It is nowhere to be had.
+        MissingDependencyError: It is not available.
         ArtefactError: The files of all-MiniLM-L6-v2 are not the upstream ones, or another model
             has code or pickled weights.
     """

@@ -22,7 +22,7 @@ from workbench.wording import Progress, number_of, shortened
 from workbench.workspace.chosen import LUCK
 
 _OF_FILTER = (
-    "An audit is of the whole log: what it draws are other rollouts for whole groups. Its counts "
+    "An audit covers the whole log: it resamples the rollouts of whole groups. Its counts "
     "are links to their steps."
 )
 LISTED = 50  # steps in the table
