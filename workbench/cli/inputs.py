@@ -60,10 +60,7 @@ def read(
         with atomic_file(quarantine) as temporary:
             aside.write_parquet(temporary, compression="zstd")
     if told:
-        # What does not match the rewards that were given is said by whoever was given them.
-        beside = reading["rewards"] is not None
-        noted = imported.report if beside else imported.validated
-        _print_notes(imported.report.left_out, noted.notices, scoring=scoring)
+        _print_notes(imported.report.left_out, imported.report.notices, scoring=scoring)
     return imported
 
 
