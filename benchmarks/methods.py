@@ -1,4 +1,4 @@
-"""How long each method takes, and how that grows with the log.
+"""Time of each method, and its growth with the log.
 
     python benchmarks/methods.py [--steps 10000 100000 1000000] [--methods grpo proxmo …]
                                  [--dialects] [--repeat 3] [--limit 20]
@@ -143,7 +143,7 @@ def main() -> None:
 def report(
     sizes: list[int], seconds: dict[str, list[float | None]], refused: dict[str, str]
 ) -> None:
-    """One line a method."""
+    """One line per method."""
     wide = max(map(len, seconds))
     print(f"{'seconds at':{wide}}", *(f"{size:>10,}" for size in sizes), "  exponent")
     for name, times in seconds.items():

@@ -45,7 +45,7 @@ FLOOR = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command cost.
+    """Cost of a command.
 
     Args:
         wall: Seconds on the clock.

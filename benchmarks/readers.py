@@ -1,9 +1,9 @@
-"""What it takes to import a large file: time, and the most memory that the process had.
+"""Time and peak memory of importing a large file.
 
 `python benchmarks/readers.py [GIGABYTES] [FORMAT]` writes a file of that size (5 by default) in one
 of three formats, imports it in a process of its own, and reports. `chat` has a conversation of
 about 16 turns of about 1.5 KB a line, in texts of random words; `steps` and `parquet` have the same
-as one row a step. The file and the log are removed again.
+as one row per step. The file and the log are removed again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def conversations() -> Iterator[dict[str, Any]]:
 
 
 def steps(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """A conversation as one row a step."""
+    """A conversation as one row per step."""
     spoken = record["messages"][1:]
     last = len(spoken) // 2 - 1
     return [

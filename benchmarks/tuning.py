@@ -33,7 +33,7 @@ class RandomVectors:
     counts_copies = False
 
     def encode(self, texts: Any, counts: Any, start: Any, progress: Any) -> Any:
-        """One row a text. (U, WIDTH)."""
+        """One row per text. (U, WIDTH)."""
         drawn = np.random.default_rng(0).normal(size=(len(texts), WIDTH))
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
@@ -70,7 +70,7 @@ def seconds(action: Callable[[], object], repeats: int = 3) -> float:
 
 
 def measured(steps: int) -> dict[str, tuple[float, float]]:
-    """What is measured -> seconds one by one, seconds at once."""
+    """Seconds one by one and at once, by measurement."""
     found = Steps.from_log(synthetic(steps))
     space, method = Space(found, embedder=RandomVectors()), ProxMO()
     similarity, weight = space.similarity(), np.ones(len(found))

@@ -5,8 +5,8 @@
 A planner, one of two solvers and a checker do a sum in two rounds. Whether the plan is good, the
 answer right and the verdict to accept is a small Markov chain, so what the team can expect to be
 paid is known exactly behind every message. The first plan was drawn three times and the answer to
-each twice: six rollouts a task that share nodes. Behind every message eight replays were played to
-the end.
+each twice: six rollouts per task that share nodes. Behind every message eight replays were played
+to the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the reference pages hold, made from the code: `PARTS` has a function per part."""
+"""Contents of the reference pages, made from the code: `PARTS` has a function per part."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def python() -> str:
 
 
 def signature(name: str, entry: Any) -> str:
-    """How a function is called; nothing for a class, whose docstring lists its arguments."""
+    """Signature of a function; nothing for a class, whose docstring lists its arguments."""
     if inspect.isclass(entry):
         return ""
     arguments = [re.sub(r"(: )?'?(typing\.)?", r"\1", str(p)) for p in

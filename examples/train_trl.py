@@ -156,7 +156,7 @@ def run(
     """The whole way.
 
     Returns:
-        One row a credit that was trained on: mean log-probability of a token at steps with positive
+        One row per trained credit: mean log-probability of a token at steps with positive
         and with negative credit (the sign of the method's own in both rows), before and after.
     """
     folders = export(source, method, groups, folder)

@@ -38,7 +38,7 @@ def said(test: AppTest) -> str:
 
 
 def select(test: AppTest, element_id: str, selection: dict[str, Any]) -> None:
-    """What the browser sends when someone selects; AppTest cannot do it for charts and tables."""
+    """Send a selection as the browser does; AppTest cannot do it for charts and tables."""
     chosen = WidgetState(id=element_id, string_value=json.dumps({"selection": selection}))
     given = test._tree.get_widget_states
 
@@ -47,7 +47,7 @@ def select(test: AppTest, element_id: str, selection: dict[str, Any]) -> None:
         states.widgets.append(chosen)
         return states
 
-    test._tree.get_widget_states = with_selection
+    test._tree.__dict__["get_widget_states"] = with_selection
 
 
 def component(test: AppTest, name: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def token_log(**columns: Any) -> Log:
 
 
 def rewritten_log() -> Log:
-    """t0: the second prompt was written anew; t1 as in `token_log`."""
+    """t0: the second prompt was rewritten; t1 as in `token_log`."""
     return made(
         [
             step_row("t0", 0, 0.5, prompt_ids=[1, 2], response_ids=[3]),
@@ -183,7 +183,7 @@ def archived(logged: Sequence[pl.DataFrame], **options: Any) -> Archive:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one JSON object a line."""
+    """The objects of a file with one JSON object per line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -205,7 +205,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Logs with and without token ids, whose prompts sometimes extend the step before."""
     rows = []
     for number in range(draw(st.integers(1, 4))):
-        sequence = []
+        sequence: list[int] = []
         excluded = draw(st.integers(0, 4)) == 0
         tokens = draw(st.integers(0, 3)) > 0
         for step in range(draw(st.integers(1, 3))):
@@ -216,7 +216,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
             row = step_row(
                 f"t{number}",
                 step,
-                draw(ADVANTAGE.filter(lambda a, null=excluded: null or a is not None)),
+                draw(ADVANTAGE if excluded else ADVANTAGE.filter(lambda a: a is not None)),
                 group=f"g{number % 2}",
                 reward=None if excluded else 0.5,
                 gradient_mask=draw(st.booleans()),

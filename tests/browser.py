@@ -12,16 +12,16 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.error import URLError
 
 from places import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 
 
 def chromium() -> str | None:
@@ -89,7 +89,9 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, *, scheme: str = "light") -> Iterator[Page]:
+def opened(
+    browser: Browser, address: str, *, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Page]:
     """A page of the app in a fresh session, drawn to the end."""
     context = browser.new_context(viewport=SIZE, color_scheme=scheme, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -11,7 +12,7 @@ Result = tuple[int, str, str]
 Run = Callable[..., Result]
 
 
-def small(path: Path, **columns: object) -> Path:
+def small(path: Path, **columns: Any) -> Path:
     """Two groups of two trajectories of one or two steps."""
     rows = [
         ("g", "a", 0, "red door", "open", 0.0),

@@ -16,7 +16,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def as_lines(records: Rows) -> bytes:
-    """One record a line."""
+    """One record per line."""
     return "".join(f"{json.dumps(record)}\n" for record in records).encode()
 
 

@@ -1,4 +1,4 @@
-"""What a method says of a small log: its credit, and the parts of it as arrays."""
+"""Credit of a method on a small log, and its parts as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What documents hold that tests run: their blocks, by language or by mark, and their commands."""
+"""Parts of documents that tests run: blocks, by language or by mark, and their commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def blocks(document: Path, language: str) -> list[str]:
 
 
 def part(document: Path, name: str) -> str:
-    """What stands between `<!-- name -->` and `<!-- /name -->`."""
+    """Text between `<!-- name -->` and `<!-- /name -->`."""
     text = document.read_text(encoding="utf-8")
     found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", text, re.DOTALL)
     assert found, name

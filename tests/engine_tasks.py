@@ -1,4 +1,4 @@
-"""What workers do in tests of engines: work, end at once, or raise."""
+"""Tasks of workers in tests of engines: work, end at once, or raise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a folder."""
+"""Contents of folders."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def acted(*texts: str) -> Described:
 
 
 def refines(fine: Index, coarse: Index) -> bool:
-    """Whether steps that share a label of the first share one of the second."""
+    """True if steps that share a label of the first share one of the second."""
     return len(np.unique(np.stack([fine, coarse]), axis=1).T) == len(np.unique(fine))
 
 

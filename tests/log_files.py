@@ -45,7 +45,7 @@ def act(command: str) -> str:
 
 
 def write_lines(path: Path, records: Sequence[Any]) -> Path:
-    """Writes records one a line; text stands as it is."""
+    """Writes records one per line; text stands as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [item if isinstance(item, str) else json.dumps(item) for item in records]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -53,7 +53,7 @@ def write_lines(path: Path, records: Sequence[Any]) -> Path:
 
 
 def written(folder: Path, records: Sequence[Any], name: str = "log.jsonl") -> Path:
-    """A file of records, one a line, in a folder."""
+    """A file of records, one per line, in a folder."""
     return write_lines(folder / name, records)
 
 

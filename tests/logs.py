@@ -17,12 +17,12 @@ Described = Mapping[str, Mapping[str, Sequence[tuple[str, str, float | None]]]]
 
 
 def rows(groups: Described, **columns: Any) -> pl.DataFrame:
-    """A described log as a frame of one row a step, in the order described, not yet validated.
+    """A described log as a frame of one row per step, in the order described, not yet validated.
 
     Args:
         groups: What happened.
         columns: Further columns, or other values for the described ones: one value for all rows,
-            or a list or series with one a row.
+            or a list or series with one per row.
     """
     described = [
         (group, trajectory, index, *step)

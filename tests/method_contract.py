@@ -1,4 +1,4 @@
-"""What is asked of every method: its rules, and the log that they are checked on.
+"""Contract of every method: its rules, and the log that they are checked on.
 
 A dialect that breaks a rule declares the trait that says so.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 from crediting import credit
+from narrow import number
 
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.methods import METHODS, create
@@ -209,7 +210,7 @@ def advantages(log: pl.DataFrame, name: str, **params: object) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Rule:
-    """What holds for every method, but for those with a trait that says otherwise."""
+    """A rule for every method, but for those with a trait that says otherwise."""
 
     check: Callable[..., None]
     names: list[str]
@@ -311,7 +312,7 @@ def groups_are_independent(name: str):
 
 
 OTHERS = [("r", 0), ("r", 2), ("s", 1), (None, 1), ("r", None)]
-"""Run and update of a batch beside update 1 of run r."""
+"""Run and update of a batch besides update 1 of run r."""
 
 
 @rule("couples-batches", other=OTHERS)
@@ -367,7 +368,7 @@ def with_a_dead_group() -> pl.DataFrame:
 def a_group_of_equal_rewards_gets_nothing_whatever_the_others_got(name: str):
     params = accepted(name, success_threshold=0.5)
     found = advantages(with_a_dead_group(), name, **params)
-    assert found.filter(pl.col("group_id") == "g1")["advantage"].abs().max() <= 1e-15
+    assert number(found.filter(pl.col("group_id") == "g1")["advantage"].abs().max()) <= 1e-15
 
 
 @rule("ignores-rewards", "credits-equal-rewards")
@@ -376,7 +377,7 @@ def equal_returns_up_to_rounding_give_exactly_zero(name: str):
     first = frame().filter(pl.col("step_index") == 0)
     rewards = pl.Series([0.3 if row % 2 else 0.1 + 0.2 for row in range(first.height)])
     table = advantages(paid_equally(first, rewards), name)
-    assert table["advantage"].abs().max() <= 1e-15
+    assert number(table["advantage"].abs().max()) <= 1e-15
 
 
 @rule("raw-group-of-one")

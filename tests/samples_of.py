@@ -32,11 +32,11 @@ SAMPLE_FILES = {
     "skyrl/find_key.jsonl": "skyrl",
     "areal/rollout/11/0.jsonl": "areal",
 }
-"""Samples of a record a line whose format is told by the first sound one."""
+"""Samples of a record per line whose format is told by the first sound one."""
 
 _STEPS = ("step_index", "observation", "action", "reward")
 _BESIDE = {"chat": "openai_chat.jsonl", "tau-bench": "tau_bench.json"}
-"""Samples that lie beside the folders, since other tests name them by their path."""
+"""Samples that lie next to the folders, since other tests name them by their path."""
 
 
 def samples_of(format: str) -> list[Path]:

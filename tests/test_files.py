@@ -28,7 +28,11 @@ from workbench.files import (
 def umask() -> Iterator[Callable[[int], None]]:
     """Sets the process's mask for new files, and sets it back."""
     before = os.umask(0o022)
-    yield lambda mask: [None, os.umask(mask)][0]
+
+    def mask_by(mask: int) -> None:
+        os.umask(mask)
+
+    yield mask_by
     os.umask(before)
 
 
@@ -186,7 +190,7 @@ def test_a_changed_file_is_named_with_both_digests(tmp_path: Path) -> None:
         read_artefact_manifest(folder)
     assert str(caught.value) == (
         f"{folder / 'sub' / 'b.txt'} is damaged: its SHA-256 is {found}, "
-        f"its manifest says {expected}. Hint: remove {folder} and run again to have it made anew"
+        f"its manifest says {expected}. Hint: remove {folder} and run again to have it rebuilt"
     )
 
 

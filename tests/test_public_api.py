@@ -6,10 +6,12 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 import polars as pl
 import pytest
+from narrow import some
 from polars.testing import assert_frame_equal
 
 import workbench as wb
@@ -46,7 +48,7 @@ def test_a_credit_is_a_table_of_steps(space: wb.Space):
     assert table.columns[:4] == ["group_id", "trajectory_id", "step_index", "advantage"]
     terms = table.select(advantage=pl.sum_horizontal([f"term_{name}" for name in credit.terms]))
     assert_frame_equal(terms, table.select("advantage"))
-    assert credit.provenance.method["fields"]["temperature"] == 0.05
+    assert some(credit.provenance).method["fields"]["temperature"] == 0.05
     assert wb.score(space, "grpo:verl-agent").name == "grpo:verl-agent"
 
 
@@ -102,22 +104,24 @@ def test_what_it_shows_is_short(space: wb.Space):
 
 def test_what_is_wrong_is_a_workbench_error(space: wb.Space):
     credit = wb.score(space, "grpo")
+    half: Any = 1.5
+    frame: Any = space.steps.log
     wrong = [
         lambda: credit.explain(10**9),
         lambda: credit.explain(-1),
         lambda: credit.explain("no step"),
-        lambda: credit.explain(1.5),
+        lambda: credit.explain(half),
         lambda: credit.explain(("nobody", 0)),
         lambda: wb.open_log(5),
         lambda: wb.open_log([]),
         lambda: wb.open_log("househould"),
         lambda: wb.open_log(pl.DataFrame({"a": [1]})),
         lambda: wb.open_log({"a": [1], "b": [1, 2]}),
-        lambda: wb.score(space.steps.log, "grpo"),
+        lambda: wb.score(frame, "grpo"),
         lambda: wb.score(space, "gropo"),
         lambda: wb.score(space, "grpo", gamma=1),
         lambda: wb.compare(credit),
-        lambda: wb.compare(credit, space.steps.log),
+        lambda: wb.compare(credit, frame),
         wb.audit,
         lambda: wb.tune(credit),
         lambda: wb.export(credit, "batch", target="nobody"),

@@ -39,7 +39,8 @@ def of_log(frame: pl.DataFrame, method: str, **params: Any) -> list[float]:
 @given(described=described_logs())
 def test_rows_of_steps_give_what_the_log_gives(method: str, described: Described):
     frame = rows(described).sample(fraction=1.0, shuffle=True, seed=3)
-    found = step_advantages(method, **{name: frame[name].to_list() for name in frame.columns})
+    columns: dict[str, Any] = frame.to_dict(as_series=False)
+    found = step_advantages(method, **columns)
     order = frame.with_columns(found=found).sort("group_id", "trajectory_id", "step_index")
     assert order["found"].to_list() == of_log(log(described), method)
 
@@ -94,7 +95,7 @@ def test_what_is_wrong_is_said():
         token_advantages("grpo", response_mask=[[1]], group_id="g", token_reward=[[1, 2]])
     with pytest.raises(ParameterError, match=r"outcome must be \(1,\), got \(2,\)"):
         token_advantages("grpo", response_mask=[[1]], group_id="g", outcome=[1, 2])
-    with pytest.raises(ParameterError, match="one row a rollout"):
+    with pytest.raises(ParameterError, match="one row per rollout"):
         token_advantages("grpo", response_mask=np.ones(3), group_id="g", outcome=[1])
 
 
@@ -144,7 +145,12 @@ def test_tokens_between_runs_are_the_state():
     ids = [[1, 9, 9, 2], [1, 9, 9, 3], [4, 8, 5, 0]]
     mask = [[1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 1, 0]]
     params = {"norm": "mean", "gamma": 1.0}
-    given_ids = {"response_mask": mask, "token_ids": ids, "group_id": "ggg", "outcome": [1, 0, 0]}
+    given_ids: dict[str, Any] = {
+        "response_mask": mask,
+        "token_ids": ids,
+        "group_id": "ggg",
+        "outcome": [1, 0, 0],
+    }
     found = token_advantages("gigpo", params=params, **given_ids)
     episode = np.array([2 / 3, -1 / 3, -1 / 3])
     assert found[:, 0].tolist() == pytest.approx((2 * episode).tolist())
@@ -224,7 +230,7 @@ def test_the_documented_trainer_runs_as_trl_calls_it(monkeypatch: pytest.MonkeyP
     ids = [[1, 2, 9, 9, 3], [1, 9, 4, 0, 0]]
 
     class GRPOTrainer:
-        """What the subclass uses of TRL's trainer."""
+        """Part of TRL's trainer that the subclass uses."""
 
         reward_weights = torch.tensor([1.0, 1.0])
         num_generations = num_generations_eval = 2
@@ -261,7 +267,7 @@ def test_the_documented_estimator_runs_as_nemo_rl_calls_it(monkeypatch: pytest.M
     import torch
 
     class GRPOAdvantageEstimator:
-        """What the document replaces a method of."""
+        """Class of which the document replaces a method."""
 
     place = "nemo_rl.algorithms.advantage_estimator"
     stand_in(monkeypatch, place, GRPOAdvantageEstimator=GRPOAdvantageEstimator)
@@ -320,7 +326,9 @@ def test_the_documented_trainer_trains_in_trl_itself(tmp_path: Path):
     def reward(completions: list[str], **_: Any) -> list[float]:
         return [float(text.count("a")) for text in completions]
 
-    class Watched(ran("trl")["StepCreditTrainer"]):
+    trainer: Any = ran("trl")["StepCreditTrainer"]
+
+    class Watched(trainer):
         def _compute_loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
             seen.append(inputs)
             return super()._compute_loss(model, inputs)

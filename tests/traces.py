@@ -79,9 +79,9 @@ def traced(tmp_path: Path, *, newline: str = "\n", **columns: Any) -> Traced:
 
 
 def from_traces(log: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Writes a log as traces, one episode a trajectory, and gives it as one that was read there.
+    """Writes a log as traces, one episode per trajectory, and gives it as one that was read there.
 
-    A prompt that begins with the sequence before it hangs on that; any other begins anew. What has
+    A prompt that begins with the sequence before it hangs on that; any other starts over. What has
     no token ids has none in the traces either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

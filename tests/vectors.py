@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from logs import Described
 
 from workbench.log.steps import Index, Real, Steps
+from workbench.wording import Progress, silent
 
 TAU = 1 / math.log(2)  # e^(1/τ) = 2: an equal text counts twice as much as an orthogonal one
 
@@ -21,10 +21,16 @@ class Vectors:
     counts_copies = False
     windows_report = None
 
-    def __init__(self, vector: dict[str, Sequence[float]]) -> None:
+    def __init__(self, vector: Mapping[str, Sequence[float] | Real]) -> None:
         self._vector = vector
 
-    def encode(self, texts: Sequence[str], count: Index, start: Index, progress: Any) -> Real:
+    def encode(
+        self,
+        texts: Sequence[str],
+        counts: Index,
+        starts: Index,
+        progress: Progress = silent,
+    ) -> Real:
         return np.array([self._vector[text] for text in texts], dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and what the user can do about it.
+"""Errors that a user can fix, each with a hint.
 
 `WorkbenchError` marks what a user can put right: the command line prints its message and exits
 with 2. Everything else is a defect of the workbench and propagates with its traceback.
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from workbench.wording import number_of
 
+LISTED = 20
+"""Names that a message lists in full; of more it lists the nearest."""
+
 
 class WorkbenchError(Exception):
     """Something the user can put right; the message says what, where, and how."""
@@ -22,7 +25,7 @@ class ParameterError(WorkbenchError, ValueError):
 
 
 class UnknownNameError(WorkbenchError, LookupError):
-    """A name that no registry entry has; the message lists those that exist.
+    """A name that no registry entry has; the message lists those that exist, or the nearest.
 
     Args:
         kind: What was looked up, for example "method".
@@ -32,9 +35,11 @@ class UnknownNameError(WorkbenchError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(name, names, n=5)
         hint = f" Hint: did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}; expected one of {names}.{hint}")
+        long = close and len(names) > LISTED
+        listed = f"the nearest of {len(names)} are {close}" if long else f"expected one of {names}"
+        super().__init__(f"unknown {kind} {name!r}; {listed}.{hint}")
         self._made_of = (kind, name, names)
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:

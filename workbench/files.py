@@ -1,7 +1,7 @@
 """Files on disk: atomic writes, digests, canonical JSON, manifests.
 
 Nothing unfinished ever bears a final name: files and folders are written under a temporary name
-beside their place and renamed. What is there is checked against its manifest before it is used.
+next to their place and renamed. What is there is checked against its manifest before it is used.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _prefix(path: Path) -> str:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` and renames it when the block ends without an error.
+    """Gives a temporary path next to `path` and renames it when the block ends without an error.
 
     Raises:
         ParameterError: `path` is a folder.
@@ -135,7 +135,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[None]:
     """Waits until no other thread or process is inside such a block for `path`.
 
-    The lock is a file `.<name>.lock` beside it, which stays; a process that dies lets go of it.
+    The lock is a file `.<name>.lock` next to it, which stays; a process that dies lets go of it.
     """
     from filelock import FileLock  # only what writes into a workspace needs it
 
@@ -153,7 +153,7 @@ def locked(path: Path) -> Iterator[None]:
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Gives a folder to fill and puts it at `path` when the block ends without an error.
 
-    A run that is killed leaves at most a hidden folder `.<name>.….part` beside the place.
+    A run that is killed leaves at most a hidden folder `.<name>.….part` next to the place.
 
     Args:
         path: The place.
@@ -183,7 +183,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def staging_folder(output: Path) -> Iterator[Path]:
-    """A hidden folder beside a file, for as long as it is being made.
+    """A hidden folder next to a file, for as long as it is being made.
 
     Raises:
         StorageError: The disk is full, or nothing can be created there.
@@ -198,7 +198,7 @@ def staging_folder(output: Path) -> Iterator[Path]:
 
 
 def maker_lives(temporary: Path) -> bool:
-    """Whether a temporary name is of a process that runs; False where that cannot be told."""
+    """True if a temporary name's process runs; False where that cannot be known."""
     found = re.search(r"\.(\d+)-[^.]*\.parts?$", temporary.name)
     if found is None or os.name != "posix":  # elsewhere signal 0 is not a question
         return False
@@ -277,4 +277,4 @@ def read_artefact_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _mend(folder: Path) -> str:
-    return f"Hint: remove {folder} and run again to have it made anew"
+    return f"Hint: remove {folder} and run again to have it rebuilt"

@@ -28,7 +28,7 @@ def parameter(
     """A hyper-parameter: a dataclass field with its default, its range and one line of meaning.
 
     Args:
-        default: Its value where nothing is said.
+        default: Its value where none is given.
         help: The line.
         minimum: Smallest value.
         maximum: Largest value.

@@ -18,7 +18,7 @@ from workbench.log.steps import Steps
 from workbench.states.space import Space
 
 
-def cell(world: str, condition: str = "base", **difference: tuple[float, float]) -> Cell:
+def cell(world: str, /, condition: str = "base", **difference: tuple[float, float]) -> Cell:
     """A cell whose two seeds are a gain less and more a deviation."""
     seeds = {
         credit: {"0": gain - spread, "1": gain + spread}
@@ -105,7 +105,7 @@ def many(tasks: int = 8, length: int = 3) -> pl.DataFrame:
 
 
 def trained(monkeypatch: pytest.MonkeyPatch, **difference: tuple[float, float]) -> None:
-    monkeypatch.setattr(evidence, "cells", lambda: (cell("w", **difference),))
+    monkeypatch.setattr(evidence, "cells", lambda: (cell("w", "base", **difference),))
 
 
 BOTH = {"history-gae": (0.05, 0.01), "gigpo": (0.02, 0.005)}

@@ -1,4 +1,4 @@
-"""Runs and checkpoints beside each other."""
+"""Runs and checkpoints side by side."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_before_and_after_by_hand():
     after = create("what-if", values)(scored, space)
     found = effect(before, after, 0)
     # Mean 1.6/3 before, .6/3 after: a 7/15 to -1/5, b -8/15 to -1/5, c 1/15 to 2/5.
-    assert (found.before, found.after) == (pytest.approx(7 / 15), pytest.approx(-1 / 5))
+    assert (found.before, found.after) == pytest.approx((7 / 15, -1 / 5))
     assert found.rollouts["after"].to_list() == pytest.approx([-1 / 5, -1 / 5, 2 / 5])
     assert found.rollouts["flips"].to_list() == [1, 0, 0]
     assert (found.flips, found.changed, found.groups) == (1, 3, 1)

@@ -14,8 +14,8 @@ from places import ROOT, TESTS
 
 from workbench.ui.viewer.bundle import ASSETS, MAP, PREVIEW, REPORT, STEPS, VIEWER, WHY, bundle
 
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(NODE is None, reason="no Node.js: install Debian's nodejs")
+NODE = shutil.which("node") or ""
+needs_node = pytest.mark.skipif(not NODE, reason="no Node.js: install Debian's nodejs")
 COMPONENTS = {
     "viewer": VIEWER,
     "why": WHY,

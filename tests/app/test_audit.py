@@ -174,7 +174,7 @@ def own_softmax() -> pl.DataFrame:
 
 def test_a_finding_is_applied_to_its_method_and_says_what_was_before(app: OpenApp):
     test = opened(app, own_softmax(), methods="proxmo")
-    (apply,) = (button for button in test.button if button.label.startswith("Apply peers"))
+    (apply,) = (button for button in test.button if button.label.startswith("Set peers to"))
     apply.click().run()
     assert not test.exception
     assert json.loads(test.query_params["fields"]) == {"proxmo": {"peers": "other_trajectories"}}

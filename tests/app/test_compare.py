@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from app_pages import NASTY, OpenApp, bundled, figures, said, select, table
+from narrow import number
 from streamlit.testing.v1 import AppTest
 
 from workbench.analysis.compare import Comparison, compare, sign_table
@@ -21,7 +22,7 @@ from workbench.states.space import Space
 from workbench.ui import state
 
 DIFFERENCE = "difference in σ"
-SMALL = {
+SMALL: logs.Described = {
     "g0": {
         "g0/a": [("s", "go", 0.0), ("t", "look", 0.0), ("s", "put", 1.0)],
         "g0/b": [("s", "stay", 0.0), ("u", "go", 0.0)],
@@ -207,7 +208,10 @@ def test_one_step_has_nothing_to_rank(app: OpenApp):
 
 
 def test_trajectories_without_a_reward_are_said_to_be_left_out(app: OpenApp):
-    lost = {**SMALL, "g2": {"g2/a": [("s", "go", None)] * 2, "g2/b": [("s", "go", float("nan"))]}}
+    lost: logs.Described = {
+        **SMALL,
+        "g2": {"g2/a": [("s", "go", None)] * 2, "g2/b": [("s", "go", float("nan"))]},
+    }
     test = opened(app, logs.log(lost), methods="grpo,gigpo")
     assert "8 of 11 steps are compared; 3 are of trajectories that no method scores" in said(test)
 
@@ -259,7 +263,8 @@ def test_runs_are_set_against_the_first_and_what_one_lacks_is_said(app: OpenApp,
     changes = table(test, "after.parquet − before.parquet")
     known = bundled().group_by("group_id").agg(pl.col("success").mean())
     assert max(row["after.parquet − before.parquet"] for row in changes) == pytest.approx(
-        100 * (1 - known.filter(pl.col("group_id") >= "household-s0/task-10")["success"].min())
+        100
+        * (1 - number(known.filter(pl.col("group_id") >= "household-s0/task-10")["success"].min()))
     )
 
 

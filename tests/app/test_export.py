@@ -23,7 +23,7 @@ from workbench.exporters import Manifest, read_batch, read_manifest
 from workbench.ui import state
 
 NASTY = "<script>alert(1)</script> **bold** $x^2$ :material/home: [a](http://b)"
-SMALL = {
+SMALL: logs.Described = {
     "g0": {"g0/a": [("s", "go", 0.0), ("t", "look", 1.0)], "g0/b": [("s", "stay", 0.0)]},
     "g1": {"g1/a": [("s", "go", 1.0)], "g1/b": [("v", "go", 1.0)]},
 }
@@ -39,7 +39,7 @@ def opened(app: OpenApp, frame: pl.DataFrame | None = None, **query: str) -> App
     return test
 
 
-def exporting(**chosen: Any) -> dict[str, str]:
+def exporting(**chosen: Any) -> dict[str, Any]:
     return {"export": json.dumps(chosen)}
 
 
@@ -67,7 +67,7 @@ def manifest(test: AppTest) -> Manifest:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], bytes]]:
-    """What the download buttons of a page would send, the last one last."""
+    """Contents that a page's download buttons would send, the last one last."""
     found: list[Callable[[], bytes]] = []
     add = MediaFileManager.add_deferred
 
@@ -308,7 +308,10 @@ def test_tokens_and_log_probabilities(app: OpenApp, downloads: list[Callable[[],
 
 
 def test_trajectories_without_a_reward_are_left_out_and_counted(app: OpenApp):
-    lost = {**SMALL, "g2": {"g2/a": [("s", "go", None)] * 2, "g2/b": [("s", "go", float("nan"))]}}
+    lost: logs.Described = {
+        **SMALL,
+        "g2": {"g2/a": [("s", "go", None)] * 2, "g2/b": [("s", "go", float("nan"))]},
+    }
     test = opened(app, logs.log(lost), methods="grpo")
     assert counts(test) == [
         ("in the log", 6, 8),

@@ -115,7 +115,7 @@ def test_another_representation_does_not_take_the_region_for_its_own(app: OpenAp
 
 @pytest.mark.parametrize("colour", ["return", "disagreement", "success", "depth"])
 def test_every_colour_is_an_address(app: OpenApp, colour: str):
-    given = {
+    given: logs.Described = {
         "g": {"a": [("x", "p", 1.0), ("z", "p", 0.0)], "b": [("y", "q", None)]},
         "h": {"c": [("x", "p", 1.0)], "d": [("y", "p", 0.0)]},
     }

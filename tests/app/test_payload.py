@@ -1,4 +1,4 @@
-"""What the viewer is given: blocks of a step, heads of long texts, states, numbers."""
+"""Payload of the viewer: blocks of a step, heads of long texts, states, numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the canvas of a map is given."""
+"""Payload of a map's canvas."""
 
 from __future__ import annotations
 

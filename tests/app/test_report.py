@@ -122,7 +122,7 @@ def test_a_redacted_report_holds_nothing_of_what_the_rules_match():
     assert key in written(frame)
     page = written(frame, rules=LIKELY)
     assert key not in page
-    assert "1 × key in 2 steps" in data_of(page)["redaction"]
+    assert "key (1 in 2 steps)" in data_of(page)["redaction"]
     assert "likely-secrets" not in str(data_of(page)["findings"]).replace(" ", "-")
 
 

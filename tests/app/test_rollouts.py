@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from workbench.ui import state
 
 ROLLOUT = "household-s0/task-00/rollout-0"
-SMALL = {
+SMALL: logs.Described = {
     "g0": {
         "g0/a": [("s", "go", 0.0), ("t", "look", 0.0), ("s", "put", 1.0)],
         "g0/b": [("s", "stay", 0.0), ("u", "go", 0.0)],
@@ -105,7 +105,12 @@ def test_groups_and_rollouts_are_in_the_order_of_people(app: OpenApp):
 
 def test_a_link_restores_step_methods_leader_and_the_rollout_beside(app: OpenApp):
     beside = "household-s0/task-00/rollout-3"
-    query = {"step": f"{ROLLOUT}:4", "methods": "grpo,gigpo", "lead": "grpo", "beside": beside}
+    query: dict[str, Any] = {
+        "step": f"{ROLLOUT}:4",
+        "methods": "grpo,gigpo",
+        "lead": "grpo",
+        "beside": beside,
+    }
     test = opened(app, **query)
     assert test.multiselect(key="w_methods_rollouts").value == ["grpo", "gigpo"]
     assert group(test)["methods"] == ["grpo", "gigpo"]

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from workbench.ui import state
 
-SMALL = {
+SMALL: logs.Described = {
     "g2": {
         "g2/a": [("s", "go", 0.0), ("t", "look", 0.0), ("s", "put", 1.0)],
         "g2/b": [("s", "stay", 0.0), ("u", "go", 0.0)],

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import tiny_policy
 from browser import opened, served, settled
+from narrow import some
 from places import DATA, ROOT
 
 if TYPE_CHECKING:
@@ -411,7 +412,9 @@ def test_a_list_is_walked_with_full_stop_and_comma(address: str, chrome: Browser
         page.locator(".steps .step.here").wait_for()
         total = page.locator(".steps .peek p").first.inner_text().removeprefix("1 of ")
         rows = page.locator(".steps .step")
-        titles = [rows.nth(k).locator("[title]").nth(1).get_attribute("title") for k in range(4)]
+        titles = [
+            some(rows.nth(k).locator("[title]").nth(1).get_attribute("title")) for k in range(4)
+        ]
         page.keyboard.press("j")
         assert page.locator(".steps .peek p").first.inner_text() == f"2 of {total}"
         page.keyboard.press("Enter")

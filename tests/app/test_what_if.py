@@ -1,4 +1,4 @@
-"""What if? A change beside the explanation, what it does, and the variant that is kept."""
+"""The what-if panel: a change next to the explanation, its effect, and the kept variant."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import logs
 import pytest
 from app_pages import OpenApp, said
+from kept_variants import forget
 from streamlit.testing.v1 import AppTest
 
 from workbench.methods import METHODS
@@ -20,7 +21,7 @@ SMALL = {
 def _forgotten() -> Any:
     """Variants are known to the whole process; a test leaves none."""
     yield
-    METHODS["what-if"].dialects.clear()
+    forget()
 
 
 def opened(app: OpenApp, **query: str) -> AppTest:
@@ -70,7 +71,7 @@ def test_a_kept_variant_is_found_by_an_address_after_a_restart(app: OpenApp):
     (keep,) = (button for button in test.button if button.label == "Keep it")
     keep.click().run()
     (dialect,) = METHODS["what-if"].dialects
-    METHODS["what-if"].dialects.clear()
+    forget()
     import streamlit
 
     streamlit.cache_resource.clear()

@@ -1,4 +1,4 @@
-"""What a benchmark measures again: code that is written differently, however far it is off."""
+"""A benchmark measures again where code is written differently, however far it is off."""
 
 from __future__ import annotations
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from narrow import number
 
 from workbench.bench import BoundError, conditions, fidelity
 from workbench.bench import cells as cells_module
@@ -23,6 +25,7 @@ from workbench.methods import create
 from workbench.simulate import WORLDS, drawn_tasks, simulate
 from workbench.states.embedders.tfidf import Vectors
 from workbench.states.space import Space
+from workbench.wording import Progress, silent
 
 FAMILIES = sorted(WORLDS)
 
@@ -213,13 +216,14 @@ class OneHot:
 
     name = key = "one-hot"
     counts_copies = False
+    windows_report = None
 
     def encode(
         self,
-        texts: list[str],
+        texts: Sequence[str],
         counts: Index,
         starts: Index,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = silent,
     ) -> Vectors:
         return np.eye(len(texts))
 
@@ -250,7 +254,7 @@ def test_wording_changes_no_credit_that_reads_no_text() -> None:
     textless = [0, 2]
     assert plain.select(MEASURES)[textless].equals(worded.select(MEASURES)[textless])
     # Where every text is unique GiGPO is GRPO in rank: its step term is 0.
-    assert worded["singletons"].min() > 0.95
+    assert number(worded["singletons"].min()) > 0.95
     assert worded["spearman"][1] == pytest.approx(worded["spearman"][0], abs=0.01)
     assert abs(plain["spearman"][1] - plain["spearman"][0]) > 0.01
 
@@ -297,7 +301,8 @@ def test_an_interrupted_run_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = small(tmp_path / "undisturbed")
-    original, done = Cell.rows, []
+    original = Cell.rows
+    done: list[Cell] = []
 
     def killed(cell: Cell) -> pl.DataFrame:
         if len(done) == 2:
@@ -407,7 +412,7 @@ def test_the_benchmark_fails_when_noise_scores(tmp_path: Path) -> None:
 
 
 def frame(**columns: list[float | None]) -> pl.DataFrame:
-    """Results of methods a and b in one condition, a value a seed; other measures null."""
+    """Results of methods a and b in one condition, a value per seed; other measures null."""
     rows = [
         {"method": name.partition("_")[0], "seed": seed, "spearman": value}
         for name, values in columns.items()
@@ -417,7 +422,7 @@ def frame(**columns: list[float | None]) -> pl.DataFrame:
     return pl.DataFrame([{**known, **row} for row in rows], schema=cells_module.SCHEMA)
 
 
-def row_of(summary: pl.DataFrame, method: str, condition: str | None = None) -> dict[str, object]:
+def row_of(summary: pl.DataFrame, method: str, condition: str | None = None) -> dict[str, Any]:
     here = pl.col("condition").is_null() if condition is None else pl.col("condition") == condition
     rows = summary.filter((pl.col("method") == method) & (pl.col("measure") == "spearman") & here)
     return rows.row(0, named=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,8 @@ from workbench.bench.training import training
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.methods import create
 from workbench.simulate import drawn_tasks
+from workbench.simulate.helpdesk import Helpdesk
+from workbench.simulate.household import Household
 
 MODULE = importlib.import_module("workbench.bench.gradients")  # the package has a function of it
 BASE = conditions(["household"], ["base"])[0]
@@ -31,8 +34,11 @@ BASE = conditions(["household"], ["base"])[0]
 def test_a_family_may_have_dials_of_its_own():
     cell = conditions(["helpdesk issues=1"], ["paraphrase=0"])[0]
     assert (cell.family, cell.name) == ("helpdesk issues=1", "paraphrase=0")
+    usual = conditions(["helpdesk"], ["base"])[0].world
+    assert isinstance(cell.world, Helpdesk)
+    assert isinstance(usual, Helpdesk)
     assert (cell.world.issues, cell.world.paraphrase) == (1, 0.0)
-    assert conditions(["helpdesk"], ["base"])[0].world.issues != 1
+    assert usual.issues != 1
     assert family_parts("codebase modules=2 bugs=1") == ("codebase", {"modules": 2, "bugs": 1})
     with pytest.raises(UnknownNameError, match="unknown dial of helpdesk 'isues'"):
         conditions(["helpdesk isues=1"])
@@ -51,6 +57,7 @@ def test_worlds_that_a_small_policy_cannot_learn_are_refused_with_one_that_it_ca
 def test_values_of_a_history_are_means_of_what_comes_of_it():
     # A policy that likes all options alike, on one task: its exact value is known at the start by
     # the mean of many episodes of its own; 400 of them have a standard error below .03.
+    assert isinstance(BASE.world, Household)
     tasks = list(drawn_tasks(replace(BASE.world, milestones=1.0), 1, 3))
     policy = LinearPolicy()
     horizon = BASE.world.horizon
@@ -155,7 +162,7 @@ def test_the_truth_is_its_own_measure_and_what_is_there_is_not_measured_again(
     monkeypatch.setattr(MODULE, "POINTS", (0, 1, 2))
     monkeypatch.setattr(MODULE, "BATCHES", 3)
     chosen = {"grpo": create("grpo"), "turn-gae": create("turn-gae"), "oracle-advantage": None}
-    where = {"families": ["household"], "names": ["base"], "seeds": 1, "workers": 1}
+    where: dict[str, Any] = {"families": ["household"], "names": ["base"], "seeds": 1, "workers": 1}
     found = gradients(tmp_path, methods=chosen, batches=3, **where)
     grpo, gae, truth = found.iter_rows(named=True)
     assert [len(truth[name]) for name in PARTS] == [3] * len(PARTS)
@@ -175,9 +182,9 @@ def test_a_table_has_a_method_a_row_the_best_first_and_none_that_is_missing():
     one, three = {name: [1.0] for name in PARTS}, {name: [3.0] for name in PARTS}
     given = {"b": one | {"square": [2.0]}, "a": three | {"gain": [6.0], "square": [6.0]}}
     unknown = one | {"true": [-1.0], "square": [2.0]}
-    missing = dict.fromkeys(PARTS)
+    missing: dict[str, Any] = dict.fromkeys(PARTS)
     rows = [{"method": name, **row} for name, row in {"d": unknown, **given, "c": missing}.items()]
-    schema = {"method": pl.String, **dict.fromkeys(PARTS, pl.List(pl.Float64))}
+    schema: dict[str, Any] = {"method": pl.String, **dict.fromkeys(PARTS, pl.List(pl.Float64))}
     # a: 6 / √(3 · 3) and √(3 / (6 − 3)).
     found = gradient_rows(pl.DataFrame(rows, schema=schema))
     assert [(row["method"], row["adam cosine"]) for row in found] == [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ from workbench.bench.measures import (
     spearman,
 )
 
-ONE_GROUP = {"group": np.zeros(5, dtype=np.int64), "groups": 1}
+ONE_GROUP: dict[str, Any] = {"group": np.zeros(5, dtype=np.int64), "groups": 1}
 TRUTH = np.array([0.0, 0.5, -0.5, 0.1, 0.2])
 
 

@@ -1,4 +1,4 @@
-"""What a reader of the fidelity benchmark sees: command, tables, figures."""
+"""Reports of the fidelity benchmark: command, tables, figures."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_command_prints_tables_and_writes_figures_that_need_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["-m", "grpo", "-m", "proxmo peers=other_steps temperature=0.2", "--workers", "1"]
-    options += ["--families", "helpdesk", "--quick", "--seeds", "2", "-o", tmp_path]
+    options += ["--families", "helpdesk", "--quick", "--seeds", "2", "-o", str(tmp_path)]
     run(monkeypatch, "bench", "fidelity", *options, "--by-condition", "kendall")
     printed = capsys.readouterr().out
     assert "helpdesk: mean over 1 condition, 2 seeds each" in printed

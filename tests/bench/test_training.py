@@ -306,7 +306,8 @@ def test_a_state_text_is_part_of_what_only_methods_that_compare_texts_are(
         given = ("proxmo", methods["proxmo"], tmp_path)
         space, _ = exported(log, *given, embedder="tfidf", state_text=state_text)
         credits.append(methods["proxmo"](space.steps, space).advantage)
-    assert not np.allclose(*credits)
+    plain_credit, text_credit = credits
+    assert not np.allclose(plain_credit, text_credit)
 
 
 def test_area_and_end_of_a_curve_by_hand() -> None:
@@ -422,7 +423,7 @@ def test_a_start_is_the_same_whatever_was_trained_from_it() -> None:
 
 
 def results(**finals: Sequence[float] | np.ndarray) -> pl.DataFrame:
-    """Results of some methods in one condition: a value a seed, reached in a straight line."""
+    """Results of some methods in one condition: a value per seed, reached in a straight line."""
     rows = [
         {
             "family": "f",

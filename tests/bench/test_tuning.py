@@ -1,4 +1,4 @@
-"""What tuning is worth on the worlds whose truth is known."""
+"""Benefit of tuning on the worlds whose truth is known."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from workbench.analysis.tuning.held_out import held_out
 from workbench.analysis.tuning.thresholds import THRESHOLDS
 from workbench.bench import Tuning, cells, conditions, fidelity, tuning
 from workbench.bench.cells import Cell
+from workbench.bench.scene import draw_scene
 from workbench.bench.tables import regret_rows
 from workbench.bench.tuned import Tuned
 from workbench.errors import ParameterError
-from workbench.methods import create
+from workbench.methods import Method, create
 from workbench.states.space import Space
 
 
@@ -56,7 +57,7 @@ def test_every_candidate_is_measured_once_and_the_methods_own_value_is_one_of_th
 
 def test_the_tuned_row_is_that_of_the_value_which_held_out_rollouts_choose(found: Tuning):
     (cell,) = [c for c in _cells() if c.condition.name == "paraphrase=1" and c.seed == 1]
-    scene = cells.draw_scene(cell.condition, cell.seed)
+    scene = draw_scene(cell.condition, cell.seed)
     method, space = create("gigpo", {"norm": "mean"}), Space(scene.steps, embedder="tfidf")
     chosen = held_out(method, method(scene.steps, space), space).recommended
     rows = found.results.filter((pl.col("condition") == "paraphrase=1") & (pl.col("seed") == 1))
@@ -117,7 +118,8 @@ def test_what_is_there_is_not_measured_again(
 def test_an_interrupted_run_goes_on_where_it_was(
     found: Tuning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    original, done = Cell.rows, []
+    original = Cell.rows
+    done: list[Cell] = []
 
     def killed(cell: Cell) -> pl.DataFrame:
         if len(done) == 3:
@@ -142,9 +144,12 @@ def test_shards_are_shared_with_fidelity_and_those_without_a_setting_are_read(
         untuned.drop("setting").write_parquet(shard.with_name(f"older-{shard.name}"))
     measured = []
     original = Cell.rows
-    monkeypatch.setattr(
-        Cell, "rows", lambda cell: (measured.append(sorted(cell.methods)), original(cell))[1]
-    )
+
+    def watched(cell: Cell) -> pl.DataFrame:
+        measured.append(sorted(cell.methods))
+        return original(cell)
+
+    monkeypatch.setattr(Cell, "rows", watched)
     fidelity(
         folder,
         methods={"gigpo": create("gigpo", {"norm": "mean"})},
@@ -159,7 +164,10 @@ def test_shards_are_shared_with_fidelity_and_those_without_a_setting_are_read(
 
 
 def test_a_change_of_how_values_are_chosen_is_measured_again(monkeypatch: pytest.MonkeyPatch):
-    methods = {"gigpo": create("gigpo"), "gigpo tuned": Tuned(method=create("gigpo"))}
+    methods: dict[str, Method | Tuned | None] = {
+        "gigpo": create("gigpo"),
+        "gigpo tuned": Tuned(method=create("gigpo")),
+    }
     (condition,) = conditions(["helpdesk"], ["group=4"])
     cell = Cell(condition=condition, seed=0, methods=methods, embedder="tfidf")
     before = cell.keys

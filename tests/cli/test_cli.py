@@ -16,6 +16,7 @@ import tiny_policy
 import typer.main
 from commands import Run, refused, small
 from log_files import step, write_lines
+from narrow import some
 from places import DATA, SAMPLES
 
 from workbench.cli.options import as_json_text
@@ -165,7 +166,7 @@ def test_import_reports_and_writes_a_log(run: Run, tmp_path: Path):
     chat = SAMPLES / "openai_chat.jsonl"
     code, out, _ = run("import", chat, "-o", "log.parquet")
     assert code == 0
-    assert "rollouts a group  4 in 1 group" in out
+    assert "rollouts per group  4 in 1 group" in out
     assert pl.read_parquet(tmp_path / "log.parquet").height == 9
 
 
@@ -278,6 +279,7 @@ def test_odd_logs_go_all_the_way(run: Run, tmp_path: Path, columns: dict[str, ob
         if zero:
             assert (credit["advantage"] == 0.0).all()
     assert "next: workbench explain" in out
+    assert "\n\n\n" not in out
 
 
 def test_one_trajectory_of_one_step_goes_all_the_way(run: Run, tmp_path: Path):
@@ -355,7 +357,7 @@ def test_export_takes_or_leaves_marked_steps(run: Run, tmp_path: Path):
 def test_a_run_exports_with_the_same_options(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     tokenizer = str(tiny_policy.tokenizer(tmp_path / "tokenizer"))
-    command = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
+    command: tuple[str | Path, ...] = ("run", log, "-o", "work", "-m", "grpo", "--to", "verl")
     refused(run(*command), "verl trains on token ids", "--tokenizer")
     command += ("--tokenizer", tokenizer)
     both = (*command, "-m", "gigpo", "-p", "clip=1")
@@ -709,7 +711,7 @@ def test_tune_ends_with_the_command_that_scores_as_it_tuned(run: Run):
     method = read_credit(Path("credit.parquet")).provenance
     fields = method.method["fields"]
     assert (f"{fields['temperature']:.4g}", fields["gamma"]) == (chosen[1], 1.0)
-    assert method.embedder["name"] == "tfidf"
+    assert some(method.embedder)["name"] == "tfidf"
     assert method.state_text == {"template": "{actions} {observation}", "last_actions": 1}
 
 
@@ -1060,7 +1062,7 @@ def test_a_proposed_mapping_imports_the_file_without_an_edit(run: Run, tmp_path:
     assert command == "import odd.csv --map map.json -o log.parquet"
     code, out, _ = run(*shlex.split(command))
     assert code == 0
-    assert "rollouts a group  2 in 1 group" in out
+    assert "rollouts per group  2 in 1 group" in out
     code, _, _ = run("validate", "odd.csv", "--map", "map.json")
     assert code == 0
     refused(run("import", "odd.csv"), "say where to write the log: -o log.parquet")

@@ -1,7 +1,7 @@
 """The contract of every export target.
 
 A target is held to it as soon as it is registered. All that a new one adds here is a sample of what
-it writes, in tests/exporters/targets/<name>/; this writes those of all targets anew, with the
+it writes, in tests/exporters/targets/<name>/; this rewrites those of all targets, with the
 package versions of constraints.txt, on which Parquet and zip files depend:
 
     UPDATE_SAMPLES=1 pytest tests/contracts/test_exporters.py
@@ -38,9 +38,8 @@ from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, 
 from workbench.exporters import TARGETS, Batch, read_manifest
 from workbench.exporters.archive import archive
 from workbench.exporters.card import CARD
-from workbench.exporters.folder import MANIFEST
 from workbench.exporters.selection import UNTRAINED
-from workbench.files import file_digest
+from workbench.files import MANIFEST, file_digest
 from workbench.parameters import fields
 
 NAMES = list(TARGETS)
@@ -57,7 +56,7 @@ def sample_log(folder: Path) -> Log:
     """Every kind of step that a target meets, as read from traces in a folder.
 
     t0 has a token that was put in, and its last step is not trained; of t1 the first is not. t2's
-    second prompt was written anew. t3 is excluded, t4's advantage is infinite, t5 has no token ids.
+    second prompt was rewritten. t3 is excluded, t4's advantage is infinite, t5 has no token ids.
     Group i has no advantage, and nothing of t7 is trained. After one history t0 and t1 did not do
     the same, nor did t2 and t5.
     """
@@ -293,13 +292,13 @@ def test_the_sample_comes_out_byte_by_byte(name: str, finished: Any):
         for path, content in found.items():
             (SAMPLES / name / path).write_bytes(content)
     sample = files(SAMPLES / name)
-    for content in (sample, found):
-        content[MANIFEST] = re.sub(
-            rb'"package_version": "[^"]+"', b'"package_version": "-"', content[MANIFEST]
+    for held in (sample, found):
+        held[MANIFEST] = re.sub(
+            rb'"package_version": "[^"]+"', b'"package_version": "-"', held[MANIFEST]
         )
     assert list(found) == list(sample)
     for path, content in sample.items():
-        assert found[path] == content, f"{path}; UPDATE_SAMPLES=1 writes the samples anew"
+        assert found[path] == content, f"{path}; UPDATE_SAMPLES=1 rewrites the samples"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -433,7 +432,7 @@ def test_what_is_read_back_is_what_was_written(name: str, logged: Log, tmp_path:
         held = {"group_id", "trajectory_id", contents, values}
         assert held | ({mask} if target.masks else set()) <= set(found.columns)
         expected = batch.rows.select(found.columns)
-        assert found.cast(dict(expected.schema)).equals(expected)
+        assert found.cast(expected.schema).equals(expected)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not TARGETS[name].masks])
@@ -467,7 +466,7 @@ def test_what_is_read_back_of_texts_is_what_was_written(name: str, logged: Log, 
         found = target.load(tmp_path / str(unit))
         assert {"group_id", "trajectory_id", "messages", "step_advantages"} <= set(found.columns)
         expected = batch.rows.select(found.columns)
-        assert found.cast(dict(expected.schema)).equals(expected)
+        assert found.cast(expected.schema).equals(expected)
 
 
 @pytest.mark.parametrize(
@@ -601,7 +600,7 @@ def test_a_batch_that_would_train_nothing_is_not_written(name: str, tmp_path: Pa
         (log.with_columns(excluded=pl.lit("no")), {}),
         (log, {"groups": ["küche"], "tasks": ["keys"]}),
     ]
-    cases = [
+    cases: list[tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]] = [
         (log, zeros, {}),
         (log, zeros, {"drop_zero_groups": True}),
         (log, negative, {"positive_only": True}),
@@ -857,7 +856,7 @@ def test_every_group_pulls_as_hard_whatever_the_target(
     weight: str,
     unit: str | None,
 ):
-    """What is read back is what was written (save checks that), and it is the same credit."""
+    """The batch that is read back is the written one (save checks that), with the same credit."""
     log, credit = made(rows, response_mask=pl.List(pl.Int8))
     folder = tmp_path_factory.mktemp("export")
     logged = from_traces(log, folder / "traces.jsonl"), credit

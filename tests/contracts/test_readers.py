@@ -22,6 +22,7 @@ import polars as pl
 import pytest
 from containers import CONTAINERS
 from log_files import read_in_tiny_parts
+from narrow import number
 from polars.testing import assert_frame_equal
 from samples_of import formats_with_samples, samples_of
 
@@ -37,8 +38,8 @@ each_sample = pytest.mark.parametrize(
     ("name", "sample"), ALL, ids=[f"{name}/{sample.name}" for name, sample in ALL]
 )
 PLACED = ("source_file", "source_line", "step_index", "observation", "action")
-OF_OTHER_TYPES = (7, "text", [1], {"a": 1}, None)
-ODD = (
+OF_OTHER_TYPES: tuple[Any, ...] = (7, "text", [1], {"a": 1}, None)
+ODD: tuple[Any, ...] = (
     *OF_OTHER_TYPES,
     0.5,
     -1,
@@ -57,7 +58,7 @@ ONE_TALK = {"claude-code", "codex", "pi", "session-trace", "spans"}
 """Formats whose lines go on from one another, so that a lost one changes what follows."""
 
 DRAWN = 30
-"""Odd values at drawn places of each file, beside the other types at the top level."""
+"""Odd values at drawn places of each file, besides the other types at the top level."""
 
 
 def files_in(path: Path) -> list[Path]:
@@ -197,7 +198,7 @@ def test_every_row_leads_to_its_file_and_line(name: str, sample: Path):
     imported = whole(name, sample)
     log = imported.validated.log
     assert {Path(file) for file in log["source_file"]} <= set(files_in(sample))
-    assert log["source_line"].min() >= 1
+    assert number(log["source_line"].min()) >= 1
     for file, line in log.select("source_file", "source_line").unique().iter_rows():
         if len(records_in(Path(file))) > 1:
             assert line <= len(records_in(Path(file)))
@@ -322,7 +323,7 @@ def test_a_broken_line_in_front_hides_no_other(tmp_path: Path, name: str, sample
 def damages(copied: Copied, name: str) -> Iterator[tuple[str, bytes, pl.Expr]]:
     """Ways to damage a file, its bytes then, and which of its rows do not depend on that.
 
-    A file of records, one a line, and a table of text lose the lines that are hit; any other file
+    A file of records, one per line, and a table of text lose the lines that are hit; any other file
     may be lost as a whole.
     """
     content = copied.file.read_bytes()
@@ -432,7 +433,9 @@ def test_a_value_of_another_type_is_read_or_refused_with_its_file(
             continue
         record, content = found
         draw = random.Random(f"{name} {copied.file.name}")
-        changes = [((key,), value) for key in record for value in OF_OTHER_TYPES]
+        changes: list[tuple[tuple[Any, ...], Any]] = [
+            ((key,), value) for key in record for value in OF_OTHER_TYPES
+        ]
         ways = list(places(record))
         changes += [(draw.choice(ways), draw.choice(ODD)) for _ in range(DRAWN)]
         for way, value in changes:

@@ -61,7 +61,7 @@ def test_the_policy_follows_the_credit_that_went_through_the_export(
 def test_with_the_credit_turned_the_policy_moves_the_other_way(
     train_weighted: ModuleType, tmp_path: Path
 ):
-    """What moves the policy is the credit: with its sign turned, so is the movement."""
+    """The credit moves the policy: with its sign turned, so is the movement."""
     log = small_log(tmp_path / "log.parquet")
     rows = train_weighted.export(log, "grpo", 2, tmp_path / "out")
     turned = rows.with_columns(pl.col("advantages").list.eval(-pl.element()))

@@ -50,7 +50,7 @@ def test_the_notebook_runs_in_under_a_minute(tmp_path: Path, monkeypatch: pytest
 
 
 def outputs_of(cell: Any) -> str:
-    """What a cell shows, as text, with the types of what is no text."""
+    """Output of a cell as text, with the types of what is no text."""
     parts = []
     for output in cell["outputs"]:
         data = output.get("data", {})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import method_contract
 import pytest
+from narrow import some
 from places import ROOT
 
 import workbench as wb
@@ -67,7 +68,7 @@ def test_a_method_of_a_file_holds_the_contract(mine: Path):
     space = wb.open_log("household", embedder="tfidf")
     credit = wb.score(space, name, scale=2.0)
     assert credit.name == "first-step"
-    assert len(credit.provenance.method["code"]) == 64
+    assert len(some(credit.provenance).method["code"]) == 64
     assert not credit.advantage[space.steps.step_index > 0].any()
     for rule in method_contract.RULES:
         for arguments in rule.arguments:
@@ -108,9 +109,9 @@ def test_only_a_user_s_own_words_run_a_file(mine: Path):
 def test_an_edited_file_is_another_method(mine: Path):
     space = wb.open_log("household", embedder="tfidf")
     name = f"{mine}:FirstStep"
-    before = wb.score(space, name).provenance
+    before = some(wb.score(space, name).provenance)
     mine.write_text(mine.read_text().replace('"first-step"', '"first-of-all"'))
-    after = wb.score(space, name).provenance
+    after = some(wb.score(space, name).provenance)
     assert (before.name, after.name) == ("first-step", "first-of-all")
     assert before.method["code"] != after.method["code"]
     mine.write_text("1 / 0")

@@ -1,6 +1,6 @@
 """The README says what is so: its blocks run, its findings are found.
 
-`UPDATE_README=1 pytest tests/docs/test_readme.py` writes what the main job prints anew, into
+`UPDATE_README=1 pytest tests/docs/test_readme.py` writes what the main job now prints, into
 docs/first_run.md.
 """
 

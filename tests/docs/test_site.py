@@ -61,7 +61,7 @@ def test_every_document_is_a_page_of_the_menu(site: Path):
 
 def test_the_reference_has_all_that_the_code_has(site: Path):
     dialects = [f"{m.name}:{name}" for m in METHODS.values() for name in m.dialects]
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_group(cli.app)
     for page, names in (
         ("methods", [*METHODS, *dialects]),
         ("traits", TRAITS),

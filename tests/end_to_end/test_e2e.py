@@ -74,7 +74,7 @@ def says(page: Page, text: str, seconds: float = 30) -> None:
 
 
 def drawn(page: Page, last: str) -> str:
-    """What the page says once its last part is there and nothing has changed for two seconds.
+    """Text of the page once its last part is there and nothing has changed for two seconds.
 
     The browser loads the code of each kind of element when it first meets one, so that the page
     can be without its buttons long after the script has ended.

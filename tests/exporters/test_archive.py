@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from batches import STEP, archived, token_log, write
-from logs import log
+from logs import Described, log
 
 from workbench.errors import EmptyBatchError
 from workbench.exporters import read_batch
@@ -44,7 +44,7 @@ def test_the_order_in_which_files_were_made_is_irrelevant(tmp_path: Path):
 
 
 def test_what_the_target_refuses_is_refused():
-    described = {"g": {"a": [("o", "x", 1.0)], "b": [("o", "x", None)]}}
+    described: Described = {"g": {"a": [("o", "x", 1.0)], "b": [("o", "x", None)]}}
     logged = log(described).filter(trajectory_id="b")
     credit = logged.select(*STEP, "excluded", advantage=pl.lit(None, dtype=pl.Float64))
     with pytest.raises(EmptyBatchError):

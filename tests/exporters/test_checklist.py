@@ -1,4 +1,4 @@
-"""What a manifest says in words."""
+"""Checklists of manifests, in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from batches import STEP, archived, exportable, made, one_trajectory, step_row, token_log
-from logs import log
+from logs import Described, log
 
 from workbench.exporters import TARGETS, Manifest
 from workbench.exporters.checklist import Check, balance, checklist
@@ -19,7 +19,7 @@ def found(manifest: Manifest) -> dict[str, Check]:
 
 
 def test_what_is_left_out_and_what_is_in_sum_to_the_log():
-    described = {"g": {"a": [("o", "x", 1.0)] * 2, "b": [("o", "x", None)] * 3}}
+    described: Described = {"g": {"a": [("o", "x", 1.0)] * 2, "b": [("o", "x", None)] * 3}}
     logged = log(described)
     credit = logged.select(*STEP, "excluded", advantage=pl.lit(0.5))
     table = balance(archived((logged, credit)).manifest)
@@ -121,7 +121,7 @@ def test_what_is_not_trained_is_left_out_whatever_the_reason():
     )
     assert (words["Clipped"].verdict, words["Clipped"].says) == (
         "look", "2 advantages limited to ±1.5")  # fmt: skip
-    ids = {"prompt_ids": [1], "response_ids": [2]}
+    ids: dict[str, Any] = {"prompt_ids": [1], "response_ids": [2]}
     rows = [step_row("a", 0, **ids), step_row("b", 0, gradient_mask=False, **ids)]
     verl = TARGETS["verl"].assemble(*exportable(made(rows)))
     assert found(verl.manifest)["Left out"].says == (

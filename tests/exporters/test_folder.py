@@ -14,8 +14,9 @@ import pytest
 from batches import export, text_log, token_log, write
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.exporters import folder, read_batch, read_manifest
+from workbench.exporters import read_batch, read_manifest
 from workbench.exporters.targets.weighted_batch import FILE
+from workbench.files import MANIFEST
 
 
 def test_a_finished_export_is_replaced_only_on_demand(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_tampered_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_manifest_is_not_an_export(tmp_path: Path) -> None:
     write(*token_log(), tmp_path / "out")
-    manifest = tmp_path / "out" / folder.MANIFEST
+    manifest = tmp_path / "out" / MANIFEST
     for text in ("{", "[]", '{"format": "x"}'):
         manifest.write_text(text)
         with pytest.raises(ArtefactError, match=r"manifest\.json"):

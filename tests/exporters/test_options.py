@@ -66,7 +66,7 @@ def test_a_redacted_batch_holds_no_secret_and_counts_what_it_replaced(tmp_path: 
     out = tmp_path / "out"
     manifest = export("weighted-batch", (secret, credit), out, redact=["likely"])
     assert manifest.options["redact"] == ["likely"]
-    assert f"redacted: 1 × key in {log.height} steps" in manifest.notes
+    assert f"redacted: key (1 in {log.height} steps)" in manifest.notes
     (row, *_) = read_batch(out)["messages"].to_list()
     assert "use [key]" in str(row)
     assert key not in str(row)

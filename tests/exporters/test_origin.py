@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batches import PROVENANCE, made, step_row, write
@@ -12,7 +13,12 @@ from workbench.exporters import Manifest, read_manifest
 
 
 def test_the_manifest_says_where_the_numbers_come_from(tmp_path: Path) -> None:
-    policy = {"model": "m-7b", "policy_version": 5, "train_step": 7, "tokenizer": "tok"}
+    policy: dict[str, Any] = {
+        "model": "m-7b",
+        "policy_version": 5,
+        "train_step": 7,
+        "tokenizer": "tok",
+    }
     row = step_row("t", 0, prompt_ids=[1], response_ids=[2], **policy)
     manifest = write(*made([row]), tmp_path / "out")
     assert manifest.source == PROVENANCE.log

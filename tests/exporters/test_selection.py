@@ -16,7 +16,7 @@ from workbench.exporters.selection import select
 
 
 def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
-    ids = {"prompt_ids": [1], "response_ids": [2]}
+    ids: dict[str, Any] = {"prompt_ids": [1], "response_ids": [2]}
     rows = [
         step_row("kept", 0, 1.0, **ids),
         step_row("null", 0, None, reward=None, **ids),
@@ -40,7 +40,7 @@ def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
 
 
 def test_groups_without_advantage_are_kept_and_counted_by_default(tmp_path: Path) -> None:
-    ids = {"prompt_ids": [1], "response_ids": [2]}
+    ids: dict[str, Any] = {"prompt_ids": [1], "response_ids": [2]}
     log, credit = made([step_row("t", 0, **ids), step_row("u", 0, 0.0, group="h", **ids)])
     manifest, out = written(log, credit, tmp_path / "out")
     assert len(out) == 2

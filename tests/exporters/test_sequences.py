@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,7 +13,7 @@ from workbench.exporters import TARGETS
 from workbench.exporters.sequences import broadcast, joined, padded, placed, split
 
 
-def rows(**options: object) -> pl.DataFrame:
+def rows(**options: Any) -> pl.DataFrame:
     return TARGETS["verl"].assemble(*exportable(partly_trained()), **options).rows
 
 
@@ -26,7 +28,7 @@ def test_rows_are_cut_before_their_first_trained_token_and_joined_again():
 
 
 def test_log_probabilities_before_the_first_trained_token_are_not_held():
-    ids = {"response_logprobs": [-0.5]}
+    ids: dict[str, Any] = {"response_logprobs": [-0.5]}
     log = made(
         [
             step_row("t", 0, 7.0, prompt_ids=[1], response_ids=[2], gradient_mask=False, **ids),

@@ -279,7 +279,7 @@ def test_just_what_the_policy_wrote_is_trained(tmp_path: Path, template: str):
 def test_thoughts_that_a_template_forgets_are_trained_where_they_were_had(tmp_path: Path):
     named = letters(tmp_path / "tokenizer", FORGETS)
     manifest, rows = rows_of(tmp_path, conversation_log(), tokenizer=named)
-    # The second prompt no longer begins with the first and its reply: one row a step.
+    # The second prompt no longer begins with the first and its reply: one row per step.
     assert len(rows) == 2
     assert trained(named, rows) == REPLIES
     assert manifest.counts["trajectories_as_steps"] == 1

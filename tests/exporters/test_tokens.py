@@ -131,7 +131,7 @@ def test_log_probabilities_that_some_rows_lack_are_left_out_where_all_must_have_
 def test_a_step_that_breaks_a_rule_is_named(
     tmp_path: Path, columns: dict[str, Any], message: str
 ) -> None:
-    types = {
+    types: dict[str, Any] = {
         **TOKENS,
         "response_mask": pl.List(pl.Int8),
         "response_logprobs": pl.List(pl.Float32),
@@ -153,7 +153,8 @@ def expected_rows(rows: list[dict[str, Any]], *, by_step: bool) -> list[tuple[li
     out = []
     for _, members in itertools.groupby(rows, key=lambda row: row["trajectory_id"]):
         steps = list(members)
-        whole, sequence = not by_step, []
+        whole = not by_step
+        sequence: list[int] = []
         for step in steps:
             whole &= step["prompt_ids"][: len(sequence)] == sequence or step["step_index"] == 0
             sequence = step["prompt_ids"] + step["response_ids"]
@@ -162,7 +163,7 @@ def expected_rows(rows: list[dict[str, Any]], *, by_step: bool) -> list[tuple[li
 
 
 def _rows_of(steps: list[dict[str, Any]], *, whole: bool) -> list[tuple[list[Any], ...]]:
-    sequences = []
+    sequences: list[tuple[list[Any], ...]] = []
     for step in steps:
         if not sequences or not whole:
             sequences.append(([], [], [], []))

@@ -1,4 +1,4 @@
-"""What a batch is worth to a trainer."""
+"""Worth of a batch to a trainer."""
 
 from __future__ import annotations
 

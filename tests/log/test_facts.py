@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import pytest
 from workbench.log.facts import GROUP_KINDS, facts, group_table, length_histogram
 from workbench.log.schema import validate
 
+Described = Sequence[tuple[str, Sequence[float | None], dict[str, Any]]]
 
-def log(
-    trajectories: list[tuple[str, list[float | None], dict[str, Any]]], **columns: Any
-) -> pl.DataFrame:
+
+def log(trajectories: Described, **columns: Any) -> pl.DataFrame:
     """A log of trajectories (group, rewards of its steps, further columns of each step)."""
     rows = [
         {
@@ -104,7 +105,7 @@ def test_equal_rewards_that_are_neither_success_nor_failure() -> None:
 
 
 def test_success_wins_over_the_reward() -> None:
-    rows = [("g", [0.5], {"success": False}), ("g", [0.5], {"success": False})]
+    rows: Described = [("g", [0.5], {"success": False}), ("g", [0.5], {"success": False})]
     found = facts(log(rows))
     assert found.group_kinds["all_fail"] == 1
     assert found.success == {"rate": 0.0, "known": 2, "of": 2, "source": "success"}
@@ -136,7 +137,7 @@ def test_reward_kind(rewards: list[float], kind: str) -> None:
 
 
 def test_lengths_and_rollouts() -> None:
-    rows = [("g", [0.0], {}), ("g", [0.0] * 3, {}), ("h", [0.0] * 5, {})]
+    rows: Described = [("g", [0.0], {}), ("g", [0.0] * 3, {}), ("h", [0.0] * 5, {})]
     found = facts(log(rows))
     assert found.lengths == {"minimum": 1, "median": 3.0, "mean": 3.0, "maximum": 5}
     assert found.rollouts_per_group == {1: 1, 2: 1}
@@ -152,7 +153,7 @@ def test_singletons_by_depth() -> None:
 
 
 def test_what_else_is_in_a_log() -> None:
-    rows = [
+    rows: Described = [
         ("g", [0.0, 0.0], {"truncated": True, "response_tokens": 7, "mood": "good", "copies": 3}),
         ("g", [1.0], {"truncated": False, "response_tokens": 3, "prompt_ids": [1]}),
     ]
@@ -258,11 +259,11 @@ def test_lengths_by_outcome():
 
 
 def test_the_main_facts_in_a_sentence():
-    rows = [("g", [0.0, 1.0], {}), ("g", [0.0], {}), ("h", [1.0], {}), ("h", [1.0], {})]
+    rows: Described = [("g", [0.0, 1.0], {}), ("g", [0.0], {}), ("h", [1.0], {}), ("h", [1.0], {})]
     assert facts(log(rows)).sentence() == (
         "5 steps in 4 trajectories: 2 groups × 2 rollouts. 75.0 % succeed. 1 group is live, 1 dead."
     )
-    uneven = [("g", [0.5], {}), ("h", [0.25], {}), ("h", [None], {})]
+    uneven: Described = [("g", [0.5], {}), ("h", [0.25], {}), ("h", [None], {})]
     assert facts(log(uneven)).sentence() == (
         "3 steps in 3 trajectories: 2 groups of 1 to 2 rollouts. Success is not known. "
         "0 groups are live, 2 dead. 1 trajectory not scored."
@@ -284,7 +285,12 @@ def test_mixed_outcomes_are_not_known_where_success_is_not() -> None:
 
 
 def test_success_that_few_say_is_filled_from_the_reward_where_that_is_an_outcome() -> None:
-    rows = [("g", [1.0], {"success": True}), ("g", [0.0], {}), ("g", [0.0], {}), ("g", [1.0], {})]
+    rows: Described = [
+        ("g", [1.0], {"success": True}),
+        ("g", [0.0], {}),
+        ("g", [0.0], {}),
+        ("g", [1.0], {}),
+    ]
     found = facts(log(rows))
     # 2 of 4, not 1 of the 1 that says it.
     assert found.success == {
@@ -306,7 +312,7 @@ def test_success_that_few_say_is_said_of_how_many() -> None:
 
 
 def test_trajectories_that_do_not_say_whether_they_were_cut_are_not_left_out_of_the_share() -> None:
-    rows = [("g", [0.0], {"truncated": True}), *[("g", [1.0], {})] * 3]
+    rows: Described = [("g", [0.0], {"truncated": True}), *[("g", [1.0], {})] * 3]
     found = facts(log(rows))
     # 1 of 4, not 1 of 1.
     assert (found.truncated, found.truncated_known) == (0.25, 1)

@@ -1,4 +1,4 @@
-"""Which step is whose child: nodes out of shared prefixes, and trees that are none refused."""
+"""Nodes of trees: made of shared prefixes; those that form no tree are refused."""
 
 from __future__ import annotations
 

@@ -877,6 +877,14 @@ def test_an_unknown_name_lists_what_exists_and_guesses() -> None:
     )
 
 
+def test_of_many_names_the_nearest_are_listed() -> None:
+    many = [f"name {number}" for number in range(21)]
+    assert str(UnknownNameError("option", "nam 7", many)).startswith(
+        "unknown option 'nam 7'; the nearest of 21 are ['name 7',"
+    )
+    assert "expected one of ['name 0'," in str(UnknownNameError("option", "xyz", many))
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -88,7 +88,7 @@ def turns(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def valued(frame: pl.DataFrame, trajectory: str, index: str) -> pl.DataFrame:
-    """A table of critics' values: one row a turn, or a token."""
+    """A table of critics' values: one row per turn, or a token."""
     return frame.select(
         group_id=pl.lit("g"),
         trajectory_id=pl.col(trajectory).cast(pl.String),
@@ -101,7 +101,7 @@ def valued(frame: pl.DataFrame, trajectory: str, index: str) -> pl.DataFrame:
 
 
 def planned(frame: pl.DataFrame) -> pl.DataFrame:
-    """HAE's table: one row a turn, every case a batch, tags of subgoals in the actions."""
+    """HAE's table: one row per turn, every case a batch, tags of subgoals in the actions."""
     return frame.rename({"turn_index": "step_index"}).with_columns(
         group_id=pl.col("trajectory_id").str.slice(0, 3),
         train_step=pl.col("case"),

@@ -1,4 +1,4 @@
-"""Notes of a scored credit, beside its numbers."""
+"""Notes of a scored credit, besides its numbers."""
 
 from __future__ import annotations
 

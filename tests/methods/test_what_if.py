@@ -1,13 +1,14 @@
-"""What-if: other rewards, others left out, other fields; the credit of another method there."""
+"""Credit under other rewards, without some rollouts, with other fields."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from kept_variants import forget
 from logs import Described, steps
 
 from workbench.errors import MissingInputError, ParameterError
-from workbench.methods import METHODS, create
+from workbench.methods import create
 from workbench.methods.what_if import WhatIf, entries, keep
 from workbench.states.space import Space
 
@@ -101,9 +102,8 @@ def test_ids_with_spaces_and_equals_signs_are_quoted():
 def test_a_kept_what_if_is_a_method_whose_name_holds_its_digest():
     name = keep("half life!", {"of": "gigpo", "fields": "gamma=0.5"})
     assert name.startswith("what-if:half-life-")
-    assert create(name).fields == "gamma=0.5"
+    assert create(name).values["fields"] == "gamma=0.5"
     # The same name for something else is another method.
     other = keep("half life!", {"of": "gigpo", "fields": "gamma=0.6"})
     assert other != name
-    for own in (name, other):
-        METHODS["what-if"].dialects.pop(own.partition(":")[2])
+    forget(name, other)

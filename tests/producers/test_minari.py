@@ -105,5 +105,5 @@ def test_episodes_without_a_seed_are_one_group_and_said(
 def test_a_dataset_whose_file_is_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = write(tmp_path, monkeypatch, [episode(0, ["a", "b", "c"], ["x", "y"])], form="hdf5")
     next(folder.rglob("*.hdf5")).unlink()
-    with pytest.raises(LogError, match="does not lie beside the metadata"):
+    with pytest.raises(LogError, match="does not lie next to the metadata"):
         import_log([folder])

@@ -57,7 +57,7 @@ def train(folder: Path, prompts: list[Any], rewards: list[Any], **options: Any) 
 
 
 def advantages(log: pl.DataFrame) -> pl.Series:
-    """What TRL computes by default: centred in the group, over its deviation plus 1e-4."""
+    """TRL's default advantages: centred in the group, over its deviation plus 1e-4."""
     reward = pl.col("reward")
     of_group = (reward - reward.mean().over("group_id")) / (reward.std().over("group_id") + 1e-4)
     return log.select(of_group)["reward"]

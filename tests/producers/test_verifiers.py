@@ -24,10 +24,11 @@ def new_trace(name: str = "agent", *, trainable: bool = True) -> Any:
 
 
 class Talk:
-    """A conversation with a model that writes what it is told to, one token a letter."""
+    """A conversation with a model that writes what it is told to, one token per letter."""
 
     def __init__(self, trace: Any, *, tokens: bool = True) -> None:
-        self.trace, self.tokens, self.messages = trace, tokens, []
+        self.trace, self.tokens = trace, tokens
+        self.messages: list[Any] = []
         self.ids: list[int] = []
 
     def add(self, role: str, content: str, **more: Any) -> None:

@@ -36,7 +36,13 @@ def state(**changes: Any) -> dict[str, Any]:
         "overlong_prompt": False,
         "is_truncated": False,
     }
-    step = {"response": None, "reward": 1.0, "advantage": 0.5, "is_truncated": False, "extras": {}}
+    step: dict[str, Any] = {
+        "response": None,
+        "reward": 1.0,
+        "advantage": 0.5,
+        "is_truncated": False,
+        "extras": {},
+    }
     steps = [
         step | {"prompt": prompt, "completion": completion[:1], "tokens": tokens},
         step | {"prompt": [*prompt, *completion[:2]], "completion": completion[2:], "tokens": None},

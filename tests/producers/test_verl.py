@@ -66,7 +66,11 @@ def legacy_dump(folder: Path, rows: list[dict[str, Any]], extra: dict[str, list[
 
 
 def test_the_legacy_trainer_writes_what_is_read(tmp_path: Path):
-    extra = {"acc": [True, False, False, False], "short": [1], "reward": [1, 2, 3, 4]}
+    extra: dict[str, list[Any]] = {
+        "acc": [True, False, False, False],
+        "short": [1],
+        "reward": [1, 2, 3, 4],
+    }
     legacy_dump(tmp_path, ROWS, extra)
     imported = import_log([tmp_path])
     log = imported.validated.log

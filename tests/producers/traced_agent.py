@@ -77,7 +77,7 @@ class Answering(BaseHTTPRequestHandler):
 
 
 def traced(convention: str, folder: Path) -> Any:
-    """What traces with an instrumentation of a convention, and ends the tracing when called."""
+    """Trace with the instrumentation of a convention; ends the tracing when called."""
     from opentelemetry._logs import set_logger_provider
     from opentelemetry.exporter.otlp.json.file import FileSpanExporter
     from opentelemetry.exporter.otlp.json.file._log_exporter import FileLogExporter

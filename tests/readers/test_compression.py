@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -172,6 +173,7 @@ def test_a_bound_of_the_user_holds_for_small_files_too(tmp_path: Path):
     assert import_log([path], max_unpacked=2000).report.rows == 1
     with pytest.raises(LogError, match="unpacks to more than 1,000 bytes"):
         import_log([path], max_unpacked=1000)
-    for wrong in (0, -1, 1.5):
+    wrongs: tuple[Any, ...] = (0, -1, 1.5)
+    for wrong in wrongs:
         with pytest.raises(ParameterError, match="max_unpacked must be a whole number"):
             import_log([path], max_unpacked=wrong)

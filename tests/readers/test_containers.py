@@ -105,7 +105,7 @@ def test_cells_of_a_table_are_what_the_reader_says_they_are(tmp_path: Path):
     row = {"traces": '[{"a": 1}]', "text": '[{"a": 1}]', "talk": "[1]", "n": "7"}
     cells = Cells(objects=frozenset({"traces", "talk"}), texts=frozenset({"text", "talk"}))
     pl.DataFrame([row]).write_parquet(tmp_path / "table")
-    expected = {**row, "traces": [{"a": 1}]}
+    expected: dict[str, Any] = {**row, "traces": [{"a": 1}]}
     assert found(tmp_path / "table", cells) == ([(" row 1", expected)], [])
     pl.DataFrame([row | {"empty": None, "won": "True"}]).write_csv(tmp_path / "csv")
     expected = expected | {"n": 7, "empty": None, "won": True}

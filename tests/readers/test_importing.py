@@ -62,7 +62,7 @@ def test_rows_of_several_files_are_numbered_anew_where_their_numbers_clash(tmp_p
     write_steps(tmp_path / "2", {"source_row": [0, 1, 2], "trajectory_id": ["c", "c", "d"]})
     raw = read([tmp_path])
     assert raw.frame["source_row"].to_list() == list(range(6))
-    assert any("numbered anew" in notice for notice in raw.notices)
+    assert any("renumbered" in notice for notice in raw.notices)
 
 
 def test_types_that_do_not_go_together_are_named(tmp_path: Path):

@@ -42,7 +42,7 @@ def test_a_mapping_that_names_what_is_not_there_lists_what_is(tmp_path: Path):
         read([CHAT], mapping={"columns": {"reward": "points"}})
     with pytest.raises(ParameterError, match="which the file does not have"):
         read([PARQUET], mapping={"columns": {"reward": "points"}})
-    with pytest.raises(ParameterError, match="no value a step"):
+    with pytest.raises(ParameterError, match="no value per step"):
         read([CHAT], mapping={"columns": {"observation": "task_id"}})
 
 

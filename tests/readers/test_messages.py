@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from log_files import assistant, user
+from narrow import some
 
 from workbench.log.conversation import MessageError, content_text
 from workbench.readers.messages import turns
@@ -17,7 +18,7 @@ def test_system_messages_are_observed_only_where_nothing_else_is_new():
     system = {"role": "system", "content": "rules"}
     both = turns([system, user("go"), assistant("a"), system, assistant("b")])
     assert [turn.observation for turn in both] == ["go", "rules"]
-    assert json.loads(both[0].messages)[0] == system
+    assert json.loads(some(both[0].messages))[0] == system
     assert turns([system, assistant("a")])[0].observation == "rules"
 
 
@@ -84,5 +85,6 @@ def test_what_of_a_record_cannot_be_used_is_said():
         "a message of the unknown role 'banana' is context, and not trained": 1,
         "tools that are neither a list nor an object are left out": 1,
     }
-    for nothing in (None, "", [], "[]"):
+    nothings: tuple[Any, ...] = (None, "", [], "[]")
+    for nothing in nothings:
         assert turns([user("go"), assistant("ok")], tools=nothing)[0].notes == {}

@@ -1,4 +1,4 @@
-"""Which names a file has, and what they most likely mean."""
+"""Names of a file's fields, and their most likely meaning."""
 
 from __future__ import annotations
 

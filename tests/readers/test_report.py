@@ -25,7 +25,7 @@ def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
         "rows              9 in the log, 9 read",
         "groups            1 (0.0% have one rollout)",
         "trajectories      4",
-        "rollouts a group  4 in 1 group",
+        "rollouts per group  4 in 1 group",
         "rewards           0 null, 0 not finite",
         "not scored        0 of 4 trajectories",
         "token ids         missing in 0.0% of the rows",

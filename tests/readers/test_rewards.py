@@ -1,4 +1,4 @@
-"""Rewards beside a log."""
+"""Rewards next to a log."""
 
 from __future__ import annotations
 

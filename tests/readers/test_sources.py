@@ -1,4 +1,4 @@
-"""Which files are meant, and of which format they are."""
+"""Choice of files, and of their format."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_messages_that_an_agent_leaves_beside_a_trajectory_are_passed_over(tmp_p
     raw = read([job])
     assert raw.format == alone.format == "atif"
     assert raw.frame.height == alone.frame.height
-    assert "documents of chat were passed over beside files of atif" in " ".join(raw.notices)
+    assert "documents of chat were passed over in favour of files of atif" in " ".join(raw.notices)
     # Named rather than found, they are meant.
     with pytest.raises(LogError, match="formats are mixed"):
         read([job, agent / "messages.json"])

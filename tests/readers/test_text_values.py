@@ -46,7 +46,8 @@ def test_a_verdict_counts_where_the_whole_column_is_of_one_set(
     imported = import_log([path])
     log, notices = imported.validated.log, imported.report.notices
     known = log["success"].to_list() if "success" in log.columns else [None, None]
-    assert known == (meant or [None, None])
+    expected: list[bool | None] = [*(meant or (None, None))]
+    assert known == expected
     assert any(
         "success' is not known" in text or "success is not known" in text for text in notices
     ) is (meant is None)

@@ -115,7 +115,7 @@ def test_untrained_of_another_form_is_refused(asked: Any):
 
 
 def test_a_null_reward_is_excluded_whatever_the_reason(tmp_path: Path):
-    fields = [{"finish_reason": "length"}, {"mask_sample": True}]
+    fields: list[dict[str, Any]] = [{"finish_reason": "length"}, {"mask_sample": True}]
     records = [record(rollout=at, **own) | {"reward": None} for at, own in enumerate(fields)]
     path = write_lines(tmp_path / "chat.jsonl", [*records, record(rollout=2)])
     report = import_log([path], keep_masked=True).report

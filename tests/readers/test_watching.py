@@ -16,7 +16,7 @@ from log_files import record, write_lines
 from samples_of import SAMPLES
 
 from workbench.errors import ParameterError
-from workbench.readers.streaming import staging_folder
+from workbench.files import staging_folder
 from workbench.readers.watching import Waiting, Watch
 
 TAU = SAMPLES / "tau_bench.json"

@@ -5,10 +5,12 @@ import io
 from dataclasses import replace
 from datetime import date
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from narrow import number
 from polars.testing import assert_frame_equal
 
 from workbench.errors import ParameterError
@@ -16,6 +18,7 @@ from workbench.log.schema import validate
 from workbench.simulate import END, Codebase, Task, drawn_tasks, policy_values, simulate
 from workbench.simulate.codebase.repository import SOURCES, Module, Repository, Source
 from workbench.simulate.codebase.states import (
+    Command,
     Report,
     code_commands,
     code_model,
@@ -24,7 +27,7 @@ from workbench.simulate.codebase.states import (
 )
 from workbench.simulate.codebase.text import CodeNarrator, command_text
 
-PLAIN = {"paraphrase": 0.0, "aliasing": 0.0, "slips": 0.0}
+PLAIN: dict[str, Any] = {"paraphrase": 0.0, "aliasing": 0.0, "slips": 0.0}
 EXPERT = {**PLAIN, "skill": 1.0, "skill_spread": 0.0}
 
 MONEY = Module(
@@ -124,7 +127,7 @@ def test_an_informed_expert_solves_every_repository() -> None:
     assert log["success"].all()
     lengths = log.group_by("trajectory_id").len()["len"]
     # At best trace and revert each of two faults, run the suite, submit.
-    assert 6 <= lengths.min() < 8
+    assert 6 <= number(lengths.min()) < 8
     assert lengths.n_unique() > 5
     # What it never does: a wrong line, quarantine, taking everything back.
     given = set(log["action"])
@@ -298,7 +301,7 @@ def test_the_expert_does_not_know_what_nobody_found_out() -> None:
     states = code_states(Repository(project="shop", modules=(MONEY, PAGING)))
     spoiled = ~states.right[:, 1] & (states.opened == 2) & ~states.quarantined
     chosen = informed_commands(states, code_commands(2))
-    opening = chosen[:, code_commands(2).index(("open", 1, -1))]
+    opening = chosen[:, code_commands(2).index(Command("open", 1, -1))]
     assert (opening[spoiled] == (states.report[spoiled] == Report.FRESH)).all()
 
 
@@ -346,15 +349,15 @@ def test_the_base_is_solved_half_of_the_time_on_ways_of_many_lengths() -> None:
     world = Codebase(**Codebase.study.base)  # type: ignore[arg-type]
     log = simulate(world, tasks=40, rollouts=8, seed=1)
     chances = log.filter(pl.col("step_index") == 0).unique("group_id")["true_value"]
-    assert 0.4 < chances.mean() < 0.6
+    assert 0.4 < number(chances.mean()) < 0.6
     assert chances.is_between(0.1, 0.9).all()
     ends = log.filter("done")
     by_group = ends.group_by("group_id").agg(pl.col("success").mean())["success"]
-    assert by_group.is_between(0.0, 1.0, closed="none").mean() > 0.7
+    assert number(by_group.is_between(0.0, 1.0, closed="none").mean()) > 0.7
     solved = ends.filter("success")["step_index"] + 1
-    assert solved.min() < 9
-    assert 12 < solved.mean() < 18
-    assert ends["truncated"].mean() < 0.3
+    assert number(solved.min()) < 9
+    assert 12 < number(solved.mean()) < 18
+    assert number(ends["truncated"].mean()) < 0.3
 
 
 def test_paraphrase_moves_the_share_of_texts_that_are_seen_once() -> None:
@@ -405,7 +408,7 @@ def test_a_text_follows_from_state_and_command_and_hides_a_part_of_the_state() -
     )
     assert (texts["next_observation"] == 1).all()
     states = log.filter(pl.col("step_index") > 0).group_by("group_id", "observation")
-    assert states.agg(pl.col("latent_state").n_unique())["latent_state"].max() > 3
+    assert number(states.agg(pl.col("latent_state").n_unique())["latent_state"].max()) > 3
     # A faulty line is shown with no word on whether it is one.
     assert not log["observation"].str.contains("(?i)wrong|faulty").any()
 

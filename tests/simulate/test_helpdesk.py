@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from workbench.simulate.helpdesk.states import (
     ticket_states,
 )
 
-PLAIN = {"paraphrase": 0.0, "aliasing": 0.0, "slips": 0.0}
+PLAIN: dict[str, Any] = {"paraphrase": 0.0, "aliasing": 0.0, "slips": 0.0}
 EXPERT = {**PLAIN, "skill": 1.0, "skill_spread": 0.0}
 
 
@@ -36,7 +37,7 @@ def perform(task: Task, state: int, tool: str, **arguments: str) -> tuple[str, i
 
 
 def solving_calls(task: Task) -> list[tuple[str, dict[str, str]]]:
-    """What an expert of the first ticket does, as calls."""
+    """Calls of an expert of the first ticket."""
     log = simulate(Helpdesk(**EXPERT), tasks=1, rollouts=1, seed=0)
     parts = [action.partition(" ") for action in log["action"]]
     assert set(log["action"]) <= set(task.actions)
@@ -110,7 +111,8 @@ def test_only_closing_a_solved_ticket_pays() -> None:
 
 def test_milestones_pay_each_cure_when_it_is_made() -> None:
     task = one_ticket(Helpdesk(**EXPERT, milestones=0.5))
-    state, paid = task.start, {}
+    state = task.start
+    paid: dict[str, list[float]] = {}
     for tool, arguments in solving_calls(task):
         _, state, reward = perform(task, state, tool, **arguments)
         paid.setdefault(tool, []).append(reward)
@@ -235,6 +237,6 @@ def test_the_model_has_every_call_in_every_state() -> None:
         ({"slips": 1.0}, r"slips must be in \[0.0, 1.0\), got 1.0"),
     ],
 )
-def test_dials_out_of_range_are_refused(dials: dict[str, float], message: str) -> None:
+def test_dials_out_of_range_are_refused(dials: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         Helpdesk(**dials)

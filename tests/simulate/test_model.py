@@ -201,7 +201,7 @@ def test_rewards_for_progress_by_hand() -> None:
 @pytest.mark.parametrize("milestones", [0.0, 0.5])
 def test_exact_values_agree_with_a_hundred_thousand_rollouts(name: str, milestones: float) -> None:
     kind = WORLDS[name]
-    world: World = kind(**{**kind.study.base, "milestones": milestones})  # type: ignore[call-arg]
+    world: World = kind(**{**kind.study.base, "milestones": milestones})
     for index, task in enumerate(drawn_tasks(world, 5, 3)):
         value = policy_values(task.model, task.policy, horizon=world.horizon, gamma=0.95)
         returns = sampled_returns(

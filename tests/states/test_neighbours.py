@@ -31,7 +31,8 @@ def test_nearest_states_are_those_of_an_exhaustive_search() -> None:
         found, cosine = index.nearest(state, 10)
         assert found.tolist() == nearest_by_force(vectors, state, 10).tolist()
         assert cosine == pytest.approx(vectors[found] @ vectors[state], abs=1e-6)
-        assert (found.dtype, cosine.dtype) == (np.int64, np.float64)
+        assert found.dtype == np.int64
+        assert cosine.dtype == np.float64
 
 
 def test_sparse_and_dense_vectors_have_the_same_neighbours() -> None:

@@ -1,4 +1,4 @@
-"""What of a step is embedded."""
+"""Text of a step that is embedded."""
 
 from __future__ import annotations
 

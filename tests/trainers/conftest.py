@@ -1,4 +1,4 @@
-"""What the trainers are given: an export of a scored log with token ids, and a tiny policy.
+"""Inputs of the trainers: an export of a scored log with token ids, and a tiny policy.
 
 These tests run where the extra `trainers` is installed, one environment for all of them:
 

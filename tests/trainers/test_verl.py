@@ -8,7 +8,7 @@ from policy_rollouts import clipped_loss_of_rows
 
 
 def log_probabilities(policy: Any, data: Any) -> Any:
-    """What verl's actor computes: of each response token, from the padded batch. (B, R)"""
+    """Log-probabilities as verl's actor computes them, from the padded batch. (B, R)"""
     batch = data.batch
     length = batch["responses"].shape[1]
     logits = policy(

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny_policy
+from narrow import some
 
 from workbench.errors import ArtefactError, MissingInputError, ParameterError, UnknownNameError
 from workbench.exporters import Exporter, read_batch, read_manifest
@@ -47,9 +48,9 @@ def test_the_main_job_with_a_real_model(log: Path, tmp_path: Path):
     kinds = {path.parts[0] for path in map(Path, files(tmp_path / "work"))}
     assert kinds == {"log", "embeddings", "index", "credit", "exports"}
     assert set(result.credits) == {"grpo", "gigpo", "proxmo"}
-    manifest = read_manifest(result.exported)
+    manifest = read_manifest(some(result.exported))
     assert manifest.method["name"] == "proxmo"
-    batch = read_batch(result.exported)
+    batch = read_batch(some(result.exported))
     assert batch.height == 8
     # Every step's advantage of the credit is in the batch.
     credit = pl.read_parquet(result.credits["proxmo"])
@@ -102,7 +103,7 @@ def test_an_option_of_the_export_makes_one_batch(log: Path, tmp_path: Path):
     options = {"clip": 0.5, "positive_only": True}
     second = run([log], tmp_path, embedder="tfidf", export_options=options)
     assert [path.parts[0] for path in second.built] == ["exports"]
-    recorded = read_manifest(second.exported).options
+    recorded = read_manifest(some(second.exported)).options
     assert (recorded["clip"], recorded["positive_only"]) == (0.5, True)
     assert run([log], tmp_path, embedder="tfidf", export_options=options).built == ()
 
@@ -228,7 +229,7 @@ def test_methods_without_similarity_need_no_embedder(log: Path, tmp_path: Path):
 
 def test_the_manifest_leads_back_to_log_and_method(log: Path, tmp_path: Path):
     result = run([log], tmp_path, embedder="tfidf")
-    manifest = read_manifest(result.exported)
+    manifest = read_manifest(some(result.exported))
     log_file = next((tmp_path / "log").glob("*/log.parquet"))
     assert manifest.source["sha256"] == file_digest(log_file)
     credit = json.loads(pl.read_parquet_metadata(result.credits["proxmo"])["workbench"])

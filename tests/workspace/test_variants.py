@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kept_variants import forget
 
 from workbench.errors import ArtefactError, UnknownNameError
-from workbench.methods import METHODS, create
+from workbench.methods import create
 from workbench.methods.variants import variants
 from workbench.workspace.variants import Variants
 
@@ -18,12 +19,12 @@ def test_a_variant_is_among_the_methods_again_after_a_restart(tmp_path: Path):
     name = kept.put("no luck", {"of": "gigpo", "without": "a"})
     assert name in variants()
     # What a new process has: the file alone.
-    METHODS["what-if"].dialects.pop(name.partition(":")[2])
+    forget(name)
     with pytest.raises(UnknownNameError):
         create(name)
     assert Variants(tmp_path).load() == []
-    assert create(name).without == "a"
-    METHODS["what-if"].dialects.pop(name.partition(":")[2])
+    assert create(name).values["without"] == "a"
+    forget(name)
 
 
 def test_a_variant_that_cannot_be_had_is_said_and_the_others_are_there(tmp_path: Path):
@@ -34,8 +35,8 @@ def test_a_variant_that_cannot_be_had_is_said_and_the_others_are_there(tmp_path:
     kept.path.write_text(broken, encoding="utf-8")
     (problem,) = kept.load()
     assert "what-if:bad-123456 of this workspace cannot be had" in problem
-    assert create(name).rewards == "a=1"
-    METHODS["what-if"].dialects.pop(name.partition(":")[2])
+    assert create(name).values["rewards"] == "a=1"
+    forget(name)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path):

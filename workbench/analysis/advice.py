@@ -71,7 +71,7 @@ def advise(space: Space, *, convention: bool = True) -> Advice:
     """The credit that a log should be trained with.
 
     What the log lacks decides first: without rewards or live groups there is nothing to teach, with
-    one step a rollout there is nothing to place, without an order or a task nothing is known of a
+    one step per rollout there is nothing to place, without an order or a task nothing is known of a
     history. Else it is the credit that trained best on simulated worlds, if it did so beyond doubt,
     and return-to-go, which reads nothing, where nothing can be told apart.
 
@@ -138,8 +138,8 @@ def _chosen(space: Space, found: Facts) -> tuple[str | None, str, str]:
         f"it trained best of what this log feeds in {number_of(top.worlds, 'simulated world')} "
         f"({others} in mean success over the course, against {evidence.CONTROL})",
         f"{top.gain:+.3f} [{top.low:+.3f}, {top.high:+.3f}] over {evidence.CONTROL} with a small "
-        f"policy, {top.seeds} seeds a condition at least; another world, or a language model, may "
-        "differ",
+        f"policy, at least {top.seeds} seeds per condition; another world, or a language "
+        "model, may differ",
     )
 
 
@@ -242,7 +242,7 @@ def _of_length(found: Facts) -> Line:
     length = found.lengths
     return Line(
         about="length",
-        text=f"{length['minimum']:g} to {length['maximum']:g} steps a rollout, median "
+        text=f"{length['minimum']:g} to {length['maximum']:g} steps per rollout, median "
         f"{length['median']:g}",
         numbers=dict(length),
     )

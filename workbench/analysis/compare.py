@@ -1,8 +1,8 @@
 """Method against method on one log: do they rank the steps alike, and where do they differ most?
 
-Functions of credit tables: one row a step with group_id, trajectory_id, step_index, advantage and,
-where a step is not scored, a reason in `excluded`. All numbers use the steps that *every* given
-credit scores, so that the pairs can be read beside each other.
+Functions of credit tables: one row per step with group_id, trajectory_id, step_index, advantage
+and, where a step is not scored, a reason in `excluded`. All numbers use the steps that *every*
+given credit scores, so that the pairs can be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STEP = ["group_id", "trajectory_id", "step_index"]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What two or more credits of one log have in common.
+    """Agreement of two or more credits of one log.
 
     A correlation is null where one side is constant (there is nothing to rank) and where fewer
     than two steps are compared; it is never NaN, and 0 means no correlation.
@@ -37,9 +37,9 @@ class Comparison:
         names: The credits, in the order given.
         steps: Steps of the log.
         compared: Steps that every credit scores.
-        credits: One row a credit: credit, scored, mean, std (ddof 1), minimum, maximum, zero,
+        credits: One row per credit: credit, scored, mean, std (ddof 1), minimum, maximum, zero,
             zero_share (of the steps compared).
-        pairs: One row a pair: left, right, steps, spearman, pearson, sign_flips, sign_flip_share,
+        pairs: One row per pair: left, right, steps, spearman, pearson, sign_flips, sign_flip_share,
             zero_left_only, zero_right_only, zero_both, left_mean, left_std, right_mean, right_std.
         groups: The same columns by pair and group_id.
         disagreements: For each pair the steps with the largest absolute standardised difference:
@@ -154,7 +154,7 @@ def _value(k: int) -> str:
 
 
 def _aligned(credits: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """The steps in the log's order with one column of advantages a credit.
+    """The steps in the log's order with one column of advantages per credit.
 
     Raises:
         ParameterError: A table is malformed, or two are not of the same steps.
@@ -262,7 +262,7 @@ def _labels(names: Sequence[str], pair: tuple[int, int]) -> list[pl.Expr]:
 
 
 def _measures(pair: tuple[int, int], rank: str) -> list[pl.Expr]:
-    """All that is said about two columns of advantages, of the log or of one group."""
+    """Readings on two columns of advantages, of the log or of one group."""
     left, right = (pl.col(_value(k)) for k in pair)
     left_zero, right_zero = left.abs() <= TOLERANCE, right.abs() <= TOLERANCE
     flips = (left * right.sign() < 0) & ~left_zero & ~right_zero

@@ -32,7 +32,7 @@ _FACTORS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
-    """How the variance of a credit splits over role and round.
+    """Variance of a credit, split over role and round.
 
     Args:
         steps: Scored steps with a role and a round.
@@ -149,7 +149,7 @@ def _codes(values: pl.Series) -> tuple[Index, int]:
 def _sums_of_squares(
     value: Real, role: Index, roles: int, round_: Index, rounds: int
 ) -> tuple[float, float, float, float]:
-    """What roles, rounds, their cells beyond both, and steps inside cells make of Σ (c − μ)²."""
+    """Σ (c − μ)² split into roles, rounds, their cells beyond both, and steps inside cells."""
     if np.ptp(value) <= EQUAL * np.abs(value).max():
         return 0.0, 0.0, 0.0, 0.0
     centred = value - value.mean()

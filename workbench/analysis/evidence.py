@@ -47,7 +47,7 @@ class Standing:
         credit: Its name.
         gain: Area less the control's.
         low, high: 95 % interval of the mean over these worlds; it says nothing of other worlds.
-        worlds, seeds: How many worlds, and trainings a condition at least.
+        worlds, seeds: How many worlds, and trainings per condition at least.
         by_world: World -> gain.
     """
 
@@ -154,7 +154,7 @@ def regrets(known: Sequence[Cell]) -> list[dict[str, Any]]:
         regret = max over credits of the area there − area of what the other worlds advise
 
     Returns:
-        One row a cell: world, condition, advised, best, regret, and control, which is what always
+        One row per cell: world, condition, advised, best, regret, and control, which is what always
         taking the control would have lost.
     """
     rows = []

@@ -202,7 +202,7 @@ def _contained(column: str, value: str) -> pl.Expr:
 
 
 def _inside(x: pl.Expr, y: pl.Expr, corners: Sequence[float]) -> pl.Expr:
-    """Whether a place is inside a polygon: a ray to its right crosses an odd number of sides."""
+    """Mask of points inside a polygon: a ray to the right crosses an odd number of sides."""
     points = list(zip(corners[::2], corners[1::2], strict=True))
     odd = pl.lit(value=False)
     for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):

@@ -1,6 +1,6 @@
 """Filter: the steps that somebody looks at, as text that an address can carry.
 
-Terms stand beside each other and all have to hold; a minus in front turns one round.
+Terms stand side by side and all have to hold; a minus in front turns one round.
 
     outcome:failed kind:live          how the rollout ended; what its group can teach
     proxmo>0.5  |gigpo|>1  grpo=0     advantage of a method, as it is or its size

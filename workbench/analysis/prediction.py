@@ -1,4 +1,4 @@
-"""What the other rollouts of a group make of a rollout that counts in none of their statistics."""
+"""Leave-one-rollout-out predictions of returns."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def predicting_term(credit: Credit) -> str | None:
 def predicted(
     method: Method, credit: Credit, space: Space, trajectories: Index | None = None
 ) -> Prediction:
-    """What a method's baseline says of a trajectory that counts in none of its statistics.
+    """Baseline of a method for trajectories left out of all its statistics.
 
     Every trajectory is scored in its group without counting there, so that it has a baseline but
     no part in it: what `held_out` does at once for proximity baselines, for any method.
@@ -103,7 +103,7 @@ def _trajectory_range(steps: Steps) -> tuple[Index, Index]:
 
 
 def _without_peers(term: Term, steps: Index) -> Truth:
-    """Whether each of some steps has no peers; its baseline is then its own score. (H,) bool."""
+    """Mask of steps without peers, whose baseline is then their own score. (H,) bool."""
     alone = np.asarray(term.baseline[steps] == term.score[steps])
     for place in np.flatnonzero(alone):
         alone[place] = len(term.peers(int(steps[place])).weight) == 0
@@ -111,14 +111,14 @@ def _without_peers(term: Term, steps: Index) -> Truth:
 
 
 def peer_weight(method: Any, steps: Steps) -> Real:
-    """How often each step counts as a peer. (S,) float64."""
+    """Weight of each step as a peer. (S,) float64."""
     if hasattr(method, "peer_weight"):
         return np.asarray(method.peer_weight(steps))
     return steps.counted.astype(np.float64)
 
 
 def usable(steps: Steps, score: Real, weight: Real) -> tuple[Truth, Truth]:
-    """Whether a group has enough rollouts that count, and whether its returns are equal. (G,)."""
+    """Groups with enough counted rollouts, and those with equal returns. (G,)."""
     counts = weight[steps.trajectory_start[:-1]] > 0
     rollouts = segment_sum(counts.astype(np.float64), steps.trajectory_group, steps.groups)
     equal = segment_constant(score, steps.group, steps.groups, weight > 0)

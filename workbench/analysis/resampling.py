@@ -36,7 +36,7 @@ class DrawnSteps(Steps):
 
     @cached_property
     def counted(self) -> Truth:
-        """Whether each step's trajectory counts in the statistics of its drawn group. (S,) bool."""
+        """Mask of steps whose trajectory counts in its drawn group's statistics. (S,) bool."""
         return self.takes_part
 
     @cached_property

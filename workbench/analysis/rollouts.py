@@ -50,7 +50,7 @@ FACT_NAMES: Mapping[str, str] = {
     "self_weight": "weight of the step itself",
     "own_trajectory_weight": "weight of its own rollout",
 }
-"""What the facts of a term are called for people; others keep their names."""
+"""Names of a term's facts for people; others keep their names."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def outcome(success: bool | None) -> str:
 
 
 def sentence(term: str, facts: Mapping[str, Any]) -> str:
-    """How a term came about, in words.
+    """The origin of a term, in words.
 
     Example:
         >>> facts = {"score": 0.66, "baseline": 0.41, "factor": 1.0, "effective_peers": 4.2}

@@ -1,4 +1,4 @@
-"""Runs and checkpoints beside each other: what each solved, and what its log could teach.
+"""Runs and checkpoints side by side: what each solved, and what its log could teach.
 
 A log is split by `run_id` and by `train_step`, or `policy_version` where it has no other count of
 updates. Tasks are matched by their text, or by `group_id` where a log has no texts.
@@ -60,7 +60,7 @@ def updates_column(log: pl.DataFrame) -> str | None:
 def checkpoints(
     runs: Sequence[Run], lead: str, pair: tuple[str, str] | None = None
 ) -> pl.DataFrame:
-    """One row a run and update, in the order given and by update: `SCHEMA`'s columns.
+    """One row per run and update, in the order given and by update: `SCHEMA`'s columns.
 
     Args:
         runs: The logs; the first is the baseline.
@@ -72,7 +72,7 @@ def checkpoints(
 
 
 def tasks(runs: Sequence[Run]) -> pl.DataFrame:
-    """Success of each run on each task: task, then a column a run, null where it lacks the task.
+    """Success of each run on each task: task, then a column per run, null where it lacks the task.
 
     Tasks come in the order in which they are met, runs in the order given.
     """

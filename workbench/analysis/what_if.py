@@ -29,7 +29,7 @@ FIELDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What a change does to the credit of a log.
+    """Effect of a change on the credit of a log.
 
     Args:
         before, after: Advantage of the step that is looked at.

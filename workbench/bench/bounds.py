@@ -1,4 +1,4 @@
-"""What must hold whatever the methods do: the truth scores like the truth, noise like noise."""
+"""Invariants of a benchmark: the truth scores like the truth, noise like noise."""
 
 from __future__ import annotations
 

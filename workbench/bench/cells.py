@@ -71,12 +71,12 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys((*MEASURES, *PARTS), pl.Float64),
     "key": pl.String,
 }
-"""Columns of the results: one row a condition, seed and method; `setting` is what was tuned to."""
+"""Columns of the results: one row per condition, seed and method; `setting` is the tuned value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What is to be measured in one condition under one seed.
+    """Measurements of one condition under one seed.
 
     Args:
         condition: The condition.
@@ -184,7 +184,7 @@ def measured(scene: Scene, credit: Real) -> dict[str, float]:
 
 
 def _facts(scene: Scene, space: Space) -> dict[str, float | int]:
-    """What a reader must know of a scene to judge the numbers."""
+    """Facts of a scene that a reader needs to judge the numbers."""
     steps, state = scene.steps, space.state_key("exact")
     reward = steps.episode_reward
     dead = segment_constant(reward, steps.trajectory_group, steps.groups)

@@ -34,7 +34,7 @@ def imported(file: Path) -> tuple[Path, ...]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """What is imported of the package; what is no module among it is a name of one."""
+    """Imported names of the package; one that is no module is a name of a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("workbench."))

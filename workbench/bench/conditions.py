@@ -52,7 +52,7 @@ class Condition:
         return self.dial if self.value is None else f"{self.dial}={self.value:g}"
 
     def setting(self, dial: str) -> float:
-        """What a dial, or the group size, is set to here."""
+        """Value of a dial, or of the group size, in this condition."""
         return float(self.group if dial == GROUP else getattr(self.world, dial))
 
 

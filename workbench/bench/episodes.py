@@ -67,7 +67,7 @@ class Episode:
 
     @property
     def success(self) -> bool:
-        """Whether the rewards so far are those of a success."""
+        """True if the rewards so far are those of a success."""
         return sum(self.rewards) >= SUCCESS
 
 

@@ -42,10 +42,10 @@ from workbench.wording import Progress, silent
 
 @dataclass(frozen=True, kw_only=True)
 class Fidelity:
-    """What `fidelity` measured.
+    """Results of `fidelity`.
 
     Args:
-        results: One row a condition, seed and method, in the columns of `cells.SCHEMA`.
+        results: One row per condition, seed and method, in the columns of `cells.SCHEMA`.
         summary: Means over seeds with intervals, in the columns of `summary.SCHEMA`.
         reference: The method of the paired differences.
         skipped: Method -> why it could not be measured on these logs.
@@ -93,7 +93,7 @@ def fidelity(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Fidelity:
-    """Measures methods, and the oracles beside them, against exact advantages.
+    """Measures methods, and the oracles with them, against exact advantages.
 
     What is in the directory already is used again, so an interrupted run goes on where it was and
     a new method costs its own work alone. The same arguments give the same bytes in
@@ -170,7 +170,7 @@ def cells_of(
 
 
 def manifest(cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
-    """What the tables are of: versions, methods with their fields, conditions with their dials."""
+    """Contents of the tables: versions, methods with fields, conditions with dials."""
     return {
         "versions": {
             "workbench": package_version(),

@@ -305,7 +305,7 @@ def gradients(
         progress: Told about progress.
 
     Returns:
-        One row a condition, seed and method, in the columns of `SCHEMA`.
+        One row per condition, seed and method, in the columns of `SCHEMA`.
 
     Raises:
         ParameterError: A number is out of range or a list is empty.

@@ -1,4 +1,4 @@
-"""What makes a method the same method: the part of a result's key that is about it."""
+"""Identity of a method: the part of a result's key that is about it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def identity(name: str, method: Method | Tuned | None, embedder: str) -> dict[st
 
 
 def depends_on_texts(method: Method | Tuned | None) -> bool:
-    """Whether a method depends on the embedder."""
+    """True if a method depends on the embedder."""
     return method is not None and "similarity" in method.needs()
 
 
 @cache
 def embedder_named(name: str) -> Embedder:
-    """The embedder of a name, loaded once a process."""
+    """The embedder of a name, loaded once per process."""
     return resolve(name)
 
 

@@ -1,4 +1,4 @@
-"""How near a credit is to the truth: pure functions of arrays."""
+"""Measures of a credit against the truth: pure functions of arrays."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from workbench.states.text import words
 
 BUCKETS = 256
 SOURCES = 4
-"""What a decision is read from: the task, the observation, the last action, all earlier ones."""
+"""Inputs of a decision: the task, the observation, the last action, all earlier ones."""
 
 
 class Policy(Protocol):
@@ -104,7 +104,7 @@ class Adam:
         self._steps = 0
 
     def step(self, gradient: Real) -> Real:
-        """What to add to the parameters."""
+        """Update of the parameters."""
         self._steps += 1
         self._first = self.FIRST * self._first + (1 - self.FIRST) * gradient
         self._second = self.SECOND * self._second + (1 - self.SECOND) * gradient**2
@@ -182,7 +182,7 @@ def _option(task: str, text: str) -> tuple[int, ...]:
 
 
 def shared_words(task: str, option: str) -> str:
-    """How many words of an option the task has, as a word with the verb: "take+2"."""
+    """Number of an option's words that the task has, as a word with the verb: "take+2"."""
     return f"{option.split(maxsplit=1)[0]}+{len(words(option) & words(task))}"
 
 

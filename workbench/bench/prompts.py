@@ -1,4 +1,4 @@
-"""What a text policy reads and answers: decisions, and the conversations that hold them.
+"""Prompts and answers of a text policy: decisions, and the conversations that hold them.
 
 system     the task
 user       an observation, and the admissible actions

@@ -1,4 +1,4 @@
-"""How the policies of the training benchmark are trained."""
+"""Training recipes of the benchmark's policies."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SMOLLM2 = "smollm2"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a policy is trained, the same for every method.
+    """Training of a policy, the same for every method.
 
     Args:
         policy: What `new_policy` makes.
         imitation_steps: Optimiser steps of imitation.
         imitation_batch: Decisions of each, drawn from all demonstrations; None takes all.
         imitation_rate: Adam's rate meanwhile.
-        rate: Adam's rate afterwards, one step a batch.
+        rate: Adam's rate afterwards, one step per batch.
         iterations: Batches.
         evaluate_every: Batches between two evaluations; the last is after all of them.
         pool: Training tasks; of each there is one demonstration by the world's own policy.

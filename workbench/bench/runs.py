@@ -46,7 +46,7 @@ EARLIER = 20
 """Batches before the present one that a method which learns from them is shown."""
 
 OBSERVATION = StateText()
-"""What methods compare unless told otherwise."""
+"""Default state text of methods."""
 
 SCHEMA: dict[str, Any] = {
     "family": pl.String,
@@ -69,13 +69,13 @@ SCHEMA: dict[str, Any] = {
     "final": pl.Float64,
     "key": pl.String,
 }
-"""Columns of the results, one row a run. `success` is that of held-out tasks after `samples`
+"""Columns of the results, one row per run. `success` is that of held-out tasks after `samples`
 episodes; `singletons` and `live_groups` are shares over all batches of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is to be trained in one condition under one seed.
+    """Training of methods in one condition under one seed.
 
     Args:
         condition: The condition.
@@ -205,7 +205,7 @@ class Run:
 
 @dataclass(kw_only=True)
 class Course:
-    """What happened in a run.
+    """Curve and counts of a training run.
 
     Args:
         samples: Episodes that were learned from until each evaluation.
@@ -249,7 +249,7 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What all methods of a seed share.
+    """State that all methods of a seed start from.
 
     Args:
         pool: Tasks to learn from.

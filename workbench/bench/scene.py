@@ -62,7 +62,7 @@ class Scene:
             advantage: Of each step. (S,) float64
 
         Returns:
-            One row a batch. (B, P) float64.
+            One row per batch. (B, P) float64.
         """
         weight = self.gamma**self.steps.step_index * advantage
         batches, pairs = int(self.batch.max()) + 1, len(self.policy)

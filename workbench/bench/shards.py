@@ -1,4 +1,4 @@
-"""Work in cells on all cores, one atomic file a cell, nothing done twice."""
+"""Work in cells on all cores, one atomic file per cell, nothing done twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Work(Protocol):
         """Name in the tables -> key."""
 
     def rows(self) -> pl.DataFrame:
-        """One row a method, with `method` and `key` among its columns."""
+        """One row per method, with `method` and `key` among its columns."""
 
 
 C = TypeVar("C", bound=Work)

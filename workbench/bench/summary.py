@@ -27,7 +27,7 @@ class Measure:
 
     Args:
         columns: The columns.
-        of_seeds: From one array a column, seeds along the last axis, to one value a condition.
+        of_seeds: From one array per column, seeds along the last axis, to one value per condition.
     """
 
     columns: tuple[str, ...]
@@ -112,12 +112,12 @@ def summarise(
     interval and nothing is resolved. Intervals are not corrected for how many are looked at.
 
     Args:
-        results: One row a family, condition, seed and method, with the columns of the measures.
+        results: One row per family, condition, seed and method, with the columns of the measures.
         reference: The method that others are compared with; its own verdict is null.
         measures: What is summarised, by name.
 
     Returns:
-        In the columns of `SCHEMA`: one row a family, method and measure, then the same for each
+        In the columns of `SCHEMA`: one row per family, method and measure, then the same for each
         condition. `undefined` is the share of results on which the measure has no value; they
         are left out of its mean, and a method without any has a null.
     """
@@ -159,7 +159,7 @@ class _Table:
         return cls(methods=methods, conditions=conditions, columns=columns, values=values)
 
     def arrays(self, measure: Measure, method: str) -> list[Array]:
-        """One array a column of the measure. (conditions, seeds) each."""
+        """One array per column of the measure. (conditions, seeds) each."""
         row = self.methods.index(method)
         return [self.values[self.columns.index(name), row] for name in measure.columns]
 

@@ -25,7 +25,7 @@ TRAINED = ("area", "final")
 
 
 def legend(reference: str) -> str:
-    """How to read the tables."""
+    """Legend of the tables."""
     return (
         f"[ ] 95 % bootstrap over seeds; the paired difference to {reference} is "
         "▲ above 0, ▼ below 0, ~ unresolved (its interval touches 0)"
@@ -37,11 +37,11 @@ REGRET_LEGEND = (
     "the best fixed value being chosen in hindsight for the row; best of each log takes the best "
     "value of every single log"
 )
-"""How to read `regret_rows`."""
+"""Legend of `regret_rows`."""
 
 
 def regret_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a method and condition of one family and measure, all conditions together first.
+    """One row per method and condition of one family and measure, all conditions together first.
 
     Args:
         table: Rows of `tuning.Tuning.table`.
@@ -67,7 +67,7 @@ def regret_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
 def family_rows(
     summary: pl.DataFrame, family: str, measures: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """One row a method, one column a measure, averaged over the conditions of a family."""
+    """One row per method, one column per measure, averaged over the conditions of a family."""
     rows = summary.filter((pl.col("family") == family) & pl.col("condition").is_null())
     found = {(row["method"], row["measure"]): row for row in rows.iter_rows(named=True)}
     return [
@@ -79,7 +79,7 @@ def family_rows(
 def training_rows(
     summary: pl.DataFrame, family: str, condition: str | None, references: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One row a method: area and final success, and their differences to the other references.
+    """One row per method: area and final success, and their differences to the other references.
 
     Args:
         summary: Of a training benchmark.
@@ -108,7 +108,7 @@ def training_rows(
 
 
 def condition_rows(summary: pl.DataFrame, family: str, measure: str) -> list[dict[str, Any]]:
-    """One row a condition, one column a method, for one measure of a family.
+    """One row per condition, one column per method, for one measure of a family.
 
     Raises:
         UnknownNameError: No such measure.
@@ -126,7 +126,7 @@ def condition_rows(summary: pl.DataFrame, family: str, measure: str) -> list[dic
 
 
 def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """What the conditions are like: steps, success, singletons, groups with both outcomes."""
+    """Facts of the conditions: steps, success, singletons, groups with both outcomes."""
     by = ["family", "condition"]
     seeds = results.unique([*by, "seed"], maintain_order=True)
     shares = seeds.group_by(by, maintain_order=True).agg(
@@ -137,7 +137,7 @@ def fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def gradient_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a method of one family: its `gradients.Measures`.
+    """One row per method of one family: its `gradients.Measures`.
 
     Args:
         results: Rows of one family of `bench gradients`.
@@ -159,7 +159,7 @@ def gradient_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def prediction_rows(predicted: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row a family and condition: the rank correlation with its interval."""
+    """One row per family and condition: the rank correlation with its interval."""
     return [
         {
             "world": row["family"] or "all",
@@ -172,7 +172,7 @@ def prediction_rows(predicted: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def training_fact_rows(results: pl.DataFrame) -> list[dict[str, Any]]:
-    """What the runs of each condition are like, in the mean over methods and seeds.
+    """Facts of each condition's runs, in the mean over methods and seeds.
 
     Episodes learned from, their steps, success at the start, shares of singletons and of groups
     with both outcomes.

@@ -59,10 +59,10 @@ LEAST_SEEDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What `training` measured.
+    """Results of `training`.
 
     Args:
-        results: One row a condition, seed and method, in the columns of `runs.SCHEMA`.
+        results: One row per condition, seed and method, in the columns of `runs.SCHEMA`.
         summary: `MEASURES` with intervals, in the columns of `summary.SCHEMA` and `reference`.
         curves: The same of the success at each evaluation, with `samples`.
         references: The methods of the paired differences: as asked for, and the control.
@@ -278,7 +278,7 @@ def _content(
     references: Sequence[str],
     command: str | None,
 ) -> dict[str, Any]:
-    """What the tables are of: versions, methods with their fields, conditions, the recipe."""
+    """Contents of the tables: versions, methods with fields, conditions, the recipe."""
     return {
         "command": command,
         "versions": {

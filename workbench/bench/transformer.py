@@ -18,7 +18,7 @@ from workbench.log.steps import Index, Real
 
 BUCKETS, WIDTH, HEADS, LAYERS, POSITIONS = 1024, 32, 2, 2, 64
 EARLIER = 4
-"""How many of the latest actions the policy reads."""
+"""Number of the latest actions that the policy reads."""
 
 AT_ONCE = 256
 """Decisions of one forward pass."""

@@ -39,7 +39,7 @@ class Tuned:
         return code_digest({Path(str(held_out_module.__file__))})
 
     def needs(self) -> Sequence[str]:
-        """What the method needs, and the similarities that its field is about."""
+        """Inputs of the method, and the similarities of its tuned field."""
         return (*self.method.needs(), "similarity")
 
 

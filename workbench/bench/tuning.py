@@ -1,4 +1,4 @@
-"""What tuning is worth: the value that held-out rollouts choose against every fixed one."""
+"""Benefit of tuning: the value chosen by held-out rollouts against every fixed one."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ does not know the truth. `chosen` is what most logs were tuned to.
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What `tuning` measured.
+    """Results of `tuning`.
 
     Args:
-        results: One row a condition, seed and variant of a method, in the columns of
+        results: One row per condition, seed and variant of a method, in the columns of
             `cells.SCHEMA`.
-        table: In the columns of `SCHEMA`: one row a family, method and measure, then the same for
+        table: In the columns of `SCHEMA`: one row per family, method and measure, then the same for
             each condition.
     """
 

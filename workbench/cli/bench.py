@@ -48,7 +48,7 @@ Conditions = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]")]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless said otherwise.")
+    bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless set otherwise.")
 ]
 Reference = Annotated[
     str | None, typer.Option(help="Method of the paired differences. [default: grpo]")
@@ -155,7 +155,7 @@ def tuning(
 
 
 def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dict[str, Any]:
-    """Which conditions and how many seeds."""
+    """Conditions and number of seeds."""
     from workbench.bench.conditions import BASE, SEEDS
 
     return {
@@ -273,7 +273,7 @@ def training(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="The base condition, 5 seeds and 10 batches a run."),
+        typer.Option("--quick", help="The base condition, 5 seeds and 10 batches per run."),
     ] = False,
     reference: Reference = None,
     embedder: EmbedderName = "tfidf",

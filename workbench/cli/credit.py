@@ -195,7 +195,7 @@ def methods(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the methods with their fields, dialects and sources; named ones are told in full."""
+    """List the methods with their fields, dialects and sources; named ones in full."""
     from workbench.cli.tables import table
     from workbench.methods import METHODS
     from workbench.methods.losses import require_credit

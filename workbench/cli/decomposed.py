@@ -38,7 +38,7 @@ def decompose(
 ) -> None:
     """Say how much of a credit's variance goes by role and by round, for logs of several agents.
 
-    A credit that is one number a rollout, such as GRPO's, has nothing to tell here: take one that
+    A credit that is one number per rollout, such as GRPO's, has nothing to tell here: take one that
     values single messages, such as vineppo.
     """
     from workbench.analysis.decomposition import decompose as decomposed
@@ -64,7 +64,7 @@ def decompose(
         if found.level:
             print(
                 "No role and no round has more credit than another on average: a credit of one "
-                "number a rollout cannot tell them apart, nor can one that is centred in each. "
+                "number per rollout cannot tell them apart, nor can one that is centred in each. "
                 "Hint: score with a method that values single messages, such as -m vineppo",
                 end="\n\n",
             )

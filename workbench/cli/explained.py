@@ -22,7 +22,7 @@ _WHOLE = 100_000
 def explanation_text(
     found: Explanation, method: str, log: pl.DataFrame, *, top: int, full: bool
 ) -> str:
-    """What the advantage of a step is made of.
+    """Explanation of a step's advantage as text.
 
     Args:
         found: The explanation.
@@ -73,7 +73,7 @@ def _text(name: str, text: str, *, full: bool) -> list[str]:
 
 
 def _sum(found: Explanation) -> str:
-    """One row a term, and their sum."""
+    """One row per term, and their sum."""
     rows = [
         {"term": term, **{k: found.facts[term][k] for k in _IN_THE_SUM}, "value": value}
         for term, value in found.terms.items()

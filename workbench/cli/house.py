@@ -33,7 +33,7 @@ def clean(
 ) -> None:
     """Say what lies where (embeddings, uploads, leftovers) and how large it is; remove on request.
 
-    Logs, credits, batches and marks are told, never removed.
+    Logs, credits, batches and marks are listed, never removed.
     """
     from workbench.cli.tables import table
     from workbench.wording import number_of

@@ -1,4 +1,4 @@
-"""What commands read: logs, column mappings, credits, and the space of a log."""
+"""Inputs of commands: logs, column mappings, credits, and the space of a log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read(
         files: As for `import_log`.
         reading: How they are read.
         told: Say on standard error what there is to know; a command that prints the report says it.
-        scoring: A log without rewards is refused later, so what that is said then is not said here.
+        scoring: A log without rewards is refused later, so that notice is left to the refusal.
     """
     from workbench.files import atomic_file
     from workbench.readers import import_log
@@ -74,7 +74,7 @@ def _print_notes(left_out: Sequence[str], notices: Sequence[str], *, scoring: bo
 
 
 def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None) -> OpenedLog:
-    """Reads a log in order to score it or to set credits beside it."""
+    """Reads a log in order to score it or to compare credits with it."""
     from workbench.workspace.opened import OpenedLog, stored_log
 
     stored = stored_log(logs, reading)
@@ -115,7 +115,7 @@ def engine_chosen(jobs: int | None, engine: str | None, address: str | None) -> 
 
 
 def report_text(report: ImportReport, quarantine: Path | None) -> str:
-    """What an import did, and how much of it was set aside where."""
+    """Text of an import report, and where excluded records are."""
     from workbench.wording import number_of
 
     if quarantine is None:

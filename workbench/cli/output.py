@@ -1,4 +1,4 @@
-"""What the command line shows: plain tables, numbers, a progress bar on standard error."""
+"""Output of commands: plain tables, numbers, a progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def key_summary(report: KeyReport, top: int) -> str:
-    """What a key makes of a log: its numbers, its largest labels, and what it merges."""
+    """Summary of a key on a log: counts, largest labels, and merged texts."""
     largest = [
         {**row, "texts": row["texts"][0]} for row in report.largest.drop("label").to_dicts()[:top]
     ]
@@ -186,33 +186,38 @@ def _lines(interval: float = 30.0) -> Iterator[Progress]:
 
 
 def run_summary(result: RunResult) -> str:
-    """What a run found and made, and what to type next."""
+    """Summary of a run, and the next command to type."""
     from workbench.readers.report import in_short
 
     mixed = result.facts.mixed_policies
-    blocks = [f"note: {mixed}"] if mixed else []
-    blocks += [*_in_short(result.facts), ""]
     credits = result.advantages.to_dicts()
     columns = ("credit", "scored", "mean", "std", "minimum", "maximum", "zero", "zero_share")
-    blocks += ["Credit of each method", table(credits, columns), ""]
+    pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
     comparison = result.comparison
-    if comparison is not None:
-        pairs = ("left", "right", "spearman", "sign_flips", "sign_flip_share")
-        blocks += ["Methods compared", table(comparison.pairs.to_dicts(), pairs), ""]
-    blocks += _notes(result.notes)
     notices = [note for note in result.report.get("notices", ()) if note != mixed]
-    blocks += [f"note: {note}" for note in in_short(result.report.get("left_out", ()), notices)]
+    notes = _notes(result.notes)
+    notes += [f"note: {note}" for note in in_short(result.report.get("left_out", ()), notices)]
     if result.quarantined is not None:
-        blocks.append(f"note: what was set aside is in {result.quarantined}")
-    if result.manifest is not None:
-        blocks += _open_checks(result.manifest)
+        notes.append(f"note: what was set aside is in {result.quarantined}")
     if result.no_batch is not None:
-        blocks.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
-    blocks.append(_whose_credit(result))
+        notes.append(f"note ({result.export_method}): no batch is exported; {result.no_batch}")
     made = len(result.built)
     reused = f"{number_of(made, 'artefact')} made" if made else "everything was there already"
-    blocks += [f"Workspace {result.workspace}: {reused}", *_files(result)]
-    return "\n".join(blocks)
+    paragraphs = [
+        [*([f"note: {mixed}"] if mixed else []), *_in_short(result.facts)],
+        ["Credit of each method", table(credits, columns)],
+        []
+        if comparison is None
+        else ["Methods compared", table(comparison.pairs.to_dicts(), pairs)],
+        notes,
+        [] if result.manifest is None else _open_checks(result.manifest),
+        [
+            _whose_credit(result),
+            f"Workspace {result.workspace}: {reused}",
+            *_files(result),
+        ],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines)
 
 
 def _whose_credit(result: RunResult) -> str:
@@ -225,7 +230,7 @@ def _whose_credit(result: RunResult) -> str:
 
 
 def _notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """What every credit says once, as it is of the log; the rest with its methods."""
+    """Notes on the log once, the rest with their methods."""
     by_text: dict[str, list[str]] = {}
     for name, said in notes.items():
         for note in said:
@@ -246,7 +251,7 @@ def _in_short(facts: Facts) -> list[str]:
     alone = facts.singleton_rate
     said = [] if alone is None else [f"{alone:.1%} of the states occur once in their group."]
     said += [f"Dead groups: {dead}."] if dead else []
-    return [facts.sentence(), " ".join(said)]
+    return [facts.sentence(), *([" ".join(said)] if said else [])]
 
 
 def next_command(result: RunResult) -> str:
@@ -356,7 +361,7 @@ def print_warning(made: Provenance) -> None:
 
 
 def export_summary(manifest: Manifest) -> str:
-    """What a batch holds, whether it is sound, what it is worth, what its trainer must leave."""
+    """Summary of a batch: contents, checks, worth, and settings of its trainer."""
     from workbench.exporters.checklist import checklist
     from workbench.exporters.selection import REASONS
 
@@ -401,7 +406,7 @@ def _open_checks(manifest: Manifest) -> list[str]:
     from workbench.exporters.checklist import checklist
 
     checks = [each for each in checklist(manifest) if each.verdict == "look"]
-    return ["", "Checks of the batch that are not fine", _checks(checks), ""] if checks else []
+    return ["Checks of the batch that are not fine", _checks(checks)] if checks else []
 
 
 def _advantages(found: Mapping[str, Any]) -> str:

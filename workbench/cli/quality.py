@@ -102,7 +102,7 @@ def audit(
         typer.Option("-o", metavar="FILE", help="Write each step's bootstrap interval (Parquet)."),
     ] = None,
     controls: Annotated[
-        bool, typer.Option("--controls/--no-controls", help="Audit random and return-to-go beside.")
+        bool, typer.Option("--controls/--no-controls", help="Audit random and return-to-go too.")
     ] = True,
     draws: Annotated[int, typer.Option(min=2, help="Bootstrap draws of a group, at most.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
@@ -231,7 +231,7 @@ def tune(
 
     Whole trajectories are held out, in groups of at least three: leaving out single steps lets a
     trajectory predict itself, and picks a far too cold or far too hot τ. A method that takes a
-    state key has the threshold of the key by similarity tuned (state_key=similar), beside exact
+    state key has the threshold of the key by similarity tuned (state_key=similar), next to exact
     keys, which are kept unless merging near states predicts better by more than one standard error.
 
     What predicts returns best need not credit steps best: `workbench bench tuning` measures that.

@@ -47,7 +47,7 @@ class InOrder(TyperGroup):
     """A group that lists its commands in the order of work."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; an interruption is told by `main`, not by click."""
+        """Runs the command; an interruption is reported by `main`, not by click."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -118,7 +118,7 @@ _HINTS = {
     errno.EFBIG: "a limit on the size of files is reached; see `ulimit -f`",
     errno.EROFS: "the place is read-only; name another one",
 }
-"""What to do about errors of the system."""
+"""Hints for errors of the system."""
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base class of what is wrong with a command's arguments; Typer exports only this one of them."""

@@ -85,7 +85,7 @@ def _fit(
 
 
 def _least(values: Sequence[str]) -> int:
-    """How narrow a column of texts may be made."""
+    """Least width of a column of texts."""
     if any(" " in value for value in values):
         return LEAST
     alike = _alike(values)
@@ -113,7 +113,7 @@ def _cell(
 
 
 def _alike(values: Sequence[str]) -> int:
-    """How many characters all names begin with."""
+    """Number of characters that all names begin with."""
     first, last = min(values), max(values)
     pairs = enumerate(zip(first, last, strict=False))
     return next((place for place, (a, b) in pairs if a != b), len(first))

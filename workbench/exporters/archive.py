@@ -20,7 +20,7 @@ from workbench.files import MANIFEST
 from workbench.log.credit import ScoredCredit
 
 FOLDER = "batch"
-"""What the folder in the archive is called."""
+"""Name of the folder in the archive."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that ZIP knows
 

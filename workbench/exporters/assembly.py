@@ -38,7 +38,7 @@ from workbench.wording import are, number_of
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a target asks of the rows that it is given.
+    """Requirements of a target on its rows.
 
     Args:
         format: What its folder holds, such as "workbench-weighted-batch".
@@ -174,7 +174,7 @@ def _moments(steps: pl.DataFrame) -> dict[str, Any]:
 
 
 def _notes(log: pl.DataFrame, credit: ScoredCredit) -> list[str]:
-    """What the credit says of itself, and what is to be said of any credit like it."""
+    """Notes of the credit, and remarks on any credit like it."""
     made = credit.provenance
     remarks = [*of_log(log), *of_credit(log, credit.table, made.method.get("fields") or {})]
     return list(dict.fromkeys([*made.notes, *map(str, remarks)]))
@@ -198,7 +198,7 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         options: What the user asks for.
 
     Returns:
-        All that decides a batch beside log and credit, JSON-able: the options, and the digests of
+        All that decides a batch besides log and credit, JSON-able: the options, and the digests of
         their tokenizer.
 
     Raises:
@@ -244,7 +244,7 @@ def _laid_out(
 
 
 def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
-    """What the rows are worth.
+    """Worth of the rows.
 
     Raises:
         EmptyBatchError: Nothing.

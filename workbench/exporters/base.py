@@ -55,11 +55,11 @@ class Exporter:
         read: Reads them back as columns of the batch's rows, in their order: those that the format
             holds. Raises ArtefactError where they break a rule.
         units: The units that rows can have, each with what it means.
-        options_type: What it can be told.
+        options_type: Type of its options.
         masks: Whether the files hold a loss mask; where they do not, an advantage of 0 is one.
         loader: Module that the trainer loads the files with, which needs nothing but the trainer;
-            written beside them as `workbench_<name>.py`.
-        dataset: The file that Hugging Face `datasets` loads; a dataset card is written beside it.
+            written next to them as `workbench_<name>.py`.
+        dataset: The file that Hugging Face `datasets` loads; a dataset card is written next to it.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Exporter:
         """Refuses what an export of this log would be refused for whatever its credit.
 
         Returns:
-            All that decides the files beside log and credit; see `assembly.rehearse`.
+            All that decides the files besides log and credit; see `assembly.rehearse`.
 
         Raises:
             WorkbenchError: What `assemble` says, or the target cannot be written from such a log.

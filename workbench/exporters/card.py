@@ -1,4 +1,4 @@
-"""Dataset card of an export: the README.md that the Hugging Face Hub shows beside the data."""
+"""Dataset card of an export: the README.md that the Hugging Face Hub shows next to the data."""
 
 from __future__ import annotations
 

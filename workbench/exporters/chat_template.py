@@ -81,7 +81,7 @@ class Tokenizer:
         """Its name, and digests of its vocabulary and chat template: what made the ids."""
         vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
         template = self.tokenizer.chat_template
-        if isinstance(template, dict):  # one for tool use, say, beside the default
+        if isinstance(template, dict):  # one for tool use, say, besides the default
             template = json.dumps(template, sort_keys=True)
         return {
             "tokenizer": self.name,
@@ -188,7 +188,7 @@ class TemplateRefusalError(ParameterError):
 
 
 def _in_words(messages: Messages) -> str:
-    """The kinds of content of a conversation beside text, or else its roles."""
+    """The kinds of content of a conversation besides text, or else its roles."""
     kinds = [kind for message in messages for kind in unread_parts(message.get("content"))]
     if kinds:
         return f"with a content of the type {' and '.join(dict.fromkeys(kinds))}"
@@ -215,5 +215,5 @@ def arguments_of(call: Mapping[str, Any]) -> Any:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name can only be a folder's: an id is a name or owner/name."""
+    """True if a name can only be a folder's: an id is a name or owner/name."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1

@@ -1,4 +1,4 @@
-"""What a manifest says about a batch, in words that somebody who is about to train can act on."""
+"""Checklist of a batch from its manifest, for somebody who is about to train."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def checklist(manifest: Manifest) -> list[Check]:
 
 
 def balance(manifest: Manifest) -> pl.DataFrame:
-    """What came in, what was left out and why, and what is in the batch.
+    """Counts of input, of what was left out and why, and of the batch.
 
     Returns:
-        Columns what, trajectories, steps: the log, one row a reason that took something away,
+        Columns what, trajectories, steps: the log, one row per reason that took something away,
         the batch. The first row is the sum of all others.
     """
     rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]
@@ -140,7 +140,7 @@ def _conversation(manifest: Manifest) -> Check:
 
 
 def _templated(check: str, tokens: Mapping[str, Any]) -> Check:
-    """What the chat template made of the conversations."""
+    """Changes that the chat template made to the conversations."""
     lost, rebuilt = tokens.get("not_shown") or {}, tokens.get("rebuilt_steps", 0)
     says = []
     if lost:

@@ -153,8 +153,8 @@ def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
 
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
-        unit: "trajectory": one row a segment; or "step": one row a step with all that stood before
-            its reply, which alone is trained.
+        unit: "trajectory": one row per segment; or "step": one row per step with all messages
+            before its reply, which alone is trained.
     """
     laid_out = conversation_rows(steps, by_step=unit == "step")
     trained = steps["gradient_mask"].to_numpy()

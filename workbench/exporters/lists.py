@@ -1,4 +1,4 @@
-"""Columns of lists as flat arrays and back: one pass over all tokens instead of one a row."""
+"""Columns of lists as flat arrays and back: one pass over all tokens instead of one per row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lengths(lists: pl.Series) -> Ints:
 
 
 def row_has(lists: pl.Series, bad: pl.Series) -> pl.Series:
-    """Which rows hold an element for which `bad`, aligned with `flat(lists)`, is true."""
+    """Mask of rows with an element for which `bad`, aligned with `flat(lists)`, is true."""
     found = np.zeros(lists.len(), dtype=bool)
     where = np.flatnonzero(bad.to_numpy())
     if where.size:

@@ -1,4 +1,4 @@
-"""What an export says about itself, and the same as JSON."""
+"""Manifest of an export, and the same as JSON."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from workbench.parameters import Parameterised, fields, parameter
 
 UNITS: Mapping[str | None, str] = {
     None: "trajectories, and steps where prompts do not follow on",
-    "trajectory": "one row a trajectory",
-    "step": "one row a step, with all that led to it",
+    "trajectory": "one row per trajectory",
+    "step": "one row per step, with all that led to it",
 }
 STEPS_ONLY: Mapping[str | None, str] = {
     None: "steps, the only unit that this trainer takes",
@@ -60,7 +60,7 @@ def _texts(value: Sequence[Any]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Parameterised):
-    """What every target can be told.
+    """Options of every target.
 
     Args:
         unit: What a row is; None for what suits the target.

@@ -24,7 +24,7 @@ def method_entries(provenance: Provenance) -> dict[str, Any]:
 
 
 def policies(steps: pl.DataFrame) -> dict[str, Any]:
-    """Which policies acted, and how far the oldest was behind the optimiser."""
+    """Policies that acted, and how far the oldest was behind the optimiser."""
 
     def distinct(name: str) -> list[Any]:
         if name not in steps.columns:

@@ -105,7 +105,7 @@ def _of_messages(row: dict[str, Any], number: int) -> PreviewRow:
 
 
 def _text(message: dict[str, Any]) -> str:
-    """What a message says, its calls behind its text."""
+    """Text of a message, followed by its calls."""
     calls = [
         f"{c['function']['name']}({c['function']['arguments']})"
         for c in message.get("tool_calls") or ()

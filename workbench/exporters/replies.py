@@ -87,7 +87,7 @@ def single(value: float) -> float:
 
 
 def write_objects(objects: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """One JSON object a line."""
+    """One JSON object per line."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in objects)
 

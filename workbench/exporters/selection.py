@@ -1,4 +1,4 @@
-"""Which steps of a scored log go into a batch, and how many do not and why."""
+"""Selection of a batch's steps from a scored log, with counts of the rest by reason."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def select(
     A trajectory is dropped when it is not among the groups or tasks asked for, when the filter
     leaves no step of it, when it is excluded in the log or in the credit, when a trained step's
     advantage is infinite as float32, or when a step lacks token ids while other trajectories have
-    them all. A group whose trained steps all have advantage 0 is kept unless told otherwise. Of
+    them all. A group whose trained steps all have advantage 0 is kept unless set otherwise. Of
     what is kept, steps are set aside by people's marks and by the filter first, then those without
     a positive advantage (where that is asked for), then advantages are limited, then the top share
     of the steps is taken.
@@ -139,7 +139,7 @@ def select(
 
 
 def _selected(steps: pl.DataFrame, options: Options) -> pl.Expr:
-    """Which steps are of the groups and tasks asked for.
+    """Mask of steps in the selected groups and tasks.
 
     Raises:
         ParameterError: One of them is not in the log.
@@ -235,7 +235,7 @@ def without(steps: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
 
 
 def training_counts(steps: pl.DataFrame) -> dict[str, int]:
-    """How many selected steps are not trained, all and for each reason, and how many clipped."""
+    """Counts of selected steps: not trained (all and by reason), and clipped."""
     untrained = steps["untrained"]
     return {
         "masked_steps": untrained.count(),
@@ -370,7 +370,7 @@ def _raise_other_steps(log: pl.DataFrame, credit: pl.DataFrame) -> None:
 
 
 def _token_level(steps: pl.DataFrame) -> tuple[bool, pl.Expr]:
-    """Whether some trajectory has token ids at every step, and which steps have them."""
+    """True if some trajectory has token ids at every step, and the mask of steps with them."""
     if not {"prompt_ids", "response_ids"} <= set(steps.columns):
         return False, pl.lit(value=False)
     has = pl.col("prompt_ids").is_not_null() & pl.col("response_ids").is_not_null()

@@ -53,7 +53,7 @@ def trained_advantage(rows: pl.DataFrame) -> pl.Series:
 
 
 def broadcast(value: pl.Series, mask: pl.Series) -> pl.Series:
-    """One value a row at the tokens where its mask is 1, 0 elsewhere. (R,) lists."""
+    """One value per row at the tokens where its mask is 1, 0 elsewhere. (R,) lists."""
     size = lengths(mask)
     spread = np.repeat(value.to_numpy(), size) * (flat(mask).to_numpy() == 1)
     return nested(spread.astype(np.float32), size, "advantages")
@@ -75,6 +75,6 @@ def padded(lists: pl.Series, width: int, dtype: type, *, left: bool = False) -> 
 
 
 def placed(size: Ints, width: int, *, left: bool = False) -> Array:
-    """Which cells of a padded matrix hold something, for rows so long. (R, width) bool."""
+    """Mask of filled cells in a padded matrix, given lengths of rows. (R, width) bool."""
     column = np.arange(width)
     return column >= width - size[:, None] if left else column < size[:, None]

@@ -1,4 +1,4 @@
-"""Tables as files and back: Parquet, and JSON with one object a line."""
+"""Tables as files and back: Parquet, and JSON with one object per line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _types(schema: pa.Schema) -> dict[str, str]:
 
 
 def write_lines(rows: pl.DataFrame, path: Path) -> None:
-    """One JSON object a row; a float32 is written with as many digits as bring it back."""
+    """One JSON object per row; a float32 is written with as many digits as bring it back."""
     rows.write_ndjson(path)
 
 

@@ -136,7 +136,7 @@ def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -
 def _refusal(
     steps: pl.DataFrame, tokenizer: Tokenizer, refused: Mapping[str, Sequence[int]]
 ) -> str:
-    """Which conversations a template refuses, a line each reason."""
+    """Conversations that a template refuses, a line for each reason."""
     lines = "".join(
         f"\n- {what} ({number_of(len(where), 'time')}: {places(steps[list(where)])})"
         for what, where in refused.items()
@@ -161,7 +161,7 @@ def cut_replies(steps: pl.DataFrame, rows: Sequence[ConversationRow]) -> list[bo
         rows: The conversation up to each of them. (S,)
 
     Returns:
-        A truth value a step. (S,)
+        A truth value per step. (S,)
     """
     if "finish_reason" not in steps.columns:
         return [False] * steps.height
@@ -217,7 +217,7 @@ def _last_run(marks: Sequence[int]) -> tuple[int, int]:
 def _not_shown(
     tokenizer: Tokenizer, row: ConversationRow, tools: Any, rendered: str
 ) -> Iterator[str]:
-    """What a rendering lacks of what is new at a step: messages, calls, thoughts, tools.
+    """New parts of a step that a rendering lacks: messages, calls, thoughts, tools.
 
     What an earlier step showed already is looked for there. A name may stand in another message
     too, so calls, thoughts and tools count as shown only where the rendering without them differs.
@@ -280,7 +280,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _is_shown(value: Any, rendered: str) -> bool:
-    """Whether a value of arguments stands in a text, as it is or as JSON writes it."""
+    """True if a value of arguments stands in a text, as it is or as JSON writes it."""
     plain = value if isinstance(value, str) else json.dumps(value)
     written = (plain, json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
     return any(text in rendered for text in written)

@@ -35,11 +35,11 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
 
     A trajectory is one row when each prompt begins with the whole sequence (prompt and response)
     of the step before: what a prompt adds is context, and every response stands once. Where it
-    does not, because the context was cut or written anew, each of its steps is a row.
+    does not, because the context was cut or rewritten, each of its steps is a row.
 
     Args:
         steps: Kept steps in canonical order, with advantage, episode_reward and weight.
-        unit: "step" for one row a step, "trajectory" to refuse what cannot be one row, None to
+        unit: "step" for one row per step, "trajectory" to refuse what cannot be one row, None to
             write that step by step.
 
     Raises:
@@ -72,7 +72,7 @@ def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
 
 
 def row_facts(steps: pl.DataFrame, first: Ints, last: Ints) -> list[pl.Series]:
-    """What trainers ask of a row beyond its lists, given its first and last step. (R,) each.
+    """Columns that trainers need besides a row's lists, given its first and last step. (R,) each.
 
     Returns:
         step_index of the last step, policy_version of the first (the oldest that acted; null where
@@ -90,7 +90,7 @@ def row_facts(steps: pl.DataFrame, first: Ints, last: Ints) -> list[pl.Series]:
 
 
 def _context() -> tuple[pl.Expr, pl.Expr]:
-    """What a prompt adds to its row, and whether it extends the step before."""
+    """Tokens that a prompt adds to its row, and whether it extends the step before."""
     now, prompt, response = (
         pl.col("prompt_ids"), pl.col("prompt_ids").shift(1), pl.col("response_ids").shift(1)
     )  # fmt: skip

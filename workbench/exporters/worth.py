@@ -1,4 +1,4 @@
-"""What a batch is worth to a trainer: how many of its steps pull at the policy, and how hard.
+"""Worth of a batch: the number of steps with a gradient, and its size.
 
 A policy gradient multiplies each trained token with weight · advantage, so a step pulls with
 
@@ -25,7 +25,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Worth:
-    """What pulls at the policy in a batch.
+    """Counts of steps in a batch that have a gradient.
 
     Args:
         steps: Trained steps; a step that stands in several rows is trained in one of them.
@@ -35,7 +35,7 @@ class Worth:
         effective_steps: (Σ m)² / Σ m² over steps, each with all its tokens; 0 where nothing pulls.
         effective_tokens: The same over tokens; None in a batch of messages.
         positive_share: Share of Σ m that is of positive advantages; None where nothing pulls.
-        groups: One row a group, largest pull first: group_id, trajectories, steps (trained),
+        groups: One row per group, largest pull first: group_id, trajectories, steps (trained),
             share (of Σ m; 0 where nothing pulls).
     """
 
@@ -56,7 +56,7 @@ class Worth:
 
 
 def worth(rows: pl.DataFrame) -> Worth:
-    """What the rows of a weighted batch, of tokens or of messages, are worth."""
+    """Worth of the rows of a weighted batch, of tokens or of messages."""
     if "input_ids" in rows.columns:
         pull, row, by_token = _token_pull(rows)
     else:

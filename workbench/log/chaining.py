@@ -7,11 +7,11 @@ import polars as pl
 from workbench.wording import number_of
 
 INFERRED = "groups and trajectories"
-"""What the column `reconstructed` says of a step whose trajectory a reader inferred."""
+"""Value of the column `reconstructed` for a step whose trajectory a reader inferred."""
 
 
 def guessed_chains(log: pl.DataFrame) -> str | None:
-    """How the steps of a log were chained, in a sentence; None where the source says it."""
+    """Sentence on how the reader guessed the order of the steps; None if the source states it."""
     if "reconstructed" not in log.columns or log["reconstructed"].dtype != pl.String:
         return None
     rows = log.filter(pl.col("reconstructed") == INFERRED, pl.col("excluded").is_null())

@@ -16,7 +16,7 @@ REWARDS_HINT = (
     "--rewards FILE.csv adds them, a table with the columns trajectory_id and reward (in Python "
     "`rewards=`)"
 )
-"""How a log without rewards gets them."""
+"""Hint on rewards for a log without any."""
 
 Scope = Literal["step", "last step", "trajectory", "run"]
 Form = Literal["steps", "chat"]
@@ -36,7 +36,7 @@ class Column:
         negated: Other names whose truth is the opposite of this column's.
         bookkeeping: Whether it says where a row came from rather than what happened; two rows
             that differ only there are copies of one step.
-        scope: The largest unit of which one value may be said: a record of a whole trajectory says
+        scope: The largest unit of which one value may hold: a record of a whole trajectory says
             columns of "trajectory" and "run" once, those of "last step" of its end.
         constant: Whether values that differ within a trajectory are refused.
         aligned_with: The list column that a list must be as long as.
@@ -63,7 +63,7 @@ class Column:
     made_by: str = ""
 
     def matches(self, name: str) -> bool:
-        """Whether a column of this name is this column."""
+        """True if a column of this name is this column."""
         return name.startswith(self.name[:-1]) if self.name.endswith("*") else name == self.name
 
 
@@ -265,7 +265,7 @@ STEP_LOG: tuple[Column, ...] = (
     Column(
         name="turn_reward",
         dtype=_REAL,
-        meaning="Reward of the turn beside the outcome, for MT-GRPO; null where none was given.",
+        meaning="Reward of the turn besides the outcome, for MT-GRPO; null where none was given.",
     ),
     Column(
         name="greedy_reward",

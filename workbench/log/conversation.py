@@ -189,7 +189,7 @@ def _thought(part: Message) -> str:
 
 
 def _reasoning(own: Message, changes: Counter[str]) -> list[str]:
-    """What a message says beside its content that it thought; the keys are taken out."""
+    """Reasoning that a message holds outside its content; its keys are removed."""
     found: list[str] = []
     for key in ("reasoning_content", "reasoning", "thinking"):
         value = own.get(key)
@@ -214,7 +214,7 @@ def _reasoning(own: Message, changes: Counter[str]) -> list[str]:
 
 
 def _tool_calls(own: Message, changes: Counter[str]) -> list[Message]:
-    """The calls that a message has beside its content, in the one form; the keys are taken out."""
+    """The calls that a message has besides its content, in the one form; the keys are taken out."""
     given = own.pop("tool_calls", None)
     if isinstance(given, str):
         changes["tool_calls that were text are objects"] += 1
@@ -293,7 +293,7 @@ def whole_characters(value: Any) -> Any:
 
 
 def observation_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What the messages between two replies tell the policy.
+    """Text that the messages between two replies give to the policy.
 
     System and developer messages are prompt and count only where nothing else is new. What stands
     before the last assistant message among them is history and does not count.
@@ -305,7 +305,7 @@ def observation_text(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def action_text(message: Mapping[str, Any]) -> str:
-    """The canonical form of a reply: its text, then its calls, one a line, without reasoning."""
+    """The canonical form of a reply: its text, then its calls, one per line, without reasoning."""
     text = content_text(message.get("content")) or content_text(message.get("refusal"))
     lines = [text] if text else []
     return "\n".join([*lines, *(call_text(call) for call in message.get("tool_calls") or [])])
@@ -355,7 +355,7 @@ def content_text(content: Any) -> str:
 
 
 def is_text(content: Any) -> bool:
-    """Whether a content is a text, or parts that are all texts."""
+    """True if a content is a text, or parts that are all texts."""
     parts = content if isinstance(content, list) else []
     return isinstance(content, str) or all(_kind(part) in _TEXTS for part in parts)
 
@@ -395,7 +395,7 @@ def _digest(part: Message) -> str:
 
 
 def _bytes(text: str, *, encoded: bool = False) -> bytes:
-    """What a text stands for: the bytes of a data address or of base64, else the text itself."""
+    """Bytes of a text: those of a data address or of base64, else of the text itself."""
     head, comma, data = text.partition(",")
     if text.startswith("data:") and comma and head.endswith(";base64"):
         text, encoded = data, True
@@ -429,7 +429,7 @@ class Segment:
     tools: Any = None
 
     def prompt(self, step: int) -> Sequence[Message]:
-        """What stood before the reply of the segment's step, counted from 0."""
+        """Messages before the reply of the segment's step, counted from 0."""
         return self.messages[: self.replies[step]]
 
 

@@ -22,7 +22,7 @@ from workbench.wording import number, number_of, shortened
 
 METADATA_KEY = "workbench"
 READ_FROM_LOG = ("reward", "in_group_statistics", "gradient_mask")
-"""Columns of the log that a credit keeps, so that an export of another log can be told."""
+"""Columns of the log that a credit keeps, so that an export of another log is noticed."""
 
 PEERS_SCHEMA = {
     "term": pl.String,
@@ -84,7 +84,7 @@ class Peers:
 
 
 def no_peers(step: int) -> Peers:
-    """What a term shows that is compared with nothing in the log."""
+    """Empty peers, of a term that compares with nothing in the log."""
     return Peers(step=np.zeros(0, dtype=np.int64), weight=np.zeros(0), value=np.zeros(0))
 
 
@@ -99,7 +99,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What the advantage of one step is made of.
+    """Terms, baselines and peers behind the advantage of one step.
 
     Args:
         step: Its group_id, trajectory_id and step_index.
@@ -142,7 +142,7 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How a credit was made; written into the metadata of its file.
+    """Origin of a credit: method, fields, log and versions; written into the metadata of its file.
 
     Args:
         method: "name" in the registry, "dialect" or null, and "fields" with their values; also
@@ -197,7 +197,7 @@ class ScoredCredit:
 
 
 def credit_table(log: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
-    """The table of a credit: one row a step of the whole log, in canonical order.
+    """The table of a credit: one row per step of the whole log, in canonical order.
 
     Args:
         log: The step log; of it ids, `excluded` and `READ_FROM_LOG` alone are asked for.
@@ -302,7 +302,7 @@ class Credit:
         return {"advantage": self.advantage, **terms, **self.outputs}
 
     def numbers(self) -> pl.DataFrame:
-        """`columns` with one row a step of the whole log, null where a step is excluded. (L, …)."""
+        """`columns` with one row per step of the whole log, null for excluded steps. (L, …)."""
         log = self.steps.log
         scored = log["excluded"].is_null()
         filled = []
@@ -313,7 +313,7 @@ class Credit:
         return pl.DataFrame(filled)
 
     def table(self) -> pl.DataFrame:
-        """One row a step of the whole log; see `credit_table`."""
+        """One row per step of the whole log; see `credit_table`."""
         return credit_table(self.steps.log, self.numbers())
 
     def scored(self) -> ScoredCredit:
@@ -321,7 +321,7 @@ class Credit:
         return ScoredCredit(self.table(), self.provenance or Provenance(notes=self.notes))
 
     def explain(self, step: int | str | tuple[str, int]) -> Explanation:
-        """What the advantage of a scored step is made of.
+        """Explain the advantage of a scored step by its terms.
 
         Args:
             step: Its number from 0 in canonical order, (trajectory_id, step_index), or
@@ -359,7 +359,7 @@ class Credit:
         )
 
     def _meaning(self, term: Term) -> str:
-        """What the score of a term is, found by its numbers over all steps of the log."""
+        """Meaning of the score of a term, found by its numbers over all steps of the log."""
         steps = self.steps
         fields: Mapping[str, Any] = getattr(self.method, "values", {})
         penalty = float(fields.get("invalid_penalty") or 0.0)
@@ -419,7 +419,7 @@ def _over(scale: float) -> str:
 
 
 def _mean_of(peers: pl.DataFrame, own: Mapping[str, Any]) -> str:
-    """What a baseline is, by its members; empty for one without any."""
+    """Baseline of a term by its members; empty for one without any."""
     if peers.is_empty():
         return ""
     whole = peers["step_index"].null_count() > 0

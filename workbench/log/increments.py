@@ -72,7 +72,7 @@ def with_increments(log: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
 
 
 def sentences(changes: Counter[str]) -> list[str]:
-    """What `with_increments` did, one sentence each."""
+    """Changes that `with_increments` made, one sentence each."""
     return [
         f"messages: {change} ({number_of(count, 'time')})"
         for change, count in sorted(changes.items())

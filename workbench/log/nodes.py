@@ -116,7 +116,7 @@ def nodes_of(log: pl.DataFrame) -> Nodes:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing:
-    """How much the rollouts of a log have in common.
+    """Counts of the steps that rollouts of a log share.
 
     Args:
         nodes: Nodes of the log.
@@ -147,7 +147,7 @@ class Sharing:
 
 
 def sharing(log: pl.DataFrame) -> Sharing:
-    """How much of a log with node_id is shared."""
+    """Counts of shared steps in a log with node_id."""
     names = [name for name in (*SCOPE, "node_id") if name in log.columns]
     nodes = log.group_by(names).agg(pl.col("trajectory_id").n_unique().alias("rollouts"))
     shared = nodes.filter(pl.col("rollouts") > 1)

@@ -1,4 +1,4 @@
-"""Which policies acted in a group: baselines compare the rollouts of one."""
+"""Policies that acted in a group: baselines compare the rollouts of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _POLICY = ("model", "policy_version")
 
 
 def mixed_groups(log: pl.DataFrame) -> tuple[int, list[str]] | None:
-    """How many groups hold trajectories of several policies, and by which columns these differ.
+    """Groups with trajectories of several policies, and the columns in which these differ.
 
     A trajectory's policy is the set of models that acted in it, and of versions of its weights.
     Trajectories of different agents of a group (`agent_id`), and those that are not scored, are

@@ -38,7 +38,7 @@ _ARROW = re.compile(r"→|->")
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What is replaced.
+    """A pattern and its replacement.
 
     Args:
         name: What it is called where its matches are counted.
@@ -83,7 +83,7 @@ LIKELY = (
         replacement="[mail address]",
     ),
 )
-"""What likely should not leave the house; it guesses by form, and misses what has no known one."""
+"""Patterns of likely secrets; they go by form, and miss secrets without a known one."""
 
 
 def read_rules(sources: Sequence[str | Path]) -> tuple[Rule, ...]:
@@ -157,7 +157,7 @@ def _fault(rule: Rule) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
-    """What one rule matches in a log.
+    """Matches of one rule in a log.
 
     Args:
         name: Of the rule.
@@ -174,15 +174,15 @@ def said(found: Sequence[Matches]) -> str:
     """Matches in words.
 
     Example:
-        >>> said([Matches(name="key", distinct=2, steps=30)]), said([])
-        ('2 × key in 30 steps', 'nothing matched')
+        >>> said([Matches(name="mail address", distinct=2, steps=30)]), said([])
+        ('mail address (2 in 30 steps)', 'nothing matched')
     """
-    parts = (f"{one.distinct:,} × {one.name} in {number_of(one.steps, 'step')}" for one in found)
+    parts = (f"{one.name} ({one.distinct:,} in {number_of(one.steps, 'step')})" for one in found)
     return ", ".join(parts) or "nothing matched"
 
 
 def matches(log: pl.DataFrame, rules: Sequence[Rule] = LIKELY) -> list[Matches]:
-    """What rules match in the texts of a log, those that match anything, in their order."""
+    """Matches of each rule in the texts of a log, in the rules' order; none without matches."""
     columns = [series for series in map(_as_text, log.iter_columns()) if series is not None]
     found = []
     for rule in rules:

@@ -54,7 +54,7 @@ def moments(value: pl.Expr) -> list[pl.Expr]:
 
 
 def of_log(log: pl.DataFrame) -> Iterator[Remark]:
-    """What is to be said of a log whatever scores it: groups that teach nothing."""
+    """Remarks on a log whatever the method: groups that teach nothing."""
     kinds = group_table(log).filter(pl.col("scored") > 0)["kind"]
     count = dict(kinds.value_counts().iter_rows())
     alone = count.get("one_rollout", 0)
@@ -87,7 +87,7 @@ def of_log(log: pl.DataFrame) -> Iterator[Remark]:
 
 
 def of_outcomes(log: pl.DataFrame) -> Remark | None:
-    """Groups of one outcome beside live ones: what outcomes say nothing of there, a discount does.
+    """Groups of one outcome next to live ones: what outcomes say nothing of there, a discount does.
 
     For a log by itself; a credit that does so is remarked on by `of_equals`.
     """
@@ -109,7 +109,7 @@ def of_outcomes(log: pl.DataFrame) -> Remark | None:
 def of_credit(
     log: pl.DataFrame, table: pl.DataFrame, fields: Mapping[str, Any]
 ) -> Iterator[Remark]:
-    """What is to be said of a credit.
+    """Remarks on a credit.
 
     Args:
         log: A validated step log.

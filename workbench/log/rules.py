@@ -263,7 +263,7 @@ def repeated_steps(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def missing_columns(names: Sequence[str]) -> Problem | None:
-    """What is wrong with a log that has only these columns; None where all required are there."""
+    """Problem of a log that has only these columns; None where all required are there."""
     missing = [c.name for c in STEP_LOG if c.required and c.name not in names]
     if not missing:
         return None

@@ -1,4 +1,4 @@
-"""The rules of the step log: one table, one row a step.
+"""The rules of the step log: one table, one row per step.
 
 The columns are in `columns.STEP_LOG`. A log that breaks a rule is refused with every problem at
 once, or its broken trajectories are set aside where the user asks for it.
@@ -24,7 +24,7 @@ __all__ = ["STEP_LOG", "Column", "Validated", "rename", "validate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """What `validate` made of a frame.
+    """Result of `validate`: the step log and a report on what was changed.
 
     Args:
         log: The step log: `STEP_LOG`'s columns first, in its order, others kept behind them;
@@ -48,7 +48,7 @@ TOO_LARGE = 1e100
 
 
 def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Gives columns their canonical names: first as told, then by the aliases of `STEP_LOG`.
+    """Gives columns their canonical names: first as mapped, then by the aliases of `STEP_LOG`.
 
     Args:
         frame: Any frame.
@@ -107,7 +107,7 @@ def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
     gets its reason in `excluded`; it enters no statistic and no batch.
 
     Args:
-        frame: One row a step, columns under canonical names or their aliases.
+        frame: One row per step, columns under canonical names or their aliases.
         quarantine: Set trajectories that break a rule aside instead of refusing the log.
 
     Raises:
@@ -287,7 +287,7 @@ def _copied_outcome_notice(log: pl.DataFrame) -> list[str]:
         return []
     return [
         f"every step of a trajectory has the same reward, {suspect} times not 0: if that is the "
-        "outcome copied onto each step, it counts once a step; put it on the last step, 0 before"
+        "outcome copied onto each step, it counts once per step; put it on the last step, 0 before"
     ]
 
 

@@ -42,7 +42,7 @@ def backward_sums(value: Real, carry: Real | float, step_index: Index) -> Real:
 
     Args:
         value: Steps of a trajectory adjacent and in order. (S,) float64
-        carry: What share of the next step's sum a step takes; one number, or one a step. (S,)
+        carry: What share of the next step's sum a step takes; one number, or one per step. (S,)
         step_index: Place of each step in its trajectory; 0 begins a new one. (S,) int64
 
     Returns:
@@ -59,7 +59,7 @@ def backward_sums(value: Real, carry: Real | float, step_index: Index) -> Real:
 
 
 def td_errors(reward: Real, value: Real, step_index: Index, gamma: float) -> Real:
-    """What each step brought beyond what it was worth; nothing comes after the last step.
+    """Temporal-difference error of each step; nothing follows the last step.
 
         δ_t = r_t + γ V_{t+1} − V_t
 
@@ -166,7 +166,7 @@ def segment_level(
 def segment_constant(
     value: Real, segment: Index, segments: int, counted: Truth | None = None
 ) -> Truth:
-    """Whether all values of a segment are the same number up to rounding.
+    """Mask of segments whose values are all equal up to rounding.
 
         max − min ≤ 1e-12 · max |x|
 

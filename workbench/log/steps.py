@@ -134,12 +134,12 @@ class Steps:
 
     @cached_property
     def has_updates(self) -> bool:
-        """Whether any scored step says which update of a run it was rolled out for."""
+        """True if any scored step names the update of a run that it was rolled out for."""
         return not self._updates["train_step"].is_null().all()
 
     @cached_property
     def guessed_chains(self) -> str | None:
-        """How a reader guessed which steps follow each other; None where the source says it."""
+        """Sentence on how a reader guessed the order of steps; None if the source states it."""
         return guessed_chains(self.log)
 
     @cached_property
@@ -170,17 +170,17 @@ class Steps:
 
     @cached_property
     def copies(self) -> Real:
-        """How many identical rows of the source each step stands for. (S,) float64."""
+        """Number of identical source rows per step. (S,) float64."""
         return self.column("copies").cast(pl.Float64).to_numpy()
 
     @cached_property
     def counted(self) -> Truth:
-        """Whether each step's trajectory counts in group statistics. (S,) bool."""
+        """Mask of steps whose trajectory counts in group statistics. (S,) bool."""
         return self.column("in_group_statistics").to_numpy()
 
     @cached_property
     def invalid_action(self) -> Truth:
-        """Whether the environment could not parse each step's action. (S,) bool."""
+        """Mask of steps whose action the environment could not parse. (S,) bool."""
         return ~self.column("valid_action").to_numpy()
 
     @cached_property

@@ -1,7 +1,7 @@
 """Verdicts in words: which words mean that a task was solved.
 
-A word counts only where all words of its column are of one set: "no" beside "yes" is a failure,
-beside "excellent" it may be anything.
+A word counts only where all words of its column are of one set: "no" next to "yes" is a failure,
+with "excellent" it may be anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRUTHS: Mapping[str, bool] = {
 
 
 def verdicts_of(words: Collection[str]) -> Mapping[str, float] | None:
-    """What each word of a column means, in lower case; None where they are of no one set.
+    """Truth value of each word of a column, in lower case; None if the words mix sets.
 
     Example:
         >>> verdicts_of({"Pass", "fail"})["pass"], verdicts_of({"pass", "no"})

@@ -59,12 +59,12 @@ TRAITS: Mapping[str, str] = {
     ),
     "depends-on-ids": "other ids of the same rollouts give another credit",
 }
-"""What a method or dialect does that a right one does not; the contract tests prove each."""
+"""Deviations of a method or dialect from the contract; the contract tests prove each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Golden:
-    """How a dialect reproduces one column of numbers from an original implementation.
+    """A column of numbers from an original implementation that a dialect reproduces.
 
     Args:
         params: Fields to set beyond the dialect's own.
@@ -111,7 +111,7 @@ class MethodInfo:
         source: Paper or code.
         cls: The class.
         needs: What it asks of the space ("similarity", "keys") and which columns of the log,
-            beside what the keys among its fields ask.
+            besides what the keys among its fields ask.
         traits: Keys of `TRAITS` that hold at the defaults.
         chains: Whether it asks which steps follow each other by more than its fields tell: see
             `Method.chains`.
@@ -178,15 +178,15 @@ class Method(Parameterised, ABC):
         """The named terms whose values sum to the advantage."""
 
     def needs(self) -> Sequence[str]:
-        """What these fields ask of the space ("similarity", "keys") and of the log (columns)."""
+        """Inputs of these fields: of the space ("similarity", "keys"), of the log (columns)."""
         return (*self.info.needs, *self.needs_of_keys())
 
     def needs_of_keys(self) -> Sequence[str]:
-        """What the keys among the fields ask of the space."""
+        """Inputs of the space that the keys among the fields require."""
         return [need for key in self._parsed() if isinstance(key, Key) for need in key.needs()]
 
     def chains(self) -> bool:
-        """Whether a step's credit depends on which steps come before or after it.
+        """True if a step's credit depends on the steps before or after it.
 
         It does where the method says so, where it discounts (a field `gamma` or `continuation`
         that no `step_weight` of 0 switches off), where a key among its fields looks back, and
@@ -210,7 +210,7 @@ class Method(Parameterised, ABC):
         return None
 
     def _parsed(self) -> list[object]:
-        """What the fields that are parsed stand for: keys, other methods."""
+        """Objects of the fields that are parsed: keys, other methods."""
         return [
             spec.metadata["parse"](getattr(self, spec.name))
             for spec in fields(type(self)).values()
@@ -233,7 +233,7 @@ class Method(Parameterised, ABC):
             )
 
     def identity(self, name: str) -> dict[str, Any]:
-        """What provenance says of the method: name, dialect, fields.
+        """Method, dialect and fields as provenance records them.
 
         Args:
             name: As it was asked for, with the dialect.
@@ -246,7 +246,7 @@ class Method(Parameterised, ABC):
         return own if self.info.code is None else {**own, "code": self.info.code}
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """What a reader of this credit on this log should know, one sentence each."""
+        """Notes for readers of this credit on this log, one sentence each."""
         return ()
 
     def remarks(self, steps: Steps, columns: Mapping[str, Real]) -> Sequence[str]:
@@ -268,7 +268,7 @@ class Method(Parameterised, ABC):
         )
 
     def couples(self, space: Space) -> bool:
-        """Whether a group's credit depends, under these fields, on the others of its batch.
+        """True if, under these fields, a group's credit depends on the others of its batch.
 
         Args:
             space: Where the method runs; its embedder may be fitted over a batch.
@@ -349,7 +349,7 @@ class Method(Parameterised, ABC):
 
 
 def _notes_on_batches(steps: Steps) -> Sequence[str]:
-    """What a reader of a credit with statistics over batches should know of the log's batches."""
+    """Notes on the log's batches, for a credit with statistics over batches."""
     if not steps.has_updates:
         return [
             "the log has no train_step, so all of it is taken for one batch, over which statistics "

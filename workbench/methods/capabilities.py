@@ -55,7 +55,7 @@ def own_embedder(method: Method) -> str | None:
 
 
 def compares_texts(method: Method) -> bool:
-    """Whether a method, as it is set, asks for similarities of the space's own embedder."""
+    """True if a method, as configured, requires similarities of the space's own embedder."""
     return "similarity" in method.needs() and own_embedder(method) is None
 
 

@@ -27,7 +27,7 @@ from workbench.states.space import Space
 def noise(steps: Steps, seed: int) -> Real:
     """A uniform number in (0, 1) for each step, a function of its ids and the seed alone. (S,).
 
-    The ids are hashed once a trajectory, and each step's place is mixed in with the finaliser of
+    The ids are hashed once per trajectory, and each step's place is mixed in with the finaliser of
     SplitMix64, so neither the order of the rows nor the rest of the log plays a part.
     """
     ids = steps.log["trajectory_id"].gather(steps.row[steps.trajectory_start[:-1]])

@@ -49,14 +49,14 @@ def scored(space: Space, name: str, method: Method) -> Credit:
 
 
 def uses_vectors(method: Method) -> bool:
-    """Whether a method compares vectors of the space's own embedder."""
+    """True if a method compares vectors of the space's own embedder."""
     return "similarity" in method.needs() and own_embedder(method) is None
 
 
 def said_of(
     space: Space, name: str, method: Method, columns: Mapping[str, Real], table: pl.DataFrame
 ) -> tuple[str, ...]:
-    """All that a reader of a credit should know, beside what the space has to say of vectors.
+    """All that a reader of a credit should know, besides what the space has to say of vectors.
 
     Args:
         space: Where the method ran; of the log it asks for no text of a step.
@@ -94,7 +94,7 @@ def _unpenalised(name: str, method: Method, steps: Steps) -> list[str]:
 
 
 def provenance(space: Space, name: str, method: Method, notes: Sequence[str] = ()) -> Provenance:
-    """How a credit is made, known before it is.
+    """Provenance of a credit, known before it is computed.
 
     Args:
         space: Where the method runs.

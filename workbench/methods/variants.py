@@ -58,7 +58,7 @@ def differences(
     Args:
         left: "method" or "method:dialect".
         right: Likewise.
-        left_params: Fields set beside the method's or dialect's own.
+        left_params: Fields set in addition to the method's or dialect's own.
         right_params: Likewise.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What-if: the credit of another method, had something been otherwise."""
+"""Credit of another method on an edited log: what if?"""
 
 from __future__ import annotations
 
@@ -129,11 +129,11 @@ class WhatIf(Wrapper):
         return create(self.of, _fields(self.fields))
 
     def needs(self) -> Sequence[str]:
-        """What the other method needs."""
+        """Inputs of the other method."""
         return self.inner.needs()
 
     def couples(self, space: Space) -> bool:
-        """Whether the other method couples groups."""
+        """True if the other method couples groups."""
         return self.inner.couples(space)
 
     def couples_batches(self) -> bool:
@@ -141,16 +141,16 @@ class WhatIf(Wrapper):
         return self.inner.couples_batches()
 
     def chains(self) -> bool:
-        """Whether the other method asks which steps follow each other."""
+        """True if the other method depends on the order of steps."""
         return self.inner.chains()
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """What a reader of the other credit should know, and what is otherwise here."""
+        """Notes of the other credit, and the changes made here."""
         return (*self.inner.notes(steps), *([f"what if: {self.changes}"] if self.changes else []))
 
     @property
     def changes(self) -> str:
-        """What is otherwise, in words; empty where nothing is."""
+        """Changes in words; empty where nothing is changed."""
         parts = [f"{name} = {value}" for name, value in _pairs(self.fields).items()]
         parts += [f"reward of {n} is {value:g}" for n, value in _rewards(self.rewards).items()]
         parts += [f"without {name}" for name in _names(self.without)]

@@ -1,4 +1,4 @@
-"""Figures of an audit: one measure of every credit, beside the credits that know nothing."""
+"""Figures of an audit: one measure of every credit, with the credits that know nothing."""
 
 from __future__ import annotations
 

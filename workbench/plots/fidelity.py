@@ -16,7 +16,7 @@ _KEY = "paired difference to the reference (black): orange above, purple below, 
 
 
 def methods(summary: pl.DataFrame, measures: Sequence[str]) -> go.Figure:
-    """Value and interval of every method, one panel a measure; the colour is the verdict.
+    """Value and interval of every method, one panel per measure; the colour is the verdict.
 
     Args:
         summary: Rows of one family over all its conditions, in the columns of a fidelity summary.
@@ -55,7 +55,7 @@ def methods(summary: pl.DataFrame, measures: Sequence[str]) -> go.Figure:
 
 
 def sweeps(summary: pl.DataFrame, measure: str) -> go.Figure:
-    """One measure along each dial, one line a method, one panel a dial.
+    """One measure along each dial, one line per method, one panel a dial.
 
     Args:
         summary: Rows of one family, one condition each, with the columns of a fidelity summary

@@ -82,7 +82,7 @@ def recurrence(singleton_rate_by_depth: Mapping[str, float]) -> go.Figure:
 
 
 def rollouts(groups_by_size: Mapping[int, int]) -> go.Figure:
-    """How many groups have how many rollouts."""
+    """Groups by number of rollouts."""
     figure = go.Figure(
         go.Bar(
             x=list(groups_by_size),

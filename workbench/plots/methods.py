@@ -113,7 +113,7 @@ def _trace(
 
 
 def _density(left: Real, right: Real) -> go.Heatmap:
-    """How many steps are in each cell, on a logarithmic colour scale; empty cells are clear."""
+    """Steps per cell, on a logarithmic colour scale; empty cells are clear."""
     reach = [_axis(left), _axis(right)]
     counts, x_edges, y_edges = np.histogram2d(left, right, bins=CELLS, range=reach)
     colour = np.log10(counts.T, out=np.full(counts.T.shape, np.nan), where=counts.T > 0)
@@ -193,7 +193,7 @@ def rank_matrix(
 
 
 def group_ranks(spearman: pl.Series) -> go.Figure:
-    """How many groups have which rank correlation between two methods; nulls are left out."""
+    """Groups by rank correlation between two methods; nulls are left out."""
     edges = np.linspace(-1, 1, 21)
     counts, _ = np.histogram(spearman.drop_nulls().to_numpy(), bins=edges)
     figure = go.Figure(

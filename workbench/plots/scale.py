@@ -50,7 +50,7 @@ FRAME = "#f5c518"
 """A frame around what is chosen, which stands on light, on dark and on a scale's ends."""
 
 GREY = "#8c8c8c"
-"""What is neither, such as axes and intervals; it stands on light and on dark."""
+"""Colour of axes and intervals; it is legible on light and on dark."""
 
 ZERO_LINE = {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": GREY}
 """An axis on which 0 can be seen."""
@@ -66,7 +66,7 @@ def line_colour(number: int) -> str:
 
 
 def line_style(number: int) -> dict[str, str | float]:
-    """How plotly draws the line with this number: no two of the first 32 look alike."""
+    """Style of the line with this number: no two of the first 32 look alike."""
     dash = _DASHES[number // len(_LINES) % len(_DASHES)]
     return {"color": line_colour(number), "dash": dash, "width": 1.5}
 

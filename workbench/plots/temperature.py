@@ -26,7 +26,7 @@ _LAYOUT = {
 
 
 def spread(edges: Real, counts: Index, pinned: Index | None, pin: str) -> go.Figure:
-    """How many steps get how much credit, as bars; those of a pinned τ as an outline.
+    """Histogram of credit over steps; that of a pinned τ as an outline.
 
     Args:
         edges: Edges of the bins, symmetric around 0. (B + 1,)

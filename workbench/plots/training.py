@@ -10,7 +10,7 @@ from workbench.plots.scale import line_colour, line_style
 
 
 def learning_curves(curves: pl.DataFrame) -> go.Figure:
-    """Success on held-out tasks by episodes learned from, a panel a condition, a line a method.
+    """Success on held-out tasks by episodes learned from, a panel per condition, a line per method.
 
     Args:
         curves: Rows of one family, in the columns of a training benchmark's curves.

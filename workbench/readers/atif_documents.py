@@ -91,7 +91,7 @@ def _resolved(
     if file is not None:
         return json_object(file, diagnostics), file.resolve(), file
     shown = own or named
-    diagnostics.notice(f"the sub-agent {shown!r} is not in the file nor beside it", str(path))
+    diagnostics.notice(f"the sub-agent {shown!r} is neither in the file nor next to it", str(path))
     return None, own, path
 
 
@@ -116,7 +116,7 @@ def _own_steps(path: Path, record: Record, diagnostics: Diagnostics) -> Iterator
             return
         file = _beside(path.parent, named)
         if file is None:
-            diagnostics.notice(f"the continuation {named!r} does not lie beside it", str(path))
+            diagnostics.notice(f"the continuation {named!r} does not lie next to it", str(path))
             return
         following = json_object(file, diagnostics)
         if following is None:
@@ -125,12 +125,12 @@ def _own_steps(path: Path, record: Record, diagnostics: Diagnostics) -> Iterator
 
 
 def is_act(step: Record) -> bool:
-    """Whether a model wrote the step."""
+    """True if a model wrote the step."""
     return step.get("source") == "agent" and step.get("llm_call_count") != 0
 
 
 def is_part_of_another(path: Path, diagnostics: Diagnostics) -> bool:
-    """Whether another file refers to this one, and so reads it.
+    """True if another file refers to this one, and so reads it.
 
     Files that refer to each other in a circle, without one that begins, are a problem.
     """
@@ -149,7 +149,7 @@ def is_part_of_another(path: Path, diagnostics: Diagnostics) -> bool:
 
 
 def _referring(path: Path) -> frozenset[Path]:
-    """The files beside and above that refer to a file, itself not counted."""
+    """The files next to and above that refer to a file, itself not counted."""
     found: set[Path] = set()
     for folder in (path.parent, path.parent.parent):
         files = [(other, other.stat().st_mtime_ns) for other in sorted(folder.glob("*.json"))]

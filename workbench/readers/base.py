@@ -19,7 +19,7 @@ from workbench.errors import Problem
 from workbench.registry import Registry
 
 HEAD_BYTES = 65_536
-"""How much of a file `sniff` sees without opening it."""
+"""Bytes of a file that `sniff` sees without opening it."""
 
 SYSTEM = "__system"
 """Column in which a reader says which agent and model acted, or which run it was.
@@ -78,28 +78,28 @@ class Diagnostics:
                 tallies.setdefault(key, _Tally()).add(*places, count=problem.count)
 
     def clear(self) -> None:
-        """Forgets what was found, once it is said."""
+        """Forget the findings, once they are reported."""
         for tallies in (self._problems, self._dropped, self._notices):
             tallies.clear()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is broken."""
+        """Broken records."""
         return _problems(self._problems)
 
     @property
     def dropped(self) -> tuple[Problem, ...]:
-        """What was left out."""
+        """Records left out."""
         return _problems(self._dropped)
 
     @property
     def notices(self) -> tuple[Problem, ...]:
-        """What else there is to know; `column` is empty."""
+        """Other notices; `column` is empty."""
         return _problems(self._notices)
 
 
 class _Tally:
-    """How often something was found, and the first three places."""
+    """Count of a finding, and its first three places."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -119,7 +119,7 @@ def _problems(tallies: Mapping[tuple[str, str, str], _Tally]) -> tuple[Problem, 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What a reader took out of one file.
+    """Rows that a reader took out of one file.
 
     Args:
         frame: Step rows in the order of the file, under canonical names or their aliases.
@@ -128,7 +128,7 @@ class Part:
         numbered: The file does not name its trajectories: `trajectory_id` is null, a record (one
             `source_line`) is one trajectory, and whoever joins the files numbers them.
         done: The share of the file that is read with this part.
-        read: Columns that the reader has read itself, beside those of the step log.
+        read: Columns that the reader has read itself, besides those of the step log.
     """
 
     frame: pl.DataFrame
@@ -143,7 +143,7 @@ class Reader(Protocol):
     """Turns one file of a format into step rows."""
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the file is of this format, by its content and never by its name.
+        """True if the file is of this format, by its content and never by its name.
 
         Args:
             path: The file, for formats whose mark is not at the beginning (a Parquet schema).
@@ -177,7 +177,7 @@ class Format:
         reader: What reads it.
         generic: Whether it takes files that a more specific format may claim as well; it is asked
             only where no other one recognises the file.
-        companions: Names of files beside or above one of this format that say more about it.
+        companions: Names of files next to or above one of this format that say more about it.
         run: What of the path of a file is one run, where files of several runs name the same
             groups; None where the records say it, or groups are named once and for all.
     """

@@ -23,6 +23,6 @@ def bundled_logs() -> dict[str, Path]:
 
 
 def app_script() -> Path:
-    """The script of the app, with its theme in `.streamlit` beside it."""
+    """The script of the app, with its theme in `.streamlit` next to it."""
     inside = _PACKAGE / "ui" / "app.py"
     return inside if (inside.parent / ".streamlit").is_dir() else _CHECKOUT / "app.py"

@@ -40,7 +40,7 @@ _OF_TRAJECTORY = frozenset(
     if column.scope in {"trajectory", "run"}
     for name in (column.name, *column.aliases, *column.negated)
 )
-"""Columns of the step log that may be said once of a whole trajectory, under any of their names."""
+"""Columns of the step log that may hold once for a whole trajectory, under any of their names."""
 
 OF_LAST_STEP = frozenset(column.name for column in STEP_LOG if column.scope == "last step")
 OF_RECORDS = {"messages", *GUESSES} | _OF_TRAJECTORY | OF_LAST_STEP
@@ -97,7 +97,7 @@ class Keys:
 def fields_of(
     record: Record, columns: Mapping[str, str], messages: str, reply: str | None
 ) -> dict[str, Any]:
-    """The fields of a record beside its messages: scalars by key, and whatever is mapped.
+    """The fields of a record besides its messages: scalars by key, and whatever is mapped.
 
     Args:
         record: The record.

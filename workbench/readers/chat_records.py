@@ -19,7 +19,7 @@ REPLIES = ("completion", "response")
 """Keys that may hold what the policy answered to a `prompt`, where a record has no conversation."""
 
 BESIDE = ("images", "image", "videos", "video", "audios", "audio")
-"""Keys that may hold what a conversation shows beside its text."""
+"""Keys that may hold what a conversation shows next to its text."""
 
 GROUPS = (
     "group_id", "task_id", "prompt_id", "problem_id", "group", "uid", "example_id", "instance_id",

@@ -19,7 +19,7 @@ from workbench.readers.records import digest
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """The steps of a record and what it says beside them.
+    """The steps of a record and what it says besides them.
 
     Args:
         number: Number of the record.
@@ -28,7 +28,7 @@ class Conversation:
         asked: Digest that tells its task from others; None where the record names its group.
         of_steps: Whether the steps stood in a list, without a conversation.
         rewards: Reward of each step, where they stood there.
-        step_fields: Column -> values, one a step, where they stood there.
+        step_fields: Column -> values, one per step, where they stood there.
     """
 
     number: int
@@ -49,7 +49,7 @@ def conversation_of(
     place: str,
     number: int,
 ) -> Conversation | None:
-    """The steps of a record; None where it has a problem or no step, which is said.
+    """The steps of a record; None where it has a problem or no step, which is reported.
 
     Args:
         record: The record.
@@ -139,7 +139,7 @@ def _said(given: Any, role: str, changes: Counter[str]) -> list[Any]:
 def _asked(messages: Any, record: Record, keys: Keys) -> str | None:
     """A digest that tells the task of a conversation without a name for it, where it is needed.
 
-    That is its prompt or its first user message, with what is shown beside it.
+    That is its prompt or its first user message, with what is shown with it.
     """
     named = keys.told.get("group_id")
     if named not in {None, "prompt"}:

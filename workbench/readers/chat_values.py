@@ -76,7 +76,7 @@ class Seen:
         """Takes note of a record."""
         for key in self._judged:
             value = fields.get(key)
-            # A few words are a verdict; a text a record is none.
+            # A few words are a verdict; a text per record is none.
             if isinstance(value, str) and len(self.words.get(key, ())) < _WORDS:
                 self.words.setdefault(key, set()).add(value.strip().lower())
             if key in _VERDICTS and not _may_be_verdict(value):
@@ -113,7 +113,7 @@ class Seen:
                 self._counted.setdefault(key, _Counted()).add(group, value)
 
     def update(self, told: Mapping[str, str]) -> str | None:
-        """The key that names the update of a rollout: as told, or by its name and its values."""
+        """The key that names the update of a rollout: as mapped, or by its name and its values."""
         if "train_step" in told:
             return told["train_step"]
         sure = [key for key in _UPDATES if key in self._counted and self._counted[key].whole]
@@ -130,7 +130,7 @@ class Seen:
         return counted is not None and counted.whole and 2 * len(counted.pairs) <= counted.records
 
     def unread(self, taken: Collection[str | None], has_reward: bool) -> list[str]:
-        """What to say of keys whose values cannot be read as what they may mean.
+        """Notices on keys whose values cannot be read as what they may mean.
 
         Args:
             taken: Keys that are read.
@@ -180,7 +180,7 @@ class Seen:
         return self._lists.get(key, True)
 
     def holds_truths(self, key: str) -> bool:
-        """Whether every value of a key that may be a flag is a truth value, and there is one."""
+        """True if every value of a key that may be a flag is a truth value, and there is one."""
         return self._truths.get(key, False)
 
 

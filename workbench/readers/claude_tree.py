@@ -118,7 +118,7 @@ def _blocks(one: Any, other: Any) -> Any:
 
 
 def _chain_results(lines: Sequence[Line], entries: Sequence[Entry]) -> None:
-    """Puts the results of calls that were made together behind one another, not beside."""
+    """Put the results of calls that were made together one after the other, not side by side."""
     answered: dict[int, set[str]] = {}
     end: dict[int, int] = {}
     moved: dict[int, int] = {}

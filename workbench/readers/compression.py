@@ -36,7 +36,7 @@ _MOST: ContextVar[int | None] = ContextVar("max_unpacked", default=None)
 
 
 def codec_of(head: bytes) -> str | None:
-    """How a file is compressed, by its first bytes; None where it is not."""
+    """Codec of a file by its first bytes; None where it is not compressed."""
     return next((name for magic, name in _CODECS.items() if head.startswith(magic)), None)
 
 

@@ -1,4 +1,4 @@
-"""Plain copies of compressed and recoded files, with what lies beside the originals."""
+"""Plain copies of compressed and recoded files, with what lies next to the originals."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _place_of(path: Path, folder: Path) -> Path:
 
 
 def _link_companions(path: Path, copy: Path) -> list[tuple[str, str]]:
-    """Puts what says more about a file beside its copy; which names those are the copies of."""
+    """Puts what says more about a file next to its copy; which names those are the copies of."""
     names = sorted({name for entry in FORMATS.values() for name in entry.companions})
     linked = []
     for above, place in zip(path.absolute().parents, copy.parents[:COMPANIONS_UP], strict=False):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from workbench.readers.messages import Turn, turns
 
 PARSED = "turns"
-"""What the column `reconstructed` says of rows whose turns were told apart in decoded text."""
+"""Value of the column `reconstructed` for rows with turns split out of decoded text."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ def _part(part: Any) -> Any:
 
 
 def with_system(messages: Any, system: Any) -> Any:
-    """Messages behind the system prompt that a record has beside them.
+    """Messages behind the system prompt that a record has besides them.
 
     Args:
         messages: Messages in OpenAI's form.

@@ -16,7 +16,7 @@ Values = Mapping[str, Sequence[Any]]
 
 
 def speaks_by_values(column: str, columns: Mapping[str, str]) -> bool:
-    """True where values alone may tell a column, beside those that are known."""
+    """True where values alone may tell a column, besides those that are known."""
     needed = {"trajectory_id": "step_index", "group_id": "trajectory_id", "reward": "trajectory_id"}
     return column not in needed or needed[column] in columns
 
@@ -38,7 +38,7 @@ def _is_outcome(values: Sequence[Any]) -> bool:
 
 
 def is_0_or_1(values: Sequence[Any]) -> bool:
-    """Whether numbers are 0 or 1, each of them some times, as outcomes are."""
+    """True if numbers are 0 or 1, each of them some times, as outcomes are."""
     given = given_values(values)
     return all(type(value) in {int, float} for value in given) and set(given) == {0, 1}
 
@@ -56,7 +56,7 @@ FITS_RECORD: Mapping[str, Callable[[Sequence[Any]], bool]] = {
 
 
 def fits_step(column: str, own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
-    """True where the values of a name can be those of a column of steps, beside those chosen."""
+    """True where the values of a name can be those of a column of steps, besides those chosen."""
     given = given_values(own)
     if column in {"observation", "action"}:
         is_said = all(isinstance(value, str | dict) for value in given)

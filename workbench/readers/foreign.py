@@ -1,4 +1,4 @@
-"""What to say of a file that no reader recognises, by its first bytes."""
+"""Hints on files that no reader recognises, by their first bytes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MEMBERS = {
 """Part of the name of a zip archive's first member -> what to say."""
 
 OTHERWISE = "workbench formats lists what is read"
-"""What to say of a file that is of no kind that is known here."""
+"""Hint for a file of no known kind."""
 
 
 def hint_for(head: bytes) -> str:
-    """What a file of no records may be and what to do about it; "" of another.
+    """Hint on what a file without records may be and how to convert it; "" for another.
 
     Args:
         head: Its first bytes.

@@ -1,4 +1,4 @@
-"""What a Harbor trial says of the trajectory that lies in its folder."""
+"""Metadata of a Harbor trial, for the trajectory in its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workbench.readers.systems import system_of
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a trial's `result.json` says of its trajectory; without one only the id is known."""
+    """Metadata from a trial's `result.json`; without one only the id is known."""
 
     name: str
     task: str | None = None
@@ -32,7 +32,7 @@ def trial_of(path: Path, record: Record, diagnostics: Diagnostics) -> Trial:
             if result is None or not isinstance(result.get("trial_name"), str):
                 break
             name, task = result["trial_name"], result.get("task_name")
-            # A trial of several steps has one trajectory a step, each in a folder of its own.
+            # A trial of several steps has one trajectory per step, each in a folder of its own.
             inner = path.parent.parent.relative_to(folder)
             if inner.parts[:1] == ("steps",):
                 name = "/".join((name, *inner.parts[1:]))

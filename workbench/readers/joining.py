@@ -23,7 +23,7 @@ def joined(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> pl.DataF
         report_types(frames, diagnostics)
         return pl.DataFrame()
     if "source_row" in frame.columns and frame["source_row"].is_duplicated().any():
-        diagnostics.notice("source_row was not unique over the files and is numbered anew")
+        diagnostics.notice("source_row was not unique over the files and is renumbered")
         frame = frame.drop("source_row")
     if "source_row" not in frame.columns:
         rows = pl.int_range(pl.len(), dtype=pl.Int64)

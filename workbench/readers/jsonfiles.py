@@ -1,4 +1,4 @@
-"""JSON as logs hold it: one record a line, one array or one object, possibly damaged.
+"""JSON as logs hold it: one record per line, one array or one object, possibly damaged.
 
 What cannot be read becomes a problem with its place, and reading goes on behind it where the format
 allows.
@@ -50,7 +50,7 @@ def line_record(line: bytes, diagnostics: Diagnostics, place: str) -> Record | N
 
 
 def refuse_table(path: Path, diagnostics: Diagnostics) -> bool:
-    """Whether a file is Parquet, which is said then: its bytes are no text to be converted."""
+    """Refuse a Parquet file with a hint: its bytes are no text to be converted."""
     with path.open("rb") as file:
         is_table = file.read(len(PARQUET)) == PARQUET
     if is_table:
@@ -166,7 +166,7 @@ def objects(value: Any) -> list[Record]:
 
 
 def reason_of(error: Exception, text: str, line: int = 1) -> str:
-    """What is wrong with a text that begins on a line."""
+    """Syntax error of a text that begins on a line."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if not isinstance(error, json.JSONDecodeError):

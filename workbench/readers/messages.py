@@ -1,7 +1,7 @@
 """Chat messages as steps: the one way of every reader of messages.
 
 A step is a message that the policy wrote. Its observation is what was new to the policy since its
-previous one; its action is its text and then its tool calls, one line a call, as JSON with sorted
+previous one; its action is its text and then its tool calls, one line per call, as JSON with sorted
 keys:
 
     {"arguments": {"command": "look drawer"}, "name": "act"}

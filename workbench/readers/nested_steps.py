@@ -41,7 +41,7 @@ class Nested:
     Args:
         turns: The steps; there is no conversation.
         rewards: Reward of each step; None where no step has one.
-        fields: Column -> values, one a step: thoughts and what else a step says of itself.
+        fields: Column -> values, one per step: thoughts and what else a step says of itself.
         answers_only: Whether the observations are those that followed each action.
     """
 

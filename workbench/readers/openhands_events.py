@@ -8,7 +8,7 @@ Read from All-Hands-AI/OpenHands (`openhands/events/serialization`, `memory/conv
   several actions may come of one. Where it did not, the answer is not logged, and what is known of
   it is the thought and the action. Before 0.9, `history` is pairs of both.
 - SDK (V1): {id, source, kind}. `ActionEvent` has the call and, in the first one of an answer, what
-  was said beside it; those of one answer have one `llm_response_id`.
+  was said besides it; those of one answer have one `llm_response_id`.
 - A condensation takes events out of the view of the model and puts a summary in; it begins a
   segment.
 """
@@ -261,7 +261,7 @@ def _rebuilt(event: Record, action: str, arguments: Record) -> Message:
 
 
 def _with_images(content: Any, arguments: Record) -> Any:
-    """The text of a message with the images beside it."""
+    """The text of a message with its images."""
     images = list_of(arguments.get("image_urls"))
     if not images:
         return content

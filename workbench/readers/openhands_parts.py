@@ -16,7 +16,7 @@ def list_of(value: Any) -> list[Any]:
 
 
 def shown(content: Any, metadata: Any) -> Any:
-    """The output of a command, with what the agent is told beside: where, and how it ended."""
+    """The output of a command, with what the agent is told besides: where, and how it ended."""
     if not isinstance(metadata, dict) or not isinstance(content, str):
         return content
     before, after = (metadata.get(key) or "" for key in ("prefix", "suffix"))
@@ -47,7 +47,7 @@ def content_of(parts: Collection[Any]) -> Any:
 
 
 def thoughts_of(told: Mapping[str, Any]) -> Message:
-    """The thoughts that a message has beside its content."""
+    """The thoughts that a message has besides its content."""
     if text := told.get("reasoning_content"):
         return {"reasoning_content": text}
     blocks = objects(told.get("thinking_blocks"))

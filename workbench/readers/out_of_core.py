@@ -158,7 +158,7 @@ def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def missing_in(parts: Sequence[Staged], narrow: pl.DataFrame) -> Problem | None:
-    """What is wrong with a log whose parts lack a required column, all names of it in view."""
+    """Problem of a log whose parts lack a required column, all names of it in view."""
     names = [*narrow.columns, *(name for part in parts for name in part.schema)]
     return missing_columns(_ordered(dict.fromkeys(name for name in names if name != _POSITION)))
 
@@ -200,7 +200,7 @@ def write_staged(
     import pyarrow.parquet as pq
 
     own = rows.drop(name for name in _LARGE if name in rows.columns)
-    if _SOURCE in rows.columns:  # rewards were given beside the log, whose rows have their own
+    if _SOURCE in rows.columns:  # rewards were given apart from the log, whose rows have their own
         own = own.with_columns(rows[_SOURCE].alias(_GIVEN))
     own = own.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RANK))
     empty = pl.concat(

@@ -250,7 +250,7 @@ def asked_in(form: Form) -> list[str]:
 
 
 def needed_in(form: Form) -> list[str]:
-    """Those without which nothing is read; rewards may be given beside a log, or not at all."""
+    """Those without which nothing is read; rewards may be given apart from a log, or not at all."""
     if form == "chat":
         return ["messages"]
     return [column.name for column in STEP_LOG if column.required and column.name != "reward"]

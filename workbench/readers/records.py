@@ -1,4 +1,4 @@
-"""What readers of trainers' files share: records into parts, ids out of content, keys that stay."""
+"""Shared code for trainers' files: records into parts, ids from content, extra keys."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parts_of_records(
 
 
 def _part(rows: StepRows, diagnostics: Diagnostics, *, numbered: bool, done: float = 1.0) -> Part:
-    """The rows with the diagnostics so far, which begin anew."""
+    """The rows with the diagnostics so far, which start over."""
     said = Diagnostics()
     said.include(diagnostics)
     diagnostics.clear()
@@ -134,7 +134,7 @@ def of_step(train_step: int | None, name: str) -> str:
 
 
 def is_cut(reason: str | None) -> bool | None:
-    """Whether a limit cut the rollout; None where the reason is not known."""
+    """True if a limit cut the rollout; None where the reason is not known."""
     return is_limit(reason)
 
 

@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether this is an address rather than a path."""
+    """True if this is an address rather than a path."""
     return _ADDRESS.match(str(path)) is not None
 
 

@@ -1,4 +1,4 @@
-"""What an import did: counted, for the terminal and as JSON."""
+"""Import report: counts for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workbench.wording import number_of
 
 @dataclass(frozen=True, kw_only=True)
 class ImportReport:
-    """What was read, what is in the log, and what is not and why.
+    """Counts of what was read, what is in the log, and what was left out and why.
 
     Args:
         format: Name of the format.
@@ -108,7 +108,7 @@ class ImportReport:
             f"rows              {self.rows} in the log, {self.rows_read} read",
             f"groups            {self.groups} ({self.singleton_groups:.1%} have one rollout)",
             f"trajectories      {self.trajectories}",
-            f"rollouts a group  {sizes}",
+            f"rollouts per group  {sizes}",
             f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite"
             + (f", from {self.rewards}" if self.rewards else ""),
             f"not scored        {sum(self.excluded.values())} of {self.trajectories} trajectories",
@@ -142,7 +142,7 @@ class ImportReport:
         return lines + [f"note              {notice}" for notice in notices]
 
     def _votes(self) -> list[tuple[int, str, str]]:
-        """How many trajectories are treated otherwise than most, in which words and how."""
+        """Trajectories treated otherwise than most: counts, reasons and treatment."""
         by = ", ".join(f"{reason}: {count}" for reason, count in self.mask_reasons.items())
         return [
             (self.masked, "masked in the log", f"not counted in their group, not trained ({by})"),
@@ -214,13 +214,13 @@ def import_report(
 
 
 _SHOWN = 3
-"""Kinds of dropped records, and of changed conversations, that commands beside import name."""
+"""Kinds of dropped records, and of changed conversations, that commands besides import name."""
 
 _OF_CONVERSATIONS = ("conversation: ", "messages: ")
 
 
 def in_short(left_out: Sequence[str], notices: Sequence[str]) -> list[str]:
-    """What a command that is not about the import itself says of it.
+    """Short form, for commands that are not about the import itself.
 
     Args:
         left_out: Of a report.
@@ -337,7 +337,7 @@ def _missing_token_ids(log: pl.DataFrame) -> float:
 
 
 def _reconstructed(log: pl.DataFrame) -> dict[str, float]:
-    """What readers say in the column `reconstructed`, which is null where all was logged."""
+    """Counts of the column `reconstructed`, which is null where all was logged."""
     if "reconstructed" not in log.columns:
         return {}
     counts = log["reconstructed"].drop_nulls().value_counts().sort("reconstructed")

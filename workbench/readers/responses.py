@@ -16,7 +16,7 @@ def answer_of(item: Record) -> Record:
     """The message of a tool's answer."""
     given = item.get("output")
     if isinstance(given, dict) and isinstance(given.get("content"), str):
-        given = given["content"]  # beside whether it succeeded, which no model is told
+        given = given["content"]  # besides whether it succeeded, which no model is told
     return {"role": "tool", "tool_call_id": item.get("call_id"), "content": given}
 
 

@@ -1,4 +1,4 @@
-"""Rewards that lie beside a log: a table by trajectory, for sources that have none."""
+"""Rewards that lie next to a log: a table by trajectory, for sources that have none."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class StepRows:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to make a part of them, so that no more of a file is in memory."""
+        """True if it is time to make a part of them, so that no more of a file is in memory."""
         return self._size >= _PART
 
     def add(
@@ -74,12 +74,12 @@ class StepRows:
 
         Args:
             turns: At least one.
-            line: `source_line` of the record; None where `step_fields` have one a step.
+            line: `source_line` of the record; None where `step_fields` have one per step.
             outcome: Reward of the trajectory; None if it was not logged.
             rewards: One a step, where the format has them; then there is no outcome.
             fields: Column -> value of every step.
             last_fields: Column -> value of the last step, null on the others.
-            step_fields: Column -> values, one a step.
+            step_fields: Column -> values, one per step.
         """
         count = len(turns)
         before: list[float | None] = [None if outcome is None else 0.0] * (count - 1)
@@ -184,7 +184,7 @@ def number(value: Any) -> float | None:
 
 
 def is_number(given: str) -> bool:
-    """Whether a text is a number."""
+    """True if a text is a number."""
     return _NUMBER.fullmatch(given.strip()) is not None
 
 

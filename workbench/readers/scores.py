@@ -1,4 +1,4 @@
-"""Which of a trajectory's scores is its reward, where a format keeps them by name."""
+"""Choice of a trajectory's reward among its scores, where a format keeps them by name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Words:
             self._seen.setdefault(name, set()).add(value)
 
     def settle(self) -> bool:
-        """Whether the words of some score are of no one set, which was not known before."""
+        """True if the words of some score turned out to mix sets, which was not known before."""
         found = frozenset(n for n, words in self._seen.items() if verdicts_of(words) is None)
         is_new = bool(found - self.unknown)
         self.unknown = found
@@ -67,7 +67,7 @@ def reward_of(
     """The reward among scores by name, and the others as columns `aux_reward_<name>`.
 
     The reward is the score that the mapping names; without one, the only score, or the one that
-    is called `reward`, or the first, which is then said.
+    is called `reward`, or the first, which is then reported.
 
     Args:
         scores: Name -> value, in the order of the file.

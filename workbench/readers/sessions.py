@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A session beside its entries.
+    """A session without its entries.
 
     Args:
         name: Its id, and so that of its trajectory.
@@ -137,7 +137,7 @@ def add_session(
         rows: Get the steps.
         entries: The lines of one conversation and its branches.
         session: Whose they are.
-        diagnostics: Gets what was left out or told apart.
+        diagnostics: Receives what was left out or told apart.
         place: The file in words.
     """
     found = _paths(entries, diagnostics, place)

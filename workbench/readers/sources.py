@@ -38,7 +38,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Name that the user gave."""
         return self.in_words_of_user(str(self.path))
 
     def in_words_of_user(self, text: str) -> str:
@@ -82,7 +82,7 @@ def _meant(given: str | Path) -> Path:
 def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Iterable[Source]:
     try:
         for copy, original, from_folder in fetch(address, folder, diagnostics):
-            # Files beside it are copies too, so it is the folder whose name has to be replaced.
+            # Files next to it are copies too, so it is the folder whose name has to be replaced.
             inner = str(copy.relative_to(folder))
             root = (f"{folder}/", original.removesuffix(inner))
             yield Source(path=copy, from_folder=from_folder, copies=(root,))
@@ -195,9 +195,9 @@ def _pass_over_documents(
     heads: Mapping[Source, bytes | None],
     diagnostics: Diagnostics,
 ) -> None:
-    """Takes out JSON documents of a folder that a generic format claims beside a specific one.
+    """Takes out JSON documents of a folder that a generic and a specific format both claim.
 
-    An agent leaves its own messages beside the trajectory that a harness made of them.
+    An agent leaves its own messages next to the trajectory that a harness made of them.
 
     Args:
         recognised: Format -> its files.
@@ -214,7 +214,7 @@ def _pass_over_documents(
             if source.from_folder and is_document(heads[source] or b"")
         ]
         for source in documents:
-            text = f"documents of {name} were passed over beside files of {specific[0]}"
+            text = f"documents of {name} were passed over in favour of files of {specific[0]}"
             diagnostics.notice(text, source.name)
             recognised[name].remove(source)
         if not recognised[name]:

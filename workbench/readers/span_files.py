@@ -94,7 +94,7 @@ def spans_of(path: Path, diagnostics: Diagnostics) -> list[Span]:
     first: dict[tuple[str, str], Span] = {}
     for span in found:
         if first.setdefault((span.trace, span.identity), span) is not span:
-            text = "spans that were told before, as by an exporter that tried again, are left out"
+            text = "spans that were sent before, as by an exporter that tried again, are left out"
             diagnostics.notice(text, records.place(span.line))
     found = [*first.values()]
     by_id = {span.identity: span for span in found}

@@ -1,6 +1,6 @@
 """Dotted keys with positions in them, in which OpenInference and OpenLLMetry write messages.
 
-`llm.input_messages.0.message.role`, `gen_ai.prompt.0.content`: a value a key, since attributes of
+`llm.input_messages.0.message.role`, `gen_ai.prompt.0.content`: a value per key, since attributes of
 spans hold no lists of objects. A data frame of Phoenix has lists of these keys' second halves.
 """
 

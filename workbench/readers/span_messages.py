@@ -4,7 +4,7 @@
   1.37 and later): `gen_ai.input.messages`, `gen_ai.output.messages` and
   `gen_ai.system_instructions`, lists of {role, parts [{type, content …}]} as JSON, on the span or
   its event `gen_ai.client.inference.operation.details`; `gen_ai.tool.definitions`.
-- The same until 1.36: an event or a log record a message, `gen_ai.system.message`,
+- The same until 1.36: an event or a log record per message, `gen_ai.system.message`,
   `gen_ai.user.message`, `gen_ai.assistant.message`, `gen_ai.tool.message` and `gen_ai.choice`.
 - The same until 1.28: `gen_ai.prompt` and `gen_ai.completion` as JSON, on the span or on its
   events `gen_ai.content.prompt` and `gen_ai.content.completion`.

@@ -1,6 +1,7 @@
 """From files to a step log on disk, whatever their size; once, or again and again as a run goes on.
 
-Every file is read part by part into a `Staging`, so memory holds one part and a narrow row a step.
+Every file is read part by part into a `Staging`, so memory holds one part and one narrow row
+per step.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def import_to(
     """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
 
     What is kept in memory is a part of a file at a time and, of each step, what rules are about.
-    Until the log is whole, parts lie in a hidden folder beside it.
+    Until the log is whole, parts lie in a hidden folder next to it.
 
     Args:
         output: The log, as Parquet; written whole or not at all.
@@ -248,7 +249,7 @@ def give_prefix_nodes(path: Path) -> Sharing:
     What is in memory is a row group of the file and the group that its end cuts in two.
 
     Args:
-        path: A log as `import_to` writes it, its rows in order; written anew whole or not at all.
+        path: A log as `import_to` writes it, its rows in order; rewritten whole or not at all.
 
     Returns:
         How much its rollouts have in common.

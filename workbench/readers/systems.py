@@ -18,17 +18,17 @@ _NAMES = ("trajectory_id", "node_id", "parent_id", "tree_id")
 
 
 def system_of(*parts: object) -> str | None:
-    """What is known of a system as one name, its most telling part last; None for nothing."""
+    """Name of a system from what is known of it, its most telling part last; None for nothing."""
     return "/".join(str(part) for part in parts if isinstance(part, str) and part) or None
 
 
 def folder_of(path: Path) -> Path:
-    """The folder of a file: the run, where a trainer writes a file a step."""
+    """The folder of a file: the run, where a trainer writes a file per step."""
     return path.parent
 
 
 def folder_above(path: Path) -> Path:
-    """The folder above that of a file: the run, where a trainer writes a folder a step."""
+    """The folder above that of a file: the run, where a trainer writes a folder per step."""
     return path.parent.parent
 
 

@@ -80,7 +80,7 @@ def parquet_frames(
             if waiting or is_empty:
                 yield _frame(waiting, schema)
     except _damages() as error:
-        hint = "it is damaged, cut off or no Parquet file; write it anew"
+        hint = "it is damaged, cut off or no Parquet file; write it again"
         rule = f"cannot be read as Parquet ({(str(error) or type(error).__name__).splitlines()[0]})"
         diagnostics.problem("file", rule, str(path), hint)
 
@@ -105,7 +105,7 @@ def _frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pl.DataFrame
 
 
 def null_arguments(value: Any) -> bool:
-    """Whether a call in a cell has an argument without a value beside one that has some."""
+    """True if a call in a cell has an argument without a value besides one that has some."""
     if isinstance(value, list):
         return any(null_arguments(item) for item in value)
     if not isinstance(value, dict):

@@ -14,7 +14,7 @@ _ALIKE = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class StepTokens:
-    """What the policy saw and wrote in tokens at one step; None where it was not logged.
+    """Token ids that the policy saw and wrote at one step; None where not logged.
 
     Args:
         prompt: All that stands before the response.

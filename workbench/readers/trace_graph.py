@@ -117,7 +117,7 @@ def _path(node: Node, nodes: Sequence[Node]) -> list[int]:
 
 
 def _answer(node: Node, nodes: Sequence[Node]) -> list[Record]:
-    """What the environment said after a step: to the next step of its branch, or to none."""
+    """Environment's answer to a step: given to the next step of its branch, or to none."""
     below = [other for other in nodes[node.position + 1 :] if other.owner == node.position]
     following = next((other for other in below if other.sampled), below[-1] if below else None)
     if following is None:

@@ -1,4 +1,4 @@
-"""Columns of the user's own that nothing reads: they are kept, and said once in an import."""
+"""Columns of the user's own that nothing reads: kept, and reported once per import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagno
         and name not in read
         and not name.startswith("__")
     ]
-    # Steps of one line are one record; a log that does not say lines has a record a row.
+    # Steps of one line are one record; a log that does not say lines has a record per row.
     lines = "source_line" in frame.columns and not frame["source_line"].has_nulls()
     place = pl.struct("source_file", "source_line") if lines else pl.int_range(pl.len())
     for name in names:

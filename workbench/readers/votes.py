@@ -39,7 +39,7 @@ _OF_RECORD = ("masked", "is_masked")
 
 _ZERO_OF_RECORD = ("loss_mask", "trainable")
 READ = frozenset({*_MASKS, *_WEIGHTS})
-"""Columns that are read here, beside those of the step log."""
+"""Columns that are read here, besides those of the step log."""
 
 _DEEP_MASKS, _DEEP_WEIGHTS = ("mask_sample", "remove_sample", "is_masked"), ("sample_loss_mask",)
 _TRAINS = ("loss_mask", "weight", "train", "trainable", "training", "loss")
@@ -48,7 +48,7 @@ _DEEPEST = 3
 
 
 def is_limit(reason: str | None) -> bool | None:
-    """Whether a reason for stopping means that a limit cut the rollout; None where none is given.
+    """True if a stop reason means that a limit cut the rollout; None where none is given.
 
     Example:
         >>> [is_limit(reason) for reason in ("max_iterations", "stop", "RateLimitError", None)]
@@ -107,7 +107,7 @@ def untrained_by(message: Mapping[str, Any]) -> str | None:
 
 
 def is_trained_key(key: str, value: Any) -> bool:
-    """Whether this is a key of a message that says whether it is trained, with such a value."""
+    """True if this key of a message states, with such a value, that it is trained or not."""
     return key in {*_OF_RECORD, *_TRAINS} and is_true(value) is not None
 
 
@@ -265,7 +265,7 @@ def last_reason() -> pl.Expr:
 
 
 def ends_with(reasons: Sequence[str]) -> pl.Expr:
-    """Whether the trajectory of a row ended with one of these, by its last step that says so."""
+    """True if a row's trajectory ended with one of these, by its last step that has a reason."""
     return last_reason().is_in(list(reasons)).fill_null(value=False)
 
 

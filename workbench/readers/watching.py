@@ -23,7 +23,7 @@ from workbench.readers.streaming import Import
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one look at the files of a run found.
+    """Findings of one look at the files of a run.
 
     Args:
         taken: Files that are in the log since this look.
@@ -56,7 +56,7 @@ class Watch:
 
     A file is taken when it has not changed since the last look, or for as long as the interval,
     and can be read; until then it is left for the next one. A file that changed after it was
-    taken, or whose companions did (a verdict that came later), is taken anew; what was taken of it
+    taken, or whose companions did (a verdict that came later), is read again; what was taken of it
     before stays until then. The log is written whole or not at all.
 
     Args:
@@ -196,7 +196,7 @@ _Stamp = tuple[tuple[str, int, float], ...]
 
 
 def _stamp_of(path: Path) -> _Stamp:
-    """What tells that a file has changed; empty if it went away between two looks."""
+    """Stamp by which a changed file is known; empty if it went away between two looks."""
     names = sorted({name for entry in FORMATS.values() for name in entry.companions})
     companions = [folder / name for folder in path.parents[:COMPANIONS_UP] for name in names]
     found = [_changed(file) for file in (path, *companions)]

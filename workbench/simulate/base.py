@@ -1,4 +1,4 @@
-"""What every simulated world shares: the registry, the dials, and the way from a world to a log.
+"""Base of simulated worlds: the registry, the dials, and the way from a world to a log.
 
 A world draws tasks; a task is a tabular model of its latent states, the policy that writes the
 log, and a narrator that words what the policy reads. The rewards of an episode sum to 1 if it is
@@ -180,7 +180,7 @@ def simulate(world: World, *, tasks: int, rollouts: int, seed: int) -> pl.DataFr
         seed: Of all randomness, at least 0; part of every id.
 
     Returns:
-        One row a step in the columns of `SCHEMA`, sorted by group, trajectory and step. `done`
+        One row per step in the columns of `SCHEMA`, sorted by group, trajectory and step. `done`
         marks the last step of a trajectory, `truncated` one that the horizon cut off.
 
     Raises:
@@ -229,7 +229,7 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
 def _rollout(
     task: Task, value: FloatArray, gamma: float, key: tuple[int, ...]
 ) -> list[dict[str, object]]:
-    """One episode of the writing policy, a dictionary a step."""
+    """One episode of the writing policy, a dictionary per step."""
     moves, words = _stream(*key, 0), _stream(*key, 1)
     model, horizon = task.model, len(value) - 1
     policy = np.broadcast_to(task.policy, (horizon, len(model.action)))

@@ -1,6 +1,6 @@
 """The nearest states anywhere in a log: what crosses groups.
 
-FAISS searches dense vectors. TF-IDF over a whole log has a column a word, mostly 0: one sparse
+FAISS searches dense vectors. TF-IDF over a whole log has a column per word, mostly 0: one sparse
 product with the query is exact and needs no dense copy.
 """
 
@@ -21,7 +21,7 @@ class NeighbourIndex:
     """Exact nearest neighbours among the distinct states of a whole log.
 
     Args:
-        vectors: One row a state, of length 1 or 0. (U, D), dense or sparse
+        vectors: One row per state, of length 1 or 0. (U, D), dense or sparse
     """
 
     def __init__(self, vectors: Real | csr_array) -> None:

@@ -27,7 +27,7 @@ _SPREAD, _WIDEST = 16.0, 180.0  # units between steps of a state, and the widest
 
 
 def has_umap() -> bool:
-    """Whether the package for UMAP, an extra, is installed."""
+    """True if the package for UMAP, an extra, is installed."""
     return find_spec("umap") is not None
 
 

@@ -61,7 +61,7 @@ def proximity_baselines(
 
 @dataclass(frozen=True, kw_only=True)
 class PeerStatistics:
-    """What the weights of every step's peers look like, at K temperatures; 0 without peers.
+    """Statistics of every step's peer weights, at K temperatures; 0 without peers.
 
     Args:
         own_step: Weight of the step itself among its peers. (K, S) float64

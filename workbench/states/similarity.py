@@ -45,7 +45,7 @@ class Similarity:
 
     @property
     def is_zero(self) -> Truth:
-        """Whether no state of a group has a vector other than 0: similarities say nothing. (G,)."""
+        """Mask of groups whose states all have the vector 0: similarities mean nothing. (G,)."""
         length = np.asarray(abs(self.vectors).sum(axis=1)).reshape(-1)
         return ~np.logical_or.reduceat(length > 0.0, self.states.start[:-1])
 

@@ -1,4 +1,4 @@
-"""What a method may ask about the states of a log, computed when first asked and then kept."""
+"""The space of a log: similarities and keys of its states, computed when first needed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Space:
         return f"<Space {self._described()}>"
 
     def _repr_html_(self) -> str:
-        """What is opened, notes, and the first rows of the log."""
+        """Summary of the log, notes, and its first rows."""
         notes = "".join(f"<li>{escape(shortened(note, 300))}</li>" for note in self._known_notes())
         columns = ("group_id", "trajectory_id", "step_index", "observation", "action", "reward")
         head = self.steps.log.select(columns).head(5)._repr_html_()
@@ -185,7 +185,7 @@ class Space:
         return csr_array(vstack(parts, format="csr"))[np.argsort(order, kind="stable")]
 
     def fits_batches(self, embedder: str | None = None) -> bool:
-        """Whether vectors of a group depend on the other groups of its batch.
+        """True if vectors of a group depend on the other groups of its batch.
 
         Args:
             embedder: As for `similarity`.
@@ -228,12 +228,12 @@ class Space:
 
     @property
     def has_similarity(self) -> bool:
-        """Whether the similarities of the space's own embedder are there already."""
+        """True if the similarities of the space's own embedder are computed."""
         return "" in self._similarities
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of these vectors should know; empty before they were asked for."""
+        """Notes for readers of these vectors; empty until they are computed."""
         report = self.embedder.windows_report
         return (str(report),) if report is not None and report.longer else ()
 
@@ -255,7 +255,7 @@ class Space:
 
     @property
     def log_counts(self) -> Index:
-        """How many steps each state of `log_states` counts for the embedder. (U,) int64."""
+        """Steps that each state of `log_states` counts for the embedder. (U,) int64."""
         return self._counts(self.embedder, self.log_states)
 
     @cached_property
@@ -278,7 +278,7 @@ class Space:
         """The states nearest to a step's anywhere in the log, its own first.
 
         Returns:
-            One row a state: similarity (cosine), the first step that is in it (group_id,
+            One row per state: similarity (cosine), the first step that is in it (group_id,
             trajectory_id, step_index), how many steps and groups are, their mean episode reward,
             and its text.
         """

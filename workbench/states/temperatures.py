@@ -15,7 +15,7 @@ def exponentials(gap: Real, temperatures: Sequence[float]) -> Iterator[tuple[int
     """e^{gap / τ} for each temperature, as (its place, (r, n)); to be used before the next.
 
     e^{gap / (τ/2)} is the square of e^{gap / τ}. As the largest gap of a row is 0, what underflows
-    is nothing beside it; a rounding error doubles with each square and stays below 1e-12 after ten.
+    is negligible; a rounding error doubles with each square and stays below 1e-12 after ten.
     """
     for first, *others in octaves(temperatures):
         near = np.exp(gap / temperatures[first])

@@ -32,7 +32,7 @@ def words(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class StateText:
-    """What text of a step stands for its state.
+    """Template of the text that represents a step's state.
 
     The first step of a trajectory has no previous action: `{actions}` is empty there. Missing
     tasks count as empty text.
@@ -40,7 +40,7 @@ class StateText:
     Args:
         template: Text with `{task}`, `{observation}` and `{actions}`; `{{` is a literal brace.
         last_actions: How many previous actions of the trajectory `{actions}` holds, oldest
-            first, one a line.
+            first, one per line.
 
     Example:
         >>> StateText(template="{task}: {observation}").placeholders
@@ -85,7 +85,7 @@ class StateText:
 
     @property
     def key(self) -> str:
-        """What enters the hash of everything made from these texts."""
+        """Part of the hash of everything made from these texts."""
         return "state-text-1:" + json.dumps([self.template, self.last_actions])
 
     def texts(self, log: pl.DataFrame) -> pl.Series:

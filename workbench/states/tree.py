@@ -75,7 +75,7 @@ class Tree:
 
     @cached_property
     def outcome(self) -> Real:
-        """What each rollout came to: the rewards from the root of its tree to its end. (N,).
+        """Outcome of each rollout: rewards from the root of its tree to its end. (N,).
 
         A rollout that was forked off another one is given the rewards above its first step, each
         node's the mean over the steps that are in it.
@@ -94,7 +94,7 @@ class Tree:
 
     @cached_property
     def rollouts(self) -> Real:
-        """How many rollouts that count end in each node or below it. (V,) float64."""
+        """Counted rollouts that end in each node or below it. (V,) float64."""
         return self._sums(self.counted)
 
     def value(self, over: Over = "rollouts") -> Real:
@@ -123,7 +123,7 @@ class Tree:
         return np.where(equal & (count > 0), low, mean)
 
     def _branches(self, weight: Real) -> Real:
-        """How many children and ends with any weight each node has. (V,) float64."""
+        """Children and ends with any weight per node. (V,) float64."""
         count = segment_sum(weight, self.end, len(self.parent))
         below = self._sums(weight) > 0
         child = np.flatnonzero(below & (self.parent >= 0))

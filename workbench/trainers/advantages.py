@@ -103,8 +103,8 @@ def token_advantages(
     method: str,
     *,
     response_mask: Any,
-    group_id: Sequence[Any],
-    outcome: Sequence[float] | NDArray[Any] | None = None,
+    group_id: Sequence[Any] | NDArray[Any],
+    outcome: Any = None,
     token_reward: Any = None,
     token_ids: Any = None,
     decode: Decode | None = None,
@@ -119,7 +119,7 @@ def token_advantages(
 
     Args:
         method: "method" or "method:dialect".
-        response_mask: 1 where the policy wrote the token; an array, or one list a row. (B, T)
+        response_mask: 1 where the policy wrote the token; an array, or one list per row. (B, T)
         group_id: Which rows are of the same task, verl's `uid`. (B,)
         outcome: Reward of each rollout, given to its last step. (B,)
         token_reward: Rewards of tokens, in place of an outcome: those of a run and of what follows
@@ -129,7 +129,7 @@ def token_advantages(
             which serves where states are the same or not.
         params: Fields of the method that differ from its values.
         embedder: Representation for methods that need similarities.
-        **columns: Columns of the step log with one value a rollout. Each (B,)
+        **columns: Columns of the step log with one value per rollout. Each (B,)
 
     Returns:
         (B, T) float32, T the longest row; 0 where the policy did not write.
@@ -216,7 +216,7 @@ class _Runs:
     def rewards(self, mask: NDArray[np.bool_], outcome: Any, token_reward: Any) -> Real:
         """The reward of each run. (S,) float64."""
         if (outcome is None) == (token_reward is None):
-            raise ParameterError("give either outcome, one number a row, or token_reward")
+            raise ParameterError("give either outcome, one number per row, or token_reward")
         if outcome is not None:
             numbers = np.asarray(outcome, dtype=np.float64)
             if numbers.shape != (len(mask),):
@@ -244,7 +244,7 @@ def _padded(rows: Any) -> NDArray[Any]:
         return np.array([[*row, *[0] * (longest - len(row))] for row in rows])
     array = np.asarray(rows)
     if array.ndim != 2:
-        raise ParameterError(f"expected one row a rollout, got an array of shape {array.shape}")
+        raise ParameterError(f"expected one row per rollout, got an array of shape {array.shape}")
     return array
 
 
@@ -259,7 +259,7 @@ def _require_known(columns: Mapping[str, Any]) -> None:
         raise ParameterError(f"{unknown} are no columns of the step log")
 
 
-def _taken(values: Sequence[Any], row: Index) -> list[Any]:
+def _taken(values: Sequence[Any] | NDArray[Any], row: Index) -> list[Any]:
     plain = _plain(values)
     return [plain[number] for number in row]
 

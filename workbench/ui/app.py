@@ -28,7 +28,7 @@ PAGES = {
 
 
 def _shown(name: str) -> Callable[[], None]:
-    """What draws a page."""
+    """Function that draws a page."""
 
     def page() -> None:
         import_module(f"workbench.ui.pages.{name}").page()
@@ -37,7 +37,7 @@ def _shown(name: str) -> Callable[[], None]:
 
 
 def arguments() -> argparse.Namespace:
-    """What stands behind `--` on the command line of streamlit."""
+    """Arguments behind `--` on the command line of streamlit."""
     parser = argparse.ArgumentParser(prog="app.py")
     parser.add_argument("logs", nargs="*")
     parser.add_argument("--watch", type=Path)

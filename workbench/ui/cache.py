@@ -87,7 +87,7 @@ def stored(log_id: str, _entry: LogEntry) -> StoredLog:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def log_facts(log_id: str, _entry: LogEntry) -> Facts:
-    """What is in a log."""
+    """Facts of a log."""
     return facts(stored(log_id, _entry).frame)
 
 
@@ -112,7 +112,7 @@ def group_names(log_id: str, _entry: LogEntry) -> dict[str, str]:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def log_lengths(log_id: str, _entry: LogEntry) -> pl.DataFrame:
-    """How long a log's trajectories are."""
+    """Lengths of a log's trajectories."""
     return length_histogram(stored(log_id, _entry).frame)
 
 
@@ -128,7 +128,7 @@ def opened(log_id: str, _entry: LogEntry) -> OpenedLog:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def chains(log_id: str, _entry: LogEntry) -> str | None:
-    """How the steps of a log were chained by guess; None where its source says it."""
+    """Sentence on how the order of steps was guessed; None where its source states it."""
     return guessed_chains(stored(log_id, _entry).frame)
 
 
@@ -142,7 +142,7 @@ def advice(log_id: str, _entry: LogEntry) -> Advice:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def log_findings(log_id: str, _entry: LogEntry) -> tuple[Finding, ...]:
-    """What is wrong with a log, whatever scores it."""
+    """Findings on a log, whatever scores it."""
     from workbench.analysis.audit import log_audit
 
     return log_audit(space(log_id, "tfidf", _entry))
@@ -169,7 +169,7 @@ def space(log_id: str, embedder: str, _entry: LogEntry) -> Space:
 
 
 def needs_vectors(method: str) -> bool:
-    """Whether a method asks for similarities of the space's embedder."""
+    """True if a method needs similarities of the space's embedder."""
     from workbench.methods import create
     from workbench.methods.capabilities import compares_texts
 
@@ -177,7 +177,7 @@ def needs_vectors(method: str) -> bool:
 
 
 def has_vectors(log_id: str, embedder: str, entry: LogEntry) -> bool:
-    """Whether the similarities of a log are there."""
+    """True if the similarities of a log are computed."""
     return space(log_id, embedder, entry).has_similarity
 
 
@@ -241,7 +241,7 @@ def group(key: str, shown: str, make: Callable[[str], dict[str, Any]]) -> dict[s
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def step_facts(log_id: str, _entry: LogEntry) -> dict[str, pl.Series]:
-    """What a filter asks of the rollout and the group of each step."""
+    """Facts of each step's rollout and group, for filters."""
     from workbench.analysis import filters
 
     return filters.step_facts(stored(log_id, _entry).frame)
@@ -417,7 +417,7 @@ def held_out_error(
     *,
     progress: Progress,
 ) -> HeldOut:
-    """How well a method's baseline predicts the returns of rollouts that it has not seen."""
+    """Held-out error of a method's baseline on returns of rollouts that it has not seen."""
     from workbench.analysis.tuning.held_out import held_out
     from workbench.methods import create
 
@@ -455,7 +455,7 @@ def slot(key: str) -> dict[str, Any]:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def spread(log_id: str, embedder: str, _entry: LogEntry) -> float | None:
-    """How far similarities inside a group of a log differ."""
+    """Spread of similarities inside a group of a log."""
     from workbench.analysis.tuning.temperature import similarity_spread
 
     return similarity_spread(space(log_id, embedder, _entry).similarity())

@@ -155,5 +155,5 @@ def _redact(given: Any, default: Any, common: Mapping[str, Any]) -> Any:
 
 
 def _among(value: Any, choices: Mapping[Any, str]) -> bool:
-    """Whether a value, which may be anything that a URL holds, is a choice."""
+    """True if a value, which may be anything that a URL holds, is a choice."""
     return any(type(value) is type(choice) and value == choice for choice in choices)

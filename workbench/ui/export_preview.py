@@ -51,7 +51,7 @@ def rows(batch: Archive, target: Exporter) -> None:
 
 
 def shaped(batch: Archive) -> None:
-    """What clip, share and weight do, before and after."""
+    """Effect of clip, share and weight, before and after."""
     if batch.plain is None:
         st.caption(
             "Clip, top share and weight are as they are by default: advantages go out as the "

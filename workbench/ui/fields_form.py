@@ -1,4 +1,4 @@
-"""The fields of the tuned method beside its tuned one, each with its widget."""
+"""The fields of the tuned method besides its tuned one, each with its widget."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Kept:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """Number of steps."""
         return int(self.mask.sum())
 
     @property
@@ -88,7 +88,7 @@ def rows() -> Index:
 
 
 def sorting(column: str) -> Real:
-    """What the list of steps is sorted by, NaN where a step has none. (L,) float64.
+    """Values that the list of steps is sorted by, NaN where a step has none. (L,) float64.
 
     Args:
         column: depth, length, reward, return, disputed (by how far the methods of the view are
@@ -171,7 +171,7 @@ def _series(values: Real) -> pl.Series:
 
 
 def _unstable(method: str, log: pl.DataFrame) -> pl.Series:
-    """Which steps' signs change often when other rollouts are drawn for their group."""
+    """Mask of steps whose sign often changes when their group is resampled."""
     from workbench.workspace.chosen import unstable
 
     here, view = frame.entry(), state.current()

@@ -1,4 +1,4 @@
-"""What every page works on: the log and the representation of the view, credits and vectors."""
+"""State that pages share: the log and the representation of the view, credits and vectors."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def pages() -> Mapping[str, st.Page]:
 
 
 def allow_paths() -> bool:
-    """Whether the command line allows paths of this machine to be typed into the app."""
+    """True if the command line allows paths of this machine to be typed into the app."""
     return bool(st.session_state[state.ALLOW_PATHS])
 
 

@@ -13,7 +13,7 @@ from workbench.ui.text import escaped, told
 from workbench.wording import number_of, shortened
 
 _SYNTAX = """
-Terms stand beside each other, all have to hold; a minus in front turns one round.
+Terms stand side by side, all have to hold; a minus in front turns one round.
 
 | | |
 |---|---|

@@ -2,7 +2,7 @@
 
 A message is made once, where the fault is found, and names what to set in the notation of the
 command line: `-p field=value`, `--option VALUE`, `workbench command`. That notation is regular, so
-it is read here and said as the pages call it; "Command" shows the command itself.
+it is read here and shown in the pages' words; "Command" shows the command itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people marked against what methods say, and which steps are worth judging next."""
+"""People's marks against methods' signs, and the steps most worth judging next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workbench.wording import number_of
 
 
 def section(methods: Sequence[str]) -> None:
-    """How often the signs of methods agree with marks, and links to marked and disputed steps."""
+    """Agreement of methods' signs with marks, and links to marked and disputed steps."""
     advantages = {name: filtering.advantage(name) for name in methods}
     mark = frame.marked()["mark"]
     count = mark.len() - mark.null_count()

@@ -1,4 +1,4 @@
-"""What the rollout viewer and the app say to each other."""
+"""Messages between the rollout viewer and the app."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def order(wanted: tuple[Any, ...]) -> Mapping[str, Any]:
     peer, makes an order with the next number.
 
     Args:
-        wanted: Trajectory, step, leading method and the trajectory beside it.
+        wanted: Trajectory, step, leading method and the trajectory next to it.
     """
     now = st.session_state.setdefault(state.VIEWER_ORDER, {"seq": 0})
     if st.session_state.get(state.VIEWER_KNOWN) != wanted:
@@ -52,7 +52,7 @@ def at(methods: Sequence[str]) -> None:
     lead = said["lead"] if said["lead"] in methods else ""
     step = (str(said["trajectory"]), int(said["step"]))
     st.session_state[state.VIEWER_KNOWN] = (*step, lead or None, said["beside"])
-    # A viewer that is drawn anew, as after Back, obeys the last order: it is to end up here.
+    # A viewer that is redrawn, as after Back, obeys the last order: it is to end up here.
     last = st.session_state.get(state.VIEWER_ORDER, {"seq": 0})
     here = {"goto": list(step), "lead": lead or None, "beside": said["beside"]}
     st.session_state[state.VIEWER_ORDER] = {**last, **here}
@@ -124,7 +124,7 @@ def _put(said: Mapping[str, Any]) -> None:
 
 
 def _tell_again(of: GroupOfLog) -> None:
-    """Lays out anew what was asked for of steps' columns, where the tokenizer is another now."""
+    """Lay out again the requested part of steps' columns, where the tokenizer is another now."""
     told = st.session_state.get(state.VIEWER_ASKED, {})
     if told.get("group") != of.group or told["tokenizer"] == tokens.chosen():
         return
@@ -149,7 +149,7 @@ def _answer(asked: Mapping[str, Any], of: GroupOfLog) -> None:
 
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that a log says of a step beside what is shown, and its tokens."""
+    """Everything that a log says of a step besides what is shown, and its tokens."""
     shown = _OWN.union(_TOKENS)
     extra = [
         [name, _written(value)]
@@ -168,7 +168,7 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _usual(name: str, value: Any) -> bool:
-    """Whether a column says what it says where nothing is to be said."""
+    """True if a column has its usual value, which needs no mention."""
     column = known(name)
     return column is not None and column.default is not None and bool(value == column.default)
 

@@ -284,7 +284,7 @@ def _readings(found: Audit) -> dict[str, Any]:
         f"{r['credit']}: {r['measures']}; {r['reason']}." for r in found.left_out.to_dicts()
     ]
     return {
-        "says": "What can be said without knowing the truth. The controls know nothing of merit: a "
+        "says": "Readings without ground truth. The controls know nothing of merit: a "
         "number that they reach too says nothing for a credit. A measure's name says under the "
         "pointer what it means.",
         "heads": heads,
@@ -302,7 +302,7 @@ def _value(value: float | None, kind: str) -> str | None:
 
 
 def _charts(known: Facts, log: pl.DataFrame, credits: Mapping[str, Credit]) -> dict[str, Any]:
-    """What the charts draw."""
+    """Data of the charts."""
     tables = {name: credit.table() for name, credit in credits.items()}
     groups = sum(known.group_kinds.values())
     kinds = [

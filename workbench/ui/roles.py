@@ -17,14 +17,14 @@ from workbench.wording import are
 
 
 def there_are(log: pl.DataFrame) -> bool:
-    """Whether a log says of some step both whose turn it was and in which round."""
+    """True if a log states, for some step, both the acting role and the round."""
     if not {"role", "round"} <= set(log.columns):
         return False
     return bool((log["role"].is_not_null() & log["round"].is_not_null()).any())
 
 
 def section(log: pl.DataFrame, credits: Mapping[str, Credit]) -> None:
-    """How much of a credit's variance goes by role and by round, and the mean of each."""
+    """Variance of a credit by role and by round, and the mean of each."""
     names = list(credits)
     st.session_state.setdefault(state.ROLES_OF, names[-1])
     if st.session_state[state.ROLES_OF] not in names:
@@ -51,7 +51,7 @@ def section(log: pl.DataFrame, credits: Mapping[str, Credit]) -> None:
     if found.level:
         left.caption(
             f"No role and no round has more credit than another on average: {escaped(name)} is one "
-            "number a rollout, or centred in each. A method that values single messages, such as "
+            "number per rollout, or centred in each. A method that values single messages, such as "
             "vineppo, can tell them apart."
         )
     if found.left_out:

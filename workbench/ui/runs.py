@@ -1,4 +1,4 @@
-"""Several logs or updates beside each other, the first of them the baseline."""
+"""Several logs or updates side by side, the first of them the baseline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def section(methods: Sequence[str], pair: tuple[str, str] | None) -> None:
 
 
 def _chosen() -> list[LogEntry]:
-    """The logs that are set beside each other: the view's, else the one that is shown."""
+    """The logs that are set side by side: the view's, else the one that is shown."""
     view, library = state.current(), frame.library()
     known = frame.known_logs()
     wanted = [log for log in view.runs if library.find(log)] or [frame.entry().id]
@@ -62,7 +62,7 @@ def _chosen() -> list[LogEntry]:
 
 
 def _names(entries: Sequence[LogEntry]) -> list[str]:
-    """What the logs are called where their names differ, or with their ids where they do not."""
+    """Names of the logs, with their ids where names are equal."""
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):
         names = [f"{entry.name} {entry.id[:6]}" for entry in entries]
@@ -70,7 +70,7 @@ def _names(entries: Sequence[LogEntry]) -> list[str]:
 
 
 def _run(entry: LogEntry, name: str, methods: Sequence[str]) -> Run:
-    """A log with the advantages of the methods that can score it; why others cannot is said."""
+    """A log with the advantages of the methods that can score it; others with the reason."""
     log = cache.stored(entry.id, entry).frame
     found: dict[str, Real] = {}
     for method in methods:
@@ -121,7 +121,7 @@ def _points(table: pl.DataFrame, lead: str, pair: tuple[str, str] | None) -> Non
         column_config={
             name: st.column_config.NumberColumn(format="%.1f") for name in known if "%" in name
         },
-        alt="One row a run and update: success, live groups, steps with credit, opposite signs.",
+        alt="One row per run and update: success, live groups, steps with credit, opposite signs.",
     )
 
 

@@ -38,7 +38,7 @@ def made(fields: Mapping[str, Any]) -> Method:
 
 
 def tuned() -> Tunable:
-    """What of the tuned method held-out rollouts can choose, as every page has it."""
+    """Field of the tuned method that held-out rollouts can choose, as on every page."""
     return tuned_by(made(applied()))
 
 
@@ -108,7 +108,7 @@ def show(key: str, value: Any) -> None:
 
 
 def apply() -> None:
-    """Gives every page what is tried; what was before is pinned, and said."""
+    """Gives every page what is tried; the value before is pinned, and shown."""
     now, was = tried(), applied_value()
     give(method(), now)
     state.update(trying=None)
@@ -138,6 +138,11 @@ def reset() -> None:
 def said(values: Mapping[str, Any]) -> str:
     """Fields in one line."""
     return ", ".join(f"{symbol(name)} {_text(value)}" for name, value in values.items())
+
+
+def assigned(values: Mapping[str, Any]) -> str:
+    """Fields and their new values in one line, as a button names them."""
+    return ", ".join(f"{symbol(name)} to {_text(value)}" for name, value in values.items())
 
 
 def symbol(name: str) -> str:

@@ -80,7 +80,7 @@ URL_FILTER, URL_SORT, URL_LEAD, URL_BESIDE = "filter", "sort", "lead", "beside"
 
 MAP_COLOURS = ("advantage", "return", "disagreement", "success", "depth")
 MAP_KINDS = ("pca", "umap")
-"""What steps of a map are coloured by, and how states are laid out; the first ones by default."""
+"""Colours and layouts of a map of states; the first ones by default."""
 
 _REMEMBERED = 50  # links whose address may still be clicked
 MOST_FILTER = 2000
@@ -89,19 +89,19 @@ MOST_FILTER = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What a link restores.
+    """State of the app that a link restores.
 
     Args:
         log: Id of the log; empty for the first one.
         embedder: Representation for proximity.
-        methods: Methods shown beside each other.
+        methods: Methods shown side by side.
         step: The step looked at, as (trajectory id, step index); None for the log's first.
         fields: Method or dialect -> fields that are set on every page, where they are not its own.
         tuned: The method that is tuned.
         trying: Its value under the slider, not applied yet; None for the applied one.
         pins: Method -> value that changes are counted against, where it is not the applied one.
         pair: The two methods that are set against each other; None for the first two.
-        runs: Logs that are set beside each other, the baseline first; none for the one shown.
+        runs: Logs that are set side by side, the baseline first; none for the one shown.
         export: What the batch is made of, where it is not the default: `method`, `to`, `options`;
             and `trainer`, who reads it.
         measure: The number of an audit that is looked at; empty for the first.
@@ -109,7 +109,7 @@ class View:
         sort: By what the list of steps is sorted; empty for the log's order.
         lead: The method that leads where rollouts are read; empty for the last one.
         map: What a map shows: its colour and its projection, as COLOUR/KIND; empty for the default.
-        beside: The trajectory that is set beside the one that is read; empty for none.
+        beside: The trajectory that is compared with the one that is read; empty for none.
     """
 
     log: str = ""
@@ -171,7 +171,7 @@ class View:
 
         Args:
             query: The parameters.
-            embedders: Representations that an address may ask for, beside the default: whoever
+            embedders: Representations that an address may ask for, besides the default: whoever
                 has the address must not make the server load another model.
         """
         wrong: list[str] = []
@@ -326,7 +326,7 @@ def _map(text: str) -> str:
 
 
 def _filter(text: str) -> str:
-    # What is wrong inside it is said beside the bar, where it can be put right.
+    # What is wrong inside it is said next to the bar, where it can be put right.
     if len(text) > MOST_FILTER:
         raise ValueError(f"a filter has at most {MOST_FILTER:,} characters, this has {len(text):,}")
     return text.strip()
@@ -355,10 +355,10 @@ def begin(page: str, embedders: Sequence[str]) -> None:
 
 
 def _followed(page: str, query: Mapping[str, str]) -> bool:
-    """Whether somebody followed a link to a page rather than went back to it.
+    """True if somebody followed a link to a page rather than went back to it.
 
     A link may be older than the view, where a part of its page ran alone or it was clicked before
-    it was drawn anew: whoever follows it wants that page, not that view.
+    it was redrawn: whoever follows it wants that page, not that view.
     """
     drawn: list[dict[str, str]] = st.session_state.get(LINKED, [])
     been = (page, _key(query)) in st.session_state.get(VISITED, set())

@@ -25,7 +25,7 @@ class Tried:
     Args:
         credit: A credit whose other fields are those that are tried.
         advantage: The advantage of every step at the value. (S,) float64
-        largest: A size that no advantage of this or the values beside it exceeds.
+        largest: A size that no advantage of this or the neighbouring values exceeds.
         own_step, own_trajectory: Median weight of a step, and of its rollout, in its baseline; NaN
             where the value does not matter or there are no such weights.
         effective: Median number of equal peers that average as much.
@@ -70,7 +70,7 @@ def at(value: float) -> Tried:
 
 
 def held_out(place: Any) -> HeldOut | None:
-    """How well each value predicts rollouts held out; None where somebody stopped it.
+    """Held-out error of each value; None where somebody stopped it.
 
     Raises:
         WorkbenchError: The method cannot score this log, or has nothing to predict with.

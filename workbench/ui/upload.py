@@ -29,7 +29,7 @@ _MOST_NAME = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What someone asked to be added.
+    """A request to add files.
 
     Args:
         paths: Files, folders or patterns.
@@ -48,7 +48,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """What could not be added, and why.
+    """A file that could not be added, and the reason.
 
     Args:
         given: What was asked for.
@@ -95,7 +95,7 @@ def _asked() -> Given | None:
             accept_multiple_files=True,
             key=state.UPLOAD.format(number=number),
             on_change=_arrived,
-            help=f"At most {st.get_option('server.maxUploadSize'):,} MB a file. They are kept on "
+            help=f"At most {st.get_option('server.maxUploadSize'):,} MB per file. They are kept on "
             "the machine that runs this app, until `workbench clean --remove uploads` there, and "
             "sent nowhere else.",
         )
@@ -182,7 +182,7 @@ def _file_name(name: str) -> str:
 
 
 def _add(given: Given, mapping: dict[str, Any] | None = None, format: str | None = None) -> None:
-    """Imports and shows the new log, or keeps what is wrong; either way the page runs anew."""
+    """Imports and shows the new log, or keeps what is wrong; either way the page reruns."""
     try:
         with st.spinner("Reading …"):
             entry = frame.library().add(

@@ -39,11 +39,11 @@ SEVERITY = {
     "warning": ":material/warning: Mind",
     "note": ":material/info: Know",
 }
-"""How bad a finding is, as it is shown."""
+"""Severity of a finding, as shown."""
 
 
 def area(facts: Facts) -> None:
-    """What the log can teach, what is wrong with it, which credit to use, whose numbers it has."""
+    """Verdict on the log: what it can teach, its faults, the credit to use, its own numbers."""
     with st.container(border=True, gap="small"):
         _teaches(facts)
         try:

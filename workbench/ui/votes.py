@@ -80,7 +80,7 @@ def _read_again(
     keep_masked: bool,
     rewards: str | None,
 ) -> None:
-    """Imports the files of a log anew; what is wrong is said in place."""
+    """Import the files of a log again; problems are shown in place."""
     try:
         with st.spinner("Reading …"):
             entry = frame.library().add(

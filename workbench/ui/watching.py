@@ -1,4 +1,4 @@
-"""A folder that a run still writes to: new files are said, and loaded when somebody asks."""
+"""A folder that a run still writes to: new files are announced, and loaded when somebody asks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERY = 3.0
 
 
 class Watched:
-    """The files of a folder as one log that grows when it is told to.
+    """The files of a folder as one log that grows on request.
 
     Args:
         root: Workspace of the app.
@@ -75,7 +75,7 @@ def _banner(watched: Watched) -> None:
 
 
 def _load(watched: Watched) -> None:
-    """Loads what is new and shows it; what was left is said with its reason."""
+    """Loads what is new and shows it; what was left out is listed with its reason."""
     with st.spinner("Reading …"):
         found, entry = watched.load()
     for name, why in found.left.items():

@@ -1,4 +1,4 @@
-"""What-if beside the explanation: a form, what it does, and keeping it as a named variant."""
+"""Panel of a what-if: a form of changes, their effect, and keeping them as a named variant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def panel(place: Place, lead: str, credit: Credit, explained: Mapping[str, Any])
         place: The step that is explained.
         lead: The method.
         credit: Its credit.
-        explained: What the panel beside the viewer shows: its peers can be left out.
+        explained: What the panel next to the viewer shows: its peers can be left out.
     """
     with st.popover("What if …", icon=":material/science:", width="stretch"):
         result = st.container()

@@ -1,4 +1,4 @@
-"""What credits did in training on simulated worlds, beside what an audit says of them here."""
+"""Results of credits in training on simulated worlds, next to an audit of them here."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def compare(*credits: Credits, top: int = 20) -> Comparison:
 
 
 def audit(*credits: Credits, **options: Any) -> Audit:
-    """What can be said about credits of one log without knowing the truth.
+    """Audit credits of one log without ground truth.
 
     Args:
         *credits: At least one.
@@ -75,7 +75,7 @@ def audit(*credits: Credits, **options: Any) -> Audit:
 
 
 def tune(credit: Credit, values: Iterable[float] | None = None) -> HeldOut:
-    """How well a method's baseline predicts rollouts held out, by the value of its tunable field.
+    """Held-out error of a method's baseline, by the value of its tunable field.
 
     Args:
         credit: Of the method as it is set.
@@ -109,7 +109,7 @@ def export(
 
 
 def facts(log: Any) -> Facts:
-    """What is in a log before it is scored: groups, success, dead groups, lengths.
+    """Facts of a log before it is scored: groups, success, dead groups, lengths.
 
     Args:
         log: A space, or anything that `open_log` takes.

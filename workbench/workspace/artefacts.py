@@ -1,4 +1,4 @@
-"""What a workspace holds, made from its inputs or found: logs, spaces, credits, batches.
+"""Artefacts of a workspace, made from its inputs or found: logs, spaces, credits, batches.
 
 What scores and exports is imported where it is asked for: a log alone is there without it.
 """
@@ -311,7 +311,7 @@ class Artefacts:
             credit: Its credit.
             target: Who writes.
             options: The target's own.
-            decided: All that decides the files beside log and credit; see `Exporter.rehearse`.
+            decided: All that decides the files besides log and credit; see `Exporter.rehearse`.
             space: The log's space, for a filter that asks for other methods.
 
         Raises:

@@ -23,9 +23,9 @@ KEPT: Mapping[str, str] = {
     "log": "step logs",
     "credit": "credits",
     "exports": "batches",
-    "marks": "what people said of steps",
+    "marks": "people's marks on steps",
 }
-"""Kinds that are only told: a person removes them with their folder."""
+"""Kinds that are only listed: a person removes them with their folder."""
 
 _FOLDERS = {"embeddings": "embeddings", "index": "embeddings", "uploads": "uploads"} | {
     name: name for name in KEPT
@@ -51,7 +51,7 @@ class Place:
 
 
 def places(workspaces: Sequence[Path] = (), *, now: float | None = None) -> list[Place]:
-    """What lies in the user's folder, the app's, the current one and some workspaces.
+    """Contents of the user's folder, the app's, the current one and some workspaces.
 
     Of the current folder only leftovers are listed.
 

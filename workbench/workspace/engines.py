@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """What runs a function over tasks."""
+    """Interface of engines, which run a function over tasks."""
 
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]

@@ -36,7 +36,7 @@ _WINDOWS = "windows"
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What is scored in a part.
+    """Parameters that score one part.
 
     Args:
         name: Of the method, as it was asked for.

@@ -25,7 +25,7 @@ from workbench.states.space import Space
 from workbench.workspace.store import Workspace
 
 Unit = Literal["group", "batch", "run"]
-"""What a method must see whole."""
+"""Unit that a method must see whole."""
 
 ROWS = 200_000
 """Rows of a part unless a unit alone has more."""

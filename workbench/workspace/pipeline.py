@@ -30,7 +30,7 @@ DEFAULT_METHODS = ("grpo", "gigpo", "proxmo")
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What `run` made, and where.
+    """Results of `run`, and their places.
 
     Args:
         workspace: The folder.
@@ -127,7 +127,7 @@ def run(
     Every artefact is named by the hash of what made it and is used again where it is there, so a
     second run on the same input does no work twice and an interrupted one goes on where it was.
     What an export would be refused for whatever its credit is refused before the long part. Where
-    the credit leaves nothing to train, everything but the batch is made, and it is said why.
+    the credit leaves nothing to train, everything but the batch is made, with the reason.
 
     Args:
         sources: Files, folders or globs of one format.

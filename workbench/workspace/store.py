@@ -26,7 +26,7 @@ class Workspace:
         log/<hash>/  embeddings/<embedder>/  index/<hash>/  credit/<method>-<hash>/
         exports/<target>-<hash>/
 
-    Beside them lies what people said of steps, `marks/` (see `marks.Marks`).
+    Next to them lie people's marks on steps, `marks/` (see `marks.Marks`).
 
     Args:
         root: The folder; made when first written to.
@@ -67,7 +67,7 @@ class Workspace:
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """A Parquet file that is made anew where it is missing.
+    """A Parquet file that is rebuilt where it is missing.
 
     Raises:
         ArtefactError: It cannot be read.

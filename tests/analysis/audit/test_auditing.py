@@ -1,4 +1,4 @@
-"""What an audit measures, by hand and as properties; the truth where a world knows it."""
+"""Measures of an audit, by hand and as properties; the truth where a world knows it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from workbench.workspace.opened import open_log
 HOUSEHOLD = DATA / "household.parquet"
 
 
-def value(found: Audit, measure: str, name: str | None = None, where: str = "") -> float | None:
+def value(found: Audit, measure: str, name: str | None = None, where: str = "") -> Any:
     """The value of one reading; fails unless there is exactly one."""
     rows = found.frame.filter(
         pl.col("measure") == measure,
@@ -103,7 +103,7 @@ def test_peers_by_hand():
 
 
 def test_a_giant_state_is_one_that_many_situations_lead_to():
-    # "p" is 4 of 6 later steps, twice a trajectory, after q and after r.
+    # "p" is 4 of 6 later steps, twice per trajectory, after q and after r.
     looping = [("q", "x", 0.0), ("p", "x", 0.0), ("r", "x", 0.0), ("p", "x", 0.0)]
     giant = {"g": {"t0": looping, "t1": looping}}
     found = told(giant, np.zeros(8))
@@ -155,7 +155,7 @@ def winners(lengths: tuple[int, ...]) -> Described:
 
 def test_time_and_length_in_winners_by_hand():
     described = winners((4, 4))
-    # The credit rises by one a step in the winners, with the length of the action.
+    # The credit rises by one per step in the winners, with the length of the action.
     rising = [0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 3.0, 2.0, 1.0, 0.0]
     order = [*range(8, 12), *range(8)]  # "lost" is first in canonical order
     found = told(described, np.array(rising)[order])

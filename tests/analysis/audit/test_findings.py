@@ -29,7 +29,12 @@ def found_in_table(described: Described, advantage: Any, **columns: Any) -> set[
     return {finding.name for finding in one.findings}
 
 
-def clean(groups: int = 10, rollouts: int = 8, length: int = 4) -> tuple[Described, list[bool]]:
+Rollout = list[tuple[str, str, float]]
+
+
+def clean(
+    groups: int = 10, rollouts: int = 8, length: int = 4
+) -> tuple[dict[str, dict[str, Rollout]], list[bool]]:
     """Rollouts of equal length through rooms that recur at a given time, some of them good."""
     rng, success = np.random.default_rng(5), []
     described = {}
@@ -97,7 +102,7 @@ def test_statistics_over_step_rows_are_found_in_bare_numbers():
     assert "steps-population" in found_in_table(long_losers(), rows)
     trajectories = create("grpo")(bare, space).advantage
     assert "steps-population" not in found_in_table(long_losers(), trajectories)
-    # A step method may well centre over rows: its credit is not one number a trajectory.
+    # A step method may well centre over rows: its credit is not one number per trajectory.
     noise = np.random.default_rng(0).normal(rows, 1.0)
     mean = np.bincount(bare.group, noise) / np.bincount(bare.group)
     assert "steps-population" not in found_in_table(long_losers(), noise - mean[bare.group])

@@ -1,4 +1,4 @@
-"""Which threshold of a state key by similarity predicts rollouts that were held out."""
+"""Held-out error of state keys by similarity, by threshold."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def worlds(good: float, jitter: float, words: int) -> tuple[Steps, Vectors]:
         words: How many wordings a state has in a group.
     """
     drawn = np.random.default_rng(5)
-    vector, groups = {}, {}
+    vector: dict[str, tuple[float, float]] = {}
+    groups = {}
     for group in range(12):
         members = {}
         for rollout in range(16):

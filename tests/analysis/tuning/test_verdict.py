@@ -1,4 +1,4 @@
-"""What a tuning supports, in words, and what it does not."""
+"""Verdicts of a tuning, in words."""
 
 from __future__ import annotations
 

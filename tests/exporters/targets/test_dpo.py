@@ -22,7 +22,7 @@ def replies(*advantages: float, said: str = "abcdefgh", group: str = "g") -> lis
 
 
 def pairs(log: Log, folder: Path, **options: Any) -> list[tuple[str, str]]:
-    """What was chosen and what was rejected, by text."""
+    """Chosen and rejected replies, by text."""
     export("dpo", log, folder, **options)
     return [
         (pair["chosen"][0]["content"], pair["rejected"][0]["content"])

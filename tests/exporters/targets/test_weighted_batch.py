@@ -28,6 +28,7 @@ from workbench.exporters import folder, read_batch
 from workbench.exporters.conversations import packed
 from workbench.exporters.tables import write_parquet
 from workbench.exporters.targets.weighted_batch import FILE, TEXT_SCHEMA, TOKEN_SCHEMA
+from workbench.files import MANIFEST
 
 
 def tokens(path: Path) -> Iterator[tuple[int, float, int | None]]:
@@ -113,7 +114,7 @@ def replace(directory: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> 
 
 
 def reseal(directory: Path, changes: dict[str, Any]) -> None:
-    path = directory / folder.MANIFEST
+    path = directory / MANIFEST
     values = json.loads(path.read_text())
     for name, value in changes.items():
         values[name] = {**values[name], **value} if isinstance(value, dict) else value

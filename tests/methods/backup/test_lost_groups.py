@@ -1,4 +1,4 @@
-"""What the methods of this family say of groups in which nothing succeeds."""
+"""Credit of this family's methods in groups in which nothing succeeds."""
 
 from __future__ import annotations
 

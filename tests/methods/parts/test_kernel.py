@@ -1,4 +1,4 @@
-"""How much near states count: worked by hand, and for any similarities."""
+"""Weights of near states: worked by hand, and for any similarities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a success or a failure counts by how rare it is."""
+"""Weight of a success or a failure by its rarity."""
 
 from __future__ import annotations
 

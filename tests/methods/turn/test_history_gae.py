@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from crediting import credit
 from method_contract import frame
+from narrow import number
 
 from workbench.log.steps import Steps
 from workbench.methods.parts.history import kind_of
@@ -40,12 +41,13 @@ def naive(log: pl.DataFrame, *, gamma=0.95, lam=0.9, alpha=30.0, earlier=(0.0, 0
     kinds = sorted({kind_of(a, t or "") for a, t in rows.select("action", "task").iter_rows()})
     of = {}
     for (group, name), part in rows.group_by(["group_id", "trajectory_id"], maintain_order=True):
-        y, total = [], 0.0
+        later: list[float] = []
+        total = 0.0
         for reward in reversed(part["reward"].to_list()):
             total = reward + gamma * total
-            y.insert(0, total)
-        of[group, name] = (part, np.array(y))
-    longest = rows["step_index"].max() + 1
+            later.insert(0, total)
+        of[group, name] = (part, np.array(later))
+    longest = int(number(rows["step_index"].max())) + 1
 
     def phi(group, name):
         part, y = of[group, name]

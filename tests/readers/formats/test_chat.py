@@ -160,8 +160,14 @@ def test_keys_that_nothing_reads_are_named_with_their_records(tmp_path: Path):
 
 
 def test_what_says_that_a_limit_cut_a_rollout_is_understood(tmp_path: Path):
-    fields = [{"is_truncated": True}, {"status": "truncated"}, {"timeout": "yes"}, {"status": "ok"}]
-    log = log_of(rollouts(tmp_path, *fields, {"timeout": False}))
+    fields: list[dict[str, Any]] = [
+        {"is_truncated": True},
+        {"status": "truncated"},
+        {"timeout": "yes"},
+        {"status": "ok"},
+        {"timeout": False},
+    ]
+    log = log_of(rollouts(tmp_path, *fields))
     assert log["truncated"].to_list() == [True, True, True, False, False]
 
 

@@ -121,7 +121,7 @@ def test_a_call_that_two_instrumentations_tell_of_is_one(tmp_path: Path):
     )
     raw = read([path])
     assert raw.frame.height == 1
-    assert any("calls inside a call are that call" in notice for notice in raw.notices)
+    assert any("calls inside a call repeat that call" in notice for notice in raw.notices)
 
 
 def test_parts_of_every_type_are_understood(tmp_path: Path):
@@ -318,9 +318,9 @@ def test_what_is_no_call_and_what_is_more_than_one_answer_is_counted(tmp_path: P
 
 
 def test_what_is_no_span_and_what_is_no_message_is_refused_with_its_line(tmp_path: Path):
-    path = write_lines(
-        tmp_path / "s.jsonl", [chat("a", [ASK], LOOK), {"name": "b"}, chat("c", [["x"]], LOOK)]
-    )
+    no_message: Any = ["x"]
+    spans = [chat("a", [ASK], LOOK), {"name": "b"}, chat("c", [no_message], LOOK)]
+    path = write_lines(tmp_path / "s.jsonl", spans)
     with pytest.raises(LogError, match=r"neither a span nor a request of OTLP, at .*s\.jsonl:2"):
         read([path])
     with pytest.raises(LogError, match=r"holds a message without a role, at .*s\.jsonl:3"):
@@ -353,7 +353,7 @@ def test_a_span_that_was_sent_twice_is_one_step_and_counted(tmp_path: Path):
     path = write_lines(tmp_path / "spans.jsonl", [chat("a", [ASK], LOOK)] * 3)
     raw = read([path])
     assert raw.frame["action"].to_list() == ["I look."]
-    (note,) = (note for note in raw.notices if "spans that were told before" in note)
+    (note,) = (note for note in raw.notices if "spans that were sent before" in note)
     assert note.endswith(f"at {path}:2, {path}:3")
 
 

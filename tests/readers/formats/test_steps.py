@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -69,7 +70,11 @@ def test_a_malformed_list_of_a_line_is_named(tmp_path: Path):
 
 
 def test_truth_values_may_be_numbers_and_others_are_named(tmp_path: Path):
-    marks = [{"done": 0}, {"done": True, "step_index": 1}, {"done": None, "step_index": 2}]
+    marks: list[dict[str, Any]] = [
+        {"done": 0},
+        {"done": True, "step_index": 1},
+        {"done": None, "step_index": 2},
+    ]
     path = write_lines(tmp_path / "in.jsonl", [step(**mark) for mark in marks])
     assert import_log([path]).validated.log["done"].to_list() == [False, True, None]
     write_lines(path, [step(), step(step_index=1, done="soon")])

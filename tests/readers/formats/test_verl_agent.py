@@ -41,11 +41,11 @@ Your admissible actions of the current situation are: [].
 
 
 def hooked_dump(folder: Path, first: str, second: str) -> None:
-    """What a trainer writes whose rollout loop and dump have the two patches of the document.
+    """Dump of a trainer whose rollout loop and dump have the two patches of the document.
 
     The loop and the dump are those of verl-agent in outline: two rollouts of a task, the second of
     which is done after one step; rows of rollouts that are done are left out; the batch is permuted
-    and filled up with a copy; the dump writes each list that has a value a row.
+    and filled up with a copy; the dump writes each list that has a value per row.
     """
     rng = np.random.default_rng(0)
     batch_size, rows = 2, []

@@ -48,7 +48,7 @@ Your admissible actions of the current situation are: [].
 
 
 def bare_rows(log: pl.DataFrame) -> list[tuple[dict[str, Any], str, int]]:
-    """What verl-agent would have dumped of a log, with the trajectory and step of each row."""
+    """Rows as verl-agent would have dumped a log, with their trajectory and step."""
     rows = []
     for (name,), steps in log.group_by("trajectory_id", maintain_order=True):
         past: list[tuple[str, str]] = []

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from minilm import encode, needs_minilm
+from narrow import some
 from places import DATA
 
 from workbench.errors import ArtefactError, MissingDependencyError, UnknownNameError
@@ -41,7 +42,7 @@ def texts() -> list[str]:
 def test_every_vector_is_near_that_of_torch(embedder: FastEmbedder, texts: list[str]):
     found, torch = encode(embedder, texts), encode(SentenceEmbedder("minilm"), texts)
     assert (found * torch).sum(axis=1).min() >= NEAREST
-    assert embedder.windows_report.longer == 1
+    assert some(embedder.windows_report).longer == 1
     assert "openvino_telemetry" in sys.modules
     assert sys.modules["openvino_telemetry"] is None
 

@@ -7,11 +7,11 @@ import json
 import os
 import pickle
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from minilm import encode, needs_minilm
+from narrow import some
 
 from workbench.errors import ArtefactError, MissingDependencyError
 from workbench.states.embedders import model_files
@@ -20,9 +20,9 @@ from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 
 
 @pytest.fixture
-def copied_model(tmp_path: Path) -> Iterator[Path]:
+def copied_model(tmp_path: Path) -> Path:
     """The packaged model as a folder of links to its files."""
-    source = model_files._packaged_minilm()
+    source = some(model_files._packaged_minilm())
     folder = tmp_path / "package" / "model"
     for file in source.rglob("*"):
         if file.is_file():

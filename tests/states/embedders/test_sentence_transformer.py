@@ -32,14 +32,14 @@ def minilm(loaded: Any) -> Any:
     def make(cache: VectorCache | None = None, **keywords: Any) -> SentenceEmbedder:
         embedder = SentenceEmbedder(cache=cache, **keywords)
         embedder.__dict__["_model"] = loaded
-        embedder.encoded = []
+        encoded: list[str] = []
         forward = embedder._forward
 
         def counted(batch: list[str]) -> Any:
-            embedder.encoded += batch
+            encoded.extend(batch)
             return forward(batch)
 
-        embedder._forward = counted
+        embedder.__dict__ |= {"encoded": encoded, "_forward": counted}
         return embedder
 
     return make
@@ -180,7 +180,7 @@ def test_the_window_enters_the_key_and_is_checked(minilm):
     assert minilm(window=32).key != minilm().key
     embedder = minilm(window=32)
     encode(embedder, ["word " * 100])
-    # 30 words a window beside the two special tokens.
+    # 30 words per window beside the two special tokens.
     assert (embedder.windows_report.windows, embedder.windows_report.limit) == (4, 32)
     with pytest.raises(ParameterError, match="at most the model's 256"):
         encode(SentenceEmbedder(window=1000), ["x"])

@@ -11,15 +11,15 @@ from workbench.errors import ArtefactError
 from workbench.states.embedders.vector_cache import Entry, VectorCache, text_hash
 
 
-def entry(*values: float) -> Entry:
-    return Entry(np.array(values, dtype=np.float32), 1)
+def entry(*values: float, windows: int = 1) -> Entry:
+    return Entry(np.array(values, dtype=np.float32), windows)
 
 
 @settings(max_examples=25)
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=5, unique=True))
 def test_a_cache_gives_back_what_it_was_given(tmp_path_factory, texts):
     cache = VectorCache(tmp_path_factory.mktemp("cache"))
-    entries = {text_hash(text): Entry(np.float32([i, -i]), i + 1) for i, text in enumerate(texts)}
+    entries = {text_hash(text): entry(i, -i, windows=i + 1) for i, text in enumerate(texts)}
     for one in entries.items():
         cache.append("k", dict([one]))
     found = cache.load("k", [*entries, text_hash("never stored")])

@@ -1,4 +1,4 @@
-"""What holds for every key, and how keys are named."""
+"""Properties of every key, and the names of keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workbench.errors import ParameterError, UnknownNameError
 from workbench.log.schema import validate
 from workbench.log.steps import Index, Steps
 from workbench.states.keys import ACTION_KEYS, STATE_KEYS, parse_action_key, parse_state_key
+from workbench.states.keys.history import History
 
 STATE_SPECS = [*STATE_KEYS, "normalised:numbers=true", "history:length=3,of=normalised"]
 STATE_SPECS += ["similar:threshold=0.5,linkage=complete", "history:actions=true", "tool:call=false"]
@@ -78,10 +79,12 @@ def test_action_labels_stay_inside_groups(spec: str) -> None:
 
 
 def test_specs_are_read_with_their_settings() -> None:
-    assert parse_state_key("history:length=4").length == 4
-    assert parse_state_key('history:{"length": 4, "of": "similar:threshold=0.8"}').of == (
-        "similar:threshold=0.8"
-    )
+    short = parse_state_key("history:length=4")
+    assert isinstance(short, History)
+    assert short.length == 4
+    similar = parse_state_key('history:{"length": 4, "of": "similar:threshold=0.8"}')
+    assert isinstance(similar, History)
+    assert similar.of == "similar:threshold=0.8"
     assert parse_state_key("history:of=similar").needs() == ("similarity",)
     assert parse_state_key("history:of=exact").needs() == ()
 

@@ -1,4 +1,4 @@
-"""What a trajectory has said of each slot."""
+"""Memory of each slot along a trajectory."""
 
 from __future__ import annotations
 

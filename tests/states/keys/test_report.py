@@ -1,4 +1,4 @@
-"""What a key makes of a log."""
+"""Reports of keys on a log."""
 
 from __future__ import annotations
 

@@ -69,14 +69,14 @@ def test_two_steps_share_a_key_if_and_only_if_group_and_text_are_equal(
     size = len(steps(described))
     logged = data.draw(st.lists(st.sampled_from([None, "a", "k"]), min_size=size, max_size=size))
     found = steps(described, state_key=logged)
-    key, observation, logged = (
+    key, observation, kept_keys = (
         exact_key(found),
         found.column("observation"),
         found.column("state_key"),
     )
     state = [
         (group, seen if kept is None else kept, kept is None)
-        for group, seen, kept in zip(found.group, observation, logged, strict=True)
+        for group, seen, kept in zip(found.group, observation, kept_keys, strict=True)
     ]
     numbers: dict[object, int] = {}
     assert key.tolist() == [numbers.setdefault(one, len(numbers)) for one in state]

@@ -1,4 +1,4 @@
-"""What can be said about credit without ground truth.
+"""Audits of credits without ground truth.
 
 An audit never says that a credit is right. It says where a log cannot support one, where a credit
 follows time, length or conventions rather than outcomes, and how much of it is luck of the draw.

@@ -24,7 +24,7 @@ LABEL = "true_advantage"  # used where a log has it and no other is asked for
 
 
 def logged(subject: Subject) -> Iterator[Reading]:
-    """How near a credit is to the advantage that the trainer used; nothing where none is logged."""
+    """Distance of a credit from the trainer's advantage; nothing where none is logged."""
     theirs, known = _numbers(subject.log, "logged_advantage")
     if not known.any():
         return
@@ -102,7 +102,7 @@ def label_by_group(subject: Subject, column: str | None) -> Real | None:
 
 
 def labels(subject: Subject, column: str | None) -> Iterator[Reading]:
-    """How a credit agrees with a column of the log, numbers or yes/no.
+    """Agreement of a credit with a column of the log, numbers or yes/no.
 
     Raises:
         ParameterError: The log has no such column, or it holds neither numbers nor yes/no.
@@ -160,7 +160,7 @@ def _numbers(log: AuditedLog, name: str) -> tuple[Real, Truth]:
 
 
 def merged_groups(log: AuditedLog) -> Iterator[Reading]:
-    """Groups that the trainer's own advantage speaks against, where it has one a trajectory."""
+    """Groups that the trainer's own advantage speaks against, where it has one per trajectory."""
     rows = log.steps.log
     if "logged_advantage" not in rows.columns:
         return
@@ -190,7 +190,7 @@ def merged_groups(log: AuditedLog) -> Iterator[Reading]:
         .filter("one")
     )
     if groups.is_empty():
-        note = "no group has one advantage a trajectory"
+        note = "no group has one advantage per trajectory"
         yield Reading(measure="merged_groups", value=None, count=0, note=note)
         return
     counts = groups["rollouts"].value_counts().sort("count", "rollouts", descending=[True, False])

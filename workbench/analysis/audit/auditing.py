@@ -43,7 +43,7 @@ _SCHEMA = {"credit": pl.String, "measures": pl.String, "reason": pl.String}
 
 @dataclass
 class _Growing:
-    """What is known so far."""
+    """An audit in progress: the parts known so far."""
 
     readings: list[tuple[str | None, Reading]] = field(default_factory=list)
     findings: dict[str | None, tuple[Finding, ...]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def audit(
         spaces: Name -> space in which that credit's method runs, for those with another embedder or
             state text; `space` for the others.
         label: Column of the log to compare with; `true_advantage` by default where there is one.
-        controls: Methods that know nothing of merit, audited beside the credits.
+        controls: Methods that know nothing of merit, audited with the credits.
         draws: Of the bootstrap, at most.
         seed: Of all that is drawn.
         progress: Told (what, done, total).
@@ -183,7 +183,7 @@ def _of_log(log: AuditedLog) -> list[Reading]:
 def _of_draws(
     subject: Subject, sample: Sample, known: _Growing, at: Callable[[int], None]
 ) -> list[Reading]:
-    """What other rollouts in the groups of a credit make of it; nothing where none can be drawn."""
+    """Readings over redrawn groups of a credit; nothing where none can be drawn."""
     at(0)
     if not subject.drawable or not subject.depends_on_others:
         return []
@@ -206,7 +206,7 @@ def _of_draws(
 
 @dataclass(frozen=True)
 class _Said:
-    """What an audit says of itself, however far it is."""
+    """Text of an audit, at any point of its progress."""
 
     credits: tuple[str, ...]
     controls: tuple[str, ...]
@@ -214,7 +214,7 @@ class _Said:
     log: AuditedLog
 
     def audit(self, subjects: Sequence[Subject], known: _Growing) -> Audit:
-        """What is known so far."""
+        """The audit as known so far."""
         findings = [finding for found in known.findings.values() for finding in found]
         return Audit(
             credits=self.credits,
@@ -252,7 +252,7 @@ def _control(name: str, log: AuditedLog) -> Subject:
 
 
 def _of_table(subject: Subject, label: str | None, seed: int) -> list[Reading]:
-    """What the credit's table says at once, and the peers where the method is known."""
+    """Readings from the credit's table alone, and from peers where the method is known."""
     return [
         *credit_coverage(subject, np.random.default_rng(seed)),
         *spread(subject),

@@ -65,7 +65,7 @@ def parse_bound(text: str) -> str | Bound:
 
 
 def broken(audit: Audit, bounds: Sequence[str | Bound]) -> list[str]:
-    """What is not as it has to be, a line each; empty where all is.
+    """Violated invariants, a line each; empty where all hold.
 
     Findings and measures are those of the log and of its credits, not of the controls. A measure is
     compared by its number over the whole log. One that is not known breaks its bound: what nobody

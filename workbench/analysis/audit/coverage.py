@@ -22,7 +22,7 @@ BY_SIMILARITY = "weights by similarity"  # in notes: of a kernel, in which self 
 
 
 def log_coverage(log: AuditedLog) -> Iterator[Reading]:
-    """What exact states can say in this log, whatever the method."""
+    """Coverage of exact states in this log, whatever the method."""
     steps, known = log.steps, log.facts
     group, groups = steps.group, steps.groups
     yield Reading(
@@ -69,7 +69,7 @@ def likely_secrets(log: AuditedLog) -> Iterator[Reading]:
 
 
 def _met_by_others(steps: Steps, state: Index) -> Real:
-    """How many steps of other trajectories are in each step's state. (S,) float64."""
+    """Number of steps of other trajectories in each step's state. (S,) float64."""
     size = np.bincount(state)
     pair = state * steps.trajectories + steps.trajectory
     _, inverse, own = np.unique(pair, return_inverse=True, return_counts=True)
@@ -113,12 +113,12 @@ def giant_state(log: AuditedLog) -> Reading:
         value=float(held[largest]),
         count=int(visits[largest]),
         where=log.group_ids[group[largest]] if held[largest] else "",
-        note=note if held[largest] else "no state is visited twice a trajectory from two others",
+        note=note if held[largest] else "no state is visited twice per trajectory from two others",
     )
 
 
 def credit_coverage(subject: Subject, rng: np.random.Generator) -> Iterator[Reading]:
-    """How much of the log a credit says anything about, and from whom it knows."""
+    """Share of the log with a step-level credit, and the peers behind it."""
     steps = subject.steps
     everywhere = np.ones(len(steps), dtype=bool)
     how = (everywhere, steps.group, steps.groups)

@@ -21,7 +21,7 @@ SEVERITIES: Mapping[str, str] = {
     "warning": "part of the log or of the credit teaches little, or something else",
     "note": "to know before single numbers are believed",
 }
-"""How bad a finding is, worst first."""
+"""Severities of findings, worst first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ Found = tuple[str, str, dict[str, float]]
 
 
 def log_findings(readings: Sequence[Reading]) -> Iterator[Finding]:
-    """What is to be said of the log, whatever is scored on it."""
+    """Findings on the log, whatever is scored on it."""
     seen = Readings(readings)
     for name, (severity, rule) in _OF_LOG.items():
         found = rule(seen)
@@ -100,7 +100,7 @@ def log_findings(readings: Sequence[Reading]) -> Iterator[Finding]:
 
 
 def credit_findings(subject: Subject, readings: Sequence[Reading]) -> Iterator[Finding]:
-    """What is to be said of one credit."""
+    """Findings on one credit."""
     seen = Readings(readings)
     for name, (severity, rule) in _OF_CREDIT.items():
         found = rule(subject, seen)
@@ -300,7 +300,7 @@ def _unstable_signs(subject: Subject, seen: Readings) -> Found | None:
     return (
         f"With other rollouts in its group a step's credit changes sign in {flips:.0%} of the "
         "draws (instability, not error).",
-        "Do not filter or mask by the sign of single steps; more rollouts a group.",
+        "Do not filter or mask by the sign of single steps; more rollouts per group.",
         {"sign_flip_rate": flips},
     )
 

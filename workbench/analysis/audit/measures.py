@@ -33,7 +33,7 @@ class Measure:
         meaning: What the number says, in one line.
         action: What to do about it, in one line.
         places: What the `where` of its readings names; empty where it has one reading.
-        listed: Shown one a line with place and note, not in the table of its section.
+        listed: Shown one per line with place and note, not in the table of its section.
     """
 
     name: str
@@ -67,7 +67,7 @@ _ALL = (
         group="coverage",
         kind="number",
         meaning="Steps of other trajectories in the same exact state, for each step on average.",
-        action="Below 1 most baselines are a single return: take more rollouts a group.",
+        action="Below 1 most baselines are a single return: take more rollouts per group.",
     ),
     Measure(
         name="merge_rate",
@@ -411,7 +411,7 @@ _ALL = (
         group="agreement",
         kind="share",
         meaning="Steps with the sign of a column of numbers, where neither is 0.",
-        action="A weak measure: one return a step is noisy. Read label_agreement first.",
+        action="A weak measure: one return per step is noisy. Read label_agreement first.",
     ),
     Measure(
         name="groups_needed",

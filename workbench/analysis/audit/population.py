@@ -20,7 +20,7 @@ from workbench.wording import number
 
 
 def log_population(log: AuditedLog) -> Iterator[Reading]:
-    """What statistics over step rows, copies and penalties could change here."""
+    """Readings on step rows, copies and penalties: effects on statistics over them."""
     steps, groups = log.steps, log.steps.groups
     reward = steps.episode_reward
     counted = steps.counted.astype(np.float64)
@@ -47,7 +47,7 @@ def log_population(log: AuditedLog) -> Iterator[Reading]:
 
 
 def credit_population(subject: Subject) -> Iterator[Reading]:
-    """Whether a credit is centred over trajectories or step rows, and what it gives to dead groups.
+    """Population that a credit is centred over (trajectories or step rows), and its dead groups.
 
     Both balances are means over live groups of |mean of the episode term| in deviations of it.
     """
@@ -96,7 +96,7 @@ def _saturated(subject: Subject) -> Reading:
 
 
 def dialects(subject: Subject) -> Iterator[Reading]:
-    """How far each dialect of the method is from its default, and the field that does it."""
+    """Difference of each dialect of the method from its default, and the field behind it."""
     if subject.method is None:
         return
     method = subject.method.info

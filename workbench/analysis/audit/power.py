@@ -18,7 +18,7 @@ _TWO_SIDED, _POWER = 1.959964, 0.841621  # normal quantiles of 97.5 % and 80 %
 def power(score: Mapping[str, Real], statistic: str) -> Iterator[tuple[str, Reading]]:
     """For each pair of credits the groups that a paired t-test needs.
 
-        n = ((z_.975 + z_.8) · s / |m|)²        m, s mean and deviation of the difference a group
+        n = ((z_.975 + z_.8) · s / |m|)²        m, s mean and deviation of the difference per group
 
     in the normal approximation, which is a few groups too few where n is below ten.
 

@@ -72,7 +72,7 @@ def _findings(audit: Audit) -> Iterator[str]:
 
 
 def _badge(audit: Audit) -> Iterator[str]:
-    """Which method made the trainer's own numbers, if one did."""
+    """Method that reproduces the trainer's own numbers, if one does."""
     rows = audit.frame.filter(audit.frame["measure"] == "closest_to_logged").to_dicts()
     for row in rows:
         yield ""
@@ -115,7 +115,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _table(rows: Sequence[Row], credits: Sequence[str | None]) -> Iterator[str]:
-    """One line a measure and place, one column a credit."""
+    """One line per measure and place, one column per credit."""
     cells: dict[tuple[str, str], dict[str | None, str]] = {}
     for row in rows:
         key = (row["measure"], row["where"])

@@ -40,17 +40,17 @@ SCHEMA = {
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What can be said about credits of a log without knowing the truth.
+    """Readings and findings on credits of a log, without ground truth.
 
     Args:
         credits: The credits, in the order given.
-        controls: Credits that know nothing of merit, audited beside them.
+        controls: Credits that know nothing of merit, audited with them.
         frame: One row a reading, in the order of `MEASURES`: `SCHEMA`'s columns; credit is null for
             the log, low and high are a 95 % interval over groups, the shuffled columns the range of
             the number over shuffles of the credit inside each trajectory.
         findings: The worst first.
-        left_out: One row a credit and reason: credit, measures, reason.
-        intervals: One row a credit and step that was bootstrapped: `INTERVALS`'s columns; low and
+        left_out: One row per credit and reason: credit, measures, reason.
+        intervals: One row per credit and step that was bootstrapped: `INTERVALS`'s columns; low and
             high are the 5 % and 95 % quantile, sign_flips a share of the draws.
         sampling: What was drawn, and the seed.
         title: The log in a sentence.

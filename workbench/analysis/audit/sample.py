@@ -1,4 +1,4 @@
-"""The part of a log that is drawn anew, so that the work of an audit is bounded."""
+"""The part of a log that is resampled, so that the work of an audit is bounded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workbench.analysis.prediction import FEWEST_ROLLOUTS
 from workbench.log.segments import segment_sum
 from workbench.log.steps import Index, Steps
 
-SAMPLE_STEPS = 5_000  # of the groups that are drawn anew
+SAMPLE_STEPS = 5_000  # of the groups that are resampled
 REDO_STEPS = 500_000  # scored again for one measure of one credit
 REDO_PAIRS = 2_000_000_000  # pairs of steps of a group met doing so
 DRAWS = 200
@@ -18,10 +18,10 @@ DRAWS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What is scored again.
+    """Groups that an audit draws and scores again.
 
     Args:
-        groups: Groups that are drawn anew. (H,) int64
+        groups: Groups that are resampled. (H,) int64
         draws: How often each is drawn.
         eligible: Groups with at least three scored rollouts.
         steps: Steps of the drawn groups.
@@ -36,7 +36,7 @@ class Sample:
 
     @property
     def note(self) -> str:
-        """What of the log it is, in words."""
+        """Size of the sample, in words."""
         if len(self.groups) == self.eligible:
             return ""
         return f"{len(self.groups):,} groups drawn of {self.eligible:,}"
@@ -55,7 +55,7 @@ class Sample:
 
 
 def sample_of(steps: Steps, *, seed: int, draws: int = DRAWS) -> Sample:
-    """The groups that are drawn anew, and how often, so that the work is bounded."""
+    """The groups that are resampled, and how often, so that the work is bounded."""
     counts = steps.counted[steps.trajectory_start[:-1]].astype(np.float64)
     rollouts = segment_sum(counts, steps.trajectory_group, steps.groups)
     eligible = np.flatnonzero(rollouts >= FEWEST_ROLLOUTS)

@@ -63,7 +63,7 @@ def spread(subject: Subject) -> Iterator[Reading]:
 def placebos(subject: Subject, rng: np.random.Generator) -> Iterator[Reading]:
     """Rank correlations, inside trajectories, with what has nothing to do with merit.
 
-    Mean of Spearman's correlation over trajectories in which both sides vary; beside it the range
+    Mean of Spearman's correlation over trajectories in which both sides vary; with it the range
     of the same number when the credit is shuffled inside each trajectory.
     """
     steps, log = subject.steps, subject.log

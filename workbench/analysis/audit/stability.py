@@ -1,7 +1,7 @@
 """Stability: the same credit with other rollouts in its groups.
 
-Groups are drawn anew and scored again, see `resampling`. Only groups with at least three scored
-rollouts can say anything; of a long log a seeded sample of groups is used, and said.
+Groups are resampled and scored again, see `resampling`. Only groups with at least three scored
+rollouts can say anything; of a long log a seeded sample of groups is used, and reported.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def split_half(subject: Subject, sample: Sample) -> Reading:
 
 
 def held_out_gain(subject: Subject, sample: Sample) -> tuple[Reading, Real] | str:
-    """How much better a baseline predicts a rollout held out than the plain mean of the others.
+    """Gain of a baseline over the plain mean in predicting held-out rollouts.
 
         1 − Σ (G − B)² / Σ (G − mean of the others)²
 

@@ -1,4 +1,4 @@
-"""What is audited: the steps of a log and the credits that were given to them."""
+"""Subject of an audit: the steps of a log and their credits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class AuditedLog:
 
     @cached_property
     def kind(self) -> Any:
-        """What each group can teach: a key of `facts.GROUP_KINDS`. (G,) str."""
+        """Kind of each group, a key of `facts.GROUP_KINDS`. (G,) str."""
         table = group_table(self.steps.log)
         kinds = dict(zip(table["group_id"], table["kind"], strict=True))
         return np.array([kinds[name] for name in self.group_ids])
@@ -59,7 +59,7 @@ class AuditedLog:
 
     @property
     def live(self) -> Truth:
-        """Whether the rewards of each group differ. (G,) bool."""
+        """Mask of groups whose rewards differ. (G,) bool."""
         return np.asarray(self.kind == "live")
 
     @cached_property
@@ -132,7 +132,7 @@ class Subject:
 
     @cached_property
     def drawable(self) -> bool:
-        """Whether groups can be drawn anew and scored without the rest of the log.
+        """True if groups can be resampled and scored without the rest of the log.
 
         Methods say so of themselves; what their fields do is found by scoring every other group
         as a batch of its own, which a deviation over several groups, for one, does not survive.
@@ -149,7 +149,7 @@ class Subject:
 
     @cached_property
     def depends_on_others(self) -> bool:
-        """Whether a step's credit has to do with the other rollouts of its group.
+        """True if a step's credit depends on the other rollouts of its group.
 
         It does not where every trajectory gets the same credit as a group of its own: noise, a
         column of the log. Other rollouts change nothing there, which is no virtue of the credit.
@@ -163,7 +163,7 @@ class Subject:
         )
 
     def _same(self, one: Real, other: Real) -> bool:
-        """Whether two credits are the same number but for rounding."""
+        """True if two credits are equal up to rounding."""
         return float(np.abs(one - other).max()) <= _SAME * max(self.deviation, TOLERANCE)
 
     def term(self, name: str) -> Real | None:
@@ -179,7 +179,7 @@ class Subject:
 
     @cached_property
     def is_episode_credit(self) -> bool:
-        """Whether `episode` is one number a trajectory, but for little.
+        """True if `episode` is nearly one number per trajectory.
 
         It is where the table has an episode term, and where the variance inside trajectories is
         less than a twentieth of all in groups whose rewards differ.

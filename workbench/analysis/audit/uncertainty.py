@@ -1,4 +1,4 @@
-"""Uncertainty: the credit of a step with the other rollouts of its group drawn anew."""
+"""Uncertainty: the credit of a step with the other rollouts of its group resampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a method's baseline predicts the returns of rollouts that it has not seen."""
+"""Held-out error of a method's baseline: returns of rollouts that it has not seen."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Tunable(Protocol):
 
 @runtime_checkable
 class PredictsAtOnce(Protocol):
-    """A tunable method that needs no scoring anew for each value and each rollout held out."""
+    """A tunable method that needs no rescoring for each value and each rollout held out."""
 
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
     ) -> Iterator[tuple[int, Real]]:
-        """What the other trajectories of a group say of each step's score, for each value.
+        """Baseline of each step's score from the group's other trajectories, for each value.
 
         Yields:
             Place of a value, and the baseline under it (S,) float64, to be used before the next.
@@ -71,7 +71,7 @@ class PredictsAtOnce(Protocol):
 
 
 def tuned_by(method: Method) -> Tunable:
-    """What of a method held-out rollouts can choose.
+    """Interface to the field of a method that held-out rollouts can choose.
 
     The threshold of a state key by similarity where it runs with one, else the field that it
     declares, else the threshold of `similar` in place of the exact keys that it runs with.
@@ -128,7 +128,7 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """How well the other rollouts of a group predict the return of a step, by a field's value.
+    """Held-out prediction error of a baseline, by a field's value.
 
     Args:
         field: The field.
@@ -168,7 +168,7 @@ class HeldOut:
     gain_error: Real | None = None
 
     def gain(self, value: float) -> Gain:
-        """How much better than the plain mean one of the values predicts.
+        """Gain of one of the values over the plain mean, in prediction error.
 
         Raises:
             ParameterError: It is not among the values, or no step was predicted.
@@ -199,7 +199,7 @@ class HeldOut:
 
     @property
     def recommended(self) -> float | str | None:
-        """What to set the field to: what it is, where no value is better by a standard error.
+        """Recommended value: the present one where none is better by a standard error.
 
         Where nothing predicts better than the plain mean it is the finest keys, or else None.
         """
@@ -208,7 +208,7 @@ class HeldOut:
 
     @property
     def _place(self) -> int | None:
-        """Which value is recommended."""
+        """Index of the recommended value."""
         predicts = self.best is not None and float(self.error.min()) < self.plain
         if predicts and self.kept:
             return self.values.index(self.now)
@@ -222,7 +222,7 @@ class HeldOut:
 
     @property
     def kept(self) -> bool:
-        """Whether the present value is within one standard error of the best."""
+        """True if the present value is within one standard error of the best."""
         if self.now is None or self.as_good is None or self.now not in self.values:
             return False
         return bool(self.as_good[self.values.index(self.now)])
@@ -307,9 +307,9 @@ class HeldOut:
         )
 
     def curve(self, spread: float | None = None) -> pl.DataFrame:
-        """One row a value: value, in_spreads, squared_error, plain_error, gain.
+        """One row per value: value, in_spreads, squared_error, plain_error, gain.
 
-        Thresholds have exact_error beside plain_error; gain is over the plain mean.
+        Thresholds have exact_error next to plain_error; gain is over the plain mean.
 
         Args:
             spread: Deviation of similarities inside a group, as `tuning.similarity_spread` gives

@@ -1,4 +1,4 @@
-"""Which temperature: the credit of a log at every τ, and what changes from one to another.
+"""Temperature sweep: the credit of a log at every τ, and the changes between them.
 
 For a fixed embedding a new τ costs no new similarity. A sweep costs no more than eight
 exponentials a similarity: the stops stand at eighths of an octave, and halving τ squares them.
@@ -28,7 +28,7 @@ BINS = 61  # odd, so that 0 is in the middle of a bin
 
 
 def swept(temperature: float, steps: int) -> tuple[float, ...]:
-    """What to sweep so as to see one temperature: all stops at once, where it is one of them.
+    """Temperatures to sweep for a view of one: all stops at once, where it is one of them.
 
     Elsewhere, and in a log so long that its baselines at all stops would fill the memory, it alone.
     """
@@ -56,7 +56,7 @@ class Sweep:
 
 
 def sweep(method: ProxMO, credit: Credit, space: Space, temperatures: Sequence[float]) -> Sweep:
-    """What `method` would say at other temperatures.
+    """Credit of `method` at other temperatures.
 
     Under peers `same_state` no temperature matters; the medians are NaN then.
 
@@ -157,7 +157,7 @@ def histogram(edges: Real, advantage: Real) -> Index:
 
 
 def sign_flips(advantage: Real, pinned: Real) -> int:
-    """How many steps are above 0 in one credit and below in the other."""
+    """Number of steps above 0 in one credit and below 0 in the other."""
     table = sign_table(advantage, pinned)
     return int(table[0, 2] + table[2, 0])
 

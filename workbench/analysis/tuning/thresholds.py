@@ -1,4 +1,4 @@
-"""Which threshold: state keys by similarity as something that held-out rollouts can choose."""
+"""Tuning the similarity threshold of a state key on held-out rollouts."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class KeyThreshold:
 
     V is closed over the transitions of the other trajectories, whatever the method's depth. Where
     no other trajectory was in the cluster, both are the plain mean of the others. That mean counts
-    as one more step beside V: V of a rarely met state predicts a single return worse than the plain
-    mean does, and keys under which no two steps meet would win by falling back to it (found on
-    three simulated households and helpdesks that `workbench bench tuning` does not draw). A mean of
-    G is taken as it is, as the methods take it that have one for a baseline. It also stands in for
-    what others compare inside a state, such as `graphgpo`'s hops.
+    as one more step besides V: V of a rarely met state predicts a single return worse than the
+    plain mean does, and keys under which no two steps meet would win by falling back to it (found
+    on three simulated households and helpdesks that `workbench bench tuning` does not draw). A mean
+    of G is taken as it is, as the methods take it that have one for a baseline. It also stands in
+    for what others compare inside a state, such as `graphgpo`'s hops.
 
     Clusters are those of the whole group. Texts hold no returns, so the trajectory held out may
     take part in them.
@@ -92,7 +92,7 @@ class KeyThreshold:
         return replace(self.key, threshold=value).spec
 
     def peer_weight(self, steps: Steps) -> Real:
-        """How often each step counts as a peer. (S,) float64."""
+        """Weight of each step as a peer. (S,) float64."""
         return peer_weight(self.method, steps)
 
     def target(self, steps: Steps) -> Real:
@@ -105,7 +105,7 @@ class KeyThreshold:
     def held_out_baselines(
         self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
     ) -> Iterator[tuple[int, Real]]:
-        """What each cluster says from the other trajectories, at each threshold."""
+        """Cluster baselines from the other trajectories, at each threshold."""
         backed_up = isinstance(self.method, BackupMethod)
         for k, value in enumerate(values):
             state = space.state_key(self.setting(value))

@@ -23,7 +23,7 @@ MUCH = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What to make of a tuning.
+    """Conclusion of a tuning, in words.
 
     Args:
         headline: The answer in one sentence.
@@ -95,7 +95,7 @@ def verdict(held: HeldOut) -> Verdict:
 
 
 def own_share(own_step: float, own_trajectory: float) -> str:
-    """How much of a baseline is the step itself and its rollout, in a sentence.
+    """Share of a baseline from the step itself and its rollout, in a sentence.
 
     Args:
         own_step: Median weight of a step in its own baseline.
@@ -135,7 +135,7 @@ def _offer(held: HeldOut) -> float | None:
 
 
 def _helps(held: HeldOut, value: float) -> bool:
-    """Whether a value predicts better than the plain mean beyond noise, by more than a little."""
+    """True if a value predicts better than the plain mean, beyond noise and by a margin."""
     gain = held.gain(value)
     return gain.beyond_noise > 0 and gain.share >= LITTLE
 

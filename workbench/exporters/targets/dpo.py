@@ -1,6 +1,6 @@
 """Pairs of replies to one prompt, for direct preference optimisation.
 
-An object a pair: `prompt`, `chosen` and `rejected`, whose advantages are apart by more than the
+An object per pair: `prompt`, `chosen` and `rejected`, whose advantages are apart by more than the
 margin. Two steps are of one prompt where they are of one group and all that stood before their
 replies is equal, message for message, tools and ids of calls included: the loss has one prompt for
 both. In each such state the best reply is paired with the worst, the second best with the second

@@ -1,6 +1,6 @@
 """Steps with a label, for Kahneman-Tversky optimisation: true where the advantage is above 0.
 
-An object a step: `prompt`, `completion` and `label`, and its `advantage`, which the loss does not
+An object per step: `prompt`, `completion` and `label`, and its `advantage`, which the loss does not
 read. A step whose advantage is 0 has no label and is context only.
 """
 

@@ -171,7 +171,7 @@ def _sources(steps: pl.DataFrame) -> list[Path]:
 
 
 def _episode(text: str, place: str) -> list[_Sampled]:
-    """What `_sampled` gives for a line that is to be written again.
+    """Result of `_sampled` for a line that is to be written again.
 
     Raises:
         ParameterError: The line is no episode.

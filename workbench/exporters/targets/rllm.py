@@ -36,9 +36,9 @@ _SCHEMA = {
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `episodes.jsonl`, one trajectory a line, with id "group:number" as rLLM has it.
+    """Writes `episodes.jsonl`, one trajectory per line, with id "group:number" as rLLM has it.
 
-    A line holds all that rLLM's `Episode.from_dict` asks for, and keys beside it that rLLM leaves
+    A line holds all that rLLM's `Episode.from_dict` asks for, and keys besides it that rLLM leaves
     alone and the reader of rLLM's logs knows: episode_id, step_index, response_mask.
     """
     last = pl.col("step_index") == pl.col("step_index").max().over("trajectory_id")
@@ -97,14 +97,14 @@ def write(batch: Batch, folder: Path) -> None:
 
 
 def _success(steps: pl.DataFrame) -> pl.Expr:
-    """Whether each step's trajectory is known to have solved its task."""
+    """Mask of steps whose trajectory is known to have solved its task."""
     if "success" not in steps.columns:
         return pl.lit(False)
     return pl.col("success").fill_null(False)
 
 
 def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
-    """The sequences again, one row a step."""
+    """The sequences again, one row per step."""
     episodes = read_lines(folder / FILE, _SCHEMA).explode("trajectories").unnest("trajectories")
     steps = episodes.explode("steps").unnest("steps")
     parts = steps.select(
@@ -125,7 +125,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
 register(
     Exporter(
         name="rllm",
-        description="rLLM episodes (JSON lines) whose steps carry one advantage a token.",
+        description="rLLM episodes (JSON lines) whose steps carry one advantage per token.",
         layout=Layout(
             format="workbench-rllm-episodes",
             trainer="rLLM",

@@ -144,7 +144,7 @@ def _check_tokens(rows: pl.DataFrame, path: Path) -> dict[str, int]:
 
 
 def _distinct_steps(steps: Array, size: Ints) -> int:
-    """How many (row, step) there are, given the step of each token and the tokens of each row.
+    """Number of (row, step) pairs, given the step of each token and the tokens of each row.
 
     Sorting every token is dear; a step's tokens are adjacent but for what it did not sample, so
     the first of each run stands for it.
@@ -184,7 +184,7 @@ def _check_text(rows: pl.DataFrame, path: Path) -> dict[str, int]:
 def _check_counts(
     rows: pl.DataFrame, found: Mapping[str, int], manifest: Manifest, path: Path
 ) -> None:
-    """What the manifest counts is what the file holds."""
+    """Check the manifest's counts against the file."""
     actual = {
         "groups": rows["group_id"].n_unique(),
         "trajectories": rows["trajectory_id"].n_unique(),
@@ -212,7 +212,7 @@ _FIRST = ("verl", "TRL", "Tinker", "prime-rl", "SkyRL", "rLLM", "slime", "datase
 
 
 def _any_trainer() -> Mapping[str, str]:
-    """What every trainer would normalise again: of those with a target as the target says."""
+    """Settings by which trainers would normalise again: of those with a target as it states."""
     own = {
         layout.trainer: layout.turn_off
         for layout in (target.layout for target in TARGETS.values())
@@ -226,7 +226,7 @@ WEIGHTED_BATCH = register(
     Exporter(
         name="weighted-batch",
         description=(
-            "Parquet with one row a trajectory or step and its advantages, and a manifest; loads "
+            "Parquet with one row per trajectory or step and its advantages, and a manifest; loads "
             "with Hugging Face datasets."
         ),
         layout=Layout(

@@ -1,4 +1,4 @@
-"""What is in a step log, before anything is scored: the counts that decide what is possible.
+"""Facts of a step log before it is scored: the counts that decide what is possible.
 
 A group in which every trajectory has the same reward teaches a group-relative method nothing; a
 state that occurs once in its group has no peer; a log without token ids cannot become a

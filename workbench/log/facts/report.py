@@ -28,7 +28,7 @@ class Facts:
         reward: kind ("terminal": nothing but 0 before the last step; "dense"), distinct (different
             step rewards), distinct_episode, minimum, maximum (of the episode reward).
         group_kinds: Key of `GROUP_KINDS` -> groups.
-        lengths: minimum, median, mean, maximum steps a trajectory.
+        lengths: minimum, median, mean, maximum steps per trajectory.
         singleton_rate: Share of scored steps whose exact observation occurs once in its group.
         singleton_rate_by_depth: The same by step_index, from "0" to "20+".
         mixed_policy_groups: Share of groups with more than one (model, policy_version); null where
@@ -130,7 +130,7 @@ def _labelled(facts: Facts) -> list[tuple[str, str]]:
         ("reward", _reward_text(f.reward)),
         ("live groups", f"{f.group_kinds['live']:,}"),
         *((f"dead: {kind}", f"{n:,} ({GROUP_KINDS[kind]})") for kind, n in dead),
-        ("steps a trajectory", length.format(**f.lengths)),
+        ("steps per trajectory", length.format(**f.lengths)),
         ("singleton states", _share(f.singleton_rate, " of the steps")),
         ("  by step", depths),
         ("mixed policies", "" if f.mixed_policies else _share(f.mixed_policy_groups, of_groups)),

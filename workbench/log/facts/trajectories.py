@@ -17,11 +17,11 @@ GROUP_KINDS: Mapping[str, str] = {
     "one_rollout": "a single scored trajectory, so nothing to compare it with",
     "unscored": "no trajectory with a usable reward",
 }
-"""What a group can teach a method that compares trajectories; all but "live" are dead."""
+"""Kinds of groups by what a comparing method can learn; all but "live" are dead."""
 
 
 def trajectory_table(log: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
-    """One row a trajectory, with its success, and where that comes from.
+    """One row per trajectory, with its success, and where that comes from.
 
     That is the column `success` where it says it of every scored trajectory. Where it does not,
     and every scored episode reward is 0 or one `reward_scale`, the episode reward says it of the
@@ -64,7 +64,7 @@ def trajectory_table(log: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
 
 
 def group_table(log: pl.DataFrame) -> pl.DataFrame:
-    """One row a group, in the order of the log.
+    """One row per group, in the order of the log.
 
     Args:
         log: A validated step log.
@@ -72,7 +72,7 @@ def group_table(log: pl.DataFrame) -> pl.DataFrame:
     Returns:
         group_id, task (the first one logged; null where none is), first_trajectory, rollouts,
         scored (trajectories), success_rate (of the scored; null where it is not known),
-        mean_length (steps a trajectory), kind (key of `GROUP_KINDS`).
+        mean_length (steps per trajectory), kind (key of `GROUP_KINDS`).
     """
     trajectories, _ = trajectory_table(log)
     counted = pl.col("excluded").is_null()
@@ -102,7 +102,7 @@ def finish_reasons(log: pl.DataFrame) -> dict[str, int]:
 
 
 def length_histogram(log: pl.DataFrame, most: int = 30) -> pl.DataFrame:
-    """How many trajectories have how many steps, and which of them succeed.
+    """Trajectories by number of steps, and how many of them succeed.
 
     Args:
         log: A validated step log.

@@ -49,7 +49,7 @@ class ActionValues:
         return np.where(count > 0, drawn / np.where(count > 0, count, 1.0), self.mean)
 
     def reliability(self, scale: float, eps: float) -> Real:
-        """How far the actions of each step's state explain its returns, in [0, 1]. (S,).
+        """Variance share of each step's actions in its state, shrunk by visits; in [0, 1]. (S,).
 
             ρ = tanh(n_s / τ) · B_s / (B_s + W_s + eps)
 

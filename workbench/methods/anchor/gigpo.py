@@ -121,7 +121,7 @@ class GiGPO(StepMethod, StateKeyed, GroupMethod):
         return space.state_key(self.state_key)
 
     def couples(self, space: Space) -> bool:
-        """Whether anchor groups go across the groups of the batch."""
+        """True if anchor groups cross the groups of the batch."""
         return self.across_groups or super().couples(space)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:

@@ -36,7 +36,7 @@ class RTMC(ActionKeyed, GroupMethod):
     Degenerate cases: equal returns of a group give exactly 0. With n₀ = 0 a state of one action
     and one visit gives 0; with n₀ > 0 a state visited once is compared with its group.
 
-    **Conventions**: ḡ over all steps of the group; every trajectory counts once a state and pair;
+    **Conventions**: ḡ over all steps of the group; every trajectory counts once per state and pair;
     no episode term; the invalid penalty is taken off a step's return.
 
     **Differs from** the paper by the keys, which there are signatures of files touched and tests

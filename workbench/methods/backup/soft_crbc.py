@@ -27,7 +27,7 @@ from workbench.states.space import Space
 
 @dataclass(frozen=True, kw_only=True)
 class NearValues:
-    """What near states say of each step. Each (S,) float64.
+    """Kernel estimates from near states per step. Each (S,) float64.
 
     Args:
         outcome: G, the λ-return of the step itself.
@@ -64,7 +64,7 @@ class SoftCRBC(BackupMethod, GroupMethod):
     given number of equally weighted ones (see `near_weights`): a number of steps means the same
     whatever unit an embedder's similarities have. Each outcome is compared with the value of its
     own state, so that a near step in a better state does not make its action look better. c is
-    evidence for no advantage: it draws to 0 what few steps say. V is one linear system a group
+    evidence for no advantage: it draws to 0 what few steps say. V is one linear system per group
     over its distinct states, solved exactly. The trace ρ says how far a rollout's own outcome is
     believed beyond the next state: at 0 all of it comes from V, which is best where the text shows
     the whole state; at 1 nothing does, and V is a mean of Monte-Carlo returns. σ_i is the root mean
@@ -134,7 +134,7 @@ class SoftCRBC(BackupMethod, GroupMethod):
         """
         centre = self.target(steps) - score
         graph = self._transitions(steps, space)
-        # Groups inside of values, though they are made anew for each: who waits sees it move on.
+        # Groups inside of values, though they are built again for each: who waits sees it move on.
         for k, neighbours in enumerate(values):
             baseline = np.zeros(len(steps))
             with threadpool_limits(limits=1, user_api="blas"):
@@ -285,7 +285,7 @@ class _Group:
         return value
 
     def near_values(self) -> NearValues:
-        """What near states say of each step."""
+        """Kernel estimates of each step's value from near states."""
         values = self.values()
         outcome, value = self.paid + self.later @ values, values[self.state]
         share, total = self._near

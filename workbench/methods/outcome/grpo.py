@@ -179,7 +179,7 @@ class GRPO(GroupMethod):
     ddof: int = parameter(1, "n − ddof is the denominator of the variance", minimum=0, maximum=1)
 
     def couples(self, space: Space) -> bool:
-        """Whether the deviation is that of the batch."""
+        """True if the deviation is that of the batch."""
         return self.norm == "batch" or super().couples(space)
 
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:

@@ -54,7 +54,7 @@ _VERL_AGENT = "langfengQ/verl-agent verl/trainer/ppo/core_algos.py"
 )
 @dataclass(frozen=True, kw_only=True)
 class PassK(OutcomeMethod):
-    """What the best of k attempts adds to the best of the others.
+    """Marginal value of an attempt to the best of k, against the best of the others.
 
         A_i = max(0, R_i − max_{j≠i} R_j) / (σ_g + eps)
 

@@ -62,7 +62,7 @@ class RAE(Method):
     gets its raw reward.
 
     **Conventions**: over trajectories that count, each once an agent; no deviation; the average
-    starts anew in each batch, and `carry` takes it over from the batches of the run before.
+    starts over in each batch, and `carry` takes it over from the batches of the run before.
 
     **Differs from** prime-rl, whose average lives as long as its process and goes by the order in
     which groups are finished (dialect: the order of the rows). There each agent of an episode has

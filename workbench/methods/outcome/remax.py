@@ -40,8 +40,8 @@ class ReMax(Method):
     **Conventions**: R is the undiscounted sum of the trajectory's rewards; nothing is divided. The
     greedy rollout must be made by the same policy version; the log brings its reward.
 
-    **Differs from** verl in nothing where the reward comes at the end. Given a reward a token, verl
-    takes off only what is still to come.
+    **Differs from** verl in nothing where the reward comes at the end. Given a reward per token,
+    verl takes off only what is still to come.
 
     Source: Li et al., arXiv 2310.10505.
     """

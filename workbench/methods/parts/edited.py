@@ -34,7 +34,7 @@ class EditedSteps(Steps):
 
     @cached_property
     def counted(self) -> Truth:
-        """Whether each step counts in group statistics. (S,) bool."""
+        """Mask of steps that count in group statistics. (S,) bool."""
         return self.counts
 
     @cached_property

@@ -32,7 +32,7 @@ def episode_scores(
     Args:
         method: Whose conventions.
         steps: The steps.
-        scale: Divides the rewards: one number, or one a trajectory. (N,)
+        scale: Divides the rewards: one number, or one per trajectory. (N,)
         reward: Of each trajectory; the sum of its rewards where not given. (N,)
         weigh_by_tokens: Whether a value counts as often as it has response tokens.
 
@@ -117,7 +117,7 @@ def episode_term(
         eps: Added to the deviation.
         ddof: Of the deviation.
         leave_one_out: Whether a step's own value is left out of its statistics.
-        factor: w, one number or one a step. (S,)
+        factor: w, one number or one per step. (S,)
     """
     statistics = scores.of_others(steps, ddof) if leave_one_out else scores.of_group(steps, ddof)
     equal = statistics.constant

@@ -63,7 +63,7 @@ class Scaled(Method, ABC):
     )
 
     def worth(self, steps: Steps) -> Real:
-        """What one success is worth in each trajectory. (N,) float64."""
+        """Value of one success in each trajectory. (N,) float64."""
         if self.reward_scale is not None:
             return np.full(steps.trajectories, self.reward_scale)
         return steps.of_trajectory("reward_scale").fill_null(1.0).to_numpy()
@@ -83,7 +83,7 @@ class StepMethod(OutcomeMethod, ABC):
         return returns - self.invalid_penalty * steps.invalid_action
 
     def peer_weight(self, steps: Steps) -> Real:
-        """How often each step counts as a peer. (S,) float64."""
+        """Weight of each step as a peer. (S,) float64."""
         counted = steps.counted.astype(np.float64)
         return counted * steps.copies if self.count_copies else counted
 
@@ -149,11 +149,11 @@ class Wrapper(Method, ABC):
     )
 
     def needs(self) -> Sequence[str]:
-        """What the other method needs, and this one."""
+        """Inputs of the other method and of this one."""
         return tuple(dict.fromkeys((*create(self.of).needs(), *super().needs())))
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """What a reader of the other credit should know."""
+        """Notes of the other credit."""
         return create(self.of).notes(steps)
 
     def turn_baseline(self) -> Literal["position-baseline", "counts-own-turns"] | None:
@@ -165,5 +165,5 @@ class Wrapper(Method, ABC):
         return create(self.of).couples_batches()
 
     def couples(self, space: Space) -> bool:
-        """Whether the other method couples groups, or this one."""
+        """True if the other method or this one couples groups."""
         return create(self.of).couples(space) or super().couples(space)

@@ -1,4 +1,4 @@
-"""What a trajectory did before a step, as numbers that carry over from one task to another.
+"""Features of a trajectory's history that carry over from one task to another.
 
 An action is known by its kind: what it does, and how many words of the task it does that with.
 "take mug 2 from the shelf" in a task about "mug" is "take+1"; a call of a tool is known by the
@@ -54,7 +54,7 @@ def kinds_of(steps: Steps) -> Kinds:
 
 
 def kind_of(action: str, task: str) -> str:
-    """What an action does, and how many of its words the task has.
+    """Kind of an action, and how many of its words the task has.
 
     The first name in it, in lower case, or the names of the tools that it calls; the words are
     those of the whole action, or of the calls' arguments. "+" alone is an action without a name.
@@ -92,7 +92,7 @@ def _task_words(task: str) -> frozenset[str]:
 
 
 def features(position: Real, code: Index, first: Index, mean: Real, kinds: int) -> Real:
-    """What is known of each step before its action.
+    """Features of each step that are known before its action.
 
         φ_t = [t/H, (t/H)², 1, m_t, last kind one-hot and earlier kinds multi-hot, interleaved]
 

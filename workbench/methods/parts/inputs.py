@@ -10,7 +10,7 @@ from workbench.log.steps import Index, Real, Steps, Truth
 
 
 def response_tokens(steps: Steps) -> Real:
-    """How many tokens the policy wrote at each step. (S,) float64.
+    """Tokens that the policy wrote per step. (S,) float64.
 
     Raises:
         MissingInputError: It is not known for every scored step.
@@ -37,7 +37,7 @@ def of_steps(steps: Steps, name: str, where: Truth | None = None) -> Real:
 
 
 def of_trajectory(steps: Steps, name: str) -> Real:
-    """A column that holds one number a trajectory. (N,) float64.
+    """A column that holds one number per trajectory. (N,) float64.
 
     Raises:
         MissingInputError: It is not known for every scored trajectory.

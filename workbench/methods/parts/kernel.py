@@ -1,4 +1,4 @@
-"""Which states speak for a state: a bandwidth of its own for each, from how many steps are near."""
+"""Adaptive kernel over states: a bandwidth per state, from how many steps are near."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FAR = 40.0  # bandwidths away from the nearest, where a weight, e^-40, is nothin
 
 
 def near_weights(similarity: Real, evidence: Real, neighbours: float) -> Real:
-    """How much each of n states speaks for each of r, the nearest with evidence counting 1.
+    """Weights of n states for each of r states, the nearest with evidence weighing 1.
 
         w_ij = e^((s_ij − max_j s_ij) / τ_i)        τ_i such that  n_i = neighbours
         n_i  = (Σ_j m_j w_ij)² / Σ_j m_j w_ij²      where m_j steps are in state j

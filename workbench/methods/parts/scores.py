@@ -13,7 +13,7 @@ from workbench.log.steps import Index, Real, Steps, Truth
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What each step is compared with: its whole group, or the others in it. Each (S,).
+    """Population of each step's baseline: its whole group, or the others in it. Each (S,).
 
     Args:
         size: How many values there are.
@@ -101,7 +101,7 @@ class EpisodeScores:
 
     @property
     def _stands_for_itself(self) -> Truth:
-        """Whether the value taken out for a step is the one that is in the population. (S,)."""
+        """Mask of steps whose removed value is the one in the population. (S,)."""
         itself: Truth = self.own == self.value[self.own_index]
         return itself
 

@@ -1,4 +1,4 @@
-"""Which trajectories succeeded, how often a group does, and what ProxMO makes of it."""
+"""Success of trajectories, success rates of groups, and ProxMO's weights of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NEAR = 1e-9  # a reward this close to 0 or 1 is meant to be it, after division 
 
 
 def trajectory_success(steps: Steps, reward: Real, threshold: float | None) -> tuple[Truth, Truth]:
-    """Whether each trajectory succeeded, decided group by group.
+    """Success of each trajectory, decided group by group.
 
     The log's `success` where it is known for all trajectories of a group, else the reward where
     all of them are 0 or 1, else reward ≥ threshold.
@@ -48,7 +48,7 @@ def success_rate(steps: Steps, success: Truth) -> Real:
 
 
 def worth_of_success(steps: Steps) -> float | None:
-    """What every logged success pays where failures pay 0; None where that is not one number."""
+    """Reward of every logged success where failures have 0; None where that is not one number."""
     success = steps.of_trajectory("success").fill_null(value=False).to_numpy()
     paid = np.unique(steps.episode_reward[success])
     if len(paid) != 1 or paid[0] == 0.0 or np.any(steps.episode_reward[~success] != 0.0):

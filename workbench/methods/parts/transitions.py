@@ -1,4 +1,4 @@
-"""What the rollouts of a group say about its states: where each action led, and what that is worth.
+"""Transition graph of a group: where each action led from a state, and its value.
 
 The rollouts of a group are pooled into one empirical decision process. Its states and actions are
 the labels of two keys; each step is one observed transition, from its state under its action to
@@ -28,7 +28,7 @@ END = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Transitions:
-    """The observed transitions of a log, one a step; the states of a group are adjacent.
+    """The observed transitions of a log, one per step; the states of a group are adjacent.
 
     Args:
         state: State of each step. (S,) int64
@@ -58,17 +58,17 @@ class Transitions:
 
     @cached_property
     def visits(self) -> Real:
-        """How much evidence each state has. (states,) float64."""
+        """Evidence per state. (states,) float64."""
         return segment_sum(self.weight, self.state, self.states)
 
     @cached_property
     def pair_visits(self) -> Real:
-        """How much evidence each pair has. (pairs,) float64."""
+        """Evidence per pair. (pairs,) float64."""
         return segment_sum(self.weight, self.pair, self.pairs)
 
     @cached_property
     def actions(self) -> Index:
-        """How many actions were tried in each state. (states,) int64."""
+        """Distinct actions tried in each state. (states,) int64."""
         of_pair = np.zeros(self.pairs, dtype=np.int64)
         of_pair[self.pair] = self.state
         return np.bincount(of_pair[self.pair_visits > 0], minlength=self.states)
@@ -78,7 +78,7 @@ class Transitions:
         return np.asarray(self.reward + discount * np.append(value, 0.0)[self.next_state])
 
     def state_mean(self, outcome: Real) -> Real:
-        """Mean of a number a step over the evidence of each state; 0 without any. (states,)."""
+        """Mean of a number per step over the evidence of each state; 0 without any. (states,)."""
         return segment_mean(outcome, self.state, self.states, self.weight)
 
     def pair_mean(self, outcome: Real) -> Real:
@@ -91,7 +91,7 @@ class Transitions:
 
             V(s) = mean over the steps in s of  r + λ V(s')        V(END) = 0
 
-        One sparse linear system a group, solved exactly. As every trajectory that counts comes to
+        One sparse linear system per group, solved exactly. As every trajectory that counts comes to
         its end, the system has one solution for each λ in [0, 1].
 
         Returns:
@@ -134,7 +134,7 @@ def next_states(steps: Steps, state: Index) -> Index:
 
 
 def last_steps(steps: Steps) -> Truth:
-    """Whether each step is the last of its trajectory. (S,) bool."""
+    """Mask of the last steps of trajectories. (S,) bool."""
     last = np.zeros(len(steps), dtype=bool)
     last[steps.trajectory_start[1:] - 1] = True
     return last
@@ -194,7 +194,7 @@ def gap_term(
         score: x. (S,)
         state: State of each step. (S,)
         weight: How often each step counts in its state. (S,)
-        factor: w, one number or one a step.
+        factor: w, one number or one per step.
         facts: Numbers behind a step's score.
     """
     term = anchor_term(state, score, weight, norm="mean", eps=0.0, factor=1.0)

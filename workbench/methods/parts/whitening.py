@@ -23,7 +23,7 @@ OVER_TOKENS: Mapping[str, Any] = {
     "batch_eps": 1e-8,
     "batch_eps_on": "variance",
 }
-"""How verl whitens, as fields of `Whitened`."""
+"""verl's whitening, as fields of `Whitened`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Whitened(OutcomeMethod, ABC):
     )
 
     def needs(self) -> Sequence[str]:
-        """What the method needs, and response tokens where they are counted."""
+        """Inputs of the method, and response tokens where they are counted."""
         tokens = ("response_tokens",) if self.batch_weight == "tokens" else ()
         return (*self.info.needs, *tokens)
 

@@ -41,7 +41,7 @@ class BiPACEQ(StepMethod, ActionKeyed, GroupMethod):
 
     **Conventions**: episode statistics over trajectories, ddof 1, eps 1e-6; both means include the
     step itself; the step term is in units of returns and never divided, so rewards ten times as
-    large make it ten times as large beside the same episode term (unless `norm="mean"`, where both
+    large make it ten times as large against the same episode term (unless `norm="mean"`, where both
     grow); a peer is any other step of the cluster.
 
     **Differs from** the paper, whose states are hidden states of the acting model, clustered

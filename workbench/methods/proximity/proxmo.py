@@ -182,7 +182,7 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
             "state_key",
         }
     )
-    """The fields, beside the temperature, on which the step term's baseline depends."""
+    """The fields, besides the temperature, on which the step term's baseline depends."""
 
     def candidates(self, space: Space) -> Sequence[float]:
         """Temperatures to try: eighths of an octave from 0.01 to 10."""

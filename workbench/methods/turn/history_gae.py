@@ -132,7 +132,7 @@ class HistoryGAE(Method):
         }
 
     def _scale(self, steps: Steps, gain: Real) -> Real:
-        """What the credit of each step is multiplied with. (S,)."""
+        """Factor on the credit of each step. (S,)."""
         if self.norm == "none":
             return np.ones(len(steps))
         counted = steps.counted.astype(np.float64)
@@ -140,7 +140,7 @@ class HistoryGAE(Method):
         return np.asarray(1.0 / (deviation + self.eps)[steps.batch])
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """Whether the tasks are there, from which this credit learns most."""
+        """Note on missing tasks, from which this credit learns most."""
         missing = int(steps.column("task").is_null().sum())
         if not missing:
             return ()
@@ -152,7 +152,7 @@ class HistoryGAE(Method):
 
 
 def _level(steps: Steps, segment: Index, segments: int) -> Truth:
-    """Whether the counted trajectories of each step's segment have equal episode rewards. (S,)."""
+    """Mask of steps in segments whose counted trajectories have equal episode rewards. (S,)."""
     first = steps.trajectory_start[:-1]
     level = segment_constant(steps.episode_reward, segment[first], segments, steps.counted[first])
     return np.asarray(level[segment])
@@ -160,7 +160,7 @@ def _level(steps: Steps, segment: Index, segments: int) -> Truth:
 
 @dataclass(kw_only=True)
 class _Sums:
-    """What a fit is made from: F features, F growing with the kinds that are known.
+    """Sums for a least-squares fit of F features; F grows with the known kinds.
 
     Attributes:
         gram: Σ φ φᵀ. (F, F)
@@ -275,7 +275,7 @@ class _Fitted:
         return features(position, code, first, self._mean[part], len(place))
 
     def shares(self, step: int) -> dict[str, float]:
-        """What each feature of a step adds to its value; they sum to it."""
+        """Contribution of each feature of a step to its value; they sum to it."""
         steps, batch = self._steps, int(self._steps.batch[step])
         sums, trajectory = self._sums[batch], steps.trajectory[step]
         first, last = steps.trajectory_start[trajectory : trajectory + 2].tolist()
@@ -289,7 +289,7 @@ class _Fitted:
 
 
 def _told_apart(found: Mapping[str, int]) -> int:
-    """How many kinds have features of their own."""
+    """Number of kinds with features of their own."""
     return sum(not name.startswith("*") for name in found)
 
 

@@ -29,7 +29,7 @@ _Norm = Literal["none", "group-mean", "group-z", "trajectory-mean", "trajectory-
 )
 @dataclass(frozen=True, kw_only=True)
 class Imported(Method):
-    """A number a step that something else made: a judge, a critic, a scorer, the trainer itself.
+    """A number per step that something else made: a judge, a critic, a scorer, the trainer itself.
 
         x_t = column_t,  or its discounted sum to the end of the rollout where gamma is given
         A_i = weight · (x_i − mean) / (std + eps)  +  outcome_weight · (R_i − μ_g) / (σ_g + eps)
@@ -52,7 +52,7 @@ class Imported(Method):
     Source: the column.
     """
 
-    column: str = parameter("logged_advantage", "the column; numbers, one a step")
+    column: str = parameter("logged_advantage", "the column; numbers, one per step")
     norm: _Norm = parameter(
         "none", "what the number is compared with: nothing, its group or its trajectory"
     )
@@ -63,7 +63,7 @@ class Imported(Method):
         maximum=1.0,
     )
     weight: float = parameter(1.0, "of the column's term")
-    outcome_weight: float = parameter(0.0, "of GRPO's term beside it", minimum=0.0)
+    outcome_weight: float = parameter(0.0, "of GRPO's term, added to this one", minimum=0.0)
     eps: float = parameter(1e-6, "added to a deviation", minimum=0.0)
 
     def needs(self) -> Sequence[str]:
@@ -117,7 +117,7 @@ class Imported(Method):
         )
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """How many steps have no number."""
+        """Note on the number of steps without a number."""
         missing = int((~np.isfinite(steps.numbers(self.column))).sum())
         lack = are(missing, "step", "have")
         return (f"{lack} no {self.column}, which counts as 0",) if missing else ()

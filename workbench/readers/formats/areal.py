@@ -1,4 +1,4 @@
-"""AReaL rollout dumps: `rollout/<version>/<task>.jsonl`, one rollout a line, as decoded text."""
+"""AReaL rollout dumps: `rollout/<version>/<task>.jsonl`, one rollout per line, as decoded text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CONVERTERS = {
 _OPTIONAL = frozenset({"reward", "head_version", "tail_version", "seqlen", "prompt_len"})
 
 
-@reader("areal", description="AReaL rollout dump, one rollout a line", run=folder_above)
+@reader("areal", description="AReaL rollout dump, one rollout per line", run=folder_above)
 class Areal:
     """Steps are the assistant's turns in the decoded text; the reward is the outcome.
 

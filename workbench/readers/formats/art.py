@@ -1,4 +1,4 @@
-"""OpenPipe ART: `trajectories/<split>/<step>.parquet`, one trajectory a row."""
+"""OpenPipe ART: `trajectories/<split>/<step>.parquet`, one trajectory per row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CELLS = Cells(objects=frozenset({"messages", "tools"}))
 
 
 @reader(
-    "art", description="OpenPipe ART trajectories Parquet, one trajectory a row", run=folder_above
+    "art", description="OpenPipe ART trajectories Parquet, one trajectory per row", run=folder_above
 )
 class Art:
     """Steps are the messages that are marked trainable; the reward is the outcome.

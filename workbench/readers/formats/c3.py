@@ -131,7 +131,7 @@ def _checked(candidate: Any) -> tuple[list[float] | None, str | None, list[str]]
 
 
 def _transcript(record: Record) -> str:
-    """What had been said when the action was taken: the question if it is there, then each role."""
+    """Transcript before the action: the question if it is there, then each role."""
     restart = record.get("restart")
     restart = restart if isinstance(restart, dict) else {}
     question, said = restart.get("question"), restart.get("role_outputs_prefix")

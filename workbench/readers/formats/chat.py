@@ -1,4 +1,4 @@
-"""Chat records: one trajectory a record, its messages and the user's own keys beside them."""
+"""Chat records: one trajectory per record, its messages and the user's own keys."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ from workbench.readers.votes import is_true
 from workbench.wording import number_of, shortened
 
 _READ = ("system", "status", "stop_reason", "image", "video", "audio")
-"""Keys whose scalars are read beside those of the step log's columns."""
+"""Keys whose scalars are read besides those of the step log's columns."""
 
 _OF_SYSTEM = ("run_id", "agent_version", "agent_name", "agent", "model", "model_name")
 
 
 @reader(
     "chat",
-    description="a trajectory a record: chats in OpenAI's form, ShareGPT's and kin; lists of steps",
+    description="one trajectory per record: OpenAI chats, ShareGPT and kin; lists of steps",
     generic=True,
 )
 class Chat:
@@ -87,7 +87,7 @@ class Chat:
         if useless := [
             name for name in columns if getattr(known(name), "name", "") not in OF_RECORDS
         ]:
-            raise ParameterError(f"{useless} cannot be mapped: a chat record has no value a step")
+            raise ParameterError(f"{useless} cannot be mapped: a chat record has no value per step")
         keys = keys_of(columns, path)
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
@@ -280,8 +280,8 @@ def _number_or_numbers(value: Any) -> float | list[float] | None:
 def _without_verdict(
     name: str, key: str, keys: Keys, diagnostics: Diagnostics, place: str
 ) -> float | None:
-    """The meaning of -1: a failure where it stands beside 1 alone, else that none was given."""
+    """The meaning of -1: a failure where it stands next to 1 alone, else that none was given."""
     if key in keys.graded:
-        diagnostics.notice(f"{key!r} of -1 beside 0 is read as not evaluated", place)
+        diagnostics.notice(f"{key!r} of -1 next to 0 is read as not evaluated", place)
         return None
     return 0.0 if name == "success" else -1.0

@@ -17,8 +17,8 @@ Scout's `sources/_claude_code`):
   `compactMetadata.preservedMessages` names, whose lines stand before and are not written again.
 - Lines with `forkedFrom`, or of another `sessionId` on the same chain, are copied from the session
   that this one resumes.
-- What the program puts before the model beside that (the system prompt, the tools, reminders of the
-  date and of CLAUDE.md, what `attachment` lines stand for) is not written. But for these, the
+- What the program puts before the model besides that (the system prompt, the tools, reminders of
+  the date and of CLAUDE.md, what `attachment` lines stand for) is not written. But for these, the
   prompts that are read here are those that version 2.1.197 sends (`tests/producers/test_agents`).
 - `isApiErrorMessage`, and the model `<synthetic>`, mark what the program said itself.
 """

@@ -43,7 +43,7 @@ _TYPES = re.compile(
 )
 _FIRST = {"id", "timestamp", "instructions"}
 _ITEMS = frozenset({"message", "reasoning"})
-"""Types of items that say something, beside calls and what these gave."""
+"""Types of items that say something, besides calls and what these gave."""
 
 _TOLD = (
     "<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<INSTRUCTIONS>",

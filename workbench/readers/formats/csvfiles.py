@@ -1,4 +1,4 @@
-"""The step log itself as CSV, one step a row, under canonical, other or mapped names."""
+"""The step log itself as CSV, one step per row, under canonical, other or mapped names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEXTS = ("observation", "action")
 """Columns that need a value, and whose value may be no text at all."""
 
 
-@reader("csv", description="step log as CSV or TSV, one step a row", generic=True)
+@reader("csv", description="step log as CSV or TSV, one step per row", generic=True)
 class Csv:
     """A header with a step's trajectory, number, observation and action, or aliases of them.
 

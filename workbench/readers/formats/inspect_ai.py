@@ -20,7 +20,7 @@ from workbench.readers.scores import Words, reward_of
 
 _ZIP = b"PK\x03\x04"
 _CODECS = {zipfile.ZIP_DEFLATED: "deflate", 93: "zstd"}
-"""How an entry of a zip archive is compressed, by number, where `zipfile` need not know of it."""
+"""Compression methods of zip entries by number, where `zipfile` need not know of them."""
 
 _LOCAL_HEADER = 30  # bytes before the name of an entry
 _ATTACHMENT = "attachment://"
@@ -32,8 +32,8 @@ class Inspect:
 
     Steps are assistant messages. The reward is the sample's score, on the last step: letters and
     words by what they mean to Inspect (C is 1, P is 0.5, I and N are 0). Of several scores the
-    first is taken and said; a mapping may name another, such as `judge.style`; the others become
-    `aux_reward_<name>`.
+    first is taken and reported; a mapping may name another, such as `judge.style`; the others
+    become `aux_reward_<name>`.
     A sample that ended in an error has no reward; one that a limit stopped is truncated.
     References to attachments are resolved. `source_line` counts the samples from 1.
     """
@@ -88,7 +88,7 @@ def _names(path: Path) -> frozenset[str]:
 
 
 def _document(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None, Record]]:
-    """What is said of the evaluation, then the samples of a `.json` log."""
+    """Header of the evaluation, then the samples of a `.json` log."""
     record = json_object(path, diagnostics)
     if record is None:
         return
@@ -108,7 +108,7 @@ def _document(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None
 
 
 def _archive(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str | None, Record]]:
-    """What is said of the evaluation, then the samples of an `.eval` log, by name."""
+    """Header of the evaluation, then the samples of an `.eval` log, by name."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -220,7 +220,7 @@ def _text(value: Any) -> str | None:
 
 
 def _verdict(scores: Mapping[str, Any], reward: float | None) -> bool | None:
-    """Whether the sample was solved, where its one score is a verdict and no graded number."""
+    """Success of the sample, where its one score is a verdict and no graded number."""
     verdict = isinstance(next(iter(scores.values()), None), str | bool) and len(scores) == 1
     return None if reward is None or not verdict else reward == 1.0
 
@@ -230,7 +230,7 @@ def inspect_turns(messages: Any, attachments: Any = None) -> list[Turn]:
 
     Args:
         messages: Chat messages whose tool calls have `function` and `arguments`, and whose
-            content may hold reasoning, which is kept beside the content.
+            content may hold reasoning, which is kept besides the content.
         attachments: Hash -> text that a message refers to as `attachment://<hash>`.
 
     Raises:

@@ -27,7 +27,7 @@ _STEPS = ("actions", "rewards", "terminations", "truncations")
 class Minari:
     """Trajectories are episodes, grouped by their options or else by their seed.
 
-    Episodes without either are one group, which is said. Rewards are those of the steps. Text
+    Episodes without either are one group, which is reported. Rewards are those of the steps. Text
     stays text; other observations and actions become JSON, so only equal ones are equal states.
     HDF5 needs the extra `minari`; Arrow does not. `source_line` is the step of the episode,
     from 1, and `source_file` the file that holds it.
@@ -64,7 +64,7 @@ def _episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Recor
     metadata = json_object(path, diagnostics) or {}
     if metadata.get("data_format") == "hdf5":
         if not path.with_name(_DATA).is_file():
-            diagnostics.problem("file", f"{_DATA} does not lie beside the metadata", str(path))
+            diagnostics.problem("file", f"{_DATA} does not lie next to the metadata", str(path))
         return
     yield from _arrow_episodes(path.parent, diagnostics)
 
@@ -171,7 +171,7 @@ def _group(episode: Record, diagnostics: Diagnostics, place: str) -> str:
 
 
 def _values(values: Any) -> list[str]:
-    """One text a step; the parts of a composed space are joined again."""
+    """One text per step; the parts of a composed space are joined again."""
     if isinstance(values, dict):
         parts = {key: _values(part) for key, part in values.items()}
         if not parts:

@@ -1,4 +1,4 @@
-"""NeMo Gym rollouts: one rollout a line, in the items of the Responses API."""
+"""NeMo Gym rollouts: one rollout per line, in the items of the Responses API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NeMo-RL: `train_data_step<N>.jsonl`, one rollout a line with its tokens, masks and advantages."""
+"""NeMo-RL: `train_data_step<N>.jsonl`, one rollout per line with tokens, masks and advantages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ _A_TOKEN = ("token_loss_mask", "advantages", "generation_logprobs")
 
 
 @reader(
-    "nemo-rl", description="NeMo-RL train_data JSONL with tokens, one rollout a line", run=folder_of
+    "nemo-rl",
+    description="NeMo-RL train_data JSONL with tokens, one rollout per line",
+    run=folder_of,
 )
 class NemoRl:
     """Steps are the stretches of tokens that the loss counts; the reward is the outcome.

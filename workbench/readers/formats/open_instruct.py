@@ -1,4 +1,4 @@
-"""open-instruct: `<run>_rollouts_<shard>.jsonl`, one rollout a line, as tokens without text."""
+"""open-instruct: `<run>_rollouts_<shard>.jsonl`, one rollout per line, as tokens without text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _run_of(path: Path) -> Path:
 
 @reader(
     "open-instruct",
-    description="open-instruct rollouts JSONL, tokens of one rollout a line",
+    description="open-instruct rollouts JSONL, tokens of one rollout per line",
     run=_run_of,
 )
 class OpenInstruct:
@@ -53,7 +53,7 @@ class OpenInstruct:
         return first_keys(path, head) >= _KEYS
 
     def read(self, path: Path, columns: Mapping[str, str]) -> Iterator[Part]:
-        """One step a rollout; the format has fixed names, so `columns` must be empty."""
+        """One step per rollout; the format has fixed names, so `columns` must be empty."""
         refuse_mapping(columns, "open-instruct rollouts")
         text = "rollouts have no text: token ids stand for it, and each response is one step"
         return parts_of_records(path, _add, cells=_CELLS, notice=text)

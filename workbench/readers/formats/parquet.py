@@ -22,7 +22,7 @@ _DECODED = ("messages", "action")
 _CATEGORIES = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
 
 
-@reader("parquet", description="step log as Parquet, one row a step", generic=True)
+@reader("parquet", description="step log as Parquet, one row per step", generic=True)
 class Parquet:
     """A table of steps; named as the format, any Parquet file, and `validate` says what it lacks.
 

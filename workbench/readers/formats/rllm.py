@@ -1,4 +1,4 @@
-"""rLLM: one JSON file an episode, as its `EpisodeLogger` writes, or one episode a line."""
+"""rLLM: one JSON file an episode, as its `EpisodeLogger` writes, or one episode per line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LIMITS = frozenset(
 
 
 def _run_of(path: Path) -> Path:
-    """The run: episodes lie in a folder of their step, or one a line in a file."""
+    """The run: episodes lie in a folder of their step, or one per line in a file."""
     above = path.parent
     return above.parent if "_step_" in above.name else above
 

@@ -1,4 +1,4 @@
-"""Inspect Scout's transcript databases: Parquet, one transcript a row."""
+"""Inspect Scout's transcript databases: Parquet, one transcript per row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_TRACES = frozenset({"claude_code", "codex", "langsmith", "logfire", "phoenix
 """Types of a source whose `task_id` is no task: a session, or the name of a program's span."""
 
 
-@reader("scout", description="Inspect Scout transcripts as Parquet, one transcript a row")
+@reader("scout", description="Inspect Scout transcripts as Parquet, one transcript per row")
 class Scout:
     """Groups are tasks of a model, trajectories transcripts, steps assistant messages.
 

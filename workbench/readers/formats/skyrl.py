@@ -1,4 +1,4 @@
-"""SkyRL evaluation dumps: `<data_source>.jsonl`, one rollout a line, as decoded text."""
+"""SkyRL evaluation dumps: `<data_source>.jsonl`, one rollout per line, as decoded text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CELLS = Cells(
 
 
 def _score(value: Any) -> float | None:
-    """A score, or the sum of one a token.
+    """A score, or the sum of one per token.
 
     Raises:
         ValueError: It is neither.
@@ -57,13 +57,13 @@ def _run_of(path: Path) -> Path:
     return next(steps, path).parent
 
 
-@reader("skyrl", description="SkyRL evaluation dump, one rollout a line", run=_run_of)
+@reader("skyrl", description="SkyRL evaluation dump, one rollout per line", run=_run_of)
 class SkyRl:
     """Steps are the assistant's turns in the decoded text; the score is the outcome.
 
-    A score a token is summed, since the dump has no tokens to lay it over. A group is the rollouts
-    with the same prompt, data source and environment extras; the step is that of the folder
-    `global_step_<N>_evals`.
+    A score per token is summed, since the dump has no tokens to lay it over. A group is the
+    rollouts with the same prompt, data source and environment extras; the step is that of the
+    folder `global_step_<N>_evals`.
     """
 
     def sniff(self, path: Path, head: bytes) -> bool:

@@ -23,7 +23,7 @@ from workbench.readers.systems import system_of
 _CONVERSATION = ("gen_ai.conversation.id", "session.id")
 _AGENT = ("gen_ai.agent.name", "agent.name")
 _SWITCH = (
-    "instrumentations leave texts out until told otherwise: "
+    "instrumentations leave texts out until configured otherwise: "
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true (span_only, event_only); where they "
     "are log records of another file, put the lines of both into one"
 )
@@ -111,7 +111,7 @@ class _Above:
 def _calls(
     spans: Sequence[Span], above: _Above, diagnostics: Diagnostics, path: str
 ) -> Iterator[_Said]:
-    """The calls of a model that hold what was said; what else there is, is counted."""
+    """Calls of a model that hold texts; all others are counted."""
     others: Counter[str] = Counter()
     for span in spans:
         kind = kind_of(span)
@@ -119,7 +119,7 @@ def _calls(
         if kind != "call":
             others[kind] += 1
         elif any(kind_of(each) == "call" for each in above.of(span)):
-            diagnostics.notice("calls inside a call are that call, told twice", place)
+            diagnostics.notice("calls inside a call repeat that call", place)
         else:
             yield from _said(span, diagnostics, place)
     if spans and others.total() == len(spans):

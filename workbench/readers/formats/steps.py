@@ -51,7 +51,7 @@ _CHECKED: dict[str, Converter] = {**LISTS, **_TRUTHS, "success": _truth_or_word}
 _NUMBERS = ("reward", *(column.name for column in STEP_LOG if column.dtype.is_numeric()))
 
 
-@reader("steps", description="step log as JSON lines or array, one step a record", generic=True)
+@reader("steps", description="step log as JSON lines or array, one step per record", generic=True)
 class Steps:
     """Records with a step's trajectory, number, observation and action, as keys of the step log.
 
@@ -128,7 +128,7 @@ def parts_of_steps(
 
 
 def is_step(names: Collection[str]) -> bool:
-    """Whether these are the names of a step: of its trajectory, number, observation and action."""
+    """True if these are the keys of a step: its trajectory, number, observation and action."""
     return all(any(name in names for name in _NAMES[column]) for column in _TOLD_BY)
 
 

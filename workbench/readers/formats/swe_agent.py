@@ -23,7 +23,7 @@ from workbench.readers.rows import StepRows
 _FOREIGN = {"prompt", "completion", "reward", "messages"}  # formats that keep a `trajectory` too
 _RESULTS = "results.json"
 _LIMITS = ("exit_cost", "exit_context", "exit_total_execution_time", "timeout")
-"""What the exit status of a run that a limit cut off holds."""
+"""Part of the exit status of a run that a limit cut off."""
 
 
 @reader("swe-agent", description="SWE-agent .traj files", companions=(_RESULTS,))
@@ -112,7 +112,7 @@ def _verdict(path: Path, diagnostics: Diagnostics) -> tuple[str, bool | None]:
         if not known:
             diagnostics.notice("the instance is not among those that were evaluated", str(path))
         return folder.name, False if known else None
-    diagnostics.notice(f"no {_RESULTS} lies beside or above it: it has no reward", str(path))
+    diagnostics.notice(f"no {_RESULTS} lies next to or above it: it has no reward", str(path))
     return path.parent.parent.name, None
 
 
@@ -193,7 +193,7 @@ def _turns(attempt: Record, steps: Sequence[Any]) -> list[Turn]:
 
 
 def _beginning(attempt: Record) -> list[Message]:
-    """What the history of an attempt holds before the agent's first answer, demonstrations too."""
+    """History of an attempt before the agent's first answer, demonstrations included."""
     history = attempt.get("history")
     messages = [message for message in history or [] if isinstance(message, dict)]
     acts = [

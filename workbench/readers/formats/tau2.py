@@ -23,7 +23,7 @@ from workbench.readers.scores import score_number
 
 _SOLVED_WITHIN = 1e-6
 _GREETING = "Hi! How can I help you today?"
-"""What the benchmark, not the policy, says first."""
+"""First message, which is the benchmark's and not the policy's."""
 
 
 def _run_of(path: Path) -> Path:
@@ -85,7 +85,7 @@ def _simulations(path: Path, record: Record, diagnostics: Diagnostics) -> Iterab
 
 
 def _shared(path: Path, record: Record) -> Record:
-    """What is said once of a run: here, or in the results beside the folder of simulations."""
+    """Header of a run: here, or in the results next to the folder of simulations."""
     if "messages" in record:
         results = path.parent.parent / "results.json"
         return _results(results, results.stat().st_mtime_ns) if results.is_file() else {}
@@ -94,7 +94,7 @@ def _shared(path: Path, record: Record) -> Record:
 
 @functools.lru_cache(maxsize=1)
 def _results(path: Path, written: int) -> Record:
-    """The results beside a folder of simulations, read once for all of them."""
+    """The results next to a folder of simulations, read once for all of them."""
     return json_object(path, Diagnostics()) or {}
 
 
@@ -164,7 +164,7 @@ def _model(shared: Record) -> str | None:
 
 
 def _matched_actions(simulation: Record) -> float | None:
-    """How many of the task's actions the agent took; None where none was checked."""
+    """Number of the task's actions that the agent took; None where none was checked."""
     info = simulation.get("reward_info")
     checks = info.get("action_checks") if isinstance(info, dict) else None
     if not isinstance(checks, list) or not checks:

@@ -1,4 +1,4 @@
-"""TRL completions: `completions_<step>.parquet` of `log_completions=True`, one rollout a row."""
+"""TRL completions: `completions_<step>.parquet` of `log_completions=True`, one rollout per row."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CELLS = Cells(objects=_TALKS | {"advantage"}, texts=_TALKS)
 
 @reader(
     "trl",
-    description="TRL completions Parquet of GRPO and its kin, one rollout a row",
+    description="TRL completions Parquet of GRPO and its kin, one rollout per row",
     run=folder_of,
 )
 class Trl:
@@ -130,7 +130,7 @@ def _repeated(path: Path) -> Path | None:
 
 
 def _repeats(one: Record, other: Record) -> bool:
-    """Whether two rows differ in nothing but the step; as text, in which NaN is equal to itself."""
+    """True if two rows differ only in the step; as text, in which NaN is equal to itself."""
     return canonical_json(one | {"step": None}) == canonical_json(other | {"step": None})
 
 

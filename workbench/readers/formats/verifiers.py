@@ -1,4 +1,4 @@
-"""verifiers v1 and prime-rl: one episode a record, its traces as graphs of messages.
+"""verifiers v1 and prime-rl: one episode per record, its traces as graphs of messages.
 
 A trace is a list of nodes, each a message and the tokens that it adds to its parent's sequence.
 Where an agent's context was compacted, or sub-agents ran in the same trace, there are several
@@ -44,7 +44,7 @@ _LIMITS = frozenset(
 """Stop conditions of a trace that mean that a limit cut it."""
 
 
-@reader("verifiers", description="verifiers v1 and prime-rl traces, one episode a record")
+@reader("verifiers", description="verifiers v1 and prime-rl traces, one episode per record")
 class Verifiers:
     """A trace is a trajectory, and its sampled messages are the steps, in the order of sampling.
 

@@ -1,4 +1,4 @@
-"""verifiers before v1: `results.jsonl` of `vf-eval`, a rollout a line, and its `metadata.json`."""
+"""verifiers before v1: `results.jsonl` of `vf-eval`, one rollout per line, and `metadata.json`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class VerifiersLegacy:
 
 
 def _run(path: Path, diagnostics: Diagnostics) -> dict[str, str | None]:
-    """Environment and model, as the file beside the results says."""
+    """Environment and model, as the file next to the results says."""
     beside = path.with_name(path.name.replace("results.jsonl", "metadata.json"))
     said = json_object(beside, diagnostics) if beside != path and beside.is_file() else None
     said = said or {}

@@ -1,4 +1,4 @@
-"""verl rollout and validation dumps: one JSON object a rollout, the conversation as decoded text.
+"""verl rollout and validation dumps: one JSON object per rollout, the conversation as decoded text.
 
 Written by `trainer.rollout_data_dir` and `trainer.validation_data_dir`. The legacy trainer permutes
 the rows of a batch, so a group is the rollouts of one step with the same prompt and ground truth;
@@ -43,7 +43,7 @@ class _Output:
 
 @reader(
     "verl",
-    description="verl rollout dump, legacy and v1 trainer, one rollout a line",
+    description="verl rollout dump, legacy and v1 trainer, one rollout per line",
     run=folder_of,
 )
 class Verl:
@@ -86,7 +86,7 @@ class Verl:
 
 
 def is_of_verl_agent(record: Record) -> bool:
-    """Whether a row is one step of verl-agent rather than one rollout of verl."""
+    """True if a row is one step of verl-agent rather than one rollout of verl."""
     bare = "gts" not in record and "uid" not in record and "<action>" in str(record.get("output"))
     return "traj_uid" in record or bare
 

@@ -1,4 +1,4 @@
-"""verl-agent and its forks with the two-line hook of docs/verl_agent_hook.md: one step a line.
+"""verl-agent and its forks with the two-line hook of docs/verl_agent_hook.md: one step per line.
 
 What the trainer dumps by itself has neither groups nor trajectories; the hook adds them. Dumps
 without it are read by `verl_agent_bare`.
@@ -22,7 +22,7 @@ from workbench.readers.records import kept_fields, whole
 from workbench.readers.rows import checked_values, identity, number, series, text, truth
 
 SUCCESS = 10.0
-"""What the environments of verl-agent (ALFWorld, WebShop, Sokoban) pay for a solved task."""
+"""Reward of a solved task in verl-agent's environments (ALFWorld, WebShop, Sokoban)."""
 
 _KEYS = frozenset({"input", "output", "traj_uid"})
 _CELLS = Cells(texts=frozenset({"input", "output", "anchor_obs"}))
@@ -84,7 +84,7 @@ def _row(record: Record, line: int, diagnostics: Diagnostics, place: str) -> dic
         "step_index": values["env_step"],
         "observation": values["input"] if seen is None else str(seen),
         **said(values["input"], values["output"]),
-        "segment": values["env_step"],  # each prompt is written anew and continues none
+        "segment": values["env_step"],  # each prompt is written afresh and continues none
         "reward": values["rewards"],
         "reward_source": None if values["rewards"] is None else "dense",
         "train_step": values["step"],

@@ -1,4 +1,4 @@
-"""verl-agent dumps as the trainer writes them: one step a line, with nothing that says of what.
+"""verl-agent dumps as the trainer writes them: one step per line, with nothing that says of what.
 
 Group, trajectory and step are not in the file, its rows are permuted, and some were copied at
 random to fill the batch. What is left is the prompt: the templates of ALFWorld and WebShop state
@@ -28,7 +28,7 @@ from workbench.readers.rows import checked_values, number, series, text
 from workbench.readers.systems import folder_of
 
 RECONSTRUCTED = "groups and trajectories"
-"""What the column `reconstructed` says of rows whose trajectory was inferred."""
+"""Value of the column `reconstructed` for rows whose trajectory was inferred."""
 
 _KEYS = frozenset({"input", "output", "score", "step"})
 _CONVERTERS = {"input": text, "output": text, "score": number, "step": whole}
@@ -139,7 +139,7 @@ def _steps(path: Path, diagnostics: Diagnostics) -> Iterator[_Step]:
 
 
 def _group_of(match: re.Match[str] | None) -> str | None:
-    """What the alternative that matched has caught."""
+    """Text that the matched alternative captured."""
     if match is None:
         return None
     return next((group.strip() for group in match.groups() if group is not None), None)
@@ -183,7 +183,7 @@ def _chain(steps: Sequence[_Step]) -> None:
 
 
 def _may_follow(step: _Step, before: _Step) -> bool:
-    """Whether what a step remembers from before its predecessor is what that one remembers.
+    """True if a step's memory agrees with its predecessor's on what came before that.
 
     The task is compared where both prompts state it: ALFWorld's first prompt has it in the
     observation only.
@@ -222,7 +222,7 @@ def _rows(first: _Step, path: Path) -> Iterator[dict[str, Any]]:
             "observation": step.observation,
             "next_observation": answer,
             **step.row,
-            "segment": index,  # each prompt is written anew and continues none
+            "segment": index,  # each prompt is written afresh and continues none
             "reward": None if outcome is None else outcome if is_last else 0.0,
             "reward_source": None if outcome is None else "terminal",
             "episode_reward": outcome,

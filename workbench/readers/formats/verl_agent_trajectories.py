@@ -128,7 +128,7 @@ def _add(
                 action=one["action"],
                 next_observation=None,
                 messages=one["messages"],
-                segment=at,  # each prompt is written anew and continues none
+                segment=at,  # each prompt is written afresh and continues none
             )
             for at, (step, one) in enumerate(zip(ordered, taken, strict=True))
         ],

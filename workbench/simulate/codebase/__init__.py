@@ -73,8 +73,8 @@ class Codebase:
         skill_spread: How far a task's k may lie from `skill`.
         slips: Probability that a command times out without effect, as the agent reads.
         aliasing: Share of latent states whose observation is cut: neither output nor prompt.
-            Which ones is drawn once a task; a larger share contains a smaller one.
-        paraphrase: Probability that an observation is worded anew. Wording has its own random
+            Which ones is drawn once per task; a larger share contains a smaller one.
+        paraphrase: Probability that an observation is reworded. Wording has its own random
             stream: the latent trajectories do not depend on this dial, nor on `aliasing`.
         milestones: Share of the reward that is paid for each faulty module when it is right, and
             taken back when it is not any more. At 0 only submitting a sound repository pays.

@@ -1,6 +1,6 @@
 """The repositories of the codebase world: their modules, what uses them, and where they are wrong.
 
-All of this is fixed for a task, the same in all its episodes. The agent is told a part of it.
+All of this is fixed for a task, the same in all its episodes. The agent is given a part of it.
 """
 
 from __future__ import annotations

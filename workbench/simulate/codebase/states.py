@@ -21,11 +21,11 @@ from workbench.simulate.model import END, IntArray, Model, progress_reward
 Mask = npt.NDArray[np.bool_]
 
 RIGHT, WRONG, UNPARSED = range(3)
-"""What the line that an edit writes is like; one that does not parse is turned away."""
+"""Kinds of lines that an edit writes; one that does not parse is refused."""
 
 
 class Report(IntEnum):
-    """What the agent knows from the suite."""
+    """The agent's knowledge from the suite."""
 
     NEVER = 0
     STALE = 1
@@ -128,10 +128,10 @@ def code_commands(modules: int) -> list[Command]:
 
 
 def admitted_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
-    """Which commands can be given: edits of the open file alone, and only other files opened.
+    """Mask of possible commands: edits of the open file alone, and only other files opened.
 
     Returns:
-        One row a state, one column a command. (Z, C) bool.
+        One row per state, one column per command. (Z, C) bool.
     """
     admitted = np.ones((len(states.opened), len(commands)), dtype=np.bool_)
     for number, (verb, place, _) in enumerate(commands):
@@ -176,7 +176,7 @@ def code_model(
 
 
 def informed_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
-    """Which commands an expert gives who knows what the agent knows, and no more.
+    """Mask of an expert's commands, who knows no more than the agent does.
 
     With the open file known to be wrong: write the right line. Otherwise any of these that apply:
     run the suite where a failing feature may be unknown; test or search a feature that is known
@@ -185,7 +185,7 @@ def informed_commands(states: CodeStates, commands: Sequence[Command]) -> Mask:
     submit if not. In quarantine the suite says that nothing fails: submit.
 
     Returns:
-        One row a state, one column a command; admitted ones alone. (Z, C) bool.
+        One row per state, one column per command; admitted ones alone. (Z, C) bool.
     """
     modules, faulty = states.repository.modules, states.repository.faulty
     wrong = ~states.right & ~states.quarantined[:, None]

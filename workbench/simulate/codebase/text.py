@@ -1,4 +1,4 @@
-"""What the agent of a codebase reads and writes: shell commands, listings, test reports, diffs."""
+"""Text of a codebase task: shell commands, listings, test reports, diffs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CodeNarrator:
         states: All states of the task.
         model: The task's transitions.
         commands: The task's commands.
-        paraphrase: Probability that an observation is worded anew, in [0, 1].
+        paraphrase: Probability that an observation is reworded, in [0, 1].
         aliased: States whose observation shows no output and no prompt. (Z,) bool.
     """
 
@@ -81,7 +81,7 @@ class CodeNarrator:
         return self._worded([issue, ("log", {"log": log}), self._prompt(self.states.start())], rng)
 
     def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
-        """What the agent reads after a command; a timeout shows as such in an aliased state too."""
+        """Observation after a command; a timeout shows as such in an aliased state too."""
         if outcome == 1:
             return self._worded([("timeout", {})], rng)
         next_state = int(self.model.next_state[pair, outcome])
@@ -110,7 +110,7 @@ class CodeNarrator:
         )
 
     def _changed(self, state: int) -> list[bool]:
-        """Which modules differ from the last commit: the right ones of those that were wrong."""
+        """Modules that differ from the last commit: the right ones of those that were wrong."""
         return [
             bool(right) == module.faulty
             for right, module in zip(

@@ -69,9 +69,9 @@ class Helpdesk:
         skill_spread: How far a task's k may lie from `skill`.
         slips: Probability that a call times out without effect, as the agent reads.
         aliasing: Share of latent states whose observation only says that the call was processed:
-            neither its result nor the notes. Which ones is drawn once a task; a larger share
+            neither its result nor the notes. Which ones is drawn once per task; a larger share
             contains a smaller one.
-        paraphrase: Probability that an observation is worded anew. Wording has its own random
+        paraphrase: Probability that an observation is reworded. Wording has its own random
             stream: the latent trajectories do not depend on this dial, nor on `aliasing`.
         milestones: Share of the reward that is paid for each device when it is fixed. At 0 only
             closing a solved ticket pays.

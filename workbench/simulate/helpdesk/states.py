@@ -26,7 +26,7 @@ FIXES = ("restart", "renewal", "reset", "replacement")  # by the cause that they
 
 
 class Known(IntEnum):
-    """What the agent knows of a device."""
+    """The agent's knowledge of a device."""
 
     NOTHING = 0
     COMPONENT = 1
@@ -34,7 +34,7 @@ class Known(IntEnum):
 
 
 class Status(IntEnum):
-    """What has become of a device; nothing that the agent reads tells fixed from spoiled."""
+    """State of a device; no observation tells fixed from spoiled."""
 
     BROKEN = 0
     FIXED = 1
@@ -159,13 +159,13 @@ def ticket_model(
 
 
 def informed_choices(states: TicketStates, calls: Sequence[Call]) -> Mask:
-    """Which calls an expert makes who knows what the agent knows, and no more.
+    """Mask of an expert's calls, who knows no more than the agent does.
 
     For the first device without a fix: find the component, then the cause, then apply what cures
     it; verify the customer at any time before. With a fix on every device, right or wrong: close.
 
     Returns:
-        One row a state, one column a call. (Z, C) bool.
+        One row per state, one column per call. (Z, C) bool.
     """
     untouched = states.status == Status.BROKEN
     done = ~untouched.any(axis=1)

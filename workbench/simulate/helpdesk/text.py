@@ -1,4 +1,4 @@
-"""What the agent of a helpdesk reads and writes: calls as JSON, results with the ticket's notes."""
+"""Text of a helpdesk task: calls as JSON, results with the ticket's notes."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class TicketNarrator:
         states: All states of the ticket.
         model: The ticket's transitions.
         calls: The ticket's calls.
-        paraphrase: Probability that an observation is worded anew, in [0, 1].
+        paraphrase: Probability that an observation is reworded, in [0, 1].
         aliased: States whose observation only says that the call was processed. (Z,) bool.
     """
 
@@ -169,7 +169,7 @@ class TicketNarrator:
         return self._worded([("ticket", {"devices": devices}), *notes], rng)
 
     def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
-        """What the agent reads after a call; a timeout shows as such even in an aliased state."""
+        """Observation after a call; a timeout shows as such even in an aliased state."""
         next_state = int(self.model.next_state[pair, outcome])
         call = self.calls[self.model.action[pair]]
         result: Clause = ("timeout", {}) if outcome == 1 else self._result(pair, call)
@@ -185,7 +185,7 @@ class TicketNarrator:
         return LEXICON.plain(clauses)
 
     def _result(self, pair: int, call: Call) -> Clause:
-        """What a call that is answered says, from the state in which it was made."""
+        """Result of an answered call, from the state in which it was made."""
         if call.issue < 0:
             return (call.tool, {})
         issue = self.states.issues[call.issue]

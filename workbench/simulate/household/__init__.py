@@ -66,9 +66,9 @@ class Household:
         skill_spread: How far a task's k may lie from `skill`.
         slips: Probability that an action has no effect; the agent reads "Nothing happens."
         aliasing: Share of latent states whose observation only names the room. Which ones is
-            drawn once a task, so that a state shows the same at every visit, and a larger share
+            drawn once per task, so that a state shows the same at every visit, and a larger share
             contains a smaller one.
-        paraphrase: Probability that an observation is worded anew. Wording has its own random
+        paraphrase: Probability that an observation is reworded. Wording has its own random
             stream: the latent trajectories do not depend on this dial, nor on `aliasing`.
         milestones: Share m of the reward that is paid for progress as it is made: each target
             taken and put in its place, the treatment. At 0 only the solution pays.

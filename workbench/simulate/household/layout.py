@@ -1,4 +1,4 @@
-"""What stands where in one household task, and what is asked for."""
+"""Layout of one household task, and its goal."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Layout:
         return self.room_of[place] if place < count else place - count
 
     def openable(self, place: int) -> bool:
-        """Whether the place is a receptacle with a door or a front that shuts."""
+        """True if the place is a receptacle with a door or a front that shuts."""
         return kind_of(self.places[place]) in OPENABLE
 
     def preposition(self, receptacle: int) -> str:

@@ -1,4 +1,4 @@
-"""What the agent of a household task reads: action names and observations in ALFWorld's manner."""
+"""Text of a household task: action names and observations in ALFWorld's manner."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class HouseNarrator:
         states: All states of the task.
         model: The task's transitions.
         actions: The task's actions.
-        paraphrase: Probability that an observation is worded anew, in [0, 1].
+        paraphrase: Probability that an observation is reworded, in [0, 1].
         aliased: States whose observation only names the room. (Z,) bool.
     """
 
@@ -181,7 +181,7 @@ class HouseNarrator:
         return self._worded([*self._room(place), goal], rng)
 
     def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
-        """What the agent reads after an action; a slip shows as such even in an aliased state."""
+        """Observation after an action; a slip shows as such even in an aliased state."""
         next_state = int(self.model.next_state[pair, outcome])
         if outcome == 1:
             return self._worded([("slip", {})], rng)
@@ -198,7 +198,7 @@ class HouseNarrator:
         return LEXICON.plain(clauses)
 
     def _effect(self, state: int, action: Action) -> list[Clause]:
-        """What an action that works shows, from the state in which it was taken."""
+        """Observation of an action that works, from the state in which it was taken."""
         layout = self.states.layout
         verb, thing, place = action
         here = int(self.states.place[state])

@@ -30,7 +30,7 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowsReport:
-    """How many texts did not fit the model's window.
+    """Counts of texts that did not fit the model's window.
 
     Args:
         texts: Distinct texts.

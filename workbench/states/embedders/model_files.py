@@ -122,7 +122,7 @@ def check_minilm(folder: Path) -> None:
 def check_only_data(folder: Path) -> None:
     """Refuse a model that is more than data: one whose loading may run code of its folder.
 
-    Weights must be safetensors; pickled ones are ignored where safetensors lie beside them. No
+    Weights must be safetensors; pickled ones are ignored where safetensors lie next to them. No
     configuration may map a class to code (`auto_map`), and each module must be one of
     sentence-transformers.
 
@@ -233,7 +233,7 @@ def _snapshot(repository: str) -> Path:
 
 
 def hub_answers() -> bool:
-    """Whether the model hub can be reached within seconds; its own client retries for a minute.
+    """True if the model hub can be reached within seconds; its own client retries for a minute.
 
     A slow hub answers too: only the connection is waited for, to the proxy where there is one.
     """

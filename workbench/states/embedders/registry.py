@@ -27,11 +27,11 @@ EMBEDDERS: dict[str, Callable[[], Embedder]] = {
 
 
 class Embedder(Protocol):
-    """What turns state texts into vectors."""
+    """Interface of embedders: state texts to vectors."""
 
     @property
     def name(self) -> str:
-        """What the user typed, or the registry name."""
+        """Name that the user typed, or the registry name."""
 
     @property
     def key(self) -> str:
@@ -39,11 +39,11 @@ class Embedder(Protocol):
 
     @property
     def counts_copies(self) -> bool:
-        """Whether `counts` should count duplicated rows of a log."""
+        """True if `counts` should count duplicated rows of a log."""
 
     @property
     def windows_report(self) -> WindowsReport | None:
-        """How many texts were longer than the model's window; None where it has none."""
+        """Counts of texts longer than the model's window; None where it has none."""
 
     def encode(
         self,

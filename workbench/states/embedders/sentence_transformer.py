@@ -52,7 +52,7 @@ class SentenceEmbedder:
 
     Args:
         model: `all-MiniLM-L6-v2`, or the id or folder of any sentence-transformers model.
-        cache: Where vectors are kept. Without it an interrupted encoding starts anew.
+        cache: Where vectors are kept. Without it an interrupted encoding starts over.
         window: Tokens of a window, special ones included; None takes all that the model can.
         flush_seconds: How often finished vectors are written to the cache.
     """
@@ -219,7 +219,7 @@ class SentenceEmbedder:
         return vectors
 
     def _features(self, batch: list[str]) -> dict[str, Any]:
-        """What the model reads for a batch."""
+        """Input of the model for a batch."""
         # The tokenizer changes its own padding state with every call.
         with self._tokenizer_lock:
             features: dict[str, Any] = self._model.preprocess(batch)

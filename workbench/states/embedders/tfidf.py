@@ -112,7 +112,7 @@ class TfidfEmbedder:
         return rows
 
     def _term_counts(self, texts: Sequence[str]) -> csr_array | None:
-        """How often each text holds each word, words in alphabetical order; None without any."""
+        """Word counts of each text, words in alphabetical order; None without any."""
         from scipy.sparse import csr_array
 
         place: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The state of an ALFWorld game, pieced together from what was said so far."""
+"""The state of an ALFWorld game, pieced together from the observations so far."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ALFWorld(Key):
     """The same place, the same thing in hand, the same things done, and the same last sight.
 
     Read from the trajectory so far: where the agent is, what it holds, where it put things, what
-    is hot, cold, clean or on; and the last observation that told something. What follows
+    is hot, cold, clean or on; and the last observation with a report. What follows
     `inventory`, `look` or `examine`, and "Nothing happens.", tells nothing and changes nothing.
     """
 
@@ -53,7 +53,7 @@ class ALFWorld(Key):
         return labels(steps, remembered(pl.concat(events), steps.trajectory))
 
     def looks_back(self) -> bool:
-        """Always: what earlier steps told is remembered."""
+        """Always: reports of earlier steps are remembered."""
         return True
 
 
@@ -64,7 +64,7 @@ def _went(telling: pl.DataFrame) -> pl.DataFrame:
 
 
 def _said(telling: pl.DataFrame) -> pl.DataFrame:
-    """What the observations say has happened, in the order in which they say it."""
+    """Events that the observations report, in their order."""
     said = telling.select("step", pl.col("observation").str.extract_all(_EVENT).alias("said"))
     found = said.explode("said").drop_nulls().with_row_index("order")
     parts = found.select("step", "order", pl.col("said").str.extract_groups(_EVENT)).unnest("said")

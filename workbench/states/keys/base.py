@@ -22,7 +22,7 @@ from workbench.states.similarity import Similarity
 
 
 class KeySpace(Protocol):
-    """What a key may ask for beside the steps, of the same log."""
+    """Inputs of a key besides the steps, of the same log."""
 
     steps: Steps
 
@@ -53,16 +53,16 @@ class Key(Parameterised, ABC):
         """
 
     def needs(self) -> Sequence[str]:
-        """What it asks of the space beside other keys: "similarity", or nothing."""
+        """Inputs from the space besides other keys: "similarity", or nothing."""
         return ()
 
     def looks_back(self) -> bool:
-        """Whether the label of a step depends on the steps before it in its trajectory."""
+        """True if the label of a step depends on the steps before it in its trajectory."""
         return False
 
     @property
     def spec(self) -> str:
-        """What this key is parsed from: its name, and its settings where they differ from default.
+        """Specification that parses to this key: its name, and settings other than defaults.
 
         Example:
             >>> parse_state_key("history:length=3").spec

@@ -50,7 +50,7 @@ class History(Key):
         return labels(steps, *past)
 
     def needs(self) -> Sequence[str]:
-        """What the keys of states and actions need."""
+        """Inputs of the keys of states and actions."""
         of_actions = parse_action_key(self.action_key).needs() if self.actions else ()
         return (*parse_state_key(self.of).needs(), *of_actions)
 

@@ -1,4 +1,4 @@
-"""What a step knows from the events so far: the memory behind the keys of whole environments."""
+"""Memory of events so far, for the keys of whole environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def remembered(events: pl.DataFrame, segment: Index) -> pl.Series:
             a segment are adjacent and it never falls. (S,) int64
 
     Returns:
-        `slot=value` of every slot that holds something, sorted by slot, one a line. (S,) string
+        `slot=value` of every slot that holds something, sorted by slot, one per line. (S,) string
 
     Example:
         >>> events = pl.DataFrame([(0, "at", "sink"), (2, "at", "desk")], EVENTS, orient="row")

@@ -1,4 +1,4 @@
-"""What a key makes of a log: how many labels, how large, and which texts it takes for one."""
+"""Report on a key: number of labels, their sizes, and the texts that it merges."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _complete(similarity: Similarity, group: int, threshold: float) -> Index:
 
 @dataclass(frozen=True, kw_only=True)
 class Near(Parameterised):
-    """How near two texts must be to count as the same."""
+    """Similarity from which two texts count as the same."""
 
     threshold: float = parameter(
         0.9, "cosine from which on two texts are linked", minimum=-1.0, maximum=1.0

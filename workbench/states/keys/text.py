@@ -22,7 +22,7 @@ VOLATILE = "|".join(
         r"\b\d+ (?:steps?|turns?|chances?|attempts?|tokens?)\b[^.\n]{0,40}?\bleft\b",  # budgets
     )
 )
-"""What differs between two visits of one state without meaning anything."""
+"""Meaningless differences between two visits of one state."""
 
 
 def state_texts(steps: Steps) -> tuple[pl.Series, pl.Series]:
@@ -73,7 +73,7 @@ def readable_pattern(pattern: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation(Parameterised):
-    """What two texts may differ in and still count as the same."""
+    """Differences between two texts that a key ignores."""
 
     case: bool = parameter(True, "whether upper and lower case are the same")
     whitespace: bool = parameter(True, "whether any run of blanks and line ends is one blank")
@@ -110,7 +110,7 @@ class Normalisation(Parameterised):
 class Normalised(Normalisation, Key):
     """The same text up to case, blanks and what is volatile.
 
-    A logged `state_key` is taken as it is: whoever logged it has said what is the same.
+    A logged `state_key` is taken as it is: whoever logged it decided what is the same.
     """
 
     def __call__(self, steps: Steps, space: KeySpace) -> Index:

@@ -47,7 +47,7 @@ def _call(value: Any) -> str | None:
 
 
 def _json_values(text: str) -> list[Any]:
-    """The JSON objects of a text: the whole of it, or one a line."""
+    """The JSON objects of a text: the whole of it, or one per line."""
     bare = _TAG.sub("\n", text).strip()
     for parts in ([bare], bare.splitlines()):
         values = [_parsed(part) for part in parts]
@@ -95,7 +95,7 @@ def _of_distinct(texts: pl.Series, function: Callable[[str], str]) -> pl.Series:
 @action_key("tool")
 @dataclass(frozen=True, kw_only=True)
 class ToolCall(Key):
-    """The same tools called with the same arguments, whatever was said beside it."""
+    """The same tools called with the same arguments, whatever was said besides it."""
 
     without_call: Literal["text", "same"] = parameter(
         "text", "actions without a call: the same where their texts are, or all the same"

@@ -92,7 +92,7 @@ def _commands(names: tuple[str, ...]) -> list[str]:
 
 
 def _findings(audit: Audit, growing: int | None) -> None:
-    """What is known to be wrong, the worst first.
+    """Findings, the worst first.
 
     Args:
         audit: The audit, whole or as far as it is.
@@ -129,18 +129,18 @@ def _finding(finding: Finding, key: str) -> None:
         if finding.fields and finding.credit is not None:
             now = {**state.current().params(finding.credit), **finding.fields}
             st.button(
-                f"Apply {settings.said(finding.fields)}",
+                f"Set {settings.assigned(finding.fields)}",
                 key=state.MEND.format(finding=key),
                 on_click=settings.give,
                 args=(finding.credit, now),
-                help="On every page; what it was before is said, and Tune can reset it.",
+                help="On every page; the value before is shown, and Tune can reset it.",
             )
         if finding.name == "worse-than-the-mean" and finding.credit in tunable_methods():
             frame.link("Tune it", "tune", tuned=finding.credit, trying=None)
 
 
 def _badge(audit: Audit) -> None:
-    """Which method made the trainer's own numbers, where the log has them."""
+    """Method that reproduces the trainer's own numbers, where the log has them."""
     for row in audit.frame.filter(measure="closest_to_logged").to_dicts():
         st.markdown(
             f"The trainer's own advantage is nearest to **{told(row['where'])}**: "
@@ -179,7 +179,7 @@ def _measure(audit: Audit) -> None:
 
 
 def _notes(rows: pl.DataFrame) -> list[str]:
-    """What a reader of some readings should know; credits of which the same holds together."""
+    """Notes on some readings; credits with the same note together."""
     of_note: dict[str, list[str]] = {}
     for credit, where, note in rows.select("credit", "where", "note").iter_rows():
         if note:

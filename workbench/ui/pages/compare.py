@@ -1,4 +1,4 @@
-"""Which method? Two or more methods on the log of the view, set against each other."""
+"""Compare page: two or more methods on the log of the view."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def _by_group(worth: Worth) -> None:
 
 
 def _turn_off(batch: Archive) -> None:
-    """What would normalise the advantages again in the one trainer that is meant."""
+    """Settings of the selected trainer that would normalise the advantages again."""
     advice = batch.manifest.turn_off
     st.subheader("What must your trainer not do again?")
     trainer = next(iter(advice), None)

@@ -171,7 +171,7 @@ def _selection(name: str) -> list[list[float]]:
 
 
 def _select(kind: str) -> None:
-    """What was drawn takes the place of an earlier region in the filter; nothing takes it away."""
+    """Set the drawn region as the filter's, in place of an earlier one; an empty one keeps it."""
     view = state.current()
     corners = [int(value) for value in st.session_state[state.MAP].select["corners"]]
     others = without_map(view.filter)

@@ -1,4 +1,4 @@
-"""What is in a log: its import report, its facts, its groups."""
+"""Overview page: a log's import report, its facts, its groups."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def page() -> None:
 
 
 def _commands(stored: StoredLog) -> list[str]:
-    """How to import these files the same way, and to have them checked and counted."""
+    """Commands that import these files the same way, and check and count them."""
     inputs = json.loads((stored.folder / MANIFEST).read_text(encoding="utf-8"))["inputs"]
     files = list(stored.report["files"])
     if len(files) > _MANY_FILES:
@@ -87,7 +87,7 @@ def _commands(stored: StoredLog) -> list[str]:
 
 
 def _import_report(report: Mapping[str, Any]) -> None:
-    """What became of what was read; open where something was left out."""
+    """Import report; open where something was left out."""
     dropped = sum(problem["count"] for problem in report["dropped"])
     set_aside = report["quarantined_rows"]
     excluded = sum(report["excluded"].values())
@@ -123,7 +123,7 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
         ("files", ", ".join(files[:_MANY_FILES]) + ", …" * (len(files) > _MANY_FILES)),
         ("rows", f"{report['rows_read']:,} read, {report['rows']:,} in the log"),
         ("groups", f"{report['groups']:,} with {report['trajectories']:,} trajectories"),
-        ("rollouts a group", ", ".join(sizes) + ", …" * (len(report["rollouts"]) > _MANY_SIZES)),
+        ("rollouts per group", ", ".join(sizes) + ", …" * (len(report["rollouts"]) > _MANY_SIZES)),
         *(
             ("reconstructed", f"{what} of {share:.1%} of the rows")
             for what, share in report.get("reconstructed", {}).items()
@@ -220,12 +220,12 @@ def _groups() -> None:
             "group": st.column_config.TextColumn(width=_width(groups)),
             "task": st.column_config.TextColumn(width="large"),
             "success": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
-            "steps a rollout": st.column_config.NumberColumn(format="%.1f"),
+            "steps per rollout": st.column_config.NumberColumn(format="%.1f"),
         },
         on_select="rerun",
         selection_mode="single-row",
         key=state.GROUP_TABLE,
-        alt="One row a group: rollouts, success, mean length and what it can teach.",
+        alt="One row per group: rollouts, success, mean length and what it can teach.",
     )
     rows = chosen["selection"]["rows"]
     if rows:
@@ -259,7 +259,7 @@ def _shown(groups: pl.DataFrame) -> pl.DataFrame:
         **tasks,
         "kind": groups["kind"].replace_strict(plots.KIND_LABELS, return_dtype=pl.String),
         "success": groups["success_rate"].round(3),
-        "steps a rollout": groups["mean_length"],
+        "steps per rollout": groups["mean_length"],
         "rollouts": groups["rollouts"],
         **({"scored": groups["scored"]} if (groups["scored"] < groups["rollouts"]).any() else {}),
     }

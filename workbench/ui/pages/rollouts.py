@@ -1,4 +1,4 @@
-"""Why did this step get that credit? Rollouts to read, with the explanation beside them."""
+"""Why did this step get that credit? Rollouts to read, with the explanation next to them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def page() -> None:
 
 
 def _place(rollouts: Rollouts) -> Place:
-    """The step of the view; one that is not in the log is said and left."""
+    """The step of the view; one that is not in the log is reported and dropped."""
     step = state.current().step
     try:
         return rollouts.place(step)
@@ -53,7 +53,7 @@ def _place(rollouts: Rollouts) -> Place:
 
 
 def _credits() -> dict[str, Credit]:
-    """Credits of the methods that can score this log; why others cannot is said."""
+    """Credits of the methods that can score this log; others with the reason."""
     here, found = frame.entry(), {}
     if cache.rollouts(here.id, here).table["excluded"].null_count() == 0:
         st.info(

@@ -1,4 +1,4 @@
-"""Which steps? Those that the filter leaves, to sort, to look at and to open."""
+"""Steps page: the steps that the filter leaves, to sort, to look at and to open."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def page() -> None:
 
 
 def _rows() -> Index:
-    """The rows in the view's order; an order that does not exist is said and left."""
+    """The rows in the view's order; an order that does not exist is reported and dropped."""
     try:
         return filtering.rows()
     except FilterError as error:

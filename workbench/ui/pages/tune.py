@@ -1,4 +1,4 @@
-"""Which value? The tuned field of a method under a slider, and what it does to credit."""
+"""Tune page: the tuned field of a method under a slider, and its effect on credit."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _commands(tried: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(held: HeldOut | None, now: Tried) -> None:
-    """What the log supports, in words; a button only for a value that it does support."""
+    """Verdict of the log in words; a button only for a value that it supports."""
     share = "" if np.isnan(now.own_step) else own_share(now.own_step, now.own_trajectory)
     if held is None:
         st.caption(escaped(share))

@@ -1,4 +1,4 @@
-"""The rollout viewer and the panel beside it: Streamlit components whose keys the browser answers.
+"""The rollout viewer and the panel next to it: Streamlit components whose keys the browser answers.
 
 Python gives a group and, now and then, an order; the browser says where the reader is. An order has
 a number and is obeyed once, so that a rerun with the same data moves nothing.

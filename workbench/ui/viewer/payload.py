@@ -88,7 +88,7 @@ class GroupOfLog:
         return self.log[self.rows]
 
     def blocks(self, step: int) -> list[Block]:
-        """What was said in a step of `rows`, in full."""
+        """Full text of a step of `rows`."""
         starts = np.cumsum([0, *self.table["length"].to_list()])
         first = int(starts[np.searchsorted(starts, step, side="right") - 1])
         turns = Turns()
@@ -217,7 +217,7 @@ def _states(
 
 
 def _groups(of: GroupOfLog) -> dict[str, Any]:
-    """The groups beside this one, with how many rollouts of each won."""
+    """The groups next to this one, with how many rollouts of each won."""
     every = list(of.rollouts.groups)
     index = every.index(of.group)
     first = max(index - NEIGHBOURS, 0)
@@ -238,7 +238,7 @@ def _groups(of: GroupOfLog) -> dict[str, Any]:
 
 
 def _answers(of: GroupOfLog) -> list[Block | None]:
-    """What the environment answered at the end of each rollout, where that was logged."""
+    """Environment's answer at the end of each rollout, where it was logged."""
     if "next_observation" not in of.log.columns:
         return [None] * of.table.height
     ends = (of.table["start"] + of.table["length"] - 1).to_list()

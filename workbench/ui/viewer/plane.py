@@ -21,7 +21,7 @@ _LEVELS = 254  # of a value, in one byte; 255 is for what has none
 
 @dataclass(frozen=True, kw_only=True)
 class Coloured:
-    """What the steps of a map are coloured by.
+    """Values that colour the steps of a map.
 
     Args:
         name: What it is called.
@@ -36,7 +36,7 @@ class Coloured:
     says: str = ""
 
     def limits(self) -> tuple[float, float]:
-        """What the ends of the palette stand for; what lies beyond has the end's colour."""
+        """Values at the ends of the palette; those beyond have the end's colour."""
         known = self.values[np.isfinite(self.values)]
         if self.palette == "outcome" or not known.size:
             return 0.0, 1.0

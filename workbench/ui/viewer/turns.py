@@ -1,4 +1,4 @@
-"""Steps as what was said in them: blocks with a role, a label, and a text or arguments."""
+"""Steps as their messages: blocks with a role, a label, and a text or arguments."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Turns:
         self._called: dict[str, str] = {}
 
     def blocks(self, row: Mapping[str, Any]) -> list[Block]:
-        """What was said in a step, in order.
+        """Messages of a step, in order.
 
         Args:
-            row: Its row of the log. Where it has messages they are told; otherwise its
+            row: Its row of the log. Its messages where it has any; otherwise its
                 observation, its thought (a column `thought`, where there is one) and its action.
         """
         messages = row.get("messages")
@@ -69,7 +69,7 @@ class Turns:
 
 
 def answer(text: str) -> Block:
-    """What the environment answered to the last step."""
+    """Environment's answer to the last step."""
     return {**_observed(text), "label": "answer"}
 
 
@@ -106,7 +106,7 @@ def _observed(text: str) -> Block:
 
 
 def _done(text: str) -> list[Block]:
-    """An action: its text, then its calls, one a line, as `action_text` writes them."""
+    """An action: its text, then its calls, one per line, as `action_text` writes them."""
     bracket = _BRACKET.fullmatch(text.strip()) if len(text) < 4000 else None
     if bracket:
         return [{"role": "action", "label": bracket.group(1), "args": [["", bracket.group(2)]]}]

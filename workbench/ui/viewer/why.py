@@ -1,4 +1,4 @@
-"""Why a step has its credit, as the panel beside the viewer reads it: a dict for JSON."""
+"""Why a step has its credit, as the panel next to the viewer reads it: a dict for JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEXT, _COMPARED, _TOP = 300, 4000, 12
 
 
 def why(place: Place, method: str, credit: Credit, log: pl.DataFrame) -> dict[str, Any]:
-    """What the advantage of a scored step is made of.
+    """Explanation of a scored step's advantage.
 
     Returns:
         Its parts in order, the terms in words, their peers with what differs in their texts, and
@@ -87,7 +87,7 @@ def _kind(peers: PeerRows) -> str:
 def _told(
     place: Place, target: tuple[str, int], own: str, log: pl.DataFrame, *, whole: bool
 ) -> dict[str, Any]:
-    """How a peer ended, and for a step what it saw otherwise and what it did."""
+    """End of a peer's rollout, and for a step its different observation and its action."""
     other = place.rollouts.place(target)
     number, _ = place.rollouts.numbers[other.step[0]]
     told: dict[str, Any] = {"outcome": outcome(other.trajectory["success"]), "number": number}
@@ -101,12 +101,12 @@ def _told(
 
 
 def _differs(own: str, other: str) -> list[list[str]]:
-    """What another state's text has otherwise: the pieces that are not the same, shortened."""
+    """Differences of another state's text: the pieces that are not the same, shortened."""
     pieces = [
         [kind, text.strip()[:_TEXT]]
         for text, kind in difference(own[:_COMPARED], other[:_COMPARED])
         if kind != "same" and text.strip()
     ]
-    # What the own text has is beside it; where the other only lacks something, that is shown.
+    # What the own text has is next to it; where the other only lacks something, that is shown.
     new = [piece for piece in pieces if piece[0] == "new"]
     return (new or pieces)[:6]

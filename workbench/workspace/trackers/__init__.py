@@ -1,4 +1,4 @@
-"""Experiment trackers: where the numbers of a run or an audit go, beside what is printed.
+"""Experiment trackers: where the numbers of a run or an audit go, besides what is printed.
 
 Example of a module of another package, named under the entry-point group `workbench.trackers`:
 

@@ -1,6 +1,6 @@
 """slime on an export. Written by the trajectory workbench; needs only `torch`.
 
-python workbench_slime.py            # writes rollout_0.pt beside this file, a torch pickle
+python workbench_slime.py            # writes rollout_0.pt next to this file, a torch pickle
 --load-debug-rollout-data BATCH/rollout_{rollout_id}.pt
 --custom-advantage-function-path workbench_slime.advantages     (BATCH on PYTHONPATH)
 (and no --normalize-advantages)
@@ -24,7 +24,7 @@ def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def rollout(folder: str | Path = FOLDER, rollout_id: int = 0) -> dict[str, Any]:
-    """What slime keeps of a rollout, as `--save-debug-rollout-data` writes it."""
+    """Parts of a rollout that slime keeps, as `--save-debug-rollout-data` writes it."""
     found = []
     for row in _lines(Path(folder), "samples.jsonl"):
         kept = {name: value for name, value in row.items() if value is not None}
@@ -38,7 +38,7 @@ def _credit(folder: Path) -> dict[int, list[float]]:
 
 
 def advantages(args: Any, rollout_data: dict[str, Any], folder: str | Path = FOLDER) -> None:
-    """Sets `advantages` and `returns` of a rollout: a tensor a sample, one value a response token.
+    """Set `advantages` and `returns` of a rollout: a tensor per sample, a value per response token.
 
     Raises:
         ValueError: The export has another number of tokens for a sample.

@@ -1,7 +1,7 @@
 """Samples for TRL: for GRPOTrainer with advantages from the file, and to replay in AsyncGRPO.
 
-One line a step has one `advantage`, which is all that AsyncGRPO takes. Lines that hold several
-steps (unit "trajectory") have `advantages`, one a token, which GRPOTrainer takes.
+One line per step has one `advantage`, which is all that AsyncGRPO takes. Lines that hold several
+steps (unit "trajectory") have `advantages`, one per token, which GRPOTrainer takes.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ GRPOTrainer, in steps over the whole file, one generation batch after the other:
     trainer = PrecomputedGRPOTrainer(folder="batch", model=model, args=args,
                                      processing_class=tokenizer)
 
-AsyncGRPOTrainer (experimental), for exports of one step a line:
+AsyncGRPOTrainer (experimental), for exports of one step per line:
 
     trainer = AsyncGRPOTrainer(..., rollout_worker=ReplayWorker("batch", model_version=version))
 """
@@ -107,7 +107,7 @@ class PrecomputedGRPOTrainer(GRPOTrainer):
         )
 
     def _generate_and_score_completions(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
-        """What GRPOTrainer would have generated; a prompt is the number of its line."""
+        """Replay the completions in place of generated ones; a prompt is the number of its line."""
         made = inputs([self._samples[int(entry["prompt"])] for entry in batch])
         made = {name: value.to(self.accelerator.device) for name, value in made.items()}
         made["num_items_in_batch"] = self.accelerator.gather(made["num_items_in_batch"]).sum()
@@ -118,8 +118,8 @@ class ReplayWorker:
     """A rollout worker for AsyncGRPOTrainer that plays the lines of an export.
 
     Args:
-        folder: An export of one step a line.
-        model_version: Version that every line is said to be of; None for the logged one, which
+        folder: An export of one step per line.
+        model_version: Version recorded for every line; None for the logged one, which
             AsyncGRPO drops where it is further behind than its `max_staleness`.
     """
 
@@ -153,7 +153,7 @@ class ReplayWorker:
         """Nothing runs."""
 
     def update_model_version(self, model_version: int) -> None:
-        """What is replayed stays of the version that it is of."""
+        """Keep the version of what is replayed."""
 
     def check_health(self, stale_after_s: float) -> None:
         """Says that the last line was taken, which the trainer would wait behind for ever.

@@ -35,7 +35,7 @@ export const asking = {
     return isNew;
   },
 
-  /** Whether columns that are shown were told anew, since the tokenizer is another. */
+  /** True if shown columns were sent again, since the tokenizer is another. */
   isOther(kind, row, value) {
     return kind === "columns" && this.columns.has(Number(row)) && this.columns.get(Number(row)).say !== value.say;
   },

@@ -5,7 +5,7 @@ import { fresh, plain, pretty, sign, signed, visible } from "./model.js";
 
 const LINE = 92;
 
-/** How many lines a text takes, roughly. */
+/** Approximate number of lines of a text. */
 function lines(text) {
   let count = 0;
   for (const line of text.slice(0, 6000).split("\n")) count += Math.max(1, Math.ceil(line.length / LINE));
@@ -33,7 +33,7 @@ export function lit(node, text, query) {
   return node;
 }
 
-/** What an advantage looks like beside its step: bars of the methods, stronger the larger |A|. */
+/** Drawing of an advantage next to its step: bars of the methods, stronger the larger |A|. */
 function gutter(view, row) {
   const { methods, scale } = view.g;
   const bars = methods.map((_, m) => {
@@ -135,7 +135,7 @@ function seenBefore(view, step, rollout) {
   return blocks.filter((one) => !one.args && one.role !== "action" && one.role !== "thought").map((one) => one.text).join("\n");
 }
 
-/** The parts of a step of a rollout; `slim` where two stand beside each other. */
+/** The parts of a step of a rollout; `slim` where two stand side by side. */
 export function turn(view, step, rollout, slim = false) {
   const row = view.row(step, rollout);
   const blocks = view.blocksOf(row);

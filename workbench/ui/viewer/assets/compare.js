@@ -1,4 +1,4 @@
-// Two rollouts beside each other, aligned by state, equal stretches folded.
+// Two rollouts side by side, aligned by state, equal stretches folded.
 
 import { el } from "./dom.js";
 import { turn } from "./blocks.js";

@@ -14,7 +14,7 @@ export const HELP = [
   ["t", "thoughts open or folded"],
   ["o", "this step open or folded"],
   ["i", "all columns and tokens of this step"],
-  ["c", "set another rollout beside this one"],
+  ["c", "compare with another rollout"],
   ["v", "yet another one"],
   ["m", "mark: pivotal +, pivotal −, none"],
   ["e", "write a note on this step"],

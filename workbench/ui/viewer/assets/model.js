@@ -96,7 +96,7 @@ export function middle(name, most) {
 const MOST_CELLS = 4e6;
 
 /**
- * The steps of two rollouts beside each other by equal state: their longest common subsequence.
+ * The steps of two rollouts side by side by equal state: their longest common subsequence.
  * Rows are [left, right, equal], -1 where there is nothing. Beyond 2,000 × 2,000 steps by position.
  */
 export function align(a, b) {
@@ -152,7 +152,7 @@ export function fold(rows, same, least = 3) {
   return out;
 }
 
-/** Whom to set a rollout beside: another outcome first, then the largest gap of rewards. */
+/** Rollout to compare with: another outcome first, then the largest gap of rewards. */
 export function partner(outcome, reward, of) {
   const others = outcome.map((_, r) => r).filter((r) => r !== of);
   const gap = (r) => Math.abs((reward[r] ?? 0) - (reward[of] ?? 0));

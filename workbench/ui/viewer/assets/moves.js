@@ -100,7 +100,7 @@ export const moves = {
   toggleBeside() {
     if (this.beside !== null) return this.setBeside(null);
     const other = partner(this.g.rollouts.outcome, this.g.rollouts.reward, this.at.rollout);
-    return other < 0 ? this.say("this group has one rollout: there is nothing to set it beside") : this.setBeside(other);
+    return other < 0 ? this.say("this group has one rollout: there is nothing to compare it with") : this.setBeside(other);
   },
 
   nextBeside() {

@@ -1,4 +1,4 @@
-// The steps that the filter leaves: a table to walk through, the chosen one in full beside it.
+// The steps that the filter leaves: a table to walk through, the chosen one in full next to it.
 
 import { Outbox, VirtualList, el, fill, forPage, isDark } from "./dom.js";
 import { middle, ownNames, plain, sign, signed, visible } from "./model.js";
