@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import contextlib
 import json
 import multiprocessing
@@ -44,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 SCOPE = ("methods", "states", "analysis/audit", "analysis/tuning", "exporters")
 CONTRACTS = {"methods": "methods", "exporters": "exporters"}
 SECONDS, MEMORY = 240, 12 * 2**30
-HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats", "hypothesis")
+HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats")
 
 # `|` in this code joins types, and decorators register: both are seen by the first import.
 LEFT_OUT = ("RemoveDecorator", "Variable", "BitOr", "LShift", "RShift", "BitXor", "BitAnd")
@@ -211,30 +212,44 @@ def outcome(context: Any, folder: str, arguments: Sequence[str]) -> str:
     return "passed" if process.exitcode in {0, 5} else "failed"
 
 
-def try_point(context: Any, copy: Path, point: Point) -> dict[str, Any]:
-    """What the tests say of one mutant."""
-    source = (ROOT / point.module).read_text(encoding="utf-8")
-    operator = operators()[point.operator]
-    mutant = mutate_code(source, operator, point.occurrence)
-    assert mutant is not None
-    began = time.monotonic()
-    changed = next(
-        f"{before.strip()}  →  {after.strip()}"
-        for before, after in zip(source.splitlines(), mutant.splitlines(), strict=False)
-        if before != after
-    )
-    found, stage = "survived", []
-    (copy / point.module).write_text(mutant, encoding="utf-8")
-    try:
-        for stage in stages(copy, point.module):
-            if outcome(context, str(copy), stage) != "passed":
-                found = "killed"
+class Trial:
+    """A copy of the checkout in which mutants are tried, one after the other."""
+
+    def __init__(self, copy: Path) -> None:
+        self.copy = copy
+        self.sound: set[tuple[str, ...]] = set()
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload([*HEAVY, "pytest", "__main__"])
+
+    def fails(self, arguments: Sequence[str]) -> bool:
+        """Whether a test fails, or none ends in time."""
+        return outcome(self.context, str(self.copy), arguments) != "passed"
+
+    def require_sound(self, arguments: Sequence[str]) -> None:
+        """Ends this run where tests fail in the copy as it is."""
+        if tuple(arguments) not in self.sound and self.fails(arguments):
+            raise SystemExit(f"without a change, tests fail: {' '.join(arguments)}")
+        self.sound.add(tuple(arguments))
+
+    def of(self, point: Point) -> dict[str, Any]:
+        """What the tests say of one mutant."""
+        path = self.copy / point.module
+        source = path.read_text(encoding="utf-8")
+        mutant = mutate_code(source, operators()[point.operator], point.occurrence)
+        assert mutant is not None
+        pairs = zip(source.splitlines(), mutant.splitlines(), strict=False)
+        before, after = next(pair for pair in pairs if pair[0] != pair[1])
+        said = {"found": "survived", "change": f"{before.strip()}  →  {after.strip()}"}
+        began = time.monotonic()
+        for stage in stages(self.copy, point.module):
+            path.write_text(mutant, encoding="utf-8")
+            failed = self.fails(stage)
+            path.write_text(source, encoding="utf-8")
+            if failed:
+                self.require_sound(stage)
+                said |= {"found": "killed", "by": " ".join(stage)}
                 break
-    finally:
-        (copy / point.module).write_text(source, encoding="utf-8")
-    seconds = round(time.monotonic() - began, 1)
-    said = {"found": found, "by": " ".join(stage), "change": changed, "seconds": seconds}
-    return {**asdict(point), **said}
+        return {**asdict(point), **said, "seconds": round(time.monotonic() - began, 1)}
 
 
 def report(results: Sequence[dict[str, Any]]) -> None:
@@ -272,27 +287,21 @@ def main() -> int:
             point = Point(**{name: result[name] for name in Point.__dataclass_fields__})
             known[point] = result
     chosen = sample(asked.scope, asked.points, asked.seed)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*HEAVY, "pytest", "__main__"])
     with tempfile.TemporaryDirectory(prefix="workbench-mutants-") as made:
         copy = Path(made) / "checkout"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*cache"))
+        compileall.compile_dir(copy / "workbench", quiet=1)
+        # A mutant is younger than what was compiled, and none is kept.
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.environ.setdefault("WORKBENCH_SHARED", str(ROOT.parent / "shared"))
-        checked: set[str] = set()
-        began = time.monotonic()
+        trial, began = Trial(copy), time.monotonic()
         for point in chosen:
             before = known.get(point)
             if asked.seconds is not None and time.monotonic() - began > asked.seconds:
                 break
             if before and not (asked.again and before["found"] == "survived"):
                 continue
-            if point.module not in checked:
-                for stage in stages(copy, point.module):
-                    if outcome(context, str(copy), stage) != "passed":
-                        raise SystemExit(f"without a change, tests fail: {' '.join(stage)}")
-                checked.add(point.module)
-            known[point] = try_point(context, copy, point)
+            known[point] = trial.of(point)
             if asked.out:
                 with asked.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[point], ensure_ascii=False) + "\n")
