@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 SCOPE = ("methods", "states", "analysis/audit", "analysis/tuning", "exporters")
 CONTRACTS = {"methods": "methods", "exporters": "exporters"}
 SECONDS, MEMORY = 240, 12 * 2**30
-HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats")
+HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats", "hypothesis")
 
 # `|` in this code joins types, and decorators register: both are seen by the first import.
 LEFT_OUT = ("RemoveDecorator", "Variable", "BitOr", "LShift", "RShift", "BitXor", "BitAnd")
@@ -194,7 +194,9 @@ def run_tests(folder: str, arguments: Sequence[str]) -> None:
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:cov"]
+    # What is loaded beforehand is not rewritten, and need not be.
+    options = ["-x", "-q", "-W", "ignore:Module already imported"]
+    options += [f"-pno:{plugin}" for plugin in ("cacheprovider", "cov", "anyio")]
     os._exit(int(pytest.main([*options, *arguments])))
 
 
@@ -216,10 +218,16 @@ class Trial:
     """A copy of the checkout in which mutants are tried, one after the other."""
 
     def __init__(self, copy: Path) -> None:
-        self.copy = copy
+        self.copy, self.writes = copy, 0
         self.sound: set[tuple[str, ...]] = set()
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([*HEAVY, "pytest", "__main__"])
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a module at a time of its own, by which its compiled file is told."""
+        self.writes += 1
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, (self.writes, self.writes))
 
     def fails(self, arguments: Sequence[str]) -> bool:
         """Whether a test fails, or none ends in time."""
@@ -242,9 +250,9 @@ class Trial:
         said = {"found": "survived", "change": f"{before.strip()}  →  {after.strip()}"}
         began = time.monotonic()
         for stage in stages(self.copy, point.module):
-            path.write_text(mutant, encoding="utf-8")
+            self.write(path, mutant)
             failed = self.fails(stage)
-            path.write_text(source, encoding="utf-8")
+            self.write(path, source)
             if failed:
                 self.require_sound(stage)
                 said |= {"found": "killed", "by": " ".join(stage)}
@@ -291,8 +299,6 @@ def main() -> int:
         copy = Path(made) / "checkout"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*cache"))
         compileall.compile_dir(copy / "workbench", quiet=1)
-        # A mutant is younger than what was compiled, and none is kept.
-        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.environ.setdefault("WORKBENCH_SHARED", str(ROOT.parent / "shared"))
         trial, began = Trial(copy), time.monotonic()
         for point in chosen:

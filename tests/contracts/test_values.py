@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 import pytest
 from crediting import credit
-from method_contract import NAMES, accepted, frame
+from method_contract import NAMES, accepted, advantages, frame
 
 from workbench.errors import ParameterError
 from workbench.log.credit import Credit
@@ -143,3 +143,30 @@ def flat(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
         return
     for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield from flat(inner, f"{before}/{name}")
+
+
+# The best of Pass@k over steps is one of several steps with the same reward, so none gets credit.
+PENALISED = [
+    name
+    for name in NAMES
+    if accepted(name, invalid_penalty=1.0) and not name.startswith("passk:verl-agent")
+]
+
+
+@pytest.mark.parametrize("name", PENALISED)
+def test_an_invalid_action_is_charged(name: str):
+    # The first step of the best rollout, an action of its own in a state that all have met.
+    first = pl.col("step_index") == 0
+    invalid = first & (pl.col("trajectory_id") == "g0t3")
+    log = frame(9, groups=1, rollouts=4).with_columns(
+        reward=pl.col("reward") * pl.col("trajectory_id").rank("dense"),
+        observation=pl.when(first).then(pl.lit("a room")).otherwise("observation"),
+        action=pl.when(invalid).then(pl.lit("leap")).otherwise("action"),
+        valid_action=~invalid,
+    )
+    norm = {"norm": "none"} if name == "gagpo" else {}  # a deviation may shrink with the penalty
+    free, charged = (
+        advantages(log, name, invalid_penalty=penalty, **norm).filter(invalid)["advantage"][0]
+        for penalty in (0.0, 0.125)
+    )
+    assert charged < free - 1e-3
