@@ -44,6 +44,11 @@ from cosmic_ray.plugins import get_operator, operator_names
 ROOT = Path(__file__).parents[1]
 SCOPE = ("methods", "states", "analysis/audit", "analysis/tuning", "exporters")
 CONTRACTS = {"methods": "methods", "exporters": "exporters"}
+BY_VALUE = {
+    "methods": "tests/contracts/test_values.py",
+    "states": "tests/contracts/test_values.py",
+    "analysis/audit": "tests/analysis/audit/test_values.py",
+}
 SECONDS, MEMORY = 240, 12 * 2**30
 HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats", "hypothesis")
 
@@ -170,8 +175,8 @@ def stages(root: Path, module: str) -> list[list[str]]:
     if area in CONTRACTS and (names or area == "exporters"):
         chosen = ["-k", " or ".join(names[:3])] if names else []
         found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *chosen])
-    if area in {"methods", "states"}:
-        found.insert(1, ["tests/contracts/test_values.py"])
+    by_value = [test for part, test in BY_VALUE.items() if module.startswith(f"workbench/{part}/")]
+    found.insert(int(len(found[0]) == 1), by_value)
     return [stage for stage in found if stage]
 
 
