@@ -24,8 +24,8 @@ def test_rtmc_without_a_prior_on_single_steps_is_mc_q(described):
 
 
 def test_rtmc_explains_a_step_by_its_first_visits_and_its_group():
-    # Two first visits of the hall, a's and b's first steps, have ¼ of V′(hall) each; the group's mean
-    # return, ½, has the other half, so each of its four steps has ⅛ more.
+    # Two first visits of the hall, a's and b's first steps, have ¼ of V′(hall) each; the group's
+    # mean return, ½, has the other half, so each of its four steps has ⅛ more.
     found = credit(steps(HALL), "rtmc", gamma=1.0, prior=2.0).explain(0)
     facts = found.facts["step"]
     assert (facts["state_visits"], facts["group_mean"]) == (2.0, 0.5)
