@@ -16,7 +16,7 @@ from PIL import Image
 from workbench.errors import WorkbenchError
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
-from workbench.ui.hints import in_words
+from workbench.ui.hints import of_error
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped, told
 from workbench.ui.viewer.turns import done
@@ -75,11 +75,11 @@ def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | N
         problems = cache.load_variants(library)
     except WorkbenchError as error:
         st.error("A log of the command line cannot be opened.")
-        st.code(in_words(str(error)), language=None, wrap_lines=True)
+        st.code(of_error(error), language=None, wrap_lines=True)
         st.stop()
     state.begin(page, [*EMBEDDERS, *([embedder] if embedder else [])])
     for problem in problems:
-        st.warning(told(problem))
+        st.warning(escaped(of_error(problem)))
     st.session_state[state.LIBRARY] = library
     view = state.current()
     if embedder and state.URL_EMBEDDER not in st.query_params and not view.log:
