@@ -67,10 +67,17 @@ EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
 HOME = "overview"
 
 
-def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
+def open_view(
+    page: str,
+    root: Path,
+    sources: tuple[str, ...],
+    embedder: str | None,
+    *,
+    keep_days: int | None = None,
+) -> None:
     """Restores the view and opens its log; stops the page with an error where there is none."""
     try:
-        library = cache.library(str(root), sources)
+        library = cache.library(str(root), sources, keep_days)
         # An address may name a variant that is kept in a workspace.
         problems = cache.load_variants(library)
     except WorkbenchError as error:
@@ -185,7 +192,9 @@ def known_logs() -> list[str]:
     """Ids of the logs of the command line and of this session; that of the view as it is scored."""
     here = entry()
     plain = here.with_guessed_chains(taken=False).id
-    ids = list(dict.fromkeys([*library().given, *st.session_state.get(state.UPLOADED, ()), plain]))
+    # What was uploaded may have expired.
+    uploaded = filter(library().find, st.session_state.get(state.UPLOADED, ()))
+    ids = list(dict.fromkeys([*library().given, *uploaded, plain]))
     ids[ids.index(plain)] = here.id
     return ids
 
