@@ -288,6 +288,14 @@ def start_app(
         bool,
         typer.Option("--allow-path-input", help="Let users of the app open files of this machine."),
     ] = False,
+    keep_uploads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="DAYS",
+            help="Remove an upload and its log after so many days. [default: never]",
+        ),
+    ] = None,
     headless: Annotated[
         bool | None,
         typer.Option("--headless/--browser", help="Open no browser. [default: if no display]"),
@@ -306,6 +314,7 @@ def start_app(
         allow_path_input=allow_path_input,
         headless=headless,
         watch=watch,
+        keep_uploads=keep_uploads,
     )
     if address != "127.0.0.1":
         print(f"note: everyone who can reach {address} can read these logs", file=sys.stderr)
