@@ -32,9 +32,10 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.exporters.assembly import Batch, Layout, assemble, rehearse, row_counts
+from workbench.exporters.assembly import Batch, Layout, assemble, rehearse
 from workbench.exporters.card import CARD, card
 from workbench.exporters.folder import read_manifest, require_place, write_export
+from workbench.exporters.laid_out import row_counts
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
 from workbench.files import MANIFEST
