@@ -24,7 +24,7 @@ from workbench.exporters.selection import (
 )
 from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
-from workbench.log.credit import ScoredCredit
+from workbench.log.credit import Provenance, ScoredCredit
 from workbench.log.redaction import read_rules, redacted, said
 from workbench.log.remarks import moments, of_credit, of_log
 from workbench.wording import number_of
@@ -114,7 +114,8 @@ def assemble(
     selection = select(log, credit.table, options, texts=layout.contents == "texts")
     found = laid_out(selection, layout, options)
     notes = [*notes_of(log, credit), *redaction]
-    manifest, value = described(selection, found.told, credit, layout, options, notes=notes)
+    value = worth_of(found.told)
+    manifest = described(selection, found.told, credit.provenance, layout, options, notes=notes)
     return Batch(rows=found.rows, steps=found.steps, manifest=manifest, worth=value)
 
 
@@ -138,30 +139,27 @@ def laid_out(selection: Selection, layout: Layout, options: Options) -> LaidOut:
 def described(
     selection: Selection,
     told: Told,
-    credit: ScoredCredit,
+    made: Provenance,
     layout: Layout,
     options: Options,
     *,
     notes: Sequence[str],
-) -> tuple[Manifest, Worth]:
-    """The manifest of rows, and what they are worth.
+) -> Manifest:
+    """What rows say of themselves.
 
     Args:
         selection: What was selected; its steps are not asked for.
         told: What the rows tell.
-        credit: The credit of the steps.
+        made: How their credit was made.
         layout: What the target asks for.
         options: What the user asks for.
         notes: What is to be known of the credit.
 
     Raises:
         ParameterError: The token ids are of several tokenizers.
-        EmptyBatchError: The rows would train nothing.
     """
     steps, by_token = told.steps, told.tokens["from"] is not None
-    value = _worth(told)
-    made = credit.provenance
-    manifest = Manifest(
+    return Manifest(
         format=layout.format,
         version=layout.version,
         package_version=package_version(),
@@ -182,14 +180,13 @@ def described(
         input=selection.input,
         dropped={**selection.dropped, "template": counts(told.lost)},
         counts=counts(steps) | _step_counts(selection, steps) | told.counts,
-        worth=value.summary(),
+        worth=worth(told.pulls).summary(),
         advantages=_moments(steps),
         checks=told.checks,
         notes=notes,
         turn_off=_turn_off(layout),
         **method_entries(made),
     )
-    return manifest, value
 
 
 def _redacted(log: pl.DataFrame, options: Options) -> tuple[pl.DataFrame, list[str]]:
@@ -254,12 +251,12 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         found = lay_out(few, layout, options, token_level=selection.token_level)
     except EmptyBatchError:  # the chat template may render others
         found = lay_out(steps, layout, options, token_level=selection.token_level)
-    _worth(found.told)
+    worth_of(found.told)
     kept = {name: found.told.tokens.get(name) for name in ("tokenizer", *DIGESTS)}
     return {"options": options.recorded(), "tokenizer": kept}
 
 
-def _worth(told: Told) -> Worth:
+def worth_of(told: Told) -> Worth:
     """What rows are worth.
 
     Raises:

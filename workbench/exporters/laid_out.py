@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +22,13 @@ from workbench.exporters.sequences import logprobs_after_cut
 from workbench.exporters.tokenise import hold_against, tokenise
 from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Pulls, pulls
+from workbench.log.columns import CONTENTS
 from workbench.wording import are
 
 if TYPE_CHECKING:
     from workbench.exporters.assembly import Layout
 
+_OTHERS = "told.json"
 _ADDED_UP = ("drifting_steps", "cut_replies", "rebuilt_steps")
 
 
@@ -66,6 +70,28 @@ class Told:
             checks={name: _all(part.checks[name] for part in parts) for name in parts[0].checks},
             pulls=Pulls.joined([part.pulls for part in parts]),
         )
+
+    def write(self, folder: Path) -> None:
+        """Keeps it in a folder, without texts and token ids."""
+        frames = {
+            "steps": self.steps.select(pl.exclude(CONTENTS)),
+            "lost": self.lost,
+            "rows": self.pulls.rows,
+            "pulls": self.pulls.steps,
+        }
+        for name, frame in frames.items():
+            frame.write_parquet(folder / f"{name}.parquet")
+        others = {name: getattr(self, name) for name in ("tokens", "unit", "counts", "checks")}
+        (folder / _OTHERS).write_text(json.dumps(others), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Told:
+        """What `write` kept."""
+        names = ("steps", "lost", "rows", "pulls")
+        frames = [pl.read_parquet(folder / f"{name}.parquet", glob=False) for name in names]
+        steps, lost, rows, pulling = frames
+        others = json.loads((folder / _OTHERS).read_text(encoding="utf-8"))
+        return cls(steps=steps, lost=lost, pulls=Pulls(rows=rows, steps=pulling), **others)
 
 
 @dataclass(frozen=True, kw_only=True)
