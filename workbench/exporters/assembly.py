@@ -179,7 +179,7 @@ def described(
         options=options.recorded(),
         input=selection.input,
         dropped={**selection.dropped, "template": counts(told.lost)},
-        counts=counts(steps) | _step_counts(selection, steps) | told.counts,
+        counts={**counts(steps), **_step_counts(selection, steps), **told.counts},
         worth=worth(told.pulls).summary(),
         advantages=_moments(steps),
         checks=told.checks,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.errors import ArtefactError
@@ -29,12 +31,18 @@ def join(parts: Sequence[Path], folder: Path) -> None:
     for path in sorted(parts[0].iterdir()):
         pieces = [part / path.name for part in parts]
         if path.suffix == ".parquet":
-            write_tables(tables_of(pieces), folder / path.name, pq.read_schema(path))
+            write_tables(tables_of(pieces), folder / path.name, _schema(path))
         else:
             with (folder / path.name).open("wb") as whole:
                 for piece in pieces:
                     with piece.open("rb") as opened:
                         shutil.copyfileobj(opened, whole, _AT_ONCE)
+
+
+def _schema(path: Path) -> pa.Schema:
+    """The schema that a Parquet file was written with, names of list items as they were."""
+    stored = pq.read_metadata(path).metadata[b"ARROW:schema"]
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored)))
 
 
 def require_joined(parts: Sequence[Path], folder: Path) -> None:

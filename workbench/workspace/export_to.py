@@ -205,8 +205,11 @@ def _with_ids(path: Path, log: pl.DataFrame) -> pl.DataFrame:
 
 def _bytes_per_row(path: Path) -> int:
     metadata = pq.read_metadata(path)
-    sizes = [metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)]
-    return max(1, sum(sizes) // max(1, metadata.num_rows))
+    sizes: list[int] = [
+        metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)
+    ]
+    rows: int = metadata.num_rows
+    return max(1, sum(sizes) // max(1, rows))
 
 
 def _selected(task: Task, steps: pl.DataFrame) -> bool:
