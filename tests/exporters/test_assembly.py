@@ -10,7 +10,7 @@ from batches import export, exportable, made, rewritten_log, step_row, token_log
 
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
-from workbench.exporters.assembly import row_checks
+from workbench.exporters.laid_out import row_checks
 
 
 def test_weights(tmp_path: Path) -> None:
