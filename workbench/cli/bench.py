@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli.bench_output import (
+    fidelity_figures,
+    print_regrets,
+    print_skipped,
+    print_tables,
+    print_training,
+    write_figures,
+)
 from workbench.cli.inputs import state_text
 from workbench.cli.options import AsJson, LastActions, Template, as_json_text
 from workbench.cli.root import app
 from workbench.cli.values import field_values
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from workbench.bench import Fidelity, Training, Tuning
+    pass
 
 bench = typer.Typer(
     help="Measure methods on simulated worlds: how true their credit is, how well it trains.",
@@ -105,12 +111,12 @@ def fidelity(
             workers=workers,
             progress=told,
         )
-    figures = _write_figures(_fidelity_figures(found), directory)
-    _print_skipped(found.skipped)
+    figures = write_figures(fidelity_figures(found), directory)
+    print_skipped(found.skipped)
     if as_json:
         print(as_json_text({"reference": found.reference, "rows": found.summary.to_dicts()}))
         return
-    _print_tables(found, by_condition)
+    print_tables(found, by_condition)
     print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *figures])}")
 
 
@@ -150,7 +156,7 @@ def tuning(
     if as_json:
         print(as_json_text(found.table.to_dicts()))
         return
-    _print_regrets(found)
+    print_regrets(found)
     print(f"wrote {directory / 'tuning.parquet'}")
 
 
@@ -162,16 +168,6 @@ def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dic
         "names": conditions or ([BASE] if quick else None),
         "seeds": seeds or (QUICK_SEEDS if quick else SEEDS),
     }
-
-
-def _print_regrets(found: Tuning) -> None:
-    from workbench.bench.tables import REGRET_LEGEND, regret_rows
-    from workbench.cli.tables import table
-
-    for (family, measure), part in found.table.group_by(["family", "measure"], maintain_order=True):
-        print(f"{family}: {measure}")
-        print(table(regret_rows(part)), end="\n\n")
-    print(REGRET_LEGEND)
 
 
 @bench.command()
@@ -317,13 +313,13 @@ def training(
         f"{family}-curves": learning_curves(rows)
         for (family,), rows in found.curves.group_by("family", maintain_order=True)
     }
-    written = _write_figures(figures, directory)
-    _print_skipped(found.skipped)
+    written = write_figures(figures, directory)
+    print_skipped(found.skipped)
     if as_json:
         rows = found.summary.to_dicts()
         print(as_json_text({"references": list(found.references), "rows": rows}))
         return
-    _print_training(found)
+    print_training(found)
     print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *written])}")
 
 
@@ -342,80 +338,3 @@ def _methods(specs: Sequence[str] | None) -> dict[str, Any] | None:
         spec: None if spec in ORACLES else create(registered(name), field_values(pairs))
         for spec, (name, *pairs) in parts.items()
     }
-
-
-def _print_tables(found: Fidelity, by_condition: str | None) -> None:
-    from workbench.bench.tables import RANKS, SIZES, condition_rows, fact_rows, family_rows, legend
-    from workbench.cli.tables import table
-    from workbench.wording import number_of
-
-    summary = found.summary
-    print(table(fact_rows(found.results)), end="\n\n")
-    for family in summary["family"].unique(maintain_order=True):
-        of_family = found.results.filter(found.results["family"] == family)
-        cells = of_family["condition"].n_unique(), of_family["seed"].n_unique()
-        extent = f"{number_of(cells[0], 'condition')}, {number_of(cells[1], 'seed')}"
-        print(f"{family}: mean over {extent} each")
-        for measures in (RANKS, SIZES):
-            print(table(family_rows(summary, family, measures)), end="\n\n")
-        if by_condition is not None:
-            print(f"{family}: {by_condition} by condition")
-            print(table(condition_rows(summary, family, by_condition)), end="\n\n")
-    print(legend(found.reference))
-
-
-def _print_training(found: Training) -> None:
-    from workbench.bench.tables import legend, training_fact_rows, training_rows
-    from workbench.cli.tables import table
-
-    print(table(training_fact_rows(found.results)), end="\n\n")
-    for family in found.summary["family"].unique(maintain_order=True):
-        of_family = found.results.filter(found.results["family"] == family)
-        names = of_family["condition"].unique(maintain_order=True).to_list()
-        for condition in [*names, None] if len(names) > 1 else names:
-            print(f"{family}: {condition or 'mean over conditions'}")
-            rows = training_rows(found.summary, family, condition, found.references)
-            print(table(rows), end="\n\n")
-    print(legend(found.references[0]))
-
-
-def _print_skipped(skipped: Mapping[str, str]) -> None:
-    for method, reason in skipped.items():
-        print(f"note: {method} was not measured: {reason}", file=sys.stderr)
-
-
-def _fidelity_figures(found: Fidelity) -> dict[str, go.Figure]:
-    """Two figures a world."""
-    import polars as pl
-
-    from workbench.bench.tables import ORDER, RANKS, SIZES
-    from workbench.plots.fidelity import methods, sweeps
-
-    figures = {}
-    for family in found.summary["family"].unique(maintain_order=True):
-        rows = found.summary.filter(found.summary["family"] == family)
-        whole = rows.filter(pl.col("condition").is_null())
-        figures[f"{family}-methods"] = methods(whole, [*RANKS, *SIZES])
-        along = found.along_dials(family)
-        if along.height:
-            figures[f"{family}-sweeps"] = sweeps(along, ORDER)
-    return figures
-
-
-def _write_figures(figures: Mapping[str, go.Figure], directory: Path) -> list[Path]:
-    """A page a figure, and the one copy of plotly.js that they share, so that none needs a net."""
-    from plotly.offline import get_plotlyjs
-
-    from workbench.files import atomic_file
-
-    written = []
-    script = directory / "plotly.min.js"
-    with atomic_file(script) as temporary:
-        temporary.write_text(get_plotlyjs(), encoding="utf-8")
-    for name, figure in figures.items():
-        path = directory / f"{name}.html"
-        with atomic_file(path) as temporary:
-            page = figure.to_html(include_plotlyjs=script.name, div_id=path.stem)
-            temporary.write_text(page, encoding="utf-8")
-        written.append(path)
-    return written

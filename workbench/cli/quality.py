@@ -238,7 +238,7 @@ def tune(
     """
     from workbench.analysis.tuning.held_out import held_out
     from workbench.analysis.tuning.temperature import similarity_spread
-    from workbench.cli.output import how_scored
+    from workbench.cli.summaries import how_scored
     from workbench.files import atomic_file
     from workbench.methods import create, registered
     from workbench.methods.capabilities import own_embedder

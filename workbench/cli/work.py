@@ -98,7 +98,8 @@ def run(
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     import polars as pl
 
-    from workbench.cli.output import next_command, progress, run_summary
+    from workbench.cli.output import progress
+    from workbench.cli.summaries import next_command, run_summary
     from workbench.files import atomic_file
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
     from workbench.workspace import pipeline
@@ -173,7 +174,8 @@ def export_batch(
     reading: Reading,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
-    from workbench.cli.output import export_summary, print_warning, progress
+    from workbench.cli.output import print_warning, progress
+    from workbench.cli.summaries import export_summary
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
     from workbench.log.credit import read_credit

@@ -11,7 +11,7 @@ import streamlit as st
 
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.analysis.audit.findings import Finding
-from workbench.analysis.tuning.held_out import tunable_methods
+from workbench.analysis.tuning.tunable import tunable_methods
 from workbench.log.credit import Credit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, roles, settings, state, work, worlds
