@@ -44,7 +44,7 @@ _CHOSEN = (
     "clipped",
     "episode_reward",
 )
-"""What a selection says of a step."""
+"""Columns of a step in a selection."""
 
 
 @dataclass(frozen=True, kw_only=True)
