@@ -52,7 +52,7 @@ Conditions = Annotated[
     list[str] | None,
     typer.Option("--conditions", help="Such as base or slips=0.2; repeat. [default: all]"),
 ]
-Seeds = Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds. [default: 20]")]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless set otherwise.")
 ]
@@ -70,13 +70,14 @@ TrainedConditions = Annotated[
     ),
 ]
 FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one per core]")]
 
 
 @bench.command()
 def fidelity(
     directory: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder of results, which are found again there."),
     ] = Path("fidelity"),
     methods: Methods = None,
     families: Families = None,
@@ -94,8 +95,8 @@ def fidelity(
 ) -> None:
     """Measure credit against exact advantages: ranks, signs, gradients, with intervals.
 
-    All methods unless some are named. What DIR holds already is not measured again. Writes
-    results.parquet, summary.parquet, manifest.json and two figures a world.
+    All methods unless some are named. Results that DIR already holds are kept. Writes
+    results.parquet, summary.parquet, manifest.json and two figures per world.
     """
     from workbench.bench import fidelity as measure
     from workbench.cli.output import progress
@@ -124,7 +125,7 @@ def fidelity(
 def tuning(
     directory: Annotated[
         Path,
-        typer.Option("-o", metavar="DIR", help="Where results are kept; may be that of fidelity."),
+        typer.Option("-o", metavar="DIR", help="Folder of results; may be that of fidelity."),
     ] = Path("fidelity"),
     methods: Methods = None,
     families: Families = None,
@@ -135,10 +136,10 @@ def tuning(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what `workbench tune` is worth: its choice against every fixed value.
+    """Measure the benefit of `workbench tune`: its choice against every fixed value.
 
-    Methods are proxmo, soft-crbc and crbc unless others are named. What DIR holds already is not
-    measured again. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
+    Methods are proxmo, soft-crbc and crbc unless others are named. Results that DIR already holds
+    are kept. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
     """
     from workbench.bench import tuning as measure
     from workbench.cli.output import progress
@@ -173,7 +174,8 @@ def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dic
 @bench.command()
 def gradients(
     directory: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder of results, which are found again there."),
     ] = Path("gradients"),
     methods: Methods = None,
     families: Annotated[
@@ -181,7 +183,7 @@ def gradients(
         typer.Option("--families", help="A world; repeat. [default: the three that train]"),
     ] = None,
     conditions: TrainedConditions = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 2,
     first_seed: FirstSeed = 0,
     embedder: EmbedderName = "tfidf",
     training: Annotated[
@@ -193,8 +195,8 @@ def gradients(
 ) -> None:
     """Measure the gradients of a policy in training under each credit: bias, noise, what counts.
 
-    The policy is looked at before, in the middle and late in a training. With --training it is
-    said how well the measure orders methods as that training did. Writes results.parquet.
+    The policy is measured before, in the middle and late in a training. With --training it reports
+    how well the measure orders methods as that training did. Writes results.parquet.
     """
     import polars as pl
 
@@ -237,7 +239,8 @@ def gradients(
 @bench.command()
 def training(
     directory: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder of results, which are found again there."),
     ] = Path("training"),
     policy: Annotated[
         str,
@@ -257,7 +260,9 @@ def training(
     conditions: TrainedConditions = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="How many. [default: 10; 3 for transformer, 1 for smollm2]"),
+        typer.Option(
+            min=1, help="Number of seeds. [default: 10; 3 for transformer, 1 for smollm2]"
+        ),
     ] = None,
     first_seed: FirstSeed = 0,
     batches: Annotated[
@@ -282,9 +287,8 @@ def training(
 
     All methods have the same start, tasks, number of episodes and rates, and return-to-go, which
     reads no text, is always among them; -m oracle-advantage and oracle-value train on the truth.
-    The first batch of a run is checked against its export. What DIR holds already is not trained
-    again. Writes results.parquet, summary.parquet, curves.parquet, manifest.json and a figure a
-    world.
+    The first batch of a run is checked against its export. Runs that DIR already holds are kept.
+    Writes results.parquet, summary.parquet, curves.parquet, manifest.json and a figure per world.
     """
     from workbench.bench import training as train
     from workbench.bench.conditions import BASE
