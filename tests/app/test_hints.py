@@ -81,7 +81,7 @@ def test_no_message_that_the_app_can_show_speaks_of_the_command_line():
         ),
         (
             "accept wrong chains with --allow-unchained (allow_unchained=True in Python)",
-            "accept wrong chains with “Take the guessed order all the same”",
+            "accept wrong chains with “Take the guessed order anyway”",
         ),
         (
             "`workbench import FILE… --map columns.json -o LOG` takes it from a column",

@@ -111,7 +111,7 @@ def _findings(audit: Audit, growing: int | None) -> None:
     st.caption(
         "More may come: other rollouts are still being drawn."
         if growing >= 0
-        else "Stopped: what other rollouts would say is not known."
+        else "Stopped: the effect of other rollouts is not known."
     )
 
 
