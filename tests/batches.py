@@ -22,6 +22,7 @@ PROVENANCE = Provenance(
 )
 Log = tuple[pl.DataFrame, pl.DataFrame]
 """A validated log, and its credit."""
+Files = dict[str, bytes]
 TOKENS = {"prompt_ids": pl.List(pl.Int32), "response_ids": pl.List(pl.Int32)}
 
 
@@ -129,6 +130,15 @@ def partly_trained() -> Log:
         ],
         response_mask=pl.List(pl.Int8),
     )  # fmt: skip
+
+
+def files(folder: Path) -> Files:
+    """All that lies in a folder, by its path there."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def shared_log(shared: Path) -> Log:

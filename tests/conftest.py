@@ -15,6 +15,8 @@ from places import ROOT
 pytest.register_assert_rewrite("method_contract")
 settings.register_profile("workbench", deadline=None, derandomize=True)
 settings.load_profile("workbench")
+# Tables are as wide as without a terminal, whatever the shell or the worker of a test says.
+os.environ.pop("COLUMNS", None)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -27,6 +29,13 @@ def not_here(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups for `--dist loadgroup`: a file stays whole, and one browser runs at a time."""
+    for item in items:
+        browsing = "chrome" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("browser" if browsing else str(item.path)))
 
 
 @pytest.fixture(scope="session")

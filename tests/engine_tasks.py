@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from workbench.errors import ParameterError
@@ -31,3 +32,12 @@ def killed(path: Path) -> str:
 
 def refused(path: Path) -> str:
     raise ParameterError(f"{path.name} is refused")
+
+
+def waiting(path: Path) -> None:
+    """Writes its process into the path; is at it for ever if that says so."""
+    path.write_text(str(os.getpid()))
+    if path.name == "for ever":
+        time.sleep(600)
+    while not path.with_name("for ever").is_file():
+        time.sleep(0.01)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         score,
         tune,
     )
+    from workbench.workspace.export_to import export_to
     from workbench.workspace.opened import open_log
     from workbench.workspace.pipeline import run
     from workbench.workspace.score_to import score_to
@@ -52,6 +53,7 @@ __all__ = [
     "audit",
     "compare",
     "export",
+    "export_to",
     "facts",
     "formats",
     "import_log",
@@ -90,6 +92,7 @@ _HOMES = {
         "score",
         "tune",
     ),
+    "workbench.workspace.export_to": ("export_to",),
     "workbench.workspace.opened": ("open_log",),
     "workbench.workspace.pipeline": ("run",),
     "workbench.workspace.score_to": ("score_to",),

@@ -7,14 +7,19 @@ import os
 import socket
 import subprocess
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from app_pages import OpenApp
+from streamlit import config
 
 from workbench.cli.output import app_command
+from workbench.readers.bundled import app_script
+from workbench.ui.hints import of_error
 from workbench.ui.library import Library
+from workbench.ui.text import escaped, told
 from workbench.ui.upload import _file_name
 
 LONG = "x" * 5000
@@ -121,3 +126,54 @@ def test_an_upload_without_a_token_is_refused(server: int) -> None:
 def test_no_file_of_the_machine_is_served(server: int, path: str) -> None:
     status, headers = asked(server, "GET", path)
     assert status >= 400 or headers["content-type"].startswith("text/html")
+
+
+def test_an_upload_expires_with_its_log_and_one_that_comes_again_stays(tmp_path: Path) -> None:
+    kept = Library(tmp_path, ())
+    texts = [EXAMPLE.replace(b"mug", word) for word in (b"mug", b"cup", b"jar")]
+    paths = [Path(kept.keep_upload(f"{k}.jsonl", text)) for k, text in enumerate(texts)]
+    ids = [kept.add([str(path)]).id for path in paths]
+    assert all(kept.find(one) for one in ids)
+    for path in paths[:2]:
+        os.utime(path.parent, (0, 0))
+    kept.keep_upload("0.jsonl", texts[0])
+    assert [path.exists() for path in paths] == [True] * 3
+    # As it starts, the first is new again, the second is older than a day, the third is new.
+    expiring = Library(tmp_path, (), 1)
+    assert [path.exists() for path in paths] == [True, False, True]
+    assert [expiring.find(one) is not None for one in ids] == [True, False, True]
+    # And when something is uploaded.
+    os.utime(paths[2].parent, (0, 0))
+    expiring.keep_upload("0.jsonl", texts[0])
+    assert [path.exists() for path in paths] == [True, False, False]
+    assert [expiring.find(one) is not None for one in ids] == [True, False, False]
+
+
+EXAMPLE = b"".join(
+    b'{"group_id": "g", "trajectory_id": "t%d", "step_index": 0, "observation": "a mug", '
+    b'"action": "take", "reward": %d}\n' % (number, number)
+    for number in range(2)
+)
+
+
+def test_a_table_cannot_be_downloaded_as_csv_and_errors_show_no_traceback() -> None:
+    # Streamlit reads the options of the folder of the script, and refuses names that it has not.
+    shown = tomllib.loads((app_script().parent / ".streamlit" / "config.toml").read_text())
+    assert shown["client"]["disableDataExport"] is True
+    assert shown["client"]["showErrorDetails"] == "type"
+    assert "client.disableDataExport" in config.get_config_options()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("/srv/x/uploads/0a/log.jsonl:3: no JSON", "log.jsonl:3: no JSON"),
+        ("[Errno 28] No space left on device: '/srv/app/log/.0a.part/log.parquet'",
+         "[Errno 28] No space left on device: 'log.parquet'"),
+        ("s3://bucket/folder/a.jsonl, https://host/a/b and and/or 1/2 stay",
+         "s3://bucket/folder/a.jsonl, https://host/a/b and and/or 1/2 stay"),
+    ],
+)  # fmt: skip
+def test_an_error_names_no_folder_of_the_machine(error: str, said: str) -> None:
+    assert of_error(error) == said
+    assert told(OSError(error)) == escaped(said)

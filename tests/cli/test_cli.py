@@ -1201,3 +1201,10 @@ def test_decompose_says_where_a_credit_has_nothing_to_tell(run: Run):
         assert code == 0
         assert ("Hint: score with a method that values single messages" in out) == says, method
         assert ("role 0.0%, round 0.0%" in out) == says, method
+
+
+def test_score_says_what_reading_changed(run: Run):
+    log = SAMPLES.parent / "samples_cases" / "lone_surrogate" / "chat.jsonl"
+    code, _, err = run("score", log, "-m", "grpo", "-o", "credit.parquet")
+    assert code == 0
+    assert err.startswith("note: halves of surrogate pairs became U+FFFD, at ")

@@ -29,10 +29,20 @@ import numpy as np
 import polars as pl
 import pytest
 import tiny_policy
-from batches import PROVENANCE, STEP, Log, export, exportable, logs, made, step_row
+from batches import (
+    PROVENANCE,
+    STEP,
+    Files,
+    Log,
+    export,
+    exportable,
+    files,
+    logs,
+    made,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from traces import from_traces
+from traces import from_traces, sample_log, without_ids
 
 from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, Batch, read_manifest
@@ -47,73 +57,8 @@ OF_TEXTS = [name for name in NAMES if TARGETS[name].layout.contents != "tokens"]
 TEXTS_ONLY = [name for name in NAMES if TARGETS[name].layout.contents == "texts"]
 SAMPLES = Path(__file__).parents[1] / "exporters" / "targets"
 
-Files = dict[str, bytes]
 Trained = tuple[Any, float, float | None]
 """A token or a reply that is trained, its weighted advantage, its log-probability if it has one."""
-
-
-def sample_log(folder: Path) -> Log:
-    """Every kind of step that a target meets, as read from traces in a folder.
-
-    t0 has a token that was put in, and its last step is not trained; of t1 the first is not. t2's
-    second prompt was rewritten. t3 is excluded, t4's advantage is infinite, t5 has no token ids.
-    Group i has no advantage, and nothing of t7 is trained. After one history t0 and t1 did not do
-    the same, nor did t2 and t5.
-    """
-
-    def step(trajectory: str, number: int, advantage: float | None, prompt: list[int] | None,
-             response: list[int] | None, **columns: Any) -> dict[str, Any]:  # fmt: skip
-        size = len(response or [])
-        logged = {
-            "response_mask": [1] * size,
-            "response_logprobs": [-0.1 - 0.3 * number] * size,
-            "policy_version": 3 + number,
-            "train_step": 6,
-            "model": "policy",
-            "tokenizer": "words",
-            "task": "mugs",
-            "success": trajectory == "t0",
-        }
-        ids = {"prompt_ids": prompt, "response_ids": response}
-        return step_row(trajectory, number, advantage, **{**logged, **ids, **columns})
-
-    here, there, dead = {"group": "küche"}, {"group": "h", "task": "keys"}, {"group": "i"}
-    rows = [
-        step("t0", 0, 0.1, [11, 12], [13, 14, 15], response_mask=[1, 0, 1], **here),
-        step("t0", 1, -1 / 3, [11, 12, 13, 14, 15, 16], [17, 18], **here),
-        step("t0", 2, 9.0, [11, 12, 13, 14, 15, 16, 17, 18, 19], [20], gradient_mask=False,
-             reward=1.0, **here),
-        step("t1", 0, 5.0, [21], [22, 23], gradient_mask=False, **here),
-        step("t1", 1, 1e-7, [21, 22, 23, 24], [25], truncated=True, action="do less", **here),
-        step("t2", 0, 2.5, [31, 32], [33], **there),
-        step("t2", 1, -0.75, [34, 35], [36, 37], **there),
-        step("t3", 0, None, [41], [42], reward=None, **there),
-        step("t4", 0, float("inf"), [51], [52], **there),
-        step("t5", 0, 1.0, None, None, response_mask=None, response_logprobs=None, action="do more",
-             **there),
-        step("t6", 0, 0.0, [61, 62], [63], **dead),
-        step("t7", 0, 4.0, [71, 72], [73], gradient_mask=False, **dead),
-    ]  # fmt: skip
-    types = {"response_mask": pl.List(pl.Int8), "response_logprobs": pl.List(pl.Float32)}
-    log, credit = made(rows, **types)
-    return from_traces(log, folder / "traces.jsonl"), credit
-
-
-def without_ids(logged: Log) -> Log:
-    """The same steps as a log of texts, read from traces without token ids."""
-    log, credit = logged
-    source = Path(log["source_file"][0])
-    log = log.drop([name for name in log.columns if name.startswith(("prompt_", "response_"))])
-    return from_traces(log.drop("tokenizer"), source.with_name("texts.jsonl")), credit
-
-
-def files(folder: Path) -> Files:
-    """All that lies in a folder, by its path there."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def data(folder: Path) -> Files:

@@ -10,7 +10,7 @@ from batches import export, exportable, made, rewritten_log, step_row, token_log
 
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
-from workbench.exporters.assembly import row_checks
+from workbench.exporters.laid_out import row_checks
 
 
 def test_weights(tmp_path: Path) -> None:
@@ -63,3 +63,14 @@ def test_a_sequence_that_begins_with_a_trained_token_is_refused(tmp_path: Path):
         with pytest.raises(ParameterError, match=r"begins with a trained token.*trajectory 't'"):
             export(target, log, tmp_path / target)
     assert export("weighted-batch", log, tmp_path / "whole").counts["rows"] == 1
+
+
+def test_one_row_of_other_lengths_is_enough_to_fail_a_batch():
+    rows = TARGETS["weighted-batch"].assemble(*exportable(token_log())).rows
+    first = pl.int_range(pl.len()) == 0
+    for name in ("advantages", "input_ids", "step_ids"):
+        short = rows.with_columns(
+            pl.when(first).then(pl.col(name).list.head(1)).otherwise(pl.col(name)).alias(name)
+        )
+        assert rows.height > 1
+        assert row_checks(short)["lengths_equal"] is False, name

@@ -7,7 +7,7 @@ import pytest
 from batches import archived, exportable, made, one_trajectory, token_log
 
 from workbench.exporters import TARGETS
-from workbench.exporters.worth import worth
+from workbench.exporters.worth import pulls, worth
 
 TARGET = TARGETS["weighted-batch"]
 
@@ -54,7 +54,7 @@ def test_the_weight_of_a_trajectory_counts():
 
 def test_a_batch_without_advantages_is_worth_nothing():
     rows = TARGET.assemble(*exportable(made(one_trajectory(1.0, 1.0)))).rows
-    result = worth(rows.with_columns(step_advantages=pl.col("step_advantages") * 0.0))
+    result = worth(pulls(rows.with_columns(step_advantages=pl.col("step_advantages") * 0.0)))
     assert (result.pulling, result.effective_steps, result.positive_share) == (0, 0.0, None)
 
 
@@ -72,7 +72,7 @@ def test_a_batch_in_which_no_token_is_trained_is_worth_nothing():
             "weight": [1.0],
         }
     )
-    assert (worth(frame).steps, worth(frame).tokens) == (0, 0)
+    assert (worth(pulls(frame)).steps, worth(pulls(frame)).tokens) == (0, 0)
 
 
 def test_steps_past_the_sixteenth_bit_of_the_row_number_stay_apart():

@@ -962,3 +962,16 @@ def test_a_date_is_no_number():
 def test_a_reason_in_the_words_of_ours_is_kept_where_it_is_another():
     result = log(TWO, excluded=["reward is hacked, see review", None, None, None])
     assert result["excluded"].to_list() == ["reward is hacked, see review"] * 2 + [None] * 2
+
+
+def test_of_four_gaps_the_first_three_rows_name_their_own_trajectory_and_steps() -> None:
+    # Rows 0 to 7: t3, t2, t1, t0, two each; t3 has 0 and 2, t2 0 and 3, t1 0 and 4, t0 0 and 5.
+    frame = pl.concat(
+        rows({"g": {f"t{k}": [("a", "go", 0.0), ("b", "go", 1.0)]}}, step_index=[0, 5 - k])
+        for k in (3, 2, 1, 0)
+    ).with_columns(pl.col("step_index").cast(pl.Int64))
+    said = (
+        "row 1 (trajectory 't3' has no step 1), row 3 (trajectory 't2' has no steps 1 to 2), "
+        "row 5 (trajectory 't1' has no steps 1 to 3)"
+    )
+    assert problems_of(frame) == [GAP.format(f"{said} and 1 more")]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from engine_tasks import doubled, killed, killed_once, refused
+from engine_tasks import doubled, killed, killed_once, refused, waiting
 
 from workbench.errors import ParameterError, UnknownNameError, WorkerLostError
 from workbench.workspace.engines import Engine, Here, Processes, Ray, engine_of
@@ -57,3 +61,17 @@ def test_an_engine_is_chosen_by_name():
         engine_of(jobs=0)
     with pytest.raises(ParameterError, match="that of a Ray cluster"):
         engine_of(address="auto")
+
+
+def test_who_stops_early_ends_the_own_workers_alone(tmp_path: Path):
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with other, ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(doubled, 1).result() == 2
+        found = Processes(2).map(waiting, [tmp_path / "one", tmp_path / "for ever"])
+        assert next(found) == (0, None)
+        found.close()  # type: ignore[attr-defined]  # a generator
+        assert pool.submit(doubled, 2).result() == 4
+        assert other.poll() is None
+        other.communicate(b"\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "for ever").read_text()), 0)

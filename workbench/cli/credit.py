@@ -16,6 +16,7 @@ from workbench.cli.inputs import (
     import_options,
     named_credits,
     open_space,
+    print_report_notes,
     read_opened,
     require_other,
     require_tracker,
@@ -112,6 +113,7 @@ def score(
                 allow_unchained=allow_unchained,
                 engine=worker,
                 check=check,
+                noted=print_report_notes,
                 progress=told,
                 **import_options(reading) | {"quarantine": reading["quarantine"]},
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,10 +60,7 @@ def read(
         with atomic_file(quarantine) as temporary:
             aside.write_parquet(temporary, compression="zstd")
     if told:
-        # What does not match the rewards that were given is said by whoever was given them.
-        beside = reading["rewards"] is not None
-        noted = imported.report if beside else imported.validated
-        _print_notes(imported.report.left_out, noted.notices, scoring=scoring)
+        _print_notes(imported.report.left_out, imported.report.notices, scoring=scoring)
     return imported
 
 
@@ -83,9 +80,17 @@ def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None
     stored = stored_log(logs, reading)
     if stored is None:
         return OpenedLog.of_import(read(logs, reading, scoring=True), cache)
-    report = stored.report
-    _print_notes(report["left_out"], report["notices"], scoring=True)
+    print_report_notes(stored.report)
     return OpenedLog.of_stored(stored, cache=cache)
+
+
+def print_report_notes(report: Mapping[str, Any]) -> None:
+    """Says on standard error what there is to know of a log that is to be scored or was.
+
+    Args:
+        report: Of its import, as data.
+    """
+    _print_notes(report["left_out"], report["notices"], scoring=True)
 
 
 @contextmanager
@@ -181,9 +186,16 @@ def credit_of(path: Path, opened: OpenedLog, logs: Sequence[str]) -> ScoredCredi
     from workbench.log.credit import read_credit
 
     credit = read_credit(path)
+    note_other_log(path, credit, opened, logs)
+    return credit
+
+
+def note_other_log(
+    path: Path, credit: ScoredCredit, opened: OpenedLog, logs: Sequence[str]
+) -> None:
+    """Says where a credit was made from another file than the log."""
     if opened.sha256 != credit.provenance.log_sha256:
         print(f"note: {path} was made from another file than {', '.join(logs)}", file=sys.stderr)
-    return credit
 
 
 def named_credits(paths: Sequence[Path]) -> dict[str, ScoredCredit]:

@@ -175,7 +175,7 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help="Score in parts, in N processes, with little of the log in memory. "
+        help="Work in parts, in N processes, with little of the log in memory. "
         "[default: the whole log at once]",
     ),
 ]

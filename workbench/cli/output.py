@@ -308,6 +308,7 @@ def app_command(
     allow_path_input: bool,
     headless: bool | None,
     watch: Path | None = None,
+    keep_uploads: int | None = None,
 ) -> list[str]:
     """The command that starts the app; without a display it opens no browser.
 
@@ -340,6 +341,7 @@ def app_command(
     options = [part for name, value in server.items() for part in (f"--{name}", str(value))]
     own = ["--embedder", embedder] if embedder else []
     own += ["--allow-path-input"] if allow_path_input else []
+    own += [] if keep_uploads is None else ["--keep-uploads", str(keep_uploads)]
     if watch is not None:
         if not watch.is_dir():
             raise ParameterError(f"--watch {watch}: there is no such folder")

@@ -14,6 +14,8 @@ from workbench.cli.inputs import (
     engine_chosen,
     give_to,
     import_options,
+    note_other_log,
+    print_report_notes,
     read_opened,
     require_other,
     require_tracker,
@@ -161,6 +163,9 @@ def export_batch(
             help=f"{EXPORT_OPTIONS}.",
         ),
     ] = None,
+    jobs: Jobs = None,
+    engine: EngineName = None,
+    address: Address = None,
     overwrite: Overwrite = False,
     log_to: LogTo = None,
     as_json: AsJson = False,
@@ -168,10 +173,12 @@ def export_batch(
     reading: Reading,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
-    from workbench.cli.output import export_summary, print_warning
+    from workbench.cli.output import export_summary, print_warning, progress
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
+    from workbench.log.credit import read_credit
     from workbench.workspace.chosen import for_export
+    from workbench.workspace.export_to import export_to
     from workbench.workspace.opened import user_folder
     from workbench.workspace.tracked import of_batch
 
@@ -184,11 +191,29 @@ def export_batch(
     # Refused now rather than after a long log is read.
     target.options_of(options)
     require_place(directory, overwrite=bool(options.get("overwrite", False)))
-    opened = read_opened(logs, reading)
-    scored = credit_of(credit, opened, logs)
-    kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
-    frame = for_export(opened.frame, scored, kept_in, options, lambda: opened.space("tfidf"))
-    manifest = target(frame, scored, directory, **options)
+    worker = engine_chosen(jobs, engine, address)
+    if worker is None:
+        opened = read_opened(logs, reading)
+        scored = credit_of(credit, opened, logs)
+        kept_in = marks or (opened.artefacts.root if opened.artefacts else user_folder() / "app")
+        frame = for_export(opened.frame, scored, kept_in, options, lambda: opened.space("tfidf"))
+        manifest = target(frame, scored, directory, **options)
+    else:
+        require_other(reading["quarantine"], logs)
+        scored = read_credit(credit)
+        with progress() as told:
+            manifest, frame = export_to(
+                directory,
+                logs,
+                scored,
+                target=to,
+                options=options,
+                engine=worker,
+                check=lambda opened: note_other_log(credit, scored, opened, logs),
+                noted=print_report_notes,
+                progress=told,
+                **import_options(reading) | {"quarantine": reading["quarantine"]},
+            )
     give_to(log_to, frame, lambda: of_batch(manifest))
     if as_json:
         print(as_json_text({"batch": directory, "manifest": json.loads(manifest.to_json())}))
@@ -288,6 +313,14 @@ def start_app(
         bool,
         typer.Option("--allow-path-input", help="Let users of the app open files of this machine."),
     ] = False,
+    keep_uploads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="DAYS",
+            help="Remove an upload and its log after so many days. [default: never]",
+        ),
+    ] = None,
     headless: Annotated[
         bool | None,
         typer.Option("--headless/--browser", help="Open no browser. [default: if no display]"),
@@ -306,6 +339,7 @@ def start_app(
         allow_path_input=allow_path_input,
         headless=headless,
         watch=watch,
+        keep_uploads=keep_uploads,
     )
     if address != "127.0.0.1":
         print(f"note: everyone who can reach {address} can read these logs", file=sys.stderr)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
-from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
-from workbench.exporters.chat_template import DIGESTS, Tokenizer
-from workbench.exporters.conversations import text_rows
-from workbench.exporters.lists import flat, lengths, nested
+from workbench.errors import EmptyBatchError
+from workbench.exporters.chat_template import DIGESTS
+from workbench.exporters.laid_out import LaidOut, Told, lay_out
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
@@ -21,19 +19,17 @@ from workbench.exporters.selection import (
     UNTRAINED,
     Selection,
     counts,
-    places,
     select,
     training_counts,
 )
-from workbench.exporters.sequences import logprobs_after_cut
-from workbench.exporters.tokenise import hold_against, tokenise
-from workbench.exporters.tokens import token_rows
 from workbench.exporters.worth import Worth, worth
 from workbench.files import package_version
-from workbench.log.credit import ScoredCredit
+from workbench.log.credit import Provenance, ScoredCredit
 from workbench.log.redaction import read_rules, redacted, said
 from workbench.log.remarks import moments, of_credit, of_log
-from workbench.wording import are, number_of
+from workbench.wording import number_of
+
+_SCOPES = {True: "per_token(step-broadcast)", False: "per_step(assistant message)"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,24 +112,65 @@ def assemble(
     """
     log, redaction = _redacted(log, options)
     selection = select(log, credit.table, options, texts=layout.contents == "texts")
-    chosen = selection.steps
+    found = laid_out(selection, layout, options)
+    notes = [*notes_of(log, credit), *redaction]
+    value = worth_of(found.told)
+    manifest = described(selection, found.told, credit.provenance, layout, options, notes=notes)
+    return Batch(rows=found.rows, steps=found.steps, manifest=manifest, worth=value)
+
+
+def laid_out(selection: Selection, layout: Layout, options: Options) -> LaidOut:
+    """Selected steps as rows, those set aside that the target cannot train.
+
+    Args:
+        selection: The steps, or those of some groups of them.
+        layout: What the target asks for.
+        options: What the user asks for.
+
+    Raises:
+        WorkbenchError: What `lay_out` says.
+    """
+    steps = selection.steps
     if layout.set_aside is not None:
-        chosen = layout.set_aside(chosen, options)
-    steps, record, rows, entries, lost = _laid_out(
-        chosen, layout, options, token_level=selection.token_level
-    )
-    value = _worth(rows, steps)
-    made = credit.provenance
-    method = method_entries(made)
-    manifest = Manifest(
+        steps = layout.set_aside(steps, options)
+    return lay_out(steps, layout, options, token_level=selection.token_level)
+
+
+def described(
+    selection: Selection,
+    told: Told,
+    made: Provenance,
+    layout: Layout,
+    options: Options,
+    *,
+    notes: Sequence[str],
+) -> Manifest:
+    """What rows say of themselves.
+
+    Args:
+        selection: What was selected; its steps are not asked for.
+        told: What the rows tell.
+        made: How their credit was made.
+        layout: What the target asks for.
+        options: What the user asks for.
+        notes: What is to be known of the credit.
+
+    Raises:
+        ParameterError: The token ids are of several tokenizers.
+    """
+    steps, by_token = told.steps, told.tokens["from"] is not None
+    return Manifest(
         format=layout.format,
         version=layout.version,
         package_version=package_version(),
         source=dict(made.log),
         representation={"embedder": made.embedder, "state_text": made.state_text},
         policy=policies(steps),
-        tokens=record,
-        token_level=record["from"] is not None,
+        tokenizer=tokenizer_of(steps) if by_token else None,
+        tokens=told.tokens,
+        unit=told.unit,
+        token_level=by_token,
+        advantage_scope=_SCOPES[by_token],
         weight={
             "name": options.weight,
             "value": WEIGHTS[options.weight],
@@ -141,19 +178,15 @@ def assemble(
         },
         options=options.recorded(),
         input=selection.input,
-        dropped={**selection.dropped, "template": counts(lost)},
-        counts=counts(steps)
-        | _step_counts(selection, steps)
-        | row_counts(rows)
-        | entries.pop("counts"),
-        worth=value.summary(),
+        dropped={**selection.dropped, "template": counts(told.lost)},
+        counts={**counts(steps), **_step_counts(selection, steps), **told.counts},
+        worth=worth(told.pulls).summary(),
         advantages=_moments(steps),
-        notes=[*_notes(log, credit), *redaction],
+        checks=told.checks,
+        notes=notes,
         turn_off=_turn_off(layout),
-        **method,
-        **entries,
+        **method_entries(made),
     )
-    return Batch(rows=rows, steps=steps, manifest=manifest, worth=value)
 
 
 def _redacted(log: pl.DataFrame, options: Options) -> tuple[pl.DataFrame, list[str]]:
@@ -173,7 +206,7 @@ def _moments(steps: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _notes(log: pl.DataFrame, credit: ScoredCredit) -> list[str]:
+def notes_of(log: pl.DataFrame, credit: ScoredCredit) -> list[str]:
     """Notes of the credit, and remarks on any credit like it."""
     made = credit.provenance
     remarks = [*of_log(log), *of_credit(log, credit.table, made.method.get("fields") or {})]
@@ -214,42 +247,22 @@ def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, A
         trained = steps.filter("gradient_mask")
         one = (steps if trained.is_empty() else trained)["trajectory_id"][0]
         few = steps.filter(pl.col("trajectory_id") == one)
-    token_level = selection.token_level
     try:
-        made, record, rows, _, _ = _laid_out(few, layout, options, token_level=token_level)
+        found = lay_out(few, layout, options, token_level=selection.token_level)
     except EmptyBatchError:  # the chat template may render others
-        made, record, rows, _, _ = _laid_out(steps, layout, options, token_level=token_level)
-    _worth(rows, made)
-    kept = {name: record.get(name) for name in ("tokenizer", *DIGESTS)}
+        found = lay_out(steps, layout, options, token_level=selection.token_level)
+    worth_of(found.told)
+    kept = {name: found.told.tokens.get(name) for name in ("tokenizer", *DIGESTS)}
     return {"options": options.recorded(), "tokenizer": kept}
 
 
-def _laid_out(
-    steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
-) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame, dict[str, Any], pl.DataFrame]:
-    """Steps with weights and tokens, where those are from, the rows, what the manifest says.
-
-    And the steps that a chat template left out.
-    """
-    steps = steps.with_columns(_weight(options.weight))
-    steps, record, lost = _tokens(steps, layout, options, token_level=token_level)
-    made = _text_batch if record["from"] is None else _token_batch
-    rows, entries = made(steps, options.unit or layout.unit)
-    if layout.trained_only:
-        rows, entries["counts"]["rows_without_training"] = _folded(rows)
-    if layout.cut:
-        rows = rows.with_columns(logprobs_after_cut())
-    entries["checks"] = row_checks(rows) | entries["checks"]
-    return steps, record, rows, entries, lost
-
-
-def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
+def worth_of(told: Told) -> Worth:
     """Worth of the rows.
 
     Raises:
         EmptyBatchError: Nothing.
     """
-    value = worth(rows)
+    value, steps = worth(told.pulls), told.steps
     if value.pulling:
         return value
     if value.steps:
@@ -269,154 +282,6 @@ def _worth(rows: pl.DataFrame, steps: pl.DataFrame) -> Worth:
         else:
             hint = "gradient_mask of the log, positive_only and top_share say which are"
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
-
-
-def _tokens(
-    steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool
-) -> tuple[pl.DataFrame, Mapping[str, Any], pl.DataFrame]:
-    """The steps, with token ids where there are any or shall be, and where those are from.
-
-    And the steps that a chat template left out.
-
-    Raises:
-        MissingInputError: The target needs token ids, and there are none.
-    """
-    if options.tokenizer is not None and layout.contents == "texts":
-        raise ParameterError(
-            f"{layout.trainer or layout.format} takes messages and tokenises them itself. Hint: "
-            "leave the tokenizer away"
-        )
-    if options.tokenizer is not None and (token_level or layout.tokenises):
-        tokenizer = Tokenizer.load(options.tokenizer)
-        made = (
-            hold_against(steps, tokenizer)
-            if token_level
-            else tokenise(steps, tokenizer, template_loss=options.template_loss)
-        )
-        return made.steps, made.record, made.left_out
-    if token_level:
-        return steps, {"from": "log", "tokenizer": None, "drifting_steps": None}, steps.clear()
-    if layout.contents == "tokens":
-        make = "name the policy's tokenizer with --tokenizer, or " if layout.tokenises else ""
-        raise MissingInputError(
-            f"{layout.trainer or layout.format} trains on token ids, which the log does not have: "
-            f"{places(steps)}. Hint: {make}take the target weighted-batch, datasets, sft-jsonl, "
-            "kto or dpo, whose rows may be messages"
-        )
-    return steps, {"from": None, "tokenizer": None, "drifting_steps": None}, steps.clear()
-
-
-def _weight(name: str) -> pl.Expr:
-    if name == "none":
-        return pl.lit(1.0).alias("weight")
-    trained = pl.col("gradient_mask").sum().over("trajectory_id")
-    return pl.when(trained > 0).then(1 / trained).otherwise(0.0).alias("weight")
-
-
-def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Rows that train something, their weight multiplied into the advantages.
-
-    Raises:
-        ParameterError: A row begins with a trained token, which nothing predicts.
-    """
-    if "input_ids" not in rows.columns:
-        mask, values = "step_mask", "step_advantages"
-    else:
-        mask, values = "loss_mask", "advantages"
-        first = rows.filter(pl.col(mask).list.first() == 1)
-        if not first.is_empty():
-            raise ParameterError(
-                f"{are(first.height, 'row', 'begin')} with a trained token, so that no token "
-                f"predicts it: {places(first)}. Hint: log the prompt's token ids too"
-            )
-    trained = rows[mask].list.contains(1)
-    kept = rows.filter(trained)
-    size = kept[values].list.len().to_numpy().astype(np.int64)
-    factors = np.repeat(kept["weight"].to_numpy(), size)
-    product = flat(kept[values]).to_numpy() * factors
-    kept = kept.with_columns(
-        nested(product.astype(np.float32), size, values),
-        pl.lit(1.0, dtype=pl.Float32).alias("weight"),
-    )
-    return kept, rows.height - kept.height
-
-
-def _token_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Rows of token ids, and what the manifest says of them."""
-    laid_out = token_rows(steps, unit=unit)
-    rows, as_steps = laid_out.rows, laid_out.trajectories_as_steps
-    whole = steps["trajectory_id"].n_unique() - as_steps
-    sampled = pl.col("response_ids").list.len() > 0
-    if "response_mask" in steps.columns:
-        sampled &= pl.col("response_mask").is_null() | pl.col("response_mask").list.contains(1)
-    return rows, {
-        "unit": "step" if unit == "step" or not whole else "mixed" if as_steps else "trajectory",
-        "tokenizer": tokenizer_of(steps),
-        "advantage_scope": "per_token(step-broadcast)",
-        "counts": {
-            "steps_without_tokens": int(steps.select((~sampled).sum()).item()),
-            "trajectories_as_steps": as_steps,
-        },
-        "checks": {"prefix_property": laid_out.prefix_property},
-    }
-
-
-def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Rows of messages, and what the manifest says of them."""
-    unit = unit or "trajectory"
-    laid_out = text_rows(steps, unit=unit)
-    rows = laid_out.rows
-    return rows, {
-        "unit": unit,
-        "tokenizer": None,
-        "advantage_scope": "per_step(assistant message)",
-        "counts": {
-            "rows_from_messages": laid_out.kept,
-            "rows_rebuilt": rows.height - laid_out.kept,
-            "rows_of_later_segments": laid_out.segments,
-            "history_replies": laid_out.history,
-        },
-        "checks": {"prefix_property": None},
-    }
-
-
-def row_checks(rows: pl.DataFrame) -> dict[str, bool]:
-    """The checks of a manifest that its rows alone decide.
-
-    Returns:
-        lengths_equal: The lists of a row are of one length; log-probabilities may be missing.
-        masked_advantages_zero: No advantage stands where nothing is trained.
-        logprobs_present: Every row has log-probabilities; never in a batch of messages.
-    """
-    others: tuple[str, ...] = ()
-    mask, values = "step_mask", "step_advantages"
-    if "input_ids" in rows.columns:
-        mask, values, others = "loss_mask", "advantages", ("input_ids", "step_ids", "old_logprobs")
-    size = pl.col(mask).list.len()
-    same = [(pl.col(name).list.len() == size).fill_null(value=True) for name in (values, *others)]
-    lengths_equal = bool(rows.select(pl.all_horizontal(same).all()).item())
-    idle = flat(rows[mask]) == 0
-    return {
-        "lengths_equal": lengths_equal,
-        "masked_advantages_zero": lengths_equal and not (idle & (flat(rows[values]) != 0)).any(),
-        "logprobs_present": "old_logprobs" in others and rows["old_logprobs"].null_count() == 0,
-    }
-
-
-def row_counts(rows: pl.DataFrame) -> dict[str, int]:
-    """The counts of a manifest that its rows alone decide.
-
-    Returns:
-        rows, tokens and trained_tokens, or rows, messages and trained_steps; what is trained is
-        left out where the rows have no mask.
-    """
-    lists, size, mask, trained = "input_ids", "tokens", "loss_mask", "trained_tokens"
-    if lists not in rows.columns:
-        lists, size, mask, trained = "messages", "messages", "step_mask", "trained_steps"
-    counted = {"rows": rows.height, size: int(lengths(rows[lists]).sum())}
-    if mask in rows.columns:
-        counted[trained] = int(flat(rows[mask]).cast(pl.Int64).sum())
-    return counted
 
 
 def _step_counts(selection: Selection, steps: pl.DataFrame) -> dict[str, int]:

@@ -24,7 +24,7 @@ Example of a module of this package that adds a target:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,17 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
-from workbench.exporters.assembly import Batch, Layout, assemble, rehearse, row_counts
+from workbench.exporters.assembly import Batch, Layout, assemble, described, laid_out, rehearse
 from workbench.exporters.card import CARD, card
 from workbench.exporters.folder import read_manifest, require_place, write_export
+from workbench.exporters.joining import join, require_joined
+from workbench.exporters.laid_out import Told, row_counts
 from workbench.exporters.manifest import Manifest, require_counted
 from workbench.exporters.options import CHOICES, UNITS, Options
+from workbench.exporters.selection import Selection
+from workbench.exporters.worth import worth
 from workbench.files import MANIFEST
-from workbench.log.credit import ScoredCredit
+from workbench.log.credit import Provenance, ScoredCredit
 from workbench.parameters import fields
 from workbench.registry import Registry
 
@@ -60,6 +64,9 @@ class Exporter:
         loader: Module that the trainer loads the files with, which needs nothing but the trainer;
             written next to them as `workbench_<name>.py`.
         dataset: The file that Hugging Face `datasets` loads; a dataset card is written next to it.
+        appends: True where the files of batches of some groups put together are those of one
+            batch of all of them, so that a large one need not be in memory: rows of Parquet, or
+            lines, that say nothing of how many came before.
     """
 
     name: str
@@ -72,6 +79,7 @@ class Exporter:
     masks: bool = True
     loader: Path | None = None
     dataset: str | None = None
+    appends: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -138,21 +146,82 @@ class Exporter:
             ArtefactError: What was read back is not the batch.
         """
 
-        def write(folder: Path) -> Manifest:
+        def check(folder: Path, written: Manifest) -> None:
+            require_equal(self.check(folder, written), batch.rows, folder)
+
+        return self._finished(
+            lambda folder: self.write(batch, folder), batch.manifest, check, directory, overwrite
+        )
+
+    def save_part(
+        self, selection: Selection, made: Provenance, options: Options, folder: Path
+    ) -> Told:
+        """Writes the rows of some groups of a batch, and reads them back.
+
+        Args:
+            selection: Their steps.
+            made: How their credit was made.
+            options: What the user asks for.
+            folder: Where the files go; there are none where nothing is left for a row.
+
+        Raises:
+            WorkbenchError: What `assemble` and `save` say.
+        """
+        found = laid_out(selection, self.layout, options)
+        if found.rows.height:
+            manifest = described(selection, found.told, made, self.layout, options, notes=())
+            batch = Batch(
+                rows=found.rows,
+                steps=found.steps,
+                manifest=manifest,
+                worth=worth(found.told.pulls),
+            )
+            folder.mkdir()
             self.write(batch, folder)
+            require_equal(self.check(folder, manifest), found.rows, folder)
+        return found.told
+
+    def save_joined(
+        self, parts: Sequence[Path], manifest: Manifest, directory: Path, *, overwrite: bool
+    ) -> Manifest:
+        """Writes a batch whose parts `save_part` wrote.
+
+        Args:
+            parts: Their folders, in order.
+            manifest: What the whole says of itself.
+            directory: The folder to make.
+            overwrite: Replace a finished export.
+
+        Raises:
+            ParameterError: Something that may not be replaced stands in the place.
+            ArtefactError: What was read back is not what was in the parts.
+        """
+        return self._finished(
+            lambda folder: join(parts, folder),
+            manifest,
+            lambda folder, _: require_joined(parts, folder),
+            directory,
+            overwrite,
+        )
+
+    def _finished(
+        self,
+        files: Callable[[Path], None],
+        said: Manifest,
+        check: Callable[[Path, Manifest], None],
+        directory: Path,
+        overwrite: bool,
+    ) -> Manifest:
+        def write(folder: Path) -> Manifest:
+            files(folder)
             if self.loader is not None:
                 module = folder / f"workbench_{self.name}.py"
                 module.write_bytes(self.loader.read_bytes())
-            manifest = dataclasses.replace(
-                batch.manifest, checks={**batch.manifest.checks, "read_back_equal": True}
-            )
+            manifest = dataclasses.replace(said, checks={**said.checks, "read_back_equal": True})
             if self.dataset is not None:
                 told = {"name": self.name, "description": self.description, "file": self.dataset}
                 (folder / CARD).write_text(card(manifest, **told), encoding="utf-8", newline="\n")
             return manifest
-
-        def check(folder: Path, written: Manifest) -> None:
-            require_equal(self.check(folder, written), batch.rows, folder)
 
         return write_export(Path(directory), write, check, overwrite=overwrite)
 

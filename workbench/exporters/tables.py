@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,45 @@ import pyarrow.parquet as pq
 
 from workbench.errors import ArtefactError
 
+ROWS = 1024
+"""Rows of a row group: few enough that one of long sequences fits into memory many times."""
+
 
 def write_parquet(rows: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
     """Writes the columns of a schema; the same rows give the same bytes."""
     table = rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
-    pq.write_table(table.cast(schema), path, compression="zstd")
+    write_tables([table.cast(schema)], path, schema)
+
+
+def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:
+    """Writes tables one behind the other; where one ends does not show in the file."""
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in row_groups(tables):
+            writer.write_table(group, row_group_size=ROWS)
+
+
+def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of tables of one schema, `ROWS` at a time."""
+    held: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        held.append(table)
+        count += table.num_rows
+        whole = pa.concat_tables(held)
+        full = count - count % ROWS
+        for start in range(0, full, ROWS):
+            yield whole.slice(start, ROWS).combine_chunks()
+        held, count = [whole.slice(full)], count - full
+    if count:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def tables_of(paths: Iterable[Path]) -> Iterator[pa.Table]:
+    """The rows of Parquet files, one behind the other, never many at a time."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
 
 
 def read_parquet(path: Path, schema: pa.Schema) -> pl.DataFrame:

@@ -11,6 +11,7 @@ the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,51 +56,91 @@ class Worth:
         return {**numbers, "top_group": top["group_id"], "top_group_share": top["share"]}
 
 
-def worth(rows: pl.DataFrame) -> Worth:
-    """Worth of the rows of a weighted batch, of tokens or of messages."""
-    if "input_ids" in rows.columns:
-        pull, row, by_token = _token_pull(rows)
-    else:
-        pull, row = _text_pull(rows)
-        by_token = None
+@dataclass(frozen=True, kw_only=True)
+class Pulls:
+    """Pulls of rows, as small as the steps that are trained in them.
+
+    Args:
+        rows: group_id and trajectory_id of each row. (R, 2)
+        steps: One row for each trained step: `row` (of `rows`) and `pull` (signed), and of its
+            trained tokens `tokens` (how many), `pulling` (how many with an advantage and a
+            weight), `size` (sum of |pull|) and `square` (sum of its squares); a batch of messages
+            has none of these four.
+    """
+
+    rows: pl.DataFrame
+    steps: pl.DataFrame
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pulls]) -> Pulls:
+        """The pulls of rows that follow each other."""
+        before = np.cumsum([0, *(part.rows.height for part in parts)]).tolist()
+        steps = [
+            part.steps.with_columns(pl.col("row") + start)
+            for part, start in zip(parts, before[:-1], strict=True)
+        ]
+        return cls(rows=pl.concat([part.rows for part in parts]), steps=pl.concat(steps))
+
+
+def pulls(rows: pl.DataFrame) -> Pulls:
+    """What pulls in the rows of a weighted batch, of tokens or of messages."""
+    found = _token_pulls(rows) if "input_ids" in rows.columns else _text_pulls(rows)
+    return Pulls(rows=rows.select("group_id", "trajectory_id"), steps=found)
+
+
+def worth(given: Pulls) -> Worth:
+    """What rows are worth that pull so."""
+    steps, by_token = given.steps, "tokens" in given.steps.columns
+    pull = steps["pull"].to_numpy()
     size = np.abs(pull)
     total = float(size.sum())
     return Worth(
         steps=pull.size,
-        tokens=None if by_token is None else by_token.size,
+        tokens=int(steps["tokens"].sum()) if by_token else None,
         pulling=int(np.count_nonzero(size)),
-        pulling_tokens=None if by_token is None else int(np.count_nonzero(by_token)),
-        effective_steps=_effective(size),
-        effective_tokens=None if by_token is None else _effective(np.abs(by_token)),
+        pulling_tokens=int(steps["pulling"].sum()) if by_token else None,
+        effective_steps=_effective(size, size**2),
+        effective_tokens=_effective(steps["size"].to_numpy(), steps["square"].to_numpy())
+        if by_token
+        else None,
         positive_share=float(pull[pull > 0].sum()) / total if total else None,
-        groups=_groups(rows, size, row, total),
+        groups=_groups(given.rows, size, steps["row"].to_numpy(), total),
     )
 
 
-def _effective(size: Real) -> float:
-    """Kish's effective sample size of non-negative weights."""
+def _effective(size: Real, square: Real) -> float:
+    """Kish's effective sample size, of sums of non-negative weights and of their squares."""
     total = float(size.sum())
-    return total**2 / float((size**2).sum()) if total else 0.0
+    return total**2 / float(square.sum()) if total else 0.0
 
 
-def _token_pull(rows: pl.DataFrame) -> tuple[Real, Index, Real]:
-    """Signed pull of each trained step, the row it is in, and signed pull of each trained token."""
+def _token_pulls(rows: pl.DataFrame) -> pl.DataFrame:
     trained = flat(rows["loss_mask"]).to_numpy() == 1
     row = np.repeat(np.arange(rows.height), lengths(rows["loss_mask"]))[trained]
-    if not row.size:
-        return np.zeros(0), row, np.zeros(0)
     key = (row << 16) + flat(rows["step_ids"]).to_numpy()[trained]
-    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: key.size])
     advantage = flat(rows["advantages"]).to_numpy()[trained].astype(np.float64)
     by_token = advantage * rows["weight"].to_numpy()[row]
-    return np.add.reduceat(by_token, starts), row[starts], by_token
+    sums = {
+        "pull": by_token,
+        "tokens": np.ones(row.size, dtype=np.int64),
+        "pulling": (by_token != 0).astype(np.int64),
+        "size": np.abs(by_token),
+        "square": by_token**2,
+    }
+    # A step at a time, so that no sum depends on which rows are looked at together.
+    found = {
+        name: np.add.reduceat(values, starts) if starts.size else values
+        for name, values in sums.items()
+    }
+    return pl.DataFrame({"row": row[starts], **found})
 
 
-def _text_pull(rows: pl.DataFrame) -> tuple[Real, Index]:
+def _text_pulls(rows: pl.DataFrame) -> pl.DataFrame:
     trained = flat(rows["step_mask"]).to_numpy() == 1
     row = np.repeat(np.arange(rows.height), lengths(rows["step_mask"]))[trained]
     advantage = flat(rows["step_advantages"]).to_numpy()[trained].astype(np.float64)
-    return advantage * rows["weight"].to_numpy()[row], row
+    return pl.DataFrame({"row": row, "pull": advantage * rows["weight"].to_numpy()[row]})
 
 
 def _groups(rows: pl.DataFrame, size: Real, row: Index, total: float) -> pl.DataFrame:

@@ -413,6 +413,10 @@ STEP_LOG: tuple[Column, ...] = (
     ),
 )
 
+_SHORT = ("task", "run_id", "model", "tokenizer", "reward_source")
+CONTENTS = frozenset(entry.name for entry in STEP_LOG if entry.large) - set(_SHORT)
+"""Columns that hold what was said and read: nearly all of the memory that a log takes."""
+
 
 def known(name: str) -> Column | None:
     """The entry of `STEP_LOG` for a column name, or None for a column that is merely kept."""

@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--watch", type=Path)
     parser.add_argument("--embedder")
     parser.add_argument("--allow-path-input", action="store_true")
+    parser.add_argument("--keep-uploads", type=int)
     parser.add_argument("--home", type=Path, default=user_folder() / "app")
     given = parser.parse_args(sys.argv[1:])
     given.logs = given.logs or [str(bundled_logs()["household"])]
@@ -67,7 +68,8 @@ def main() -> None:
     # A link to the page that is shown is to where one is, so that it shows as chosen.
     linked = [chosen if page.title == chosen.title else page for page in pages]
     frame.set_pages(linked, allow_paths=given.allow_path_input)
-    frame.open_view(chosen.title, given.home, tuple(given.logs), given.embedder)
+    logs, days = tuple(given.logs), given.keep_uploads
+    frame.open_view(chosen.title, given.home, logs, given.embedder, keep_days=days)
     if given.watch is not None:
         st.session_state[state.WATCHED] = cache.watched(str(given.home), str(given.watch))
     chosen.run()

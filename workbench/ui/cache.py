@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 
 @st.cache_resource(show_spinner=False)
-def library(root: str, sources: tuple[str, ...]) -> Library:
+def library(root: str, sources: tuple[str, ...], keep_days: int | None = None) -> Library:
     """The logs of this server: those of the command line, and those uploaded to it."""
-    return Library(Path(root), sources)
+    return Library(Path(root), sources, keep_days)
 
 
 @st.cache_resource(show_spinner=False)

@@ -16,7 +16,7 @@ from PIL import Image
 from workbench.errors import WorkbenchError
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.ui import cache, state
-from workbench.ui.hints import in_words
+from workbench.ui.hints import of_error
 from workbench.ui.library import Library, LogEntry
 from workbench.ui.text import escaped, told
 from workbench.ui.viewer.turns import done
@@ -67,19 +67,26 @@ EMBEDDERS = ("tfidf", DEFAULT_EMBEDDER)
 HOME = "overview"
 
 
-def open_view(page: str, root: Path, sources: tuple[str, ...], embedder: str | None) -> None:
+def open_view(
+    page: str,
+    root: Path,
+    sources: tuple[str, ...],
+    embedder: str | None,
+    *,
+    keep_days: int | None = None,
+) -> None:
     """Restores the view and opens its log; stops the page with an error where there is none."""
     try:
-        library = cache.library(str(root), sources)
+        library = cache.library(str(root), sources, keep_days)
         # An address may name a variant that is kept in a workspace.
         problems = cache.load_variants(library)
     except WorkbenchError as error:
         st.error("A log of the command line cannot be opened.")
-        st.code(in_words(str(error)), language=None, wrap_lines=True)
+        st.code(of_error(error), language=None, wrap_lines=True)
         st.stop()
     state.begin(page, [*EMBEDDERS, *([embedder] if embedder else [])])
     for problem in problems:
-        st.warning(told(problem))
+        st.warning(escaped(of_error(problem)))
     st.session_state[state.LIBRARY] = library
     view = state.current()
     if embedder and state.URL_EMBEDDER not in st.query_params and not view.log:
@@ -185,7 +192,9 @@ def known_logs() -> list[str]:
     """Ids of the logs of the command line and of this session; that of the view as it is scored."""
     here = entry()
     plain = here.with_guessed_chains(taken=False).id
-    ids = list(dict.fromkeys([*library().given, *st.session_state.get(state.UPLOADED, ()), plain]))
+    # What was uploaded may have expired.
+    uploaded = filter(library().find, st.session_state.get(state.UPLOADED, ()))
+    ids = list(dict.fromkeys([*library().given, *uploaded, plain]))
     ids[ids.index(plain)] = here.id
     return ids
 

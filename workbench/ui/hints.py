@@ -52,6 +52,7 @@ _COMMAND = re.compile(
     r"(?P<rest>[^`\n]*`|(?: \S+)? --[a-z-]+(?: [A-Z]{4,}\b| map\.json\b)?| \S+ -o \S+)?"
 )
 _FIELD = re.compile(r"-p (?P<name>[a-z_]+)(?:=(?P<value>[^\s,;)]*[^\s,;).]))?")
+_FOLDERS = re.compile(r"(?<![\w.:/~*-])/(?:[^\s/'\"<>|,;:()]+/)+")
 _OPTION = re.compile(
     # The longest first: of two that begin alike the other would never be found.
     r"(?<![\w-])(?P<option>"
@@ -72,6 +73,16 @@ def in_words(message: str) -> str:
     message = _ONLY_THERE.sub("", _IN_PYTHON.sub("", message))
     message = _FIELD.sub(_field, _COMMAND.sub(_command, message))
     return _OPTION.sub(lambda found: OPTIONS[found["option"]], message)
+
+
+def of_error(error: object) -> str:
+    """An error in the words of the app, without the folders of the machine that runs it.
+
+    Example:
+        >>> of_error("/srv/logs/a.jsonl: not JSON, at /srv/logs/a.jsonl:3")
+        'a.jsonl: not JSON, at a.jsonl:3'
+    """
+    return in_words(_FOLDERS.sub("", str(error)))
 
 
 def _command(found: re.Match[str]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,14 +53,17 @@ class Library:
     Args:
         root: Workspace of the app, for logs that have none.
         sources: Logs of the command line: files, folders or globs of logs, or workspaces.
+        keep_days: Days after which an upload, and the log that was read from it, is removed: when
+            the app starts, and when something is uploaded. None keeps them.
 
     Raises:
         LogError: A log of the command line is refused.
     """
 
-    def __init__(self, root: Path, sources: Sequence[str]) -> None:
-        self._root = root
+    def __init__(self, root: Path, sources: Sequence[str], keep_days: int | None = None) -> None:
+        self._root, self._keep_days = root, keep_days
         self._entries: dict[str, LogEntry] = {}
+        self._expire()
         for source in sources:
             for entry in self._opened(source):
                 self._entries[entry.id] = entry
@@ -124,13 +130,30 @@ class Library:
 
         The folder is named by the content, so the same file twice is one file.
         """
+        self._expire()
         digest = hashlib.sha256(content).hexdigest()[:16]
         own_name = Path(name).name
         path = self._root / "uploads" / digest / ("upload" if own_name in {"", ".."} else own_name)
         if not path.exists():
             with atomic_file(path) as temporary:
                 temporary.write_bytes(content)
+        os.utime(path.parent)
         return str(path)
+
+    def _expire(self) -> None:
+        """Removes uploads that are older than they are kept, and the logs read from them."""
+        if self._keep_days is None:
+            return
+        oldest = time.time() - 86_400 * self._keep_days
+        uploads = self._root.resolve() / "uploads"
+        old = {folder for folder in uploads.glob("*") if folder.stat().st_mtime < oldest}
+        for manifest in list(self._root.glob(f"log/*/{MANIFEST}")) if old else ():
+            log = StoredLog(manifest.parent)
+            if old.intersection(Path(file).resolve().parent for file in log.report["files"]):
+                self._entries.pop(log.sha256[:_ID_DIGITS], None)
+                shutil.rmtree(log.folder)
+        for folder in old:
+            shutil.rmtree(folder)
 
     def find(self, log_id: str) -> LogEntry | None:
         """The entry of an id; one that was uploaded before a restart is looked up on disk."""

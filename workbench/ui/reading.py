@@ -14,7 +14,7 @@ from workbench.errors import WorkbenchError
 from workbench.log.columns import known
 from workbench.log.steps import Index
 from workbench.ui import cache, frame, state, tokens
-from workbench.ui.hints import in_words
+from workbench.ui.hints import of_error
 from workbench.ui.viewer.payload import GroupOfLog, find
 from workbench.ui.viewer.why import nearest as nearest_rows
 
@@ -120,7 +120,7 @@ def _put(said: Mapping[str, Any]) -> None:
         action = cache.stored(here.id, here).frame["action"][place.log_row]
         frame.marks().put((trajectory, index), action, **what)
     except (WorkbenchError, OSError) as error:
-        state.tell("error", f"This {said['kind']} is not kept: {error}")
+        state.tell("error", f"This {said['kind']} is not kept: {of_error(error)}")
 
 
 def _tell_again(of: GroupOfLog) -> None:
@@ -213,7 +213,7 @@ def nearest(place: Place) -> dict[str, Any] | None:
     try:
         found = space.nearest(space.steps.find(*place.step), NEAREST)
     except WorkbenchError as error:
-        return {"problem": in_words(str(error))}
+        return {"problem": of_error(error)}
     return {"embedder": view.embedder, "rows": nearest_rows(found)}
 
 

@@ -6,7 +6,7 @@ import re
 
 import streamlit as st
 
-from workbench.ui.hints import in_words
+from workbench.ui.hints import in_words, of_error
 
 LONG = 1200  # characters from which on a text is folded
 
@@ -33,4 +33,5 @@ def escaped(text: str) -> str:
 
 def told(message: object) -> str:
     """A message or an error, for a place that reads Markdown, in the words of the app."""
-    return escaped(in_words(str(message)))
+    words = of_error if isinstance(message, Exception) else in_words
+    return escaped(words(str(message)))

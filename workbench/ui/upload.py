@@ -18,7 +18,7 @@ from workbench.readers.base import FORMATS
 from workbench.readers.importing import proposal_of
 from workbench.readers.proposals import Proposal, asked_in, needed_in
 from workbench.ui import frame, state
-from workbench.ui.hints import in_words
+from workbench.ui.hints import of_error
 from workbench.ui.library import LogEntry
 from workbench.ui.text import show
 from workbench.wording import number_of, shortened
@@ -77,11 +77,11 @@ def area() -> None:
 
 
 def named_shortly(text: str, paths: Sequence[str]) -> str:
-    """A text about files with their names in place of their paths, unless two share a name."""
+    """A text about files with their names in place of their paths; of two alike, the folder too."""
     names = {path: PurePosixPath(path).name for path in paths}
-    if len(set(names.values())) == len(names):
-        for path in sorted(names, key=len, reverse=True):
-            text = text.replace(path, names[path])
+    alike = len(set(names.values())) < len(names)
+    for path in sorted(names, key=len, reverse=True):
+        text = text.replace(path, str(PurePosixPath(*PurePosixPath(path).parts[-1 - alike :])))
     return text
 
 
@@ -217,7 +217,7 @@ def _refused(given: Given, error: Exception, *, mapped: bool) -> Refused:
         naming = "messages" not in proposal.names or about & set(asked_in("chat")) - {"messages"}
     return Refused(
         given=given,
-        problems=tuple(in_words(named_shortly(text, given.paths)) for text in texts),
+        problems=tuple(of_error(named_shortly(text, given.paths)) for text in texts),
         proposal=proposal if naming else None,
         partly=bool(about) and not about & {"columns", "format", "files", "group_id"},
     )

@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import MANIFEST
 from workbench.log.facts import finish_reasons
 from workbench.ui import frame, state
-from workbench.ui.hints import in_words
+from workbench.ui.hints import of_error
 from workbench.ui.text import escaped, show
 from workbench.wording import number_of
 from workbench.workspace.artefacts import StoredLog
@@ -95,7 +95,7 @@ def _read_again(
             )
     except (WorkbenchError, OSError) as error:
         st.error("The log cannot be read again; it is shown as it was.")
-        show(in_words(str(error)))
+        show(of_error(error))
         return
     frame.show_added(entry)
     state.tell("success", f"{entry.name} was read again and is shown here.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from workbench.files import MANIFEST, atomic_folder, digest, file_digest
+from workbench.files import MANIFEST, atomic_folder, digest, file_digest, staging_folder
 from workbench.readers import import_to, source_files
 from workbench.wording import Progress, silent
 from workbench.workspace.store import Workspace
@@ -303,6 +303,8 @@ class Artefacts:
         decided: Mapping[str, Any],
         *,
         space: Callable[[], Space],
+        path: Path,
+        engine: Engine | None = None,
     ) -> Path:
         """The folder of the batch.
 
@@ -313,12 +315,17 @@ class Artefacts:
             options: The target's own.
             decided: All that decides the files besides log and credit; see `Exporter.rehearse`.
             space: The log's space, for a filter that asks for other methods.
+            path: The log's file, which an engine's workers read.
+            engine: What writes parts of the batch, where it can be divided; all of it is written
+                at once where None.
 
         Raises:
             EmptyBatchError: The batch would train nothing.
         """
         from workbench.exporters import read_manifest
         from workbench.workspace.chosen import for_export
+        from workbench.workspace.export_to import divisible, export_in_parts
+        from workbench.workspace.partitions import narrow
 
         self._progress("export", 0, 0)
         chosen = for_export(log, credit, self._workspace.root, options, space)
@@ -329,10 +336,24 @@ class Artefacts:
         if folder.exists():
             read_manifest(folder)
         else:
-            batch = target.assemble(chosen, credit, **options)
-            # Beside its place: another process that makes the same batch may finish first.
-            with atomic_folder(folder) as temporary:
-                target.save(batch, temporary)
+            with staging_folder(self._workspace.root / name) as staging:
+                made = staging / "batch"
+                if engine is None or not divisible(target, target.options_of(options)):
+                    target(chosen, credit, made, **options)
+                else:
+                    export_in_parts(
+                        path,
+                        narrow(path),
+                        credit,
+                        target,
+                        made,
+                        options=options,
+                        engine=engine,
+                        progress=self._progress,
+                    )
+                # Another process that makes the same batch may have finished first.
+                with atomic_folder(folder) as new:
+                    made.replace(new)
             self.built.append(folder.relative_to(self._workspace.root))
         return folder
 

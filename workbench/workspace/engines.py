@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from workbench.errors import (
@@ -28,7 +28,6 @@ from workbench.errors import (
 from workbench.wording import number_of, shortened
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-_WATCHED_EVERY = 1.0  # seconds
 _TRIES = 3
 
 Task = TypeVar("Task")
@@ -104,11 +103,6 @@ class Processes:
                             result = future.result()
                         del left[number]
                         yield number, result
-                except (KeyboardInterrupt, GeneratorExit):
-                    # Nobody waits for what they are at: it is done again by the next run.
-                    for worker in active_children():
-                        worker.terminate()
-                    raise
                 except BrokenProcessPool:
                     begun = [number for number in futures.values() if number in left]
                     if suspects:
@@ -217,11 +211,22 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _pool(size: int) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose workers end at once where nobody waits any more for what they are at."""
     # Forked children could inherit locks of polars' threads, so they are started afresh.
-    return ProcessPoolExecutor(
-        size, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
-    )
+    context = get_context("spawn")
+    watched, held = context.Pipe(duplex=False)
+    with (
+        watched,
+        held,
+        ProcessPoolExecutor(size, context, initializer=_end_with, initargs=(watched,)) as pool,
+    ):
+        try:
+            yield pool
+        except (KeyboardInterrupt, GeneratorExit):
+            held.close()
+            raise
 
 
 @contextmanager
@@ -240,12 +245,15 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with(parent: int) -> None:
-    """Lets this process end soon after its parent, which a signal may have ended."""
+def _end_with(watched: Connection) -> None:
+    """Lets this process end as soon as the other end of a pipe is closed.
+
+    Its parent closes it, or a signal that ends the parent does.
+    """
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCHED_EVERY)
+        with suppress(OSError):
+            watched.poll(None)  # nothing is ever sent
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

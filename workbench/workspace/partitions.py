@@ -18,7 +18,7 @@ import polars as pl
 
 from workbench.errors import ArtefactError
 from workbench.files import digest, file_digest
-from workbench.log.columns import STEP_LOG
+from workbench.log.columns import CONTENTS
 from workbench.log.steps import Index, Steps, Truth
 from workbench.methods.base import Method
 from workbench.states.space import Space
@@ -31,8 +31,6 @@ ROWS = 200_000
 """Rows of a part unless a unit alone has more."""
 
 _AT_ONCE = 2**16
-_TOLD = ("task", "run_id", "model", "tokenizer", "reward_source")
-_TEXTS = [column.name for column in STEP_LOG if column.large and column.name not in _TOLD]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +90,7 @@ def narrow(path: Path, needed: Sequence[str] = ()) -> pl.DataFrame:
         needed: Columns that are kept nevertheless.
     """
     scan = pl.scan_parquet(path, glob=False)
-    dropped = set(_TEXTS) - set(needed)
+    dropped = CONTENTS - set(needed)
     return scan.select(pl.exclude(dropped)).collect()
 
 

@@ -149,7 +149,7 @@ def run(
         keep_masked: As for `import_log`.
         max_unpacked: As for `import_log`.
         rewards: As for `import_log`.
-        engine: What scores parts of the log; all of it is scored at once where None.
+        engine: What scores parts of the log and exports them; all of it is done at once where None.
         progress: Told about progress.
 
     Raises:
@@ -199,7 +199,14 @@ def run(
     exported, no_batch = None, None
     try:
         exported = artefacts.export(
-            log.frame, read[chosen], exporter, options, decided, space=lambda: space
+            log.frame,
+            read[chosen],
+            exporter,
+            options,
+            decided,
+            space=lambda: space,
+            path=log.path,
+            engine=engine,
         )
     except EmptyBatchError as error:
         no_batch = str(error)

@@ -10,19 +10,16 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ParameterError
-from workbench.files import atomic_file
 from workbench.log.credit import Provenance, ScoredCredit, write_credit
 from workbench.methods import create, registered
 from workbench.methods.scoring import provenance
-from workbench.readers.remote import is_remote
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
-from workbench.workspace.artefacts import Artefacts
 from workbench.workspace.engines import Engine, Here
 from workbench.workspace.in_parts import score_in_parts
-from workbench.workspace.opened import OpenedLog, stored_log, user_cache
-from workbench.workspace.partitions import ROWS, narrow
+from workbench.workspace.on_disk import on_disk
+from workbench.workspace.partitions import ROWS
 
 
 def score_to(
@@ -38,6 +35,7 @@ def score_to(
     engine: Engine | None = None,
     check: Callable[[Provenance], None] = lambda made: None,
     quarantine: Path | None = None,
+    noted: Callable[[Mapping[str, Any]], None] = lambda report: None,
     rows: int = ROWS,
     progress: Progress = silent,
     **reading: Any,
@@ -60,6 +58,7 @@ def score_to(
         engine: What works on the parts; this process by default. See `engines.engine_of`.
         check: Told how the credit will be made, before it is.
         quarantine: Where trajectories that break a rule go; without it they are refused.
+        noted: Told what the import reports, as data.
         rows: Rows of a part. A part holds whole groups, whole batches for a method that compares
             across them, or whole runs for one that learns from earlier batches, and has more rows
             where such a unit has.
@@ -78,32 +77,25 @@ def score_to(
         raise ParameterError(f"a part has at least 1 row, got {rows}")
     made = create(registered(method), params)
     hidden = place.parent / f".{place.name}.parts"
-    reading["quarantine"] = quarantine is not None
-    stored = stored_log(sources, reading)
-    artefacts = Artefacts(stored.workspace if stored else hidden, progress)
-    log = stored or artefacts.log(sources, **reading)
-    if quarantine is not None and log.quarantined is not None:
-        with atomic_file(quarantine) as temporary:
-            shutil.copyfile(log.quarantined, temporary)
-    vectors = Path(cache) if cache else (artefacts.vectors.directory if stored else user_cache())
-    files = [str(stored.path)] if stored else log.report["files"]
-    opened = OpenedLog(
-        frame=narrow(log.path, made.needs()),
-        files=tuple(files),
-        rewards=None if stored else log.report.get("rewards"),
-        # What lies elsewhere has the digest of what was read of it.
-        stored_sha256=log.sha256 if any(map(is_remote, files)) else None,
-        cache=vectors,
+    read = on_disk(
+        sources,
+        hidden,
+        reading,
+        needed=made.needs(),
+        cache=cache,
+        quarantine=quarantine,
+        noted=noted,
+        progress=progress,
     )
-    space = opened.space(embedder, state_text, progress, allow_unchained=allow_unchained)
+    space = read.opened.space(embedder, state_text, progress, allow_unchained=allow_unchained)
     check(provenance(space, method, made))
     credits = score_in_parts(
-        log.path,
+        read.log.path,
         space,
         {method: made},
         engine=engine or Here(),
         folder=hidden,
-        cache=vectors,
+        cache=read.cache,
         rows=rows,
         progress=progress,
     )

@@ -191,3 +191,14 @@ def test_a_long_log_or_an_odd_temperature_is_swept_alone():
     assert swept(0.1, 100) == STOPS
     assert swept(0.123, 100) == (0.123,)
     assert swept(0.1, SWEEP_LIMIT) == (0.1,)
+
+
+def test_a_step_and_its_rollout_have_weights_of_their_own_by_hand():
+    # Three steps in one state: each weighs 1/3, and a's two steps together 2/3.
+    # Medians over (a, a, b): of the step 1/3, 1/3, 1/3; of its rollout 2/3, 2/3, 1/3.
+    found = steps({"g": {"a": [("p", "go", 0.0), ("p", "go", 1.0)], "b": [("p", "go", 0.0)]}})
+    method, space = ProxMO(), Space(found, embedder=AXES)
+    result = sweep(method, method(found, space), space, [TAU, 2 * TAU])
+    assert result.own_step.tolist() == pytest.approx([1 / 3] * 2)
+    assert result.own_trajectory.tolist() == pytest.approx([2 / 3] * 2)
+    assert result.effective.tolist() == pytest.approx([3.0] * 2)

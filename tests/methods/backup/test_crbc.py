@@ -62,3 +62,27 @@ def test_crbc_at_a_great_depth_is_the_closure():
 def test_staying_for_ever_needs_a_discount():
     with pytest.raises(ParameterError, match="truncated_as=bootstrap needs a continuation below 1"):
         create("crbc", {"truncated_as": "bootstrap", "continuation": 1.0})
+
+
+def test_crbc_explains_a_step_by_action_state_and_group():
+    # Waiting in the hall, the first of b's two: tried twice, reward 0, next values ½·.2 and 0.
+    found = credit(steps(HALL), "crbc", continuation=0.5).explain(2).facts
+    assert found["step"] == pytest.approx(
+        {
+            "score": 0.05,
+            "baseline": 0.2,
+            "factor": 5.0 / np.sqrt(0.045),
+            "state_visits": 3.0,
+            "action_visits": 2.0,
+            "actions_tried": 2,
+            "action_reward": 0.0,
+            "next_value": 0.05,
+            "state_std": np.sqrt(0.045),
+        }
+    )
+    # GRPO's term: rewards 1 and 0.
+    assert {name: found["episode"][name] for name in ("group_mean", "group_size")} == {
+        "group_mean": 0.5,
+        "group_size": 2,
+    }
+    assert found["episode"]["group_std"] == pytest.approx(0.5**0.5)

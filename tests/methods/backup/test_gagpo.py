@@ -31,3 +31,12 @@ def test_gagpo_with_a_full_trace_is_the_return_against_its_state(described):
     found = credit(of, "gagpo", trace=1.0, norm="none").terms["step"]
     step = credit(of, "gigpo", norm="mean").terms["step"]
     assert found.value == pytest.approx(step.value, abs=1e-9)
+
+
+def test_gagpo_values_a_state_that_no_counted_rollout_met_by_its_own_return():
+    # c is outside the statistics and alone in the attic, so V̂(attic) = G = ½·1. V̂(door) = 1 by a
+    # alone. γ ½: δ = ½·1 − ½ = 0, then 1 − 1 = 0.
+    described = {"g": {**HALL["g"], "c": [("attic", "jump", 0.0), ("door", "go", 1.0)]}}
+    of = steps(described, in_group_statistics=[True] * 4 + [False] * 2)
+    found = advantage(of, "gagpo", gamma=0.5, trace=0.5, norm="none")
+    assert found == pytest.approx([1 / 3, 0.0, -1 / 8, -1 / 6, 0.0, 0.0])

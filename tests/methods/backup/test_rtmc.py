@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from crediting import advantage
+from crediting import advantage, credit
 from hypothesis import given, settings
 from logs import described_logs, steps
 from worked_logs import HALL
@@ -21,3 +21,14 @@ def test_rtmc_smooths_first_visits_towards_the_group():
 def test_rtmc_without_a_prior_on_single_steps_is_mc_q(described):
     of = steps(described)
     assert advantage(of, "rtmc", prior=0.0) == pytest.approx(advantage(of, "mc-q"), abs=1e-9)
+
+
+def test_rtmc_explains_a_step_by_its_first_visits_and_its_group():
+    # Two first visits of the hall, a's and b's first steps, have ¼ of V′(hall) each; the group's
+    # mean return, ½, has the other half, so each of its four steps has ⅛ more.
+    found = credit(steps(HALL), "rtmc", gamma=1.0, prior=2.0).explain(0)
+    facts = found.facts["step"]
+    assert (facts["state_visits"], facts["group_mean"]) == (2.0, 0.5)
+    peers = found.peers.sort("trajectory_id", "step_index")
+    assert peers["weight"].to_list() == [0.375, 0.125, 0.375, 0.125]
+    assert peers["value"].to_list() == [1.0, 1.0, 0.0, 0.0]

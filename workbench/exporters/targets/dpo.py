@@ -192,6 +192,7 @@ register(
         write=write,
         read=read,
         dataset=FILE,
+        appends=True,
         units=STEPS_ONLY,
         options_type=PairOptions,
     )

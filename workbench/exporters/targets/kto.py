@@ -88,6 +88,7 @@ register(
         write=write,
         read=read,
         dataset=FILE,
+        appends=True,
         units=STEPS_ONLY,
     )
 )

@@ -134,6 +134,7 @@ register(
         ),
         write=write,
         read=read,
+        appends=True,
         units=STEPS_ONLY,
     )
 )

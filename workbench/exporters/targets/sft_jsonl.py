@@ -129,6 +129,7 @@ register(
         write=write,
         read=read,
         dataset=FILE,
+        appends=True,
         options_type=SupervisedOptions,
     )
 )

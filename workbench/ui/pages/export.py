@@ -19,7 +19,7 @@ from workbench.exporters.worth import Worth
 from workbench.methods.variants import variants
 from workbench.ui import cache, command, export_options, export_preview, frame, state
 from workbench.ui.header import header
-from workbench.ui.hints import in_words
+from workbench.ui.hints import in_words, of_error
 from workbench.ui.text import escaped
 
 TOP_GROUPS = 10
@@ -116,7 +116,7 @@ def _batch(method: str, target: Exporter, options: Mapping[str, Any]) -> Archive
         return cache.batch(entry.id, view.embedder, scored, to, entry)
     except WorkbenchError as error:
         st.error("There is no batch to give.")
-        st.code(in_words(str(error)), language=None, wrap_lines=True)
+        st.code(of_error(error), language=None, wrap_lines=True)
         return None
 
 
@@ -268,6 +268,6 @@ def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
         target(log, scored, folder, **options, **place_options)
     except (WorkbenchError, OSError) as error:
         st.error("Nothing was written.")
-        st.code(in_words(str(error)), language=None, wrap_lines=True)
+        st.code(of_error(error), language=None, wrap_lines=True)
     else:
         st.success(f"Written to {escaped(str(folder.resolve()))}")

@@ -15,7 +15,7 @@ from workbench.log.facts import GROUP_KINDS, Facts
 from workbench.plots import log as plots
 from workbench.ui import cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
-from workbench.ui.hints import in_words
+from workbench.ui.hints import in_words, of_error
 from workbench.ui.library import LogEntry
 from workbench.ui.text import escaped, show
 from workbench.ui.verdict import area as verdict_area
@@ -134,7 +134,7 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
         *(("renamed", f"{old} became {new}") for new, old in report["renamed"].items()),
         *(("note", in_words(notice)) for notice in report["notices"]),
     ]
-    return [upload.named_shortly(f"{label:<18}{text}", files) for label, text in lines]
+    return [of_error(upload.named_shortly(f"{label:<18}{text}", files)) for label, text in lines]
 
 
 def _problem(problem: Mapping[str, Any]) -> str:

@@ -78,6 +78,7 @@ register(
         ),
         write=write,
         read=read,
+        appends=True,
         masks=False,
         loader=Path(__file__).with_name("loader.py"),
     )

@@ -71,6 +71,7 @@ register(
         ),
         write=write,
         read=read,
+        appends=True,
         loader=Path(__file__).with_name("loader.py"),
     )
 )
