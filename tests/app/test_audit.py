@@ -104,7 +104,7 @@ def test_texts_of_the_log_are_shown_as_text(app: OpenApp):
     assert "bold" in said(test)
 
 
-def test_the_unstable_steps_are_those_of_the_bootstrap_and_lead_to_their_rollout(app: OpenApp):
+def test_unstable_steps_are_the_bootstrap_s_and_link_to_rollouts(app: OpenApp):
     test = opened(app, methods="gigpo")
     rows = table(test, "sign changes")
     found = audited(bundled(), "gigpo").intervals.filter(

@@ -201,7 +201,7 @@ def test_values_that_a_widget_cannot_hold_are_the_defaults(app: OpenApp):
     assert [chosen[name] for name in options] == [None, 1.0, None, None, None]
 
 
-def test_a_trainer_that_needs_tokens_says_so_and_one_that_has_them_gets_its_batch(
+def test_a_trainer_without_its_tokens_is_refused_with_the_reason(
     app: OpenApp, downloads: list[Callable[[], bytes]], tmp_path: Path
 ):
     test = opened(app, logs.log(SMALL), methods="grpo", **exporting(to="verl"))

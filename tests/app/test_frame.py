@@ -81,7 +81,7 @@ def test_the_log_page_needs_no_embeddings(app: OpenApp):
     assert "3,732 steps" in " ".join(text.value for text in (*test.markdown, *test.text))
 
 
-def test_a_representation_that_the_server_does_not_offer_is_refused_and_never_loaded(
+def test_a_representation_that_is_not_offered_is_never_loaded(
     app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ):
     asked = []

@@ -160,7 +160,7 @@ def test_the_oracles_give_the_true_gradient_in_the_mean(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_gradient_of_the_planted_truth_nears_the_true_one_with_more_rollouts(
+def test_more_rollouts_bring_the_planted_gradient_near_the_true_one(
     family: str,
 ) -> None:
     found = []
@@ -201,7 +201,7 @@ def test_a_constant_credit_is_chance(scene: Scene) -> None:
     assert measured(scene, np.zeros(len(scene.steps)))["sign_agreement"] == 0.5
 
 
-def test_the_same_number_for_all_steps_of_a_trajectory_is_no_better_under_more_data() -> None:
+def test_one_number_per_trajectory_gains_nothing_from_more_data() -> None:
     # Group size grows, and with it the cosine: noise is what keeps GRPO from the true gradient.
     cells = conditions(["household"], ["group=4", "group=32"])
     found = [

@@ -47,7 +47,7 @@ def test_a_family_may_have_dials_of_its_own():
         conditions(["helpdesk issues=one"])
 
 
-def test_worlds_that_a_small_policy_cannot_learn_are_refused_with_one_that_it_can(tmp_path: Path):
+def test_a_world_too_hard_to_learn_is_refused_with_an_easier_one(tmp_path: Path):
     assert trainable("codebase") == "codebase modules=2 bugs=1"
     assert trainable("household") == "household"
     with pytest.raises(ParameterError, match=r"cannot be learned .*'helpdesk issues=1' can"):
@@ -130,7 +130,7 @@ def test_measures_are_ratios_of_sums_over_seeds_and_conditions():
     assert found.score == 2.0  # of the point where it is known
 
 
-def test_a_credit_of_0_has_an_adam_cosine_of_0_and_none_is_known_without_a_truth():
+def test_a_zero_credit_has_an_adam_cosine_of_0_and_no_truth_gives_none():
     assert Measures.of(rows_of({"stepped": [0.0], "gain": [0.0]})).score == 0.0
     assert np.isnan(Measures.of(rows_of({"true": [-1.0]})).score)
 

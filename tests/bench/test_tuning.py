@@ -45,7 +45,7 @@ def found(folder: Path) -> Tuning:
     return small(folder)
 
 
-def test_every_candidate_is_measured_once_and_the_methods_own_value_is_one_of_them(found: Tuning):
+def test_every_candidate_is_measured_once_the_own_value_among_them(found: Tuning):
     names = [f"gigpo, state_key similar:threshold={value}" for value in THRESHOLDS]
     names[names.index("gigpo, state_key similar:threshold=0.9")] = "gigpo, state_key similar"
     assert found.results["method"].unique(maintain_order=True).to_list() == [

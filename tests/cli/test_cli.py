@@ -789,9 +789,7 @@ def test_tune_refuses_a_method_that_has_nothing_to_tune(run: Run, tmp_path: Path
     assert "No group can be held out" in out
 
 
-def test_a_process_without_a_terminal_prints_a_line_for_each_stage_with_its_time(
-    run: Run, tmp_path: Path
-):
+def test_without_a_terminal_each_stage_prints_a_line_with_its_time(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     code, _, err = run("run", log, "-o", "work", "--embedder", "tfidf")
     assert code == 0
@@ -990,9 +988,7 @@ def talks(path: Path) -> Path:
     )
 
 
-def test_a_log_without_rewards_is_imported_and_every_command_says_how_to_add_them(
-    run: Run, tmp_path: Path
-):
+def test_every_command_tells_how_to_add_rewards_to_a_log_without(run: Run, tmp_path: Path):
     log = talks(tmp_path / "talks.jsonl")
     way = "--rewards FILE.csv adds them"
     code, out, _ = run("import", log, "-o", "log.parquet")

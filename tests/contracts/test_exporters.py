@@ -389,7 +389,7 @@ def test_a_target_that_says_so_has_no_mask(name: str, finished: Any):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if TARGETS[name].layout.cut])
-def test_a_target_that_says_so_has_no_log_probabilities_before_the_first_trained_token(
+def test_some_targets_have_no_logprobs_before_the_first_trained_token(
     name: str, logged: Log, finished: Any, tmp_path: Path
 ):
     target, one = TARGETS[name], pl.col("trajectory_id") == "t1"

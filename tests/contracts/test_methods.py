@@ -72,7 +72,7 @@ json.dump({name: hashlib.sha256(bytes_of(name)).hexdigest() for name in NAMES}, 
 """
 
 
-def test_every_method_gives_the_same_bytes_under_any_hash_seed_and_number_of_threads():
+def test_methods_give_equal_bytes_under_any_hash_seed_and_thread_count():
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
     places = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     found = [
@@ -361,7 +361,7 @@ def test_going_on_is_charged_where_the_trait_says_so(name: str):
 
 
 @pytest.mark.parametrize("name", having("position-baseline"))
-def test_a_late_turn_is_compared_with_those_that_went_on_where_the_trait_says_so(name: str):
+def test_a_late_turn_is_compared_with_survivors_under_the_trait(name: str):
     # c ends at the first turn: what it got changes the first turn of a, and the second not at all.
     def of_a(reward: float) -> list[float]:
         a, b = [("x", "p", 0.0), ("x", "p", 1.0)], [("x", "p", 0.0), ("x", "p", 0.0)]

@@ -120,7 +120,7 @@ def test_pictures_that_the_log_does_not_tell_apart_are_said_to_merge_groups(name
     assert any("an image that the log does not tell from others" in notice for notice in notices)
 
 
-def test_an_advantage_that_differs_for_equal_rewards_is_found_to_speak_against_the_groups():
+def test_unequal_advantages_of_equal_rewards_contradict_the_groups():
     # The trainer gave the three winners of A .5 and the winner of B 1.5.
     imported = import_log([CASES / "same_text_other_image/completions_00001.parquet"])
     space = OpenedLog.of_import(imported).space("tfidf")
@@ -243,7 +243,7 @@ def test_a_rollout_without_logprobs_is_read():
     assert firsts(advantages("logprobs_missing/none.jsonl")) == near(0.70711, -0.70711)
 
 
-def test_what_is_left_of_a_group_without_its_broken_rollouts_is_said_to_be_biased():
+def test_a_group_without_its_broken_rollouts_is_reported_as_biased():
     file = CASES / "verl_last_output_only/5.jsonl"
     with pytest.raises(LogError, match="the outputs of a session are"):
         import_log([file])

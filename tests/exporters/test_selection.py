@@ -132,7 +132,7 @@ def test_marked_steps_are_taken_or_left():
     assert trained("weighted-batch", marked)[0]["by_mark"] == 0
 
 
-def test_only_what_the_filter_leaves_is_trained_and_the_rest_of_its_rollout_is_context():
+def test_filtered_steps_train_and_the_rest_of_their_rollout_is_context():
     # Advantages 0.5 and -2 of one trajectory, 0.25 and 0 of two others; the second and fourth left.
     log, credit = several()
     left = log.with_columns(pl.Series("in_filter", [False, True, False, True])), credit

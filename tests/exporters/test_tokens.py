@@ -97,7 +97,7 @@ def test_log_probabilities(tmp_path: Path) -> None:
     assert manifest.checks["logprobs_present"] is False
 
 
-def test_log_probabilities_that_some_rows_lack_are_left_out_where_all_must_have_them(
+def test_logprobs_that_some_rows_lack_are_left_out_if_all_need_them(
     tmp_path: Path,
 ):
     rows = [

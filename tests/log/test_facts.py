@@ -284,7 +284,7 @@ def test_mixed_outcomes_are_not_known_where_success_is_not() -> None:
     assert json.loads(json.dumps(found.to_dict()))["mixed_outcome_groups"] is None
 
 
-def test_success_that_few_say_is_filled_from_the_reward_where_that_is_an_outcome() -> None:
+def test_missing_success_is_filled_from_rewards_that_are_outcomes() -> None:
     rows: Described = [
         ("g", [1.0], {"success": True}),
         ("g", [0.0], {}),
@@ -311,7 +311,7 @@ def test_success_that_few_say_is_said_of_how_many() -> None:
     assert "100.0 % of the 1 of 3 trajectories whose success is known succeed" in found.sentence()
 
 
-def test_trajectories_that_do_not_say_whether_they_were_cut_are_not_left_out_of_the_share() -> None:
+def test_the_share_of_truncated_counts_trajectories_of_unknown_ends() -> None:
     rows: Described = [("g", [0.0], {"truncated": True}), *[("g", [1.0], {})] * 3]
     found = facts(log(rows))
     # 1 of 4, not 1 of 1.

@@ -181,7 +181,7 @@ def test_where_the_originals_have_no_number_for_a_group_of_one_ours_is_zero(colu
 
 
 @pytest.mark.parametrize("column", [name for name in COLUMNS if not lacks("p_nan_reward", name)])
-def test_the_group_without_the_nan_agrees_unless_the_nan_is_in_a_number_that_groups_share(
+def test_a_nan_stays_in_its_group_unless_groups_share_a_number(
     column: str,
 ):
     frame = table("p_nan_reward")

@@ -26,7 +26,7 @@ def notes(name: str, valid: list[bool], **params: object) -> list[str]:
     return [note for note in score(space, name, params).notes if "off an invalid action" in note]
 
 
-def test_a_dialect_whose_runs_penalise_invalid_actions_says_so_where_there_are_some():
+def test_a_dialect_notes_its_penalty_where_actions_are_invalid():
     (said,) = notes("gigpo:verl-agent", [True, False, True])
     assert said == (
         "the runs of verl-agent take 0.1 off an invalid action, which 1 of 3 steps has; this "

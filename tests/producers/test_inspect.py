@@ -210,7 +210,7 @@ def test_a_sub_agent_that_was_handed_the_conversation_speaks_in_it(tmp_path: Pat
     assert log["reward"].to_list() == [0.0, 0.0, 1.0]
 
 
-def test_several_evaluations_of_one_task_are_one_log_and_keep_groups_of_their_own(tmp_path: Path):
+def test_evaluations_of_one_task_are_one_log_with_own_groups(tmp_path: Path):
     for _ in range(2):
         evaluate(tmp_path, [says("yes")], "eval")
     imported = import_log([tmp_path])

@@ -48,7 +48,7 @@ def test_a_step_has_what_was_seen_done_and_earned(tmp_path: Path):
     assert "name the action before" not in notes(found)
 
 
-def test_observations_behind_the_action_are_its_answers_and_the_first_step_saw_the_task(
+def test_observations_after_an_action_answer_it_and_step_0_sees_the_task(
     tmp_path: Path,
 ):
     steps = [
@@ -83,7 +83,7 @@ def test_rewards_are_of_the_steps_where_they_add_up_to_that_of_the_rollout(
     assert "rewards are null" not in notes(found)
 
 
-def test_scalars_of_a_step_keep_their_names_and_give_way_to_those_of_the_rollout(tmp_path: Path):
+def test_scalars_of_a_step_give_way_to_those_of_the_rollout(tmp_path: Path):
     steps = [
         {"obs": "a", "action": "b", "reward": 1, "latency": 0.5, "model": "m", "info": {"x": 1}}
     ]

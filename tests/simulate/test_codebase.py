@@ -174,7 +174,7 @@ def test_a_revert_of_a_sound_module_spoils_it_and_can_be_taken_back() -> None:
     assert perform(task, spoil, *mended)[2][-1] == 1.0
 
 
-def test_a_wrong_line_can_be_taken_back_and_one_that_does_not_parse_is_not_written() -> None:
+def test_a_wrong_line_can_be_undone_and_a_broken_one_is_not_written() -> None:
     task = task_of(MONEY, PAGING)
     opened = ("open src/paging.py",)
     before = perform(task, *opened)[1]

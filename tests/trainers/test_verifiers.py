@@ -41,7 +41,7 @@ def test_verifiers_reads_its_traces_back_with_our_advantages(tmp_path: Path):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_branch_that_prime_rl_trains_on_has_the_advantage_at_each_sampled_token(tmp_path: Path):
+def test_the_branch_that_prime_rl_trains_has_every_token_s_advantage(tmp_path: Path):
     from verifiers.v1.episode import WireEpisode
 
     log, credit, _ = traced(tmp_path)

@@ -113,7 +113,7 @@ def test_groups_that_say_nothing_are_left_out_and_counted():
     assert "alike" in result.reason
 
 
-def test_rollouts_that_count_in_no_statistics_are_neither_predicted_nor_averaged():
+def test_uncounted_rollouts_are_neither_predicted_nor_averaged():
     frame = rows(one_step(("p", 1.0), ("p", 0.0), ("p", 0.0), ("p", 50.0)))
     counts = [True, True, True, False]
     found = Steps.from_log(validate(frame.with_columns(in_group_statistics=np.array(counts))).log)

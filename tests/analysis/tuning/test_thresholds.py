@@ -200,7 +200,7 @@ def test_exact_keys_are_the_fallback_where_nothing_predicts():
     assert few.recommended is None
 
 
-def test_what_is_tuned_is_the_threshold_where_a_key_has_one_and_else_what_a_method_declares():
+def test_a_key_threshold_is_tuned_before_the_field_that_a_method_declares():
     def field(name: str, **fields: Any) -> str:
         return tuned_by(create(name, fields)).tunable
 

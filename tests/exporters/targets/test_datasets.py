@@ -31,7 +31,7 @@ def test_only_what_the_policy_sampled_and_trains_on_is_trained(tmp_path: Path):
     assert sorted(token for token, _, mask in found if mask) == [3, 5, 10]
 
 
-def test_steps_of_a_dataset_are_those_with_positive_credit_unless_all_are_asked_for(tmp_path: Path):
+def test_a_dataset_has_steps_of_positive_credit_unless_all_are_wanted(tmp_path: Path):
     manifest = export("datasets", token_log(), tmp_path / "positive")
     rows = pq.read_table(tmp_path / "positive" / datasets.FILE).to_pylist()
     assert [(row["trajectory_id"], row["weight"]) for row in rows] == [("t0", 0.5), ("t1", 0.25)]

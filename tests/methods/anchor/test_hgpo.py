@@ -46,7 +46,7 @@ def test_hgpo_with_the_episode_advantage_as_level_0():
     assert found.terms["episode"].value[0] == pytest.approx(2 / 9)
 
 
-def test_a_step_that_is_just_average_keeps_its_level_unless_the_dialect_drops_it():
+def test_an_average_step_keeps_its_level_unless_the_dialect_drops_it():
     # y: 1, 1/2, 0, 1/4, 3/4 have the mean 1/2, which is t1's; (z, y): 1/2 and 1/4.
     of = seen(("xy", 1.0), ("zy", 0.5), ("xy", 0.0), ("zy", 0.25), ("xy", 0.75))
     # Both levels: 3/5 of 1/8. The second alone: 1/8.

@@ -40,7 +40,7 @@ def test_grpo_over_step_rows_counts_a_twice():
     assert advantage(FOUR, "grpo:verl-agent", norm="mean") == pytest.approx(expected)
 
 
-def test_a_penalty_hits_its_own_step_and_leaves_the_statistics_of_trajectories_alone():
+def test_a_penalty_hits_its_step_and_no_statistics_of_trajectories():
     frame = FOUR.with_columns(valid_action=pl.Series([False, True, True, True, True]))
     expected = [0.65, 0.75, -0.25, -0.25, -0.25]
     assert advantage(frame, "grpo", norm="mean", invalid_penalty=0.1) == pytest.approx(expected)

@@ -12,7 +12,7 @@ from logs import QUARTERS, steps
 from worked_logs import LIVE_AND_DEAD, group, outcomes
 
 
-def test_reinforce_with_a_baseline_shares_one_deviation_and_leaves_dead_groups_at_zero():
+def test_dead_groups_stay_at_zero_under_one_shared_deviation():
     # c = 2/3, -1/3, -1/3 | 0, 0: mean 0, squares 6/9 over 4: deviation sqrt(1/6).
     found = advantage(steps(LIVE_AND_DEAD), "reinforce++-baseline", batch_eps=0.0)
     sixth = np.sqrt(6) / 3

@@ -40,7 +40,7 @@ def test_solved_values_are_a_fixed_point_that_repeated_backups_approach(describe
         assert backed == pytest.approx(value, abs=1e-9)
 
 
-def test_a_truncated_rollout_is_a_failure_or_stays_where_it_was_or_is_no_evidence():
+def test_a_truncated_rollout_fails_or_stays_or_is_no_evidence():
     cut = steps(HALL, truncated=[False, False, False, True])
     # failure: as before. bootstrap: V = (½ + ½V + ½V)/3, so V = ¼. exclude: V = ½ V(door) = ½.
     assert graph_of(cut).values(0.5)[0] == pytest.approx(0.2)

@@ -149,7 +149,7 @@ def test_proxmo_says_where_rewards_want_a_scale():
     assert credit(FOUR, "proxmo").notes == ()
 
 
-def test_proxmo_auto_leaves_the_weight_at_one_where_success_is_not_defined_and_says_so():
+def test_proxmo_auto_notes_a_weight_of_one_where_success_is_undefined():
     graded = FOUR.with_columns(pl.col("reward") * 0.7)
     found = credit(graded, "proxmo")
     assert found.terms["episode"].value.tolist() == advantage(graded, "grpo").tolist()
@@ -185,7 +185,7 @@ def test_self_included_is_one_minus_self_weight_times_self_left_out(
     np.testing.assert_allclose(included.terms["step"].value, expected, atol=1e-12)
 
 
-def test_the_step_with_self_included_is_that_with_self_left_out_shrunk_by_its_own_weight():
+def test_including_self_shrinks_the_step_term_by_the_own_weight():
     # Texts that are all different and γ = 0, so that nothing else is in it.
     of = Steps.from_log(random_log(np.random.default_rng(5), texts=12, dense=True))
     included = credit(of, "proxmo", temperature=0.2)

@@ -190,7 +190,7 @@ def test_a_truth_value_is_a_reward_and_a_success(tmp_path: Path):
     assert logs[0].report.renamed["reward"] == "success"
 
 
-def test_without_a_task_a_group_is_the_rollouts_with_the_same_first_user_message(tmp_path: Path):
+def test_without_a_task_the_first_user_message_makes_the_group(tmp_path: Path):
     asked = [record(task_id=None, messages=[user(text), assistant("ok")]) for text in "aba"]
     imported = import_log([write_lines(tmp_path / "log", asked)])
     assert imported.report.rollouts == {1: 1, 2: 1}

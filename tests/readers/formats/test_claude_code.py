@@ -47,7 +47,7 @@ def test_sessions_of_one_question_are_a_group():
     assert imported.validated.log["source_line"].to_list()[:2] == [4, 7]
 
 
-def test_lines_of_one_answer_are_a_step_and_results_that_hang_apart_are_its_observation():
+def test_lines_of_one_answer_are_a_step_observed_by_their_results():
     log = import_log([WHOLE]).validated.log
     main = log.filter(pl.col("trajectory_id") == SESSION)
     assert main["action"][0].splitlines() == [
@@ -161,7 +161,7 @@ def test_a_session_that_was_cleared_is_two(tmp_path: Path):
     assert read([path]).frame["group_id"].n_unique() == 2
 
 
-def test_sessions_in_one_file_are_apart_and_lines_without_parents_follow_one_another(
+def test_sessions_of_one_file_are_apart_and_orphans_are_in_order(
     tmp_path: Path,
 ):
     lines = [

@@ -23,7 +23,7 @@ def test_the_sample_becomes_the_nine_canonical_steps():
     )
 
 
-def test_a_real_trajectory_dump_has_the_groups_and_outcomes_of_the_published_table(shared: Path):
+def test_a_real_dump_has_the_groups_and_outcomes_of_the_paper(shared: Path):
     path = shared / "data/raw/verl_agent_webshop_grpo_step560.json"
     imported = import_log([path])
     log = imported.validated.log

@@ -57,7 +57,7 @@ def test_alfworld_remembers_what_was_done_to_things():
     assert key("alfworld:observation=false", hot, reheated) == [0, 1, 1, 0, 2, 2, 1]
 
 
-def test_alfworld_remembers_where_things_were_put_in_the_order_in_which_it_is_said():
+def test_alfworld_remembers_places_in_the_order_of_reports():
     there = [
         (ROOM, "x"),
         ("You pick up the mug 1 from the sink 1. You put the mug 1 in/on the desk 1.", "x"),

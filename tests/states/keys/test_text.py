@@ -107,7 +107,7 @@ def test_normalised_by_hand() -> None:
     assert states(steps(one(*texts)), plain) == [0, 1, 2, 3, 4, 5]
 
 
-def test_volatile_patterns_take_out_budgets_addresses_and_durations_but_no_dates() -> None:
+def test_volatile_patterns_remove_budgets_and_durations_but_no_dates() -> None:
     pairs = [
         ("You have 4 steps left and 2 chances left.", "You have 3 steps left and 1 chances left."),
         ("<f at 0x7f00aa>", "<f at 0x7f00bb>"),
