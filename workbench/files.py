@@ -56,7 +56,7 @@ _NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turns a full disk into one message, whichever library met it, while `path` is written.
+    """Turn a full disk into one message, whichever library met it, while `path` is written.
 
     Polars, faiss and numpy lose the number of the error and keep its words.
 
@@ -83,7 +83,7 @@ def storing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
-    """Turns a place where nothing can be created into one message.
+    """Turn a place where nothing can be created into one message.
 
     Raises:
         StorageError: With the place and a hint.
@@ -111,7 +111,7 @@ def _prefix(path: Path) -> str:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path next to `path` and renames it when the block ends without an error.
+    """Give a temporary path next to `path` and rename it when the block ends without an error.
 
     Raises:
         ParameterError: `path` is a folder.
@@ -136,7 +136,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits until no other thread or process is inside such a block for `path`.
+    """Wait until no other thread or process is inside such a block for `path`.
 
     The lock is a file `.<name>.lock` next to it, which stays; a process that dies lets go of it.
     """
@@ -154,7 +154,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Gives a folder to fill and puts it at `path` when the block ends without an error.
+    """Give a folder to fill and put it at `path` when the block ends without an error.
 
     A run that is killed leaves at most a hidden folder `.<name>.….part` next to the place.
 
@@ -215,7 +215,7 @@ def maker_lives(temporary: Path) -> bool:
 
 
 def _put(new: Path, path: Path) -> None:
-    """Renames a folder into place unless one is there."""
+    """Rename a folder into place unless one is there."""
     try:
         new.rename(path)
     except OSError:
@@ -224,7 +224,7 @@ def _put(new: Path, path: Path) -> None:
 
 
 def _swap(new: Path, path: Path, old: Path) -> None:
-    """Renames a folder into place; what stood there comes back if that fails."""
+    """Rename a folder into place; what stood there comes back if that fails."""
     stood = path.exists()
     if stood:
         path.rename(old)
@@ -244,7 +244,7 @@ def _umask() -> int:
 
 
 def write_artefact_manifest(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes `manifest.json` with the digest of every other file of the folder."""
+    """Write `manifest.json` with the digest of every other file of the folder."""
     files = {
         file.relative_to(folder).as_posix(): file_digest(file)
         for file in sorted(folder.rglob("*"))

@@ -43,7 +43,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._lock = RLock()
 
     def add(self, name: str, entry: T) -> T:
-        """Adds an entry.
+        """Add an entry.
 
         Raises:
             PluginError: Another entry has the name.
@@ -54,11 +54,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def remove(self, name: str) -> None:
-        """Takes an entry out again."""
+        """Take an entry out again."""
         del self._entries[name]
 
     def load(self) -> None:
-        """Imports every module that registers entries, once."""
+        """Import every module that registers entries, once."""
         with self._lock:
             if self._loaded:
                 return

@@ -12,7 +12,7 @@ from places import ROOT
 
 PACKAGE = ROOT / "workbench"
 
-HEADLINE = re.compile(r"(What|How|Whether|Which)\b")
+HEADLINE = re.compile(r"(What|How|Whether|Which|Why|Where|Who|Whose|When)\b")
 """A docstring names a thing or says what to do; it does not begin like a question."""
 
 UNIT = r"(step|row|trajectory|rollout|group|token|line|record|batch|episode|update|turn)"

@@ -263,7 +263,7 @@ def _of_masks(found: Facts) -> Line:
 
 
 def _of_convention(space: Space) -> list[Line]:
-    """Whose credit the log's own advantages are, where it has any."""
+    """Method that reproduces the log's own advantages, where it has any."""
     return [
         Line(
             about="trainer",

@@ -69,7 +69,7 @@ class Comparison:
 
 
 def compare(credits: Mapping[str, pl.DataFrame], *, top: int = 20) -> Comparison:
-    """Compares credits of the same log pair by pair, over all steps and by group.
+    """Compare credits of the same log pair by pair, over all steps and by group.
 
     - spearman: Pearson correlation of the ranks, ties averaged. By group the ranks are those
       within the group. Advantages are rounded to 12 decimals first, so that rounding errors of a
@@ -132,7 +132,7 @@ def sign_table(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray
 
 
 def why_unranked(table: pl.DataFrame) -> pl.Series:
-    """Why rows of `pairs` or `groups` have no rank correlation, in words; empty where they have."""
+    """Reason why rows of `pairs` or `groups` have no rank correlation; empty where they have."""
     left, right = (pl.col(f"{side}_std").fill_null(0) <= TOLERANCE for side in ("left", "right"))
     gives = " gives all its steps the same credit"
     reason = (
@@ -193,7 +193,7 @@ def _checked(name: str, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def require_steps_of(log: pl.DataFrame, credit: pl.DataFrame) -> None:
-    """Refuses a credit whose steps are not those of a log.
+    """Refuse a credit whose steps are not those of a log.
 
     Raises:
         ParameterError: Steps are in one of them alone; the first are named.
@@ -225,7 +225,7 @@ def _places(steps: pl.DataFrame) -> str:
 
 
 def _with_ranks(scored: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Adds the rank of each advantage in the log and in its group."""
+    """Add the rank of each advantage in the log and in its group."""
     values = {k: pl.col(_value(k)).round(TIE_DECIMALS) for k in range(count)}
     # One partition for all columns: polars reuses it when the expressions stand together.
     return scored.with_columns(

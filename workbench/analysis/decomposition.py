@@ -1,4 +1,4 @@
-"""Whose credit it is: the roles', the rounds', or neither's. A view over the credit of any method.
+"""Decomposition of a credit into roles, rounds and neither, for the credit of any method.
 
 Structural credit is the mean of a role over the rounds, temporal credit the mean of a round over
 the roles; what each explains of the variance says where to look. Blocks of low credit can be all

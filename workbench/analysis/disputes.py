@@ -1,4 +1,4 @@
-"""Where methods disagree on single steps, and how often their signs agree with people's marks."""
+"""Disputes of methods on single steps, and how often their signs agree with people's marks."""
 
 from __future__ import annotations
 

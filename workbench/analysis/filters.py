@@ -101,7 +101,7 @@ def joined(*terms: str) -> str:
 
 
 def parse(text: str, log: pl.DataFrame) -> Filter:
-    """Reads a filter.
+    """Read a filter.
 
     Args:
         text: As the module says; an empty one keeps all.

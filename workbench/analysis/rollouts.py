@@ -108,7 +108,7 @@ class Rollouts:
         return first
 
     def place(self, step: StepId | None) -> Place:
-        """Where a step stands; where it is None, the first of the first group that is telling.
+        """Place of a step; where it is None, the first of the first group that is telling.
 
         Raises:
             ParameterError: The log has no such step.

@@ -18,7 +18,7 @@ SAMPLE = 5_000
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """Whose steps make the baselines of some steps.
+    """Owners of the steps in the baselines of some steps.
 
     Args:
         chosen: The steps, all or a sample. (N,) int64

@@ -49,7 +49,7 @@ class Effect:
 
 
 def effect(before: Credit, after: Credit, step: int) -> Effect:
-    """Compares a credit with the one under a change.
+    """Compare a credit with the one under a change.
 
     Args:
         before: The credit.

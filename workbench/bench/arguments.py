@@ -12,7 +12,7 @@ REFERENCE = "grpo"
 
 
 def require_positive(**numbers: int | None) -> None:
-    """Refuses numbers below 1; None is left to a default.
+    """Refuse numbers below 1; None is left to a default.
 
     Raises:
         ParameterError: With the first such number.

@@ -26,7 +26,7 @@ class BoundError(Exception):
 
 
 def check_bounds(results: pl.DataFrame) -> None:
-    """Checks the bounds that hold for any list of methods.
+    """Check the bounds that hold for any list of methods.
 
     - The true advantage scores exactly 1 in rank, sign, precision and slope.
     - The true advantage, and a return less the true value, give the true gradient in expectation:

@@ -107,7 +107,7 @@ class Cell:
         }
 
     def rows(self) -> pl.DataFrame:
-        """Measures every method: one row each, in the columns of `SCHEMA`."""
+        """Measure every method: one row each, in the columns of `SCHEMA`."""
         scene = draw_scene(self.condition, self.seed)
         space = Space(scene.steps, embedder=embedder_named(self.embedder))
         keys = self.keys

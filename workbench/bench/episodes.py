@@ -79,7 +79,7 @@ def play(
     horizon: int,
     seed: Sequence[int],
 ) -> list[Episode]:
-    """Plays some episodes of each task to their end or to the horizon.
+    """Play some episodes of each task to their end or to the horizon.
 
     Args:
         tasks: The tasks.
@@ -113,7 +113,7 @@ def play_on(
     moves: Real,
     words: Sequence[np.random.Generator],
 ) -> None:
-    """Plays episodes to their end or for as many steps as each has left.
+    """Play episodes to their end or for as many steps as each has left.
 
     Args:
         found: The episodes, which are changed.
@@ -196,7 +196,7 @@ def _own(task: Task, state: int) -> Real:
 
 
 def _move(task: Task, episode: Episode, uniform: float, words: np.random.Generator) -> None:
-    """Lets the last choice of an episode have its outcome."""
+    """Let the last choice of an episode have its outcome."""
     model = task.model
     episode.states.append(episode.state)
     pair = int(model.offsets[episode.state]) + episode.chosen[-1]

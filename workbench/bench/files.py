@@ -1,4 +1,4 @@
-"""Where a benchmark keeps its results, and how they are written."""
+"""Result files of a benchmark."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SHARDS = "shards"
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a table; the same rows give the same bytes."""
+    """Write a table; the same rows give the same bytes."""
     with atomic_file(path) as temporary:
         frame.write_parquet(temporary, compression="zstd")
 
 
 def write_manifest(content: Mapping[str, Any], path: Path) -> None:
-    """Writes what the tables are of."""
+    """Write what the tables are of."""
     with atomic_file(path) as temporary:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -95,7 +95,7 @@ class Look:
         }
 
     def rows(self) -> pl.DataFrame:
-        """Measures every method: one row each, in the columns of `SCHEMA`."""
+        """Measure every method: one row each, in the columns of `SCHEMA`."""
         found: dict[str, list[Mapping[str, float]]] = {name: [] for name in self.methods}
         missing: dict[str, str] = {}
         second: dict[str, Real] = {}
@@ -234,7 +234,7 @@ def gradients(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> pl.DataFrame:
-    """Measures the gradients of the linear policy under each method, at points of a training.
+    """Measure the gradients of the linear policy under each method, at points of a training.
 
     The policies are those after `POINTS` batches of return-to-go. At each, independent batches are
     played, their true advantages found by playing on, and the gradients compared (`measured`).

@@ -103,7 +103,7 @@ class Scorer:
         return Steps.from_log(validate(self._frames[-1]).log), advantage[here]
 
     def check(self, log: pl.DataFrame, name: str, lesson: Lesson) -> None:
-        """Refuses a batch whose export would teach something else.
+        """Refuse a batch whose export would teach something else.
 
         Raises:
             ArtefactError: The exported batch holds other answers or other weights.

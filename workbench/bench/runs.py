@@ -108,7 +108,7 @@ class Run:
         return own
 
     def rows(self) -> pl.DataFrame:
-        """Trains with every method: one row each, in the columns of `SCHEMA`."""
+        """Train with every method: one row each, in the columns of `SCHEMA`."""
         rows, keys = [], self.keys
         for name, method in self.methods.items():
             row = {
@@ -216,7 +216,7 @@ class Course:
     live: int = 0
 
     def see(self, steps: Steps) -> None:
-        """Counts one batch."""
+        """Count one batch."""
         state = labels(steps, steps.column("observation").rank("dense").to_numpy() - 1)
         alike = segment_constant(steps.episode_reward, steps.trajectory_group, steps.groups)
         self.steps += len(steps)

@@ -50,7 +50,7 @@ def load_model() -> Any:
 
 
 def _folder() -> Path:
-    """Where the model's file lies; the package itself is not imported.
+    """Folder of the model's file; the package itself is not imported.
 
     Raises:
         MissingDependencyError: A package is not installed; all that are missing are named.

@@ -94,7 +94,7 @@ def training(
     command: str | None = None,
     progress: Progress = silent,
 ) -> Training:
-    """Trains a small text policy with the credit of each method, and compares what became of it.
+    """Train a small text policy with the credit of each method, and compare what became of it.
 
     Every run of a seed begins with the same policy, which has imitated the world's own, sees the
     same tasks and as many episodes. A batch is validated and scored as a step log, and the policy
@@ -211,7 +211,7 @@ def training(
 
 
 def _require_accelerator(runs: Sequence[Run]) -> None:
-    """Refuses hours of language model on a CPU.
+    """Refuse hours of language model on a CPU.
 
     Raises:
         ParameterError: There is no GPU, and the runs together would take longer than `PATIENCE`.

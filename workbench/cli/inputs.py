@@ -41,7 +41,7 @@ def read(
     told: bool = True,
     scoring: bool = False,
 ) -> Imported:
-    """Reads and validates a log; what was set aside is written to the quarantine file.
+    """Read and validate a log; what was set aside is written to the quarantine file.
 
     Args:
         files: As for `import_log`.
@@ -74,7 +74,7 @@ def _print_notes(left_out: Sequence[str], notices: Sequence[str], *, scoring: bo
 
 
 def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None) -> OpenedLog:
-    """Reads a log in order to score it or to compare credits with it."""
+    """Read a log in order to score it or to compare credits with it."""
     from workbench.workspace.opened import OpenedLog, stored_log
 
     stored = stored_log(logs, reading)
@@ -85,7 +85,7 @@ def read_opened(logs: Sequence[str], reading: Reading, cache: Path | None = None
 
 
 def print_report_notes(report: Mapping[str, Any]) -> None:
-    """Says on standard error what there is to know of a log that is to be scored or was.
+    """Say on standard error what there is to know of a log that is to be scored or was.
 
     Args:
         report: Of its import, as data.
@@ -134,7 +134,7 @@ def report_text(report: ImportReport, quarantine: Path | None) -> str:
 
 
 def require_other(output: Path | None, files: Sequence[str]) -> None:
-    """Refuses to write over a file that is read: originals are never touched."""
+    """Refuse to write over a file that is read: originals are never touched."""
     from workbench.readers.base import Diagnostics
     from workbench.readers.remote import is_remote
     from workbench.readers.sources import expand
@@ -148,7 +148,7 @@ def require_other(output: Path | None, files: Sequence[str]) -> None:
 
 
 def require_tracker(target: str | None) -> None:
-    """Refuses a tracker that there is not, before the long part."""
+    """Refuse a tracker that there is not, before the long part."""
     from workbench.workspace.trackers import split_target
 
     if target is not None:
@@ -158,7 +158,7 @@ def require_tracker(target: str | None) -> None:
 def give_to(
     target: str | None, log: pl.DataFrame, values: Callable[[], dict[str, float | None]]
 ) -> None:
-    """Gives numbers to the tracker that `--log-to` names, at the log's training step."""
+    """Give numbers to the tracker that `--log-to` names, at the log's training step."""
     from workbench.workspace.tracked import train_step
     from workbench.workspace.trackers import track
 
@@ -193,7 +193,7 @@ def credit_of(path: Path, opened: OpenedLog, logs: Sequence[str]) -> ScoredCredi
 def note_other_log(
     path: Path, credit: ScoredCredit, opened: OpenedLog, logs: Sequence[str]
 ) -> None:
-    """Says where a credit was made from another file than the log."""
+    """Say where a credit was made from another file than the log."""
     if opened.sha256 != credit.provenance.log_sha256:
         print(f"note: {path} was made from another file than {', '.join(logs)}", file=sys.stderr)
 

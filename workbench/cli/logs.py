@@ -129,7 +129,7 @@ def import_files(
 
 
 def _propose_map(files: list[str], format: str | None, output: Path, *, as_json: bool) -> None:
-    """Writes the mapping that the names of the first file that takes one most likely need."""
+    """Write the mapping that the names of the first file that takes one most likely need."""
     from workbench.readers import save_mapping
     from workbench.readers.importing import proposal_of
 
@@ -149,7 +149,7 @@ def _propose_map(files: list[str], format: str | None, output: Path, *, as_json:
 
 
 def _watch(output: Path, files: list[str], interval: float, options: dict[str, Any]) -> None:
-    """Looks at the files of a run that still writes, until the user interrupts."""
+    """Look at the files of a run that still writes, until the user interrupts."""
     from workbench.files import staging_folder
     from workbench.readers.watching import Watch
     from workbench.wording import are, number_of

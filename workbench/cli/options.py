@@ -204,7 +204,7 @@ Output = Annotated[Path, typer.Option("-o", metavar="FILE", help="Where to write
 
 
 def reads_logs(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options of reading, which it gets as its argument `reading`."""
+    """Give a command the options of reading, which it gets as its argument `reading`."""
     signature = inspect.signature(command, eval_str=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = [one for name, one in signature.parameters.items() if name != "reading"]

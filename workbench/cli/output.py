@@ -234,7 +234,7 @@ def app_command(
 
 
 def print_warning(made: Provenance) -> None:
-    """Says on the error output where a credit at its defaults trained worse than the control."""
+    """Say on the error output where a credit at its defaults trained worse than the control."""
     from workbench.analysis.evidence import warning
     from workbench.methods import METHODS, create
 

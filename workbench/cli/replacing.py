@@ -15,7 +15,7 @@ _ANYWAY = "Hint: --overwrite replaces it, or name another place with -o"
 
 
 def require_own_log(output: Path, inputs: Sequence[str], *, overwrite: bool) -> None:
-    """Refuses to import over anything but a step log of the same files.
+    """Refuse to import over anything but a step log of the same files.
 
     Raises:
         ParameterError: With what the file was made from.
@@ -57,7 +57,7 @@ def _origins(path: Path) -> set[str] | None:
 
 
 def require_own_credit(output: Path, made: Provenance | None, *, overwrite: bool) -> None:
-    """Refuses to score over anything but a credit of the same log by the same method.
+    """Refuse to score over anything but a credit of the same log by the same method.
 
     Args:
         output: The file to write.

@@ -47,7 +47,7 @@ class InOrder(TyperGroup):
     """A group that lists its commands in the order of work."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; an interruption is reported by `main`, not by click."""
+        """Run the command; an interruption is reported by `main`, not by click."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -103,7 +103,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Reads the project's defaults before any command runs."""
+    """Read the project's defaults before any command runs."""
     from workbench.cli.defaults import project_defaults
 
     del version
@@ -143,7 +143,7 @@ def _unwound_by_sigterm() -> Iterator[None]:
 
 
 def main() -> None:
-    """Runs the command line and exits.
+    """Run the command line and exit.
 
     What the user can put right exits with 2 and one message on standard error: text that begins
     with `error: `, or with `--json` a last line that is a JSON object.
@@ -189,7 +189,7 @@ def _as_json() -> bool:
 
 
 def _refuse(error: Exception, message: str) -> int:
-    """Says what is wrong on standard error; the exit code."""
+    """Say what is wrong on standard error; the exit code."""
     if not _as_json():
         print(f"error: {message}", file=sys.stderr)
         return 2

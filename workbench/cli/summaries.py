@@ -88,7 +88,7 @@ def _in_short(facts: Facts) -> list[str]:
 
 
 def next_command(result: RunResult) -> str:
-    """Explains the step on which the first and the last method differ most, as it was scored."""
+    """Explain the step on which the first and the last method differ most, as it was scored."""
     method = result.export_method
     parts = ["workbench", "explain", str(result.log), "-m", method, "--step", _telling_step(result)]
     fields = result.params.get(method, {})

@@ -75,7 +75,7 @@ def _fit(
     room: int,
     cells: Mapping[str, Sequence[str]],
 ) -> None:
-    """Makes the widest columns of texts narrower until all fit, or nothing may give way."""
+    """Make the widest columns of texts narrower until all fit, or nothing may give way."""
     least = {name: max(len(name), min(size[name], _least(cells[name]))) for name in texts}
     while sum(size.values()) > room:
         wider = [name for name in texts if size[name] > least[name]]

@@ -59,7 +59,7 @@ def archive(
     credit: ScoredCredit,
     **options: Any,
 ) -> Archive:
-    """Exports into a folder that is gone afterwards, and packs what stood there.
+    """Export into a folder that is gone afterwards, and pack what stood there.
 
     Args:
         target: Who writes.

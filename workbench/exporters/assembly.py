@@ -96,7 +96,7 @@ def assemble(
     layout: Layout,
     options: Options,
 ) -> Batch:
-    """Selects, weighs and lays out the steps of a scored log.
+    """Select, weigh and lay out the steps of a scored log.
 
     Args:
         log: A validated step log.
@@ -221,7 +221,7 @@ def _turn_off(layout: Layout) -> Mapping[str, str]:
 
 
 def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, Any]:
-    """Refuses what `assemble` would refuse whatever the credit, before there is one.
+    """Refuse what `assemble` would refuse whatever the credit, before there is one.
 
     A tokenizer is tried on one trajectory only, because it is slow.
 

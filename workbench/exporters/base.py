@@ -114,7 +114,7 @@ class Exporter:
         return assemble(log, credit, self.layout, self.options_of(options))
 
     def rehearse(self, log: pl.DataFrame, **options: Any) -> dict[str, Any]:
-        """Refuses what an export of this log would be refused for whatever its credit.
+        """Refuse what an export of this log would be refused for whatever its credit.
 
         Returns:
             All that decides the files besides log and credit; see `assembly.rehearse`.
@@ -139,7 +139,7 @@ class Exporter:
         return chosen
 
     def save(self, batch: Batch, directory: Path, *, overwrite: bool = False) -> Manifest:
-        """Writes a batch, reads it back and holds it against what was to be written.
+        """Write a batch, read it back and hold it against what was to be written.
 
         Raises:
             ParameterError: Something that may not be replaced stands in the place.
@@ -156,7 +156,7 @@ class Exporter:
     def save_part(
         self, selection: Selection, made: Provenance, options: Options, folder: Path
     ) -> Told:
-        """Writes the rows of some groups of a batch, and reads them back.
+        """Write the rows of some groups of a batch, and read them back.
 
         Args:
             selection: Their steps.
@@ -184,7 +184,7 @@ class Exporter:
     def save_joined(
         self, parts: Sequence[Path], manifest: Manifest, directory: Path, *, overwrite: bool
     ) -> Manifest:
-        """Writes a batch whose parts `save_part` wrote.
+        """Write a batch whose parts `save_part` wrote.
 
         Args:
             parts: Their folders, in order.
@@ -262,7 +262,7 @@ class Exporter:
         directory: Path,
         **options: Any,
     ) -> Manifest:
-        """Writes one batch.
+        """Write one batch.
 
         Args:
             log: A validated step log.
@@ -302,5 +302,5 @@ TARGETS: Registry[Exporter] = Registry(
 
 
 def register(exporter: Exporter) -> Exporter:
-    """Adds a target under its name."""
+    """Add a target under its name."""
     return TARGETS.add(exporter.name, exporter)

@@ -144,7 +144,7 @@ class ConversationRow:
 
 
 def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
-    """Lays steps out as conversations, with one entry for each assistant message.
+    """Lay steps out as conversations, with one entry for each assistant message.
 
     The conversation is the logged one: every message with its role, calls and reasoning. A segment
     of it, whose prompts continue each other, is a row. Assistant messages that are no step of the

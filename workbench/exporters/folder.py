@@ -21,7 +21,7 @@ def write_export(
     *,
     overwrite: bool = False,
 ) -> Manifest:
-    """Makes an export folder.
+    """Make an export folder.
 
     Args:
         directory: Its place. An empty folder may stand there already.
@@ -48,7 +48,7 @@ def write_export(
 
 
 def require_place(directory: Path, *, overwrite: bool) -> None:
-    """Refuses a place where something stands that an export may not replace.
+    """Refuse a place where something stands that an export may not replace.
 
     Raises:
         ParameterError: With what stands there and what to do.

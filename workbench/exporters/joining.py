@@ -19,7 +19,7 @@ _AT_ONCE = 2**20
 
 
 def join(parts: Sequence[Path], folder: Path) -> None:
-    """Writes each file of the parts with what all of them have in it, in their order.
+    """Write each file of the parts with what all of them have in it, in their order.
 
     The rows of Parquet files follow each other in row groups of the size that a batch has which is
     written at once; of other files the bytes do, as of JSON with an object a line.
@@ -46,7 +46,7 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def require_joined(parts: Sequence[Path], folder: Path) -> None:
-    """Reads what `join` wrote and holds it against the parts.
+    """Read what `join` wrote and hold it against the parts.
 
     Raises:
         ArtefactError: It is something else.

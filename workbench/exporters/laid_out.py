@@ -72,7 +72,7 @@ class Told:
         )
 
     def write(self, folder: Path) -> None:
-        """Keeps it in a folder, without texts and token ids."""
+        """Keep it in a folder, without texts and token ids."""
         frames = {
             "steps": self.steps.select(pl.exclude(CONTENTS)),
             "lost": self.lost,
@@ -115,7 +115,7 @@ def _all(values: Iterable[bool | None]) -> bool | None:
 
 
 def _tokens_joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Where the token ids of all parts are from: counts are summed, all else is the same."""
+    """Origin of the token ids of all parts: counts are summed, all else is the same."""
     whole = dict(records[0])
     for name in _ADDED_UP:
         if whole.get(name) is not None:
@@ -129,7 +129,7 @@ def _tokens_joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def lay_out(steps: pl.DataFrame, layout: Layout, options: Options, *, token_level: bool) -> LaidOut:
-    """Lays selected steps out as rows; what no part of them decides by itself is left to others.
+    """Lay selected steps out as rows; what no part of them decides by itself is left to others.
 
     Args:
         steps: Selected steps of whole groups, in canonical order.

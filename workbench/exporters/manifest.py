@@ -79,7 +79,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str, *, name: str = "manifest.json") -> Manifest:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Args:
             text: The document.
@@ -121,7 +121,7 @@ class Manifest:
                 raise ArtefactError(f"{name}: {file!r} is not a digest and a size")
 
     def _require_kinds(self, name: str) -> None:
-        """Checks what readers go by, so that they need not."""
+        """Check what readers go by, so that they need not."""
         for entry, kind in (
             ("format", str),
             ("version", int),

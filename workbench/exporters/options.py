@@ -53,7 +53,7 @@ CHOICES: Mapping[str, Mapping[Any, str]] = {
 
 
 def _texts(value: Sequence[Any]) -> None:
-    """Refuses a list that holds nothing, or anything but texts."""
+    """Refuse a list that holds nothing, or anything but texts."""
     if not value or not all(isinstance(entry, str) for entry in value):
         raise ParameterError(f"must be a list of at least one text, got {value!r}")
 

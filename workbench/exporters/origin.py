@@ -1,4 +1,4 @@
-"""Where the numbers of a batch come from: its method, its policies, its tokenizer."""
+"""Origin of a batch's numbers: its method, its policies, its tokenizer."""
 
 from __future__ import annotations
 

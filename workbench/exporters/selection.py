@@ -23,7 +23,7 @@ REASONS: Mapping[str, str] = {
     "zero_advantage_groups": "zero groups",
     "template": "the chat template cannot render it",
 }
-"""Why trajectories are dropped, each in words; one with several reasons has the first."""
+"""Reasons for dropping trajectories, in words; one with several reasons has the first."""
 
 IN_FILTER = "in_filter"
 """Column of a log: whether the filter of an export leaves a step."""
@@ -39,7 +39,7 @@ UNTRAINED: Mapping[str, str] = {
     "other_history": "same observation as others, but after another history",
     "unpaired": "no other reply to its prompt with an advantage apart by the margin",
 }
-"""Why steps of a batch are not trained, each in words."""
+"""Reasons for not training steps of a batch, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Selection:
 def select(
     log: pl.DataFrame, credit: pl.DataFrame, options: Options, *, texts: bool = False
 ) -> Selection:
-    """Joins a log with its credit and drops whole trajectories that cannot be trained on.
+    """Join a log with its credit and drop whole trajectories that cannot be trained on.
 
     A trajectory is dropped when it is not among the groups or tasks asked for, when the filter
     leaves no step of it, when it is excluded in the log or in the credit, when a trained step's
@@ -319,7 +319,7 @@ def _ordered(log: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refuse_other_rewards(log: pl.DataFrame, credit: pl.DataFrame) -> None:
-    """Refuses a credit that was made from other rewards than the log has; both in one order.
+    """Refuse a credit that was made from other rewards than the log has; both in one order.
 
     Raises:
         ParameterError: Rewards differ; the first rollouts are named with both.

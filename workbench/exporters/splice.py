@@ -33,7 +33,7 @@ def members(text: str, start: int) -> Iterator[tuple[str, int, int]]:
 
 
 def elements(text: str, start: int) -> Iterator[int]:
-    """Where each element of the array that begins at `start` begins."""
+    """Starts of the elements of the array that begins at `start`."""
     at = _after(text, start + 1)
     while text[at] != "]":
         yield at
@@ -73,7 +73,7 @@ def applied(text: str, changes: list[tuple[int, int, str]]) -> str:
 
 
 def member(text: str, start: int, name: str) -> int | None:
-    """Where the value of a member begins; None where there is none."""
+    """Start of a member's value; None where there is none."""
     return next((begin for own, begin, _ in members(text, start) if own == name), None)
 
 

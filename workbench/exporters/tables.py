@@ -17,13 +17,13 @@ ROWS = 1024
 
 
 def write_parquet(rows: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
-    """Writes the columns of a schema; the same rows give the same bytes."""
+    """Write the columns of a schema; the same rows give the same bytes."""
     table = rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
     write_tables([table.cast(schema)], path, schema)
 
 
 def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:
-    """Writes tables one behind the other; where one ends does not show in the file."""
+    """Write tables one behind the other; where one ends does not show in the file."""
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for group in row_groups(tables):
             writer.write_table(group, row_group_size=ROWS)

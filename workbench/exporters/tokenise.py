@@ -40,7 +40,7 @@ class Tokenised:
 
 
 def tokenise(steps: pl.DataFrame, tokenizer: Tokenizer, *, template_loss: str) -> Tokenised:
-    """Gives steps without token ids those that a policy with this tokenizer would have seen.
+    """Give steps without token ids those that a policy with this tokenizer would have seen.
 
     The prompt of a step is its conversation in the tokenizer's chat template, with roles, calls and
     tools, up to where the reply begins. The reply is what the template marks as the assistant's
@@ -204,7 +204,7 @@ def _prompt_and_reply(
 
 
 def _last_run(marks: Sequence[int]) -> tuple[int, int]:
-    """Where the last run of ones begins and ends."""
+    """Bounds of the last run of ones."""
     end = len(marks)
     while end and not marks[end - 1]:
         end -= 1

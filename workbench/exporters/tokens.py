@@ -31,7 +31,7 @@ class TokenRows:
 
 
 def token_rows(steps: pl.DataFrame, *, unit: str | None) -> TokenRows:
-    """Lays steps out as token sequences.
+    """Lay steps out as token sequences.
 
     A trajectory is one row when each prompt begins with the whole sequence (prompt and response)
     of the step before: what a prompt adds is context, and every response stands once. Where it

@@ -212,7 +212,7 @@ def credit_table(log: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
 
 
 def write_credit(path: Path, credit: ScoredCredit) -> None:
-    """Writes a credit as Parquet, its provenance in the file's metadata under `workbench`."""
+    """Write a credit as Parquet, its provenance in the file's metadata under `workbench`."""
     metadata = {METADATA_KEY: canonical_json(credit.provenance.to_dict())}
     with atomic_file(path) as temporary:
         # One piece, so that a table put together from parts gives the same bytes.

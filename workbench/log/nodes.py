@@ -20,7 +20,7 @@ Index = NDArray[np.int64]
 Truth = NDArray[np.bool_]
 
 SCOPE = ["group_id", "tree_id"]
-"""Where a node id is unique."""
+"""Columns within which a node id is unique."""
 
 _NAME = [*SCOPE, "node_id", "own_trajectory", "own_step"]
 
@@ -54,7 +54,7 @@ class Nodes:
 
 
 def ancestors(parent: Index) -> tuple[Index, Index]:
-    """Where a walk from each node towards the root ends, and how many nodes it passes.
+    """Ends of walks from each node towards the root, and how many nodes they pass.
 
     Steps are doubled, so the cost is V log V whatever the depth.
 
@@ -171,7 +171,7 @@ def _named(log: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_prefix_nodes(log: pl.DataFrame) -> pl.DataFrame:
-    """Gives a log the nodes of its prefix tree: rollouts that begin alike share nodes.
+    """Give a log the nodes of its prefix tree: rollouts that begin alike share nodes.
 
     Two steps are one node where role, observation and action are equal and were equal at every
     step before. A node is named after the first step that is in it, as `trajectory:step`.

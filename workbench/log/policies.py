@@ -47,7 +47,7 @@ def policies_of(log: pl.DataFrame) -> list[list[str]]:
 
 
 def mixed_policies(log: pl.DataFrame) -> str | None:
-    """That groups hold trajectories of several policies, in words; None where none does."""
+    """Warning that groups hold trajectories of several policies; None where none does."""
     found = mixed_groups(log)
     if found is None or not found[0]:
         return None

@@ -145,7 +145,7 @@ def _rules_of(path: Path, problems: list[str]) -> list[Rule]:
 
 
 def _fault(rule: Rule) -> str:
-    """Why a rule cannot be applied; empty where it can."""
+    """Reason why a rule cannot be applied; empty where it can."""
     probe = pl.Series(["", "x"])
     try:
         matches_nothing = probe.str.contains(rule.pattern)[0]

@@ -313,7 +313,7 @@ def _one_a_place(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _places(rows: pl.DataFrame) -> list[str]:
-    """Where rows stand: file and line if the log says so, else the row counted from 0."""
+    """Places of rows: file and line if the log has them, else the row counted from 0."""
     places = []
     for row in rows.iter_rows(named=True):
         file, line = row.get("source_file"), row.get("source_line")

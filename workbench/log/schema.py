@@ -48,7 +48,7 @@ TOO_LARGE = 1e100
 
 
 def rename(frame: pl.DataFrame, columns: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Gives columns their canonical names: first as mapped, then by the aliases of `STEP_LOG`.
+    """Give columns their canonical names: first as mapped, then by the aliases of `STEP_LOG`.
 
     Args:
         frame: Any frame.
@@ -100,7 +100,7 @@ def _opposite(values: pl.Series) -> pl.Series:
 
 
 def validate(frame: pl.DataFrame, *, quarantine: bool = False) -> Validated:
-    """Checks a frame against the step log and brings it into canonical form.
+    """Check a frame against the step log and bring it into canonical form.
 
     Types are cast where nothing is lost, defaults filled in, identical rows of one step collapsed
     into `copies`, rows sorted. A trajectory with a null or non-finite reward keeps its rows and
@@ -255,7 +255,7 @@ def _mixed_policies_notice(log: pl.DataFrame) -> list[str]:
 
 
 def _episode_reward_notice(log: pl.DataFrame) -> list[str]:
-    """Says where the logged episode reward is not the sum of the rewards."""
+    """Say where the logged episode reward is not the sum of the rewards."""
     if "episode_reward" not in log.columns:
         return []
     sums = log.filter(pl.col("excluded").is_null()).group_by("trajectory_id", maintain_order=True)
@@ -273,7 +273,7 @@ def _episode_reward_notice(log: pl.DataFrame) -> list[str]:
 
 
 def _copied_outcome_notice(log: pl.DataFrame) -> list[str]:
-    """Says where rewards look like an outcome that was written onto every step."""
+    """Say where rewards look like an outcome that was written onto every step."""
     narrow = log.select("trajectory_id", "reward", "excluded")
     scored = narrow.filter(pl.col("excluded").is_null()).group_by("trajectory_id")
     reward = pl.col("reward")

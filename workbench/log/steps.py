@@ -47,7 +47,7 @@ class Steps:
 
     @classmethod
     def from_log(cls, log: pl.DataFrame) -> Steps:
-        """Takes the arrays out of a log that `schema.validate` has made.
+        """Take the arrays out of a log that `schema.validate` has made.
 
         Raises:
             LogError: No trajectory of the log can be scored.

@@ -218,7 +218,7 @@ class Method(Parameterised, ABC):
         ]
 
     def require_chain(self, steps: Steps, space: Space) -> None:
-        """Refuses a log whose steps were chained by guess, if that matters and is not allowed.
+        """Refuse a log whose steps were chained by guess, if that matters and is not allowed.
 
         Raises:
             MissingInputError: The method chains, and the log does not say what follows what.
@@ -283,7 +283,7 @@ class Method(Parameterised, ABC):
         return "couples-batches" in self.info.traits
 
     def require(self, steps: Steps, space: Space) -> None:
-        """Refuses a log that lacks what the method needs, or whose steps were chained by guess.
+        """Refuse a log that lacks what the method needs, or whose steps were chained by guess.
 
         Raises:
             MissingInputError: What is missing.
@@ -395,7 +395,7 @@ def method(
     chains: bool = False,
     dialects: Sequence[Dialect] = (),
 ) -> Callable[[MethodClass], MethodClass]:
-    """Registers a method under a name; see `MethodInfo` for the arguments."""
+    """Register a method under a name; see `MethodInfo` for the arguments."""
 
     def register(cls: MethodClass) -> MethodClass:
         cls.info = METHODS.add(
@@ -474,7 +474,7 @@ _OF_FILE = "./mine.py:MyMethod"
 
 
 def _registered_by(path: Path) -> dict[str, MethodInfo]:
-    """Imports a file and gives the methods that it registers; none stay if it fails."""
+    """Import a file and give the methods that it registers; none stay if it fails."""
     before = set(METHODS)
     name = f"workbench_file_{path.stem}_{digest(str(path))[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)

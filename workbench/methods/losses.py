@@ -21,7 +21,7 @@ LOSSES: Mapping[str, str] = {
 
 
 def require_credit(name: str) -> None:
-    """Refuses the name of a loss.
+    """Refuse the name of a loss.
 
     Raises:
         ParameterError: With what it is and which method comes nearest.

@@ -166,7 +166,7 @@ class WhatIf(Wrapper):
 
 
 def keep(name: str, values: Mapping[str, Any]) -> str:
-    """Names a what-if, so that it is found wherever methods are; returns "what-if:NAME-DIGEST".
+    """Name a what-if, so that it is found wherever methods are; "what-if:NAME-DIGEST".
 
     The digest is of what it changes, so that a name never comes to mean something else.
 

@@ -59,7 +59,7 @@ class Diagnostics:
         self._notices.setdefault(("", text, ""), _Tally()).add(place, count=count)
 
     def include(self, other: Diagnostics, words: Callable[[str], str] = str) -> None:
-        """Adds the diagnostics of one file to these.
+        """Add the diagnostics of one file to these.
 
         Args:
             other: What was found.
@@ -204,7 +204,7 @@ def reader(
     companions: tuple[str, ...] = (),
     run: Callable[[Path], Path] | None = None,
 ) -> Callable[[ReaderClass], ReaderClass]:
-    """Registers a reader class under the name of its format."""
+    """Register a reader class under the name of its format."""
 
     def register(cls: ReaderClass) -> ReaderClass:
         FORMATS.add(

@@ -73,7 +73,7 @@ class Seen:
         self._lists: dict[str, bool] = {}
 
     def add(self, record: Record, fields: Mapping[str, Any]) -> None:
-        """Takes note of a record."""
+        """Take note of a record."""
         for key in self._judged:
             value = fields.get(key)
             # A few words are a verdict; a text per record is none.
@@ -101,7 +101,7 @@ class Seen:
                 self._ids_in_group[key].add(hash((str(self._group_of(fields)), str(value))))
 
     def _add_counted(self, fields: Mapping[str, Any]) -> None:
-        """Takes note of what may be the number of an update."""
+        """Take note of what may be the number of an update."""
         group = str(self._group_of(fields))
         names = [self._rollout] if self._rollout else GUESSES["trajectory_id"]
         rollout = next((fields[key] for key in names if fields.get(key) is not None), None)
@@ -194,7 +194,7 @@ class _Counted:
         self.groups: set[int] = set()
 
     def add(self, group: str, value: Any) -> None:
-        """Takes note of the value of a record."""
+        """Take note of the value of a record."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         self.whole &= is_number and value == value // 1
         self.records += 1

@@ -143,7 +143,7 @@ def _chain_results(lines: Sequence[Line], entries: Sequence[Entry]) -> None:
 def _keep(
     found: Lines, entries: list[Entry], same: Sequence[int], diagnostics: Diagnostics, place: str
 ) -> None:
-    """Copies what a compaction kept behind its summary, and lets what follows continue that."""
+    """Copy what a compaction kept behind its summary, and let what follows continue that."""
     lines = found.lines
     for at in [at for at, line in enumerate(lines) if line.is_boundary]:
         kept = _kept(found, entries, at, diagnostics, f"{place}:{entries[at].line}")

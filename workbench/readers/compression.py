@@ -51,7 +51,7 @@ class UnpacksTooFarError(ValueError):
 
 @contextmanager
 def bounded(most: int | None) -> Iterator[None]:
-    """Bounds what unpacks inside the block, in this thread.
+    """Bound what unpacks inside the block, in this thread.
 
     Args:
         most: Bytes to which one file or entry may unpack; None refuses what unpacks to more than
@@ -100,7 +100,7 @@ def unpacked(content: bytes, codec: str, declared: int) -> bytes:
 
 
 def unpack_file(source: Path, target: Path, codec: str) -> None:
-    """Writes a compressed file as it was before, a block at a time.
+    """Write a compressed file as it was before, a block at a time.
 
     Raises:
         OSError: It is damaged or cut off.
@@ -121,7 +121,7 @@ def unpack_file(source: Path, target: Path, codec: str) -> None:
 
 
 def _write(blocks: Iterator[bytes], packed: IO[bytes], file: IO[bytes]) -> bool:
-    """Writes blocks until what comes unpacks so far that it may be refused; whether that was so.
+    """Write blocks until what comes unpacks so far that it may be refused; whether that was so.
 
     The rest is measured then, and the disk is not filled.
     """
@@ -178,7 +178,7 @@ def _blocks(content: bytes, codec: str) -> Iterator[bytes]:
 
 
 def recode_file(source: Path, target: Path, encoding: str) -> None:
-    """Writes a text file as UTF-8, a block at a time, its lines as they are.
+    """Write a text file as UTF-8, a block at a time, its lines as they are.
 
     Raises:
         UnicodeError: It is not of that encoding.

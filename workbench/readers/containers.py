@@ -82,7 +82,7 @@ class Records(Iterator[tuple[int, Record]]):
         return self._done
 
     def place(self, number: int) -> str:
-        """Where a record is, in words."""
+        """Place of a record, in words."""
         return f"{self._path}{self._unit}{number}"
 
     def _iterate(self) -> Iterator[tuple[int, Record]]:

@@ -74,7 +74,7 @@ def _place_of(path: Path, folder: Path) -> Path:
 
 
 def _link_companions(path: Path, copy: Path) -> list[tuple[str, str]]:
-    """Puts what says more about a file next to its copy; which names those are the copies of."""
+    """Put what says more about a file next to its copy; which names those are the copies of."""
     names = sorted({name for entry in FORMATS.values() for name in entry.companions})
     linked = []
     for above, place in zip(path.absolute().parents, copy.parents[:COMPANIONS_UP], strict=False):

@@ -77,7 +77,7 @@ def import_log(
     max_unpacked: int | None = None,
     rewards: str | Path | None = None,
 ) -> Imported:
-    """Reads files, checks them against the rules of the step log, and reports.
+    """Read files, check them against the rules of the step log, and report.
 
     Args:
         paths: As for `read`.
@@ -132,7 +132,7 @@ def read(
     max_unpacked: int | None = None,
     rewards: str | Path | None = None,
 ) -> RawLog:
-    """Reads files of one format into one frame of step rows.
+    """Read files of one format into one frame of step rows.
 
     Args:
         paths: Files, folders and glob patterns, here or at an address such as `s3://bucket/run`.
@@ -294,7 +294,7 @@ def _with_source_file(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
 def refuse_broken(
     subject: str, diagnostics: Diagnostics, *, skip_bad: bool, is_empty: bool
 ) -> None:
-    """Refuses files with a problem that the user did not ask to go on without.
+    """Refuse files with a problem that the user did not ask to go on without.
 
     Args:
         subject: The files in words.

@@ -32,7 +32,7 @@ def joined(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> pl.DataF
 
 
 def report_types(frames: Sequence[pl.DataFrame], diagnostics: Diagnostics) -> None:
-    """Names the columns whose types in different frames do not go together."""
+    """Name the columns whose types in different frames do not go together."""
     types: dict[str, set[str]] = {}
     for frame in frames:
         for name, dtype in frame.schema.items():
@@ -56,7 +56,7 @@ def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def remainder_of(frame: pl.DataFrame, diagnostics: Diagnostics) -> str | None:
-    """That what is left without broken records is a biased remainder, and of how many groups.
+    """Warning that the log without broken records is a biased remainder, and of how many groups.
 
     Rollouts of a group are missing where its reader says so, and where it has fewer than most.
     None where no record is broken.

@@ -33,7 +33,7 @@ def load_mapping(path: str | Path) -> dict[str, dict[str, str]]:
 
 
 def save_mapping(path: str | Path, mapping: Mapping[str, Any]) -> None:
-    """Writes a mapping to a file.
+    """Write a mapping to a file.
 
     Raises:
         ParameterError: It is no mapping.
@@ -71,7 +71,7 @@ def mapped_columns(mapping: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def refuse_mapping(columns: Mapping[str, str], subject: str, *, but: str = "") -> None:
-    """Refuses a mapping where a format has names of its own.
+    """Refuse a mapping where a format has names of its own.
 
     Args:
         columns: Canonical name -> name in the file.

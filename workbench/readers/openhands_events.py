@@ -68,7 +68,7 @@ class Events:
     _call_of: dict[Any, str] = field(default_factory=dict)
 
     def read(self, event: Record) -> None:
-        """Takes in an event."""
+        """Take in an event."""
         if isinstance(event.get("kind"), str):
             self._read_new(event, str(event["kind"]))
         elif isinstance(event.get("action"), str):
@@ -195,7 +195,7 @@ class Events:
     # Both.
 
     def _condense(self, told: Mapping[str, Any]) -> None:
-        """Takes events out of the view and puts the summary in."""
+        """Take events out of the view and put the summary in."""
         forgotten = {_hashable(identity) for identity in list_of(told.get("forgotten_event_ids"))}
         first, last = told.get("forgotten_events_start_id"), told.get("forgotten_events_end_id")
         kept = [

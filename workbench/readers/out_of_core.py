@@ -164,7 +164,7 @@ def missing_in(parts: Sequence[Staged], narrow: pl.DataFrame) -> Problem | None:
 
 
 def report_types_of(parts: Sequence[Staged], diagnostics: Diagnostics) -> None:
-    """Names the columns whose types in different parts do not go together."""
+    """Name the columns whose types in different parts do not go together."""
     frames = [pl.DataFrame(schema=part.schema) for part in parts]
     types: dict[str, set[type[pl.DataType]]] = {}
     for part in parts:
@@ -186,7 +186,7 @@ def report_types_of(parts: Sequence[Staged], diagnostics: Diagnostics) -> None:
 def write_staged(
     path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder: Path
 ) -> Counter[str]:
-    """Writes the rows that a check of the narrow log left, whole and in its order, as Parquet.
+    """Write the rows that a check of the narrow log left, whole and in its order, as Parquet.
 
     Args:
         path: The file.

@@ -232,7 +232,7 @@ def _of_steps(values: Values) -> tuple[dict[str, str], dict[str, str]]:
 def _take_rest(
     form: Form, values: Values, columns: dict[str, str], reasons: dict[str, str]
 ) -> None:
-    """Gives the other columns that a form asks for the names that are spelled like them."""
+    """Give the other columns that a form asks for the names that are spelled like them."""
     for column in asked_in(form):
         if column not in columns and column not in _WORDS:
             free = [name for name in values if name not in columns.values()]
@@ -250,7 +250,7 @@ def asked_in(form: Form) -> list[str]:
 
 
 def needed_in(form: Form) -> list[str]:
-    """Those without which nothing is read; rewards may be given apart from a log, or not at all."""
+    """Columns that a log must have; rewards may be given apart from it, or not at all."""
     if form == "chat":
         return ["messages"]
     return [column.name for column in STEP_LOG if column.required and column.name != "reward"]
@@ -267,7 +267,7 @@ def _take(
     reasons: dict[str, str],
     first: Sequence[str] = (),
 ) -> None:
-    """Gives a column the fitting name whose words speak most for it, if any do."""
+    """Give a column the fitting name whose words speak most for it, if any do."""
     scored = [(_score(name, column, first), -at) for at, name in enumerate(fitting)]
     if scored and max(scored)[0]:
         at = -max(scored)[1]

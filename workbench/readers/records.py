@@ -78,7 +78,7 @@ def digest(*values: Any) -> str:
 
 
 def notice_untold_images(prompt: Any, diagnostics: Diagnostics, place: str) -> None:
-    """Says that a prompt holds an image of which the log has no more than the place.
+    """Say that a prompt holds an image of which the log has no more than the place.
 
     Args:
         prompt: Text, or messages; a group is the rollouts with an equal one.

@@ -20,7 +20,7 @@ def is_remote(path: str | Path) -> bool:
 
 
 def fetch(address: str, folder: Path, diagnostics: Diagnostics) -> Iterator[tuple[Path, str, bool]]:
-    """Copies the files that an address means into a folder, as they lie there.
+    """Copy the files that an address means into a folder, as they lie there.
 
     Args:
         address: Of a file, a folder, or a pattern.
@@ -61,7 +61,7 @@ def fetch(address: str, folder: Path, diagnostics: Diagnostics) -> Iterator[tupl
 
 @contextmanager
 def _store_errors() -> Iterator[None]:
-    """Makes an OSError of what goes wrong in a store: each store's package has its own errors."""
+    """Make an OSError of what goes wrong in a store: each store's package has its own errors."""
     try:
         yield
     except OSError:

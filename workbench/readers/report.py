@@ -174,7 +174,7 @@ def import_report(
     untrained: Sequence[str] = (),
     rewards: str | Path | None = None,
 ) -> ImportReport:
-    """Counts what is in a validated log and joins it with what its reader said."""
+    """Count what is in a validated log and join it with what its reader said."""
     log = validated.log
     remainders = [text for text in (remainder, _without_quarantined(validated)) if text]
     votes = _votes(log, untrained)
@@ -237,7 +237,7 @@ def in_short(left_out: Sequence[str], notices: Sequence[str]) -> list[str]:
 
 
 def biased(without: str, fewer: int, groups: int) -> str:
-    """That a log is a biased remainder.
+    """Warning that a log is a biased remainder.
 
     Args:
         without: What is not in it, in words.
@@ -270,7 +270,7 @@ def _set_aside(validated: Validated) -> list[str]:
 
 
 def _without_quarantined(validated: Validated) -> str | None:
-    """That the log is a biased remainder where trajectories were set aside."""
+    """Warning of a biased remainder where trajectories were set aside."""
     aside, log = validated.quarantined, validated.log
     if not aside.height or "group_id" not in aside.columns:
         return None

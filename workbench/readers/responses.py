@@ -37,7 +37,7 @@ def empty_reply() -> Record:
 
 
 def join_item(message: Record, item: Record, left_out: frozenset[str] = frozenset()) -> None:
-    """Adds an item that the model wrote to the message of its call.
+    """Add an item that the model wrote to the message of its call.
 
     A call of a tool that the model's provider runs, such as `web_search_call`, is named by its
     type.

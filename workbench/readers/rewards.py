@@ -113,7 +113,7 @@ def _names_of(name: str) -> tuple[str, ...]:
 def _settle_words(
     rows: Sequence[dict[str, Any]], words: set[str], diagnostics: Diagnostics, path: str
 ) -> None:
-    """Gives words of success their meaning, where all are of one set."""
+    """Give words of success their meaning, where all are of one set."""
     verdicts = verdicts_of(words)
     if words and verdicts is None:
         rule = f"holds words of no one set: {sorted(words)[:_SHOWN]}"

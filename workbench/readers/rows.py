@@ -70,7 +70,7 @@ class StepRows:
         last_fields: Mapping[str, Any] | None = None,
         step_fields: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        """Adds the steps of one trajectory.
+        """Add the steps of one trajectory.
 
         Args:
             turns: At least one.
@@ -189,7 +189,7 @@ def is_number(given: str) -> bool:
 
 
 def say_text_numbers(values: Iterable[Any], diagnostics: Diagnostics, place: str) -> None:
-    """Says that numbers were written as text, if any of these was."""
+    """Say that numbers were written as text, if any of these was."""
     if any(isinstance(value, str) for value in values):
         diagnostics.notice("numbers that are written as text are read as numbers", place)
 

@@ -21,7 +21,7 @@ class Words:
         self.unknown: frozenset[str] = frozenset()
 
     def see(self, name: str, value: Any) -> None:
-        """Takes note of a value."""
+        """Take note of a value."""
         if isinstance(value, str) and not is_number(value):
             self._seen.setdefault(name, set()).add(value)
 

@@ -88,14 +88,14 @@ class Talk:
     _segments: list[tuple[list[Message], list[int]]] = field(default_factory=lambda: [([], [])])
 
     def add(self, message: Message, *, acts: bool = False) -> None:
-        """Adds a message; `acts` where the policy wrote it."""
+        """Add a message; `acts` where the policy wrote it."""
         messages, written = self._segments[-1]
         if acts:
             written.append(len(messages))
         messages.append(message)
 
     def clear(self) -> None:
-        """Begins a segment, whose prompt is what is added next."""
+        """Begin a segment, whose prompt is what is added next."""
         self._segments.append(([], []))
 
     def turns(self, tools: Any = None) -> list[Turn]:
@@ -131,7 +131,7 @@ def add_session(
     diagnostics: Diagnostics,
     place: str,
 ) -> None:
-    """Adds the trajectories of a session to the rows, or what is wrong to the diagnostics.
+    """Add the trajectories of a session to the rows, or what is wrong to the diagnostics.
 
     Args:
         rows: Get the steps.
@@ -251,7 +251,7 @@ def _path(entries: Sequence[Entry], leaf: int) -> list[int]:
 
 
 def refuse_circles(entries: Sequence[Entry], diagnostics: Diagnostics, place: str) -> None:
-    """Cuts entries that lead to themselves off, each circle a problem."""
+    """Cut entries that lead to themselves off, each circle a problem."""
     seen: dict[int, int] = {}
     for start in range(len(entries)):
         at = start
@@ -266,7 +266,7 @@ def refuse_circles(entries: Sequence[Entry], diagnostics: Diagnostics, place: st
 
 
 def say_kinds(kinds: Counter[str], diagnostics: Diagnostics, place: str) -> None:
-    """Says how many lines of each kind hold no message."""
+    """Say how many lines of each kind hold no message."""
     for kind, count in sorted(kinds.items()):
         diagnostics.notice(f"lines of the type {kind} hold no message", place, count=count)
 

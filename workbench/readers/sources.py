@@ -195,7 +195,7 @@ def _pass_over_documents(
     heads: Mapping[Source, bytes | None],
     diagnostics: Diagnostics,
 ) -> None:
-    """Takes out JSON documents of a folder that a generic and a specific format both claim.
+    """Take out JSON documents of a folder that a generic and a specific format both claim.
 
     An agent leaves its own messages next to the trajectory that a harness made of them.
 

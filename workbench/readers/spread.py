@@ -54,7 +54,7 @@ class _Window:
         return self._lines + self.text.count("\n", 0, self.at) + 1
 
     def grow(self) -> bool:
-        """Reads on, twice as much as there is; whether there was more.
+        """Read on, twice as much as there is; whether there was more.
 
         Raises:
             UnicodeDecodeError: It is not UTF-8.
@@ -74,7 +74,7 @@ class _Window:
         return bool(block)
 
     def skip(self) -> str:
-        """Passes over blanks; the character behind them, none at the end."""
+        """Pass over blanks; the character behind them, none at the end."""
         while True:
             match = _SPACE.match(self.text, self.at)
             self.at = match.end() if match else self.at

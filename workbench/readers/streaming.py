@@ -106,18 +106,18 @@ class Import:
         )
 
     def take(self, chosen: Format, file: StagedFile) -> None:
-        """Adds a staged file to the log, in the place of what was taken of it before."""
+        """Add a staged file to the log, in the place of what was taken of it before."""
         self.drop(self.files.pop(file.name, None))
         self.files[file.name] = file
         self.format = chosen.name
 
     def drop(self, file: StagedFile | None) -> None:
-        """Removes what was staged."""
+        """Remove what was staged."""
         for part in file.parts if file else ():
             part.path.unlink()
 
     def write(self, subject: str, *, skip_bad: bool, last: bool) -> ImportReport:
-        """Checks the log of all staged files and writes it.
+        """Check the log of all staged files and write it.
 
         Args:
             subject: The files in words.
@@ -196,7 +196,7 @@ def import_to(
     rewards: str | Path | None = None,
     progress: Progress = silent,
 ) -> ImportReport:
-    """Reads files into a step log on disk; the same log as that of `import_log`, in little memory.
+    """Read files into a step log on disk; the same log as that of `import_log`, in little memory.
 
     What is kept in memory is a part of a file at a time and, of each step, what rules are about.
     Until the log is whole, parts lie in a hidden folder next to it.
@@ -244,7 +244,7 @@ def import_to(
 
 
 def give_prefix_nodes(path: Path) -> Sharing:
-    """Gives a log on disk the nodes of its prefix tree, some groups at a time.
+    """Give a log on disk the nodes of its prefix tree, some groups at a time.
 
     What is in memory is a row group of the file and the group that its end cuts in two.
 

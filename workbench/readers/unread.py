@@ -16,7 +16,7 @@ _ALIASES = frozenset(alias for column in STEP_LOG for alias in (*column.aliases,
 
 
 def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagnostics) -> None:
-    """Counts the records with a value in a column of the user's own that nothing reads."""
+    """Count the records with a value in a column of the user's own that nothing reads."""
     names = [
         name
         for name in frame.columns
@@ -35,7 +35,7 @@ def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagno
 
 
 def say_unread(diagnostics: Diagnostics) -> None:
-    """Says which columns of the user's own are kept, though nothing reads them."""
+    """Say which columns of the user's own are kept, though nothing reads them."""
     counts = list(diagnostics.unread.items())
     if not counts:
         return

@@ -1,4 +1,4 @@
-"""Who counts in its group and who is trained, by what a log says of the end of a trajectory.
+"""Votes: who counts in its group and who is trained, by a log's words on a trajectory's end.
 
 Two things are kept apart: a vote in the statistics of the group (`in_group_statistics`) and a part
 in the loss (`gradient_mask`). What a trainer masked has neither; what a limit cut off has both, if
@@ -90,7 +90,7 @@ def mask_of(record: Mapping[str, Any]) -> str | None:
 
 
 def without_masks(fields: dict[str, Any]) -> None:
-    """Puts the opposite names of `gradient_mask` that a record has for its rollout under its own.
+    """Put the opposite names of `gradient_mask` that a record has for its rollout under its own.
 
     What is no truth value stays, to be refused.
     """
@@ -138,7 +138,7 @@ def nested_mask(record: Mapping[str, Any], depth: int = _DEEPEST) -> str | None:
 
 
 def with_mask_reason(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds `mask_reason` to the rows that a column of a trainer masks, under any known name."""
+    """Add `mask_reason` to the rows that a column of a trainer masks, under any known name."""
     said: list[pl.Expr] = []
     for name in (*_MASKS, *_WEIGHTS):
         dtype = frame.schema.get(name)
@@ -234,7 +234,7 @@ def _untrained(frame: pl.DataFrame, reasons: Sequence[str]) -> pl.DataFrame:
 
 
 def require_reasons(frame: pl.DataFrame, reasons: Sequence[str]) -> None:
-    """Refuses reasons for stopping that no trajectory has: a misspelt one would leave none out.
+    """Refuse reasons for stopping that no trajectory has: a misspelt one would leave none out.
 
     Args:
         frame: Step rows under canonical names.
@@ -260,7 +260,7 @@ def require_reasons(frame: pl.DataFrame, reasons: Sequence[str]) -> None:
 
 
 def last_reason() -> pl.Expr:
-    """Why the trajectory of a row ended, by its last step that says so."""
+    """Stop reason of a row's trajectory, by its last step with one."""
     return pl.col(_BY).sort_by("step_index").drop_nulls().last().over("trajectory_id")
 
 

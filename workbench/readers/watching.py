@@ -134,7 +134,7 @@ class Watch:
         return Waiting(new=tuple(new), changed=tuple(changed))
 
     def look(self) -> Look:
-        """Takes what is new and writes the log if anything is."""
+        """Take what is new and write the log if anything is."""
         left: dict[str, str] = {}
         taken = []
         for source in expand(self._paths, Diagnostics(), self._folder):

@@ -61,7 +61,7 @@ class Model:
         return len(self.offsets) - 1
 
     def pairs_of(self, state: int) -> slice:
-        """Where the pairs of a state lie."""
+        """Slice of the pairs of a state."""
         return slice(int(self.offsets[state]), int(self.offsets[state + 1]))
 
     def state_of(self, pair: int) -> int:

@@ -49,7 +49,7 @@ class NeighbourIndex:
         return at[0], near[0], float(query[0] @ query[0])
 
     def save(self, path: Path) -> None:
-        """Writes the index: in FAISS's own format, or sparse vectors as NumPy arrays."""
+        """Write the index: in FAISS's own format, or sparse vectors as NumPy arrays."""
         if isinstance(self._index, csr_array):
             with path.open("wb") as file:
                 save_npz(file, self._index)
@@ -60,7 +60,7 @@ class NeighbourIndex:
 
     @classmethod
     def load(cls, path: Path) -> NeighbourIndex:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             ArtefactError: The file is neither.

@@ -32,7 +32,7 @@ def has_umap() -> bool:
 
 
 def places(space: Space, kind: str = "pca", store: Store = lambda build: build()) -> Places:
-    """Where each scored step is on the map.
+    """Place of each scored step on the map.
 
     The distinct states of the log are projected from their vectors; the steps of a state lie round
     it on a sunflower's spiral in the log's order, so that all of them can be seen and pointed at.

@@ -62,7 +62,7 @@ def watched(root: str, folder: str) -> Watched:
 
 
 def load_variants(library: Library) -> list[str]:
-    """Makes the methods of all variants that workspaces of this server keep; says what fails."""
+    """Make the methods of all variants that workspaces of this server keep; say what fails."""
     workspaces = library.workspaces
     versions = tuple(Variants(root).version for root in workspaces)
     return _variants(tuple(map(str, workspaces)), versions) if any(versions) else []
@@ -182,13 +182,13 @@ def has_vectors(log_id: str, embedder: str, entry: LogEntry) -> bool:
 
 
 def vectors(log_id: str, embedder: str, entry: LogEntry, progress: Progress) -> None:
-    """Makes a log's similarities; what is finished when it is stopped is kept."""
+    """Make a log's similarities; what is finished when it is stopped is kept."""
     space(log_id, embedder, entry).similarity(progress=progress)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Laying out the map …")
 def places(log_id: str, embedder: str, kind: str, _entry: LogEntry) -> Places:
-    """Where each scored step of a log is on a map; the states' projection stays in the workspace.
+    """Place of each scored step on a map; the states' projection stays in the workspace.
 
     The vectors are made by `vectors` or `frame.require_vectors` before.
     """
@@ -435,7 +435,7 @@ def _shares(key: str, _make: Callable[[], Shares | None]) -> Shares | None:
 def baseline_shares(
     log_id: str, embedder: str, method: str, params: Mapping[str, Any], entry: LogEntry
 ) -> Shares | None:
-    """Whose steps make the baselines of a credit's step term; None where it has no such term."""
+    """Owners of the steps in a credit's step baselines; None where it has no such term."""
     from workbench.analysis.shares import shares
 
     def make() -> Shares | None:

@@ -49,7 +49,7 @@ def chosen(target: Exporter) -> dict[str, Any]:
 
 
 def choose(changes: Mapping[str, Any]) -> None:
-    """Takes a choice into the view; another target has other options."""
+    """Take a choice into the view; another target has other options."""
     kept = dict(state.current().export)
     if "to" in changes:
         kept.pop("options", None)
@@ -57,7 +57,7 @@ def choose(changes: Mapping[str, Any]) -> None:
 
 
 def _take(name: str, value: Any) -> None:
-    """Takes an option into the view."""
+    """Take an option into the view."""
     others = dict(state.current().export.get("options", {}))
     choose({"options": {**others, name: value}})
 

@@ -67,7 +67,7 @@ def usable() -> Kept | None:
 
 
 def show(filter: str) -> None:
-    """Lists the steps that a filter leaves, on the page of steps; ends the run."""
+    """List the steps that a filter leaves, on the page of steps; end the run."""
     state.update(filter=filter, sort="")
     frame.go_to("steps")
 

@@ -75,7 +75,7 @@ def open_view(
     *,
     keep_days: int | None = None,
 ) -> None:
-    """Restores the view and opens its log; stops the page with an error where there is none."""
+    """Restore the view and open its log; stop the page with an error where there is none."""
     try:
         library = cache.library(str(root), sources, keep_days)
         # An address may name a variant that is kept in a workspace.
@@ -105,7 +105,7 @@ def open_view(
 
 
 def set_pages(pages: Sequence[st.Page], *, allow_paths: bool) -> None:
-    """Remembers the pages of this run, for links, and whether paths may be typed in."""
+    """Remember the pages of this run, for links, and whether paths may be typed in."""
     st.session_state[state.PAGES] = {page.title.lower(): page for page in pages}
     st.session_state[state.ALLOW_PATHS] = allow_paths
 
@@ -122,7 +122,7 @@ def allow_paths() -> bool:
 
 
 def go_to(name: str) -> None:
-    """Shows another page with the same view."""
+    """Show another page with the same view."""
     st.switch_page(pages()[name], query_params=state.current().to_url())
 
 
@@ -133,7 +133,7 @@ def link(label: str, page: str, **changes: Any) -> None:
 
 
 def open_step(trajectory: str, step: int) -> None:
-    """Shows a step in its rollout."""
+    """Show a step in its rollout."""
     state.update(step=(trajectory, step))
     go_to("rollouts")
 
@@ -200,12 +200,12 @@ def known_logs() -> list[str]:
 
 
 def choose_log(log_id: str) -> None:
-    """Shows another log; what was looked at in the old one is left behind."""
+    """Show another log; what was looked at in the old one is left behind."""
     state.update(log=log_id, step=None, trying=None, filter="", sort="")
 
 
 def show_added(entry: LogEntry) -> None:
-    """Shows a log that was read in this session, and keeps it among those to choose from."""
+    """Show a log that was read in this session, and keep it among those to choose from."""
     uploaded = st.session_state.get(state.UPLOADED, ())
     if entry.id not in (*uploaded, *library().given):
         st.session_state[state.UPLOADED] = (*uploaded, entry.id)
@@ -254,7 +254,7 @@ def credit(method: str) -> Credit:
 
 
 def require_vectors() -> None:
-    """Sees to it that the log's states have vectors: shows progress, can be stopped, goes on."""
+    """See to it that the log's states have vectors: shows progress, can be stopped, goes on."""
     view, here = state.current(), entry()
     if cache.has_vectors(here.id, view.embedder, here):
         return

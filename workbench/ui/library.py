@@ -102,7 +102,7 @@ class Library:
         max_unpacked: int | None = None,
         rewards: str | None = None,
     ) -> LogEntry:
-        """Imports files as one log; for the arguments see `readers.import_log`.
+        """Import files as one log; for the arguments see `readers.import_log`.
 
         Raises:
             LogError: The files are refused; every problem is listed.
@@ -126,7 +126,7 @@ class Library:
         return entry
 
     def keep_upload(self, name: str, content: bytes) -> str:
-        """Writes an uploaded file under its own name; returns its path.
+        """Write an uploaded file under its own name; returns its path.
 
         The folder is named by the content, so the same file twice is one file.
         """
@@ -141,7 +141,7 @@ class Library:
         return str(path)
 
     def _expire(self) -> None:
-        """Removes uploads that are older than they are kept, and the logs read from them."""
+        """Remove uploads that are older than they are kept, and the logs read from them."""
         if self._keep_days is None:
             return
         oldest = time.time() - 86_400 * self._keep_days

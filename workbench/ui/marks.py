@@ -43,7 +43,7 @@ def section(methods: Sequence[str]) -> None:
 
 
 def _lost() -> None:
-    """Says how many marks this log does not show, since their steps do something else now."""
+    """Say how many marks this log does not show, since their steps do something else now."""
     here, found = frame.entry(), frame.marks()
     other = cache.marked(here.id, str(found.root), found.version, here)[1]
     if other:

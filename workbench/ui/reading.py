@@ -83,7 +83,7 @@ def to_peer() -> None:
 
 
 def hear(key: str, of: GroupOfLog | None = None) -> None:
-    """Does what a component has said and this session has not yet heard.
+    """Do what a component has said and this session has not yet heard.
 
     For callbacks, and for each run as well: a callback that the next key interrupts is not called
     again, and what it left undone is done then.
@@ -112,7 +112,7 @@ def heard() -> int:
 
 
 def _put(said: Mapping[str, Any]) -> None:
-    """Keeps a mark or a note."""
+    """Keep a mark or a note."""
     here, trajectory, index = frame.entry(), str(said["trajectory"]), int(said["step"])
     what = {str(said["kind"]): str(said[said["kind"]])}
     try:
@@ -134,7 +134,7 @@ def _tell_again(of: GroupOfLog) -> None:
 
 
 def _answer(asked: Mapping[str, Any], of: GroupOfLog) -> None:
-    """Lays out what the viewer asks for: a whole text, all columns of a step, a search."""
+    """Lay out what the viewer asks for: a whole text, all columns of a step, a search."""
     told = st.session_state.get(state.VIEWER_ASKED, {})
     if told.get("group") != of.group:
         told = {"group": of.group, "tokenizer": tokens.chosen()}

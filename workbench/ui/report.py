@@ -175,7 +175,7 @@ def _page(name: str, data: Mapping[str, Any]) -> str:
 
 
 def _require(log: pl.DataFrame, filter: str, names: Sequence[str]) -> None:
-    """Refuses what the log cannot have, before it is embedded and scored."""
+    """Refuse what the log cannot have, before it is embedded and scored."""
     known = set(log["trajectory_id"])
     unknown = [name for name in names if name not in known]
     if unknown:

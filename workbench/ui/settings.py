@@ -73,12 +73,12 @@ def pinned() -> float:
 
 
 def choose(name: str) -> None:
-    """Tunes another method."""
+    """Tune another method."""
     state.update(tuned=name, trying=None)
 
 
 def move_to(value: float) -> None:
-    """Tries a value."""
+    """Try a value."""
     state.update(trying=None if value == applied_value() else value)
 
 
@@ -88,18 +88,18 @@ def pin(value: float) -> None:
 
 
 def draft(name: str) -> None:
-    """Tries what the widget of a field says."""
+    """Try what the widget of a field says."""
     try_field(name, st.session_state[state.TUNE_FIELD.format(method=method(), field=name)])
 
 
 def try_field(name: str, given: Any) -> None:
-    """Tries a value of a field."""
+    """Try a value of a field."""
     drafts = st.session_state.get(state.DRAFT, {})
     st.session_state[state.DRAFT] = {**drafts, method(): {**_draft(), name: given}}
 
 
 def show(key: str, value: Any) -> None:
-    """Makes a widget that comes next show a value.
+    """Make a widget that comes next show a value.
 
     One that shows it already is left alone: writing to it would take back what was moved meanwhile.
     """
@@ -108,7 +108,7 @@ def show(key: str, value: Any) -> None:
 
 
 def apply() -> None:
-    """Gives every page what is tried; the value before is pinned, and shown."""
+    """Give every page what is tried; the value before is pinned, and shown."""
     now, was = tried(), applied_value()
     give(method(), now)
     state.update(trying=None)
@@ -118,7 +118,7 @@ def apply() -> None:
 
 
 def give(name: str, fields: Mapping[str, Any]) -> None:
-    """Gives every page these fields of a method or dialect, and says what they were before."""
+    """Give every page these fields of a method or dialect, and say what they were before."""
     before, now = (create(name, own).values for own in (state.current().params(name), fields))
     changed = [field for field, value in now.items() if before[field] != value]
     own = differing(create(name), now)
@@ -128,7 +128,7 @@ def give(name: str, fields: Mapping[str, Any]) -> None:
 
 
 def reset() -> None:
-    """Gives every page the method's own fields."""
+    """Give every page the method's own fields."""
     pins = {name: pin for name, pin in state.current().pins.items() if name != method()}
     state.update(fields=state.current().with_fields(method(), {}), trying=None, pins=pins)
     _forget()

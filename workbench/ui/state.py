@@ -248,7 +248,7 @@ def _fields(text: str) -> dict[str, dict[str, Any]]:
 
 
 def _require_open(method: str, own: Mapping[str, Any]) -> None:
-    """Refuses free text from an address, by which a server would load a model, or run a pattern."""
+    """Refuse free text from an address, by which a server would load a model, or run a pattern."""
     from workbench.methods import create
     from workbench.parameters import fields
     from workbench.states.keys import parse_state_key
@@ -333,7 +333,7 @@ def _filter(text: str) -> str:
 
 
 def begin(page: str, embedders: Sequence[str]) -> None:
-    """Restores the view from the address: in a new session, and where Back or a link moved it.
+    """Restore the view from the address: in a new session, and where Back or a link moved it.
 
     An address that this session has written is its view already, and an empty one says nothing.
 
@@ -366,7 +366,7 @@ def _followed(page: str, query: Mapping[str, str]) -> bool:
 
 
 def drew_links() -> None:
-    """Remembers what the links of a page carry: the view as it is now."""
+    """Remember what the links of a page carry: the view as it is now."""
     drawn = st.session_state.setdefault(LINKED, [])
     drawn.append(current().to_url())
     del drawn[:-_REMEMBERED]
@@ -383,13 +383,13 @@ def current() -> View:
 
 
 def update(**changes: Any) -> None:
-    """Changes the view and the URL; for callbacks and for code before the widgets it concerns."""
+    """Change the view and the URL; for callbacks and for code before the widgets it concerns."""
     st.session_state[VIEW] = dataclasses.replace(current(), **changes)
     write_url()
 
 
 def write_url() -> None:
-    """Makes the URL that of the view, if it is not already."""
+    """Make the URL that of the view, if it is not already."""
     wanted = st.session_state[WRITTEN] = current().to_url()
     st.session_state.setdefault(VISITED, set()).add((st.session_state[LAST_PAGE], _key(wanted)))
     if st.query_params.to_dict() != wanted:
@@ -397,11 +397,11 @@ def write_url() -> None:
 
 
 def tell(kind: Literal["success", "info", "warning", "error"], text: str) -> None:
-    """Shows a message at the top of the next run; it is shown once."""
+    """Show a message at the top of the next run; it is shown once."""
     st.session_state.setdefault(MESSAGES, []).append((kind, text))
 
 
 def messages() -> list[tuple[str, str]]:
-    """Takes the messages that wait to be shown."""
+    """Take the messages that wait to be shown."""
     waiting: list[tuple[str, str]] = st.session_state.pop(MESSAGES, [])
     return waiting

@@ -182,7 +182,7 @@ def _file_name(name: str) -> str:
 
 
 def _add(given: Given, mapping: dict[str, Any] | None = None, format: str | None = None) -> None:
-    """Imports and shows the new log, or keeps what is wrong; either way the page reruns."""
+    """Import and show the new log, or keep what is wrong; either way the page reruns."""
     try:
         with st.spinner("Reading …"):
             entry = frame.library().add(

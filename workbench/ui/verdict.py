@@ -123,7 +123,7 @@ def _credit() -> None:
 
 
 def _trainer() -> None:
-    """Whose credit the log's own advantages are, as a badge."""
+    """Method that reproduces the log's own advantages, as a badge."""
     here = frame.entry()
     log = cache.stored(here.id, here).frame
     if "logged_advantage" not in log.columns or log["logged_advantage"].is_null().all():

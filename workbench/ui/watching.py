@@ -41,7 +41,7 @@ class Watched:
             return self._watch.waiting()
 
     def load(self) -> tuple[Look, LogEntry | None]:
-        """Takes up what is new, and the log with it; None where nothing was taken.
+        """Take up what is new, and the log with it; None where nothing was taken.
 
         Raises:
             LogError: The log cannot be opened.
@@ -54,7 +54,7 @@ class Watched:
 
 
 def banner() -> None:
-    """Says in a corner of every page how many files are new; the page stays as it is."""
+    """Say in a corner of every page how many files are new; the page stays as it is."""
     watched: Watched | None = st.session_state.get(state.WATCHED)
     if watched is not None:
         _banner(watched)
@@ -75,7 +75,7 @@ def _banner(watched: Watched) -> None:
 
 
 def _load(watched: Watched) -> None:
-    """Loads what is new and shows it; what was left out is listed with its reason."""
+    """Load what is new and show it; what was left out is listed with its reason."""
     with st.spinner("Reading …"):
         found, entry = watched.load()
     for name, why in found.left.items():

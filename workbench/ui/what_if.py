@@ -136,7 +136,7 @@ def _peers(
 
 
 def _fields(lead: str, params: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Those of the method's fields that are set to another value."""
+    """Fields of the method that are set to another value."""
     specs = fields(type(create(lead)))
     found = {}
     places = st.columns(2)
@@ -198,7 +198,7 @@ def _kept(found: Effect, lead: str, values: Mapping[str, Any]) -> None:
 
 
 def _keep(name: str, values: Mapping[str, Any]) -> str:
-    """Keeps it in the workspace and shows it among the methods of the view."""
+    """Keep it in the workspace and show it among the methods of the view."""
     method = frame.variants().put(name, values)
     methods = state.current().methods
     state.update(methods=methods if method in methods else (*methods, method))

@@ -92,7 +92,7 @@ def tune(credit: Credit, values: Iterable[float] | None = None) -> HeldOut:
 def export(
     credit: Credit, directory: str | Path, *, target: str = "weighted-batch", **options: Any
 ) -> Manifest:
-    """Writes a batch for a trainer.
+    """Write a batch for a trainer.
 
     Args:
         credit: Whose log and advantages go into it.

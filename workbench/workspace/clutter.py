@@ -101,7 +101,7 @@ def _place(kind: str, path: Path) -> Place:
 
 
 def remove(found: Iterable[Place], kinds: Iterable[str]) -> list[Place]:
-    """Removes what is of these kinds, all of them keys of `REMOVABLE`.
+    """Remove what is of these kinds, all of them keys of `REMOVABLE`.
 
     Returns:
         What is gone.

@@ -246,7 +246,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _end_with(watched: Connection) -> None:
-    """Lets this process end as soon as the other end of a pipe is closed.
+    """Let this process end as soon as the other end of a pipe is closed.
 
     Its parent closes it, or a signal that ends the parent does.
     """

@@ -73,7 +73,7 @@ class Task:
 
 
 def write_part(task: Task) -> None:
-    """Lays out and writes the groups of a part."""
+    """Lay out and write the groups of a part."""
     chosen = pl.read_parquet(task.folder / "chosen.parquet", glob=False)
     steps = task.part.read()[chosen[_ROW]].with_columns(chosen.drop(_ROW))
     target, whole = TARGETS[task.target], counts(steps)
@@ -101,7 +101,7 @@ def divisible(target: Exporter, options: Options) -> bool:
 
 
 def require_divisible(target: Exporter, options: Options) -> None:
-    """Refuses a batch that can only be written whole.
+    """Refuse a batch that can only be written whole.
 
     Raises:
         ParameterError: The target writes one object, or an option asks for texts of the whole log:
@@ -139,7 +139,7 @@ def export_in_parts(
     bytes_at_once: int = BYTES,
     progress: Progress = silent,
 ) -> Manifest:
-    """Writes the batch of a log that is `divisible`, with a part of it in memory at a time.
+    """Write the batch of a log that is `divisible`, with a part of it in memory at a time.
 
     Args:
         path: The log, as Parquet, in canonical order.
@@ -213,7 +213,7 @@ def _bytes_per_row(path: Path) -> int:
 
 
 def _selected(task: Task, steps: pl.DataFrame) -> bool:
-    """Writes which rows of a part are selected; whether there are any."""
+    """Write which rows of a part are selected; whether there are any."""
     start, stop = (
         steps[_ROW].search_sorted(at) for at in (task.part.start, task.part.start + task.part.rows)
     )
@@ -239,7 +239,7 @@ def export_to(
     progress: Progress = silent,
     **reading: Any,
 ) -> tuple[Manifest, pl.DataFrame]:
-    """Reads files and writes a batch for a trainer, in parts, with little in memory.
+    """Read files and write a batch for a trainer, in parts, with little in memory.
 
     The batch is that of `export`, byte for byte.
 

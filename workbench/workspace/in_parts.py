@@ -72,7 +72,7 @@ class Task:
 
 
 def score_part(task: Task) -> None:
-    """Writes the numbers of a part; what is there already is left."""
+    """Write the numbers of a part; what is there already is left."""
     missing = [scoring for scoring in task.scorings if not scoring.output.is_file()]
     if not missing:
         return
@@ -178,7 +178,7 @@ def _tasks(
 
 
 def _files(tasks: Sequence[Task], name: str) -> list[Path]:
-    """Where the numbers of a method are, in the order of its parts."""
+    """Files of a method's numbers, in the order of its parts."""
     return [one.output for task in tasks for one in task.scorings if one.name == name]
 
 

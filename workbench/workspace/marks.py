@@ -80,7 +80,7 @@ class Marks:
         mark: str | None = None,
         note: str | None = None,
     ) -> None:
-        """Marks a step or writes a note on it; what is None stays, an empty text takes it away.
+        """Mark a step or write a note on it; what is None stays, an empty text takes it away.
 
         Safe where several people and processes write at once: each changes what it says and
         nothing else.

@@ -42,7 +42,7 @@ def on_disk(
     noted: Callable[[Mapping[str, Any]], None] = lambda report: None,
     progress: Progress,
 ) -> OnDisk:
-    """Reads files into a folder; the log of a workspace stays where it is.
+    """Read files into a folder; the log of a workspace stays where it is.
 
     Args:
         sources: Files, folders or globs of one format.

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 def user_folder() -> Path:
-    """Where things are kept that have no workspace, unless the user says otherwise."""
+    """Folder of all that has no workspace, unless the user sets another."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "trajectory-workbench"
 
 
 def user_cache() -> Path:
-    """Where vectors are kept outside a workspace unless the user says otherwise."""
+    """Folder of vectors outside a workspace, unless the user sets another."""
     return user_folder() / "embeddings"
 
 
@@ -232,7 +232,7 @@ def open_log(
     progress: Progress = silent,
     allow_unchained: bool = False,
 ) -> Space:
-    """Reads and validates a log and opens it for scoring; embeds nothing before a method asks.
+    """Read and validate a log and open it for scoring; embed nothing before a method asks.
 
     Args:
         source: A file, folder or glob, several of one format, or the name of a bundled log; or a

@@ -122,7 +122,7 @@ def run(
     engine: Engine | None = None,
     progress: Progress = silent,
 ) -> RunResult:
-    """Reads, validates, embeds, indexes, scores, compares and exports into a workspace.
+    """Read, validates, embeds, indexes, scores, compare and export into a workspace.
 
     Every artefact is named by the hash of what made it and is used again where it is there, so a
     second run on the same input does no work twice and an interrupted one goes on where it was.

@@ -40,7 +40,7 @@ def score_to(
     progress: Progress = silent,
     **reading: Any,
 ) -> tuple[ScoredCredit, pl.DataFrame]:
-    """Reads files and writes the credit of every step, in parts, with little in memory.
+    """Read files and write the credit of every step, in parts, with little in memory.
 
     The credit is that of `score` on the whole log, bit for bit. Until it is there, the log and
     what is scored of it lie in a hidden folder next to it, where the same call finds them after an

@@ -53,7 +53,7 @@ class Variants:
         return found
 
     def put(self, name: str, values: Mapping[str, Any]) -> str:
-        """Keeps a what-if; returns the name of the method that it is from now on.
+        """Keep a what-if; return the name of the method that it is from now on.
 
         Raises:
             ParameterError: It cannot be.
@@ -66,7 +66,7 @@ class Variants:
         return method
 
     def load(self) -> list[str]:
-        """Makes the methods of all that are kept; returns what is wrong with those that fail."""
+        """Make the methods of all that are kept; return what is wrong with those that fail."""
         problems = []
         for name, values in self.table().items():
             own = name.partition(":")[2].rpartition("-")[0]

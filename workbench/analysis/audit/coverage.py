@@ -149,7 +149,7 @@ def _zero(value: Real) -> Truth:
 
 
 def _peers(steps: Steps, term: Term, rng: np.random.Generator) -> Iterator[Reading]:
-    """Whose steps make a term's baseline, over a sample; nothing for whole trajectories."""
+    """Owners of the steps in a term's baseline, over a sample; nothing for whole trajectories."""
     found = shares(steps, term, rng)
     if found is None:
         return

@@ -91,7 +91,7 @@ def credit_findings(subject: Subject, readings: Sequence[Reading]) -> Iterator[F
 
 
 def _mending(method: Method | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some fields that a method has, can have so, and has otherwise."""
+    """Fields that mend a finding, of those that a method has and can have so, but has otherwise."""
     if method is None:
         return {}
     known, now = fields(type(method)), method.values

@@ -25,7 +25,7 @@ SHUFFLES = 40  # of a credit inside its trajectories; their range holds about 95
 
 
 def spread(subject: Subject) -> Iterator[Reading]:
-    """Where the differences of a credit lie: between trajectories, inside them, in failures."""
+    """Spread of a credit: between trajectories, inside them, in failures."""
     steps, log, advantage = subject.steps, subject.log, subject.advantage
     group, groups = steps.group, steps.groups
     everywhere = np.ones(len(steps), dtype=bool)

@@ -32,7 +32,7 @@ class _Draws:
     groups: int = 0
 
     def add(self, trajectory: Index, focus: Truth) -> None:
-        """Adds one drawn group; `focus` says whose steps are asked for."""
+        """Add one drawn group; `focus` says whose steps are asked for."""
         self.trajectory.append(trajectory)
         self.group.append(np.full(len(trajectory), self.groups))
         self.focus.append(focus)

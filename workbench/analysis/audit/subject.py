@@ -87,7 +87,7 @@ class AuditedLog:
 
     @cached_property
     def success_note(self) -> str:
-        """Says so where success is not the log's own."""
+        """Say so where success is not the log's own."""
         if self.facts.success["source"] is not None:
             return ""
         return "success is not known; taken for it: reward above the group's mean"
@@ -193,7 +193,7 @@ class Subject:
 
     @property
     def episode_note(self) -> str:
-        """Says so where the whole credit stands for the episode term."""
+        """Say so where the whole credit stands for the episode term."""
         return "" if self.term("episode") is not None else "of the whole credit: no episode term"
 
 

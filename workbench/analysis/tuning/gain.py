@@ -40,7 +40,7 @@ class Gain:
 
 
 def as_good(sums: Real) -> Truth | None:
-    """Whose excess over the best is within a standard error; sums are (K, G'). (K,) bool."""
+    """Mask of values within a standard error of the best; sums are (K, G'). (K,) bool."""
     groups = sums.shape[1]
     if groups < 2:
         return None

@@ -124,7 +124,7 @@ class Trial:
     sweep: Sweep
 
     def place(self, temperature: float) -> int:
-        """Where a temperature stands in the sweep."""
+        """Place of a temperature in the sweep."""
         return self.sweep.temperatures.index(temperature)
 
     def advantage(self, temperature: float) -> Real:

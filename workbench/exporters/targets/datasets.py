@@ -46,7 +46,7 @@ _SCHEMAS = {
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `dataset.parquet`."""
+    """Write `dataset.parquet`."""
     rows, token_level = batch.rows, batch.manifest.token_level
     binary = batch.manifest.options["weights"] == "binary"
     if token_level:

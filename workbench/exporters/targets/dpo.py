@@ -126,7 +126,7 @@ def _pairs(
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `dpo.jsonl`."""
+    """Write `dpo.jsonl`."""
     rows = split_reply(batch.rows).join(
         batch.steps.select(*STEP, PAIR), on=STEP, how="left", maintain_order="left"
     )

@@ -42,7 +42,7 @@ def labelled(steps: pl.DataFrame, options: Options) -> pl.DataFrame:
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `kto.jsonl`."""
+    """Write `kto.jsonl`."""
     rows = split_reply(batch.rows).with_columns((pl.col("advantage") > 0).alias("label"))
     ids = [name for name, _ in KEY]
     rows = rows.select("prompt", "completion", "label", "tools", "advantage", *ids)

@@ -59,7 +59,7 @@ class _Sampled:
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes the traces, a file for each that the log came from, and `steps.jsonl`.
+    """Write the traces, a file for each that the log came from, and `steps.jsonl`.
 
     Raises:
         MissingInputError: The log does not say which files it is from, or one is gone.
@@ -121,7 +121,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
 
 
 def require(steps: pl.DataFrame) -> None:
-    """Refuses a log that is not of traces: of each of its files the first episode is read.
+    """Refuse a log that is not of traces: of each of its files the first episode is read.
 
     Raises:
         MissingInputError: It does not say which files it is from, or one is gone.

@@ -36,7 +36,7 @@ _SCHEMA = {
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `episodes.jsonl`, one trajectory per line, with id "group:number" as rLLM has it.
+    """Write `episodes.jsonl`, one trajectory per line, with id "group:number" as rLLM has it.
 
     A line holds all that rLLM's `Episode.from_dict` asks for, and keys besides it that rLLM leaves
     alone and the reader of rLLM's logs knows: episode_id, step_index, response_mask.

@@ -42,7 +42,7 @@ _CREDIT = [
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `sft.jsonl` and `credit.jsonl`."""
+    """Write `sft.jsonl` and `credit.jsonl`."""
     binary = batch.manifest.options["weights"] == "binary"
     write_objects(_conversations(batch.rows, binary=binary), folder / FILE)
     write_lines(batch.rows.select(name for name, _ in _CREDIT), folder / CREDIT)
@@ -98,7 +98,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
 
 
 def _take_weights(messages: Any, expected: list[float], place: str) -> None:
-    """Removes the weights of assistant messages, which must be these.
+    """Remove the weights of assistant messages, which must be these.
 
     Raises:
         ArtefactError: They are others.

@@ -58,7 +58,7 @@ one that is history. tools is the JSON of the tools that were offered; null wher
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `weighted_batch.parquet`."""
+    """Write `weighted_batch.parquet`."""
     write_parquet(batch.rows, folder / FILE, _schema(batch.manifest))
 
 
@@ -81,7 +81,7 @@ def _schema(manifest: Manifest) -> pa.Schema:
 
 
 def _refuse(rows: pl.DataFrame, bad: pl.Series | np.ndarray, rule: str, path: Path) -> None:
-    """Raises for the first row that breaks a rule."""
+    """Raise for the first row that breaks a rule."""
     broken = np.flatnonzero(np.asarray(bad))
     if broken.size:
         row = int(broken[0])

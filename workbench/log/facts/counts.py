@@ -15,7 +15,7 @@ _DEPTHS = (("0", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5-9", 5), ("10-19
 
 
 def facts(log: pl.DataFrame) -> Facts:
-    """Counts what a validated step log holds.
+    """Count what a validated step log holds.
 
     Success is the column `success` where it is known; of other trajectories, where every scored
     episode reward is 0 or one `reward_scale` (1 where none is logged), whether that was reached;

@@ -92,7 +92,7 @@ def group_table(log: pl.DataFrame) -> pl.DataFrame:
 
 
 def finish_reasons(log: pl.DataFrame) -> dict[str, int]:
-    """Why trajectories stopped, by the last step that says so -> how many did; the most first."""
+    """Stop reasons of trajectories, by the last step with one -> their number; the most first."""
     if "finish_reason" not in log.columns:
         return {}
     given = log.select("trajectory_id", "step_index", "finish_reason").drop_nulls("finish_reason")

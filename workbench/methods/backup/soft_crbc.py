@@ -216,7 +216,7 @@ class SoftCRBC(BackupMethod, GroupMethod):
     def _groups(
         self, steps: Steps, space: Space, graph: Transitions
     ) -> Iterator[tuple[slice, _Group]]:
-        """Where each group lies, and the group; one block of similarities at a time is needed."""
+        """Bounds of each group, and the group; one block of similarities at a time is needed."""
         similarity, action = space.similarity(), space.action_key(self.action_key)
         carried = self.continuation * self.trace
         paid = discounted_returns(graph.reward, steps.step_index, carried)

@@ -31,7 +31,7 @@ class Plan:
 
     @classmethod
     def of(cls, steps: Steps) -> Plan:
-        """Reads them.
+        """Read them.
 
         Raises:
             MissingInputError: Neither new_subgoal nor a `<switch>` is in the log.

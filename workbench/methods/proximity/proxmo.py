@@ -272,7 +272,7 @@ class ProxMO(Scaled, StepMethod, StateKeyed, GroupMethod):
         return {"episode": weighted, "step": self._step_term(steps, space, scale)}
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """Says where `psc="auto"` left the weight at 1, and where rewards want a scale."""
+        """Say where `psc="auto"` left the weight at 1, and where rewards want a scale."""
         notes = []
         if self.psc == "auto":
             _, _, defined = self._success(steps, episode_scores(self, steps, self.worth(steps)))

@@ -148,7 +148,7 @@ class HAE(Method):
         return self.whiten or super().couples(space)
 
     def notes(self, steps: Steps) -> Sequence[str]:
-        """That one number per step stands for what the original gives to parts of a reply."""
+        """Note that one number per step stands for the original's parts of a reply."""
         return [
             "HiPER gives each term to its own tokens of a reply (action, subgoal, switch); here a "
             "step has their sum, and the terms are columns of the credit"

@@ -208,7 +208,7 @@ class _Fitted:
                 sums = self._fit(batch, sums, method.pool)
 
     def _fit(self, batch: int, before: _Sums, share: float) -> _Sums:
-        """Fits a batch after those before it, and takes the values of its steps."""
+        """Fit a batch after those before it, and take the values of its steps."""
         steps = self._steps
         rows = np.flatnonzero(steps.batch == batch)
         counted = rows[steps.counted[rows]]

@@ -140,7 +140,7 @@ def _notices(
     *,
     has_rewards: bool,
 ) -> None:
-    """Says what was guessed.
+    """Say what was guessed.
 
     Args:
         keys: What each key holds.
@@ -180,7 +180,7 @@ def _notices(
 def _add(
     rows: StepRows, conversation: Conversation, keys: Keys, diagnostics: Diagnostics, place: str
 ) -> None:
-    """Adds a conversation to the rows, or its problem to the diagnostics."""
+    """Add a conversation to the rows, or its problem to the diagnostics."""
     fields = conversation.fields
     values = _values(conversation, keys, diagnostics, place)
     if values is None:

@@ -107,7 +107,7 @@ class _Rollout:
         self._own_from = 0  # ordinal of the first line that was not copied from another session
 
     def read(self, line: int, record: Record) -> None:
-        """Takes in a line."""
+        """Take in a line."""
         kind, payload = record.get("type"), record.get("payload")
         if kind is None and not self.name and "id" in record:
             self._is_bare = True
@@ -191,7 +191,7 @@ class _Rollout:
             before.line, before.model, before.version = line, self._model, self._version
 
     def _compact(self, line: int, payload: Record) -> None:
-        """Begins a segment with what the context was replaced by."""
+        """Begin a segment with what the context was replaced by."""
         given = payload.get("replacement_history")
         self._leave_summary(payload.get("message"))
         before = self._context()
@@ -212,7 +212,7 @@ class _Rollout:
         self._diagnostics.notice(f"{text}, and its summary", f"{self._place}:{line}")
 
     def _leave_summary(self, summary: Any) -> None:
-        """Takes the reply that is the summary for no step: what asked for it is not logged."""
+        """Take the reply that is the summary for no step: what asked for it is not logged."""
         last = self.entries[self._head] if self._head != NOWHERE else None
         said = _text(last.message) if last is not None and last.acts else ""
         if last is not None and said and isinstance(summary, str) and summary.endswith(said):
@@ -229,7 +229,7 @@ class _Rollout:
         return found[::-1]
 
     def _roll_back(self, count: Any) -> None:
-        """Goes back to before the last turns of the user."""
+        """Go back to before the last turns of the user."""
         left = count if isinstance(count, int) else 1
         at = self._head
         while at != NOWHERE and left > 0:

@@ -57,7 +57,7 @@ class _Rows:
         self.done = 0.0
 
     def place(self, number: int) -> str:
-        """Where a record is, in words."""
+        """Place of a record, in words."""
         return f"{self._path}:{number}"
 
     def __iter__(self) -> Iterator[tuple[int, Record]]:

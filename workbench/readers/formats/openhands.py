@@ -157,7 +157,7 @@ def _model(record: Record) -> tuple[str | None, str | None]:
 
 
 def _ending(record: Record, events: Events) -> str | None:
-    """Why the rollout ended: a limit, else the kind of the error."""
+    """Reason why the rollout ended: a limit, else the kind of the error."""
     error = text_of(record, "error") or events.ending
     if error is None:
         return None

@@ -52,7 +52,7 @@ _KEYS = {
     "toolCallId": "tool_call_id",
 }
 _LEFT = frozenset({"error", "aborted"})
-"""Why an answer stopped that is not put before the model again."""
+"""Stop reasons of answers that are not put before the model again."""
 
 
 class _Sessions:
@@ -139,7 +139,7 @@ class _Tree:
         self._forked_at = ""
 
     def read(self, line: int, record: Record, *, is_behind_hole: bool) -> None:
-        """Takes in a line."""
+        """Take in a line."""
         kind = record.get("type")
         if not isinstance(kind, str):
             self._diagnostics.problem("type", "is missing or no text", f"{self._place}:{line}")
@@ -227,7 +227,7 @@ class _Tree:
         )
 
     def _compact(self, at: int, record: Record) -> None:
-        """Puts the summary and what was kept behind a compaction, and what follows behind that."""
+        """Put the summary and what was kept behind a compaction, and what follows behind that."""
         first = self._at_of.get(text_of(record, "firstKeptEntryId") or "")
         index = record.get("firstKeptEntryIndex")
         if first is None and isinstance(index, int) and 0 <= index < len(self._lines):

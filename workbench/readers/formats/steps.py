@@ -82,7 +82,7 @@ class Lines(Protocol):
         """The share of the file that is read."""
 
     def place(self, number: int) -> str:
-        """Where a record is, in words."""
+        """Place of a record, in words."""
 
 
 def parts_of_steps(

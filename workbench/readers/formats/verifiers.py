@@ -36,7 +36,7 @@ SAMPLE = frozenset({"problem_id", "sample_id", "env_name", "trajectory", "info"}
 _CELLS = Cells(objects=_KEYS | {"group", "run", "errors", "info"})
 
 _STEP = r"/step_(\d+)/"
-"""Where prime-rl puts the rollouts that it trains on at a step."""
+"""Place of the rollouts that prime-rl trains on at a step."""
 
 _LIMITS = frozenset(
     {"max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed"}
@@ -178,7 +178,7 @@ def _add_trace(
 
 
 def _identity(episode: Record, trace: Record, step: int | None) -> dict[str, Any]:
-    """Who acted on what in which run.
+    """Identity of a trajectory: agent, task and run.
 
     Args:
         episode: The episode.

@@ -108,7 +108,7 @@ def said(prompt: str, response: str) -> dict[str, Any]:
 
 
 def with_success(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds `success` and `reward_scale` where every episode of a file is worth 0 or 10."""
+    """Add `success` and `reward_scale` where every episode of a file is worth 0 or 10."""
     if frame.is_empty() or "episode_reward" not in frame.columns:
         return frame
     worth = frame["episode_reward"].drop_nulls().cast(pl.Float64)

@@ -158,7 +158,7 @@ def _distinct(steps: Iterator[_Step]) -> list[_Step]:
 
 
 def _chain(steps: Sequence[_Step]) -> None:
-    """Gives each later step the one that it follows."""
+    """Give each later step the one that it follows."""
     if not any(step.history for step in steps):
         for step in steps:
             step.taken = None

@@ -27,7 +27,7 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where the module lies."""
+        """Path of the module."""
         return f"src/{self.name}.py"
 
     @property

@@ -51,7 +51,7 @@ class Layout:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where the agent can be: at a receptacle, or (R and above) in the middle of a room."""
+        """Places of the agent: at a receptacle, or (R and above) in the middle of a room."""
         return (*self.receptacles, *self.rooms)
 
     def room_at(self, place: int) -> int:

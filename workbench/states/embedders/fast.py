@@ -135,7 +135,7 @@ class FastEmbedder(SentenceEmbedder):
         return compiled
 
     def _require_near(self, compiled: Any) -> None:
-        """Refuses vectors that are not those of torch."""
+        """Refuse vectors that are not those of torch."""
         request = compiled.create_infer_request()
         for text in _PROBES:
             features = self._features([text])

@@ -1,4 +1,4 @@
-"""Where a sentence-transformers model lies on disk, and the digests of what decides its vectors."""
+"""Files of a sentence-transformers model on disk, and digests of all that decides its vectors."""
 
 from __future__ import annotations
 

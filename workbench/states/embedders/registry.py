@@ -87,7 +87,7 @@ def resolve(name: str, cache: VectorCache | None = None) -> Embedder:
 
 
 def require_embedder(name: str) -> None:
-    """Refuses what is no name of an embedder, before a log is read.
+    """Refuse what is no name of an embedder, before a log is read.
 
     Raises:
         ParameterError: It is empty.

@@ -58,7 +58,7 @@ class ALFWorld(Key):
 
 
 def _went(telling: pl.DataFrame) -> pl.DataFrame:
-    """Where the agent went, for games that do not say `You arrive at`."""
+    """Destination of the agent, for games that do not say `You arrive at`."""
     place = pl.col("action").str.extract(_WENT)
     return events_of(telling.filter(place.is_not_null()), pl.lit("place"), place)
 

@@ -92,12 +92,12 @@ ACTION_KEYS: Registry[type[Key]] = Registry(
 
 
 def state_key(name: str) -> Callable[[KeyClass], KeyClass]:
-    """Registers a state key under a name."""
+    """Register a state key under a name."""
     return _registrar(STATE_KEYS, name)
 
 
 def action_key(name: str) -> Callable[[KeyClass], KeyClass]:
-    """Registers an action key under a name."""
+    """Register an action key under a name."""
     return _registrar(ACTION_KEYS, name)
 
 

@@ -70,7 +70,7 @@ class KeyReport:
 
 
 def key_report(space: KeySpace, spec: str, kind: Kind = "state") -> KeyReport:
-    """Counts what a key makes of a log.
+    """Count what a key makes of a log.
 
     Args:
         space: The space of the log.

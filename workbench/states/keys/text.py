@@ -59,7 +59,7 @@ class ActionText(Key):
 
 
 def readable_pattern(pattern: str) -> None:
-    """Refuses what is no regular expression of polars (Rust's syntax, without look-around).
+    """Refuse what is no regular expression of polars (Rust's syntax, without look-around).
 
     Raises:
         ParameterError: It is none; the message says where.

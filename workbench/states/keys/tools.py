@@ -135,5 +135,5 @@ class ToolResult(Key):
         return labels(steps, result, logged, before)
 
     def looks_back(self) -> bool:
-        """Where the calls of the step before are part of it."""
+        """True where the calls of the step before are part of it."""
         return self.call

@@ -197,7 +197,7 @@ def _matrix(comparison: Comparison, pair: Pair) -> None:
 
 
 def _choose_pair(names: Sequence[str]) -> None:
-    """Looks at the two methods of the cell that was clicked."""
+    """Look at the two methods of the cell that was clicked."""
     for point in st.session_state[state.MATRIX]["selection"]["points"]:
         two = sorted((str(point["x"]), str(point["y"])), key=names.index)
         state.update(pair=(two[0], two[1]))

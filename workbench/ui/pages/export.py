@@ -86,7 +86,7 @@ def _picker(place: Any, label: str, part: str, values: list[str], value: str) ->
 
 
 def _set_options(target: Exporter, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that differ from the target's defaults."""
+    """Options that differ from the target's defaults."""
     defaults = target.options
     return {name: value for name, value in options.items() if value != defaults[name]}
 

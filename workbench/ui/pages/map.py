@@ -1,4 +1,4 @@
-"""Where do states lie? Every step on a plane; what is drawn round is the filter of all pages."""
+"""Map page: every step on a plane; a drawn region is the filter of all pages."""
 
 from __future__ import annotations
 

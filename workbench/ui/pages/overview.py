@@ -241,7 +241,7 @@ def _width(groups: pl.DataFrame) -> int:
 
 
 def _natural_place(entry: LogEntry) -> Callable[[str], int]:
-    """Where a group stands among the others as people count."""
+    """Place of a group among the others as people count."""
     order = {group: place for place, group in enumerate(cache.rollouts(entry.id, entry).groups)}
     return order.__getitem__
 

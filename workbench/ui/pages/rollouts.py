@@ -1,4 +1,4 @@
-"""Why did this step get that credit? Rollouts to read, with the explanation next to them."""
+"""Rollouts page: rollouts to read, with the explanation of a step's credit next to them."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _beginning(name: str) -> pl.Expr:
 
 
 def _place(rows: Index, log: pl.DataFrame) -> int:
-    """Where the step of the view is in the list; the first where it is not there."""
+    """Place of the view's step in the list; the first where it is not there."""
     here, step = frame.entry(), state.current().step
     rollouts = cache.rollouts(here.id, here)
     if step is None or step[0] not in rollouts.row:

@@ -39,7 +39,7 @@ def show_group(
     key: str,
     **on: Callable[[], None],
 ) -> None:
-    """Shows a group.
+    """Show a group.
 
     Args:
         group: From `payload.group_payload`.
@@ -52,20 +52,20 @@ def show_group(
 
 
 def show_why(explained: Mapping[str, Any], key: str, **on: Callable[[], None]) -> None:
-    """Shows why a step has its credit; arguments as for `show_group`."""
+    """Show why a step has its credit; arguments as for `show_group`."""
     _why(key=key, data=explained, **on)
 
 
 def show_steps(table: Mapping[str, Any], key: str, **on: Callable[[], None]) -> None:
-    """Shows a table of steps; arguments as for `show_group`."""
+    """Show a table of steps; arguments as for `show_group`."""
     _steps(key=key, data=table, **on)
 
 
 def show_map(plane: Mapping[str, Any], key: str, **on: Callable[[], None]) -> None:
-    """Shows a map of states; arguments as for `show_group`."""
+    """Show a map of states; arguments as for `show_group`."""
     _map(key=key, data=plane, **on)
 
 
 def show_preview(rows: Mapping[str, Any], key: str) -> None:
-    """Shows rows of a batch; arguments as for `show_group`."""
+    """Show rows of a batch; arguments as for `show_group`."""
     _preview(key=key, data=rows)

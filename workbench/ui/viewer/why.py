@@ -1,4 +1,4 @@
-"""Why a step has its credit, as the panel next to the viewer reads it: a dict for JSON."""
+"""Explanation of a step's credit, as the panel next to the viewer reads it: a dict for JSON."""
 
 from __future__ import annotations
 

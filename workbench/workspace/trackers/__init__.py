@@ -26,10 +26,10 @@ class Tracker(Protocol):
     """A store of numbers by name and step."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Keeps numbers of one training step."""
+        """Keep numbers of one training step."""
 
     def close(self) -> None:
-        """Writes what is not written yet."""
+        """Write what is not written yet."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ T = TypeVar("T", bound=Callable[[str], Tracker])
 
 
 def tracker(name: str, *, description: str) -> Callable[[T], T]:
-    """Adds a tracker under its name."""
+    """Add a tracker under its name."""
 
     def add(make: T) -> T:
         TRACKERS.add(name, TrackerInfo(make, description))
@@ -77,7 +77,7 @@ def split_target(target: str) -> tuple[str, str]:
 
 
 def track(target: str, values: Mapping[str, float | None], step: int) -> None:
-    """Gives numbers to a tracker; what is not known or not finite is left out.
+    """Give numbers to a tracker; what is not known or not finite is left out.
 
     Args:
         target: `TRACKER:PLACE`.

@@ -35,5 +35,5 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Writes the file to its end."""
+        """Write the file to its end."""
         self._writer.close()

@@ -17,7 +17,7 @@ FILE = "generator_output.json"
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `generator_output.json`; `rollout_logprobs` is null unless every row has them."""
+    """Write `generator_output.json`; `rollout_logprobs` is null unless every row has them."""
     parts = split(batch.rows)
     number = pl.col("trajectory_id").rank("dense").over("group_id") - 1
     known = parts["old_logprobs"].null_count() == 0

@@ -29,7 +29,7 @@ _SCHEMA = {
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `samples.jsonl` and `advantages.jsonl`, line i of each with index i."""
+    """Write `samples.jsonl` and `advantages.jsonl`, line i of each with index i."""
     parts = split(batch.rows)
     parts = parts.with_row_index("index").with_columns(pl.col("index").cast(pl.Int64))
     cut = pl.when("truncated").then(pl.lit("truncated")).otherwise(pl.lit("completed"))

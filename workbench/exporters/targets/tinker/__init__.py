@@ -30,7 +30,7 @@ _SCHEMA = {
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `datums.jsonl`."""
+    """Write `datums.jsonl`."""
     ids = pl.col("input_ids")
     rows = batch.rows.select(
         ids.list.head(ids.list.len() - 1).alias("model_input"),

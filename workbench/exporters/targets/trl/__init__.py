@@ -28,7 +28,7 @@ _SCHEMA = {
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `rollout_samples.jsonl`."""
+    """Write `rollout_samples.jsonl`."""
     rows, by_step = batch.rows, batch.manifest.unit == "step"
     credit = trained_advantage(rows).alias("advantage") if by_step else rows["advantages"]
     names = {

@@ -130,7 +130,7 @@ class ReplayWorker:
         self._version = model_version
 
     def start(self) -> None:
-        """Puts every line into the buffer."""
+        """Put every line into the buffer."""
         from trl.experimental.async_grpo.async_rollout_worker import RolloutSample
 
         groups: dict[str, int] = {}
@@ -156,7 +156,7 @@ class ReplayWorker:
         """Keep the version of what is replayed."""
 
     def check_health(self, stale_after_s: float) -> None:
-        """Says that the last line was taken, which the trainer would wait behind for ever.
+        """Say that the last line was taken, which the trainer would wait behind for ever.
 
         Raises:
             RuntimeError: It was.

@@ -26,7 +26,7 @@ FILE = "verl_batch.npz"
 
 
 def write(batch: Batch, folder: Path) -> None:
-    """Writes `verl_batch.npz`; `rollout_log_probs` is there only if every row has them."""
+    """Write `verl_batch.npz`; `rollout_log_probs` is there only if every row has them."""
     parts = split(batch.rows)
     before, after = lengths(parts["prompt_ids"]), lengths(parts["response_ids"])
     width = int(before.max()), int(after.max())
