@@ -14,7 +14,8 @@ from vectors import AXES, Vectors, random_vectors
 from workbench.analysis import resampling
 from workbench.analysis.prediction import predicted
 from workbench.analysis.resampling import drawn_spaces
-from workbench.analysis.tuning.held_out import Tunable, held_out, tunable_methods
+from workbench.analysis.tuning.held_out import held_out
+from workbench.analysis.tuning.tunable import Tunable, tunable_methods
 from workbench.log.schema import validate
 from workbench.log.steps import Index, Steps
 from workbench.methods import create

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "simulate/codebase/text.py": "what an agent of a simulated world types",
     "states/embedders/model_files.py": "an option of pip",
     "workspace/engines.py": "an engine, which no page offers",
+    "workspace/export_to.py": "an export in parts, which no page offers",
     "workspace/trackers/__init__.py": "a tracker, which no page offers",
     "workspace/trackers/tensorboard.py": "a tracker, which no page offers",
     "ui/hints.py": "the notation itself",
@@ -81,7 +82,7 @@ def test_no_message_that_the_app_can_show_speaks_of_the_command_line():
         ),
         (
             "accept wrong chains with --allow-unchained (allow_unchained=True in Python)",
-            "accept wrong chains with “Take the guessed order all the same”",
+            "accept wrong chains with “Take the guessed order anyway”",
         ),
         (
             "`workbench import FILE… --map columns.json -o LOG` takes it from a column",

@@ -15,7 +15,8 @@ from scipy.stats import spearmanr
 from workbench.bench import conditions, gradients, prediction, scores
 from workbench.bench.conditions import family_parts, trainable
 from workbench.bench.episodes import play
-from workbench.bench.gradients import PARTS, Measures, measured
+from workbench.bench.gradient_measures import PARTS, Measures
+from workbench.bench.gradients import measured
 from workbench.bench.oracles import Truth, truth_of
 from workbench.bench.policies import LinearPolicy
 from workbench.bench.recipes import RECIPES

@@ -17,10 +17,11 @@ import pytest
 from workbench import cli
 from workbench.bench import Training, conditions, training
 from workbench.bench.episodes import play, step_log
+from workbench.bench.lessons import Lesson, Scorer, exported
 from workbench.bench.policies import Adam, LinearPolicy
 from workbench.bench.prompts import Decision, decisions_of, prompt
 from workbench.bench.recipes import RECIPES
-from workbench.bench.runs import LAST, Course, Lesson, Run, Scorer, exported, start
+from workbench.bench.runs import LAST, Course, Run, start
 from workbench.bench.tables import difference, training_rows
 from workbench.bench.training import CONTROL, learning_curves, summaries
 from workbench.cli import bench as cli_module

@@ -22,11 +22,13 @@ from workbench.bench.arguments import require_positive
 from workbench.bench.conditions import WORLDS_VERSION, conditions
 from workbench.bench.episodes import step_log
 from workbench.bench.files import RESULTS_FILE, SHARDS, write_table
+from workbench.bench.gradient_measures import PARTS, Measures, over_points
 from workbench.bench.identity import identity
+from workbench.bench.lessons import Lesson, Scorer
 from workbench.bench.oracles import ORACLES
 from workbench.bench.policies import LinearPolicy
 from workbench.bench.recipes import RECIPES
-from workbench.bench.runs import TRAINING_VERSION, Lesson, Run, Scorer, start
+from workbench.bench.runs import TRAINING_VERSION, Run, start
 from workbench.bench.shards import measure
 from workbench.bench.summary import RESAMPLES
 from workbench.bench.training import CONDITIONS, CONTROL, METHODS
@@ -47,8 +49,6 @@ FAMILIES = ("household", "helpdesk issues=1", "codebase modules=2 bugs=1")
 SEEDS = 2
 TRUTH = "oracle-advantage"
 
-PARTS = ("gain", "stepped", "along", "signal", "square", "true")
-"""Inner products of gradients, whose sums over seeds and conditions make the measures."""
 
 SCHEMA: dict[str, Any] = {
     "family": pl.String,
@@ -116,7 +116,7 @@ class Look:
                 "method": name,
                 "missing": missing.get(name),
                 "key": keys[name],
-                **_over_points(points),
+                **over_points(points),
             }
             for name, points in found.items()
         ]
@@ -204,57 +204,6 @@ def measured(gradient: Real, truth: Real, second: Real) -> dict[str, float]:
         "square": float(np.diag(inner).mean()),
         "true": float((truth @ truth.T)[apart].mean()),
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measures:
-    """Measures of the gradients under a method, at each of `POINTS`.
-
-        adam cosine     = Σ gain / √(Σ stepped · Σ true)
-        bias cosine     = Σ along / √(Σ signal · Σ true)             1 without bias in direction
-        signal to noise = √(Σ signal / Σ (square − signal))          of the gradient of one batch
-
-    Sums run over seeds and conditions: eight batches of one seed may leave a mean square, which is
-    a mean of products, below 0. Where a sum still is, the measure is NaN; under a credit that is 0
-    the Adam cosine is 0.
-
-    Args:
-        adam_cosine: (points,).
-        bias_cosine: (points,).
-        signal_to_noise: (points,).
-    """
-
-    adam_cosine: Real
-    bias_cosine: Real
-    signal_to_noise: Real
-
-    @classmethod
-    def of(cls, results: pl.DataFrame) -> Measures:
-        """The measures of rows of one method, none of it missing."""
-        sums = {name: np.sum(results[name].to_list(), axis=0) for name in PARTS}
-        signal, true = (np.maximum(sums[name], 0.0) for name in ("signal", "true"))
-        cosine = _ratio(sums["gain"], np.sqrt(sums["stepped"] * true))
-        return cls(
-            adam_cosine=np.where(sums["stepped"] == 0.0, 0.0, cosine),
-            bias_cosine=_ratio(sums["along"], np.sqrt(signal * true)),
-            signal_to_noise=np.sqrt(_ratio(signal, sums["square"] - sums["signal"])),
-        )
-
-    @property
-    def score(self) -> float:
-        """The Adam cosine in the mean of the points where it is known; NaN where it is nowhere."""
-        known = self.adam_cosine[~np.isnan(self.adam_cosine)]
-        return float(known.mean()) if known.size else float("nan")
-
-
-def _ratio(top: Real, bottom: Real) -> Real:
-    """The quotient where the divisor is above 0, else NaN."""
-    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
-
-
-def _over_points(points: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Each measure at each point."""
-    return {name: [point[name] for point in points] for name in (points[0] if points else ())}
 
 
 def scores(results: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.bench.gradients import Measures
+from workbench.bench.gradient_measures import Measures
 from workbench.bench.summary import SUMMARISED
 from workbench.errors import UnknownNameError
 from workbench.wording import decimals

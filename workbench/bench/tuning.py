@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from workbench.analysis.tuning.held_out import tuned_by
 from workbench.analysis.tuning.thresholds import KeyThreshold
+from workbench.analysis.tuning.tunable import tuned_by
 from workbench.bench.arguments import require_positive
 from workbench.bench.cells import SCHEMA as RESULTS_SCHEMA
 from workbench.bench.conditions import SEEDS, conditions

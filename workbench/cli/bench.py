@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli.bench_output import (
+    fidelity_figures,
+    print_regrets,
+    print_skipped,
+    print_tables,
+    print_training,
+    write_figures,
+)
 from workbench.cli.inputs import state_text
 from workbench.cli.options import AsJson, LastActions, Template, as_json_text
 from workbench.cli.root import app
 from workbench.cli.values import field_values
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from workbench.bench import Fidelity, Training, Tuning
+    pass
 
 bench = typer.Typer(
     help="Measure methods on simulated worlds: how true their credit is, how well it trains.",
@@ -46,7 +52,7 @@ Conditions = Annotated[
     list[str] | None,
     typer.Option("--conditions", help="Such as base or slips=0.2; repeat. [default: all]"),
 ]
-Seeds = Annotated[int | None, typer.Option(min=1, help="How many. [default: 20]")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds. [default: 20]")]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Base conditions and 5 seeds, unless set otherwise.")
 ]
@@ -64,13 +70,14 @@ TrainedConditions = Annotated[
     ),
 ]
 FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [default: one per core]")]
 
 
 @bench.command()
 def fidelity(
     directory: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder of results, which are found again there."),
     ] = Path("fidelity"),
     methods: Methods = None,
     families: Families = None,
@@ -88,8 +95,8 @@ def fidelity(
 ) -> None:
     """Measure credit against exact advantages: ranks, signs, gradients, with intervals.
 
-    All methods unless some are named. What DIR holds already is not measured again. Writes
-    results.parquet, summary.parquet, manifest.json and two figures a world.
+    All methods unless some are named. Results that DIR already holds are kept. Writes
+    results.parquet, summary.parquet, manifest.json and two figures per world.
     """
     from workbench.bench import fidelity as measure
     from workbench.cli.output import progress
@@ -105,12 +112,12 @@ def fidelity(
             workers=workers,
             progress=told,
         )
-    figures = _write_figures(_fidelity_figures(found), directory)
-    _print_skipped(found.skipped)
+    figures = write_figures(fidelity_figures(found), directory)
+    print_skipped(found.skipped)
     if as_json:
         print(as_json_text({"reference": found.reference, "rows": found.summary.to_dicts()}))
         return
-    _print_tables(found, by_condition)
+    print_tables(found, by_condition)
     print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *figures])}")
 
 
@@ -118,7 +125,7 @@ def fidelity(
 def tuning(
     directory: Annotated[
         Path,
-        typer.Option("-o", metavar="DIR", help="Where results are kept; may be that of fidelity."),
+        typer.Option("-o", metavar="DIR", help="Folder of results; may be that of fidelity."),
     ] = Path("fidelity"),
     methods: Methods = None,
     families: Families = None,
@@ -129,10 +136,10 @@ def tuning(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what `workbench tune` is worth: its choice against every fixed value.
+    """Measure the benefit of `workbench tune`: its choice against every fixed value.
 
-    Methods are proxmo, soft-crbc and crbc unless others are named. What DIR holds already is not
-    measured again. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
+    Methods are proxmo, soft-crbc and crbc unless others are named. Results that DIR already holds
+    are kept. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
     """
     from workbench.bench import tuning as measure
     from workbench.cli.output import progress
@@ -150,7 +157,7 @@ def tuning(
     if as_json:
         print(as_json_text(found.table.to_dicts()))
         return
-    _print_regrets(found)
+    print_regrets(found)
     print(f"wrote {directory / 'tuning.parquet'}")
 
 
@@ -164,20 +171,11 @@ def _extent(conditions: list[str] | None, seeds: int | None, quick: bool) -> dic
     }
 
 
-def _print_regrets(found: Tuning) -> None:
-    from workbench.bench.tables import REGRET_LEGEND, regret_rows
-    from workbench.cli.tables import table
-
-    for (family, measure), part in found.table.group_by(["family", "measure"], maintain_order=True):
-        print(f"{family}: {measure}")
-        print(table(regret_rows(part)), end="\n\n")
-    print(REGRET_LEGEND)
-
-
 @bench.command()
 def gradients(
     directory: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder of results, which are found again there."),
     ] = Path("gradients"),
     methods: Methods = None,
     families: Annotated[
@@ -185,7 +183,7 @@ def gradients(
         typer.Option("--families", help="A world; repeat. [default: the three that train]"),
     ] = None,
     conditions: TrainedConditions = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 2,
     first_seed: FirstSeed = 0,
     embedder: EmbedderName = "tfidf",
     training: Annotated[
@@ -197,8 +195,8 @@ def gradients(
 ) -> None:
     """Measure the gradients of a policy in training under each credit: bias, noise, what counts.
 
-    The policy is looked at before, in the middle and late in a training. With --training it is
-    said how well the measure orders methods as that training did. Writes results.parquet.
+    The policy is measured before, in the middle and late in a training. With --training it reports
+    how well the measure orders methods as that training did. Writes results.parquet.
     """
     import polars as pl
 
@@ -241,7 +239,8 @@ def gradients(
 @bench.command()
 def training(
     directory: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="Where results are kept and found again.")
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder of results, which are found again there."),
     ] = Path("training"),
     policy: Annotated[
         str,
@@ -261,7 +260,9 @@ def training(
     conditions: TrainedConditions = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="How many. [default: 10; 3 for transformer, 1 for smollm2]"),
+        typer.Option(
+            min=1, help="Number of seeds. [default: 10; 3 for transformer, 1 for smollm2]"
+        ),
     ] = None,
     first_seed: FirstSeed = 0,
     batches: Annotated[
@@ -286,9 +287,8 @@ def training(
 
     All methods have the same start, tasks, number of episodes and rates, and return-to-go, which
     reads no text, is always among them; -m oracle-advantage and oracle-value train on the truth.
-    The first batch of a run is checked against its export. What DIR holds already is not trained
-    again. Writes results.parquet, summary.parquet, curves.parquet, manifest.json and a figure a
-    world.
+    The first batch of a run is checked against its export. Runs that DIR already holds are kept.
+    Writes results.parquet, summary.parquet, curves.parquet, manifest.json and a figure per world.
     """
     from workbench.bench import training as train
     from workbench.bench.conditions import BASE
@@ -317,13 +317,13 @@ def training(
         f"{family}-curves": learning_curves(rows)
         for (family,), rows in found.curves.group_by("family", maintain_order=True)
     }
-    written = _write_figures(figures, directory)
-    _print_skipped(found.skipped)
+    written = write_figures(figures, directory)
+    print_skipped(found.skipped)
     if as_json:
         rows = found.summary.to_dicts()
         print(as_json_text({"references": list(found.references), "rows": rows}))
         return
-    _print_training(found)
+    print_training(found)
     print(f"wrote {', '.join(str(path) for path in [directory / 'results.parquet', *written])}")
 
 
@@ -342,80 +342,3 @@ def _methods(specs: Sequence[str] | None) -> dict[str, Any] | None:
         spec: None if spec in ORACLES else create(registered(name), field_values(pairs))
         for spec, (name, *pairs) in parts.items()
     }
-
-
-def _print_tables(found: Fidelity, by_condition: str | None) -> None:
-    from workbench.bench.tables import RANKS, SIZES, condition_rows, fact_rows, family_rows, legend
-    from workbench.cli.tables import table
-    from workbench.wording import number_of
-
-    summary = found.summary
-    print(table(fact_rows(found.results)), end="\n\n")
-    for family in summary["family"].unique(maintain_order=True):
-        of_family = found.results.filter(found.results["family"] == family)
-        cells = of_family["condition"].n_unique(), of_family["seed"].n_unique()
-        extent = f"{number_of(cells[0], 'condition')}, {number_of(cells[1], 'seed')}"
-        print(f"{family}: mean over {extent} each")
-        for measures in (RANKS, SIZES):
-            print(table(family_rows(summary, family, measures)), end="\n\n")
-        if by_condition is not None:
-            print(f"{family}: {by_condition} by condition")
-            print(table(condition_rows(summary, family, by_condition)), end="\n\n")
-    print(legend(found.reference))
-
-
-def _print_training(found: Training) -> None:
-    from workbench.bench.tables import legend, training_fact_rows, training_rows
-    from workbench.cli.tables import table
-
-    print(table(training_fact_rows(found.results)), end="\n\n")
-    for family in found.summary["family"].unique(maintain_order=True):
-        of_family = found.results.filter(found.results["family"] == family)
-        names = of_family["condition"].unique(maintain_order=True).to_list()
-        for condition in [*names, None] if len(names) > 1 else names:
-            print(f"{family}: {condition or 'mean over conditions'}")
-            rows = training_rows(found.summary, family, condition, found.references)
-            print(table(rows), end="\n\n")
-    print(legend(found.references[0]))
-
-
-def _print_skipped(skipped: Mapping[str, str]) -> None:
-    for method, reason in skipped.items():
-        print(f"note: {method} was not measured: {reason}", file=sys.stderr)
-
-
-def _fidelity_figures(found: Fidelity) -> dict[str, go.Figure]:
-    """Two figures a world."""
-    import polars as pl
-
-    from workbench.bench.tables import ORDER, RANKS, SIZES
-    from workbench.plots.fidelity import methods, sweeps
-
-    figures = {}
-    for family in found.summary["family"].unique(maintain_order=True):
-        rows = found.summary.filter(found.summary["family"] == family)
-        whole = rows.filter(pl.col("condition").is_null())
-        figures[f"{family}-methods"] = methods(whole, [*RANKS, *SIZES])
-        along = found.along_dials(family)
-        if along.height:
-            figures[f"{family}-sweeps"] = sweeps(along, ORDER)
-    return figures
-
-
-def _write_figures(figures: Mapping[str, go.Figure], directory: Path) -> list[Path]:
-    """A page a figure, and the one copy of plotly.js that they share, so that none needs a net."""
-    from plotly.offline import get_plotlyjs
-
-    from workbench.files import atomic_file
-
-    written = []
-    script = directory / "plotly.min.js"
-    with atomic_file(script) as temporary:
-        temporary.write_text(get_plotlyjs(), encoding="utf-8")
-    for name, figure in figures.items():
-        path = directory / f"{name}.html"
-        with atomic_file(path) as temporary:
-            page = figure.to_html(include_plotlyjs=script.name, div_id=path.stem)
-            temporary.write_text(page, encoding="utf-8")
-        written.append(path)
-    return written

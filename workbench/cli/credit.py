@@ -143,12 +143,12 @@ def explain(
     last_actions: LastActions = 0,
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
-    top: Annotated[int, typer.Option(help="How many peers of each term to print.")] = 5,
+    top: Annotated[int, typer.Option(help="Peers of each term to print.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="Print texts whole.")] = False,
     *,
     reading: Reading,
 ) -> None:
-    """Say what the advantage of one step is made of."""
+    """Explain the advantage of one step: terms, baselines and peers."""
     from workbench.cli.explained import explanation_text
     from workbench.methods import create, registered
 
@@ -171,7 +171,7 @@ def explain(
 def neighbours(
     logs: Logs,
     step: StepName,
-    count: Annotated[int, typer.Option("-k", min=1, help="How many states.")] = 10,
+    count: Annotated[int, typer.Option("-k", min=1, help="Number of states.")] = 10,
     as_json: AsJson = False,
     embedder: EmbedderName = None,
     state: Template = None,
@@ -193,7 +193,7 @@ def neighbours(
 @app.command(epilog=examples("workbench methods", "workbench methods gigpo proxmo"))
 def methods(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[METHOD…]", help="Which. [default: all]")
+        list[str] | None, typer.Argument(metavar="[METHOD…]", help="Methods. [default: all]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -236,7 +236,7 @@ def _field_row(spec: dict[str, Any]) -> dict[str, str]:
 @reads_logs
 def compare(
     credits: Annotated[list[Path], typer.Argument(metavar="CREDIT…", help="Credit files.")],
-    top: Annotated[int, typer.Option(help="How many disagreements of each pair.")] = 10,
+    top: Annotated[int, typer.Option(help="Disagreements of each pair to print.")] = 10,
     groups: Annotated[bool, typer.Option("--groups", help="Also print every group.")] = False,
     logs: Annotated[
         list[str] | None,

@@ -25,9 +25,9 @@ def decompose(
         typer.Option(metavar="FILE", help="Write the log, trained in the lowest blocks only."),
     ] = None,
     blocks: Annotated[
-        str, typer.Option(help="What a block of the mask is: role, round or role-round.")
+        str, typer.Option(help="Unit of a block of the mask: role, round or role-round.")
     ] = "role-round",
-    lowest: Annotated[int, typer.Option(min=1, help="How many blocks the mask leaves.")] = 1,
+    lowest: Annotated[int, typer.Option(min=1, help="Number of blocks that the mask leaves.")] = 1,
     figure: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the map of roles and rounds, as HTML."),
@@ -36,9 +36,9 @@ def decompose(
     *,
     reading: Reading,
 ) -> None:
-    """Say how much of a credit's variance goes by role and by round, for logs of several agents.
+    """Split a credit's variance by role and by round, for logs of several agents.
 
-    A credit that is one number per rollout, such as GRPO's, has nothing to tell here: take one that
+    A credit that is one number per rollout, such as GRPO's, cannot be split: take one that
     values single messages, such as vineppo.
     """
     from workbench.analysis.decomposition import decompose as decomposed

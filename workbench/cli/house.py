@@ -31,7 +31,7 @@ def clean(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what lies where (embeddings, uploads, leftovers) and how large it is; remove on request.
+    """List what is stored where (embeddings, uploads, leftovers), with sizes; remove on request.
 
     Logs, credits, batches and marks are listed, never removed.
     """

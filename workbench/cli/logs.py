@@ -199,7 +199,7 @@ def validate(logs: Logs, as_json: AsJson = False, *, reading: Reading) -> None:
 @app.command(epilog=examples("workbench facts household", "workbench facts log.parquet --json"))
 @reads_logs
 def facts(logs: Logs, as_json: AsJson = False, *, reading: Reading) -> None:
-    """Say what is in a log: groups, success, dead groups, lengths, singletons."""
+    """Report the facts of a log: groups, success, dead groups, lengths, singletons."""
     from workbench.log.facts import facts as facts_of
 
     imported = read(logs, reading)
@@ -230,11 +230,11 @@ def keys(
     state: Template = None,
     last_actions: LastActions = 0,
     cache: Cache = None,
-    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Labels to print.")] = 5,
     *,
     reading: Reading,
 ) -> None:
-    """Say which steps of a log are in the same state or take the same action under a key."""
+    """Report which steps of a log share a state or an action under a key."""
     from workbench.cli.output import key_summary
     from workbench.cli.tables import table
     from workbench.states.keys import parse_action_key, parse_state_key

@@ -24,14 +24,14 @@ Map = Annotated[
     typer.Option("--map", help='JSON file that maps columns: {"columns": {"reward": "score"}}.'),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out unreadable lines and say which.")
+    bool, typer.Option("--skip-bad", help="Leave out unreadable lines and list them.")
 ]
 Untrained = Annotated[
     list[str] | None,
     typer.Option(
         "--untrained",
         metavar="finish_reason=REASON",
-        help="Count trajectories that stopped for it, but do not train them; repeat for several.",
+        help="Stop reason whose trajectories count but are not trained; repeat for several.",
     ),
 ]
 KeepMasked = Annotated[
@@ -97,7 +97,7 @@ TemplateLoss = Annotated[
         "--template-loss",
         metavar="refuse|allow",
         help=(
-            "What to do where the tokenizer's chat template does not show all that a conversation "
+            "Behaviour where the tokenizer's chat template does not show all that a conversation "
             "holds: refuse, or go on, without trajectories that it cannot render, and count it. "
             "[default: refuse]"
         ),
@@ -124,8 +124,8 @@ Redact = Annotated[
     typer.Option(
         "--redact",
         metavar="RULES",
-        help="Replace texts by a file of rules, `name = regex → replacement` a line; `likely` for "
-        "likely keys, tokens, passwords and mail addresses; repeat for several. [default: off]",
+        help="Replace texts by a file of rules, `name = regex → replacement` per line; `likely` "
+        "for likely keys, tokens, passwords and mail addresses; repeat for several. [default: off]",
     ),
 ]
 EXPORT_OPTIONS = (
@@ -152,9 +152,7 @@ Template = Annotated[
 ]
 LastActions = Annotated[
     int,
-    typer.Option(
-        "--last-actions", min=0, max=100, help="How many previous actions {actions} holds."
-    ),
+    typer.Option("--last-actions", min=0, max=100, help="Number of previous actions in {actions}."),
 ]
 Cache = Annotated[
     Path | None,
@@ -180,11 +178,13 @@ Jobs = Annotated[
     ),
 ]
 EngineName = Annotated[
-    str | None, typer.Option("--engine", help="What works on the parts: local, or ray.")
+    str | None, typer.Option("--engine", help="Engine of the parts: local or ray.")
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", help="Of a Ray cluster, such as auto. [default: one is started]"),
+    typer.Option(
+        "--address", help="Address of a Ray cluster, such as auto. [default: one is started]"
+    ),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and errors as JSON.")

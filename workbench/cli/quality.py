@@ -57,7 +57,7 @@ def advise(
     *,
     reading: Reading,
 ) -> None:
-    """Say which credit to train with on a log: why, how sure that is, and what to do first."""
+    """Advise which credit to train with on a log: reason, certainty, and what to do first."""
     from workbench.analysis.advice import advise as advice_on
     from workbench.analysis.advice import texts_of
 
@@ -105,7 +105,7 @@ def audit(
         bool, typer.Option("--controls/--no-controls", help="Audit random and return-to-go too.")
     ] = True,
     draws: Annotated[int, typer.Option(min=2, help="Bootstrap draws of a group, at most.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -121,7 +121,7 @@ def audit(
     *,
     reading: Reading,
 ) -> None:
-    """Say how good credits are without knowing the truth: findings, and the numbers behind them."""
+    """Audit credits without ground truth: findings, and the numbers behind them."""
     from workbench.analysis.audit import CONTROLS, explained, report
     from workbench.analysis.audit import audit as audit_credits
     from workbench.analysis.audit.bounds import broken, parse_bound
@@ -238,7 +238,7 @@ def tune(
     """
     from workbench.analysis.tuning.held_out import held_out
     from workbench.analysis.tuning.temperature import similarity_spread
-    from workbench.cli.output import how_scored
+    from workbench.cli.summaries import how_scored
     from workbench.files import atomic_file
     from workbench.methods import create, registered
     from workbench.methods.capabilities import own_embedder

@@ -80,7 +80,7 @@ def run(
     last_actions: LastActions = 0,
     to: Annotated[str, typer.Option(help="Export target.")] = "weighted-batch",
     export_method: Annotated[
-        str | None, typer.Option(help="Whose credit is exported. [default: the last method]")
+        str | None, typer.Option(help="Method whose credit is exported. [default: the last method]")
     ] = None,
     tokenizer: TokenizerName = None,
     template_loss: TemplateLoss = None,
@@ -95,10 +95,11 @@ def run(
     *,
     reading: Reading,
 ) -> None:
-    """Go the whole way: read, validate, embed, index, score, compare, export."""
+    """Run the whole pipeline: read, validate, embed, index, score, compare, export."""
     import polars as pl
 
-    from workbench.cli.output import next_command, progress, run_summary
+    from workbench.cli.output import progress
+    from workbench.cli.summaries import next_command, run_summary
     from workbench.files import atomic_file
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
     from workbench.workspace import pipeline
@@ -172,8 +173,9 @@ def export_batch(
     *,
     reading: Reading,
 ) -> None:
-    """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
-    from workbench.cli.output import export_summary, print_warning, progress
+    """Write a batch for a trainer, with a manifest of its worth and of what to switch off."""
+    from workbench.cli.output import print_warning, progress
+    from workbench.cli.summaries import export_summary
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
     from workbench.log.credit import read_credit
@@ -299,14 +301,14 @@ def start_app(
     ] = None,
     embedder: Annotated[
         str | None,
-        typer.Option("--embedder", help="As elsewhere. [default: tfidf, which is instant]"),
+        typer.Option("--embedder", help="State similarity. [default: tfidf, which is instant]"),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     watch: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Say when a run writes files there; they load when asked for."
+            metavar="DIR", help="Announce files that a run writes there; they load on request."
         ),
     ] = None,
     allow_path_input: Annotated[

@@ -145,7 +145,7 @@ def described(
     *,
     notes: Sequence[str],
 ) -> Manifest:
-    """What rows say of themselves.
+    """Manifest of a batch's rows.
 
     Args:
         selection: What was selected; its steps are not asked for.

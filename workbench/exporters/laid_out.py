@@ -34,7 +34,7 @@ _ADDED_UP = ("drifting_steps", "cut_replies", "rebuilt_steps")
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What a manifest asks of rows that are laid out; that of many rows is made of their parts'.
+    """Facts of laid-out rows for a manifest; those of many rows join those of their parts.
 
     Args:
         steps: The steps that are in them; texts and token ids are not asked for.
@@ -56,7 +56,7 @@ class Told:
 
     @classmethod
     def joined(cls, parts: Sequence[Told]) -> Told:
-        """What all parts of a batch tell, in their order."""
+        """Facts of all parts of a batch, in their order."""
         units = {part.unit for part in parts}
         counts: Counter[str] = Counter()
         for part in parts:
@@ -86,7 +86,7 @@ class Told:
 
     @classmethod
     def read(cls, folder: Path) -> Told:
-        """What `write` kept."""
+        """Facts that `write` stored."""
         names = ("steps", "lost", "rows", "pulls")
         frames = [pl.read_parquet(folder / f"{name}.parquet", glob=False) for name in names]
         steps, lost, rows, pulling = frames

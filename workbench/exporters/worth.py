@@ -83,13 +83,13 @@ class Pulls:
 
 
 def pulls(rows: pl.DataFrame) -> Pulls:
-    """What pulls in the rows of a weighted batch, of tokens or of messages."""
+    """Gradient weights in the rows of a weighted batch, of tokens or of messages."""
     found = _token_pulls(rows) if "input_ids" in rows.columns else _text_pulls(rows)
     return Pulls(rows=rows.select("group_id", "trajectory_id"), steps=found)
 
 
 def worth(given: Pulls) -> Worth:
-    """What rows are worth that pull so."""
+    """Worth of rows by their gradient weights."""
     steps, by_token = given.steps, "tokens" in given.steps.columns
     pull = steps["pull"].to_numpy()
     size = np.abs(pull)

@@ -128,7 +128,7 @@ def _guessed_chains() -> None:
     st.warning(f"{escaped(guessed[:1].upper() + guessed[1:])}.")
     st.session_state[state.GUESSED_CHAINS] = here.unchained
     st.checkbox(
-        "Take the guessed order all the same",
+        "Take the guessed order anyway",
         key=state.GUESSED_CHAINS,
         help="Methods that discount or look back are refused without it. With it their credit is "
         "wrong wherever the guess is, and says so.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 OPTIONS = {
-    "--allow-unchained": "“Take the guessed order all the same”",
+    "--allow-unchained": "“Take the guessed order anyway”",
     "--embedder": "State similarity",
     "--format": "Format",
     "--group": "“Groups” on the page Export",

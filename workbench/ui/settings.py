@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.analysis.tuning.held_out import Tunable, present, tuned_by
 from workbench.analysis.tuning.thresholds import EXACT, KeyThreshold
+from workbench.analysis.tuning.tunable import Tunable, present, tuned_by
 from workbench.analysis.tuning.verdict import differing, fields_at
 from workbench.methods import Method, create
 from workbench.ui import state

@@ -265,7 +265,7 @@ def _require_open(method: str, own: Mapping[str, Any]) -> None:
 
 
 def _tuned(text: str) -> str:
-    from workbench.analysis.tuning.held_out import tuned_by
+    from workbench.analysis.tuning.tunable import tuned_by
     from workbench.methods import create
 
     name = text or DEFAULT_TUNED

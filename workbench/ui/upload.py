@@ -252,7 +252,7 @@ def _mapping_form(given: Given, proposal: Proposal) -> None:
     """One picker a column of the step log, filled with what is likely meant."""
     needed = needed_in(proposal.form)
     columns = sorted(asked_in(proposal.form), key=lambda column: column not in needed)
-    st.markdown("**Which name of the file means what?**")
+    st.markdown("**Which column is each name of the file?**")
     st.caption(
         "What is left open here is looked for under the usual names."
         if proposal.form == "chat"

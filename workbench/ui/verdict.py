@@ -116,7 +116,7 @@ def _credit() -> None:
     _row(f":material/balance: **{escaped(found.headline())}**", *buttons)
     for number, text in enumerate(found.first):
         st.markdown(f":material/flag: {'Then' if number else 'First'}: {told(text)}.")
-    with st.expander("Why this credit, how sure that is, and what of this log it rests on"):
+    with st.expander("Why this credit, how sure that is, and the facts of the log behind it"):
         st.caption(told(f"Because {found.why}. How sure: {found.sure}."))
         evidence = rows[2 + len(found.first) :]
         st.text("\n".join(f"{label.capitalize()}: {text}" for label, text in evidence))

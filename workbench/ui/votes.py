@@ -37,7 +37,7 @@ def area(stored: StoredLog) -> None:
             "Rewards from a file",
             key=state.REWARDS.format(log=key),
             help="CSV, JSON lines or Parquet with trajectory_id and reward; success and group_id "
-            "are taken too. It stands over what the log says.",
+            "are taken too. It overrides the log.",
         )
         untrained, keep_masked = [], False
         if reasons:
@@ -57,7 +57,7 @@ def area(stored: StoredLog) -> None:
         if stored.report.get("rewards") and rewards is None:
             name = Path(stored.report["rewards"]).name
             st.caption(f"Its rewards are from {escaped(name)}; another file takes its place.")
-        if st.button("Read the log again with this", key=state.READ_AGAIN.format(log=key)):
+        if st.button("Read the log again with these", key=state.READ_AGAIN.format(log=key)):
             file = None
             if rewards is not None:
                 file = frame.library().keep_upload(rewards.name, rewards.getvalue())

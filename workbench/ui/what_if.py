@@ -67,7 +67,7 @@ def _form(place: Place, lead: str, explained: Mapping[str, Any]) -> None:
             f"Reward of this rollout (#{numbers[place.step[0]][0]})",
             value=float(own["episode_reward"]),
             key=key.format(what="reward"),
-            help="Its last step gets the difference; success follows where rewards tell it.",
+            help="Its last step gets the difference; success follows where rewards decide it.",
         )
         members = _members(place)
         without = st.multiselect(

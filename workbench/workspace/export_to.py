@@ -44,7 +44,7 @@ _CHOSEN = (
     "clipped",
     "episode_reward",
 )
-"""What a selection says of a step."""
+"""Columns of a step in a selection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def _files(task: Task) -> Path:
 
 
 def divisible(target: Exporter, options: Options) -> bool:
-    """Whether a batch can be written part by part; see `require_divisible`."""
+    """True if a batch can be written part by part; see `require_divisible`."""
     return not _whole(target, options)
 
 
@@ -116,7 +116,7 @@ def require_divisible(target: Exporter, options: Options) -> None:
 
 
 def _whole(target: Exporter, options: Options) -> list[str]:
-    """What of a batch asks for the whole log."""
+    """Parts of a batch that need the whole log."""
     asked = {
         f"the target {target.name}": not target.appends,
         "filter": options.filter is not None,

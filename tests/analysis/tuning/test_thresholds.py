@@ -12,8 +12,9 @@ from logs import Described, random_log, steps
 from vectors import Vectors, one_step, random_vectors
 
 from workbench.analysis.prediction import mean_of_others, predicted
-from workbench.analysis.tuning.held_out import HeldOut, held_out, tunable_methods, tuned_by
+from workbench.analysis.tuning.held_out import HeldOut, held_out
 from workbench.analysis.tuning.thresholds import EXACT, THRESHOLDS, KeyThreshold
+from workbench.analysis.tuning.tunable import tunable_methods, tuned_by
 from workbench.errors import ParameterError
 from workbench.log.steps import Steps
 from workbench.methods import create

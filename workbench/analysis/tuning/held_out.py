@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,112 +18,19 @@ from workbench.analysis.prediction import (
     predicted,
     usable,
 )
+from workbench.analysis.tuning.gain import Gain, as_good, gain_error
 from workbench.analysis.tuning.thresholds import KeyThreshold
+from workbench.analysis.tuning.tunable import PredictsAtOnce, present, tuned_by
 from workbench.errors import MissingInputError, ParameterError
 from workbench.log.credit import Credit
 from workbench.log.segments import segment_mean, segment_sum
 from workbench.log.steps import Real, Steps, Truth
-from workbench.methods import METHODS, Method, create
-from workbench.methods.capabilities import HasStateKey
-from workbench.states.keys import parse_state_key
-from workbench.states.keys.similar import Similar
+from workbench.methods import Method
 from workbench.states.space import Space
 from workbench.wording import Progress, silent
 
-NORMAL = 1.96
-"""Standard errors on each side of a 95 % interval."""
-
 LITTLE = 0.01
 """Share of the plain mean's error below which a gain over it says little."""
-
-
-@runtime_checkable
-class Tunable(Protocol):
-    """A method with a field that held-out rollouts can choose; a method has it by declaring this.
-
-    Attributes:
-        tunable: The field.
-        tunable_symbol: What it is called in a formula.
-    """
-
-    tunable: ClassVar[str]
-    tunable_symbol: ClassVar[str]
-
-    def candidates(self, space: Space) -> Sequence[float]:
-        """Values to try, ascending."""
-
-    def target(self, steps: Steps) -> Real:
-        """The return of each step that the baseline predicts. (S,) float64."""
-
-
-@runtime_checkable
-class PredictsAtOnce(Protocol):
-    """A tunable method that needs no rescoring for each value and each rollout held out."""
-
-    def held_out_baselines(
-        self, steps: Steps, space: Space, score: Real, weight: Real, values: Sequence[float]
-    ) -> Iterator[tuple[int, Real]]:
-        """Baseline of each step's score from the group's other trajectories, for each value.
-
-        Yields:
-            Place of a value, and the baseline under it (S,) float64, to be used before the next.
-        """
-
-
-def tuned_by(method: Method) -> Tunable:
-    """Interface to the field of a method that held-out rollouts can choose.
-
-    The threshold of a state key by similarity where it runs with one, else the field that it
-    declares, else the threshold of `similar` in place of the exact keys that it runs with.
-
-    Raises:
-        ParameterError: There is nothing, or the state key has no threshold.
-    """
-    found = _tuned_by(method)
-    if found is None:
-        raise ParameterError(
-            f"{method.info.name} has no field that held-out rollouts can choose; these have: "
-            f"{tunable_methods()}"
-        )
-    return found
-
-
-def _tuned_by(method: Method) -> Tunable | None:
-    key = parse_state_key(method.state_key) if isinstance(method, HasStateKey) else None
-    if isinstance(method, Tunable) and not isinstance(key, Similar):
-        return method
-    return KeyThreshold.of(method) if key is not None else None
-
-
-def tunable_methods() -> list[str]:
-    """Names of the methods that can be tuned."""
-    return [name for name in METHODS if _tuned_by(create(name)) is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain:
-    """Share of the plain mean's squared error that a baseline saves; below 0 it predicts worse.
-
-    Args:
-        share: 1 − error / error of the plain mean.
-        error: Its standard error over groups; None for fewer than two groups.
-    """
-
-    share: float
-    error: float | None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the share; None for fewer than two groups."""
-        if self.error is None:
-            return None
-        return self.share - NORMAL * self.error, self.share + NORMAL * self.error
-
-    @property
-    def beyond_noise(self) -> int:
-        """+1 or −1 where the whole interval is above or below 0, else 0."""
-        low, high = self.interval or (-math.inf, math.inf)
-        return int(low > 0.0) - int(high < 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,19 +323,11 @@ def held_out(
         groups=len(np.unique(group[chosen])),
         few=int((~enough).sum()),
         equal=int((enough & equal).sum()),
-        as_good=_as_good(sums[:, enough & ~equal]),
-        gain_error=_gain_error((of_plain - sums)[:, enough & ~equal], of_plain.sum()),
+        as_good=as_good(sums[:, enough & ~equal]),
+        gain_error=gain_error((of_plain - sums)[:, enough & ~equal], of_plain.sum()),
         finest=tuned.finest if isinstance(tuned, KeyThreshold) else None,
         now=now,
     )
-
-
-def present(tuned: Tunable) -> float | None:
-    """The value that the method has, `EXACT` for exact keys; None where there is none."""
-    if isinstance(tuned, KeyThreshold):
-        return tuned.present
-    value = getattr(tuned, tuned.tunable)
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _baselines(
@@ -449,24 +348,6 @@ def _centred(steps: Steps, score: Real, weight: Real) -> Real:
     """Scores less their group's mean, so that no rounding shows where they are equal. (S,)."""
     mean = segment_mean(score, steps.group, steps.groups, weight)
     return np.asarray(score - mean[steps.group])
-
-
-def _as_good(sums: Real) -> Truth | None:
-    """Whose excess over the best is within a standard error; sums are (K, G'). (K,) bool."""
-    groups = sums.shape[1]
-    if groups < 2:
-        return None
-    excess = sums - sums[np.argmin(sums.sum(axis=1))]
-    standard_error = math.sqrt(groups) * excess.std(axis=1, ddof=1)
-    return np.asarray(excess.sum(axis=1) <= standard_error)
-
-
-def _gain_error(saved: Real, plain: float) -> Real | None:
-    """Standard error of Σ saved / plain; squared errors saved in each group are (K, G')."""
-    groups = saved.shape[1]
-    if groups < 2 or plain <= 0.0:
-        return None
-    return np.asarray(math.sqrt(groups) * saved.std(axis=1, ddof=1) / plain)
 
 
 def _against(error: float, other: float, name: str | None) -> str:

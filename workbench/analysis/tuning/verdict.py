@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.analysis.prediction import FEWEST_ROLLOUTS
-from workbench.analysis.tuning.held_out import LITTLE, HeldOut, tuned_by
+from workbench.analysis.tuning.held_out import LITTLE, HeldOut
 from workbench.analysis.tuning.thresholds import EXACT, KeyThreshold
+from workbench.analysis.tuning.tunable import tuned_by
 from workbench.methods import Method
 from workbench.wording import number_of
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from workbench.analysis.audit import GROUPS, MEASURES, Audit
 from workbench.analysis.audit.findings import Finding
-from workbench.analysis.tuning.held_out import tunable_methods
+from workbench.analysis.tuning.tunable import tunable_methods
 from workbench.log.credit import Credit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, roles, settings, state, work, worlds
@@ -111,7 +111,7 @@ def _findings(audit: Audit, growing: int | None) -> None:
     st.caption(
         "More may come: other rollouts are still being drawn."
         if growing >= 0
-        else "Stopped: what other rollouts would say is not known."
+        else "Stopped: the effect of other rollouts is not known."
     )
 
 

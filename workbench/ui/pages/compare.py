@@ -37,7 +37,7 @@ def page() -> None:
     credits = frame.credits(*chosen)
     if len(credits) < 2:
         st.info(
-            "Pick two or more methods to set them against each other."
+            "Pick two or more methods to compare them."
             if pair is None
             else "Fewer than two of these methods can score this log: pick others."
         )

@@ -246,12 +246,12 @@ def _turn_off(batch: Archive) -> None:
 
 
 def _manifest(batch: Archive) -> None:
-    with st.expander("manifest.json: what the batch says of itself"):
+    with st.expander("manifest.json: how the batch was made and checked"):
         st.code(batch.manifest_text, language="json", height=400)
 
 
 def _write(method: str, target: Exporter, options: Mapping[str, Any]) -> None:
-    st.subheader("Or shall it be written on this machine?")
+    st.subheader("Or write it on this machine")
     place = st.text_input("Folder", key=state.EXPORT.format(option="folder"))
     overwrite = export_options.OF_THE_PLACE in target.options and st.checkbox(
         "Replace a finished export that is there", key=state.EXPORT.format(option="overwrite")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from workbench.analysis.tuning.held_out import HeldOut, tunable_methods
+from workbench.analysis.tuning.held_out import HeldOut
 from workbench.analysis.tuning.temperature import edges, histogram, sign_flips
 from workbench.analysis.tuning.thresholds import KeyThreshold
+from workbench.analysis.tuning.tunable import tunable_methods
 from workbench.analysis.tuning.verdict import MUCH, differing, own_share, verdict
 from workbench.errors import WorkbenchError
 from workbench.log.remarks import TOLERANCE
