@@ -332,7 +332,7 @@ def test_tokens_and_copies(app: OpenApp):
 
 def test_uneven_groups_are_shown(app: OpenApp):
     test = app(rows({"g": TWO["g"], "h": {"t2": [("hall", "go", 0.0)]}}))
-    assert "group sizes  1 in 1 group, 2 in 1 group" in shown(test)
+    assert "group sizes       1 in 1 group, 2 in 1 group" in shown(test)
     assert charts(test)[0]["data"][0]["x"] == [1, 2]  # the report stands above the facts
 
 
