@@ -36,7 +36,7 @@ def test_a_run_asks_no_network_and_writes_only_where_it_is_told(tmp_path: Path):
             for number in range(3)
         )
     )
-    before = {path for path in here.rglob("*")}
+    before = set(here.rglob("*"))
     place = {"HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     given = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     command = ["run", "log.jsonl", "-m", "proxmo", "--embedder", "all-MiniLM-L6-v2", "-o", "made"]
