@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 WORKBENCH = [sys.executable, "-c", "from workbench.cli import main; main()"]
@@ -136,6 +136,29 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def report(
+    asked: argparse.Namespace, counts: Mapping[str, Counter[str]], faults: Sequence[str]
+) -> None:
+    """Prints what came of the kills, and stores it."""
+    total: Counter[str] = Counter()
+    for here in counts.values():
+        total.update(here)
+    result = {
+        "seed": asked.seed,
+        "groups": asked.tasks,
+        "total": dict(total),
+        "commands": {name: dict(here) for name, here in counts.items()},
+        "faults": list(faults),
+    }
+    if asked.out:
+        asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(
+        f"{total['kills']} kills, {total['begun']} of them after the first file was begun, "
+        f"{total['equal']} of {total['reruns']} reruns with the same bytes, {len(faults)} faults"
+    )
+    print("\n".join(faults))
+
+
 def main() -> int:
     """Kills, looks and runs again; prints and stores what came of it."""
     asked = options()
@@ -186,23 +209,7 @@ def main() -> int:
             if said or other:
                 faults.append(f"{name}, input {number}: rerun {said or sorted(other)}")
             place.rename(root / f"done-{number}")
-    total: Counter[str] = Counter()
-    for here in counts.values():
-        total.update(here)
-    result = {
-        "seed": asked.seed,
-        "groups": asked.tasks,
-        "total": dict(total),
-        "commands": {name: dict(here) for name, here in counts.items()},
-        "faults": faults,
-    }
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(
-        f"{total['kills']} kills, {total['begun']} of them after the first file was begun, "
-        f"{total['equal']} of {total['reruns']} reruns with the same bytes, {len(faults)} faults"
-    )
-    print("\n".join(faults))
+    report(asked, counts, faults)
     return 1 if faults else 0
 
 
