@@ -48,6 +48,7 @@ BY_VALUE = {
     "methods": "tests/contracts/test_values.py",
     "states": "tests/contracts/test_values.py",
     "analysis/audit": "tests/analysis/audit/test_values.py",
+    "analysis/tuning": "tests/analysis/tuning/test_values.py",
 }
 # Of the processor, so that a busy machine kills no mutant; and on the clock, for one that waits.
 SECONDS, WAIT, MEMORY = 120, 1800, 12 * 2**30
