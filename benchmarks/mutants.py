@@ -6,7 +6,8 @@ A point is a place of the code where an operator of cosmic-ray applies: another 
 or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` for `all`, `min` for
 `max`. Places are drawn with a seed over all modules, then one operator for each. The change is made
 in a copy of the checkout, and the tests of the module run there until one fails: those that mirror
-it, then those of the modules that import it, and the contract of what it registers. A mutant that
+it, then numbers by value, those of the modules that import it, and the contract of what it
+registers. A mutant that
 survives is listed, to be read: either a test is missing, or the change changes nothing. Results are
 appended to FILE, one JSON object a line, and points that stand there are not tried again.
 """
@@ -140,7 +141,14 @@ def sample(scope: Sequence[str], points: int, seed: int) -> list[Point]:
         )
         for _, choices in sorted(points_of(module, ways).items())
     ]
-    return [rng.choice(choices) for choices in rng.sample(places, min(points, len(places)))]
+    drawn = [rng.choice(choices) for choices in rng.sample(places, min(points, len(places)))]
+    return [point for point in drawn if not _is_declared(point)]
+
+
+def _is_declared(point: Point) -> bool:
+    """Whether it is in the line that makes a dataclass: frozen or not, no number is another."""
+    line = sources(ROOT)[point.module].splitlines()[point.line - 1]
+    return line.strip().startswith("@dataclass")
 
 
 @cache
