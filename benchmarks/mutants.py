@@ -7,9 +7,9 @@ or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` 
 `max`. Places are drawn with a seed over all modules, then one operator for each. The change is made
 in a copy of the checkout, and the tests of the module run there until one fails: those that mirror
 it, then numbers by value, those of the modules that import it, and the contract of what it
-registers. A mutant that
-survives is listed, to be read: either a test is missing, or the change changes nothing. Results are
-appended to FILE, one JSON object a line, and points that stand there are not tried again.
+registers. A mutant that survives is listed, to be read: either a test is missing, or the change
+changes nothing. Results are appended to FILE, one JSON object a line, and points that stand there
+are not tried again.
 """
 
 from __future__ import annotations

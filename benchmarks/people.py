@@ -40,6 +40,8 @@ PAGES = ("overview", "rollouts", "steps", "map", "tune", "compare", "audit", "ex
 METHODS = ("grpo", "gigpo,grpo", "proxmo")
 FILTERS = ("", "outcome:failed")
 GROWTH = 0.05
+# A browser waits as long as it takes, too.
+CONNECTION: dict[str, Any] = {"max_size": None, "ping_interval": None}
 
 
 def views() -> list[tuple[str, str]]:
@@ -95,7 +97,7 @@ class Person:
 
     async def stay(self, rng: random.Random, until: float, think: float) -> None:
         """Opens pages until the time is over."""
-        async with websockets.connect(self.address, max_size=None) as connection:
+        async with websockets.connect(self.address, **CONNECTION) as connection:
             while time.monotonic() < until:
                 await self.open(connection, rng.choice(views()))
                 await asyncio.sleep(rng.uniform(0, 2 * think))
@@ -105,7 +107,7 @@ async def visit(address: str, process: int, asked: argparse.Namespace) -> dict[s
     """All people at once, after one who has opened everything; what came of it."""
     first = Person(address)
     before = resident(process)
-    async with websockets.connect(address, max_size=None) as connection:
+    async with websockets.connect(address, **CONNECTION) as connection:
         for view in views():
             await first.open(connection, view)
     until = time.monotonic() + asked.seconds
