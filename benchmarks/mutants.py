@@ -44,7 +44,8 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
 SCOPE = ("methods", "states", "analysis/audit", "analysis/tuning", "exporters")
-CONTRACTS = {"methods": "methods", "exporters": "exporters"}
+CONTRACTS = {"methods": "methods", "states": "methods", "exporters": "exporters"}
+OF_STATES = ["proxmo", "hgpo"]  # methods that use similarities, and keys
 BY_VALUE = {
     "methods": "tests/contracts/test_values.py",
     "states": "tests/contracts/test_values.py",
@@ -182,6 +183,7 @@ def stages(root: Path, module: str) -> list[list[str]]:
         tests = [str(one.relative_to(root)) for one in sorted(folder.glob("test_*.py"))]
     found = [tests[:1], tests[1:]] if mirrored(root, module) else [tests]
     names = [word for one in (module, *users) for word in registered(sources(root)[one], area)]
+    names = names or OF_STATES * (area == "states")
     if area in CONTRACTS and (names or area == "exporters"):
         chosen = ["-k", " or ".join(names[:3])] if names else []
         found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *chosen])
