@@ -37,7 +37,7 @@ fuzz:  ## read 2,000 damaged logs
 
 .PHONY: kills
 kills:  ## kill commands while they write, and compare what their reruns make
-	$(PYTHON) benchmarks/faults.py --kills 6 --tasks 40
+	$(PYTHON) benchmarks/faults.py --kills 8 --tasks 40 --commands import run export "score --jobs 2"
 
 .PHONY: sbom
 sbom:  ## list all packages with their licences, as CycloneDX and as a table; no GPL
