@@ -5,11 +5,11 @@
 A point is a place of the code where an operator of cosmic-ray applies: another number, comparison
 or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` for `all`, `min` for
 `max`. Places are drawn with a seed over all modules, then one operator for each. The change is made
-in a copy of the checkout, and the tests of the module run there until one fails: those that mirror
-it, then numbers by value, those of the modules that import it, and the contract of what it
-registers. A mutant that survives is listed, to be read: either a test is missing, or the change
-changes nothing. Results are appended to FILE, one JSON object a line, and points that stand there
-are not tried again.
+in a copy of the checkout, and the tests of the module run there until one fails: numbers by value,
+those that mirror it, those of the modules that import it, and the contract of what it registers.
+A mutant that survives is listed, to be read: either a test is missing, or the change changes
+nothing. Results are appended to FILE, one JSON object a line, and points that stand there are not
+tried again.
 """
 
 from __future__ import annotations
@@ -184,11 +184,12 @@ def stages(root: Path, module: str) -> list[list[str]]:
     found = [tests[:1], tests[1:]] if mirrored(root, module) else [tests]
     names = [word for one in (module, *users) for word in registered(sources(root)[one], area)]
     names = names or OF_STATES * (area == "states")
+    chosen = ["-k", " or ".join(names[:3])] if names else []
+    for part, by_value in BY_VALUE.items():
+        if module.startswith(f"workbench/{part}/"):
+            found.insert(0, [by_value, *chosen])
     if area in CONTRACTS and (names or area == "exporters"):
-        chosen = ["-k", " or ".join(names[:3])] if names else []
         found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *chosen])
-    by_value = [test for part, test in BY_VALUE.items() if module.startswith(f"workbench/{part}/")]
-    found.insert(int(len(found[0]) == 1), by_value)
     return [stage for stage in found if stage]
 
 
