@@ -92,7 +92,7 @@ def fidelity(
     results.parquet, summary.parquet, manifest.json and two figures a world.
     """
     from workbench.bench import fidelity as measure
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
 
     with progress() as told:
         found = measure(
@@ -135,7 +135,7 @@ def tuning(
     measured again. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
     """
     from workbench.bench import tuning as measure
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
 
     with progress() as told:
         found = measure(
@@ -206,7 +206,7 @@ def gradients(
     from workbench.bench import prediction, scores
     from workbench.bench.files import RESULTS_FILE
     from workbench.bench.tables import gradient_rows, prediction_rows
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.cli.tables import table
 
     with progress() as told:
@@ -292,7 +292,7 @@ def training(
     """
     from workbench.bench import training as train
     from workbench.bench.conditions import BASE
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.plots.training import learning_curves
 
     with progress() as told:

@@ -98,7 +98,8 @@ def run(
     """Go the whole way: read, validate, embed, index, score, compare, export."""
     import polars as pl
 
-    from workbench.cli.output import next_command, progress, run_summary
+    from workbench.cli.output import next_command, run_summary
+    from workbench.cli.progress import progress
     from workbench.files import atomic_file
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
     from workbench.workspace import pipeline
@@ -173,7 +174,8 @@ def export_batch(
     reading: Reading,
 ) -> None:
     """Write a batch for a trainer, with a manifest; say what it is worth and what to switch off."""
-    from workbench.cli.output import export_summary, print_warning, progress
+    from workbench.cli.output import export_summary, print_warning
+    from workbench.cli.progress import progress
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
     from workbench.log.credit import read_credit
@@ -258,7 +260,7 @@ def write_report(
 
     Without --filter or --rollouts it shows the groups with the most weight under the last method.
     """
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.files import atomic_file
     from workbench.log.redaction import read_rules
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
