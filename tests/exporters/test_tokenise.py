@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -407,7 +407,7 @@ def test_the_reply_is_the_last_run_of_marked_tokens_without_its_end_where_it_was
             return [list(map(int, one.split())) for one in given]
 
     for was_cut, reply in ((False, [8, 9]), (True, [8])):
-        found = _prompt_and_reply(Marking(), [], None, "", was_cut=was_cut)
+        found = _prompt_and_reply(cast(Tokenizer, Marking()), [], None, "", was_cut=was_cut)
         assert found == ([5, 6, 7], reply, False)
 
 
@@ -416,9 +416,12 @@ def test_a_tokenizer_is_asked_of_the_hub_alone_where_that_answers(
 ):
     asked: list[dict[str, Any]] = []
     load = AutoTokenizer.from_pretrained
-    monkeypatch.setattr(
-        AutoTokenizer, "from_pretrained", lambda _, **options: asked.append(options) or load(named)
-    )
+
+    def loads(_: str, **options: Any) -> Any:
+        asked.append(options)
+        return load(named)
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", loads)
     for answers in (True, False):
         monkeypatch.setattr(chat_template, "hub_answers", lambda answers=answers: answers)
         for name in ("somebody/something", named):

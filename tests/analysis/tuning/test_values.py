@@ -17,7 +17,8 @@ from by_value import unchanged
 from logs import random_log
 from vectors import random_vectors
 
-from workbench.analysis.tuning.held_out import held_out, tunable_methods
+from workbench.analysis.tuning.held_out import held_out
+from workbench.analysis.tuning.tunable import tunable_methods
 from workbench.analysis.tuning.verdict import verdict
 from workbench.errors import WorkbenchError
 from workbench.log.steps import Steps

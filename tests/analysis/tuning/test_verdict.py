@@ -9,7 +9,8 @@ import pytest
 from logs import random_log
 from vectors import random_vectors
 
-from workbench.analysis.tuning.held_out import HeldOut, _gain_error, held_out
+from workbench.analysis.tuning.gain import gain_error
+from workbench.analysis.tuning.held_out import HeldOut, held_out
 from workbench.analysis.tuning.verdict import differing, fields_at, own_share, verdict
 from workbench.errors import ParameterError
 from workbench.log.steps import Steps
@@ -144,6 +145,6 @@ def test_progress_is_told_before_each_value():
 def test_the_error_of_a_gain_is_none_without_two_groups_or_an_error_to_save():
     # √2 · std(1, 3) = √2 · √2 = 2, of a plain error of ½.
     saved = np.array([[1.0, 3.0], [2.0, 2.0]])
-    assert _gain_error(saved, 0.5).tolist() == pytest.approx([4.0, 0.0])
-    assert _gain_error(saved, 0.0) is None
-    assert _gain_error(saved[:, :1], 0.5) is None
+    assert gain_error(saved, 0.5).tolist() == pytest.approx([4.0, 0.0])
+    assert gain_error(saved, 0.0) is None
+    assert gain_error(saved[:, :1], 0.5) is None

@@ -137,6 +137,7 @@ class SentenceEmbedder:
 
     def _encode(self, texts: Sequence[str], known: dict[bytes, Entry], progress: Progress) -> None:
         """Add the vectors of texts to those known and to the cache."""
+        progress("embed", 0, 0)  # to load a model and to count tokens takes a while
         cut = self._cut(texts)
         if self._cache:
             names = {text_hash(window) for windows in cut for window in windows.texts}
