@@ -145,6 +145,8 @@ def test_progress_is_told_before_each_value():
 def test_the_error_of_a_gain_is_none_without_two_groups_or_an_error_to_save():
     # √2 · std(1, 3) = √2 · √2 = 2, of a plain error of ½.
     saved = np.array([[1.0, 3.0], [2.0, 2.0]])
-    assert gain_error(saved, 0.5).tolist() == pytest.approx([4.0, 0.0])
+    found = gain_error(saved, 0.5)
+    assert found is not None
+    assert found.tolist() == pytest.approx([4.0, 0.0])
     assert gain_error(saved, 0.0) is None
     assert gain_error(saved[:, :1], 0.5) is None
