@@ -37,7 +37,22 @@ fuzz:  ## read 2,000 damaged logs
 
 .PHONY: kills
 kills:  ## kill commands while they write, and compare what their reruns make
-	$(PYTHON) benchmarks/faults.py --kills 6 --tasks 40
+	$(PYTHON) benchmarks/faults.py --kills 8 --tasks 40 --commands import run export "score --jobs 2"
+
+.PHONY: sbom
+sbom:  ## list all packages with their licences, as CycloneDX and as a table; no GPL
+	mkdir -p build
+	$(PYTHON) -m cyclonedx_py environment --output-reproducible -o build/sbom.json
+	$(PYTHON) -m piplicenses --from=mixed --format=markdown --with-urls --output-file=build/licences.md \
+		--partial-match --fail-on="GPL;GNU General Public"
+
+.PHONY: audit
+audit:  ## look for known weaknesses of the pinned packages; one that cannot be looked up fails
+	$(PYTHON) -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
+
+.PHONY: mutants
+mutants:  ## change 400 places of the numeric core and the exporters, and see whether tests notice
+	$(PYTHON) benchmarks/mutants.py --out build/mutants.jsonl
 
 .PHONY: test-trainers
 test-trainers:  ## run the tests with trainers (constraints-trainers.txt)

@@ -5,10 +5,11 @@
 A point is a place of the code where an operator of cosmic-ray applies: another number, comparison
 or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` for `all`, `min` for
 `max`. Places are drawn with a seed over all modules, then one operator for each. The change is made
-in a copy of the checkout, and the tests of the module run there until one fails: those that mirror
-it, then those of the modules that import it, and the contract of what it registers. A mutant that
-survives is listed, to be read: either a test is missing, or the change changes nothing. Results are
-appended to FILE, one JSON object a line, and points that stand there are not tried again.
+in a copy of the checkout, and the tests of the module run there until one fails: numbers by value,
+those that mirror it, those of the modules that import it, and the contract of what it registers.
+A mutant that survives is listed, to be read: either a test is missing, or the change changes
+nothing. Results are appended to FILE, one JSON object a line, and points that stand there are not
+tried again.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
 SCOPE = ("methods", "states", "analysis/audit", "analysis/tuning", "exporters")
-CONTRACTS = {"methods": "methods", "exporters": "exporters"}
+CONTRACTS = {"methods": "methods", "states": "methods", "exporters": "exporters"}
+OF_STATES = ["proxmo", "hgpo"]  # methods that use similarities, and keys
 BY_VALUE = {
     "methods": "tests/contracts/test_values.py",
     "states": "tests/contracts/test_values.py",
     "analysis/audit": "tests/analysis/audit/test_values.py",
+    "analysis/tuning": "tests/analysis/tuning/test_values.py",
 }
 # Of the processor, so that a busy machine kills no mutant; and on the clock, for one that waits.
 SECONDS, WAIT, MEMORY = 120, 1800, 12 * 2**30
@@ -139,7 +142,14 @@ def sample(scope: Sequence[str], points: int, seed: int) -> list[Point]:
         )
         for _, choices in sorted(points_of(module, ways).items())
     ]
-    return [rng.choice(choices) for choices in rng.sample(places, min(points, len(places)))]
+    drawn = [rng.choice(choices) for choices in rng.sample(places, min(points, len(places)))]
+    return [point for point in drawn if not _is_declared(point)]
+
+
+def _is_declared(point: Point) -> bool:
+    """Whether it is in the line that makes a dataclass: frozen or not, no number is another."""
+    line = sources(ROOT)[point.module].splitlines()[point.line - 1]
+    return line.strip().startswith("@dataclass")
 
 
 @cache
@@ -173,11 +183,13 @@ def stages(root: Path, module: str) -> list[list[str]]:
         tests = [str(one.relative_to(root)) for one in sorted(folder.glob("test_*.py"))]
     found = [tests[:1], tests[1:]] if mirrored(root, module) else [tests]
     names = [word for one in (module, *users) for word in registered(sources(root)[one], area)]
+    names = names or OF_STATES * (area == "states")
+    chosen = ["-k", " or ".join(names[:3])] if names else []
+    for part, by_value in BY_VALUE.items():
+        if module.startswith(f"workbench/{part}/"):
+            found.insert(0, [by_value, *chosen])
     if area in CONTRACTS and (names or area == "exporters"):
-        chosen = ["-k", " or ".join(names[:3])] if names else []
         found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *chosen])
-    by_value = [test for part, test in BY_VALUE.items() if module.startswith(f"workbench/{part}/")]
-    found.insert(int(len(found[0]) == 1), by_value)
     return [stage for stage in found if stage]
 
 

@@ -1,18 +1,20 @@
 """Scoring in parts: larger logs, more processes, less memory; and the same credit.
 
-    python benchmarks/parts.py [--steps 1000000] [--method proxmo] [--embedder tfidf]
+    python benchmarks/parts.py [--steps 1000000 …] [--method proxmo] [--embedder tfidf]
         [--engines whole jobs-1 jobs-2 ray-2] [--folder DIR]
 
 A log of that many steps is written as a workspace keeps it, then `workbench score` is run on it
 under each engine: seconds on the clock, processor seconds of all its processes, the largest sum of
 their memory (shared pages counted once each), and the digest of the credit, which must be one. The
-floor reads and writes the same Parquet file. Figures are ratios to the first engine.
+floor reads and writes the same Parquet file. Figures are ratios to the first engine and of
+processor seconds to the floor. Of several sizes the growth exponents are printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import resource
 import subprocess
@@ -21,6 +23,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -122,38 +125,60 @@ def run(command: list[str]) -> Cost:
     return Cost(time.perf_counter() - start, cpu, largest[0])
 
 
+def measured(steps: int, asked: argparse.Namespace, folder: Path) -> dict[str, Cost]:
+    """Prints a row an engine for a log of so many steps."""
+    source, credit = folder / "log.parquet", folder / "credit.parquet"
+    written(steps, source)
+    log = Artefacts(folder / "workspace").log([source]).path
+    source.unlink()
+    size = log.stat().st_size / 1e6
+    print(f"{steps:,} steps, {size:,.0f} MB, {asked.method}, {os.cpu_count()} cores")
+    print(f"{'':8} {'wall':>8} {'cpu':>8} {'GB':>6} {'wall':>7} {'GB':>6} {'/ floor':>8}  credit")
+    floor = run([sys.executable, "-c", FLOOR, str(log), str(folder / "copy.parquet")])
+    costs: dict[str, Cost] = {}
+    for engine in asked.engines:
+        words = ["score", log, "-m", asked.method, "--embedder", asked.embedder]
+        words += ["--cache", folder / f"vectors-{engine}", "-o", credit, *ENGINES[engine]]
+        code = "from workbench.cli import main; main()"
+        cost = run([sys.executable, "-c", code, *map(str, words)])
+        costs[engine] = cost
+        first = next(iter(costs.values()))
+        digest = hashlib.sha256(credit.read_bytes()).hexdigest()[:12]
+        print(
+            f"{engine:8} {cost.wall:7.1f}s {cost.cpu:7.1f}s {cost.memory / 1e9:6.2f} "
+            f"{cost.wall / first.wall:6.2f}× {cost.memory / first.memory:5.2f}× "
+            f"{cost.cpu / floor.cpu:7.1f}×  {digest}",
+            flush=True,
+        )
+    print(f"{'floor':8} {floor.wall:7.1f}s {floor.cpu:7.1f}s {floor.memory / 1e9:6.2f}", flush=True)
+    return costs
+
+
+def exponent(before: float, after: float, growth: float) -> float:
+    """Slope of the logarithm of a cost over that of the steps."""
+    return math.log(after / before) / math.log(growth)
+
+
 def main() -> None:
-    """Prints a row an engine."""
+    """Prints a row an engine, and how costs grow from each size to the next."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--method", default="proxmo")
     parser.add_argument("--embedder", default="tfidf")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=["whole", "jobs-2"])
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
-        folder = Path(name)
-        source, credit = folder / "log.parquet", folder / "credit.parquet"
-        written(asked.steps, source)
-        log = Artefacts(folder / "workspace").log([source]).path
-        size = log.stat().st_size / 1e6
-        print(f"{asked.steps:,} steps, {size:,.0f} MB, {asked.method}, {os.cpu_count()} cores")
-        print(f"{'':8} {'wall':>8} {'cpu':>8} {'GB':>6} {'wall':>7} {'GB':>6}  credit")
-        floor = run([sys.executable, "-c", FLOOR, str(log), str(folder / "copy.parquet")])
-        first: Cost | None = None
-        for engine in asked.engines:
-            words = ["score", log, "-m", asked.method, "--embedder", asked.embedder]
-            words += ["--cache", folder / f"vectors-{engine}", "-o", credit, *ENGINES[engine]]
-            code = "from workbench.cli import main; main()"
-            cost = run([sys.executable, "-c", code, *map(str, words)])
-            first = first or cost
-            digest = hashlib.sha256(credit.read_bytes()).hexdigest()[:12]
-            print(
-                f"{engine:8} {cost.wall:7.1f}s {cost.cpu:7.1f}s {cost.memory / 1e9:6.2f} "
-                f"{cost.wall / first.wall:6.2f}× {cost.memory / first.memory:5.2f}×  {digest}",
-                flush=True,
-            )
-        print(f"{'floor':8} {floor.wall:7.1f}s {floor.cpu:7.1f}s {floor.memory / 1e9:6.2f}")
+    found: list[tuple[int, dict[str, Cost]]] = []
+    for steps in sorted(asked.steps):
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+            found.append((steps, measured(steps, asked, Path(folder))))
+    for (few, before), (many, after) in pairwise(found):
+        grown = [
+            f"{engine} cpu {exponent(before[engine].cpu, after[engine].cpu, many / few):.2f} "
+            f"memory {exponent(before[engine].memory, after[engine].memory, many / few):.2f}"
+            for engine in asked.engines
+        ]
+        print(f"exponents from {few:,} to {many:,} steps: {'; '.join(grown)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ Everything is imported when it is first asked for.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,9 @@ _HOMES = {
     "workbench.workspace.score_to": ("score_to",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+# The hub's client reads it when it is imported: a model is asked for without saying by whom.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

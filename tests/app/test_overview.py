@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from app_pages import OpenApp
 from logs import rows
 from places import DATA, SAMPLES
 from streamlit.testing.v1 import AppTest
+
+from workbench.workspace.excerpt import excerpt
 
 CHAT = (SAMPLES / "openai_chat.jsonl").read_bytes()
 HOSTILE = "<script>alert(1)</script> **bold** $x$ :material/home: [a](javascript:1)"
@@ -332,7 +335,7 @@ def test_tokens_and_copies(app: OpenApp):
 
 def test_uneven_groups_are_shown(app: OpenApp):
     test = app(rows({"g": TWO["g"], "h": {"t2": [("hall", "go", 0.0)]}}))
-    assert "rollouts per group  1 in 1 group, 2 in 1 group" in shown(test)
+    assert "group sizes       1 in 1 group, 2 in 1 group" in shown(test)
     assert charts(test)[0]["data"][0]["x"] == [1, 2]  # the report stands above the facts
 
 
@@ -389,3 +392,11 @@ def test_a_log_that_mixes_policies_is_warned_of(app: OpenApp):
     test = upload(app(), ("log.parquet", parquet(rows(TWO).with_columns(models))))
     (first,) = (m.value for m in test.markdown if "First:" in m.value)
     assert "several policies" in first.replace("\\", "")
+
+
+def test_a_log_that_is_too_large_is_shown_in_part(app: OpenApp, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("workbench.ui.library.excerpt", partial(excerpt, steps=500))
+    test = app()
+    (said,) = [one.value for one in test.info if "larger than the app can hold" in one.value]
+    assert "the first 2 groups of 20" in said
+    assert "402 of 3,732 steps" in said

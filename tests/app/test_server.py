@@ -17,6 +17,7 @@ from streamlit import config
 
 from workbench.cli.output import app_command
 from workbench.readers.bundled import app_script
+from workbench.ui import state
 from workbench.ui.hints import of_error
 from workbench.ui.library import Library
 from workbench.ui.text import escaped, told
@@ -51,13 +52,15 @@ def test_a_long_name_of_an_upload_is_cut_and_can_be_kept(name: str, tmp_path: Pa
     assert path.is_relative_to(tmp_path / "uploads")
 
 
+KEYS = [key for name, key in vars(state).items() if name.startswith("URL_")]
+"""All keys of an address that the app reads."""
+
 HOSTILE = ["../../etc/passwd", "/etc/passwd", "*", "?", "a\0b", "\x1b[31m", LONG, "[](javascript:)"]
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=[f"value {n}" for n in range(len(HOSTILE))])
 def test_a_hostile_address_is_refused_in_words(value: str, app: OpenApp, tmp_path: Path) -> None:
-    keys = ("log", "methods", "method", "embedder", "step", "map", "export", "pins", "fields")
-    test = app(query=dict.fromkeys(keys, value))
+    test = app(query=dict.fromkeys(KEYS, value))
     assert not test.exception
     said = [warning.value for warning in test.warning]
     assert any("There is no log" in text for text in said)

@@ -166,7 +166,7 @@ def test_import_reports_and_writes_a_log(run: Run, tmp_path: Path):
     chat = SAMPLES / "openai_chat.jsonl"
     code, out, _ = run("import", chat, "-o", "log.parquet")
     assert code == 0
-    assert "rollouts per group  4 in 1 group" in out
+    assert "group sizes       4 in 1 group" in out
     assert pl.read_parquet(tmp_path / "log.parquet").height == 9
 
 
@@ -1058,7 +1058,7 @@ def test_a_proposed_mapping_imports_the_file_without_an_edit(run: Run, tmp_path:
     assert command == "import odd.csv --map map.json -o log.parquet"
     code, out, _ = run(*shlex.split(command))
     assert code == 0
-    assert "rollouts per group  2 in 1 group" in out
+    assert "group sizes       2 in 1 group" in out
     code, _, _ = run("validate", "odd.csv", "--map", "map.json")
     assert code == 0
     refused(run("import", "odd.csv"), "say where to write the log: -o log.parquet")

@@ -9,8 +9,6 @@ rule of the contract would notice.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from by_value import unchanged
 from crediting import credit
 from method_contract import NAMES, accepted, advantages, frame
 
@@ -37,15 +36,6 @@ def steps() -> Steps:
     counted = pl.col("trajectory_id") != "g1t3"
     log = frame(9, groups=2, rollouts=4).with_columns(in_group_statistics=counted)
     return Steps.from_log(validate(log).log)
-
-
-def rounded(value: Any) -> Any:
-    """Numbers with four digits, which no library's order of summing changes."""
-    if isinstance(value, dict):
-        return {str(name): rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(inner) for inner in value]
-    return float(f"{value:.4g}") + 0.0 if isinstance(value, float) else value
 
 
 def numbers(found: Credit) -> dict[str, Any]:
@@ -96,53 +86,21 @@ def changed(name: str, penalty: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def values(name: str) -> dict[str, Any]:
-    """What is compared."""
-    penalty = accepted(name, invalid_penalty=0.125)
-    found = {"fields": create(name).values, **numbers(credit(steps(), name, **penalty))}
-    if ":" not in name:
-        found["changed"] = changed(name, penalty)
-    return rounded(json.loads(json.dumps(found)))
-
-
-def write() -> None:
-    """Writes the file, one line a part of a method."""
-    lines = [
-        f" {json.dumps(name)}: {{\n"
-        + ",\n".join(f"  {json.dumps(part)}: {json.dumps(inner)}" for part, inner in found.items())
-        + "\n }"
-        for name, found in ((name, values(name)) for name in NAMES)
-    ]
-    VALUES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+def dialect(name: str) -> dict[str, Any]:
+    """What a dialect says of itself beside its fields."""
+    method, _, own = name.partition(":")
+    entry = METHODS[method].dialects[own]
+    return {"invalid_penalty": entry.invalid_penalty, "traits": sorted(entry.traits)}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_gives_what_it_gave(name: str):
-    if os.environ.get("UPDATE_VALUES") and name == NAMES[0]:
-        write()
-    expected = json.loads(VALUES.read_text(encoding="utf-8"))[name]
-    found = values(name)
-    assert found["fields"] == expected["fields"]
-    ours, theirs = dict(flat(found)), dict(flat(expected))
-    assert ours.keys() == theirs.keys()
-    wrong = {place: ours[place] for place in ours if not near(ours[place], theirs[place])}
-    assert not wrong, {place: theirs[place] for place in wrong}
-
-
-def near(one: Any, other: Any) -> bool:
-    """Equal, or numbers that differ in the fourth digit at most."""
-    if isinstance(one, float) and isinstance(other, float):
-        return one == pytest.approx(other, rel=2e-3, abs=1e-7)
-    return bool(one == other)
-
-
-def flat(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Numbers and words by their place."""
-    if not isinstance(value, dict | list):
-        yield before, value
-        return
-    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from flat(inner, f"{before}/{name}")
+    penalty = accepted(name, invalid_penalty=0.125)
+    found = {"fields": create(name).values, **numbers(credit(steps(), name, **penalty))}
+    found["dialect" if ":" in name else "changed"] = (
+        dialect(name) if ":" in name else changed(name, penalty)
+    )
+    unchanged(VALUES, found, name)
 
 
 # The best of Pass@k over steps is one of several steps with the same reward, so none gets credit.

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
 import tiny_policy
 from batches import exportable, made, message, step_row
+from transformers import AutoTokenizer
 
 from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
-from workbench.exporters import TARGETS
+from workbench.exporters import TARGETS, chat_template
 from workbench.exporters.chat_template import Tokenizer
 from workbench.exporters.checklist import checklist
+from workbench.exporters.tokenise import _last_run, _prompt_and_reply
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
 WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}
@@ -383,3 +385,47 @@ def test_only_a_reply_that_was_cut_itself_loses_its_end(tmp_path: Path, named: s
     reply = {"role": "assistant", "content": "take", "tool_calls": calls}
     whole = json.dumps([message("user", "you see"), reply])
     assert ends("length", messages=whole) == [True]
+
+
+def test_the_reply_is_the_last_run_of_marked_tokens_without_its_end_where_it_was_cut():
+    assert _last_run([0, 1, 1, 0, 1, 1, 0, 0]) == (4, 6)
+    assert _last_run([1, 0, 1]) == (2, 3)
+    assert _last_run([0, 0]) == _last_run([]) == (0, 0)
+
+    class Marking:
+        """A tokenizer whose template marks replies; each text is its ids."""
+
+        marks_replies = True
+
+        def marked(self, *_: Any) -> tuple[list[int], list[int]]:
+            return [5, 6, 7, 8, 9], [0, 1, 0, 1, 1]
+
+        def texts(self, given: list[list[int]]) -> list[str]:
+            return [" ".join(map(str, one)) for one in given]
+
+        def ids(self, given: list[str]) -> list[list[int]]:
+            return [list(map(int, one.split())) for one in given]
+
+    for was_cut, reply in ((False, [8, 9]), (True, [8])):
+        found = _prompt_and_reply(cast(Tokenizer, Marking()), [], None, "", was_cut=was_cut)
+        assert found == ([5, 6, 7], reply, False)
+
+
+def test_a_tokenizer_is_asked_of_the_hub_alone_where_that_answers(
+    monkeypatch: pytest.MonkeyPatch, named: str
+):
+    asked: list[dict[str, Any]] = []
+    load = AutoTokenizer.from_pretrained
+
+    def loads(_: str, **options: Any) -> Any:
+        asked.append(options)
+        return load(named)
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", loads)
+    for answers in (True, False):
+        monkeypatch.setattr(chat_template, "hub_answers", lambda answers=answers: answers)
+        for name in ("somebody/something", named):
+            Tokenizer.load(name)
+    # A folder is never asked of the hub; code of a tokenizer is never run.
+    assert [one["local_files_only"] for one in asked] == [False, True, True, True]
+    assert {one["trust_remote_code"] for one in asked} == {False}

@@ -186,3 +186,11 @@ def test_names_are_told_by_column_alias_and_spelling_each_once(tmp_path: Path):
         "reward": "rewards",
         "success": "sucess",
     }
+
+
+def test_a_name_that_is_empty_is_no_other_column(tmp_path: Path):
+    # Without step numbers the values under "" were taken for them, and could not be compared.
+    rows = [{"": None if n else [1], "game": f"game-{n}", "screen": "a b"} for n in range(4)]
+    found = proposed(write_lines(tmp_path / "odd", rows))
+    assert "step_index" not in found.columns
+    assert "" not in found.columns.values()

@@ -15,6 +15,10 @@ from samples_of import SAMPLE_FILES, SAMPLES, lines
 
 from workbench.errors import LogError
 from workbench.readers import import_log, read
+from workbench.readers.base import Diagnostics
+from workbench.readers.dialects import with_system
+from workbench.readers.records import notice_untold_images
+from workbench.readers.responses import empty_reply, join_item
 
 
 @pytest.mark.parametrize(
@@ -90,3 +94,16 @@ def test_any_value_anywhere_is_read_or_refused_with_its_line(name: str, data: st
         except LogError as error:
             refused = str(error)
     assert not refused or f"{path}:1" in refused
+
+
+@pytest.mark.parametrize("odd", [["image"], {"a": 1}, 7, None, True])
+def test_a_type_or_a_role_of_any_kind_is_asked_for_and_is_no_fault(odd: Any):
+    # What has no hash cannot be looked for in a set.
+    diagnostics = Diagnostics()
+    notice_untold_images([{"type": odd, "content": [{"type": odd}]}], diagnostics, "a:1")
+    assert not diagnostics.notices
+    said = [{"role": odd, "content": "x"}]
+    assert with_system(said, "be brief") == [{"role": "system", "content": "be brief"}, *said]
+    reply = empty_reply()
+    join_item(reply, {"type": odd, "content": "x"})
+    assert reply.get("content") == "x" or reply["tool_calls"]

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import polars as pl
+from places import DATA
 from samples_of import SAMPLES
 
+from workbench.log.columns import SIMULATED, STEP_LOG
 from workbench.readers import import_log
 from workbench.readers.report import in_short
+from workbench.simulate.base import SCHEMA
 
 PARQUET = SAMPLES / "parquet/canonical_steps.parquet"
 
@@ -25,7 +28,7 @@ def test_the_report_says_it_all_in_lines_and_as_json(tmp_path: Path):
         "rows              9 in the log, 9 read",
         "groups            1 (0.0% have one rollout)",
         "trajectories      4",
-        "rollouts per group  4 in 1 group",
+        "group sizes       4 in 1 group",
         "rewards           0 null, 0 not finite",
         "not scored        0 of 4 trajectories",
         "token ids         missing in 0.0% of the rows",
@@ -45,6 +48,12 @@ def test_a_log_that_names_its_source_without_lines_has_a_record_a_row(tmp_path: 
     frame.drop("source_line", strict=False).write_parquet(tmp_path / "log.parquet")
     report = str(import_log([tmp_path / "log.parquet"]).report)
     assert "'mood' (9 records)" in report
+
+
+def test_columns_of_a_simulated_log_are_no_news():
+    added = set(SCHEMA) - {column.name for column in STEP_LOG}
+    assert added == SIMULATED
+    assert "nothing reads them" not in str(import_log([DATA / "household.parquet"]).report)
 
 
 def test_changes_of_conversations_are_folded_after_the_third():

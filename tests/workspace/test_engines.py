@@ -13,7 +13,7 @@ import pytest
 from engine_tasks import doubled, killed, killed_once, refused, waiting
 
 from workbench.errors import ParameterError, UnknownNameError, WorkerLostError
-from workbench.workspace.engines import Engine, Here, Processes, Ray, engine_of
+from workbench.workspace.engines import Engine, Here, Processes, Ray, _start, engine_of
 
 
 @pytest.fixture(scope="module", params=["here", "processes", "ray"])
@@ -75,3 +75,23 @@ def test_who_stops_early_ends_the_own_workers_alone(tmp_path: Path):
         other.communicate(b"\n")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "for ever").read_text()), 0)
+
+
+def test_a_cluster_that_starts_slowly_is_tried_again():
+    class Slow:
+        """What of Ray is asked for; its first starts take longer than it waits."""
+
+        def __init__(self, failures: int) -> None:
+            self.failures = failures
+
+        def init(self, **options: object) -> None:
+            self.failures -= 1
+            if self.failures >= 0:
+                raise Exception("timed out during startup")
+
+        def shutdown(self) -> None:
+            pass
+
+    _start(Slow(2), None, 1)
+    with pytest.raises(ParameterError, match="no Ray cluster at None: timed out during startup"):
+        _start(Slow(3), None, 1)

@@ -99,7 +99,7 @@ def fidelity(
     results.parquet, summary.parquet, manifest.json and two figures per world.
     """
     from workbench.bench import fidelity as measure
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
 
     with progress() as told:
         found = measure(
@@ -142,7 +142,7 @@ def tuning(
     are kept. Writes tuning-results.parquet, tuning.parquet and tuning-manifest.json.
     """
     from workbench.bench import tuning as measure
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
 
     with progress() as told:
         found = measure(
@@ -204,7 +204,7 @@ def gradients(
     from workbench.bench import prediction, scores
     from workbench.bench.files import RESULTS_FILE
     from workbench.bench.tables import gradient_rows, prediction_rows
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.cli.tables import table
 
     with progress() as told:
@@ -292,7 +292,7 @@ def training(
     """
     from workbench.bench import training as train
     from workbench.bench.conditions import BASE
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.plots.training import learning_curves
 
     with progress() as told:

@@ -76,7 +76,7 @@ def score(
 ) -> None:
     """Score every step under one method and write the credit."""
     from workbench.analysis.compare import summaries
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.log.credit import write_credit
     from workbench.methods import create, registered
     from workbench.methods.scoring import provenance, scored

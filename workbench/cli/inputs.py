@@ -103,7 +103,7 @@ def open_space(
     allow_unchained: bool = False,
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown."""
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
 
     text = state_text(template, last_actions)

@@ -82,7 +82,7 @@ def import_files(
     Records may be JSON lines, a JSON array, Parquet or CSV, compressed with gzip or zstd, and lie
     at an address such as s3://bucket/run or hf://datasets/owner/name.
     """
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.readers import give_prefix_nodes, import_to
 
     if propose_map is not None:

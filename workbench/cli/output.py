@@ -7,11 +7,9 @@ import glob
 import importlib.util
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.cli.tables import table, terminal_width
 from workbench.errors import MissingDependencyError, ParameterError
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from workbench.analysis.compare import Comparison
     from workbench.log.credit import Provenance
     from workbench.states.keys.report import KeyReport
-    from workbench.wording import Progress
 
 
 def key_summary(report: KeyReport, top: int) -> str:
@@ -99,83 +96,6 @@ def disagreements(comparison: Comparison, log: pl.DataFrame | None) -> str:
     if log is None:
         parts.append("note: --log LOG shows what these steps saw and did")
     return "\n\n".join(parts)
-
-
-@contextmanager
-def progress() -> Iterator[Progress]:
-    """A bar with rate and time left for the stage under way; lines where there is no terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import (
-        Progress as Bar,
-    )
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        with _lines() as told:
-            yield told
-        return
-    bar = Bar(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    tasks: dict[str, Any] = {}
-
-    def tell(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            for earlier in tasks.values():
-                bar.stop_task(earlier)
-            tasks[stage] = bar.add_task(stage, total=total or None, rate="")
-        task = tasks[stage]
-        speed = bar.tasks[task].speed
-        rate = f"{speed:,.0f}/s" if speed else ""
-        bar.update(task, completed=done, total=total or None, rate=rate)
-
-    with bar:
-        yield tell
-
-
-@contextmanager
-def _lines(interval: float = 30.0) -> Iterator[Progress]:
-    """A line on standard error when a stage begins, at intervals in a long one, and at the end.
-
-    Args:
-        interval: Seconds between two lines of the same stage.
-    """
-    began = time.monotonic()
-    now, last = "", began
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - began:7.1f} s  {text}", file=sys.stderr, flush=True)
-
-    def tell(stage: str, done: int, total: int) -> None:
-        nonlocal now, last
-        new = stage != now
-        if new or time.monotonic() - last >= interval:
-            now, last = stage, time.monotonic()
-            count = f"{done:,} of {total:,}" if total else f"{done:,}" if done else ""
-            say(f"{stage} {'' if new and not done else count}".rstrip())
-
-    try:
-        yield tell
-    except BaseException:
-        if now:
-            say(f"stopped in {now}")
-        raise
-    if now:
-        say("done")
 
 
 def _matches(pattern: str) -> bool:

@@ -184,7 +184,7 @@ def _spaces(
     opened: OpenedLog, given: Mapping[str, ScoredCredit], allow_unchained: bool
 ) -> Iterator[tuple[dict[str, Space], Progress]]:
     """The space in which each credit was made, one for each embedder and state text."""
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.states.text import StateText
 

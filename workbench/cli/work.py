@@ -98,7 +98,7 @@ def run(
     """Run the whole pipeline: read, validate, embed, index, score, compare, export."""
     import polars as pl
 
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.cli.summaries import next_command, run_summary
     from workbench.files import atomic_file
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
@@ -174,7 +174,8 @@ def export_batch(
     reading: Reading,
 ) -> None:
     """Write a batch for a trainer, with a manifest of its worth and of what to switch off."""
-    from workbench.cli.output import print_warning, progress
+    from workbench.cli.output import print_warning
+    from workbench.cli.progress import progress
     from workbench.cli.summaries import export_summary
     from workbench.exporters import TARGETS
     from workbench.exporters.folder import require_place
@@ -260,7 +261,7 @@ def write_report(
 
     Without --filter or --rollouts it shows the groups with the most weight under the last method.
     """
-    from workbench.cli.output import progress
+    from workbench.cli.progress import progress
     from workbench.files import atomic_file
     from workbench.log.redaction import read_rules
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER

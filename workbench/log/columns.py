@@ -418,6 +418,10 @@ CONTENTS = frozenset(entry.name for entry in STEP_LOG if entry.large) - set(_SHO
 """Columns that hold what was said and read: nearly all of the memory that a log takes."""
 
 
+SIMULATED = frozenset({"latent_state", "true_value", "true_advantage", "admissible_actions"})
+"""Columns of a simulated log beyond those of the step log: what only a simulator knows."""
+
+
 def known(name: str) -> Column | None:
     """The entry of `STEP_LOG` for a column name, or None for a column that is merely kept."""
     return next((column for column in STEP_LOG if column.matches(name)), None)

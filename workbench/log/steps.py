@@ -218,9 +218,20 @@ class Steps:
 
     def of_trajectory(self, name: str) -> pl.Series:
         """A per-trajectory column: its first value in each trajectory that is not null. (N,)."""
-        values = pl.DataFrame({"value": self.column(name), "trajectory": self.trajectory})
-        first = pl.col("value").drop_nulls().first()
-        return values.group_by("trajectory", maintain_order=True).agg(first)["value"]
+        if name not in self._of_trajectory:
+            column = self.column(name)
+            known = np.flatnonzero(column.is_not_null().to_numpy())
+            trajectory = self.trajectory[known]
+            is_first = np.diff(trajectory, prepend=-1) != 0
+            at = np.full(self.trajectories, -1)
+            at[trajectory[is_first]] = known[is_first]
+            where = pl.Series(at).replace(-1, None)
+            self._of_trajectory[name] = column.gather(where).alias("value")
+        return self._of_trajectory[name]
+
+    @cached_property
+    def _of_trajectory(self) -> dict[str, pl.Series]:
+        return {}
 
     def identity(self, step: int) -> Mapping[str, Any]:
         """Ids of one scored step, as the log has them."""

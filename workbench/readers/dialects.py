@@ -135,7 +135,7 @@ def with_system(messages: Any, system: Any) -> Any:
     """
     if not isinstance(messages, list) or not isinstance(system, str) or not system:
         return messages
-    if any(item.get("role") in {"system", "developer"} for item in objects(messages)):
+    if any(item.get("role") in ("system", "developer") for item in objects(messages)):
         return messages
     return [{"role": "system", "content": system}, *messages]
 

@@ -68,7 +68,7 @@ def fits_step(column: str, own: Sequence[Any], values: Values, columns: Mapping[
     if column == "trajectory_id":
         return _is_id(own) and _stays(own, values, columns)
     if column == "group_id":
-        return _is_id(own) and _is_of(own, values.get(columns.get("trajectory_id", "")))
+        return _is_id(own) and _is_of(own, _chosen("trajectory_id", values, columns))
     return _is_outcome(own)
 
 
@@ -78,9 +78,14 @@ def _counts_up(values: Sequence[int]) -> bool:
     return values[0] <= 1 and all(after == before + 1 or after <= 1 for before, after in pairs)
 
 
+def _chosen(column: str, values: Values, columns: Mapping[str, str]) -> Sequence[Any] | None:
+    """The values of the name that was chosen for a column; a name may be empty."""
+    return values[columns[column]] if column in columns else None
+
+
 def _stays(own: Sequence[Any], values: Values, columns: Mapping[str, str]) -> bool:
     """True where an id stays while the steps count up and is not used again once it has changed."""
-    numbers = values.get(columns.get("step_index", ""))
+    numbers = _chosen("step_index", values, columns)
     runs = [key for key, _ in itertools.groupby(own)]
     if len(set(runs)) < len(runs):
         return False

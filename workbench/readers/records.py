@@ -28,7 +28,8 @@ _PLACEHOLDER = re.compile(
     r"<(?:image|video|audio|start_of_image|image_soft_token)>|\[(?:IMG|image|video|audio)\]"
     r"|<\|(?:image|vision|video|audio)(?:_\w+)?\|>"
 )
-_PICTURES = frozenset({"image", "image_url", "input_image", "video", "audio", "input_audio"})
+# No set: what a record has there may be a list, which has no hash.
+_PICTURES = ("image", "image_url", "input_image", "video", "audio", "input_audio")
 _UNTOLD = frozenset({"type", "text"})
 
 

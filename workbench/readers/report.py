@@ -108,7 +108,7 @@ class ImportReport:
             f"rows              {self.rows} in the log, {self.rows_read} read",
             f"groups            {self.groups} ({self.singleton_groups:.1%} have one rollout)",
             f"trajectories      {self.trajectories}",
-            f"rollouts per group  {sizes}",
+            f"group sizes       {sizes}",
             f"rewards           {self.null_rewards} null, {self.nonfinite_rewards} not finite"
             + (f", from {self.rewards}" if self.rewards else ""),
             f"not scored        {sum(self.excluded.values())} of {self.trajectories} trajectories",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.readers.jsonfiles import Record
 
-_CALLS = {"function_call", "custom_tool_call"}
+_CALLS = ("function_call", "custom_tool_call")
 
 
 def is_answer(kind: str) -> bool:

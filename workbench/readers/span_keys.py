@@ -69,7 +69,7 @@ def _content_of(values: Mapping[str, Any]) -> Message:
     kind = own.pop("type", "text")
     if kind == "text":
         return {"type": "text", "text": str(own.get("text", ""))}
-    if kind in {"reasoning", "thinking"}:
+    if kind in ("reasoning", "thinking"):
         return {"type": "thinking", "thinking": own.get("text")}
     address = next((value for key, value in own.items() if key.endswith(".url")), None)
     if address is not None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-from workbench.log.columns import STEP_LOG, known
+from workbench.log.columns import SIMULATED, STEP_LOG, known
 from workbench.readers.base import Diagnostics
 from workbench.readers.votes import READ
 from workbench.wording import number_of
@@ -21,7 +21,7 @@ def count_unread(frame: pl.DataFrame, read: Collection[str], diagnostics: Diagno
         name
         for name in frame.columns
         if known(name) is None
-        and name not in _ALIASES | READ
+        and name not in _ALIASES | READ | SIMULATED
         and name not in read
         and not name.startswith("__")
     ]

@@ -42,7 +42,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "true_advantage": pl.Float64(),
     "admissible_actions": pl.List(pl.String()),
 }
-"""Columns of a simulated log: those of the step log first, then what only a simulator knows."""
+"""Columns of a simulated log: those of the step log first, then `columns.SIMULATED`."""
 
 SUCCESS = 1.0 - 1e-9
 """Sum of rewards from which on an episode is a success; shares of 1 do not add up to the digit."""

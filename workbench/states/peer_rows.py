@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ WITH_OWN = frozenset({"all", "same_step"})
 """Rules under which a step is a peer of itself."""
 
 CHUNK = 4_000_000  # entries of one array of weights in flight: 32 MB
+KEPT = 4 * CHUNK  # entries whose rows are kept for the next temperature: 384 MB
 
 
 def parts(steps: Steps, peers: PeerRule) -> Index:
@@ -145,7 +147,33 @@ class PeerRows:
         *,
         by_trajectory: bool = False,
     ) -> PeerRows:
-        """The rows; `by_trajectory` keeps those of two trajectories apart."""
+        """The rows; `by_trajectory` keeps those of two trajectories apart.
+
+        Those that were asked for last are kept with the similarities, since another temperature
+        asks for them again.
+        """
+        kept = similarity.laid_out.get(by_trajectory)
+        if (
+            isinstance(kept, cls)
+            and kept.steps is steps
+            and kept.peers == peers
+            and np.array_equal(kept.weight, weight)
+        ):
+            return kept
+        made = cls._made(similarity, steps, weight, peers, by_trajectory=by_trajectory)
+        similarity.laid_out[by_trajectory] = made
+        return made
+
+    @classmethod
+    def _made(
+        cls,
+        similarity: Similarity,
+        steps: Steps,
+        weight: Real,
+        peers: PeerRule,
+        *,
+        by_trajectory: bool,
+    ) -> PeerRows:
         cell = part = parts(steps, peers)
         if by_trajectory and peers == "all":
             cell = steps.trajectory
@@ -190,7 +218,15 @@ class PeerRows:
         return csr_array((amount, (code, states.state)), shape), code[self.one], sign
 
     def chunks(self) -> Iterator[Rows]:
-        """The rows in chunks of bounded size."""
+        """The rows in chunks of bounded size; those of a small log are laid out once."""
+        size = np.diff(self.similarity.states.start)[self.steps.group[self.one]]
+        return iter(self._kept) if size.sum() <= KEPT else self._chunks()
+
+    @cached_property
+    def _kept(self) -> list[Rows]:
+        return list(self._chunks())
+
+    def _chunks(self) -> Iterator[Rows]:
         states, steps = self.similarity.states, self.steps
         group = steps.group[self.one]
         size = np.diff(states.start)[group]

@@ -43,6 +43,11 @@ class Similarity:
     states: States
     vectors: Real | csr_array
 
+    @cached_property
+    def laid_out(self) -> dict[bool, object]:
+        """What was made of the similarities for reuse; see `peer_rows.PeerRows.of`."""
+        return {}
+
     @property
     def is_zero(self) -> Truth:
         """Mask of groups whose states all have the vector 0: similarities mean nothing. (G,)."""

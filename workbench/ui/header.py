@@ -55,6 +55,7 @@ def header(title: str, note: str = "") -> Any:
         st.error("  \n".join(map(told, problems)))
     for kind, message in state.messages():
         getattr(st, kind)(told(message))
+    _excerpt()
     _guessed_chains()
     watching.banner()
     return commands
@@ -65,6 +66,21 @@ def _words() -> None:
     """The glossary."""
     rows = (f"| **{word}** | {meaning} |" for word, meaning in GLOSSARY.items())
     st.markdown("\n".join(["| | |", "|---|---|", *rows]))
+
+
+def _excerpt() -> None:
+    """Says what of a large log is not here."""
+    here = frame.entry()
+    found = cache.stored(here.id, here).report.get("excerpt")
+    if found is None:
+        return
+    whole = found["of"]
+    st.info(
+        f"The log is larger than the app can hold: these are the first "
+        f"{number_of(found['groups'], 'group')} of {whole['groups']:,}, {found['steps']:,} of "
+        f"{whole['steps']:,} steps, and every number is of them alone. The commands read the whole "
+        "log; `workbench score --jobs` and `workbench export --jobs` work on it in parts."
+    )
 
 
 def _log() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from workbench.errors import ParameterError
 from workbench.files import MANIFEST, atomic_file
 from workbench.workspace.artefacts import LOG_FILE, Artefacts, StoredLog
+from workbench.workspace.excerpt import excerpt
 
 _ID_DIGITS = 16
 _UNCHAINED = "-unchained"
@@ -27,7 +28,7 @@ class LogEntry:
         id: First 16 digits of the digest of its file; what the URL names it by. `-unchained`
             stands after them where guessed chains are taken.
         name: What people call it: the name of its file.
-        folder: Where its step log and import report are.
+        folder: Where its step log and import report are; those of an excerpt of a large log.
         workspace: Where its vectors and indices are kept.
         source: What a command line names to read it.
         unchained: Score also with methods that ask which steps follow each other, where a reader
@@ -79,6 +80,7 @@ class Library:
         return [self.add([source])]
 
     def _entry(self, log: StoredLog, workspace: Path, source: str) -> LogEntry:
+        log = excerpt(log, self._root)
         files = log.report["files"]
         name = Path(files[0]).name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         return LogEntry(log.sha256[:_ID_DIGITS], name, log.folder, workspace, source)

@@ -29,6 +29,7 @@ from workbench.wording import number_of, shortened
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _TRIES = 3
+_NO_CLUSTER = (ConnectionError, RuntimeError, ValueError)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -263,14 +264,24 @@ def _start(ray: Any, address: str | None, jobs: int | None) -> None:
     own = {} if address else {"num_cpus": jobs, "include_dashboard": False}
     # Workers of a cluster that is started here import what this process can.
     path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    try:
-        with _environment(_threads(jobs or os.cpu_count() or 1) | path):
-            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ParameterError(
-            f"no Ray cluster at {address!r}: {shortened(str(error), 200)}. "
-            "Hint: `ray status` tells whether one runs; without an address one is started here"
-        ) from error
+    for left in reversed(range(_TRIES)):
+        try:
+            with _environment(_threads(jobs or os.cpu_count() or 1) | path):
+                ray.init(
+                    address=address or "local", log_to_driver=False, logging_level="error", **own
+                )
+        except Exception as error:
+            ray.shutdown()
+            # A bare one says that a busy machine took longer to start than Ray waits.
+            if type(error) is Exception and left:
+                continue
+            if type(error) is not Exception and not isinstance(error, _NO_CLUSTER):
+                raise
+            raise ParameterError(
+                f"no Ray cluster at {address!r}: {shortened(str(error), 200)}. "
+                "Hint: `ray status` tells whether one runs; without an address one is started here"
+            ) from error
+        return
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from workbench.errors import ParameterError
 from workbench.exporters import TARGETS, Exporter, Manifest
@@ -29,7 +28,7 @@ from workbench.wording import Progress, silent
 from workbench.workspace.engines import Engine, Here
 from workbench.workspace.on_disk import on_disk
 from workbench.workspace.opened import OpenedLog
-from workbench.workspace.partitions import Part, partition
+from workbench.workspace.partitions import Part, bytes_per_row, partition
 
 BYTES = 2**25
 """Bytes of a log, unpacked, that are laid out at once, unless a group alone has more."""
@@ -163,7 +162,7 @@ def export_in_parts(
     numbered = _with_ids(path, log).with_row_index(_ROW)
     texts = target.layout.contents == "texts"
     selection = select(numbered, credit.table, asked, texts=texts)
-    rows = max(1, bytes_at_once // _bytes_per_row(path))
+    rows = max(1, bytes_at_once // bytes_per_row(path))
     with staging_folder(directory) as staging:
         parts = partition(path, Steps.from_log(log), "group", staging, rows=rows).parts
         tasks = [
@@ -201,15 +200,6 @@ def _with_ids(path: Path, log: pl.DataFrame) -> pl.DataFrame:
     known = [name for name in _IDS if name in scan.collect_schema()]
     there = [pl.when(pl.col(name).is_not_null()).then(True).alias(name) for name in known]
     return log.with_columns(scan.select(there).collect(engine="streaming")) if there else log
-
-
-def _bytes_per_row(path: Path) -> int:
-    metadata = pq.read_metadata(path)
-    sizes: list[int] = [
-        metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)
-    ]
-    rows: int = metadata.num_rows
-    return max(1, sum(sizes) // max(1, rows))
 
 
 def _selected(task: Task, steps: pl.DataFrame) -> bool:

@@ -94,6 +94,18 @@ def narrow(path: Path, needed: Sequence[str] = ()) -> pl.DataFrame:
     return scan.select(pl.exclude(dropped)).collect()
 
 
+def bytes_per_row(path: Path) -> int:
+    """Bytes of a row of a Parquet file, unpacked, in the mean; at least 1."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path)
+    sizes: list[int] = [
+        metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)
+    ]
+    rows: int = metadata.num_rows
+    return max(1, sum(sizes) // max(1, rows))
+
+
 def unit_of(method: Method, space: Space) -> Unit:
     """The smallest unit that a method must see whole under these fields."""
     if method.couples_batches():

@@ -11,6 +11,8 @@ from logs import Described, steps
 from scored_credits import credit, table
 
 from workbench.analysis.audit import SEVERITIES, Audit, audit, audits, report
+from workbench.analysis.audit.findings import _mending
+from workbench.analysis.audit.report import _table
 from workbench.methods import create
 from workbench.states.space import Space
 
@@ -413,3 +415,21 @@ def test_likely_keys_and_mail_addresses_are_counted_by_kind():
     assert finding.evidence == {"key": 1.0, "mail address": 2.0}
     assert "1 by the form of a key (each counted once, in 1 step)" in finding.text
     assert "--redact likely" in finding.action
+
+
+def test_a_finding_names_fields_that_the_method_has_can_have_and_has_otherwise():
+    grpo = create("grpo")
+    wanted = {"norm": "mean", "eps": 0.5, "population": "moons", "count_copies": False, "tau": 1.0}
+    assert _mending(grpo, wanted) == {"norm": "mean", "eps": 0.5}
+    assert _mending(None, wanted) == {}
+
+
+def test_a_measure_of_places_alone_is_named_once_above_them():
+    def row(measure: str, where: str) -> dict[str, Any]:
+        limits = {"shuffled_low": None, "shuffled_high": None}
+        return {"credit": "c", "measure": measure, "where": where, "value": 0.5, **limits}
+
+    places = [row("singleton_rate", f"step {number}") for number in range(2)]
+    whole = [row("merge_rate", ""), row("merge_rate", "step 0")]
+    lines = [line.split()[0] for line in _table([*places, *whole], ["c"])]
+    assert lines == ["c", "singleton_rate", "step", "step", "merge_rate", "step"]

@@ -101,3 +101,10 @@ def test_one_group_over_the_bound_is_drawn_all_the_same():
     assert len(sample.some(np.arange(84), rng)) == 83
     assert sample.some(np.arange(83), rng).tolist() == np.arange(83).tolist()
     assert len(sample.some(np.arange(83), rng, times=4)) == 20
+
+
+def test_a_group_so_large_that_few_draws_are_allowed_gets_twenty_or_what_was_asked_for():
+    # 500,000 / 30,000 = 16, and of the pairs 2·10⁹ / 30,000² = 2.
+    huge = long_log(1, 30_000)
+    assert sample_of(huge, seed=0).draws == 20
+    assert sample_of(huge, seed=0, draws=7).draws == 7

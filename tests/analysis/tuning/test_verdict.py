@@ -9,6 +9,7 @@ import pytest
 from logs import random_log
 from vectors import random_vectors
 
+from workbench.analysis.tuning.gain import gain_error
 from workbench.analysis.tuning.held_out import HeldOut, held_out
 from workbench.analysis.tuning.verdict import differing, fields_at, own_share, verdict
 from workbench.errors import ParameterError
@@ -139,3 +140,13 @@ def test_progress_is_told_before_each_value():
         progress=lambda _, done, total: seen.append((done, total)),
     )
     assert seen == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_the_error_of_a_gain_is_none_without_two_groups_or_an_error_to_save():
+    # √2 · std(1, 3) = √2 · √2 = 2, of a plain error of ½.
+    saved = np.array([[1.0, 3.0], [2.0, 2.0]])
+    found = gain_error(saved, 0.5)
+    assert found is not None
+    assert found.tolist() == pytest.approx([4.0, 0.0])
+    assert gain_error(saved, 0.0) is None
+    assert gain_error(saved[:, :1], 0.5) is None

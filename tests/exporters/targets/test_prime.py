@@ -13,6 +13,7 @@ from traces import ODD, traced
 
 from workbench.errors import ArtefactError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, read_manifest
+from workbench.exporters.targets.prime import require
 
 
 def without(text: str) -> str:
@@ -132,3 +133,14 @@ def test_no_file_is_read_that_is_not_of_the_export(tmp_path: Path):
     steps.write_text(steps.read_text().replace('"traces.jsonl"', f'"../{source.name}"'))
     with pytest.raises(ArtefactError, match=r"steps.jsonl names '../traces.jsonl', which is no"):
         TARGETS["prime-rl"].read(tmp_path / "out", manifest)
+
+
+def test_what_is_no_file_of_traces_is_refused_before_anything_is_assembled(tmp_path: Path):
+    log, _, source = traced(tmp_path)
+    require(log)
+    source.write_text('\n\n{"id": 1}\n')
+    with pytest.raises(ParameterError, match=r"traces.jsonl:3 is no episode"):
+        require(log)
+    source.write_bytes(b"\xff\xfe")
+    with pytest.raises(ParameterError, match="is not text"):
+        require(log)

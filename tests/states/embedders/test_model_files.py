@@ -197,3 +197,15 @@ def test_whether_the_hub_answers_is_known_at_once(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", here)
     assert not model_files.hub_answers()
+
+
+@needs_minilm
+def test_any_folder_with_the_same_files_is_minilm(copied_model, monkeypatch):
+    own, named = SentenceEmbedder(str(copied_model)), SentenceEmbedder()
+    assert (own.name, own.key) == (named.name, named.key)
+    with monkeypatch.context() as without:
+        without.setattr(model_files, "_packaged_minilm", lambda: None)
+        without.setenv("HF_HUB_OFFLINE", "1")
+        assert encode(own, ["a mug"]).shape == (1, 384)
+    (copied_model / "vocab.txt").unlink()
+    assert SentenceEmbedder(str(copied_model)).name == str(copied_model)

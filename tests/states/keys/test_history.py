@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from keyed import exact_key, refines, states
 from logs import Described, described_logs, steps
 
+from workbench.states.keys import parse_state_key
+
 
 def test_history_by_hand() -> None:
     # t0 sees a b a b, t1 sees b a: pairs (-, a) (a, b) (b, a) (a, b) and (-, b) (b, a).
@@ -33,3 +35,11 @@ def test_a_longer_history_refines_a_shorter_one(described: Described, length: in
     longer = np.array(states(found, f"history:length={length + 1}"))
     assert refines(longer, shorter)
     assert refines(shorter, exact_key(found))
+
+
+def test_a_history_needs_what_its_keys_need() -> None:
+    near = "similar:threshold=0.5"
+    assert parse_state_key(f"history:of={near}").needs() == parse_state_key(near).needs() != ()
+    assert parse_state_key("history").needs() == ()
+    # Of actions only where they are part of it.
+    assert "similarity" not in parse_state_key("history:actions=true").needs()

@@ -44,3 +44,13 @@ def test_a_report_counts_labels_singletons_and_what_merges_or_splits() -> None:
 def test_every_key_says_in_one_line_what_is_the_same() -> None:
     for row in [*key_table("state"), *key_table("action")]:
         assert row["what is the same"].endswith("."), row
+
+
+def test_what_merges_most_comes_first_then_what_is_larger_then_what_was_first() -> None:
+    # By their spelling alone: a three ways in 3 steps, b two ways in 5, c in 2, d in 2.
+    texts = ["d", "D", "c", "C", "a", "A", "a ", "b", "B", "b", "b", "b"]
+    described: Described = {"g": {"t": [(text, "x", 0.0) for text in texts]}}
+    merged = key_report(Space(steps(described), embedder="tfidf"), "normalised").merged
+    assert [text[0].strip().lower() for text in merged["texts"].to_list()] == ["a", "b", "d", "c"]
+    assert merged["distinct"].to_list() == [3, 2, 2, 2]
+    assert merged["steps"].to_list() == [3, 5, 2, 2]

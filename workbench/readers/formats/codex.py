@@ -205,7 +205,7 @@ class _Rollout:
             return
         for entry in before:
             message = entry.message or {}
-            if message.get("role") in {"user", "developer"}:
+            if message.get("role") in ("user", "developer"):
                 self._add(Entry(line=line, message=message, typed=entry.typed))
         self._add(Entry(line=line, message={"role": "user", "content": payload.get("message")}))
         text = "a compaction does not say what it kept: its prompt is what the user said before"

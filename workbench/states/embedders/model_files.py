@@ -119,6 +119,15 @@ def check_minilm(folder: Path) -> None:
         raise ArtefactError(f"{folder}: {extra} do not belong to {MINILM}. {hint}")
 
 
+def is_minilm(folder: Path) -> bool:
+    """Whether a folder has the upstream files of all-MiniLM-L6-v2, wherever it lies."""
+    try:
+        check_minilm(folder)
+    except ArtefactError:
+        return False
+    return True
+
+
 def check_only_data(folder: Path) -> None:
     """Refuse a model that is more than data: one whose loading may run code of its folder.
 

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from workbench.states.embedders.model_files import (
     MINILM_WINDOW,
     files_digest,
     find_model,
+    is_minilm,
 )
 from workbench.states.embedders.tfidf import check_segments
 from workbench.states.embedders.vector_cache import Entry, VectorCache, text_hash
@@ -51,7 +53,8 @@ class SentenceEmbedder:
     **Degenerate cases.** An empty text has the vector that the model gives to no words.
 
     Args:
-        model: `all-MiniLM-L6-v2`, or the id or folder of any sentence-transformers model.
+        model: `all-MiniLM-L6-v2`, or the id or folder of any sentence-transformers model; a folder
+            with the files of all-MiniLM-L6-v2 is that model.
         cache: Where vectors are kept. Without it an interrupted encoding starts over.
         window: Tokens of a window, special ones included; None takes all that the model can.
         flush_seconds: How often finished vectors are written to the cache.
@@ -67,7 +70,10 @@ class SentenceEmbedder:
         window: int | None = None,
         flush_seconds: float = 5.0,
     ) -> None:
-        self.model = self.name = MINILM if model in MINILM_NAMES else model
+        folder = Path(model).expanduser()
+        named = model in MINILM_NAMES
+        self.model = self.name = MINILM if named or is_minilm(folder) else model
+        self._source = MINILM if named else model
         self.windows_report: WindowsReport | None = None
         """Of the last encoding: how many texts were longer than the window."""
         self._cache = cache
@@ -131,6 +137,7 @@ class SentenceEmbedder:
 
     def _encode(self, texts: Sequence[str], known: dict[bytes, Entry], progress: Progress) -> None:
         """Add the vectors of texts to those known and to the cache."""
+        progress("embed", 0, 0)  # to load a model and to count tokens takes a while
         cut = self._cut(texts)
         if self._cache:
             names = {text_hash(window) for windows in cut for window in windows.texts}
@@ -235,7 +242,7 @@ class SentenceEmbedder:
                 f"the embedder {self.name} needs the package {error.name}, which is not installed. "
                 "Hint: pip install sentence-transformers, or take the embedder tfidf"
             ) from error
-        folder = find_model(self.model)
+        folder = find_model(self._source)
 
         bars: Any = logging
         shown = bars.is_progress_bar_enabled()

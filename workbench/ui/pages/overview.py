@@ -123,7 +123,7 @@ def _report_lines(report: Mapping[str, Any]) -> list[str]:
         ("files", ", ".join(files[:_MANY_FILES]) + ", …" * (len(files) > _MANY_FILES)),
         ("rows", f"{report['rows_read']:,} read, {report['rows']:,} in the log"),
         ("groups", f"{report['groups']:,} with {report['trajectories']:,} trajectories"),
-        ("rollouts per group", ", ".join(sizes) + ", …" * (len(report["rollouts"]) > _MANY_SIZES)),
+        ("group sizes", ", ".join(sizes) + ", …" * (len(report["rollouts"]) > _MANY_SIZES)),
         *(
             ("reconstructed", f"{what} of {share:.1%} of the rows")
             for what, share in report.get("reconstructed", {}).items()
