@@ -102,7 +102,7 @@ def _count(done: int, total: int) -> str:
 
 
 def _pace(pace: float, left: int) -> str:
-    """How many a second, and how long what is left takes then.
+    """Rate per second, and the time that the rest takes at it.
 
     Example:
         >>> _pace(52.4, 9000), _pace(0.5, 30), _pace(0.0, 30)

@@ -45,7 +45,7 @@ class Similarity:
 
     @cached_property
     def laid_out(self) -> dict[bool, object]:
-        """What was made of the similarities for reuse; see `peer_rows.PeerRows.of`."""
+        """Layouts of the similarities, for reuse; see `peer_rows.PeerRows.of`."""
         return {}
 
     @property

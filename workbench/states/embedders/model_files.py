@@ -120,7 +120,7 @@ def check_minilm(folder: Path) -> None:
 
 
 def is_minilm(folder: Path) -> bool:
-    """Whether a folder has the upstream files of all-MiniLM-L6-v2, wherever it lies."""
+    """True if a folder has the upstream files of all-MiniLM-L6-v2, wherever it lies."""
     try:
         check_minilm(folder)
     except ArtefactError:
