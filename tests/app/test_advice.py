@@ -13,7 +13,7 @@ def test_the_first_page_says_which_credit_to_train_with(app: OpenApp):
     assert any("**Train with history-gae" in text for text in said)
     (caption,) = [c.value for c in test.caption if c.value.startswith("Because")]
     assert "How sure" in caption
-    (evidence,) = [e for e in test.expander if "rests on" in e.label]
+    (evidence,) = [e for e in test.expander if "facts of the log" in e.label]
     assert "Groups: 14 of 20 groups live; dead: 4 all fail, 2 all pass" in evidence.text[0].value
 
 
