@@ -89,7 +89,7 @@ def tasks(runs: Sequence[Run]) -> pl.DataFrame:
 
 
 def _rollouts(run: Run) -> pl.DataFrame:
-    """One row a scored rollout: group_id, trajectory_id, run, update, task, success."""
+    """One row per scored rollout: group_id, trajectory_id, run, update, task, success."""
     update = updates_column(run.log)
     names = run.log["run_id"].drop_nulls().n_unique() if "run_id" in run.log.columns else 0
     own = pl.col("run_id").fill_null("?") if names > 1 else pl.lit("")

@@ -274,7 +274,7 @@ def require_vectors() -> None:
         # A click on any control ends the script here; the embedder keeps what it has.
         spent = time.monotonic() - began
         left = f", {spent / done * (total - done):.0f} s left" if done else ""
-        rate = f", {done / spent:.0f} a second" if done and spent else ""
+        rate = f", {done / spent:.0f} per second" if done and spent else ""
         bar.progress(done / max(total, 1), f"{done:,} of {total:,} texts{rate}{left}")
 
     try:

@@ -33,7 +33,7 @@ class Bootstrap:
     draws: Index
 
     def frame(self, subject: Subject) -> pl.DataFrame:
-        """One row a drawn step: credit, ids, advantage, low, high, sign_flips, draws."""
+        """One row per drawn step: credit, ids, advantage, low, high, sign_flips, draws."""
         ids = subject.steps.log.select("group_id", "trajectory_id", "step_index")
         table = ids[subject.steps.row].with_columns(
             advantage=pl.Series(subject.advantage),
