@@ -6,9 +6,10 @@ follows time, length or conventions rather than outcomes, and how much of it is 
 
 from workbench.analysis.audit.auditing import CONTROLS, audit, audits, log_audit
 from workbench.analysis.audit.findings import SEVERITIES, Finding
-from workbench.analysis.audit.measures import GROUPS, MEASURES, Measure
+from workbench.analysis.audit.measures import MEASURES
 from workbench.analysis.audit.report import explained, report
 from workbench.analysis.audit.result import Audit
+from workbench.analysis.audit.sections import GROUPS, Measure
 
 __all__ = [
     "CONTROLS",

@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workbench.analysis.audit.measures import GROUPS, MEASURES
+from workbench.analysis.audit.measures import MEASURES
 from workbench.analysis.audit.result import Audit
+from workbench.analysis.audit.sections import GROUPS
 
 WIDTH = 100
 _LABEL, _CELL = 22, 13

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from workbench.analysis.audit.findings import Finding
-from workbench.analysis.audit.measures import GROUPS, MEASURES
+from workbench.analysis.audit.measures import MEASURES
+from workbench.analysis.audit.sections import GROUPS
 from workbench.analysis.audit.statistics import Reading
 
 INTERVALS = {
