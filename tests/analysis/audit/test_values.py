@@ -44,7 +44,7 @@ def test_every_number_of_an_audit_is_what_it_was(name: str):
     bare = np.random.default_rng(0).normal(size=len(space.steps)).round(2)
     one = audit(space, {**credits, "bare": table(space, bare)}, draws=20)
     found: dict[str, Any] = {"sampling": dict(one.sampling)}
-    columns = ("value", "low", "high", "shuffled_low", "shuffled_high", "count")
+    columns = ("value", "low", "high", "shuffled_low", "shuffled_high", "count", "note")
     for row in one.frame.iter_rows(named=True):
         place = f"{row['credit']} {row['measure']} {row['where']}".strip()
         found[place] = [row[key] for key in columns]
