@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from by_value import unchanged
 from logs import random_log
-from method_contract import frame
+from method_contract import advantages, frame
 from scored_credits import credit, table
 from vectors import AXES
 
@@ -33,6 +33,9 @@ def logs() -> dict[str, Space]:
     """Outcomes with invalid actions and tokens; rewards of every step in several updates."""
     dense = random_log(np.random.default_rng(2), groups=6, rollouts=5, dense=True)
     dense = dense.with_columns(train_step=pl.col("group_id").str.slice(1).cast(pl.Int64) % 2)
+    # Two of three steps have the advantage of GRPO.
+    ours = advantages(dense, "grpo")["advantage"].to_numpy()
+    dense = dense.with_columns(logged_advantage=ours + (np.arange(dense.height) % 3 == 0))
     given = {"outcomes": validate(frame(9, groups=6, rollouts=5)).log, "dense": dense}
     return {name: Space(Steps.from_log(log), embedder=AXES) for name, log in given.items()}
 
