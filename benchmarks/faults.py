@@ -89,12 +89,18 @@ def kill(folder: Path, arguments: list[str], after: float, *, begun: bool) -> bo
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file under a final name: no part of its path begins with a dot."""
+    """SHA-256 of each file under a final name: no part of its path begins with a dot.
+
+    Vectors lie in files that are named by their digest, and which of them are together in one
+    depends on when they were written: only one that is not what its name says is among these.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if "embeddings" not in name.parts or not digest.startswith(path.stem):
+                found[str(name)] = digest
     return found
 
 

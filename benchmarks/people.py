@@ -39,7 +39,7 @@ from browser import served  # noqa: E402
 PAGES = ("overview", "rollouts", "steps", "map", "tune", "compare", "audit", "export")
 METHODS = ("grpo", "gigpo,grpo", "proxmo")
 FILTERS = ("", "outcome:failed")
-GROWTH = 0.05
+GROWTH, PATIENCE = 0.05, 120
 # A browser waits as long as it takes, too.
 CONNECTION: dict[str, Any] = {"max_size": None, "ping_interval": None}
 
@@ -99,7 +99,12 @@ class Person:
         """Opens pages until the time is over."""
         async with websockets.connect(self.address, **CONNECTION) as connection:
             while time.monotonic() < until:
-                await self.open(connection, rng.choice(views()))
+                view = rng.choice(views())
+                try:
+                    await asyncio.wait_for(self.open(connection, view), PATIENCE)
+                except TimeoutError:
+                    self.exceptions.append(f"{view}: no answer in {PATIENCE} s")
+                    return
                 await asyncio.sleep(rng.uniform(0, 2 * think))
 
 

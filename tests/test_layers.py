@@ -102,3 +102,16 @@ def test_validate_and_score_grpo_load_no_model_library(tmp_path: Path):
     assert not loaded_after(run_cli("validate", log)) & HEAVY
     credit = str(tmp_path / "credit.parquet")
     assert not loaded_after(run_cli("score", log, "-m", "grpo", "-o", credit)) & HEAVY
+
+
+def test_no_python_runs_in_the_threads_of_polars():
+    # One that waits for Python, while Python waits for it in another thread (`to_pandas`, which
+    # st.dataframe calls), stops the app for good: `ui.text.each` does it outside.
+    inside = {"map_elements", "map_batches", "map_groups", "map_rows", "rolling_map"}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        called = {
+            node.func.attr
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        assert not called & inside, path

@@ -11,9 +11,11 @@ import runpy
 import numpy as np
 import polars as pl
 import pytest
-from method_contract import NAMES, accepted, advantages, frame, without
+from method_contract import accepted, advantages, frame, without
 from narrow import number
 from places import ROOT
+
+from workbench.methods import METHODS
 
 # Two rollouts of 500 steps, and 200 rollouts of a group, as the benchmark makes them.
 _log = runpy.run_path(str(ROOT / "benchmarks" / "extremes.py"))["log"]
@@ -38,7 +40,7 @@ def test_a_group_that_is_there_twice_gets_its_credit_twice(name: str):
     np.testing.assert_allclose(own["advantage"], other["advantage"], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_long_rollout_and_a_large_group_give_finite_credit(name: str):
     for given in LARGE:
         found = advantages(given, name)["advantage"]

@@ -14,7 +14,7 @@ from workbench.log.steps import Real
 from workbench.plots.runs import over_updates
 from workbench.ui import cache, frame, state
 from workbench.ui.library import LogEntry
-from workbench.ui.text import escaped, told
+from workbench.ui.text import each, escaped, told
 from workbench.wording import number_of, own_names, shortened
 
 
@@ -144,10 +144,11 @@ def _tasks(runs: Sequence[Run]) -> None:
             )
     change = pl.max_horizontal((pl.col(name) - pl.col(base)).abs() for name in others)
     shown = table.sort(change, descending=True, nulls_last=True, maintain_order=True).select(
-        pl.col("task").map_elements(lambda text: shortened(text, 120), pl.String),
+        "task",
         *((100 * pl.col(name)).alias(f"{name}, %") for name in [base, *others]),
         *((100 * (pl.col(name) - pl.col(base))).alias(f"{name} − {base}") for name in others),
     )
+    shown = shown.with_columns(each(shown["task"], lambda text: shortened(text, 120)))
     st.dataframe(
         shown,
         hide_index=True,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from workbench.ui.hints import in_words, of_error
@@ -29,6 +32,18 @@ def escaped(text: str) -> str:
     """A log's text for a place that reads Markdown, such as a label or a caption: one line."""
     line = _TYPESET.sub("\\g<0>\u2060", " ".join(text.split()))
     return _MARKDOWN.sub(r"\\\1", line)
+
+
+def each(
+    texts: pl.Series, made: Callable[[str], Any], dtype: type[pl.DataType] = pl.String
+) -> pl.Series:
+    """A column of what a function makes of each text; nothing of nothing.
+
+    It runs in this thread. Inside an expression it would run in those of polars, which then wait
+    for Python while Python may wait for them: with several people the app would stand still.
+    """
+    values = [None if text is None else made(text) for text in texts.to_list()]
+    return pl.Series(texts.name, values, dtype)
 
 
 def told(message: object) -> str:

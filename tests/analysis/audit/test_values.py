@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from by_value import unchanged
 from logs import random_log
-from method_contract import frame
+from method_contract import advantages, frame
 from scored_credits import credit, table
 from vectors import AXES
 
@@ -33,6 +33,9 @@ def logs() -> dict[str, Space]:
     """Outcomes with invalid actions and tokens; rewards of every step in several updates."""
     dense = random_log(np.random.default_rng(2), groups=6, rollouts=5, dense=True)
     dense = dense.with_columns(train_step=pl.col("group_id").str.slice(1).cast(pl.Int64) % 2)
+    # Two of three steps have the advantage of GRPO.
+    ours = advantages(dense, "grpo")["advantage"].to_numpy()
+    dense = dense.with_columns(logged_advantage=ours + (np.arange(dense.height) % 3 == 0))
     given = {"outcomes": validate(frame(9, groups=6, rollouts=5)).log, "dense": dense}
     return {name: Space(Steps.from_log(log), embedder=AXES) for name, log in given.items()}
 
@@ -44,7 +47,7 @@ def test_every_number_of_an_audit_is_what_it_was(name: str):
     bare = np.random.default_rng(0).normal(size=len(space.steps)).round(2)
     one = audit(space, {**credits, "bare": table(space, bare)}, draws=20)
     found: dict[str, Any] = {"sampling": dict(one.sampling)}
-    columns = ("value", "low", "high", "shuffled_low", "shuffled_high", "count")
+    columns = ("value", "low", "high", "shuffled_low", "shuffled_high", "count", "note")
     for row in one.frame.iter_rows(named=True):
         place = f"{row['credit']} {row['measure']} {row['where']}".strip()
         found[place] = [row[key] for key in columns]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from batches import Log, export, lines, made, step_row
 
-from workbench.errors import EmptyBatchError
+from workbench.errors import ArtefactError, EmptyBatchError
 from workbench.exporters.targets import dpo
 
 
@@ -91,3 +91,12 @@ def test_replies_that_open_the_conversation_are_no_pair(tmp_path: Path):
     ]
     with pytest.raises(EmptyBatchError, match="2: its reply opens the conversation"):
         pairs(made(rows), tmp_path / "out")
+
+
+def test_a_pair_of_one_reply_is_named_with_its_line(tmp_path: Path):
+    manifest = export("dpo", made(replies(-2.0, 1.0, 3.0, 0.0)), tmp_path / "out")
+    first, second = lines(tmp_path / "out" / dpo.FILE)
+    second["rejected"] = second["chosen"]
+    (tmp_path / "out" / dpo.FILE).write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    with pytest.raises(ArtefactError, match=r"line 2: chosen and rejected are one reply"):
+        dpo.read(tmp_path / "out", manifest)

@@ -74,7 +74,10 @@ def test_another_weight_than_the_credit_says_is_named_with_its_line(tmp_path: Pa
 
 def test_a_weight_that_the_log_has_is_not_replaced_in_silence(tmp_path: Path):
     row = step_row("t", 0, 1.0)
-    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 0.5}]
+    said = [
+        {"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 0.5},
+        {"role": "user", "content": "x"}, {"role": "assistant", "content": "z", "weight": 0.25},
+    ]  # fmt: skip
     log = made([{**row, "messages": json.dumps(said)}])
     with pytest.raises(ParameterError, match=r"trajectory 't' has a weight of its own.*0\.5"):
         export("sft-jsonl", log, tmp_path / "out")

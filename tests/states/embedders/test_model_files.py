@@ -206,6 +206,6 @@ def test_any_folder_with_the_same_files_is_minilm(copied_model, monkeypatch):
     with monkeypatch.context() as without:
         without.setattr(model_files, "_packaged_minilm", lambda: None)
         without.setenv("HF_HUB_OFFLINE", "1")
-        assert encode(own, ["a mug"]).shape == (1, 384)
+        assert model_files.find_model(own._source) == copied_model
     (copied_model / "vocab.txt").unlink()
     assert SentenceEmbedder(str(copied_model)).name == str(copied_model)

@@ -41,5 +41,7 @@ def test_a_history_needs_what_its_keys_need() -> None:
     near = "similar:threshold=0.5"
     assert parse_state_key(f"history:of={near}").needs() == parse_state_key(near).needs() != ()
     assert parse_state_key("history").needs() == ()
-    # Of actions only where they are part of it.
-    assert "similarity" not in parse_state_key("history:actions=true").needs()
+    # Those of actions only where they are part of it.
+    acts = "action_key=similar:threshold=0.5"
+    assert parse_state_key(f"history:actions=true,{acts}").needs() != ()
+    assert parse_state_key(f"history:{acts}").needs() == ()

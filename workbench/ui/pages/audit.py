@@ -16,7 +16,7 @@ from workbench.log.credit import Credit
 from workbench.plots import audit as plots
 from workbench.ui import cache, command, frame, roles, settings, state, work, worlds
 from workbench.ui.header import header
-from workbench.ui.text import escaped, told
+from workbench.ui.text import each, escaped, told
 from workbench.ui.verdict import SEVERITY, STEPS_OF
 from workbench.wording import Progress, number_of, shortened
 from workbench.workspace.chosen import LUCK
@@ -274,8 +274,8 @@ def _table(rows: pl.DataFrame) -> Any:
     return rows.select(
         pl.col("measure").str.replace_all("_", " "),
         pl.col("credit").fill_null("log"),
-        pl.col("where").map_elements(shortened, pl.String),
+        each(rows["where"], shortened),
         *(pl.col(name).round_sig_figs(4).alias(name.replace("_", " ")) for name in numbers),
         "count",
-        pl.col("note").map_elements(shortened, pl.String),
+        each(rows["note"], shortened),
     )

@@ -17,7 +17,7 @@ from workbench.ui import cache, command, filtering, frame, state, upload, votes
 from workbench.ui.header import header
 from workbench.ui.hints import in_words, of_error
 from workbench.ui.library import LogEntry
-from workbench.ui.text import escaped, show
+from workbench.ui.text import each, escaped, show
 from workbench.ui.verdict import area as verdict_area
 from workbench.wording import number_of, shortened
 from workbench.workspace.artefacts import StoredLog
@@ -204,8 +204,9 @@ def _details(facts: Facts) -> None:
 def _groups() -> None:
     st.subheader("Which groups are there?", anchor=False)
     entry = frame.entry()
-    groups = cache.log_groups(entry.id, entry).sort(
-        pl.col("group_id").map_elements(_natural_place(entry), pl.Int64), maintain_order=True
+    groups = cache.log_groups(entry.id, entry)
+    groups = groups.sort(
+        each(groups["group_id"], _natural_place(entry), pl.Int64), maintain_order=True
     )
     kept = filtering.usable()
     if kept is not None:
@@ -248,8 +249,7 @@ def _natural_place(entry: LogEntry) -> Callable[[str], int]:
 
 def _shown(groups: pl.DataFrame) -> pl.DataFrame:
     def short(column: str, width: int) -> pl.Series:
-        texts = [None if text is None else shortened(text, width) for text in groups[column]]
-        return pl.Series(column, texts, dtype=pl.String)
+        return each(groups[column], lambda text: shortened(text, width))
 
     tasks = {"task": short("task", 80)} if groups["task"].is_not_null().any() else {}
     here = frame.entry()

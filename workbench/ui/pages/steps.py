@@ -13,7 +13,7 @@ from workbench.files import digest
 from workbench.log.steps import Index, Real
 from workbench.ui import cache, command, filtering, frame, reading, state
 from workbench.ui.header import header
-from workbench.ui.text import told
+from workbench.ui.text import each, told
 from workbench.ui.viewer import components
 from workbench.ui.viewer.turns import done
 
@@ -89,8 +89,9 @@ def _table(rows: Index, advantages: dict[str, Real]) -> dict[str, Any]:
     facts = cache.step_facts(here.id, here)
     texts = [n for n in ("observation", "action", "thought") if n in log.columns]
     names = ["group_id", "trajectory_id", "step_index", "reward", *texts]
-    part = log.select(names)[shown].with_columns(
-        pl.col("action").map_elements(done, pl.String).str.slice(0, _LINE).alias("done"),
+    part = log.select(names)[shown]
+    part = part.with_columns(
+        each(part["action"], lambda action: done(action)[:_LINE]).alias("done"),
         *(_beginning(name) for name in texts),
     )
     numbers = cache.rollouts(here.id, here).numbers
