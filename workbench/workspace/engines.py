@@ -262,8 +262,9 @@ def _end_with(watched: Connection) -> None:
 
 def _start(ray: Any, address: str | None, jobs: int | None) -> None:
     own = {} if address else {"num_cpus": jobs, "include_dashboard": False}
-    # Workers of a cluster that is started here import what this process can.
-    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # Workers of a cluster that is started here import what this process can, and run when it can:
+    # Ray would let all others go first.
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RAY_worker_niceness": "0"}
     for left in reversed(range(_TRIES)):
         try:
             with _environment(_threads(jobs or os.cpu_count() or 1) | path):
