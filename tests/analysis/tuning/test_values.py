@@ -41,5 +41,6 @@ def test_every_number_of_a_tuning_is_what_it_was(name: str):
         field: value.tolist() if isinstance(value, np.ndarray) else value
         for field, value in dataclasses.asdict(held).items()
     }
-    said = {"best": held.best, "tied": held.tied, "offer": verdict(held).offer}
+    said = {"best": held.best, "tied": held.tied, "recommended": held.recommended}
+    said |= {"kept": held.kept, "offer": verdict(held).offer, "reason": held.reason}
     unchanged(VALUES, {**numbers, **said}, name)
