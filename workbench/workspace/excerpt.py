@@ -16,7 +16,7 @@ from workbench.workspace.artefacts import LOG_FILE, REPORT_FILE, StoredLog
 from workbench.workspace.partitions import bytes_per_row
 from workbench.workspace.store import Workspace
 
-STEPS = 500_000
+STEPS = 1_000_000
 """Steps that are looked at, unless the first group alone has more."""
 
 BYTES = 2**30
