@@ -31,6 +31,7 @@ def not_here(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups for `--dist loadgroup`: a file stays whole, and one browser runs at a time."""
     for item in items:
