@@ -11,7 +11,7 @@ install:  ## install the workbench with what the tests need
 
 .PHONY: test
 test:  ## run all tests
-	$(PYTHON) -m pytest -n auto --dist loadgroup
+	$(PYTHON) -m pytest -n auto --dist loadfile
 
 .PHONY: coverage
 coverage:  ## run all tests and measure which lines and branches they reach

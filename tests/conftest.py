@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser import browser, chromium
+from filelock import FileLock
 from hypothesis import settings
 from places import ROOT
 
@@ -31,14 +33,6 @@ def not_here(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups for `--dist loadgroup`: a file stays whole, and one browser runs at a time."""
-    for item in items:
-        browsing = "chrome" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("browser" if browsing else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real rollouts, which are read but not part of the repository."""
@@ -57,6 +51,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chrome(home: Path) -> Iterator[Browser]:
-    """The browser of a module's tests."""
-    with browser() as started:
+    """The browser of a module's tests; there is one at a time, whatever the number of workers."""
+    with (
+        FileLock(Path(tempfile.gettempdir()) / "workbench-tests-browser.lock"),
+        browser() as started,
+    ):
         yield started

@@ -45,7 +45,7 @@ def test_the_first_screens_have_the_two_commands_in_one_line_each():
         "&& workbench run data/household.parquet -o work/"
     )
     assert second.strip() == (
-        'pip install -c constraints.txt -e ".[offline,test]" && pytest -n auto --dist loadgroup'
+        'pip install -c constraints.txt -e ".[offline,test]" && pytest -n auto --dist loadfile'
     )
     assert README.read_text(encoding="utf-8").index(second) < 2000
     assert second.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
