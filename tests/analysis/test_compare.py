@@ -234,3 +234,13 @@ def test_why_nothing_is_ranked_is_said(left: list[float], right: list[float], re
     found = compare({"a": credit(left), "b": credit(right)})
     assert why_unranked(found.pairs).to_list() == [reason]
     assert why_unranked(found.groups).to_list() == [reason]
+
+
+def test_masked_steps_are_no_disagreement_to_look_at() -> None:
+    left, right = credit([0.0, 1.0, 5.0]), credit([1.0, 1.0, -5.0])
+    mask = pl.Series("gradient_mask", [True, True, False])
+    found = compare({"a": left.with_columns(mask), "b": right.with_columns(mask)}).disagreements
+    assert sorted(found["trajectory_id"]) == ["t000", "t001"]
+    none = pl.lit(value=False).alias("gradient_mask")
+    all_masked = compare({"a": left.with_columns(none), "b": right.with_columns(none)})
+    assert all_masked.disagreements.height == 3

@@ -1038,8 +1038,7 @@ def test_rewards_are_taken_wherever_a_log_is_given(run: Run, tmp_path: Path):
         assert code == 0, (command, err)
         # The rewards are a part of the log, so that the credits are of this one.
         assert "another file" not in err, command
-    code, _, err = run("audit", log, "--credit", "grpo.parquet")
-    assert "another file" in err
+    refused(run("audit", log, "--credit", "grpo.parquet"), "made from other rewards than the log")
 
 
 def test_a_proposed_mapping_imports_the_file_without_an_edit(run: Run, tmp_path: Path):
@@ -1204,3 +1203,26 @@ def test_score_says_what_reading_changed(run: Run):
     code, _, err = run("score", log, "-m", "grpo", "-o", "credit.parquet")
     assert code == 0
     assert err.startswith("note: halves of surrogate pairs became U+FFFD, at ")
+
+
+def test_a_credit_of_a_workspace_is_of_the_file_that_was_run(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet")
+    run("run", log, "-o", "work", "-m", "grpo")
+    (credit,) = Path("work/credit").glob("grpo-*/credit.parquet")
+    assert "another file" not in run("export", log, "--credit", credit, "-o", "batch")[2]
+    changed = small(tmp_path / "changed.parquet", action=pl.lit("other"))
+    err = run("export", changed, "--credit", credit, "-o", "other")[2]
+    assert f"{credit} was made from another file than {changed}; texts are not compared" in err
+
+
+def test_a_masked_step_is_called_so_and_is_not_the_one_to_look_at(run: Run, tmp_path: Path):
+    log = small(tmp_path / "log.parquet", gradient_mask=pl.Series([False, True, True, True, True]))
+    masked, group = pl.read_parquet(log).select("trajectory_id", "group_id").row(0)
+    _, out, _ = run("explain", log, "-m", "grpo", "--step", f"{masked}:0")
+    assert "The step is masked: it is not trained" in out
+    code, out, _ = run("explain", log, "-m", "grpo", "--step", f"{masked}:0", "--json")
+    assert code == 0
+    assert json.loads(out)["trained"] is False
+    for methods in (("-m", "grpo"), ("-m", "grpo", "-m", "rloo")):
+        _, out, _ = run("run", log, "-o", "work", *methods)
+        assert f"--step {masked}:0" not in out, group

@@ -88,3 +88,13 @@ def test_what_of_a_record_cannot_be_used_is_said():
     nothings: tuple[Any, ...] = (None, "", [], "[]")
     for nothing in nothings:
         assert turns([user("go"), assistant("ok")], tools=nothing)[0].notes == {}
+
+
+def test_what_follows_the_last_reply_is_its_answer_and_counted():
+    said = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
+    (alone,) = turns(said)
+    (step,) = turns([*said, {"role": "user", "content": "thanks"}])
+    note = "conversation: messages after the last reply are its answer, and in no batch"
+    assert alone.notes.get(note) is None
+    assert step.notes[note] == 1
+    assert step.next_observation == "thanks"

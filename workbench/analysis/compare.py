@@ -24,6 +24,7 @@ TIE_DECIMALS = 12
 """Ranks are of numbers rounded to these, so that rounding errors of a sum break no tie."""
 
 _STEP = ["group_id", "trajectory_id", "step_index"]
+_TRAINED = "gradient_mask"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ def compare(credits: Mapping[str, pl.DataFrame], *, top: int = 20) -> Comparison
     - largest disagreements: methods have different units, so each credit is standardised over
       the compared steps, (A - mean) / std, and steps are ordered by the absolute difference of
       those. A constant credit is standardised to 0. Equal differences keep the log's order.
+      Steps that a mask keeps from training are not listed, unless there are no others.
 
     Args:
         credits: Name -> credit table; at least two, of the same steps.
@@ -162,12 +164,14 @@ def _aligned(credits: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     tables = [_checked(name, table) for name, table in credits.items()]
     names = list(credits)
     first = tables[0].rename({"advantage": _value(0)})
-    columns = [first]
+    columns = [first.drop(_TRAINED)]
     for k, table in enumerate(tables[1:], start=1):
         hint = "score the same log with both methods"
         _require_same_steps(repr(names[0]), tables[0], repr(names[k]), table, hint)
         columns.append(table.select(pl.col("advantage").alias(_value(k))))
-    return pl.concat(columns, how="horizontal")
+    trained = pl.DataFrame([table[_TRAINED].alias(str(k)) for k, table in enumerate(tables)])
+    both = trained.select(pl.all_horizontal(pl.all()).alias(_TRAINED))
+    return pl.concat([*columns, both], how="horizontal")
 
 
 def _checked(name: str, table: pl.DataFrame) -> pl.DataFrame:
@@ -177,7 +181,9 @@ def _checked(name: str, table: pl.DataFrame) -> pl.DataFrame:
         raise ParameterError(
             f"{name!r} is not a credit table: missing columns {missing}; found {table.columns}"
         )
-    table = table.select(*_STEP, pl.col("advantage").cast(pl.Float64)).sort(_STEP)
+    if _TRAINED not in table.columns:
+        table = table.with_columns(pl.lit(value=True).alias(_TRAINED))
+    table = table.select(*_STEP, pl.col("advantage").cast(pl.Float64), _TRAINED).sort(_STEP)
     repeated = table.filter(pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in _STEP))
     if not repeated.is_empty():
         raise ParameterError(
@@ -308,12 +314,16 @@ def _disagreements(
         right.alias("right_advantage"),
         (right - left).alias("difference"),
         difference.alias("standardised_difference"),
+        _TRAINED,
     ).with_row_index("order")
+    # A step that is masked pulls at nothing, whatever its credit.
+    if table[_TRAINED].any():
+        table = table.filter(_TRAINED)
     # Rounded, so that two steps with the same credits do not change places by a rounding error.
     size = pl.col("standardised_difference").abs().round(TIE_DECIMALS)
     table = table.with_columns(size.alias("size"))
     candidates = table.filter(pl.col("size") >= pl.col("size").top_k(top).min())
     ordered = candidates.sort("size", "order", descending=[True, False])
-    largest = ordered.head(top).drop("order", "size")
+    largest = ordered.head(top).drop("order", "size", _TRAINED)
     rank = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank")
     return largest.select("left", "right", rank, pl.exclude("left", "right"))

@@ -149,7 +149,7 @@ def explain(
     reading: Reading,
 ) -> None:
     """Explain the advantage of one step: terms, baselines and peers."""
-    from workbench.cli.explained import explanation_text
+    from workbench.cli.explained import explanation_text, trained
     from workbench.methods import create, registered
 
     made = create(registered(method), field_values(params, method))
@@ -161,7 +161,8 @@ def explain(
         asked = space.steps.find(*named)  # before the scoring, which may have to embed the log
         explanation = made(space.steps, space).explain(asked)
     if as_json:
-        print(as_json_text(explanation.to_dict()))
+        explained = explanation.to_dict()
+        print(as_json_text(explained | {"trained": trained(explanation, opened.frame)}))
         return
     print(explanation_text(explanation, method, opened.frame, top=top, full=full))
 

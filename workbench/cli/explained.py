@@ -33,6 +33,8 @@ def explanation_text(
     """
     step = f"{found.step['trajectory_id']}:{found.step['step_index']}"
     lines = [f"{method} gives {step} the advantage {number(found.advantage)}", ""]
+    if not trained(found, log):
+        lines[1:1] = ["The step is masked: it is not trained, whatever its advantage."]
     for name, text in _said(found, log):
         lines += _text(name, text, full=full)
     lines += ["", "advantage = sum over terms of factor · (score − baseline)", _sum(found)]
@@ -44,12 +46,23 @@ def explanation_text(
     return "\n".join(lines)
 
 
-def _said(found: Explanation, log: pl.DataFrame) -> list[tuple[str, str]]:
-    """The messages that are new at the step, or else its observation and action."""
+def trained(found: Explanation, log: pl.DataFrame) -> bool:
+    """True where the explained step takes part in the loss."""
+    rows = _rows(found, log)
+    return "gradient_mask" not in rows.columns or bool(rows["gradient_mask"].all())
+
+
+def _rows(found: Explanation, log: pl.DataFrame) -> pl.DataFrame:
+    """The row of the explained step."""
     import polars as pl
 
     at = {name: found.step[name] for name in ("trajectory_id", "step_index")}
-    rows = log.filter(pl.col(name) == value for name, value in at.items())
+    return log.filter(pl.col(name) == value for name, value in at.items())
+
+
+def _said(found: Explanation, log: pl.DataFrame) -> list[tuple[str, str]]:
+    """The messages that are new at the step, or else its observation and action."""
+    rows = _rows(found, log)
     messages = rows["messages"][0] if "messages" in rows.columns and rows.height else None
     if messages is None:
         return [("observation", found.observation or ""), ("action", found.action or "")]

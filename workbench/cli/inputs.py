@@ -182,7 +182,11 @@ def read_mapping(path: Path | None) -> Any:
 
 
 def credit_of(path: Path, opened: OpenedLog, logs: Sequence[str]) -> ScoredCredit:
-    """A credit file; says where it was made from another file than the log."""
+    """A credit file of a log.
+
+    Raises:
+        ParameterError: It was made from other rewards.
+    """
     from workbench.log.credit import read_credit
 
     credit = read_credit(path)
@@ -193,9 +197,29 @@ def credit_of(path: Path, opened: OpenedLog, logs: Sequence[str]) -> ScoredCredi
 def note_other_log(
     path: Path, credit: ScoredCredit, opened: OpenedLog, logs: Sequence[str]
 ) -> None:
-    """Say where a credit was made from another file than the log."""
-    if opened.sha256 != credit.provenance.log_sha256:
-        print(f"note: {path} was made from another file than {', '.join(logs)}", file=sys.stderr)
+    """Say where a credit was made from another file than the log.
+
+    Raises:
+        ParameterError: It was made from other rewards.
+    """
+    from workbench.exporters.selection import STEP
+    from workbench.log.pairing import require_same_rewards
+    from workbench.workspace.artefacts import StoredLog
+
+    digest = credit.provenance.log_sha256
+    if opened.sha256 == digest:
+        return
+    stored = StoredLog.of_credit(path, digest)
+    if stored is not None and stored.source_sha256 == opened.sha256:
+        return
+    log, scored = opened.frame.sort(STEP), credit.table.sort(STEP)
+    if "reward" in scored.columns and log.select(STEP).equals(scored.select(STEP)):
+        require_same_rewards(log, scored)
+    print(
+        f"note: {path} was made from another file than {', '.join(logs)}; texts are not compared. "
+        f"Hint: if they may differ, score {', '.join(logs)} again",
+        file=sys.stderr,
+    )
 
 
 def named_credits(paths: Sequence[Path]) -> dict[str, ScoredCredit]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from workbench.cli.inputs import (
     give_to,
     named_credits,
+    note_other_log,
     open_space,
     read_opened,
     require_other,
@@ -134,7 +134,8 @@ def audit(
     require_other(output, [*logs, *map(str, credits)])
     given = _by_short_name(named_credits(credits), credits)
     opened = read_opened(logs, reading, cache)
-    _note_other_logs(opened, given)
+    for path, credit in zip(credits, given.values(), strict=True):
+        note_other_log(path, credit, opened, logs)
     with _spaces(opened, given, allow_unchained) as (spaces, progress):
         found = audit_credits(
             next(iter(spaces.values())),
@@ -171,12 +172,6 @@ def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, An
         stem if name.endswith(f"({path})") and stems.count(stem) == 1 else name: credit
         for (name, credit), path, stem in zip(given.items(), paths, stems, strict=True)
     }
-
-
-def _note_other_logs(opened: OpenedLog, given: Mapping[str, ScoredCredit]) -> None:
-    for name, credit in given.items():
-        if credit.provenance.log_sha256 != opened.sha256:
-            print(f"note: {name} was made from another file than this log", file=sys.stderr)
 
 
 @contextmanager

@@ -122,6 +122,8 @@ def _telling_step(result: RunResult) -> str:
         rows = differences.filter(pair)
     else:
         credit = read_credit(result.credits[result.export_method]).table
+        trained = credit.filter("gradient_mask")
+        credit = credit if trained.is_empty() else trained
         size = pl.col("advantage").abs()
         rows = credit.sort(size, descending=True, nulls_last=True, maintain_order=True)
     row = rows.row(0, named=True)

@@ -131,7 +131,8 @@ def _conversation(manifest: Manifest) -> Check:
         return Check(check=check, verdict="n/a", says=says)
     rows = counts["rows_from_messages"] + counts["rows_rebuilt"]
     if not counts["rows_rebuilt"]:
-        says = f"every message, role, call and thought of {number_of(rows, 'row')} is as logged"
+        says = f"{number_of(rows, 'row')} as logged, up to the last reply: every message, role, "
+        says += "call and thought"
         return Check(check=check, verdict="holds", says=says)
     rebuilt = counts["rows_rebuilt"]
     says = f"{of_all(rebuilt, rows, 'row')} rebuilt from observation and action; no system message"

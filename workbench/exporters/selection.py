@@ -11,7 +11,8 @@ import polars as pl
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters.options import Options
 from workbench.log.credit import READ_FROM_LOG
-from workbench.wording import are, number, number_of
+from workbench.log.pairing import require_same_rewards
+from workbench.wording import are, number_of
 
 STEP = ["group_id", "trajectory_id", "step_index"]
 
@@ -281,7 +282,7 @@ def _joined(log: pl.DataFrame, credit: pl.DataFrame) -> tuple[pl.DataFrame, int]
     if not log.select(STEP).equals(credit.select(STEP)):
         _raise_other_steps(log, credit)
     if "reward" in known:
-        _refuse_other_rewards(log, credit)
+        require_same_rewards(log, credit)
     steps = log.with_columns(
         credit["advantage"],
         pl.coalesce("excluded", credit["unscored"]).alias("excluded"),
@@ -316,42 +317,6 @@ def _ordered(log: pl.DataFrame) -> pl.DataFrame:
     """The log in canonical order; one that is in order is not copied."""
     order = log.select(*STEP).with_row_index("row").sort(STEP)["row"]
     return log if order.is_sorted() else log[order]
-
-
-def _refuse_other_rewards(log: pl.DataFrame, credit: pl.DataFrame) -> None:
-    """Refuse a credit that was made from other rewards than the log has; both in one order.
-
-    Raises:
-        ParameterError: Rewards differ; the first rollouts are named with both.
-    """
-    differs = ~log["reward"].eq_missing(credit["reward"].cast(log.schema["reward"]))
-    if not differs.any():
-        return
-    both = log.select("group_id", "trajectory_id", "reward").with_columns(
-        credit["reward"].alias("scored"), differs.alias("differs")
-    )
-    # A sum of nothing is 0, and a reward that is not known is none.
-    sums = [
-        pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name)
-        for name in ("reward", "scored")
-    ]
-    rollouts = both.group_by("group_id", "trajectory_id", maintain_order=True).agg(
-        *sums, pl.col("differs").any()
-    )
-    rollouts = rollouts.filter("differs")
-    first = ", ".join(
-        f"group {row['group_id']!r} trajectory {row['trajectory_id']!r} ({number(row['reward'])} "
-        f"in the log, {number(row['scored'])} in the credit)"
-        for row in rollouts.head(3).iter_rows(named=True)
-    )
-    more = rollouts.height - 3
-    lacks = log["reward"].null_count() > credit["reward"].null_count()
-    again = "read the log with the same --rewards FILE as `workbench score` did, or "
-    raise ParameterError(
-        f"the credit was made from other rewards than the log has: {first}"
-        + f" and {number_of(more, 'more rollout')}" * (more > 0)
-        + f". Hint: {again if lacks else ''}score this log again"
-    )
 
 
 def _raise_other_steps(log: pl.DataFrame, credit: pl.DataFrame) -> None:

@@ -97,6 +97,8 @@ def turns(messages: Any, acts: Collection[int] | None = None, tools: Any = None)
     given = offered(tools)
     text = None if given is None else json.dumps(given, ensure_ascii=False)
     notes = {**steps[0].notes, **_words(found.changes)}
+    if after := len(new[-1]):
+        notes["conversation: messages after the last reply are its answer, and in no batch"] = after
     if given is None and decoded(tools):
         notes["tools that are neither a list nor an object are left out"] = 1
     return [replace(steps[0], tools=text, notes=notes), *steps[1:]]
