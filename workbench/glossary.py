@@ -51,6 +51,24 @@ GLOSSARY: dict[str, str] = {
         "weighted by the success rate of the group, so rare successes and rare failures count "
         "more."
     ),
+    "masked": (
+        "A step that is not trained, as the log or you say; whether its trajectory counts in "
+        "baselines is a second mark."
+    ),
+    "excluded": (
+        "A trajectory without a usable reward: it has no credit and counts in no baseline."
+    ),
+    "effective peers": (
+        "How many equal weights are worth as much as the weights of a baseline: (Σw)² / Σw²."
+    ),
+    "spread": "Where a credit puts its differences: between trajectories, or inside them.",
+    "placebo": (
+        "A quantity that should not matter, such as the length of a text, and how far the credit "
+        "follows it."
+    ),
+    "workspace": (
+        "A folder that keeps what was computed from a log, so that nothing is computed twice."
+    ),
     "control": (
         "A credit that knows nothing of merit (random, step index, shuffled), as a bar for "
         "real ones."

@@ -78,8 +78,8 @@ def _excerpt() -> None:
     st.info(
         f"The log is larger than the app can hold: these are the first "
         f"{number_of(found['groups'], 'group')} of {whole['groups']:,}, {found['steps']:,} of "
-        f"{whole['steps']:,} steps, and every number is of them alone. The commands read the whole "
-        "log; `workbench score --jobs` and `workbench export --jobs` work on it in parts."
+        f"{whole['steps']:,} steps, and every number is of them alone. The command line works on "
+        "the whole log, in parts."
     )
 
 
