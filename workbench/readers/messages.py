@@ -162,7 +162,9 @@ def _seen(messages: Sequence[Message]) -> Counter[str]:
     notes: Counter[str] = Counter()
     for message in messages:
         for kind in unread_parts(message.get("content")):
-            notes[f"a part of the type {kind} is told apart by its digest"] += 1
+            notes[
+                f"a part of the type {kind} is read as its digest: another one, another state"
+            ] += 1
         if message["role"] not in _ROLES:
             role = shortened(message["role"], 30)
             notes[f"a message of the unknown role {role!r} is context, and not trained"] += 1

@@ -98,7 +98,7 @@ def test_what_holds_no_message_is_counted_by_its_type():
         "lines of the type summary hold no message",
         "lines of the type system turn_duration hold no message",
         "(errors of the API) hold no message",
-        "a part of the type image is told apart by its digest",
+        "a part of the type image is read as its digest: another one, another state",
         "does not hold the system prompt",
     ):
         assert words in notices
