@@ -506,8 +506,10 @@ def test_what_came_in_is_what_was_dropped_and_what_is_in(name: str, logged: Log,
     for unit in ("trajectories", "steps"):
         assert manifest.input[unit] == counts[unit] + sum(entry[unit] for entry in dropped)
     whole = canonical(name, logged)
-    assert rows.height == counts["rows"]
-    assert counts["rows"] + counts.get("rows_without_training", 0) == whole.rows.height
+    in_row = 2 if TARGETS[name].layout.pairs else 1
+    assert rows.height == in_row * counts["rows"]
+    if in_row == 1:
+        assert counts["rows"] + counts.get("rows_without_training", 0) == whole.rows.height
     size = [len(entries) for entries in trained(batch.rows).values()]
     unit = "steps" if name in TEXTS_ONLY else "tokens"
     assert counts[f"trained_{unit}"] == sum(size) == manifest.worth[unit]
@@ -528,7 +530,11 @@ def test_a_dataset_has_a_card_that_names_its_file_method_and_counts(name: str, f
     assert "`grpo` with" in text
     assert PROVENANCE.log["sha256"] in text
     counts = batch.manifest.counts
-    assert f"| in the batch | {counts['trajectories']} | {counts['steps']} |" in text
+    steps, trajectories = (
+        counts[unit] - counts.get(f"{unit}_not_written", 0) for unit in ("steps", "trajectories")
+    )
+    assert f"| in the batch | {trajectories} | {steps} |" in text
+    assert trajectories == TARGETS[name].load(folder)["trajectory_id"].n_unique()
     assert "upload_folder" in text
 
 

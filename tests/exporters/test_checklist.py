@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,8 +12,9 @@ import pytest
 from batches import STEP, archived, exportable, made, one_trajectory, step_row, token_log
 from logs import Described, log
 
+from workbench.cli.summaries import export_summary
 from workbench.exporters import TARGETS, Manifest
-from workbench.exporters.checklist import Check, balance, checklist
+from workbench.exporters.checklist import Check, balance, checklist, size
 
 
 def found(manifest: Manifest) -> dict[str, Check]:
@@ -26,6 +29,40 @@ def test_what_is_left_out_and_what_is_in_sum_to_the_log():
     assert table["what"].to_list() == ["in the log", "− no usable reward", "in the batch"]
     assert table["steps"].to_list() == [5, 3, 2]
     assert table["trajectories"].to_list() == [2, 1, 1]
+
+
+def test_rows_and_steps_of_a_batch_are_those_of_its_files(tmp_path: Path):
+    # Of a, two of three steps have an advantage above 0; b has none and is no row; c is masked.
+    rows = [*one_trajectory(1.0, -1.0, 2.0, group="a"), *one_trajectory(-1.0, -2.0, group="b"),
+            *one_trajectory(3.0, group="c", gradient_mask=False)]  # fmt: skip
+    manifest = TARGETS["sft-jsonl"](*exportable(made(rows)), tmp_path / "out")
+    text = (tmp_path / "out" / "sft.jsonl").read_text()
+    assert (len(text.splitlines()), text.count('"role": "assistant"')) == (1, 3)
+    assert balance(manifest).rows() == [
+        ("in the log", 3, 6), ("− no trained step in its row", 2, 3), ("in the batch", 1, 3),
+    ]  # fmt: skip
+    assert export_summary(manifest).startswith("1 row of 3 steps, 2 of them trained\n")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| rows | 1 row of 3 steps, 2 of them trained |" in card
+    assert "# sft-jsonl of 3 steps, credited by grpo" in card
+
+
+def test_steps_of_a_segment_without_training_are_not_in_the_files(tmp_path: Path):
+    # A prompt that does not go on begins a segment: of two rows, of two steps and one, the first
+    # is not written; its trajectory has the other.
+    def said(*texts: str) -> str:
+        return json.dumps([{"role": role, "content": text} for role, text in
+                           zip(("user", "assistant") * 2, texts, strict=False)])  # fmt: skip
+
+    rows = [
+        step_row("t", 0, -1.0, messages=said("see 0", "do 0"), segment=0),
+        step_row("t", 1, -1.0, messages=said("see 1", "do 1"), segment=0),
+        step_row("t", 2, 1.0, messages=said("other", "do 2"), segment=1),
+    ]
+    manifest = TARGETS["sft-jsonl"](*exportable(made(rows)), tmp_path / "out")
+    names = ("rows", "steps_not_written", "trajectories_not_written", "rows_without_training")
+    assert [manifest.counts[name] for name in names] == [1, 2, 0, 1]
+    assert size(manifest) == "1 row of 1 step, 1 of them trained"
 
 
 def test_checks_of_messages():

@@ -15,6 +15,7 @@ from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
 from workbench.exporters.selection import (
+    PAIRLESS,
     STEP,
     UNTRAINED,
     Selection,
@@ -52,6 +53,7 @@ class Layout:
             no log-probabilities.
         trained_only: Whether rows without a trained token are left out, and the weight is
             multiplied into the advantages, because the trainer has no field for it.
+        pairs: Whether two rows make one line of the files, which is what is counted then.
         set_aside: Gives the selected steps back without those that the target cannot train:
             `gradient_mask` false, and a key of `selection.UNTRAINED` in `untrained`.
         require: Refuses steps that the files cannot be written from, whatever their credit.
@@ -67,6 +69,7 @@ class Layout:
     tokenises: bool = True
     cut: bool = False
     trained_only: bool = True
+    pairs: bool = False
     set_aside: Callable[[pl.DataFrame, Any], pl.DataFrame] | None = None
     require: Callable[[pl.DataFrame], object] = lambda steps: None
 
@@ -275,7 +278,7 @@ def worth_of(told: Told) -> Worth:
         why = f"none of its {number_of(steps.height, 'step')} is trained"
         counted = steps["untrained"].drop_nulls().value_counts(sort=True)
         why += "".join(f"; {count:,}: {UNTRAINED[name]}" for name, count in counted.iter_rows())
-        if {"unpaired", "other_history"} & set(counted["untrained"]):
+        if PAIRLESS & set(counted["untrained"]):
             hint = (
                 "a pair takes two replies to one and the same prompt; kto and sft-jsonl take none"
             )

@@ -252,7 +252,7 @@ class Exporter:
                 f"{directory / MANIFEST} says that token_level is {manifest.token_level}, which "
                 "the rows are not"
             )
-        require_counted(directory, row_counts(rows), manifest)
+        require_counted(directory, row_counts(rows, pairs=self.layout.pairs), manifest)
         return rows
 
     def __call__(

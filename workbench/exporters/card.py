@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from workbench.exporters.checklist import balance, checklist
+from workbench.exporters.checklist import balance, checklist, not_written, size
 from workbench.exporters.manifest import Manifest
-from workbench.wording import number
+from workbench.wording import number, number_of
 
 CARD = "README.md"
 
@@ -87,6 +87,7 @@ def card(manifest: Manifest, *, name: str, description: str, file: str) -> str:
         {"what": "policy", "value": ", ".join(manifest.policy["models"]) or "not named in the log"},
         {"what": "a row is", "value": f"{manifest.unit}, of "
                                       f"{'token ids' if manifest.token_level else 'messages'}"},
+        {"what": "rows", "value": size(manifest)},
         {"what": "advantages", "value": f"mean {number(said['mean'])}, std {number(said['std'])}, "
                                         f"{number(said['minimum'])} to {number(said['maximum'])}"},
         *({"what": f"for {who}", "value": what} for who, what in manifest.turn_off.items()),
@@ -95,10 +96,11 @@ def card(manifest: Manifest, *, name: str, description: str, file: str) -> str:
         {"check": each.check, "verdict": _VERDICTS[each.verdict], "what was found": each.says}
         for each in checklist(manifest)
     ]
+    steps = manifest.counts["steps"] - not_written(manifest)["steps"]
     notes = "".join(f"- {note}\n" for note in manifest.notes)
     return _TEMPLATE.format(
         file=file,
-        title=f"{name} of {manifest.counts['steps']:,} steps, credited by {method.get('name')}",
+        title=f"{name} of {number_of(steps, 'step')}, credited by {method.get('name')}",
         description=description,
         facts="\n".join(f"| {entry['what']} | {_cell(entry['value'])} |" for entry in facts),
         balance=_markdown(balance(manifest).to_dicts()),

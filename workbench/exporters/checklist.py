@@ -50,7 +50,7 @@ def balance(manifest: Manifest) -> pl.DataFrame:
 
     Returns:
         Columns what, trajectories, steps: the log, one row per reason that took something away,
-        the batch. The first row is the sum of all others.
+        the batch, which is what its files hold. The first row is the sum of all others.
     """
     rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]
     rows += [
@@ -58,8 +58,27 @@ def balance(manifest: Manifest) -> pl.DataFrame:
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]
-    rows.append(_counted("in the batch", manifest.counts))
+    idle = not_written(manifest)
+    if idle["steps"]:
+        where = "in no pair" if manifest.unit == "pair" else "no trained step in its row"
+        rows.append(_counted(f"− {where}", idle))
+    kept = {name: manifest.counts[name] - count for name, count in idle.items()}
+    rows.append(_counted("in the batch", kept))
     return pl.DataFrame(rows, schema=["what", "trajectories", "steps"], orient="row")
+
+
+def not_written(manifest: Manifest) -> dict[str, int]:
+    """Trajectories and steps that were selected, and whose rows train nothing and are no rows."""
+    names = ("trajectories", "steps")
+    return {name: manifest.counts.get(f"{name}_not_written", 0) for name in names}
+
+
+def size(manifest: Manifest) -> str:
+    """Rows of the files, the steps in them, and how many of those are trained."""
+    counts = manifest.counts
+    rows = number_of(counts["rows"], "pair" if manifest.unit == "pair" else "row")
+    steps = number_of(counts["steps"] - not_written(manifest)["steps"], "step")
+    return f"{rows} of {steps}, {manifest.worth['steps']:,} of them trained"
 
 
 def _counted(what: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
@@ -213,7 +232,8 @@ def _left_out(manifest: Manifest) -> Check:
     idle = {name: counts.get(name, 0) for name in UNTRAINED}
     if any(idle.values()):
         some = of_all(sum(idle.values()), counts["steps"], "step")
-        says.append(f"{some} context and not trained: {_by_reason(idle, UNTRAINED)}")
+        what = "in no pair" if manifest.unit == "pair" else "context and not trained"
+        says.append(f"{some} {what}: {_by_reason(idle, UNTRAINED)}")
     if rows := counts.get("rows_without_training"):
         total = number_of(counts["rows"] + rows, "row")
         says.append(f"not written, without a trained step: {rows:,} of {total}")

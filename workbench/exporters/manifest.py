@@ -29,8 +29,8 @@ class Manifest:
         tokens: Where the token ids are `from`: "log", "text" where they were made for this export,
             null where there are none; the tokenizer that made them or that they were held against,
             its digests, and how many steps drift when their reply goes through it.
-        unit: What a row is: "trajectory", "step", or "mixed" where some trajectories had to be
-            written step by step.
+        unit: What a row is: "trajectory", "step", "pair" of replies, or "mixed" where some
+            trajectories had to be written step by step.
         token_level: Whether rows hold token ids; otherwise they hold messages.
         advantage_scope: To what an advantage belongs.
         weight: How `weight` was made, and what it multiplies.

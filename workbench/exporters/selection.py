@@ -37,9 +37,15 @@ UNTRAINED: Mapping[str, str] = {
     "no_prompt": "its reply opens the conversation, so there is no prompt",
     "no_label": "an advantage of 0 is no label",
     "other_history": "same observation as others, but after another history",
-    "unpaired": "no other reply to its prompt with an advantage apart by the margin",
+    "only_reply": "no other trained reply to the same history",
+    "no_margin": "no other reply to the same history has an advantage apart by the margin",
+    "same_text": "the replies apart by the margin have the same text",
+    "already_paired": "the replies it could be paired with are in other pairs",
 }
 """Reasons for not training steps of a batch, in words."""
+
+PAIRLESS = {"other_history", "only_reply", "no_margin", "same_text", "already_paired"}
+"""Those for which a reply is in no pair."""
 
 
 @dataclass(frozen=True, kw_only=True)
