@@ -41,7 +41,8 @@ class Layout:
         format: What its folder holds, such as "workbench-weighted-batch".
         version: Version of that format.
         trainer: Who trains on it; None for a format that any trainer may read.
-        turn_off: What would normalise the advantages again in that trainer.
+        turn_off: What would normalise the advantages again in that trainer, or else has to be done.
+        turn_off_by: The same for files of some options, where it depends on them.
         any_trainer: For a format that any trainer may read: gives trainers, each with what would
             normalise the advantages again in it.
         unit: What a row is where the user leaves it open.
@@ -63,6 +64,7 @@ class Layout:
     version: int = 1
     trainer: str | None = None
     turn_off: str = ""
+    turn_off_by: Callable[[Any], str] | None = None
     any_trainer: Callable[[], Mapping[str, str]] = dict
     unit: str | None = None
     contents: Literal["tokens", "texts", "either"] = "tokens"
@@ -187,7 +189,7 @@ def described(
         advantages=_moments(steps),
         checks=told.checks,
         notes=notes,
-        turn_off=_turn_off(layout),
+        turn_off=_turn_off(layout, options),
         **method_entries(made),
     )
 
@@ -216,11 +218,12 @@ def notes_of(log: pl.DataFrame, credit: ScoredCredit) -> list[str]:
     return list(dict.fromkeys([*made.notes, *map(str, remarks)]))
 
 
-def _turn_off(layout: Layout) -> Mapping[str, str]:
+def _turn_off(layout: Layout, options: Options) -> Mapping[str, str]:
     """Trainer -> what would normalise the advantages again, for all that may read the files."""
     if layout.trainer is None:
         return dict(layout.any_trainer())
-    return {layout.trainer: layout.turn_off}
+    by_options = layout.turn_off_by
+    return {layout.trainer: layout.turn_off if by_options is None else by_options(options)}
 
 
 def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, Any]:

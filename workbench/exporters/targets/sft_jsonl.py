@@ -117,6 +117,19 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+_ADVANTAGES = (
+    "both take only the weights 0 and 1, and those of this target are advantages: export with "
+    "--to sft-jsonl -p weights=binary"
+)
+
+
+def _services(options: SupervisedOptions) -> str:
+    """The advice for fine-tuning services, by the weights that are in the files."""
+    if options.weights == "binary":
+        return "nothing has to be done: the weights are 0 and 1, which both take as they are"
+    return _ADVANTAGES
+
+
 register(
     Exporter(
         name="sft-jsonl",
@@ -125,7 +138,8 @@ register(
             format="workbench-sft-jsonl",
             version=2,
             trainer="OpenAI, Together",
-            turn_off="nothing: both take weights as they are, and only 0 and 1 (weights=binary)",
+            turn_off=_ADVANTAGES,
+            turn_off_by=_services,
             unit="trajectory",
             contents="texts",
         ),
