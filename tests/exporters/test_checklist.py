@@ -65,6 +65,22 @@ def test_steps_of_a_segment_without_training_are_not_in_the_files(tmp_path: Path
     assert size(manifest) == "1 row of 1 step, 1 of them trained"
 
 
+@pytest.mark.parametrize("ids", [{}, {"prompt_ids": [1], "response_ids": [2]}])
+def test_a_row_that_trains_nothing_is_kept_in_a_weighted_batch_and_said(ids: dict[str, Any]):
+    rows = [step_row("a", 0, **ids), step_row("b", 0, gradient_mask=False, **ids)]
+    manifest = archived(made(rows)).manifest
+    assert (manifest.counts["rows"], manifest.counts["rows_that_train_nothing"]) == (2, 1)
+    masks = found(manifest)["Masks"]
+    assert (masks.verdict, masks.says) == (
+        "look",
+        "1 step is not trained, with advantage 0; 1 row trains nothing; a mean per row over it is "
+        "0/0: leave the row out of it, or divide by the trained count of the whole batch",
+    )
+    # Targets that train rows alone leave it out.
+    kto = TARGETS["kto"].assemble(*exportable(made(rows))).manifest
+    assert (kto.counts["rows"], found(kto)["Masks"].verdict) == (1, "holds")
+
+
 def test_checks_of_messages():
     words = found(archived(made(one_trajectory(1.0, 0.0))).manifest)
     assert {check: finding.verdict for check, finding in words.items()} == {

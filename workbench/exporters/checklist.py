@@ -106,14 +106,19 @@ def _masks(manifest: Manifest) -> Check:
         says = "an advantage stands where nothing is trained"
         return Check(check=check, verdict="look", says=says)
     says = f"{are(masked, 'step')} not trained, with advantage 0" if masked else "none is needed"
-    changed = manifest.counts.get("masks_changed", 0)
-    if not changed:
-        return Check(check=check, verdict="holds", says=says)
-    says += (
-        f"; {are(changed, 'trajectory')} counted or trained differently from when the credit was "
-        "made: give both the same --untrained and --keep-masked"
-    )
-    return Check(check=check, verdict="look", says=says)
+    look = []
+    if idle := manifest.counts.get("rows_that_train_nothing", 0):
+        one, row = ("it", "the row") if idle == 1 else ("them", "such rows")
+        look.append(
+            f"{are(idle, 'row', 'train')} nothing; a mean per row over {one} is 0/0: leave {row} "
+            "out of it, or divide by the trained count of the whole batch"
+        )
+    if changed := manifest.counts.get("masks_changed", 0):
+        look.append(
+            f"{are(changed, 'trajectory')} counted or trained differently from when the credit was "
+            "made: give both the same --untrained and --keep-masked"
+        )
+    return Check(check=check, verdict="look" if look else "holds", says="; ".join([says, *look]))
 
 
 def _simple(check: str, holds: bool | None, good: str, bad: str) -> Check:

@@ -146,8 +146,10 @@ def lay_out(steps: pl.DataFrame, layout: Layout, options: Options, *, token_leve
     steps, record, lost = _tokens(steps, layout, options, token_level=token_level)
     made = _text_batch if record["from"] is None else _token_batch
     rows, entries = made(steps, options.unit or layout.unit)
-    if layout.trained_only:
-        trained = _trains(rows)
+    trained = _trains(rows)
+    if not layout.trained_only:
+        entries["counts"]["rows_that_train_nothing"] = rows.height - int(trained.sum())
+    else:
         entries["counts"] |= _unwritten(steps, rows, trained)
         if not layout.pairs:  # what is in no pair would have been no line
             entries["counts"]["rows_without_training"] = rows.height - int(trained.sum())
