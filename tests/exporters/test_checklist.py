@@ -119,6 +119,41 @@ def test_checks_of_zero_groups_and_of_those_left_out():
     assert dropped["Left out"].says == "of 2 trajectories not in it: 1 (zero groups)"
 
 
+def test_groups_with_next_to_no_advantage_are_said_with_the_largest():
+    # Rollouts of one task each: the remainders of a softmax, where rewards differ by 1.
+    alone = [
+        *one_trajectory(0.00017, -0.0001, group="g", reward=0.5),
+        *one_trajectory(0.00002, group="h"),
+    ]
+    check = found(archived(made(alone)).manifest)["Zero groups"]
+    assert (check.verdict, check.says) == (
+        "look",
+        "2 groups pull by next to nothing: their advantages are within ±0.00017, where no group "
+        "has different outcomes, and rewards suggest ±1; --group exports others alone",
+    )
+    # Live groups reach 2 and 1, in the median 1.5, of which a hundredth is 0.015.
+    live = [
+        step_row("a", 0, 2.0, group="p", reward=1.0), step_row("b", 0, -2.0, group="p"),
+        step_row("c", 0, 1.0, group="q", reward=1.0), step_row("d", 0, -1.0, group="q"),
+    ]  # fmt: skip
+    one = [*live, *one_trajectory(0.0149, group="g"), *one_trajectory(0.0151, group="h"),
+           *one_trajectory(0.0, group="i")]  # fmt: skip
+    check = found(archived(made(one)).manifest)["Zero groups"]
+    assert (check.verdict, check.says) == (
+        "look",
+        "1 group costs compute for no pull; it can be left out; 1 group pulls by next to nothing: "
+        "its advantages are within ±0.015, where a group with different outcomes reaches ±1.5; "
+        "--group exports others alone",
+    )
+    assert found(archived(made(live)).manifest)["Zero groups"].verdict == "holds"
+
+
+def test_small_advantages_of_live_groups_alone_are_not_faint():
+    # Rewards in thousandths: what is usual is what these groups have.
+    rows = [step_row("a", 0, 0.0005, reward=0.001), step_row("b", 0, -0.0005)]
+    assert found(archived(made(rows)).manifest)["Zero groups"].verdict == "holds"
+
+
 @pytest.mark.parametrize(("version", "verdict"), [(3, "look"), (5, "holds")])
 def test_checks_of_staleness(version: int, verdict: str):
     logged = made(one_trajectory(1.0, train_step=5, policy_version=version))

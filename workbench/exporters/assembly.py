@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from workbench.exporters.selection import (
     select,
     training_counts,
 )
-from workbench.exporters.worth import Worth, worth
+from workbench.exporters.worth import Worth, faint, worth
 from workbench.files import package_version
 from workbench.log.credit import Provenance, ScoredCredit
 from workbench.log.redaction import read_rules, redacted, said
@@ -203,9 +204,10 @@ def _redacted(log: pl.DataFrame, options: Options) -> tuple[pl.DataFrame, list[s
 
 
 def _moments(steps: pl.DataFrame) -> dict[str, Any]:
-    """Mean, std, range and share of zeros of the advantages of the trained steps."""
+    """Mean, std, range and share of zeros of the advantages of the trained steps, faint groups."""
     trained = steps.filter("gradient_mask")
     return {
+        "faint": dataclasses.asdict(faint(steps)),
         "steps": trained.height,
         **trained.select(moments(pl.col("advantage"))).row(0, named=True),
     }

@@ -218,12 +218,31 @@ def _lengths(manifest: Manifest) -> Check:
 def _zero_groups(manifest: Manifest) -> Check:
     check, count = "Zero groups", manifest.counts.get("zero_advantage_groups", 0)
     lost = manifest.dropped.get("zero_advantage_groups", {}).get("groups", 0)
+    look = []
     if count:
-        cost, they = ("costs", "it") if count == 1 else ("cost", "they")
-        says = f"{number_of(count, 'group')} {cost} compute for no pull; {they} can be left out"
-        return Check(check=check, verdict="look", says=says)
+        they = "it" if count == 1 else "they"
+        look.append(f"{are(count, 'group', 'cost')} compute for no pull; {they} can be left out")
+    if (faint := manifest.advantages.get("faint", {})).get("groups"):
+        look.append(_faint(faint))
+    if look:
+        return Check(check=check, verdict="look", says="; ".join(look))
     says = f"none is left, {number_of(lost, 'group')} left out" if lost else "there is none"
     return Check(check=check, verdict="holds", says=says)
+
+
+def _faint(faint: Mapping[str, Any]) -> str:
+    """Groups that pull by next to nothing, against what."""
+    count, usual = faint["groups"], number(faint["usual"])
+    they = "its" if count == 1 else "their"
+    against = (
+        f"a group with different outcomes reaches ±{usual}"
+        if faint["live"]
+        else f"no group has different outcomes, and rewards suggest ±{usual}"
+    )
+    return (
+        f"{are(count, 'group', 'pull')} by next to nothing: {they} advantages are within "
+        f"±{number(faint['largest'], 2)}, where {against}; --group exports others alone"
+    )
 
 
 def _left_out(manifest: Manifest) -> Check:

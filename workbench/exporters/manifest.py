@@ -39,7 +39,7 @@ class Manifest:
         counts: What the rows hold.
         worth: What pulls at the policy, see `worth.Worth`.
         advantages: mean, std (ddof 1), minimum, maximum and zero_share of the advantages of the
-            trained `steps`, before any weight.
+            trained `steps`, before any weight; and groups that are `faint`, see `worth.Faint`.
         notes: Notes on the credit, one sentence each.
         dropped: Reason -> trajectories and steps left out. With those in `counts` they sum to
             `input`.
