@@ -148,6 +148,24 @@ def test_groups_with_next_to_no_advantage_are_said_with_the_largest():
     assert found(archived(made(live)).manifest)["Zero groups"].verdict == "holds"
 
 
+def test_the_scale_of_large_rewards_is_a_check_and_stands_in_the_card(tmp_path: Path):
+    # One reward of 100, and advantages of half of that: beyond a quarter of the span.
+    rows = [step_row("a", 0, 50.0, reward=100.0), step_row("b", 0, -50.0)]
+    manifest = TARGETS["weighted-batch"](*exportable(made(rows)), tmp_path / "out")
+    scale = found(manifest)["Reward scale"]
+    assert (scale.verdict, scale.says) == (
+        "look",
+        "Rewards span 100 and the credit is in their unit: advantages reach ±50, which a trainer "
+        "multiplies its learning rate with; the notes say what to do",
+    )
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert f"| Reward scale | look | {scale.says} |" in text
+    assert f"- {manifest.notes[0]}" in text
+    assert "Hint: divide the rewards of the log" in manifest.notes[0]
+    small = made([step_row("a", 0, 0.5, reward=1.0), step_row("b", 0, -0.5)])
+    assert "Reward scale" not in found(archived(small).manifest)
+
+
 def test_small_advantages_of_live_groups_alone_are_not_faint():
     # Rewards in thousandths: what is usual is what these groups have.
     rows = [step_row("a", 0, 0.0005, reward=0.001), step_row("b", 0, -0.0005)]

@@ -10,6 +10,7 @@ import polars as pl
 
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.selection import REASONS, UNTRAINED
+from workbench.log.remarks import OF_SCALE
 from workbench.wording import are, number, number_of, of_all, shortened
 
 Verdict = Literal["holds", "look", "n/a"]
@@ -36,6 +37,7 @@ def checklist(manifest: Manifest) -> list[Check]:
         *_of_rows(manifest),
         _conversation(manifest),
         _tokens(manifest),
+        *_scale(manifest),
         _zero_groups(manifest),
         _left_out(manifest),
         *_clipped(manifest),
@@ -213,6 +215,19 @@ def _lengths(manifest: Manifest) -> Check:
         return Check(check=check, verdict="holds", says=says)
     says = f"{has}: a mean over tokens or over step rows weighs long ones more, unless weighted"
     return Check(check=check, verdict="look", says=says)
+
+
+def _scale(manifest: Manifest) -> list[Check]:
+    """Advantages in the unit of large rewards, where the notes have it."""
+    notes = [note for note in manifest.notes if note.startswith(OF_SCALE)]
+    return [
+        Check(
+            check="Reward scale",
+            verdict="look",
+            says=f"{note.partition(' Hint: ')[0].rstrip('.')}; the notes say what to do",
+        )
+        for note in notes
+    ]
 
 
 def _zero_groups(manifest: Manifest) -> Check:
