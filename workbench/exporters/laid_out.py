@@ -211,7 +211,7 @@ def _weight(name: str) -> pl.Expr:
 
 
 def _trains(rows: pl.DataFrame) -> pl.Series:
-    """Whether something is trained in a row. (R,)"""
+    """True for each row in which something is trained."""
     return rows["loss_mask" if "input_ids" in rows.columns else "step_mask"].list.contains(1)
 
 
@@ -316,8 +316,8 @@ def row_counts(rows: pl.DataFrame, *, pairs: bool = False) -> dict[str, int]:
     """The counts of a manifest that its rows alone decide.
 
     Returns:
-        rows (of the files: half as many where two make a pair), tokens and trained_tokens, or rows, messages and trained_steps; what is trained is
-        left out where the rows have no mask.
+        rows (half as many where two make a pair), tokens and trained_tokens, or rows, messages and
+        trained_steps; what is trained is left out where the rows have no mask.
     """
     lists, size, mask, trained = "input_ids", "tokens", "loss_mask", "trained_tokens"
     if lists not in rows.columns:

@@ -3,7 +3,7 @@
 `sft.jsonl` has one object a conversation, with nothing but `messages` and, where tools were
 offered, `tools`: OpenAI and Together read `weight` 0 and 1 (`weights=binary`), other code may read
 numbers. What a row is of, and the advantages whatever the weights, stand in `credit.jsonl`, line by
-line; `last_step_index` there is the row's last step, which tells the segments of a trajectory apart.
+line; `last_step_index` there is the row's last step, which tells a trajectory's segments apart.
 """
 
 from __future__ import annotations
