@@ -49,7 +49,7 @@ from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, 
 from workbench.exporters import TARGETS, Batch, read_manifest
 from workbench.exporters.archive import archive
 from workbench.exporters.card import CARD
-from workbench.exporters.selection import UNTRAINED
+from workbench.exporters.selection import PAIRLESS, UNTRAINED
 from workbench.files import MANIFEST, file_digest
 from workbench.parameters import fields
 
@@ -339,7 +339,8 @@ def test_a_manifest_says_what_a_trainer_must_know(name: str, finished: Any):
     said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     assert (said["method"], said["source"]) == (PROVENANCE.method, PROVENANCE.log)
     assert said["conventions"] == {"eps": 1e-06, "ddof": 1}
-    assert said["unit"] == (TARGETS[name].layout.unit or "mixed")
+    layout = TARGETS[name].layout
+    assert said["unit"] == ("pair" if layout.pairs else layout.unit or "mixed")
     texts = name in TEXTS_ONLY
     assert said["tokenizer"] == (None if texts else "words")
     assert said["tokens"]["from"] == (None if texts else "log")
@@ -638,7 +639,7 @@ def test_a_target_of_texts_refuses_a_tokenizer(name: str, logged: Log, tmp_path:
 @pytest.mark.parametrize("name", [name for name in NAMES if TARGETS[name].layout.set_aside])
 def test_what_a_target_sets_aside_is_context_and_counted(name: str, logged: Log, finished: Any):
     batch = finished(name)[1]
-    reasons = ("no_prompt", "no_label", "other_history", "unpaired")
+    reasons = ("no_prompt", "no_label", *sorted(PAIRLESS))
     steps = batch.steps.filter(pl.col("untrained").is_in(reasons))
     assert not steps["gradient_mask"].any()
     before = TARGETS["weighted-batch"].assemble(*exportable(logged)).manifest.counts
