@@ -42,6 +42,9 @@ def test_rows_and_steps_of_a_batch_are_those_of_its_files(tmp_path: Path):
         ("in the log", 3, 6), ("− no trained step in its row", 2, 3), ("in the batch", 1, 3),
     ]  # fmt: skip
     assert export_summary(manifest).startswith("1 row of 3 steps, 2 of them trained\n")
+    words = found(manifest)
+    assert words["Masks"].says == "1 step is not trained, with advantage 0"
+    assert words["Conversation"].says.startswith("1 of 1 row is rebuilt")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| rows | 1 row of 3 steps, 2 of them trained |" in card
     assert "# sft-jsonl of 3 steps, credited by grpo" in card

@@ -103,7 +103,9 @@ def _of_rows(manifest: Manifest) -> list[Check]:
 
 
 def _masks(manifest: Manifest) -> Check:
-    check, masked = "Masks", manifest.counts.get("masked_steps", 0)
+    # No step of a row that is not written is trained.
+    check = "Masks"
+    masked = manifest.counts.get("masked_steps", 0) - not_written(manifest)["steps"]
     if not manifest.checks.get("masked_advantages_zero"):
         says = "an advantage stands where nothing is trained"
         return Check(check=check, verdict="look", says=says)

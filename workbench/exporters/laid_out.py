@@ -154,6 +154,11 @@ def lay_out(steps: pl.DataFrame, layout: Layout, options: Options, *, token_leve
         if not layout.pairs:  # what is in no pair would have been no line
             entries["counts"]["rows_without_training"] = rows.height - int(trained.sum())
         rows = _folded(rows.filter(trained))
+        if "of_rows" in entries:
+            entries["of_rows"] = entries["of_rows"].filter(trained)
+    if "of_rows" in entries:
+        sums = entries["of_rows"].sum().row(0, named=True)
+        entries["counts"] = {**sums, **entries["counts"]}
     if layout.cut:
         rows = rows.with_columns(logprobs_after_cut())
     told = Told(
@@ -276,15 +281,10 @@ def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, di
     """Rows of messages, and what the manifest says of them."""
     unit = unit or "trajectory"
     laid_out = text_rows(steps, unit=unit)
-    rows = laid_out.rows
-    return rows, {
+    return laid_out.rows, {
         "unit": unit,
-        "counts": {
-            "rows_from_messages": laid_out.kept,
-            "rows_rebuilt": rows.height - laid_out.kept,
-            "rows_of_later_segments": laid_out.segments,
-            "history_replies": laid_out.history,
-        },
+        "counts": {},
+        "of_rows": laid_out.counts,
         "checks": {"prefix_property": None},
     }
 
