@@ -158,11 +158,12 @@ def _conversation(manifest: Manifest) -> Check:
         says = "the log's own token ids are what the policy read and wrote"
         return Check(check=check, verdict="n/a", says=says)
     rows = counts["rows_from_messages"] + counts["rows_rebuilt"]
+    row = "reply" if manifest.unit == "pair" else "row"
     if not counts["rows_rebuilt"]:
-        says = f"every message, role, call and thought of {number_of(rows, 'row')} is as logged"
+        says = f"every message, role, call and thought of {number_of(rows, row)} is as logged"
         return Check(check=check, verdict="holds", says=says)
     rebuilt = counts["rows_rebuilt"]
-    says = f"{of_all(rebuilt, rows, 'row')} rebuilt from observation and action; no system message"
+    says = f"{of_all(rebuilt, rows, row)} rebuilt from observation and action; no system message"
     says += ", no tools"
     return Check(check=check, verdict="look", says=says)
 

@@ -91,8 +91,9 @@ def test_every_reply_in_no_pair_has_its_true_reason_and_pairs_are_counted(tmp_pa
     assert (counts["rows"], manifest.unit, counts["masked_steps"]) == (1, "pair", 6)
     assert "rows_without_training" not in counts
     assert len(lines(tmp_path / "out" / dpo.FILE)) == 1
-    (says,) = (each.says for each in checklist(manifest) if each.check == "Left out")
-    assert says == (
+    says = {each.check: each.says for each in checklist(manifest)}
+    assert says["Conversation"].startswith("2 of 2 replies are rebuilt")
+    assert says["Left out"] == (
         "6 of 8 steps are in no pair: 1 (no other trained reply to the same history), 2 (no other "
         "reply to the same history has an advantage apart by the margin), 2 (the replies apart by "
         "the margin have the same text), 1 (the replies it could be paired with are in other pairs)"
