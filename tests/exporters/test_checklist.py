@@ -122,6 +122,19 @@ def test_checks_of_zero_groups_and_of_those_left_out():
     assert dropped["Left out"].says == "of 2 trajectories not in it: 1 (zero groups)"
 
 
+def test_a_zero_group_that_is_in_no_file_costs_nothing():
+    # Of g nothing is above 0, so that sft-jsonl has no row of it; a weighted batch has.
+    rows = [*one_trajectory(0.0, group="g"), *one_trajectory(1.0, group="h")]
+    count = {
+        name: TARGETS[name].assemble(*exportable(made(rows))).manifest
+        for name in ("sft-jsonl", "weighted-batch")
+    }
+    assert {name: each.counts["zero_advantage_groups"] for name, each in count.items()} == {
+        "sft-jsonl": 0, "weighted-batch": 1,
+    }  # fmt: skip
+    assert found(count["sft-jsonl"])["Zero groups"].says == "there is none"
+
+
 def test_groups_with_next_to_no_advantage_are_said_with_the_largest():
     # Rollouts of one task each: the remainders of a softmax, where rewards differ by 1.
     alone = [

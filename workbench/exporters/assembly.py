@@ -165,6 +165,7 @@ def described(
         ParameterError: The token ids are of several tokenizers.
     """
     steps, by_token = told.steps, told.tokens["from"] is not None
+    value = worth(told.pulls)
     return Manifest(
         format=layout.format,
         version=layout.version,
@@ -185,8 +186,8 @@ def described(
         options=options.recorded(),
         input=selection.input,
         dropped={**selection.dropped, "template": counts(told.lost)},
-        counts={**counts(steps), **_step_counts(selection, steps), **told.counts},
-        worth=worth(told.pulls).summary(),
+        counts={**counts(steps), **_step_counts(selection, steps, value), **told.counts},
+        worth=value.summary(),
         advantages=_moments(steps),
         checks=told.checks,
         notes=notes,
@@ -292,12 +293,12 @@ def worth_of(told: Told) -> Worth:
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
 
 
-def _step_counts(selection: Selection, steps: pl.DataFrame) -> dict[str, int]:
+def _step_counts(selection: Selection, steps: pl.DataFrame, value: Worth) -> dict[str, int]:
     lengths = steps.group_by("trajectory_id").len()["len"].to_list()
     return {
         **training_counts(steps),
         "masks_changed": selection.masks_changed,
-        "zero_advantage_groups": selection.zero_advantage_groups,
+        "zero_advantage_groups": value.groups.filter(pl.col("share") == 0).height,
         "shortest_trajectory": min(lengths),
         "longest_trajectory": max(lengths),
     }

@@ -60,7 +60,6 @@ class Selection:
         token_level: Whether every kept step has prompt_ids and response_ids.
         input: groups, trajectories and steps of the log.
         dropped: Reason -> groups (that lost a trajectory), trajectories, steps.
-        zero_advantage_groups: Kept groups in which no trained step has an advantage.
         masks_changed: Trajectories that count or train differently from the log that was scored.
     """
 
@@ -68,7 +67,6 @@ class Selection:
     token_level: bool
     input: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
-    zero_advantage_groups: int
     masks_changed: int
 
 
@@ -122,7 +120,6 @@ def select(
     trained = pl.col("gradient_mask")
     idle = (pl.col("dropped").is_not_null() | ~trained | (pl.col("advantage") == 0)).all()
     zero = idle.over("group_id") & pl.col("dropped").is_null()
-    zero_groups = steps.select(pl.col("group_id").filter(zero).n_unique()).item()
     if options.drop_zero_groups:
         new = pl.when(zero).then(pl.lit("zero_advantage_groups")).otherwise(pl.col("dropped"))
         steps = steps.with_columns(new.alias("dropped"))
@@ -139,7 +136,6 @@ def select(
         token_level=token_level,
         input=counts(steps),
         dropped=dropped,
-        zero_advantage_groups=0 if options.drop_zero_groups else zero_groups,
         masks_changed=masks_changed,
     )
 
