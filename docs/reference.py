@@ -135,7 +135,7 @@ def targets() -> str:
     for name, target in TARGETS.items():
         parts += [f"## {name}", target.description]
         if target.layout.turn_off:
-            parts.append(f"In {target.layout.trainer}, turn off: {target.layout.turn_off}.")
+            parts.append(f"For {target.layout.trainer}: {target.layout.turn_off}.")
         parts.append(
             table(
                 {"option": f"`{key}`", "default": f"`{value}`", "meaning": target.helps[key]}

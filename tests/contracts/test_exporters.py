@@ -39,6 +39,7 @@ from batches import (
     files,
     logs,
     made,
+    step_row,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ from workbench.errors import ArtefactError, EmptyBatchError, MissingInputError, 
 from workbench.exporters import TARGETS, Batch, read_manifest
 from workbench.exporters.archive import archive
 from workbench.exporters.card import CARD
-from workbench.exporters.selection import UNTRAINED
+from workbench.exporters.selection import PAIRLESS, UNTRAINED
 from workbench.files import MANIFEST, file_digest
 from workbench.parameters import fields
 
@@ -338,7 +339,8 @@ def test_a_manifest_says_what_a_trainer_must_know(name: str, finished: Any):
     said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     assert (said["method"], said["source"]) == (PROVENANCE.method, PROVENANCE.log)
     assert said["conventions"] == {"eps": 1e-06, "ddof": 1}
-    assert said["unit"] == (TARGETS[name].layout.unit or "mixed")
+    layout = TARGETS[name].layout
+    assert said["unit"] == ("pair" if layout.pairs else layout.unit or "mixed")
     texts = name in TEXTS_ONLY
     assert said["tokenizer"] == (None if texts else "words")
     assert said["tokens"]["from"] == (None if texts else "log")
@@ -506,8 +508,10 @@ def test_what_came_in_is_what_was_dropped_and_what_is_in(name: str, logged: Log,
     for unit in ("trajectories", "steps"):
         assert manifest.input[unit] == counts[unit] + sum(entry[unit] for entry in dropped)
     whole = canonical(name, logged)
-    assert rows.height == counts["rows"]
-    assert counts["rows"] + counts.get("rows_without_training", 0) == whole.rows.height
+    in_row = 2 if TARGETS[name].layout.pairs else 1
+    assert rows.height == in_row * counts["rows"]
+    if in_row == 1:
+        assert counts["rows"] + counts.get("rows_without_training", 0) == whole.rows.height
     size = [len(entries) for entries in trained(batch.rows).values()]
     unit = "steps" if name in TEXTS_ONLY else "tokens"
     assert counts[f"trained_{unit}"] == sum(size) == manifest.worth[unit]
@@ -516,20 +520,55 @@ def test_what_came_in_is_what_was_dropped_and_what_is_in(name: str, logged: Log,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_dataset_has_a_card_that_names_its_file_method_and_counts(name: str, finished: Any):
+def test_every_export_has_a_card_that_names_its_method_counts_and_how_to_load_it(
+    name: str, finished: Any
+):
     folder, batch = finished(name)
-    if TARGETS[name].dataset is None:
-        assert CARD not in files(folder)
-        return
-    text = (folder / CARD).read_text(encoding="utf-8")
-    assert text.startswith("---\nconfigs:\n")
-    assert f"data_files: {TARGETS[name].dataset}\n" in text
-    assert TARGETS[name].dataset in data(folder)
+    target, text = TARGETS[name], (folder / CARD).read_text(encoding="utf-8")
+    assert text.startswith("---\nconfigs:\n") == (target.dataset is not None)
+    assert ("upload_folder" in text) == (target.dataset is not None)
+    if target.dataset is not None:
+        assert f"data_files: {target.dataset}\n" in text
+        assert target.dataset in data(folder)
+    assert f"# {name} of " in text
+    assert (f"`workbench_{name}.py` in this folder" in text) == (target.loader is not None)
+    assert ("Written by the trajectory workbench; needs" in text) == (target.loader is not None)
     assert "`grpo` with" in text
     assert PROVENANCE.log["sha256"] in text
     counts = batch.manifest.counts
-    assert f"| in the batch | {counts['trajectories']} | {counts['steps']} |" in text
-    assert "upload_folder" in text
+    steps, trajectories = (
+        counts[unit] - counts.get(f"{unit}_not_written", 0) for unit in ("steps", "trajectories")
+    )
+    assert f"| in the batch | {trajectories} | {steps} |" in text
+    assert trajectories == TARGETS[name].load(folder)["trajectory_id"].n_unique()
+
+
+@pytest.mark.parametrize("name", [name for name in OF_TEXTS if TARGETS[name].packed])
+def test_the_card_of_packed_messages_gives_those_of_the_log(name: str, tmp_path: Path):
+    call = [{"id": "c", "type": "function", "function": {"name": "go", "arguments": "{}"}}]
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "see"},
+                                     {"type": "image_url", "image_url": {"url": "data:,a"}}],
+         "cache": True},
+        {"role": "assistant", "content": None, "tool_calls": call},
+    ]  # fmt: skip
+    log = made([step_row("t", 0, 1.0, messages=json.dumps(said)), step_row("u", 0, -1.0)])
+    export(name, log, tmp_path / "out")
+    text = (tmp_path / "out" / CARD).read_text(encoding="utf-8")
+    snippet = re.search(r"## Messages\n.*?```python\n(.*?)```", text, re.DOTALL)
+    assert snippet is not None
+    rows = pl.read_parquet(tmp_path / "out" / f"{TARGETS[name].dataset}").to_dicts()
+    names: dict[str, Any] = {"rows": [row for row in rows if row["trajectory_id"] == "t"]}
+    assert any(value is None for value in rows[0][TARGETS[name].packed[0]][0].values())
+    exec(snippet.group(1), names)
+    # Key for key, but for those that are null.
+    assert names["messages"] == [said[0], {"role": "assistant", "tool_calls": call}]
+
+
+def test_a_card_of_messages_that_are_not_packed_says_nothing_of_packing(finished: Any):
+    for name in NAMES:
+        text = (finished(name)[0] / CARD).read_text(encoding="utf-8")
+        assert "content_type" not in text  # token ids, or JSON lines
 
 
 # What it refuses
@@ -600,7 +639,7 @@ def test_a_target_of_texts_refuses_a_tokenizer(name: str, logged: Log, tmp_path:
 @pytest.mark.parametrize("name", [name for name in NAMES if TARGETS[name].layout.set_aside])
 def test_what_a_target_sets_aside_is_context_and_counted(name: str, logged: Log, finished: Any):
     batch = finished(name)[1]
-    reasons = ("no_prompt", "no_label", "other_history", "unpaired")
+    reasons = ("no_prompt", "no_label", *sorted(PAIRLESS))
     steps = batch.steps.filter(pl.col("untrained").is_in(reasons))
     assert not steps["gradient_mask"].any()
     before = TARGETS["weighted-batch"].assemble(*exportable(logged)).manifest.counts

@@ -167,7 +167,7 @@ def test_trls_dpo_trainer_widens_the_margin_of_every_pair(
     names = [(p["chosen_trajectory_id"], p["rejected_trajectory_id"]) for p in pairs]
     assert names == [("t0", "t1"), ("t2", "t0")]
     assert loaded.num_rows == 2
-    assert batch.manifest.counts["unpaired"] == 1
+    assert batch.manifest.counts["already_paired"] == 1
 
     def margins(model: Any) -> list[float]:
         with torch.no_grad():

@@ -132,13 +132,13 @@ def _telling_step(result: RunResult) -> str:
 
 def export_summary(manifest: Manifest) -> str:
     """Summary of a batch: contents, checks, worth, and settings of its trainer."""
-    from workbench.exporters.checklist import checklist
+    from workbench.exporters.checklist import checklist, size
     from workbench.exporters.selection import REASONS
 
     counts, worth = manifest.counts, manifest.worth
-    size = [number_of(counts["rows"], "row"), number_of(counts["steps"], "step")]
-    size += [number_of(counts["tokens"], "token")] if "tokens" in counts else []
-    size += [
+    sizes = [size(manifest)]
+    sizes += [number_of(counts["tokens"], "token")] if "tokens" in counts else []
+    sizes += [
         f"left out {number_of(lost['trajectories'], 'trajectory')} of "
         f"{number_of(lost['steps'], 'step')} ({REASONS.get(reason, reason)})"
         for reason, lost in manifest.dropped.items()
@@ -155,7 +155,7 @@ def export_summary(manifest: Manifest) -> str:
     advice = [f"{trainer}: {text}" for trainer, text in manifest.turn_off.items()]
     if len(advice) > 1:
         advice = ["manifest.json says what each trainer must not do again (turn_off)"]
-    lines = [", ".join(size), _checks(checklist(manifest)), _advantages(manifest.advantages)]
+    lines = [", ".join(sizes), _checks(checklist(manifest)), _advantages(manifest.advantages)]
     notes = [f"note: {note}" for note in manifest.notes]
     return "\n".join([*lines, f"worth: {value}", *notes, *advice])
 

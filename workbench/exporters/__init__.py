@@ -5,6 +5,7 @@ A module of `targets` that registers an `Exporter` is an export target.
 
 from workbench.exporters.assembly import Batch, Layout
 from workbench.exporters.base import TARGETS, Exporter, register
+from workbench.exporters.conversations import unpacked
 from workbench.exporters.folder import read_manifest
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import Options
@@ -20,4 +21,5 @@ __all__ = [
     "read_batch",
     "read_manifest",
     "register",
+    "unpacked",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from workbench.exporters.manifest import Manifest
 from workbench.exporters.options import WEIGHTS, Options
 from workbench.exporters.origin import method_entries, policies, tokenizer_of
 from workbench.exporters.selection import (
+    PAIRLESS,
     STEP,
     UNTRAINED,
     Selection,
@@ -22,7 +24,7 @@ from workbench.exporters.selection import (
     select,
     training_counts,
 )
-from workbench.exporters.worth import Worth, worth
+from workbench.exporters.worth import Worth, faint, worth
 from workbench.files import package_version
 from workbench.log.credit import Provenance, ScoredCredit
 from workbench.log.redaction import read_rules, redacted, said
@@ -40,7 +42,8 @@ class Layout:
         format: What its folder holds, such as "workbench-weighted-batch".
         version: Version of that format.
         trainer: Who trains on it; None for a format that any trainer may read.
-        turn_off: What would normalise the advantages again in that trainer.
+        turn_off: What would normalise the advantages again in that trainer, or else has to be done.
+        turn_off_by: The same for files of some options, where it depends on them.
         any_trainer: For a format that any trainer may read: gives trainers, each with what would
             normalise the advantages again in it.
         unit: What a row is where the user leaves it open.
@@ -52,6 +55,7 @@ class Layout:
             no log-probabilities.
         trained_only: Whether rows without a trained token are left out, and the weight is
             multiplied into the advantages, because the trainer has no field for it.
+        pairs: Whether two rows make one line of the files, which is what is counted then.
         set_aside: Gives the selected steps back without those that the target cannot train:
             `gradient_mask` false, and a key of `selection.UNTRAINED` in `untrained`.
         require: Refuses steps that the files cannot be written from, whatever their credit.
@@ -61,12 +65,14 @@ class Layout:
     version: int = 1
     trainer: str | None = None
     turn_off: str = ""
+    turn_off_by: Callable[[Any], str] | None = None
     any_trainer: Callable[[], Mapping[str, str]] = dict
     unit: str | None = None
     contents: Literal["tokens", "texts", "either"] = "tokens"
     tokenises: bool = True
     cut: bool = False
     trained_only: bool = True
+    pairs: bool = False
     set_aside: Callable[[pl.DataFrame, Any], pl.DataFrame] | None = None
     require: Callable[[pl.DataFrame], object] = lambda steps: None
 
@@ -159,6 +165,7 @@ def described(
         ParameterError: The token ids are of several tokenizers.
     """
     steps, by_token = told.steps, told.tokens["from"] is not None
+    value = worth(told.pulls)
     return Manifest(
         format=layout.format,
         version=layout.version,
@@ -179,12 +186,12 @@ def described(
         options=options.recorded(),
         input=selection.input,
         dropped={**selection.dropped, "template": counts(told.lost)},
-        counts={**counts(steps), **_step_counts(selection, steps), **told.counts},
-        worth=worth(told.pulls).summary(),
+        counts={**counts(steps), **_step_counts(selection, steps, value), **told.counts},
+        worth=value.summary(),
         advantages=_moments(steps),
         checks=told.checks,
         notes=notes,
-        turn_off=_turn_off(layout),
+        turn_off=_turn_off(layout, options),
         **method_entries(made),
     )
 
@@ -198,9 +205,10 @@ def _redacted(log: pl.DataFrame, options: Options) -> tuple[pl.DataFrame, list[s
 
 
 def _moments(steps: pl.DataFrame) -> dict[str, Any]:
-    """Mean, std, range and share of zeros of the advantages of the trained steps."""
+    """Mean, std, range and share of zeros of the advantages of the trained steps, faint groups."""
     trained = steps.filter("gradient_mask")
     return {
+        "faint": dataclasses.asdict(faint(steps)),
         "steps": trained.height,
         **trained.select(moments(pl.col("advantage"))).row(0, named=True),
     }
@@ -213,11 +221,12 @@ def notes_of(log: pl.DataFrame, credit: ScoredCredit) -> list[str]:
     return list(dict.fromkeys([*made.notes, *map(str, remarks)]))
 
 
-def _turn_off(layout: Layout) -> Mapping[str, str]:
+def _turn_off(layout: Layout, options: Options) -> Mapping[str, str]:
     """Trainer -> what would normalise the advantages again, for all that may read the files."""
     if layout.trainer is None:
         return dict(layout.any_trainer())
-    return {layout.trainer: layout.turn_off}
+    by_options = layout.turn_off_by
+    return {layout.trainer: layout.turn_off if by_options is None else by_options(options)}
 
 
 def rehearse(log: pl.DataFrame, layout: Layout, options: Options) -> dict[str, Any]:
@@ -275,7 +284,7 @@ def worth_of(told: Told) -> Worth:
         why = f"none of its {number_of(steps.height, 'step')} is trained"
         counted = steps["untrained"].drop_nulls().value_counts(sort=True)
         why += "".join(f"; {count:,}: {UNTRAINED[name]}" for name, count in counted.iter_rows())
-        if {"unpaired", "other_history"} & set(counted["untrained"]):
+        if PAIRLESS & set(counted["untrained"]):
             hint = (
                 "a pair takes two replies to one and the same prompt; kto and sft-jsonl take none"
             )
@@ -284,12 +293,12 @@ def worth_of(told: Told) -> Worth:
     raise EmptyBatchError(f"the batch would train nothing: {why}. Hint: {hint}")
 
 
-def _step_counts(selection: Selection, steps: pl.DataFrame) -> dict[str, int]:
+def _step_counts(selection: Selection, steps: pl.DataFrame, value: Worth) -> dict[str, int]:
     lengths = steps.group_by("trajectory_id").len()["len"].to_list()
     return {
         **training_counts(steps),
         "masks_changed": selection.masks_changed,
-        "zero_advantage_groups": selection.zero_advantage_groups,
+        "zero_advantage_groups": value.groups.filter(pl.col("share") == 0).height,
         "shortest_trajectory": min(lengths),
         "longest_trajectory": max(lengths),
     }

@@ -33,7 +33,7 @@ import polars as pl
 
 from workbench.errors import ArtefactError, ParameterError
 from workbench.exporters.assembly import Batch, Layout, assemble, described, laid_out, rehearse
-from workbench.exporters.card import CARD, card
+from workbench.exporters.card import CARD, card, loader_name
 from workbench.exporters.folder import read_manifest, require_place, write_export
 from workbench.exporters.joining import join, require_joined
 from workbench.exporters.laid_out import Told, row_counts
@@ -63,7 +63,8 @@ class Exporter:
         masks: Whether the files hold a loss mask; where they do not, an advantage of 0 is one.
         loader: Module that the trainer loads the files with, which needs nothing but the trainer;
             written next to them as `workbench_<name>.py`.
-        dataset: The file that Hugging Face `datasets` loads; a dataset card is written next to it.
+        dataset: The file that Hugging Face `datasets` loads; the card next to it says how.
+        packed: Columns of rows of messages that hold them packed, see `conversations.MESSAGE`.
         appends: True where the files of batches of some groups put together are those of one
             batch of all of them, so that a large one need not be in memory: rows of Parquet, or
             lines, that say nothing of how many came before.
@@ -79,6 +80,7 @@ class Exporter:
     masks: bool = True
     loader: Path | None = None
     dataset: str | None = None
+    packed: tuple[str, ...] = ()
     appends: bool = False
 
     @property
@@ -215,12 +217,18 @@ class Exporter:
         def write(folder: Path) -> Manifest:
             files(folder)
             if self.loader is not None:
-                module = folder / f"workbench_{self.name}.py"
+                module = folder / f"{loader_name(self.name)}.py"
                 module.write_bytes(self.loader.read_bytes())
             manifest = dataclasses.replace(said, checks={**said.checks, "read_back_equal": True})
-            if self.dataset is not None:
-                told = {"name": self.name, "description": self.description, "file": self.dataset}
-                (folder / CARD).write_text(card(manifest, **told), encoding="utf-8", newline="\n")
+            text = card(
+                manifest,
+                name=self.name,
+                description=self.description,
+                file=self.dataset,
+                packed=self.packed,
+                loader=self.loader,
+            )
+            (folder / CARD).write_text(text, encoding="utf-8", newline="\n")
             return manifest
 
         return write_export(Path(directory), write, check, overwrite=overwrite)
@@ -252,7 +260,7 @@ class Exporter:
                 f"{directory / MANIFEST} says that token_level is {manifest.token_level}, which "
                 "the rows are not"
             )
-        require_counted(directory, row_counts(rows), manifest)
+        require_counted(directory, row_counts(rows, pairs=self.layout.pairs), manifest)
         return rows
 
     def __call__(

@@ -10,6 +10,7 @@ import polars as pl
 
 from workbench.exporters.manifest import Manifest
 from workbench.exporters.selection import REASONS, UNTRAINED
+from workbench.log.remarks import OF_SCALE
 from workbench.wording import are, number, number_of, of_all, shortened
 
 Verdict = Literal["holds", "look", "n/a"]
@@ -36,6 +37,7 @@ def checklist(manifest: Manifest) -> list[Check]:
         *_of_rows(manifest),
         _conversation(manifest),
         _tokens(manifest),
+        *_scale(manifest),
         _zero_groups(manifest),
         _left_out(manifest),
         *_clipped(manifest),
@@ -50,7 +52,7 @@ def balance(manifest: Manifest) -> pl.DataFrame:
 
     Returns:
         Columns what, trajectories, steps: the log, one row per reason that took something away,
-        the batch. The first row is the sum of all others.
+        the batch, which is what its files hold. The first row is the sum of all others.
     """
     rows: list[tuple[str, int, int]] = [_counted("in the log", manifest.input)]
     rows += [
@@ -58,8 +60,27 @@ def balance(manifest: Manifest) -> pl.DataFrame:
         for reason, lost in manifest.dropped.items()
         if lost["steps"]
     ]
-    rows.append(_counted("in the batch", manifest.counts))
+    idle = not_written(manifest)
+    if idle["steps"]:
+        where = "in no pair" if manifest.unit == "pair" else "no trained step in its row"
+        rows.append(_counted(f"− {where}", idle))
+    kept = {name: manifest.counts[name] - count for name, count in idle.items()}
+    rows.append(_counted("in the batch", kept))
     return pl.DataFrame(rows, schema=["what", "trajectories", "steps"], orient="row")
+
+
+def not_written(manifest: Manifest) -> dict[str, int]:
+    """Trajectories and steps that were selected, and whose rows train nothing and are no rows."""
+    names = ("trajectories", "steps")
+    return {name: manifest.counts.get(f"{name}_not_written", 0) for name in names}
+
+
+def size(manifest: Manifest) -> str:
+    """Rows of the files, the steps in them, and how many of those are trained."""
+    counts = manifest.counts
+    rows = number_of(counts["rows"], "pair" if manifest.unit == "pair" else "row")
+    steps = number_of(counts["steps"] - not_written(manifest)["steps"], "step")
+    return f"{rows} of {steps}, {manifest.worth['steps']:,} of them trained"
 
 
 def _counted(what: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
@@ -82,19 +103,26 @@ def _of_rows(manifest: Manifest) -> list[Check]:
 
 
 def _masks(manifest: Manifest) -> Check:
-    check, masked = "Masks", manifest.counts.get("masked_steps", 0)
+    # No step of a row that is not written is trained.
+    check = "Masks"
+    masked = manifest.counts.get("masked_steps", 0) - not_written(manifest)["steps"]
     if not manifest.checks.get("masked_advantages_zero"):
         says = "an advantage stands where nothing is trained"
         return Check(check=check, verdict="look", says=says)
     says = f"{are(masked, 'step')} not trained, with advantage 0" if masked else "none is needed"
-    changed = manifest.counts.get("masks_changed", 0)
-    if not changed:
-        return Check(check=check, verdict="holds", says=says)
-    says += (
-        f"; {are(changed, 'trajectory')} counted or trained differently from when the credit was "
-        "made: give both the same --untrained and --keep-masked"
-    )
-    return Check(check=check, verdict="look", says=says)
+    look = []
+    if idle := manifest.counts.get("rows_that_train_nothing", 0):
+        one, row = ("it", "the row") if idle == 1 else ("them", "such rows")
+        look.append(
+            f"{are(idle, 'row', 'train')} nothing; a mean per row over {one} is 0/0: leave {row} "
+            "out of it, or divide by the trained count of the whole batch"
+        )
+    if changed := manifest.counts.get("masks_changed", 0):
+        look.append(
+            f"{are(changed, 'trajectory')} counted or trained differently from when the credit was "
+            "made: give both the same --untrained and --keep-masked"
+        )
+    return Check(check=check, verdict="look" if look else "holds", says="; ".join([says, *look]))
 
 
 def _simple(check: str, holds: bool | None, good: str, bad: str) -> Check:
@@ -130,12 +158,13 @@ def _conversation(manifest: Manifest) -> Check:
         says = "the log's own token ids are what the policy read and wrote"
         return Check(check=check, verdict="n/a", says=says)
     rows = counts["rows_from_messages"] + counts["rows_rebuilt"]
+    row = "reply" if manifest.unit == "pair" else "row"
     if not counts["rows_rebuilt"]:
-        says = f"{number_of(rows, 'row')} as logged, up to the last reply: every message, role, "
+        says = f"{number_of(rows, row)} as logged, up to the last reply: every message, role, "
         says += "call and thought"
         return Check(check=check, verdict="holds", says=says)
     rebuilt = counts["rows_rebuilt"]
-    says = f"{of_all(rebuilt, rows, 'row')} rebuilt from observation and action; no system message"
+    says = f"{of_all(rebuilt, rows, row)} rebuilt from observation and action; no system message"
     says += ", no tools"
     return Check(check=check, verdict="look", says=says)
 
@@ -192,15 +221,47 @@ def _lengths(manifest: Manifest) -> Check:
     return Check(check=check, verdict="look", says=says)
 
 
+def _scale(manifest: Manifest) -> list[Check]:
+    """Advantages in the unit of large rewards, where the notes have it."""
+    notes = [note for note in manifest.notes if note.startswith(OF_SCALE)]
+    return [
+        Check(
+            check="Reward scale",
+            verdict="look",
+            says=f"{note.partition(' Hint: ')[0].rstrip('.')}; the notes say what to do",
+        )
+        for note in notes
+    ]
+
+
 def _zero_groups(manifest: Manifest) -> Check:
     check, count = "Zero groups", manifest.counts.get("zero_advantage_groups", 0)
     lost = manifest.dropped.get("zero_advantage_groups", {}).get("groups", 0)
+    look = []
     if count:
-        cost, they = ("costs", "it") if count == 1 else ("cost", "they")
-        says = f"{number_of(count, 'group')} {cost} compute for no pull; {they} can be left out"
-        return Check(check=check, verdict="look", says=says)
+        they = "it" if count == 1 else "they"
+        look.append(f"{are(count, 'group', 'cost')} compute for no pull; {they} can be left out")
+    if (faint := manifest.advantages.get("faint", {})).get("groups"):
+        look.append(_faint(faint))
+    if look:
+        return Check(check=check, verdict="look", says="; ".join(look))
     says = f"none is left, {number_of(lost, 'group')} left out" if lost else "there is none"
     return Check(check=check, verdict="holds", says=says)
+
+
+def _faint(faint: Mapping[str, Any]) -> str:
+    """Groups that pull by next to nothing, against what."""
+    count, usual = faint["groups"], number(faint["usual"])
+    they = "its" if count == 1 else "their"
+    against = (
+        f"a group with different outcomes reaches ±{usual}"
+        if faint["live"]
+        else f"no group has different outcomes, and rewards suggest ±{usual}"
+    )
+    return (
+        f"{are(count, 'group', 'pull')} by next to nothing: {they} advantages are within "
+        f"±{number(faint['largest'], 2)}, where {against}; --group exports others alone"
+    )
 
 
 def _left_out(manifest: Manifest) -> Check:
@@ -214,7 +275,8 @@ def _left_out(manifest: Manifest) -> Check:
     idle = {name: counts.get(name, 0) for name in UNTRAINED}
     if any(idle.values()):
         some = of_all(sum(idle.values()), counts["steps"], "step")
-        says.append(f"{some} context and not trained: {_by_reason(idle, UNTRAINED)}")
+        what = "in no pair" if manifest.unit == "pair" else "context and not trained"
+        says.append(f"{some} {what}: {_by_reason(idle, UNTRAINED)}")
     if rows := counts.get("rows_without_training"):
         total = number_of(counts["rows"] + rows, "row")
         says.append(f"not written, without a trained step: {rows:,} of {total}")

@@ -110,15 +110,14 @@ class TextRows:
 
     Args:
         rows: The batch, columns of the weighted batch's `TEXT_SCHEMA` and of `tokens.row_facts`.
-        kept: Rows whose conversation is the logged one.
-        segments: Rows that begin where an earlier prompt of their trajectory does not go on.
-        history: Assistant messages that are no step of the log, over all rows.
+        counts: Counts of each row, to be summed over those that are written: rows_from_messages
+            (1 where its conversation is the logged one), rows_rebuilt (1 where not),
+            rows_of_later_segments (1 where it begins where an earlier prompt of its trajectory does
+            not go on), and history_replies (assistant messages that are no step of the log).
     """
 
     rows: pl.DataFrame
-    kept: int
-    segments: int
-    history: int
+    counts: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -180,12 +179,13 @@ def text_rows(steps: pl.DataFrame, *, unit: str) -> TextRows:
         final["weight"].cast(pl.Float32),
         *row_facts(steps, first, last),
     )
-    return TextRows(
-        rows=rows,
-        kept=sum(row.kept for row in laid_out),
-        segments=sum(row.segment > 0 for row in laid_out),
-        history=int((at < 0).sum()),
-    )
+    counts = {
+        "rows_from_messages": [int(row.kept) for row in laid_out],
+        "rows_rebuilt": [int(not row.kept) for row in laid_out],
+        "rows_of_later_segments": [int(row.segment > 0) for row in laid_out],
+        "history_replies": [sum(step < 0 for step in row.steps) for row in laid_out],
+    }
+    return TextRows(rows=rows, counts=pl.DataFrame(counts))
 
 
 def conversation_rows(steps: pl.DataFrame, *, by_step: bool) -> Sequence[ConversationRow]:

@@ -40,7 +40,7 @@ class Told:
         steps: The steps that are in them; texts and token ids are not asked for.
         lost: The ids of those that a chat template left out.
         tokens: Where token ids are from; see `Manifest.tokens`.
-        unit: What a row is: "trajectory", "step", or "mixed".
+        unit: What a row is: "trajectory", "step", "pair", or "mixed".
         counts: What the rows hold.
         checks: Name -> whether it holds; null where it does not apply.
         pulls: What pulls in them.
@@ -146,16 +146,27 @@ def lay_out(steps: pl.DataFrame, layout: Layout, options: Options, *, token_leve
     steps, record, lost = _tokens(steps, layout, options, token_level=token_level)
     made = _text_batch if record["from"] is None else _token_batch
     rows, entries = made(steps, options.unit or layout.unit)
-    if layout.trained_only:
-        rows, entries["counts"]["rows_without_training"] = _folded(rows)
+    trained = _trains(rows)
+    if not layout.trained_only:
+        entries["counts"]["rows_that_train_nothing"] = rows.height - int(trained.sum())
+    else:
+        entries["counts"] |= _unwritten(steps, rows, trained)
+        if not layout.pairs:  # what is in no pair would have been no line
+            entries["counts"]["rows_without_training"] = rows.height - int(trained.sum())
+        rows = _folded(rows.filter(trained))
+        if "of_rows" in entries:
+            entries["of_rows"] = entries["of_rows"].filter(trained)
+    if "of_rows" in entries:
+        sums = entries["of_rows"].sum().row(0, named=True)
+        entries["counts"] = {**sums, **entries["counts"]}
     if layout.cut:
         rows = rows.with_columns(logprobs_after_cut())
     told = Told(
         steps=steps,
         lost=lost.select(STEP),
         tokens=record,
-        unit=entries["unit"],
-        counts=row_counts(rows) | entries["counts"],
+        unit="pair" if layout.pairs else entries["unit"],
+        counts=row_counts(rows, pairs=layout.pairs) | entries["counts"],
         checks=row_checks(rows) | entries["checks"],
         pulls=pulls(rows),
     )
@@ -204,32 +215,48 @@ def _weight(name: str) -> pl.Expr:
     return pl.when(trained > 0).then(1 / trained).otherwise(0.0).alias("weight")
 
 
-def _folded(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+def _trains(rows: pl.DataFrame) -> pl.Series:
+    """True for each row in which something is trained."""
+    return rows["loss_mask" if "input_ids" in rows.columns else "step_mask"].list.contains(1)
+
+
+def _unwritten(steps: pl.DataFrame, rows: pl.DataFrame, written: pl.Series) -> dict[str, int]:
+    """Counts of steps whose row is not written, and of trajectories that have no row at all."""
+    # A row holds the steps up to its last one, from where the row before it ends.
+    ends = rows.select("trajectory_id", "step_index", written.alias("written"))
+    own = steps.select("trajectory_id", "step_index").join(
+        ends, on=["trajectory_id", "step_index"], how="left", maintain_order="left"
+    )
+    own = own.with_columns(pl.col("written").backward_fill().over("trajectory_id"))
+    some = own.group_by("trajectory_id").agg(pl.col("written").any())["written"]
+    return {
+        "steps_not_written": int((~own["written"]).sum()),
+        "trajectories_not_written": int((~some).sum()),
+    }
+
+
+def _folded(kept: pl.DataFrame) -> pl.DataFrame:
     """Rows that train something, their weight multiplied into the advantages.
 
     Raises:
         ParameterError: A row begins with a trained token, which nothing predicts.
     """
-    if "input_ids" not in rows.columns:
-        mask, values = "step_mask", "step_advantages"
-    else:
-        mask, values = "loss_mask", "advantages"
-        first = rows.filter(pl.col(mask).list.first() == 1)
+    values = "step_advantages"
+    if "input_ids" in kept.columns:
+        values = "advantages"
+        first = kept.filter(pl.col("loss_mask").list.first() == 1)
         if not first.is_empty():
             raise ParameterError(
                 f"{are(first.height, 'row', 'begin')} with a trained token, so that no token "
                 f"predicts it: {places(first)}. Hint: log the prompt's token ids too"
             )
-    trained = rows[mask].list.contains(1)
-    kept = rows.filter(trained)
     size = kept[values].list.len().to_numpy().astype(np.int64)
     factors = np.repeat(kept["weight"].to_numpy(), size)
     product = flat(kept[values]).to_numpy() * factors
-    kept = kept.with_columns(
+    return kept.with_columns(
         nested(product.astype(np.float32), size, values),
         pl.lit(1.0, dtype=pl.Float32).alias("weight"),
     )
-    return kept, rows.height - kept.height
 
 
 def _token_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -254,15 +281,10 @@ def _text_batch(steps: pl.DataFrame, unit: str | None) -> tuple[pl.DataFrame, di
     """Rows of messages, and what the manifest says of them."""
     unit = unit or "trajectory"
     laid_out = text_rows(steps, unit=unit)
-    rows = laid_out.rows
-    return rows, {
+    return laid_out.rows, {
         "unit": unit,
-        "counts": {
-            "rows_from_messages": laid_out.kept,
-            "rows_rebuilt": rows.height - laid_out.kept,
-            "rows_of_later_segments": laid_out.segments,
-            "history_replies": laid_out.history,
-        },
+        "counts": {},
+        "of_rows": laid_out.counts,
         "checks": {"prefix_property": None},
     }
 
@@ -290,17 +312,17 @@ def row_checks(rows: pl.DataFrame) -> dict[str, bool]:
     }
 
 
-def row_counts(rows: pl.DataFrame) -> dict[str, int]:
+def row_counts(rows: pl.DataFrame, *, pairs: bool = False) -> dict[str, int]:
     """The counts of a manifest that its rows alone decide.
 
     Returns:
-        rows, tokens and trained_tokens, or rows, messages and trained_steps; what is trained is
-        left out where the rows have no mask.
+        rows (half as many where two make a pair), tokens and trained_tokens, or rows, messages and
+        trained_steps; what is trained is left out where the rows have no mask.
     """
     lists, size, mask, trained = "input_ids", "tokens", "loss_mask", "trained_tokens"
     if lists not in rows.columns:
         lists, size, mask, trained = "messages", "messages", "step_mask", "trained_steps"
-    counted = {"rows": rows.height, size: int(lengths(rows[lists]).sum())}
+    counted = {"rows": rows.height // (2 if pairs else 1), size: int(lengths(rows[lists]).sum())}
     if mask in rows.columns:
         counted[trained] = int(flat(rows[mask]).cast(pl.Int64).sum())
     return counted

@@ -29,8 +29,8 @@ class Manifest:
         tokens: Where the token ids are `from`: "log", "text" where they were made for this export,
             null where there are none; the tokenizer that made them or that they were held against,
             its digests, and how many steps drift when their reply goes through it.
-        unit: What a row is: "trajectory", "step", or "mixed" where some trajectories had to be
-            written step by step.
+        unit: What a row is: "trajectory", "step", "pair" of replies, or "mixed" where some
+            trajectories had to be written step by step.
         token_level: Whether rows hold token ids; otherwise they hold messages.
         advantage_scope: To what an advantage belongs.
         weight: How `weight` was made, and what it multiplies.
@@ -39,7 +39,7 @@ class Manifest:
         counts: What the rows hold.
         worth: What pulls at the policy, see `worth.Worth`.
         advantages: mean, std (ddof 1), minimum, maximum and zero_share of the advantages of the
-            trained `steps`, before any weight.
+            trained `steps`, before any weight; and groups that are `faint`, see `worth.Faint`.
         notes: Notes on the credit, one sentence each.
         dropped: Reason -> trajectories and steps left out. With those in `counts` they sum to
             `input`.

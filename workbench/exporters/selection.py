@@ -38,9 +38,15 @@ UNTRAINED: Mapping[str, str] = {
     "no_prompt": "its reply opens the conversation, so there is no prompt",
     "no_label": "an advantage of 0 is no label",
     "other_history": "same observation as others, but after another history",
-    "unpaired": "no other reply to its prompt with an advantage apart by the margin",
+    "only_reply": "no other trained reply to the same history",
+    "no_margin": "no other reply to the same history has an advantage apart by the margin",
+    "same_text": "the replies apart by the margin have the same text",
+    "already_paired": "the replies it could be paired with are in other pairs",
 }
 """Reasons for not training steps of a batch, in words."""
+
+PAIRLESS = {"other_history", "only_reply", "no_margin", "same_text", "already_paired"}
+"""Those for which a reply is in no pair."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,6 @@ class Selection:
         token_level: Whether every kept step has prompt_ids and response_ids.
         input: groups, trajectories and steps of the log.
         dropped: Reason -> groups (that lost a trajectory), trajectories, steps.
-        zero_advantage_groups: Kept groups in which no trained step has an advantage.
         masks_changed: Trajectories that count or train differently from the log that was scored.
     """
 
@@ -63,7 +68,6 @@ class Selection:
     token_level: bool
     input: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
-    zero_advantage_groups: int
     masks_changed: int
 
 
@@ -117,7 +121,6 @@ def select(
     trained = pl.col("gradient_mask")
     idle = (pl.col("dropped").is_not_null() | ~trained | (pl.col("advantage") == 0)).all()
     zero = idle.over("group_id") & pl.col("dropped").is_null()
-    zero_groups = steps.select(pl.col("group_id").filter(zero).n_unique()).item()
     if options.drop_zero_groups:
         new = pl.when(zero).then(pl.lit("zero_advantage_groups")).otherwise(pl.col("dropped"))
         steps = steps.with_columns(new.alias("dropped"))
@@ -134,7 +137,6 @@ def select(
         token_level=token_level,
         input=counts(steps),
         dropped=dropped,
-        zero_advantage_groups=0 if options.drop_zero_groups else zero_groups,
         masks_changed=masks_changed,
     )
 

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from workbench.exporters.lists import flat, lengths
 
+FAINT = 0.01
+"""A group whose largest |advantage| is below this share of a live group's is faint."""
+
 Real = NDArray[np.float64]
 Index = NDArray[np.int64]
 
@@ -86,6 +89,44 @@ def pulls(rows: pl.DataFrame) -> Pulls:
     """Gradient weights in the rows of a weighted batch, of tokens or of messages."""
     found = _token_pulls(rows) if "input_ids" in rows.columns else _text_pulls(rows)
     return Pulls(rows=rows.select("group_id", "trajectory_id"), steps=found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faint:
+    """Groups whose advantages are next to nothing against those of a group that teaches.
+
+    Such are the remainders of a softmax or of a deviation where all rollouts earn the same.
+
+    Args:
+        groups: How many have a largest |advantage| above 0 and below `FAINT` · `usual`.
+        largest: The largest |advantage| in them; 0 where there is none.
+        usual: Median over live groups, those whose rollouts earn differently, of the largest
+            |advantage|. Where there is none with an advantage: the range of the rewards over all
+            rollouts, at most 1, and 1 where that is 0.
+        live: Whether there are such live groups.
+    """
+
+    groups: int
+    largest: float
+    usual: float
+    live: bool
+
+
+def faint(steps: pl.DataFrame) -> Faint:
+    """Faint groups among steps with advantage, gradient_mask and episode_reward."""
+    earned = pl.col("episode_reward")
+    by_group = steps.group_by("group_id").agg(
+        pl.col("advantage").filter("gradient_mask").abs().max().cast(pl.Float64).alias("largest"),
+        (earned.max() - earned.min() > 1e-6).alias("live"),
+    )
+    pulling = by_group.filter(pl.col("largest") > 0)
+    live = pulling.filter("live")["largest"]
+    rewards = steps["episode_reward"].to_numpy()
+    span = min(1.0, float(np.ptp(rewards)))
+    usual = float(np.median(live.to_numpy())) if live.len() else span or 1.0
+    below = pulling.filter(pl.col("largest") < FAINT * usual)["largest"].to_numpy()
+    largest = float(below.max()) if below.size else 0.0
+    return Faint(groups=below.size, largest=largest, usual=usual, live=live.len() > 0)
 
 
 def worth(given: Pulls) -> Worth:

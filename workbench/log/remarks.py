@@ -20,6 +20,9 @@ TOLERANCE = 1e-12
 LARGE = 10.0
 """Advantages beyond this are of the order of the rewards, where those are not of one success."""
 
+OF_SCALE = "Rewards span"
+"""Beginning of the remarks of `unscaled`, by which one is known again among notes."""
+
 EQUAL_OUTCOMES = ("all_fail", "all_pass", "constant_reward", "one_rollout")
 """Kinds of groups in which a credit that tells steps apart does not do so by outcome."""
 
@@ -157,14 +160,14 @@ def unscaled(log: pl.DataFrame, table: pl.DataFrame, fields: Mapping[str, Any]) 
     alone = fields.get("episode_weight", 1.0) == 0.0
     if share is not None and share > 0.75 and not divided and not alone:
         return Remark(
-            text=f"Rewards span {span:g} and the step term is in their unit: its deviation is "
+            text=f"{OF_SCALE} {span:g} and the step term is in their unit: its deviation is "
             f"{share:.0%} of both terms', so the outcome of the trajectory hardly counts; {said}.",
             action=_rescaling(span, fields),
             evidence={"step_share": share, "largest": largest},
         )
     if largest > max(LARGE, span / 4):
         return Remark(
-            text=f"Rewards span {span:g} and the credit is in their unit: {said}, which a trainer "
+            text=f"{OF_SCALE} {span:g} and the credit is in their unit: {said}, which a trainer "
             "multiplies its learning rate with.",
             action=_rescaling(span, fields),
             evidence={"largest": largest},

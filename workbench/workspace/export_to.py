@@ -81,7 +81,6 @@ def write_part(task: Task) -> None:
         token_level=task.token_level,
         input=whole,
         dropped={},
-        zero_advantage_groups=0,
         masks_changed=0,
     )
     # What a worker that was lost had begun is done again.

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from batches import Log, export, lines, made, step_row
 
+from workbench.cli.summaries import export_summary
 from workbench.errors import ArtefactError, EmptyBatchError
+from workbench.exporters.checklist import checklist
 from workbench.exporters.targets import dpo
 
 
@@ -41,7 +43,7 @@ def test_a_pair_is_apart_by_more_than_the_margin(tmp_path: Path):
     assert pairs(log, tmp_path / "one", margin=1.0) == [("c", "a")]
     assert pairs(log, tmp_path / "less", margin=0.99) == [("c", "a"), ("b", "d")]
     with pytest.raises(
-        EmptyBatchError, match=r"4: no other reply to its prompt.*kto and sft-jsonl"
+        EmptyBatchError, match=r"4: no other reply to the same history has.*kto and sft-jsonl"
     ):
         pairs(log, tmp_path / "none", margin=5.0)
 
@@ -55,7 +57,7 @@ def test_two_replies_of_one_text_are_no_pair(tmp_path: Path):
 def test_replies_of_two_groups_are_no_pair(tmp_path: Path):
     other = {**step_row("u0", 0, -1.0, group="h"), "action": "b"}
     log = made([*replies(1.0), other])
-    with pytest.raises(EmptyBatchError, match="2: no other reply to its prompt"):
+    with pytest.raises(EmptyBatchError, match="2: no other trained reply to the same history"):
         pairs(log, tmp_path / "out")
 
 
@@ -67,7 +69,36 @@ def test_the_same_observation_after_another_history_is_counted_and_no_pair(tmp_p
     ]
     manifest = export("dpo", made(rows), tmp_path / "out")
     assert len(lines(tmp_path / "out" / dpo.FILE)) == 1
-    assert (manifest.counts["other_history"], manifest.counts["unpaired"]) == (2, 0)
+    assert (manifest.counts["other_history"], manifest.counts["only_reply"]) == (2, 0)
+
+
+def test_every_reply_in_no_pair_has_its_true_reason_and_pairs_are_counted(tmp_path: Path):
+    # Of g: a 3, b 1, c 2.5 in one state with margin 1: a with b (2 apart); c is 1.5 from b, which
+    # is taken. Of h: x 2 and x 0 say the same. Of i: 0.5 and 0 are not apart by 1. Of j: one alone.
+    rows = [
+        *replies(3.0, 1.0, 2.5),
+        *(row | {"trajectory_id": f"h{row['trajectory_id']}"}
+          for row in replies(2.0, 0.0, said="xx", group="h")),
+        *(row | {"trajectory_id": f"i{row['trajectory_id']}"}
+          for row in replies(0.5, 0.0, group="i")),
+        {**step_row("j0", 0, 4.0, group="j"), "action": "z"},
+    ]  # fmt: skip
+    manifest = export("dpo", made(rows), tmp_path / "out", margin=1.0)
+    counts = manifest.counts
+    reasons = ("already_paired", "same_text", "no_margin", "only_reply", "other_history")
+    assert [counts[reason] for reason in reasons] == [1, 2, 2, 1, 0]
+    # 8 replies, of which 2 are one pair: one line.
+    assert (counts["rows"], manifest.unit, counts["masked_steps"]) == (1, "pair", 6)
+    assert "rows_without_training" not in counts
+    assert len(lines(tmp_path / "out" / dpo.FILE)) == 1
+    says = {each.check: each.says for each in checklist(manifest)}
+    assert says["Conversation"].startswith("2 of 2 replies are rebuilt")
+    assert says["Left out"] == (
+        "6 of 8 steps are in no pair: 1 (no other trained reply to the same history), 2 (no other "
+        "reply to the same history has an advantage apart by the margin), 2 (the replies apart by "
+        "the margin have the same text), 1 (the replies it could be paired with are in other pairs)"
+    )
+    assert export_summary(manifest).startswith("1 pair of 2 steps, 2 of them trained\n")
 
 
 def test_a_pair_names_both_steps_and_its_prompt_is_of_both(tmp_path: Path):

@@ -40,6 +40,28 @@ def test_binary_weights_are_the_integers_that_services_take(tmp_path: Path):
     assert rows["step_advantages"].to_list() == [[0.5, 0.0], [0.25]]
 
 
+def test_the_credit_of_a_line_names_the_rows_last_step(tmp_path: Path):
+    # t0 is one row of steps 0 and 1, t1 of step 0 alone.
+    export("sft-jsonl", text_log(), tmp_path / "out")
+    credit = lines(tmp_path / "out" / sft_jsonl.CREDIT)
+    assert [(row["trajectory_id"], row["last_step_index"]) for row in credit] == [
+        ("t0", 1), ("t1", 0),
+    ]  # fmt: skip
+    assert not any("step_index" in row for row in credit)
+
+
+def test_what_services_take_is_said_by_the_weights_of_the_file(tmp_path: Path):
+    said = {
+        weights: export("sft-jsonl", text_log(), tmp_path / weights, weights=weights).turn_off
+        for weights in ("float", "binary")
+    }
+    assert said["float"]["OpenAI, Together"].startswith("both take only the weights 0 and 1, and")
+    assert said["float"]["OpenAI, Together"].endswith("--to sft-jsonl -p weights=binary")
+    assert said["binary"]["OpenAI, Together"].startswith("nothing has to be done: ")
+    card = (tmp_path / "binary" / "README.md").read_text()
+    assert f"| for OpenAI, Together | {said['binary']['OpenAI, Together']} |" in card
+
+
 def test_a_line_has_nothing_but_messages_and_tools(tmp_path: Path):
     export("sft-jsonl", token_log(), tmp_path / "out")
     talks = lines(tmp_path / "out" / sft_jsonl.FILE)

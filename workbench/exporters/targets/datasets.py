@@ -108,6 +108,7 @@ register(
         write=write,
         read=read,
         dataset=FILE,
+        packed=("prompt", "completion"),
         appends=True,
         units=STEPS_ONLY,
         options_type=SupervisedOptions,

@@ -4,7 +4,8 @@ An object per pair: `prompt`, `chosen` and `rejected`, whose advantages are apar
 margin. Two steps are of one prompt where they are of one group and all that stood before their
 replies is equal, message for message, tools and ids of calls included: the loss has one prompt for
 both. In each such state the best reply is paired with the worst, the second best with the second
-worst, and so on, each at most once and with another text than its partner.
+worst, and so on, each at most once and with another text than its partner. A reply that is in no
+pair is counted under its reason.
 """
 
 from __future__ import annotations
@@ -91,16 +92,43 @@ def paired(steps: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
     for k, pair in enumerate(pairs):
         for step in pair:
             number[step] = k
-    elsewhere = [
-        len(states[groups[step], prompts[step]]) == 1
-        and len(histories[groups[step], seen[step]]) > 1
-        for step in trained.tolist()
-    ]
-    other = np.zeros(steps.height, dtype=bool)
-    other[trained[elsewhere]] = True
+    why: list[str | None] = [None] * steps.height
+    for (group, _), state in states.items():
+        for step in (step for step in state if number[step] is None):
+            elsewhere = len(histories[group, seen[step]]) > 1
+            why[step] = _unpaired(
+                step, state, advantage, replies, options.margin, elsewhere=elsewhere
+            )
+    reasons = pl.Series("why", why, dtype=pl.String)
     steps = steps.with_columns(pl.Series(PAIR, number, dtype=pl.Int64))
-    steps = without(steps, pl.lit(pl.Series(other)), "other_history")
-    return without(steps, pl.col("gradient_mask") & pl.col(PAIR).is_null(), "unpaired")
+    for reason in reasons.drop_nulls().unique(maintain_order=True):
+        steps = without(steps, pl.lit(reasons == reason), reason)
+    return steps
+
+
+def _unpaired(
+    step: int,
+    state: Sequence[int],
+    advantage: Sequence[float],
+    replies: Sequence[str],
+    margin: float,
+    *,
+    elsewhere: bool,
+) -> str:
+    """The reason, a key of `UNTRAINED`, why a step of a state is in no pair.
+
+    `_pairs` leaves no two steps that could be paired, so that whoever has a possible partner lost
+    it to another pair. `elsewhere` is true where its observation has another history too.
+    """
+    others = [other for other in state if other != step]
+    if not others:
+        return "other_history" if elsewhere else "only_reply"
+    apart = [other for other in others if abs(advantage[step] - advantage[other]) > margin]
+    if not apart:
+        return "no_margin"
+    if all(replies[other] == replies[step] for other in apart):
+        return "same_text"
+    return "already_paired"
 
 
 def _canonical(value: Any) -> str:
@@ -183,9 +211,11 @@ register(
         description="JSON lines of pairs of replies to one prompt, for TRL's DPOTrainer.",
         layout=Layout(
             format="workbench-dpo",
+            version=2,
             trainer="TRL DPOTrainer",
             turn_off="nothing: the loss takes the order of a pair alone",
             unit="step",
+            pairs=True,
             contents="texts",
             set_aside=paired,
         ),

@@ -3,7 +3,7 @@
 `sft.jsonl` has one object a conversation, with nothing but `messages` and, where tools were
 offered, `tools`: OpenAI and Together read `weight` 0 and 1 (`weights=binary`), other code may read
 numbers. What a row is of, and the advantages whatever the weights, stand in `credit.jsonl`, line by
-line.
+line; `last_step_index` there is the row's last step, which tells a trajectory's segments apart.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from workbench.exporters.tables import write_lines
 
 FILE, CREDIT = "sft.jsonl", "credit.jsonl"
 
+_LAST = "last_step_index"
 _CREDIT = [
-    *KEY,
+    *((_LAST if name == "step_index" else name, kind) for name, kind in KEY),
     ("reward", pa.float32()),
     ("step_advantages", pa.list_(pa.float32())),
     ("step_mask", pa.list_(pa.int8())),
@@ -45,7 +46,8 @@ def write(batch: Batch, folder: Path) -> None:
     """Write `sft.jsonl` and `credit.jsonl`."""
     binary = batch.manifest.options["weights"] == "binary"
     write_objects(_conversations(batch.rows, binary=binary), folder / FILE)
-    write_lines(batch.rows.select(name for name, _ in _CREDIT), folder / CREDIT)
+    rows = batch.rows.rename({"step_index": _LAST})
+    write_lines(rows.select(name for name, _ in _CREDIT), folder / CREDIT)
 
 
 def _conversations(rows: pl.DataFrame, *, binary: bool) -> Iterator[dict[str, Any]]:
@@ -94,7 +96,7 @@ def read(folder: Path, manifest: Manifest) -> pl.DataFrame:
     for number, (entry, values) in enumerate(zip(found, expected, strict=True), start=1):
         _take_weights(entry["messages"], values, f"{path} line {number}")
     texts = frame_of(found, [("tools", pa.string())], path, "messages")
-    return pl.concat([credit, texts], how="horizontal")
+    return pl.concat([credit.rename({_LAST: "step_index"}), texts], how="horizontal")
 
 
 def _take_weights(messages: Any, expected: list[float], place: str) -> None:
@@ -115,14 +117,29 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+_ADVANTAGES = (
+    "both take only the weights 0 and 1, and those of this target are advantages: export with "
+    "--to sft-jsonl -p weights=binary"
+)
+
+
+def _services(options: SupervisedOptions) -> str:
+    """The advice for fine-tuning services, by the weights that are in the files."""
+    if options.weights == "binary":
+        return "nothing has to be done: the weights are 0 and 1, which both take as they are"
+    return _ADVANTAGES
+
+
 register(
     Exporter(
         name="sft-jsonl",
         description="JSON lines of conversations with a weight for each assistant message.",
         layout=Layout(
             format="workbench-sft-jsonl",
+            version=2,
             trainer="OpenAI, Together",
-            turn_off="nothing: both take weights as they are, and only 0 and 1 (weights=binary)",
+            turn_off=_ADVANTAGES,
+            turn_off_by=_services,
             unit="trajectory",
             contents="texts",
         ),

@@ -238,6 +238,7 @@ WEIGHTED_BATCH = register(
         write=write,
         read=read,
         dataset=FILE,
+        packed=("messages",),
         appends=True,
     )
 )
