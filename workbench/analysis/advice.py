@@ -252,8 +252,8 @@ def _of_masks(found: Facts) -> Line:
     cut = "not known" if found.truncated is None else f"{found.truncated:.0%}"
     return Line(
         about="masks",
-        text=f"{number_of(found.uncounted, 'rollout')} not counted, {found.untrained:,} not trained; cut off "
-        f"by a limit: {cut}",
+        text=f"{number_of(found.uncounted, 'rollout')} not counted, {found.untrained:,} not "
+        f"trained; cut off by a limit: {cut}",
         numbers={
             "uncounted": found.uncounted,
             "untrained": found.untrained,
