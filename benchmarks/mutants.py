@@ -147,7 +147,7 @@ def sample(scope: Sequence[str], points: int, seed: int) -> list[Point]:
 
 
 def _is_declared(point: Point) -> bool:
-    """Whether it is in the line that makes a dataclass: frozen or not, no number is another."""
+    """True in the line that makes a dataclass: frozen or not, no number is another."""
     line = sources(ROOT)[point.module].splitlines()[point.line - 1]
     return line.strip().startswith("@dataclass")
 
@@ -249,7 +249,7 @@ class Trial:
         os.utime(path, (self.writes, self.writes))
 
     def fails(self, arguments: Sequence[str]) -> bool:
-        """Whether a test fails, or none ends in time."""
+        """True where a test fails, or none ends in time."""
         return outcome(self.context, str(self.copy), arguments) != "passed"
 
     def require_sound(self, arguments: Sequence[str]) -> None:

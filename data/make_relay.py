@@ -26,7 +26,7 @@ STAGES = [(role, number) for number in (0, 1) for role in ("planner", "solver", 
 
 @dataclass(frozen=True)
 class State:
-    """What there is after a message; nothing of it is told but in the texts."""
+    """State after a message; only its texts show it."""
 
     good_plan: bool = False
     right: bool = False
@@ -45,12 +45,12 @@ class Task:
 
     @property
     def text(self) -> str:
-        """What is asked."""
+        """Question of the task."""
         return f"What is ({self.a} + {self.b}) * {self.c}?"
 
 
 def outcomes(task: Task, stage: int, state: State) -> list[tuple[float, State]]:
-    """What a message can lead to, with its chances."""
+    """Outcomes of a message, with their chances."""
     role, number = STAGES[stage]
     plan, right, accepted, solver = state.good_plan, state.right, state.accepted, state.solver
     if role == "planner":
@@ -77,7 +77,7 @@ def outcomes(task: Task, stage: int, state: State) -> list[tuple[float, State]]:
 
 @cache
 def value(task: Task, stage: int, state: State) -> float:
-    """What the team can expect before the message of a stage: 1 for a right answer, accepted."""
+    """Expected reward before the message of a stage: 1 for a right answer, accepted."""
     if stage == len(STAGES):
         return float(state.right and state.accepted)
     return sum(

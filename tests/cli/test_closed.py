@@ -1,4 +1,4 @@
-"""What a command touches: no network, and no file outside its workspace and the stated cache."""
+"""Reach of a command: no network, and no file outside its workspace and the stated cache."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def changed(name: str, penalty: dict[str, Any]) -> dict[str, Any]:
 
 
 def dialect(name: str) -> dict[str, Any]:
-    """What a dialect says of itself beside its fields."""
+    """Description of a dialect besides its fields."""
     method, _, own = name.partition(":")
     entry = METHODS[method].dialects[own]
     return {"invalid_penalty": entry.invalid_penalty, "traits": sorted(entry.traits)}

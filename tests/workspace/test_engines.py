@@ -79,7 +79,7 @@ def test_who_stops_early_ends_the_own_workers_alone(tmp_path: Path):
 
 def test_a_cluster_that_starts_slowly_is_tried_again():
     class Slow:
-        """What of Ray is asked for; its first starts take longer than it waits."""
+        """Stand-in for Ray, whose first starts take longer than it waits."""
 
         def __init__(self, failures: int) -> None:
             self.failures = failures
