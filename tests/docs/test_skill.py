@@ -73,7 +73,7 @@ def test_a_client_that_follows_the_skill_gets_from_a_broken_file_to_a_batch(tmp_
     assert "dpo" in client("formats")["write"]
     batch = client("export", "log.parquet", "--credit", "c.parquet", "--to", "dpo", "-o", "pairs")
     counts, dropped = batch["manifest"]["counts"], batch["manifest"]["dropped"]
-    assert counts["trained_steps"] == counts["rows"] > 0
+    assert counts["trained_steps"] == 2 * counts["rows"] > 0  # chosen and rejected
     assert counts["steps"] + sum(each["steps"] for each in dropped.values()) == 3732
     assert batch["manifest"]["turn_off"]
     client("run", "log.parquet", "-m", "grpo", "--embedder", "tfidf", "-o", "work")
