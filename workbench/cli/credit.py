@@ -15,6 +15,7 @@ from workbench.cli.inputs import (
     give_to,
     import_options,
     named_credits,
+    note_other_log,
     open_space,
     print_report_notes,
     read_opened,
@@ -262,18 +263,16 @@ def compare(
 
     named = named_credits(credits)
     comparison = compare_credits({name: c.table for name, c in named.items()}, top=top)
-    sha256 = next(iter(named.values())).provenance.log_sha256
+    first = next(iter(named.values()))
+    sha256 = first.provenance.log_sha256
     stored = StoredLog.of_credit(credits[0], sha256) if logs is None else None
     frame = stored.frame if stored else None
     if logs is not None:
         opened = read_opened(logs, reading)
         frame = opened.frame
         if opened.sha256 != sha256:
-            require_steps_of(opened.frame, next(iter(named.values())).table)
-            print(
-                f"note: the credits were made from another file than {', '.join(logs)}",
-                file=sys.stderr,
-            )
+            require_steps_of(opened.frame, first.table)
+            note_other_log(credits[0], first, opened, logs)
     if as_json:
         print(as_json_text(comparison.to_dict()))
         return

@@ -212,9 +212,12 @@ def note_other_log(
     stored = StoredLog.of_credit(path, digest)
     if stored is not None and stored.source_sha256 == opened.sha256:
         return
-    log, scored = opened.frame.sort(STEP), credit.table.sort(STEP)
-    if "reward" in scored.columns and log.select(STEP).equals(scored.select(STEP)):
-        require_same_rewards(log, scored)
+    if "reward" in credit.table.columns:
+        log, scored = (
+            each.select(*STEP, "reward").sort(STEP) for each in (opened.frame, credit.table)
+        )
+        if log.select(STEP).equals(scored.select(STEP)):
+            require_same_rewards(log, scored)
     print(
         f"note: {path} was made from another file than {', '.join(logs)}; texts are not compared. "
         f"Hint: if they may differ, score {', '.join(logs)} again",
