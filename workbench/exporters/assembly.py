@@ -121,7 +121,9 @@ def assemble(
     found = laid_out(selection, layout, options)
     notes = [*notes_of(log, credit), *redaction]
     value = worth_of(found.told)
-    manifest = described(selection, found.told, credit.provenance, layout, options, notes=notes)
+    manifest = described(
+        selection, found.told, credit.provenance, layout, options, value=value, notes=notes
+    )
     return Batch(rows=found.rows, steps=found.steps, manifest=manifest, worth=value)
 
 
@@ -149,6 +151,7 @@ def described(
     layout: Layout,
     options: Options,
     *,
+    value: Worth,
     notes: Sequence[str],
 ) -> Manifest:
     """Manifest of a batch's rows.
@@ -159,13 +162,13 @@ def described(
         made: How their credit was made.
         layout: What the target asks for.
         options: What the user asks for.
+        value: Worth of the rows.
         notes: What is to be known of the credit.
 
     Raises:
         ParameterError: The token ids are of several tokenizers.
     """
     steps, by_token = told.steps, told.tokens["from"] is not None
-    value = worth(told.pulls)
     return Manifest(
         format=layout.format,
         version=layout.version,

@@ -171,13 +171,11 @@ class Exporter:
         """
         found = laid_out(selection, self.layout, options)
         if found.rows.height:
-            manifest = described(selection, found.told, made, self.layout, options, notes=())
-            batch = Batch(
-                rows=found.rows,
-                steps=found.steps,
-                manifest=manifest,
-                worth=worth(found.told.pulls),
+            value = worth(found.told.pulls)
+            manifest = described(
+                selection, found.told, made, self.layout, options, value=value, notes=()
             )
+            batch = Batch(rows=found.rows, steps=found.steps, manifest=manifest, worth=value)
             folder.mkdir()
             self.write(batch, folder)
             require_equal(self.check(folder, manifest), found.rows, folder)

@@ -180,13 +180,13 @@ def export_in_parts(
         for done, _ in enumerate(engine.map(write_part, tasks), start=1):
             progress("export", done, len(tasks))
         told = Told.joined([Told.read(task.folder) for task in tasks])
-        worth_of(told)
         manifest = described(
             selection,
             told,
             credit.provenance,
             target.layout,
             asked,
+            value=worth_of(told),
             notes=notes_of(log, credit),
         )
         written = [_files(task) for task in tasks if _files(task).is_dir()]
