@@ -17,7 +17,7 @@ PACKAGE = ROOT / "workbench"
 FLOORS = [
     {"glossary", "wording"},
     {"errors"},
-    {"files", "parameters", "registry"},
+    {"engines", "files", "parameters", "registry"},
     {"log"},
     {"readers", "simulate"},
     {"states"},

@@ -20,7 +20,7 @@ ELSEWHERE = {
     "simulate/codebase/lexicon.py": "what an agent of a simulated world types",
     "simulate/codebase/text.py": "what an agent of a simulated world types",
     "states/embedders/model_files.py": "an option of pip",
-    "workspace/engines.py": "an engine, which no page offers",
+    "engines.py": "an engine, which no page offers",
     "workspace/export_to.py": "an export in parts, which no page offers",
     "workspace/trackers/__init__.py": "a tracker, which no page offers",
     "workspace/trackers/tensorboard.py": "a tracker, which no page offers",

@@ -9,9 +9,9 @@ import pytest
 from batches import exportable, files
 from traces import sample_log, without_ids
 
+from workbench.engines import Here
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
-from workbench.workspace.engines import Here
 from workbench.workspace.export_to import divisible, export_in_parts
 from workbench.workspace.partitions import narrow
 

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from method_contract import NAMES, frame
 
+from workbench.engines import Here
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import create
 from workbench.methods.scoring import scored
 from workbench.states.space import Space
-from workbench.workspace.engines import Here
 from workbench.workspace.in_parts import score_in_parts
 from workbench.workspace.partitions import narrow, partition, unit_of
 

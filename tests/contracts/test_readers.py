@@ -21,11 +21,13 @@ from typing import Any
 import polars as pl
 import pytest
 from containers import CONTAINERS
+from engine_tasks import Elsewhere
 from log_files import read_in_tiny_parts
 from narrow import number
 from polars.testing import assert_frame_equal
 from samples_of import formats_with_samples, samples_of
 
+from workbench.engines import Engine
 from workbench.errors import LogError, MissingDependencyError, WorkbenchError
 from workbench.log.schema import validate
 from workbench.readers import import_log, import_to, read
@@ -442,3 +444,19 @@ def test_a_value_of_another_type_is_read_or_refused_with_its_file(
             copied.file.write_bytes(content(put(record, way, value)))
             said = refusal([copied.root], format=name)
             assert not said or str(copied.root) in said.partition("\n")[2], (way, value)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_that_others_read_make_the_same_log(name: str, tmp_path: Path):
+    def made(output: Path, engine: Engine | None) -> tuple[dict[str, Any] | str, bytes]:
+        """What an import of all samples of the format says and writes."""
+        samples = [path for sample in samples_of(name) for path in files_in(sample)]
+        try:
+            report = import_to(output, samples, format=name, skip_bad=True, engine=engine)
+        except LogError as error:
+            return str(error), b""
+        except MissingDependencyError as error:
+            pytest.skip(str(error))
+        return report.to_dict(), output.read_bytes()
+
+    assert made(tmp_path / "here.parquet", None) == made(tmp_path / "there.parquet", Elsewhere())

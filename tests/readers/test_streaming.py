@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from engine_tasks import Elsewhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_files import read_in_tiny_parts, step, write_lines
@@ -17,6 +19,7 @@ from logs import random_log
 from polars.testing import assert_frame_equal
 from samples_of import SAMPLES
 
+from workbench.engines import Processes
 from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.nodes import sharing, with_prefix_nodes
 from workbench.log.schema import validate
@@ -189,3 +192,58 @@ def test_a_huge_line_is_read_and_repeated_rows_are_counted(tmp_path: Path):
     import_to(tmp_path / "out.parquet", [path])
     log = pl.read_parquet(tmp_path / "out.parquet")
     assert (log.height, log["copies"][0], len(log["observation"][0])) == (1, 2, 10**7)
+
+
+def test_what_is_wrong_is_found_in_every_file_that_others_read(tmp_path: Path):
+    good = write_lines(tmp_path / "a.jsonl", [step(trajectory_id="a"), step(trajectory_id="b")])
+    bad = write_lines(tmp_path / "b.jsonl", [step(trajectory_id="c", response_ids=[1.5])])
+    worse = write_lines(tmp_path / "c.jsonl", [step(trajectory_id="d", response_ids="x")])
+    output, paths = tmp_path / "log.parquet", [good, bad, worse]
+    with pytest.raises(LogError) as here:
+        import_to(output, paths)
+    with pytest.raises(LogError) as there:
+        import_to(output, paths, engine=Elsewhere())
+    assert str(there.value) == str(here.value)
+    assert str(bad) in str(there.value)
+    assert str(worse) in str(there.value)
+    assert not output.exists()
+
+
+def test_two_processes_read_files_and_say_how_much(tmp_path: Path):
+    told: list[int] = []
+    paths = [
+        write_lines(tmp_path / f"{name}.jsonl", [step(trajectory_id=name, action="x" * 4096)])
+        for name in "abc"
+    ]
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    import_to(here, paths)
+    import_to(there, paths, engine=Processes(2), progress=lambda stage, now, of: told.append(now))
+    assert there.read_bytes() == here.read_bytes()
+    size = sum(path.stat().st_size for path in paths)
+    assert told == [size // 3 // 1024, size * 2 // 3 // 1024, size // 1024]
+
+
+def test_columns_of_the_user_keep_their_types_on_disk(tmp_path: Path):
+    frame = pl.DataFrame(
+        {
+            "group_id": "g",
+            "trajectory_id": ["a", "b"],
+            "step_index": 0,
+            "observation": "o",
+            "action": "x",
+            "reward": [0.0, 1.0],
+            "kind": pl.Series(["one", None], dtype=pl.Categorical),
+            "level": pl.Series(["low", None], dtype=pl.Enum(["low", "high"])),
+            "took": pl.Series([1, None], dtype=pl.Duration("ms")),
+            "price": pl.Series([decimal.Decimal("1.50"), None]),
+            "nothing": pl.Series([None, None], dtype=pl.Null),
+            "facts": [{"a": [1, 2]}, None],
+        }
+    )
+    path, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    frame.write_parquet(path)
+    import_to(output, [path])
+    log = pl.read_parquet(output)
+    own = ["kind", "level", "took", "price", "nothing", "facts"]
+    assert_frame_equal(log.select(own), import_log([path]).validated.log.select(own))
+    assert log["price"].to_list() == [decimal.Decimal("1.50"), None]

@@ -14,8 +14,8 @@ from folders import contents
 from places import DATA
 
 import workbench
+from workbench.engines import Here
 from workbench.errors import ArtefactError
-from workbench.workspace.engines import Here
 from workbench.workspace.partitions import Part
 
 LOG = str(DATA / "household.parquet")

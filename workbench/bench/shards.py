@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import polars as pl
 from threadpoolctl import threadpool_limits
 
+from workbench.engines import Here, Processes
 from workbench.errors import ArtefactError
 from workbench.files import atomic_file, digest
 from workbench.wording import Progress
-from workbench.workspace.engines import Here, Processes
 from workbench.workspace.store import read_table
 
 _OPTIONAL = {"setting"}  # shards of methods that are not tuned may be without it

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from workbench.cli.options import Reading
+    from workbench.engines import Engine
     from workbench.log.credit import ScoredCredit
     from workbench.readers import Imported, ImportReport
     from workbench.states.space import Space
-    from workbench.workspace.engines import Engine
     from workbench.workspace.opened import OpenedLog
 
 
@@ -114,8 +114,8 @@ def open_space(
 
 
 def engine_chosen(jobs: int | None, engine: str | None, address: str | None) -> Engine | None:
-    """The engine that the options ask for; None where none is, and the log is scored at once."""
-    from workbench.workspace.engines import engine_of
+    """The engine that the options ask for; None where none is, and one process does all at once."""
+    from workbench.engines import engine_of
 
     if jobs is None and engine is None and address is None:
         return None

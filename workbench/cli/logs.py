@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.inputs import (
+    engine_chosen,
     import_options,
     open_space,
     read,
@@ -19,9 +20,12 @@ from workbench.cli.inputs import (
     require_other,
 )
 from workbench.cli.options import (
+    Address,
     AsJson,
     Cache,
     EmbedderName,
+    EngineName,
+    Jobs,
     LastActions,
     Logs,
     Output,
@@ -72,6 +76,9 @@ def import_files(
             help="Look again every so many seconds and add what is new, until interrupted.",
         ),
     ] = None,
+    jobs: Jobs = None,
+    engine: EngineName = None,
+    address: Address = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     *,
@@ -96,6 +103,9 @@ def import_files(
         )
     if as_json and watch is not None:
         raise ParameterError("--watch prints a line at every look; leave --json away")
+    worker = engine_chosen(jobs, engine, address)
+    if worker is not None and watch is not None:
+        raise ParameterError("--watch reads one file at a time; leave --jobs and --engine away")
     quarantine = reading["quarantine"]
     options = {**import_options(reading), "quarantine": quarantine}
     require_other(output, logs)
@@ -105,7 +115,7 @@ def import_files(
         _watch(output, logs, watch, options)
         return
     with progress() as tell:
-        report = import_to(output, logs, progress=tell, **options)
+        report = import_to(output, logs, engine=worker, progress=tell, **options)
     shared = give_prefix_nodes(output) if tree else None
     scored = report.trajectories > sum(report.excluded.values())
     command = ["run", str(output), "-o", "work/"] if scored else ["facts", str(output)]

@@ -173,8 +173,8 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help="Work in parts, in N processes, with little of the log in memory. "
-        "[default: the whole log at once]",
+        help="Read files and work on parts of the log in N processes, with little of it in "
+        "memory. [default: the whole log at once]",
     ),
 ]
 EngineName = Annotated[

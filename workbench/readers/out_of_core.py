@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from workbench.log.columns import STEP_LOG, Column, known
 from workbench.log.increments import with_increments
 from workbench.log.rules import cast, missing_columns
 from workbench.log.schema import rename
+from workbench.log.steps import Index
 from workbench.readers.base import SYSTEM, Diagnostics
 from workbench.readers.joining import report_types
 
@@ -35,15 +37,15 @@ _RUN = 2**23
 """Bytes of staged rows, in memory, that are sorted at a time."""
 
 _RUNS = 512
-"""Most runs, since each part may have rows of each run, in files of their own."""
+"""Most runs, since each run may have rows of each part, which is opened for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """One part of a log.
+    """One part of a file.
 
     Args:
-        rows: Positions of its rows in the log.
+        rows: Positions of its rows: in the file, or in the log once they are placed there.
         path: The large columns, and those that the step log does not know.
         size: Bytes of those, in memory.
         schema: Their types.
@@ -53,12 +55,29 @@ class Staged:
     rows: range
     path: Path
     size: int
-    schema: Mapping[str, pl.DataType]
+    schema: pl.Schema
     renamed: Mapping[str, str]
+
+    def placed(self, narrow: pl.DataFrame, start: int) -> tuple[pl.DataFrame, Staged]:
+        """The same, and its narrow rows, in a log where the file begins at a position."""
+        rows = range(start + self.rows.start, start + self.rows.stop)
+        return narrow.with_columns(pl.col(_POSITION) + start), replace(self, rows=rows)
+
+    def large(self, positions: Index) -> pl.DataFrame:
+        """The large columns of some rows, of which alone pages of the disk are read."""
+        import pyarrow as pa
+        import pyarrow.ipc
+
+        # Through pyarrow, since polars reads a file as a whole.
+        with pa.memory_map(str(self.path)) as file:
+            mapped = pl.DataFrame(pa.ipc.open_file(file).read_all())
+        rows = mapped[positions - self.rows.start]
+        # Arrow has no types of polars' own.
+        return rows if rows.schema == self.schema else rows.cast(self.schema)
 
 
 class Staging:
-    """A folder of staged parts, in the order in which they came."""
+    """A folder of the staged parts of a file, in the order in which they came."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,8 +99,6 @@ class Staging:
         if frame.is_empty():
             return None
         rows = range(self._height, self._height + frame.height)
-        positions = pl.int_range(rows.start, rows.stop, dtype=pl.Int64)
-        frame = frame.with_columns(positions.alias(_POSITION))
         self._height = rows.stop
         self._count += 1
         aside = [
@@ -91,15 +108,16 @@ class Staging:
         ]
         large = frame.select(aside)
         path = self._folder / f"part-{self._count}.arrow"
-        large.write_ipc(path, compression="zstd")
+        large.write_ipc(path, compression="uncompressed")  # so that it can be mapped
+        positions = pl.int_range(rows.start, rows.stop, dtype=pl.Int64)
         staged = Staged(
             rows=rows,
             path=path,
             size=int(large.estimated_size()),
-            schema=dict(large.schema),
+            schema=large.schema,
             renamed=renamed,
         )
-        return _narrow(frame), staged
+        return _narrow(frame.with_columns(positions.alias(_POSITION))), staged
 
 
 def _typed(frame: pl.DataFrame, diagnostics: Diagnostics) -> pl.DataFrame:
@@ -183,16 +201,13 @@ def report_types_of(parts: Sequence[Staged], diagnostics: Diagnostics) -> None:
         report_types(frames, diagnostics)
 
 
-def write_staged(
-    path: Path, rows: pl.DataFrame, parts: Sequence[Staged], folder: Path
-) -> Counter[str]:
+def write_staged(path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> Counter[str]:
     """Write the rows that a check of the narrow log left, whole and in its order, as Parquet.
 
     Args:
         path: The file.
         rows: What `schema.validate` made of the narrow log.
-        parts: Where the large columns are.
-        folder: Where rows are kept that wait for their turn.
+        parts: Where the large columns are, in the order of their rows.
 
     Returns:
         What was done to conversations, in words -> how often; see `log.increments`.
@@ -202,19 +217,18 @@ def write_staged(
     own = rows.drop(name for name in _LARGE if name in rows.columns)
     if _SOURCE in rows.columns:  # rewards were given apart from the log, whose rows have their own
         own = own.with_columns(rows[_SOURCE].alias(_GIVEN))
-    own = own.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RANK))
     empty = pl.concat(
         [own.clear(), *(pl.DataFrame(schema=part.schema) for part in parts)], how="diagonal_relaxed"
     )
     types = {_SOURCE if name == _GIVEN else name: dtype for name, dtype in empty.schema.items()}
     if "messages" in types:
         types["segment"] = pl.Int32()
-    names = _ordered(name for name in types if name not in (_POSITION, _RANK))
+    names = _ordered(name for name in types if name != _POSITION)
     changes: Counter[str] = Counter()
     runs = min(_RUNS, max(1, -(-sum(part.size for part in parts) // _RUN)))
     writer: pq.ParquetWriter | None = None
     try:
-        for run in _runs(own, parts, folder, -(-own.height // runs)):
+        for run in _runs(own, parts, -(-own.height // runs)):
             missing = [
                 pl.lit(None, dtype=types[name]).alias(name)
                 for name in names
@@ -241,40 +255,27 @@ def _ordered(names: Iterable[str]) -> list[str]:
     return ordered + [name for name in given if name not in ordered]
 
 
-def _runs(
-    own: pl.DataFrame, parts: Sequence[Staged], folder: Path, height: int
-) -> Iterator[pl.DataFrame]:
-    """The rows in order, whole trajectories of some `height` rows at a time.
-
-    Each part is dealt out to the runs that it belongs to.
-    """
-    first_rank = pl.col(_RANK).min().over("trajectory_id")
-    own = own.with_columns((first_rank // height).alias("__run"))
-    positions = own[_POSITION].to_numpy()
-    order = np.argsort(positions, kind="stable")
-    waiting: dict[int, list[Path]] = {}
-    for number, part in enumerate(parts):
-        ends = (part.rows.start, part.rows.stop)
-        first, last = np.searchsorted(positions, ends, sorter=order)
-        here = own[order[first:last]]
-        if here.is_empty():
-            continue
-        whole = here.join(_read(part.path), on=_POSITION, how="left")
-        if _GIVEN in whole.columns:
-            sources = [name for name in (_GIVEN, _SOURCE) if name in whole.columns]
-            whole = whole.with_columns(pl.coalesce(sources).alias(_SOURCE)).drop(_GIVEN)
-        for (run,), rows in whole.partition_by("__run", as_dict=True).items():
-            file = folder / f"run-{run}-{number}.arrow"
-            rows.drop("__run").write_ipc(file, compression="zstd")
-            waiting.setdefault(int(str(run)), []).append(file)
-    for run in sorted(waiting):
-        files = waiting[run]
-        yield pl.concat(map(_read, files), how="diagonal_relaxed").sort(_RANK)
-        for file in files:
-            file.unlink()
+def _runs(own: pl.DataFrame, parts: Sequence[Staged], height: int) -> Iterator[pl.DataFrame]:
+    """The rows in order, whole trajectories of some `height` rows at a time."""
+    starts = np.array([part.rows.start for part in parts])
+    own = own.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RANK))
+    run = own.select(pl.col(_RANK).min().over("trajectory_id") // height).to_series().to_numpy()
+    order = np.argsort(run, kind="stable")
+    ends = np.flatnonzero(np.diff(run[order], append=-1)) + 1
+    for first, last in pairwise([0, *ends.tolist()]):
+        rows = own[order[first:last]]
+        positions = rows[_POSITION].to_numpy()
+        part = np.searchsorted(starts, positions, side="right") - 1
+        found = []
+        for number in np.unique(part).tolist():
+            here = np.flatnonzero(part == number)
+            large = parts[number].large(positions[here])
+            found.append(_with_given_source(rows[here].hstack(large)))
+        yield pl.concat(found, how="diagonal_relaxed").sort(_RANK).drop(_RANK)
 
 
-def _read(path: Path) -> pl.DataFrame:
-    # Opened here, since polars would read brackets in a path as a pattern.
-    with path.open("rb") as file:
-        return pl.read_ipc(file)
+def _with_given_source(rows: pl.DataFrame) -> pl.DataFrame:
+    if _GIVEN not in rows.columns:
+        return rows
+    sources = [name for name in (_GIVEN, _SOURCE) if name in rows.columns]
+    return rows.with_columns(pl.coalesce(sources).alias(_SOURCE)).drop(_GIVEN)

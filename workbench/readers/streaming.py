@@ -14,12 +14,13 @@ from typing import Any
 
 import polars as pl
 
+from workbench.engines import Engine, Here
 from workbench.errors import LogError
 from workbench.files import atomic_file, staging_folder
 from workbench.log.increments import sentences
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
-from workbench.readers.base import Diagnostics, Format
+from workbench.readers.base import FORMATS, Diagnostics, Format
 from workbench.readers.compression import bounded
 from workbench.readers.importing import (
     found_files,
@@ -42,7 +43,16 @@ from workbench.wording import Progress, silent
 
 @dataclass(frozen=True, kw_only=True)
 class StagedFile:
-    """A file that is staged."""
+    """A file that is staged.
+
+    Args:
+        name: Of the file, as the user gave it.
+        narrow: Its rows with what rules are about, part by part.
+        parts: Where the rest of them is.
+        diagnostics: What was found in it.
+        renamed: Canonical name -> the name it had.
+        numbered: Whether its reader numbers its rollouts.
+    """
 
     name: str
     narrow: list[pl.DataFrame]
@@ -50,6 +60,62 @@ class StagedFile:
     diagnostics: Diagnostics
     renamed: Mapping[str, str]
     numbered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A file to be staged, by this process or another.
+
+    Args:
+        source: The file.
+        format: Name of its format.
+        columns: Canonical name -> name in the file, as the user maps them.
+        folder: Where its parts go.
+        max_unpacked: As for `read`.
+    """
+
+    source: Source
+    format: str
+    columns: Mapping[str, str]
+    folder: Path
+    max_unpacked: int | None
+
+    def __str__(self) -> str:
+        return self.source.name
+
+
+def stage(reading: Reading, progress: Callable[[float], None] = lambda done: None) -> StagedFile:
+    """Read a file part by part, and put what is large on disk.
+
+    Args:
+        reading: The file.
+        progress: Told how much of it is read, from 0 to 1.
+    """
+    diagnostics, numbered = Diagnostics(), False
+    renamed: dict[str, str] = {}
+    narrow: list[pl.DataFrame] = []
+    parts: list[Staged] = []
+    reading.folder.mkdir(parents=True)
+    staging = Staging(reading.folder)
+    with bounded(reading.max_unpacked):
+        chosen = FORMATS[reading.format]
+        for part in parts_of(chosen, reading.source, reading.columns, diagnostics):
+            renamed |= part.renamed
+            numbered |= part.numbered
+            staged = staging.add(part.frame, diagnostics)
+            if staged is not None:
+                narrow.append(staged[0])
+                parts.append(staged[1])
+                renamed |= staged[1].renamed
+            progress(part.done)
+    return StagedFile(
+        name=reading.source.name,
+        narrow=narrow,
+        parts=parts,
+        diagnostics=diagnostics,
+        renamed=renamed,
+        numbered=numbered,
+    )
 
 
 class Import:
@@ -64,6 +130,7 @@ class Import:
         quarantine: Path | None,
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
+        max_unpacked: int | None = None,
         rewards: str | Path | None = None,
     ) -> None:
         self._rewards = rewards
@@ -74,41 +141,33 @@ class Import:
         self._output = output
         self._columns = columns
         self._quarantine = quarantine
-        self._staging = Staging(folder)
+        self._max_unpacked = max_unpacked
+        self._read = 0
+        self._height = 0
         self.files: dict[str, StagedFile] = {}
         self.diagnostics = Diagnostics()
         self.format = ""
 
-    def stage(
-        self, chosen: Format, source: Source, progress: Callable[[float], None]
-    ) -> StagedFile:
-        """Stages a file, which is no part of the log until it is taken."""
-        diagnostics, numbered = Diagnostics(), False
-        renamed: dict[str, str] = {}
-        narrow: list[pl.DataFrame] = []
-        parts: list[Staged] = []
-        for part in parts_of(chosen, source, self._columns, diagnostics):
-            renamed |= part.renamed
-            numbered |= part.numbered
-            staged = self._staging.add(part.frame, diagnostics)
-            if staged is not None:
-                narrow.append(staged[0])
-                parts.append(staged[1])
-                renamed |= staged[1].renamed
-            progress(part.done)
-        return StagedFile(
-            name=source.name,
-            narrow=narrow,
-            parts=parts,
-            diagnostics=diagnostics,
-            renamed=renamed,
-            numbered=numbered,
+    def reading(self, chosen: Format, source: Source) -> Reading:
+        """What is to be read of a file, which is no part of the log until it is taken."""
+        self._read += 1
+        return Reading(
+            source=source,
+            format=chosen.name,
+            columns=self._columns,
+            folder=self._folder / f"file-{self._read}",
+            max_unpacked=self._max_unpacked,
         )
 
     def take(self, chosen: Format, file: StagedFile) -> None:
         """Add a staged file to the log, in the place of what was taken of it before."""
         self.drop(self.files.pop(file.name, None))
-        self.files[file.name] = file
+        found = zip(file.narrow, file.parts, strict=True)
+        placed = [part.placed(narrow, self._height) for narrow, part in found]
+        self._height += sum(len(part.rows) for part in file.parts)
+        self.files[file.name] = replace(
+            file, narrow=[narrow for narrow, _ in placed], parts=[part for _, part in placed]
+        )
         self.format = chosen.name
 
     def drop(self, file: StagedFile | None) -> None:
@@ -179,7 +238,7 @@ class Import:
 
     def _write(self, path: Path, rows: pl.DataFrame, parts: Sequence[Staged]) -> Counter[str]:
         with atomic_file(path) as temporary:
-            return write_staged(temporary, rows, parts, self._folder)
+            return write_staged(temporary, rows, parts)
 
 
 def import_to(
@@ -194,6 +253,7 @@ def import_to(
     keep_masked: bool = False,
     max_unpacked: int | None = None,
     rewards: str | Path | None = None,
+    engine: Engine | None = None,
     progress: Progress = silent,
 ) -> ImportReport:
     """Read files into a step log on disk; the same log as that of `import_log`, in little memory.
@@ -212,6 +272,7 @@ def import_to(
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
         rewards: As for `read`.
+        engine: What reads the files, where there are several; this process by default.
         progress: Told how much is read, in kilobytes.
 
     Raises:
@@ -228,19 +289,39 @@ def import_to(
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
+            max_unpacked=max_unpacked,
             rewards=rewards,
         )
         copies = folder / "copies"
         chosen, sources = found_files(paths, format, work.diagnostics, copies, columns)
-        sizes = [source.path.stat().st_size for source in sources]
-        for number, source in enumerate(sources):
-            before, size = sum(sizes[:number]), sizes[number]
-
-            def tell(done: float, before: int = before, size: int = size) -> None:
-                progress("read", int(before + done * size) // 1024, sum(sizes) // 1024)
-
-            work.take(chosen, work.stage(chosen, source, tell))
+        readings = [work.reading(chosen, source) for source in sources]
+        for file in _staged(readings, engine, progress):
+            work.take(chosen, file)
         return work.write(subject_of(paths), skip_bad=skip_bad, last=True)
+
+
+def _staged(
+    readings: Sequence[Reading], engine: Engine | None, progress: Progress
+) -> Iterator[StagedFile]:
+    """The files in order, by whoever they are read."""
+    sizes = [reading.source.path.stat().st_size for reading in readings]
+    read = 0
+
+    def tell(done: float) -> None:
+        progress("read", int(read + done) // 1024, sum(sizes) // 1024)
+
+    if engine is None or isinstance(engine, Here) or len(readings) == 1:
+        for reading, size in zip(readings, sizes, strict=True):
+            yield stage(reading, lambda done: tell(done * size))  # noqa: B023  called at once
+            read += size
+        return
+    files: dict[int, StagedFile] = {}
+    for number, file in engine.map(stage, readings):
+        files[number] = file
+        read += sizes[number]
+        tell(0)
+    for number in sorted(files):
+        yield files.pop(number)
 
 
 def give_prefix_nodes(path: Path) -> Sharing:

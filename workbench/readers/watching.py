@@ -18,7 +18,7 @@ from workbench.readers.mapping import mapped_columns
 from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport
 from workbench.readers.sources import Source, expand, fitting, head_of
-from workbench.readers.streaming import Import
+from workbench.readers.streaming import Import, stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,7 @@ class Watch:
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
+            max_unpacked=max_unpacked,
             rewards=rewards,
         )
 
@@ -183,7 +184,7 @@ class Watch:
                 if names[0] != (self._work.format or names[0]):
                     return f"it is of format {names[0]!r}, not {self._work.format!r}"
                 chosen = FORMATS[names[0]]
-                file = self._work.stage(chosen, opened, lambda done: None)
+                file = stage(self._work.reading(chosen, opened))
                 if file.diagnostics.problems and not self._skip_bad:
                     self._work.drop(file)
                     return str(file.diagnostics.problems[0])

@@ -22,6 +22,7 @@ from workbench.wording import Progress, silent
 from workbench.workspace.store import Workspace
 
 if TYPE_CHECKING:
+    from workbench.engines import Engine
     from workbench.exporters import Exporter
     from workbench.log.credit import Provenance, ScoredCredit
     from workbench.log.steps import Index, Real
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from workbench.states.neighbours import NeighbourIndex
     from workbench.states.similarity import States
     from workbench.states.space import Space
-    from workbench.workspace.engines import Engine
 
 LOG_FILE, REPORT_FILE, QUARANTINE_FILE = "log.parquet", "report.json", "quarantined.parquet"
 CREDIT_FILE, INDEX_FILE = "credit.parquet", "index.faiss"
@@ -146,6 +146,7 @@ class Artefacts:
         keep_masked: bool = False,
         max_unpacked: int | None = None,
         rewards: str | Path | None = None,
+        engine: Engine | None = None,
     ) -> StoredLog:
         """The step log of some files; for the arguments see `readers.import_to`.
 
@@ -178,6 +179,7 @@ class Artefacts:
                 keep_masked=keep_masked,
                 max_unpacked=max_unpacked,
                 rewards=rewards,
+                engine=engine,
                 progress=self._progress,
             )
             text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)

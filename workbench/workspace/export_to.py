@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.engines import Engine, Here
 from workbench.errors import ParameterError
 from workbench.exporters import TARGETS, Exporter, Manifest
 from workbench.exporters.assembly import described, notes_of, worth_of
@@ -25,7 +26,6 @@ from workbench.files import staging_folder
 from workbench.log.credit import Provenance, ScoredCredit, read_credit
 from workbench.log.steps import Steps
 from workbench.wording import Progress, silent
-from workbench.workspace.engines import Engine, Here
 from workbench.workspace.on_disk import on_disk
 from workbench.workspace.opened import OpenedLog
 from workbench.workspace.partitions import Part, bytes_per_row, partition
@@ -262,7 +262,13 @@ def export_to(
     scored = credit if isinstance(credit, ScoredCredit) else read_credit(Path(credit))
     with staging_folder(place) as hidden:
         read = on_disk(
-            sources, hidden, reading, quarantine=quarantine, noted=noted, progress=progress
+            sources,
+            hidden,
+            reading,
+            quarantine=quarantine,
+            engine=engine,
+            noted=noted,
+            progress=progress,
         )
         check(read.opened)
         manifest = export_in_parts(

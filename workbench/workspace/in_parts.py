@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.engines import Engine
 from workbench.files import atomic_file, canonical_json, digest
 from workbench.log.credit import ScoredCredit, credit_table
 from workbench.log.steps import Steps
@@ -26,7 +27,6 @@ from workbench.states.embedders.vector_cache import VectorCache
 from workbench.states.space import Space
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
-from workbench.workspace.engines import Engine
 from workbench.workspace.partitions import ROWS, Part, Partition, Unit, partition, unit_of
 from workbench.workspace.store import read_table
 

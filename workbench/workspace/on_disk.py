@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.engines import Engine
 from workbench.files import atomic_file
 from workbench.readers.remote import is_remote
 from workbench.wording import Progress
@@ -39,6 +40,7 @@ def on_disk(
     needed: Sequence[str] = (),
     cache: str | Path | None = None,
     quarantine: Path | None = None,
+    engine: Engine | None = None,
     noted: Callable[[Mapping[str, Any]], None] = lambda report: None,
     progress: Progress,
 ) -> OnDisk:
@@ -51,6 +53,7 @@ def on_disk(
         needed: Columns of texts that are held nevertheless.
         cache: Folder for vectors; the workspace's or the user's own by default.
         quarantine: Where trajectories that break a rule go; without it they are refused.
+        engine: What reads the files; this process by default.
         noted: Told what the import reports, as data.
         progress: Told about progress.
 
@@ -60,7 +63,7 @@ def on_disk(
     given = {**reading, "quarantine": quarantine is not None}
     stored = stored_log(sources, given)
     artefacts = Artefacts(stored.workspace if stored else hidden, progress)
-    log = stored or artefacts.log(sources, **given)
+    log = stored or artefacts.log(sources, engine=engine, **given)
     if quarantine is not None and log.quarantined is not None:
         with atomic_file(quarantine) as temporary:
             shutil.copyfile(log.quarantined, temporary)

@@ -12,6 +12,7 @@ import polars as pl
 
 from workbench.analysis.advice import Advice, advise
 from workbench.analysis.compare import Comparison, compare, summaries
+from workbench.engines import Engine
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS, Manifest, read_manifest
 from workbench.log.credit import read_credit
@@ -21,7 +22,6 @@ from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.artefacts import Artefacts
-from workbench.workspace.engines import Engine
 from workbench.workspace.opened import OpenedLog
 from workbench.workspace.tracked import of_batch, of_credits
 
@@ -149,7 +149,8 @@ def run(
         keep_masked: As for `import_log`.
         max_unpacked: As for `import_log`.
         rewards: As for `import_log`.
-        engine: What scores parts of the log and exports them; all of it is done at once where None.
+        engine: What reads files, scores parts of the log and exports them; this process does it
+            all at once where None.
         progress: Told about progress.
 
     Raises:
@@ -181,6 +182,7 @@ def run(
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
         rewards=rewards,
+        engine=engine,
     )
     space = OpenedLog.of_stored(log, artefacts).space(
         embedder, state_text, progress, allow_unchained=allow_unchained

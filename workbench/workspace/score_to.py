@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.engines import Engine, Here
 from workbench.errors import ParameterError
 from workbench.log.credit import Provenance, ScoredCredit, write_credit
 from workbench.methods import create, registered
@@ -16,7 +17,6 @@ from workbench.methods.scoring import provenance
 from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
-from workbench.workspace.engines import Engine, Here
 from workbench.workspace.in_parts import score_in_parts
 from workbench.workspace.on_disk import on_disk
 from workbench.workspace.partitions import ROWS
@@ -84,6 +84,7 @@ def score_to(
         needed=made.needs(),
         cache=cache,
         quarantine=quarantine,
+        engine=engine,
         noted=noted,
         progress=progress,
     )

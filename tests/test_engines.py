@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from engine_tasks import doubled, killed, killed_once, refused, waiting
 
+from workbench.engines import Engine, Here, Processes, Ray, _start, engine_of
 from workbench.errors import ParameterError, UnknownNameError, WorkerLostError
-from workbench.workspace.engines import Engine, Here, Processes, Ray, _start, engine_of
 
 
 @pytest.fixture(scope="module", params=["here", "processes", "ray"])
