@@ -1,13 +1,14 @@
 """Scoring in parts: larger logs, more processes, less memory; and the same credit.
 
     python benchmarks/parts.py [--steps 1000000 …] [--method proxmo] [--embedder tfidf]
-        [--engines whole jobs-1 jobs-2 ray-2] [--folder DIR]
+        [--engines whole one-core jobs-1 jobs-2 ray-2] [--folder DIR]
 
 A log of that many steps is written as a workspace keeps it, then `workbench score` is run on it
-under each engine: seconds on the clock, processor seconds of all its processes, the largest sum of
-their memory (shared pages counted once each), and the digest of the credit, which must be one. The
-floor reads and writes the same Parquet file. Figures are ratios to the first engine and of
-processor seconds to the floor. Of several sizes the growth exponents are printed.
+under each engine, of which `one-core` has one thread: seconds on the clock, processor seconds of
+all its processes, the largest sum of their memory (shared pages counted once each), and the digest
+of the credit, which must be one. The floor reads and writes the same Parquet file. Figures are
+ratios to the first engine and of processor seconds to the floor. Of several sizes the growth
+exponents are printed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -36,10 +38,12 @@ from workbench.workspace.artefacts import Artefacts
 BLOCK = 200_000
 ENGINES = {
     "whole": (),
+    "one-core": ("--jobs", "1"),
     "jobs-1": ("--jobs", "1"),
     "jobs-2": ("--jobs", "2"),
     "ray-2": ("--engine", "ray", "--jobs", "2"),
 }
+ONE_CORE = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 FLOOR = (
     "import sys, polars as pl; pl.scan_parquet(sys.argv[1])"
     ".sink_parquet(sys.argv[2], compression='zstd')"
@@ -100,12 +104,16 @@ def _memory(processes: list[int]) -> int:
     return total
 
 
-def run(command: list[str]) -> Cost:
+def run(command: list[str], environment: Mapping[str, str] = {}) -> Cost:
     """Runs a command and watches it and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     largest, done = [0], threading.Event()
 
@@ -140,7 +148,8 @@ def measured(steps: int, asked: argparse.Namespace, folder: Path) -> dict[str, C
         words = ["score", log, "-m", asked.method, "--embedder", asked.embedder]
         words += ["--cache", folder / f"vectors-{engine}", "-o", credit, *ENGINES[engine]]
         code = "from workbench.cli import main; main()"
-        cost = run([sys.executable, "-c", code, *map(str, words)])
+        threads = ONE_CORE if engine == "one-core" else {}
+        cost = run([sys.executable, "-c", code, *map(str, words)], threads)
         costs[engine] = cost
         first = next(iter(costs.values()))
         digest = hashlib.sha256(credit.read_bytes()).hexdigest()[:12]
