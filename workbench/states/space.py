@@ -134,6 +134,8 @@ class Space:
                 bare observations. None takes the space's embedder and state text.
             progress: Told in place of the space's own.
         """
+        if embedder is not None and self._is_own(embedder):
+            embedder = None
         name = "" if embedder is None else embedder
         if name not in self._similarities:
             text = self.state_text if embedder is None else StateText()
@@ -152,6 +154,11 @@ class Space:
             texts = self.steps.log["action"]
             self._action_similarities[name] = self._similarity_of(texts, embedder)
         return self._action_similarities[name]
+
+    def _is_own(self, embedder: str) -> bool:
+        """True if that embedder, of bare observations, is what the space itself compares by."""
+        plain = self.state_text == StateText()
+        return plain and resolve(embedder, self._cache).key == self.embedder.key
 
     def _similarity_of(
         self, texts: pl.Series, embedder: str | None, progress: Progress | None = None

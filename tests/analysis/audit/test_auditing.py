@@ -20,7 +20,7 @@ from vectors import AXES, random_vectors
 from workbench.analysis.audit import GROUPS, MEASURES, Audit, audit, explained, report
 from workbench.analysis.audit.power import power
 from workbench.analysis.audit.sample import sample_of
-from workbench.analysis.audit.statistics import ratio, segment_correlation, segment_ranks
+from workbench.analysis.audit.statistics import rank_correlation, ratio
 from workbench.analysis.audit.subject import AuditedLog, audited
 from workbench.analysis.audit.uncertainty import bootstrap
 from workbench.errors import ParameterError
@@ -132,8 +132,7 @@ def test_correlations_in_segments_are_those_of_each_alone(seed: int):
     rng = np.random.default_rng(seed)
     segment = np.sort(rng.integers(0, 3, 20))
     one, other = rng.integers(0, 4, (2, 20)).astype(float)
-    ranks = segment_ranks(one, segment), segment_ranks(other, segment)
-    found = segment_correlation(ranks[0], ranks[1], segment, 3)
+    found = rank_correlation(one, other, segment, 3)
     for number in range(3):
         here = segment == number
         frame = pl.DataFrame({"one": one[here], "other": other[here]})

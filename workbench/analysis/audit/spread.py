@@ -12,9 +12,8 @@ from workbench.analysis.audit.statistics import (
     Reading,
     mean_of_segments,
     ratio,
-    segment_correlation,
-    segment_ranks,
     share,
+    standard_ranks,
 )
 from workbench.analysis.audit.subject import Subject
 from workbench.log.remarks import TOLERANCE
@@ -77,25 +76,33 @@ def placebos(subject: Subject, rng: np.random.Generator) -> Iterator[Reading]:
         "action_length": (_length(steps.column("action")), everyone),
         "observation_length": (_length(steps.column("observation")), everyone),
     }
-    others = {measure: segment_ranks(value, trajectory) for measure, (value, _) in what.items()}
-
-    def correlation(ranks: Real, measure: str) -> Real:
-        found = segment_correlation(ranks, others[measure], trajectory, trajectories)
-        return np.where(what[measure][1], found, np.nan)
-
-    ranks = segment_ranks(subject.advantage, trajectory)
-    shuffled: dict[str, list[float]] = {measure: [] for measure in what}
-    for _ in range(SHUFFLES):
-        order = np.lexsort((rng.random(len(steps)), trajectory))
-        for measure, means in shuffled.items():
-            found = correlation(ranks[order], measure)
-            if np.isfinite(found).any():
-                means.append(float(np.nanmean(found)))
-    for measure, means in shuffled.items():
+    ranks = standard_ranks(subject.advantage, trajectory, trajectories)
+    others: dict[str, Real] = {}
+    readings: dict[str, Reading] = {}
+    for measure, (value, among) in what.items():
+        other = standard_ranks(value, trajectory, trajectories)
+        product = segment_sum(ranks * other, trajectory, trajectories)
+        known = among & np.isfinite(product)
         note = log.success_note if measure in {"time_in_winners", "position"} else ""
-        how = (steps.trajectory_group, steps.groups)
-        reading = mean_of_segments(measure, correlation(ranks, measure), *how, note=note)
-        limits = (min(means), max(means)) if means else None
+        readings[measure] = mean_of_segments(
+            measure,
+            np.where(known, np.clip(product, -1.0, 1.0), np.nan),
+            steps.trajectory_group,
+            steps.groups,
+            note=note,
+        )
+        if known.any():
+            others[measure] = np.where(known[trajectory], other, 0.0) / known.sum()
+    ranks = np.nan_to_num(ranks)
+    means: dict[str, list[float]] = {measure: [] for measure in others}
+    for _ in range(SHUFFLES if others else 0):
+        # A shuffle leaves means and deviations of ranks as they are, and so the division by them.
+        shuffled = ranks[np.argsort(trajectory + rng.random(len(steps)))]
+        for measure, other in others.items():
+            means[measure].append(float(shuffled @ other))
+    for measure, reading in readings.items():
+        found = means.get(measure)
+        limits = (min(found), max(found)) if found else None
         yield dataclasses.replace(reading, shuffled=limits)
 
 

@@ -104,22 +104,26 @@ def segment_ranks(value: Real, segment: Index) -> Real:
     return np.asarray(ranks["value"].cast(pl.Float64).to_numpy())
 
 
-def rank_correlation(one: Real, other: Real, segment: Index, segments: int) -> Real:
-    """Spearman's correlation inside each segment; NaN where one side is constant. (segments,)."""
-    ranks = segment_ranks(one, segment), segment_ranks(other, segment)
-    return segment_correlation(ranks[0], ranks[1], segment, segments)
-
-
-def segment_correlation(one: Real, other: Real, segment: Index, segments: int) -> Real:
-    """Pearson correlation inside each segment; NaN where one side is constant. (segments,)."""
-    one = one - segment_mean(one, segment, segments)[segment]
-    other = other - segment_mean(other, segment, segments)[segment]
-    product = segment_sum(one * other, segment, segments)
-    size = segment_sum(one**2, segment, segments) * segment_sum(other**2, segment, segments)
+def standard_ranks(value: Real, segment: Index, segments: int) -> Real:
+    """Ranks in each segment, of mean 0 and sum of squares 1; NaN in one that is constant. (S,)."""
+    ranks = segment_ranks(value, segment)
+    centred = ranks - segment_mean(ranks, segment, segments)[segment]
+    size = segment_sum(centred**2, segment, segments)
+    scale = np.full(segments, np.nan)
     varies = size > TOLERANCE
-    correlation = np.full(segments, np.nan)
-    correlation[varies] = product[varies] / np.sqrt(size[varies])
-    return np.asarray(np.clip(correlation, -1.0, 1.0))
+    scale[varies] = 1.0 / np.sqrt(size[varies])
+    return np.asarray(centred * scale[segment])
+
+
+def rank_correlation(one: Real, other: Real, segment: Index, segments: int) -> Real:
+    """Spearman's correlation inside each segment. (segments,).
+
+    NaN where one side is constant, or there is nothing.
+    """
+    product = standard_ranks(one, segment, segments) * standard_ranks(other, segment, segments)
+    correlation = np.clip(segment_sum(product, segment, segments), -1.0, 1.0)
+    correlation[np.bincount(segment, minlength=segments) == 0] = np.nan
+    return np.asarray(correlation)
 
 
 def mean_of_segments(
