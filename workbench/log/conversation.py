@@ -108,6 +108,10 @@ def normalised(messages: Any) -> Normalised:
 
 def _split(message: Message, changes: Counter[str]) -> Iterator[Message]:
     """A message in the one form, behind those of the tool results that it holds."""
+    role, text = message["role"], message.get("content")
+    if len(message) == 2 and isinstance(text, str) and role != "function":
+        yield {"role": role, "content": text}  # as most are
+        return
     own = {key: value for key, value in message.items() if value is not None}
     content = own.get("content")
     if content is not None and not isinstance(content, str | list):
