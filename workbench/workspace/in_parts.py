@@ -17,6 +17,7 @@ import polars as pl
 
 from workbench.engines import Engine
 from workbench.files import atomic_file, canonical_json, digest
+from workbench.log.columns import CONTENTS
 from workbench.log.credit import ScoredCredit, credit_table
 from workbench.log.steps import Steps
 from workbench.methods import Method, create, registered
@@ -29,6 +30,9 @@ from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.partitions import ROWS, Part, Partition, Unit, partition, unit_of
 from workbench.workspace.store import read_table
+
+_READ = frozenset({"observation", "action", "next_observation", "replay_returns"})
+"""Columns of texts and lists that a method may read without naming them among its needs."""
 
 _WINDOWS = "windows"
 """Key of a file of numbers whose value is the `WindowsReport` of its part."""
@@ -76,7 +80,9 @@ def score_part(task: Task) -> None:
     missing = [scoring for scoring in task.scorings if not scoring.output.is_file()]
     if not missing:
         return
-    frame = task.part.read()
+    methods = [create(registered(scoring.name), scoring.fields) for scoring in missing]
+    needed = {name for method in methods for name in method.needs()}
+    frame = task.part.read(without=CONTENTS - _READ - needed)
     space = None
     if frame["excluded"].null_count():
         # Whether steps may be chained by guess was decided over the whole log.
@@ -86,10 +92,9 @@ def score_part(task: Task) -> None:
             state_text=task.state_text,
             allow_unchained=True,
         )
-    for scoring in missing:
+    for scoring, method in zip(missing, methods, strict=True):
         numbers, windows = pl.DataFrame(), None
         if space is not None:
-            method = create(registered(scoring.name), scoring.fields)
             numbers = method.credit(space.steps, space).numbers()
             windows = space.embedder.windows_report if uses_vectors(method) else None
         metadata = {_WINDOWS: canonical_json(vars(windows))} if windows else {}

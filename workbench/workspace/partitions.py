@@ -6,7 +6,7 @@ earlier batches of a run. Where no such unit is divided, scoring is a map over p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,14 +50,18 @@ class Part:
     def __str__(self) -> str:
         return f"rows {self.start:,} to {self.start + self.rows - 1:,} of {self.path}"
 
-    def read(self) -> pl.DataFrame:
+    def read(self, without: Collection[str] = ()) -> pl.DataFrame:
         """The rows.
+
+        Args:
+            without: Columns that are not needed.
 
         Raises:
             ArtefactError: They cannot be read.
         """
         try:
-            return pl.scan_parquet(self.path, glob=False).slice(self.start, self.rows).collect()
+            scan = pl.scan_parquet(self.path, glob=False).slice(self.start, self.rows)
+            return scan.select(pl.exclude(*without) if without else pl.all()).collect()
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise ArtefactError(
                 f"{self} cannot be read: {error}. Hint: remove the file and run again"
