@@ -1205,6 +1205,31 @@ def test_score_says_what_reading_changed(run: Run):
     assert err.startswith("note: halves of surrogate pairs became U+FFFD, at ")
 
 
+def test_what_is_asked_of_a_workspace_is_compared_as_there(run: Run, tmp_path: Path):
+    said = "note: states are compared by tfidf, as in the workspace"
+    run("run", LOG, "-m", "grpo", "-m", "proxmo", "--embedder", "tfidf", "-o", "work")
+    code, _, errors = run("score", "work", "-m", "proxmo", "-o", "one.parquet")
+    assert (code, said in errors) == (0, True)
+    code, _, errors = run("score", "work", "-m", "proxmo", "--jobs", 1, "-o", "two.parquet")
+    assert (code, said in errors) == (0, True)
+    (there,) = (tmp_path / "work" / "credit").glob("proxmo-*/credit.parquet")
+    advantage = read_credit(there).table["advantage"]
+    for name in ("one.parquet", "two.parquet"):
+        assert read_credit(tmp_path / name).table["advantage"].equals(advantage)
+    code, out, errors = run("tune", "work", "-m", "proxmo")
+    assert (code, said in errors, "--embedder tfidf" in out) == (0, True, True)
+    # Of another embedder that was asked for nothing is said.
+    assert said not in run("facts", "work")[2]
+
+
+def test_a_workspace_is_audited_with_all_of_its_credits(run: Run):
+    run("run", LOG, "-m", "grpo", "-m", "proxmo", "--embedder", "tfidf", "-o", "work")
+    code, out, _ = run("audit", "work", "--no-controls", "--draws", 2, "--json")
+    names = [name.split(" ")[0] for name in json.loads(out)["credits"]]
+    assert (code, names) == (0, ["grpo", "proxmo"])
+    refused(run("audit", LOG), "name a credit to audit")
+
+
 def test_a_credit_of_a_workspace_is_of_the_file_that_was_run(run: Run, tmp_path: Path):
     log = small(tmp_path / "log.parquet")
     run("run", log, "-o", "work", "-m", "grpo")

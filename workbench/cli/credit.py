@@ -15,6 +15,7 @@ from workbench.cli.inputs import (
     give_to,
     import_options,
     named_credits,
+    note_embedder,
     note_other_log,
     open_space,
     print_report_notes,
@@ -81,7 +82,6 @@ def score(
     from workbench.log.credit import write_credit
     from workbench.methods import create, registered
     from workbench.methods.scoring import provenance, scored
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.wording import number_of
     from workbench.workspace.score_to import score_to
     from workbench.workspace.tracked import of_credits
@@ -108,7 +108,7 @@ def score(
                 logs,
                 method,
                 params=made.values,
-                embedder=embedder or DEFAULT_EMBEDDER,
+                embedder=embedder,
                 state_text=state_text(state, last_actions),
                 cache=cache,
                 allow_unchained=allow_unchained,
@@ -118,6 +118,8 @@ def score(
                 progress=told,
                 **import_options(reading) | {"quarantine": reading["quarantine"]},
             )
+        if embedder is None and credit.provenance.embedder is not None:
+            note_embedder(credit.provenance.embedder["name"])
     found = summaries({credit.provenance.name: credit.table}).to_dicts()
     give_to(log_to, log, lambda: of_credits(found))
     if as_json:

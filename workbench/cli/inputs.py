@@ -104,13 +104,26 @@ def open_space(
 ) -> Iterator[Space]:
     """The space of a log while a progress bar is shown."""
     from workbench.cli.progress import progress
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER, require_embedder
+    from workbench.states.embedders.registry import require_embedder
 
     text = state_text(template, last_actions)
-    named = embedder or DEFAULT_EMBEDDER
-    require_embedder(named)
+    if embedder is not None:
+        require_embedder(embedder)
+    else:
+        note_embedder(opened.embedder)
     with progress() as told:
-        yield opened.space(named, text, told, allow_unchained=allow_unchained)
+        yield opened.space(embedder, text, told, allow_unchained=allow_unchained)
+
+
+def note_embedder(name: str | None) -> None:
+    """Say which embedder was taken, none being asked for, where it is not the default one."""
+    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
+
+    if name not in (None, DEFAULT_EMBEDDER):
+        print(
+            f"note: states are compared by {name}, as in the workspace; --embedder names another",
+            file=sys.stderr,
+        )
 
 
 def engine_chosen(jobs: int | None, engine: str | None, address: str | None) -> Engine | None:

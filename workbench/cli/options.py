@@ -139,7 +139,7 @@ EmbedderName = Annotated[
     typer.Option(
         "--embedder",
         help="tfidf, or a sentence-transformers id or path; fast: before one runs it by OpenVINO. "
-        "[default: all-MiniLM-L6-v2]",
+        "[default: that of the workspace's credits, else all-MiniLM-L6-v2]",
     ),
 ]
 Template = Annotated[

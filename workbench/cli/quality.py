@@ -38,6 +38,7 @@ from workbench.cli.options import (
 )
 from workbench.cli.root import app, examples
 from workbench.cli.values import field_values
+from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
     from workbench.log.credit import ScoredCredit
@@ -82,9 +83,13 @@ def advise(
 def audit(
     logs: Logs,
     credits: Annotated[
-        list[Path],
-        typer.Option("--credit", metavar="CREDIT", help="A credit file; repeat for several."),
-    ],
+        list[Path] | None,
+        typer.Option(
+            "--credit",
+            metavar="CREDIT",
+            help="A credit file; repeat for several. [default: all of the workspace]",
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(
@@ -131,9 +136,16 @@ def audit(
 
     bounds = [parse_bound(text) for text in fail_on or ()]
     require_tracker(log_to)
-    require_other(output, [*logs, *map(str, credits)])
-    given = _by_short_name(named_credits(credits), credits)
+    require_other(output, [*logs, *map(str, credits or ())])
     opened = read_opened(logs, reading, cache)
+    if not credits:
+        credits = list(opened.artefacts.scored(opened.sha256)) if opened.artefacts else []
+    if not credits:
+        raise ParameterError(
+            "name a credit to audit, as with --credit credit.parquet. Hint: `workbench score` "
+            "makes one, and the log of a workspace is audited with all of its own"
+        )
+    given = _by_short_name(named_credits(credits), credits)
     for path, credit in zip(credits, given.values(), strict=True):
         note_other_log(path, credit, opened, logs)
     with _spaces(opened, given, allow_unchained) as (spaces, progress):
@@ -180,7 +192,6 @@ def _spaces(
 ) -> Iterator[tuple[dict[str, Space], Progress]]:
     """The space in which each credit was made, one for each embedder and state text."""
     from workbench.cli.progress import progress
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.states.text import StateText
 
     with progress() as told:
@@ -198,8 +209,7 @@ def _spaces(
         for name, key in asked.items():
             embedder, text = chosen = key if key[0] else first
             if chosen not in made:
-                named = embedder or DEFAULT_EMBEDDER
-                made[chosen] = opened.space(named, text, told, allow_unchained=allow_unchained)
+                made[chosen] = opened.space(embedder, text, told, allow_unchained=allow_unchained)
             spaces[name] = made[chosen]
         yield spaces, told
 
@@ -237,7 +247,6 @@ def tune(
     from workbench.files import atomic_file
     from workbench.methods import create, registered
     from workbench.methods.capabilities import own_embedder
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
     fields = field_values(params, method)
     made = create(registered(method), fields)
@@ -262,7 +271,7 @@ def tune(
         value = found.recommended
         value = value if isinstance(value, str) else float(f"{value:.6g}")
         chosen = {**fields, found.field: value}
-        how = how_scored(chosen, embedder or DEFAULT_EMBEDDER, state_text(state, last_actions))
+        how = how_scored(chosen, space.embedder.name, state_text(state, last_actions))
         command = ["workbench", "score", *logs, "-m", method, *how, *reading_words(reading)]
         print(f"\nnext: {shlex.join([*command, '-o', 'credit.parquet'])}")
 

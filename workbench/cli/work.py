@@ -264,7 +264,6 @@ def write_report(
     from workbench.cli.progress import progress
     from workbench.files import atomic_file
     from workbench.log.redaction import read_rules
-    from workbench.states.embedders.registry import DEFAULT_EMBEDDER
     from workbench.ui.report import report
     from workbench.workspace.pipeline import DEFAULT_METHODS
 
@@ -276,7 +275,7 @@ def write_report(
             opened,
             methods or DEFAULT_METHODS,
             name=", ".join(Path(log).name for log in logs),
-            embedder=embedder or DEFAULT_EMBEDDER,
+            embedder=embedder or opened.embedder,
             filter=filter,
             rollouts=rollouts or (),
             most=most,

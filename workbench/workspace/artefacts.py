@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from workbench.files import MANIFEST, atomic_folder, digest, file_digest, staging_folder
+from workbench.files import (
+    MANIFEST,
+    atomic_folder,
+    digest,
+    file_digest,
+    read_artefact_manifest,
+    staging_folder,
+)
 from workbench.readers import import_to, source_files
 from workbench.wording import Progress, silent
 from workbench.workspace.store import Workspace
@@ -287,6 +294,20 @@ class Artefacts:
         }
         shutil.rmtree(hidden, ignore_errors=True)
         return files
+
+    def scored(self, log_sha256: str) -> dict[Path, dict[str, Any]]:
+        """The credits of a log that lie here: file -> what made it, as in its manifest.
+
+        Raises:
+            ArtefactError: One is damaged.
+        """
+        manifests = sorted(self._workspace.root.glob(f"credit/*/{MANIFEST}"))
+        found = {path.parent: read_artefact_manifest(path.parent)["inputs"] for path in manifests}
+        return {
+            folder / CREDIT_FILE: made
+            for folder, made in found.items()
+            if made["log"]["sha256"] == log_sha256
+        }
 
     def _credit(self, made: Provenance, score: Callable[[], ScoredCredit]) -> Path:
         from workbench.log.credit import write_credit

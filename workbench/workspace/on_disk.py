@@ -76,6 +76,7 @@ def on_disk(
         rewards=None if stored else log.report.get("rewards"),
         # What lies elsewhere has the digest of what was read of it.
         stored_sha256=log.sha256 if any(map(is_remote, files)) else None,
+        artefacts=artefacts if stored and not cache else None,
         cache=vectors,
     )
     return OnDisk(log=log, opened=opened, cache=vectors)

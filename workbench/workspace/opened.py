@@ -139,9 +139,20 @@ class OpenedLog:
         """
         return Steps.from_log(self.frame)
 
+    @cached_property
+    def embedder(self) -> str:
+        """Name of the embedder of all credits of its workspace; else the default.
+
+        Raises:
+            ArtefactError: A credit of the workspace is damaged.
+        """
+        made = self.artefacts.scored(self.sha256).values() if self.artefacts else ()
+        names = {credit["embedder"]["name"] for credit in made if credit.get("embedder")}
+        return names.pop() if len(names) == 1 else DEFAULT_EMBEDDER
+
     def space(
         self,
-        embedder: str | Embedder = DEFAULT_EMBEDDER,
+        embedder: str | Embedder | None = None,
         state_text: StateText | None = None,
         progress: Progress = silent,
         *,
@@ -150,7 +161,8 @@ class OpenedLog:
         """The space of the scored steps; nothing is embedded before a method asks.
 
         Args:
-            embedder: Representation for methods that need similarities.
+            embedder: Representation for methods that need similarities; that of the workspace by
+                default.
             state_text: What text of a step stands for its state.
             progress: Told how many texts are encoded.
             allow_unchained: Let methods run that ask which steps follow each other, where a reader
@@ -162,7 +174,7 @@ class OpenedLog:
         artefacts = self.artefacts
         return Space(
             self.steps,
-            embedder=embedder,
+            embedder=embedder or self.embedder,
             state_text=state_text,
             cache=artefacts.vectors if artefacts else VectorCache(self.cache or user_cache()),
             index_store=artefacts.index_store if artefacts else None,
@@ -220,7 +232,7 @@ def _frame(table: Any) -> pl.DataFrame:
 def open_log(
     source: Any,
     *,
-    embedder: str | Embedder = DEFAULT_EMBEDDER,
+    embedder: str | Embedder | None = None,
     state_text: StateText | None = None,
     cache: str | Path | None = None,
     format: str | None = None,
@@ -237,7 +249,8 @@ def open_log(
     Args:
         source: A file, folder or glob, several of one format, or the name of a bundled log; or a
             step log in memory: a polars, pandas or Arrow table or a `datasets.Dataset`.
-        embedder: Representation for methods that need similarities.
+        embedder: Representation for methods that need similarities; by default that of the
+            credits of a workspace, else all-MiniLM-L6-v2.
         state_text: What text of a step stands for its state.
         cache: Folder for vectors; the workspace's or the user's own by default.
         format: Reader; recognised by content where None. Files only.

@@ -14,7 +14,6 @@ from workbench.errors import ParameterError
 from workbench.log.credit import Provenance, ScoredCredit, write_credit
 from workbench.methods import create, registered
 from workbench.methods.scoring import provenance
-from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
 from workbench.workspace.in_parts import score_in_parts
@@ -28,7 +27,7 @@ def score_to(
     method: str,
     *,
     params: Mapping[str, Any] | None = None,
-    embedder: str = DEFAULT_EMBEDDER,
+    embedder: str | None = None,
     state_text: StateText | None = None,
     cache: str | Path | None = None,
     allow_unchained: bool = False,
@@ -51,7 +50,7 @@ def score_to(
         sources: Files, folders or globs of one format.
         method: "method", "method:dialect" or "FILE.py:Class".
         params: Fields of the method that differ from its values.
-        embedder: Representation for methods that need similarities.
+        embedder: Representation for methods that need similarities; as for `open_log` by default.
         state_text: What text of a step stands for its state.
         cache: Folder for vectors; the workspace's or the user's own by default.
         allow_unchained: As for `open_log`.
