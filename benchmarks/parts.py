@@ -118,7 +118,7 @@ def run(command: list[str], environment: Mapping[str, str] = {}) -> Cost:
     largest, done = [0], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.1):
+        while not done.wait(0.5):  # a look stops the process that is looked at
             largest[0] = max(largest[0], _memory(_tree(process.pid)))
 
     watcher = threading.Thread(target=watch)

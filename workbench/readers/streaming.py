@@ -149,7 +149,7 @@ class Import:
         self.format = ""
 
     def reading(self, chosen: Format, source: Source) -> Reading:
-        """What is to be read of a file, which is no part of the log until it is taken."""
+        """A file to be read, which is no part of the log until it is taken."""
         self._read += 1
         return Reading(
             source=source,
