@@ -14,14 +14,23 @@ from workbench.errors import ParameterError
 
 
 class Elsewhere:
-    """An engine whose tasks travel and end in another order, as in other processes."""
+    """An engine whose tasks travel and end in another order, as in other processes.
+
+    Args:
+        times: Each is done so often, as where workers are lost.
+    """
+
+    def __init__(self, times: int = 1) -> None:
+        self._times = times
 
     def map(
         self, function: Callable[[Any], Any], tasks: Sequence[Any]
     ) -> Iterator[tuple[int, Any]]:
         for number in reversed(range(len(tasks))):
-            there = pickle.loads(pickle.dumps((function, tasks[number])))
-            yield number, pickle.loads(pickle.dumps(there[0](there[1])))
+            for _ in range(self._times):
+                there = pickle.loads(pickle.dumps((function, tasks[number])))
+                result = pickle.dumps(there[0](there[1]))
+            yield number, pickle.loads(result)
 
 
 def doubled(number: int) -> int:

@@ -223,6 +223,14 @@ def test_two_processes_read_files_and_say_how_much(tmp_path: Path):
     assert told == [size // 3 // 1024, size * 2 // 3 // 1024, size // 1024]
 
 
+def test_a_file_is_read_again_where_its_worker_was_lost(tmp_path: Path):
+    paths = [write_lines(tmp_path / f"{name}.jsonl", [step(trajectory_id=name)]) for name in "abc"]
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    import_to(here, paths)
+    import_to(there, paths, engine=Elsewhere(times=2))
+    assert there.read_bytes() == here.read_bytes()
+
+
 def test_columns_of_the_user_keep_their_types_on_disk(tmp_path: Path):
     frame = pl.DataFrame(
         {

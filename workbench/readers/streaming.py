@@ -6,6 +6,7 @@ per step.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,6 +96,7 @@ def stage(reading: Reading, progress: Callable[[float], None] = lambda done: Non
     renamed: dict[str, str] = {}
     narrow: list[pl.DataFrame] = []
     parts: list[Staged] = []
+    shutil.rmtree(reading.folder, ignore_errors=True)  # of a worker that was lost
     reading.folder.mkdir(parents=True)
     staging = Staging(reading.folder)
     with bounded(reading.max_unpacked):
