@@ -20,7 +20,7 @@ from workbench.log.increments import sentences
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
 from workbench.readers.base import Diagnostics, Format
-from workbench.readers.compression import bounded
+from workbench.readers.bounds import bounded
 from workbench.readers.importing import (
     found_files,
     parts_of,
@@ -193,6 +193,7 @@ def import_to(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
     progress: Progress = silent,
 ) -> ImportReport:
@@ -211,6 +212,7 @@ def import_to(
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        max_nesting: As for `read`.
         rewards: As for `read`.
         progress: Told how much is read, in kilobytes.
 
@@ -219,7 +221,8 @@ def import_to(
         ParameterError: The mapping or `untrained` is wrong.
         UnknownNameError: There is no such format.
     """
-    with bounded(max_unpacked), staging_folder(output) as folder:
+    bounds = bounded(max_unpacked=max_unpacked, max_nesting=max_nesting)
+    with bounds, staging_folder(output) as folder:
         columns = mapped_columns(mapping)
         work = Import(
             folder,

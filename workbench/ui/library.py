@@ -102,6 +102,7 @@ class Library:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        max_nesting: int | None = None,
         rewards: str | None = None,
     ) -> LogEntry:
         """Import files as one log; for the arguments see `readers.import_log`.
@@ -118,11 +119,12 @@ class Library:
             untrained=untrained,
             keep_masked=keep_masked,
             max_unpacked=max_unpacked,
+            max_nesting=max_nesting,
             rewards=rewards,
         )
         # With options, or of several files, the log itself is what a plain command line can name.
-        options = (format, mapping, quarantine, skip_bad, untrained, keep_masked, max_unpacked)
-        plain = len(sources) == 1 and not any((*options, rewards))
+        options = (format, mapping, quarantine, skip_bad, untrained, keep_masked, rewards)
+        plain = len(sources) == 1 and not any((*options, max_unpacked, max_nesting))
         entry = self._entry(log, self._root, sources[0] if plain else str(log.path))
         self._entries[entry.id] = entry
         return entry

@@ -145,6 +145,7 @@ class Artefacts:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        max_nesting: int | None = None,
         rewards: str | Path | None = None,
     ) -> StoredLog:
         """The step log of some files; for the arguments see `readers.import_to`.
@@ -161,6 +162,8 @@ class Artefacts:
         # Named where they are used, so that logs without them keep their place.
         reading |= {"untrained": list(untrained)} if untrained else {}
         reading |= {"keep_masked": True} if keep_masked else {}
+        reading |= {"max_unpacked": max_unpacked} if max_unpacked is not None else {}
+        reading |= {"max_nesting": max_nesting} if max_nesting is not None else {}
         if rewards is not None:
             digests = list(map(file_digest, source_files([rewards])))
             reading["rewards"] = digests[0] if len(digests) == 1 else digests
@@ -177,6 +180,7 @@ class Artefacts:
                 untrained=untrained,
                 keep_masked=keep_masked,
                 max_unpacked=max_unpacked,
+                max_nesting=max_nesting,
                 rewards=rewards,
                 progress=self._progress,
             )

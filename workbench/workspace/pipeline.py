@@ -118,6 +118,7 @@ def run(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
     engine: Engine | None = None,
     progress: Progress = silent,
@@ -148,6 +149,7 @@ def run(
         untrained: As for `import_log`.
         keep_masked: As for `import_log`.
         max_unpacked: As for `import_log`.
+        max_nesting: As for `import_log`.
         rewards: As for `import_log`.
         engine: What scores parts of the log and exports them; all of it is done at once where None.
         progress: Told about progress.
@@ -180,6 +182,7 @@ def run(
         untrained=untrained,
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        max_nesting=max_nesting,
         rewards=rewards,
     )
     space = OpenedLog.of_stored(log, artefacts).space(

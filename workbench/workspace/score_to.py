@@ -64,7 +64,7 @@ def score_to(
             where such a unit has.
         progress: Told about progress.
         **reading: As for `import_to`: format, mapping, skip_bad, untrained, keep_masked,
-            max_unpacked, rewards.
+            max_unpacked, max_nesting, rewards.
 
     Returns:
         The credit, and the log without its texts.
