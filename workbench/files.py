@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ def _prefix(path: Path) -> str:
     A long name is cut: with what is added it would be too long for the file system.
     """
     name = path.name.encode()[:100].decode(errors="ignore")
-    return f".{name}.{os.getpid()}-"
+    return f".{name.lstrip('.')}.{os.getpid()}-"
 
 
 @contextmanager
@@ -182,6 +182,31 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             _put(new, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def remove_folder(path: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all in it; what a kill leaves of it does not bear its name.
+
+    It is renamed first: an artefact without some of its files would be taken for a damaged one. A
+    kill leaves at most a hidden folder `.<name>.….part` next to the place.
+
+    Args:
+        path: The folder; nothing is done where there is none.
+        ignore_errors: Whether what cannot be removed stays without a word.
+
+    Raises:
+        StorageError: Nothing can be created or renamed there.
+    """
+    ignored = (OSError, StorageError) if ignore_errors else ()
+    with suppress(FileNotFoundError, *ignored), _opening(path):
+        if not path.exists():
+            return
+        # Two levels, as above: no search for artefacts finds what lies on the second.
+        holder = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".part", dir=path.parent))
+        try:
+            path.rename(holder / "old")
+        finally:
+            shutil.rmtree(holder, ignore_errors=ignore_errors)
 
 
 @contextmanager

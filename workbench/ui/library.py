@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ParameterError
-from workbench.files import MANIFEST, atomic_file
+from workbench.files import MANIFEST, atomic_file, remove_folder
 from workbench.workspace.artefacts import LOG_FILE, Artefacts, StoredLog
 from workbench.workspace.excerpt import excerpt
 
@@ -155,9 +154,9 @@ class Library:
             log = StoredLog(manifest.parent)
             if old.intersection(Path(file).resolve().parent for file in log.report["files"]):
                 self._entries.pop(log.sha256[:_ID_DIGITS], None)
-                shutil.rmtree(log.folder)
+                remove_folder(log.folder)
         for folder in old:
-            shutil.rmtree(folder)
+            remove_folder(folder)
 
     def find(self, log_id: str) -> LogEntry | None:
         """The entry of an id; one that was uploaded before a restart is looked up on disk."""

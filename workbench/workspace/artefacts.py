@@ -6,7 +6,6 @@ What scores and exports is imported where it is asked for: a log alone is there 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from workbench.files import MANIFEST, atomic_folder, digest, file_digest, staging_folder
+from workbench.files import (
+    MANIFEST,
+    atomic_folder,
+    digest,
+    file_digest,
+    remove_folder,
+    staging_folder,
+)
 from workbench.readers import import_to, source_files
 from workbench.wording import Progress, silent
 from workbench.workspace.store import Workspace
@@ -287,7 +293,7 @@ class Artefacts:
         files = {
             name: self._credit(made[name], partial(found.__getitem__, name)) for name in methods
         }
-        shutil.rmtree(hidden, ignore_errors=True)
+        remove_folder(hidden, ignore_errors=True)
         return files
 
     def _credit(self, made: Provenance, score: Callable[[], ScoredCredit]) -> Path:

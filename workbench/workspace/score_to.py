@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import ParameterError
+from workbench.files import remove_folder
 from workbench.log.credit import Provenance, ScoredCredit, write_credit
 from workbench.methods import create, registered
 from workbench.methods.scoring import provenance
@@ -100,5 +100,5 @@ def score_to(
         progress=progress,
     )
     write_credit(place, credits[method])
-    shutil.rmtree(hidden, ignore_errors=True)
+    remove_folder(hidden, ignore_errors=True)
     return credits[method], space.steps.log
