@@ -16,7 +16,7 @@ from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, chat_template
 from workbench.exporters.chat_template import Tokenizer
 from workbench.exporters.checklist import checklist
-from workbench.exporters.tokenise import _last_run, _prompt_and_reply
+from workbench.exporters.tokenise import _is_shown, _last_run, _prompt_and_reply
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
 WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}
@@ -429,3 +429,18 @@ def test_a_tokenizer_is_asked_of_the_hub_alone_where_that_answers(
     # A folder is never asked of the hub; code of a tokenizer is never run.
     assert [one["local_files_only"] for one in asked] == [False, True, True, True]
     assert {one["trust_remote_code"] for one in asked} == {False}
+
+
+@pytest.mark.parametrize(
+    ("value", "rendered"),
+    [
+        ('say "é"', 'say "é"'),
+        ('say "é"', r'{"a": "say \"\u00e9\""}'),
+        ('say "é"', r'{"a": "say \"é\""}'),
+        (1.5, '{"a": 1.5}'),
+        (True, "true"),
+    ],
+)
+def test_a_value_is_shown_as_it_is_or_as_either_json_writes_it(value: Any, rendered: str):
+    assert _is_shown(value, rendered)
+    assert not _is_shown(value, rendered.replace("e", "x").replace("5", "6").replace("say", "s"))
