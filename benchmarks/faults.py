@@ -244,6 +244,7 @@ class Killing:
         found = contents(place / "made")
         other = {*differing(found, whole), *(whole.keys() - found)}
         here["reruns"] += 1
+        here["left behind"] += any(place.rglob(".*.part"))
         here["equal"] += not said and not other
         if said or other:
             faults.append(f"{name}, input {number}: rerun {said or sorted(other)}")

@@ -150,7 +150,7 @@ def test_what_a_kill_leaves_of_a_folder_does_not_bear_its_name(
     with pytest.raises(KeyboardInterrupt):
         remove_folder(path)
     (left,) = tmp_path.iterdir()
-    assert re.fullmatch(rf"\.credit\.parts\.{os.getpid()}-\w+\.part", left.name)
+    assert re.fullmatch(rf"\.credit\.parts\.{os.getpid()}-[\w-]+\.part", left.name)
     # A search for artefacts, two levels below a workspace, does not find it.
     assert list(tmp_path.glob(f"*/*/{MANIFEST}")) == []
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.files import maker_lives, remove_folder
+from workbench.files import remove_folder
+from workbench.temporary import maker_lives
 from workbench.workspace.opened import user_folder
 
 REMOVABLE: Mapping[str, str] = {
