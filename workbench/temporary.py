@@ -55,7 +55,7 @@ def sweep(folder: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Where process numbers mean what they do here: the machine, or the container on it."""
+    """The machine, or the container on it, in which a process number means the same process."""
     space = Path("/proc/self/ns/pid")
     numbers = space.readlink() if space.exists() else ""
     return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]

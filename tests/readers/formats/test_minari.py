@@ -79,12 +79,15 @@ def test_numbers_may_lie_in_lists_of_their_own(tmp_path: Path):
     ("members", "says"),
     [
         ({"rewards": None}, "lacks ['rewards']"),
-        ({"rewards": ["much", "more"]}, "rewards are not one number a step"),
+        ({"rewards": ["much", "more"]}, "rewards are not one number per step"),
         ({"rewards": 3.0}, "2 actions and 1 rewards"),
-        ({"terminations": [True]}, "terminations are not one number a step"),
-        ({"truncations": [[False, True], [True, False]]}, "truncations are not one number a step"),
+        ({"terminations": [True]}, "terminations are not one number per step"),
+        (
+            {"truncations": [[False, True], [True, False]]},
+            "truncations are not one number per step",
+        ),
         ({"observations": ["a", "b"]}, "expected one observation more than actions"),
-        ({"rewards": [1j, 2j]}, "rewards are not one number a step"),
+        ({"rewards": [1j, 2j]}, "rewards are not one number per step"),
     ],
 )
 def test_an_episode_that_is_none_is_named(tmp_path: Path, members: dict[str, Any], says: str):

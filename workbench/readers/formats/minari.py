@@ -147,7 +147,7 @@ def _add(rows: StepRows, episode: Record, place: str, diagnostics: Diagnostics) 
 
 
 def _numbers(episode: Record, name: str, count: int = -1) -> NDArray[np.float64]:
-    """One number a step; a number in a list of its own counts as one.
+    """One number per step; a number in a list of its own counts as one.
 
     Raises:
         ValueError: They are something else, or not so many.
@@ -155,7 +155,7 @@ def _numbers(episode: Record, name: str, count: int = -1) -> NDArray[np.float64]
     try:
         return np.asarray(episode[name], dtype=np.float64).reshape(count)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} are not one number a step ({error})") from None
+        raise ValueError(f"{name} are not one number per step ({error})") from None
 
 
 def _group(episode: Record, diagnostics: Diagnostics, place: str) -> str:
