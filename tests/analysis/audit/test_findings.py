@@ -11,7 +11,7 @@ from logs import Described, steps
 from scored_credits import credit, table
 
 from workbench.analysis.audit import SEVERITIES, Audit, audit, audits, report
-from workbench.analysis.audit.credit_rules import _worse_than_the_mean
+from workbench.analysis.audit.credit_rules import _lengths_by_outcome, _worse_than_the_mean
 from workbench.analysis.audit.findings import _mending
 from workbench.analysis.audit.log_rules import Readings
 from workbench.analysis.audit.report import _table
@@ -465,3 +465,18 @@ def test_a_baseline_worse_than_the_mean_is_one_whose_interval_ends_below_it(
     subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
     seen = Readings([Reading(measure="held_out_gain", value=value, high=high)])
     assert (_worse_than_the_mean(subject, seen) is not None) == is_found
+
+
+def test_lengths_are_those_of_the_groups_that_have_both_outcomes():
+    # In h all succeed in one step, which says nothing; in g a success takes 3 and a failure 1.
+    one = [("x", "go", 1.0)]
+    described: Described = {
+        "g": {"a": [("x", "go", 0.0), ("x", "go", 0.0), *one], "b": [("x", "go", 0.0)]},
+        "h": {"c": one, "d": one},
+    }
+    space = Space(steps(described), embedder="tfidf")
+    subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
+    assert _lengths_by_outcome(subject) == (3.0, 1.0)
+    alike = Space(steps({"h": described["h"]}), embedder="tfidf")
+    subject = audited("c", AuditedLog(alike), alike, credit(create("rloo"), alike))
+    assert _lengths_by_outcome(subject) is None
