@@ -247,7 +247,7 @@ def test_a_damaged_model_is_named(copied_model, name, content):
 def test_a_model_is_loaded_as_data_alone(copied_model, monkeypatch):
     import sentence_transformers
 
-    asked = {}
+    asked: dict[str, object] = {}
 
     def model(folder, **options):
         asked.update(options, folder=folder)
