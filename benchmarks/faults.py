@@ -6,26 +6,29 @@ A kill is SIGKILL to a command and its workers, at a random moment of the time t
 command takes after it began its first file; one in four falls before that. Afterwards no file under
 a final name differs from that of the undisturbed run, or there is none. The same command is then
 started again, where the killed one left off. It is killed up to three times before it may end, and
-must end with the same bytes in every file. Counts are written as JSON. Exit status 1 where
-something is lost.
+must end with the same bytes in every file. Counts are written as JSON after each rerun, to a list
+of campaigns; one of the same seed and groups that stands there is taken up where it was left. Exit
+status 1 where something is lost.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 WORKBENCH = [sys.executable, "-c", "from workbench.cli import main; main()"]
 COMMANDS: Mapping[str, list[str]] = {
@@ -142,81 +145,128 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def report(
-    asked: argparse.Namespace, counts: Mapping[str, Counter[str]], faults: Sequence[str]
-) -> None:
-    """Prints what came of the kills, and stores it."""
-    total: Counter[str] = Counter()
-    for here in counts.values():
-        total.update(here)
-    result = {
-        "seed": asked.seed,
-        "groups": asked.tasks,
-        "total": dict(total),
-        "commands": {name: dict(here) for name, here in counts.items()},
-        "faults": list(faults),
-    }
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(
-        f"{total['kills']} kills, {total['begun']} of them after the first file was begun, "
-        f"{total['equal']} of {total['reruns']} reruns with the same bytes, {len(faults)} faults"
-    )
-    print("\n".join(faults))
+@dataclass
+class Campaign:
+    """What came of the kills of one seed on a log of so many groups."""
+
+    seed: int
+    groups: int
+    commands: dict[str, Counter[str]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> Counter[str]:
+        """The counts of all commands."""
+        return sum(self.commands.values(), Counter())
+
+    @property
+    def inputs(self) -> int:
+        """How many commands were killed until they might end."""
+        return self.total["reruns"]
+
+    def __str__(self) -> str:
+        total = self.total
+        return (
+            f"{total['kills']} kills, {total['begun']} of them after the first file was begun, "
+            f"{total['equal']} of {total['reruns']} reruns with the same bytes, "
+            f"{len(self.faults)} faults"
+        )
+
+
+def resumed(file: Path | None, seed: int, groups: int) -> Campaign:
+    """The campaign as far as a file has it, else one at its beginning."""
+    for known in stored(file):
+        if (known["seed"], known["groups"]) == (seed, groups):
+            counts = {name: Counter(here) for name, here in known["commands"].items()}
+            return Campaign(seed, groups, counts, known["faults"])
+    return Campaign(seed, groups)
+
+
+def stored(file: Path | None) -> list[dict[str, Any]]:
+    """The campaigns of a file, if it is there."""
+    there: list[dict[str, Any]] = json.loads(file.read_text()) if file and file.exists() else []
+    return there
+
+
+def store(campaign: Campaign, file: Path | None) -> None:
+    """Writes a campaign to the list of a file, in place of what it had of it."""
+    if file is None:
+        return
+    same = (campaign.seed, campaign.groups)
+    others = [one for one in stored(file) if (one["seed"], one["groups"]) != same]
+    both = [*others, {**vars(campaign), "total": campaign.total}]
+    file.write_text(json.dumps(both, indent=1) + "\n", encoding="utf-8")
+
+
+class Killing:
+    """Commands on one log, first undisturbed, then killed and run again."""
+
+    def __init__(self, root: Path, campaign: Campaign) -> None:
+        self.root, self.campaign = root, campaign
+        # Everything is done at one path: a command's own output names it in places.
+        self.place = root / "here"
+        self.undisturbed: dict[str, dict[str, str]] = {}
+        self.starts: dict[str, float] = {}
+        self.writes: dict[str, float] = {}
+        prepare(root / "source", campaign.groups, campaign.seed)
+
+    def measure(self, name: str) -> None:
+        """Runs a command undisturbed: its files, and how long it takes to begin and to write."""
+        at = time.monotonic()
+        process = start(linked(self.root / "source", self.place), COMMANDS[name])
+        begins(self.place, process)
+        self.starts[name] = time.monotonic() - at
+        if said := process.communicate()[1] if process.wait() else b"":
+            raise SystemExit(said.decode(errors="replace"))
+        self.writes[name] = time.monotonic() - at - self.starts[name]
+        self.undisturbed[name] = contents(self.place / "made")
+        shutil.rmtree(self.place)
+
+    def disturb(self, name: str) -> None:
+        """Kills a command up to three times, looks each time, and lets it end."""
+        if name not in self.undisturbed:
+            self.measure(name)
+        number = self.campaign.inputs
+        rng = random.Random(f"{self.campaign.seed} {number}")
+        here, faults, whole = Counter[str](), list[str](), self.undisturbed[name]
+        arguments = COMMANDS[name]
+        place = linked(self.root / "source", self.place)
+        for _ in range(rng.choice([1, 2, 3])):
+            late = rng.random() < 0.75
+            after = rng.uniform(0, (self.writes if late else self.starts)[name])
+            before = known(place)
+            ran = kill(place, arguments, after, begun=late)
+            here["kills" if ran else "ended before"] += 1
+            here["begun"] += ran and bool(known(place) - before)
+            half = differing(contents(place / "made"), whole)
+            faults += [f"{name}, input {number}: half-written {one}" for one in half]
+        said = finish(place, arguments)
+        found = contents(place / "made")
+        other = {*differing(found, whole), *(whole.keys() - found)}
+        here["reruns"] += 1
+        here["left behind"] += any(place.rglob(".*.part"))
+        here["equal"] += not said and not other
+        if said or other:
+            faults.append(f"{name}, input {number}: rerun {said or sorted(other)}")
+        shutil.rmtree(place)
+        self.campaign.commands.setdefault(name, Counter()).update(here)
+        self.campaign.faults += faults
 
 
 def main() -> int:
     """Kills, looks and runs again; prints and stores what came of it."""
     asked = options()
+    campaign = resumed(asked.out, asked.seed, asked.tasks)
     began = time.monotonic()
-    counts: dict[str, Counter[str]] = {name: Counter() for name in asked.commands}
-    faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="workbench-faults-") as made:
-        root = Path(made)
-        prepare(root / "source", asked.tasks, asked.seed)
-        undisturbed: dict[str, dict[str, str]] = {}
-        starts: dict[str, float] = {}
-        writes: dict[str, float] = {}
-        # Everything is done at one path: a command's own output names it in places.
-        place = root / "here"
-        for number in itertools.count():
-            if sum(each["kills"] for each in counts.values()) >= asked.kills:
-                break
+        killing = Killing(Path(made), campaign)
+        while campaign.total["kills"] < asked.kills:
             if asked.seconds is not None and time.monotonic() - began > asked.seconds:
                 break
-            rng = random.Random(f"{asked.seed} {number}")
-            name = asked.commands[number % len(asked.commands)]
-            arguments = COMMANDS[name]
-            if name not in undisturbed:
-                at = time.monotonic()
-                process = start(linked(root / "source", place), arguments)
-                begins(place, process)
-                starts[name] = time.monotonic() - at
-                if said := process.communicate()[1] if process.wait() else b"":
-                    raise SystemExit(said.decode(errors="replace"))
-                writes[name] = time.monotonic() - at - starts[name]
-                undisturbed[name] = contents(place / "made")
-                place.rename(root / f"undisturbed-{len(undisturbed)}")
-            linked(root / "source", place)
-            for _ in range(rng.choice([1, 2, 3])):
-                late = rng.random() < 0.75
-                after = rng.uniform(0, writes[name] if late else starts[name])
-                before = known(place)
-                ran = kill(place, arguments, after, begun=late)
-                counts[name]["kills" if ran else "ended before"] += 1
-                counts[name]["begun"] += ran and bool(known(place) - before)
-                half = differing(contents(place / "made"), undisturbed[name])
-                faults += [f"{name}, input {number}: half-written {one}" for one in half]
-            said = finish(place, arguments)
-            found = contents(place / "made")
-            other = {*differing(found, undisturbed[name]), *(undisturbed[name].keys() - found)}
-            counts[name]["reruns"] += 1
-            counts[name]["equal"] += not said and not other
-            if said or other:
-                faults.append(f"{name}, input {number}: rerun {said or sorted(other)}")
-            place.rename(root / f"done-{number}")
-    report(asked, counts, faults)
-    return 1 if faults else 0
+            killing.disturb(asked.commands[campaign.inputs % len(asked.commands)])
+            store(campaign, asked.out)
+    print(campaign, *campaign.faults, sep="\n")
+    return 1 if campaign.faults else 0
 
 
 if __name__ == "__main__":

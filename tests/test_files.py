@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from folders import names
 
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, StorageError
 from workbench.files import (
     MANIFEST,
     atomic_file,
@@ -20,6 +22,7 @@ from workbench.files import (
     digest,
     file_digest,
     read_artefact_manifest,
+    remove_folder,
     write_artefact_manifest,
 )
 
@@ -122,6 +125,49 @@ def test_a_folder_that_another_process_finished_first_stays(tmp_path: Path) -> N
         path.mkdir()
         (path / "file").write_text("theirs")
     assert (path / "file").read_text() == "theirs"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_is_removed_with_all_in_it(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    (tmp_path / "folder" / "sub" / "file").write_text("x")
+    remove_folder(tmp_path / "folder")
+    remove_folder(tmp_path / "folder")
+    assert names(tmp_path) == []
+
+
+def test_what_a_kill_leaves_of_a_folder_does_not_bear_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".credit.parts"
+    (path / "log").mkdir(parents=True)
+    (path / "log" / MANIFEST).write_text("{}")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(path)
+    (left,) = tmp_path.iterdir()
+    assert re.fullmatch(rf"\.credit\.parts\.{os.getpid()}-[\w-]+\.part", left.name)
+    # A search for artefacts, two levels below a workspace, does not find it.
+    assert list(tmp_path.glob(f"*/*/{MANIFEST}")) == []
+
+
+def test_a_folder_that_cannot_be_removed_is_named_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StorageError, match="folder: Permission denied"):
+        remove_folder(path)
+    remove_folder(path, ignore_errors=True)
     assert names(tmp_path) == ["folder"]
 
 

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "workbench"
 
 # A room may use only the floors above it in this list.
 FLOORS = [
-    {"glossary", "wording"},
+    {"glossary", "temporary", "wording"},
     {"errors"},
     {"engines", "files", "parameters", "registry"},
     {"log"},

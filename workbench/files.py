@@ -1,7 +1,8 @@
 """Files on disk: atomic writes, digests, canonical JSON, manifests.
 
 Nothing unfinished ever bears a final name: files and folders are written under a temporary name
-next to their place and renamed. What is there is checked against its manifest before it is used.
+next to their place and renamed; the next run removes what a killed one left so. What is there is
+checked against its manifest before it is used.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import ArtefactError, ParameterError, StorageError, WorkbenchError
+from workbench.temporary import prefix_of, sweep
 
 PACKAGE = "trajectory-workbench"
 MANIFEST = "manifest.json"
@@ -100,15 +102,6 @@ def _opening(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _prefix(path: Path) -> str:
-    """Begin of a temporary name; the process is named, so that `clean` can tell whether it lives.
-
-    A long name is cut: with what is added it would be too long for the file system.
-    """
-    name = path.name.encode()[:100].decode(errors="ignore")
-    return f".{name}.{os.getpid()}-"
-
-
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path next to `path` and rename it when the block ends without an error.
@@ -121,7 +114,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         raise ParameterError(f"{path} is a folder. Hint: name a file")
     with _opening(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".part", dir=path.parent)
+        sweep(path.parent)
+        handle, name = tempfile.mkstemp(prefix=prefix_of(path), suffix=".part", dir=path.parent)
         os.close(handle)
     temporary = Path(name)
     try:
@@ -156,7 +150,8 @@ def locked(path: Path) -> Iterator[None]:
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Give a folder to fill and put it at `path` when the block ends without an error.
 
-    A run that is killed leaves at most a hidden folder `.<name>.….part` next to the place.
+    A run that is killed leaves at most a hidden folder `.<name>.….part` next to the place, which
+    the next one that writes there removes.
 
     Args:
         path: The place.
@@ -169,8 +164,9 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with _opening(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         # Two levels: what is renamed into place has the permissions of any new folder.
-        holder = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".part", dir=path.parent))
+        holder = Path(tempfile.mkdtemp(prefix=prefix_of(path), suffix=".part", dir=path.parent))
     try:
         new = holder / "new"
         with storing(path):
@@ -184,6 +180,32 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def remove_folder(path: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all in it; what a kill leaves of it does not bear its name.
+
+    It is renamed first: an artefact without some of its files would be taken for a damaged one. A
+    kill leaves at most a hidden folder `.<name>.….part` next to the place.
+
+    Args:
+        path: The folder; nothing is done where there is none.
+        ignore_errors: Whether what cannot be removed stays without a word.
+
+    Raises:
+        StorageError: Nothing can be created or renamed there.
+    """
+    ignored = (OSError, StorageError) if ignore_errors else ()
+    with suppress(FileNotFoundError, *ignored), _opening(path):
+        if not path.exists():
+            return
+        sweep(path.parent)
+        # Two levels, as above: no search for artefacts finds what lies on the second.
+        holder = Path(tempfile.mkdtemp(prefix=prefix_of(path), suffix=".part", dir=path.parent))
+        try:
+            path.rename(holder / "old")
+        finally:
+            shutil.rmtree(holder, ignore_errors=ignore_errors)
+
+
 @contextmanager
 def staging_folder(output: Path) -> Iterator[Path]:
     """A hidden folder next to a file, for as long as it is being made.
@@ -193,25 +215,12 @@ def staging_folder(output: Path) -> Iterator[Path]:
     """
     with _opening(output):
         output.parent.mkdir(parents=True, exist_ok=True)
+        sweep(output.parent)
         made = tempfile.TemporaryDirectory(
-            prefix=_prefix(output), suffix=".parts", dir=output.parent
+            prefix=prefix_of(output), suffix=".parts", dir=output.parent
         )
     with made as folder, storing(output):
         yield Path(folder)
-
-
-def maker_lives(temporary: Path) -> bool:
-    """True if a temporary name's process runs; False where that cannot be known."""
-    found = re.search(r"\.(\d+)-[^.]*\.parts?$", temporary.name)
-    if found is None or os.name != "posix":  # elsewhere signal 0 is not a question
-        return False
-    try:
-        os.kill(int(found[1]), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's, so there is one
-        return True
-    return True
 
 
 def _put(new: Path, path: Path) -> None:

@@ -16,6 +16,7 @@ from logs import rows
 from places import DATA, SAMPLES
 from streamlit.testing.v1 import AppTest
 
+from workbench.ui import frame
 from workbench.workspace.excerpt import excerpt
 
 CHAT = (SAMPLES / "openai_chat.jsonl").read_bytes()
@@ -400,3 +401,25 @@ def test_a_log_that_is_too_large_is_shown_in_part(app: OpenApp, monkeypatch: pyt
     (said,) = [one.value for one in test.info if "larger than the app can hold" in one.value]
     assert "the first 2 groups of 20" in said
     assert "402 of 3,732 steps" in said
+
+
+def test_bounds_of_what_is_read_can_be_raised_where_paths_may_be_typed_in(
+    app: OpenApp, monkeypatch: pytest.MonkeyPatch
+):
+    value: Any = 1
+    for _ in range(300):
+        value = [value]
+    deep = [{**json.loads(line), "info": value} for line in CHAT.splitlines()]
+    content = "".join(f"{json.dumps(one)}\n" for one in deep).encode()
+    test = upload(app(), ("deep.jsonl", content))
+    assert "record: nests deeper than 250 levels, at deep.jsonl:1, " in shown(test)
+    assert "if that is meant, “Records may nest to” (“Add a log”) allows more" in shown(test)
+    assert not [box for box in test.number_input if box.key == "w_log_max_nesting"]
+
+    monkeypatch.setattr(frame, "allow_paths", lambda: True)
+    test.run()
+    test.number_input(key="w_log_max_nesting").set_value(400)
+    test.button(key="w_log_import").click().run()
+    assert not test.error
+    assert test.subheader[0].value == r"deep\.jsonl"
+    assert any("--max-nesting 400 -o log.parquet" in code.value for code in test.code)

@@ -1089,7 +1089,7 @@ READERS = (
 def test_every_command_that_reads_a_log_has_all_options_of_reading(command: str):
     root = typer.main.get_command(app)
     known = {flag for one in root.commands[command].params for flag in one.opts}  # type: ignore[attr-defined]
-    assert {*READING, "--max-unpacked"} <= known
+    assert {*READING, "--max-unpacked", "--max-nesting"} <= known
 
 
 def test_advise_reads_rewards_and_explain_reads_masks_as_score_does(run: Run, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Every method and dialect by value: fields, terms, facts, peers, and what each field changes.
+"""Every method and dialect by value: fields, ranges, terms, facts, peers, what a field changes.
 
     UPDATE_VALUES=1 pytest tests/contracts/test_values.py
 
@@ -86,6 +86,15 @@ def changed(name: str, penalty: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def ranges(name: str) -> dict[str, Any]:
+    """Smallest and largest value of each field that has one, and whether the smallest is out."""
+    return {
+        spec.name: [spec.metadata.get(limit) for limit in ("min", "max", "min_exclusive")]
+        for spec in fields(METHODS[name].cls).values()
+        if {"min", "max"} & spec.metadata.keys()
+    }
+
+
 def dialect(name: str) -> dict[str, Any]:
     """Description of a dialect besides its fields."""
     method, _, own = name.partition(":")
@@ -97,9 +106,10 @@ def dialect(name: str) -> dict[str, Any]:
 def test_every_method_gives_what_it_gave(name: str):
     penalty = accepted(name, invalid_penalty=0.125)
     found = {"fields": create(name).values, **numbers(credit(steps(), name, **penalty))}
-    found["dialect" if ":" in name else "changed"] = (
-        dialect(name) if ":" in name else changed(name, penalty)
-    )
+    if ":" in name:
+        found |= {"dialect": dialect(name)}
+    else:
+        found |= {"ranges": ranges(name), "changed": changed(name, penalty)}
     unchanged(VALUES, found, name)
 
 

@@ -7,10 +7,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 from batches import export, exportable, made, rewritten_log, step_row, token_log, write, written
+from logs import Described, steps
+from scored_credits import credit
 
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
+from workbench.exporters.assembly import notes_of
 from workbench.exporters.laid_out import row_checks
+from workbench.methods import create
+from workbench.states.space import Space
 
 
 def test_weights(tmp_path: Path) -> None:
@@ -74,3 +79,23 @@ def test_one_row_of_other_lengths_is_enough_to_fail_a_batch():
         )
         assert rows.height > 1
         assert row_checks(short)["lengths_equal"] is False, name
+
+
+def test_notes_judge_a_credit_by_the_fields_that_made_it():
+    # Rewards span 100; over its own deviation, as crbc has it, a step term has no unit.
+    described: Described = {
+        "g": {
+            "a": [("x", "l", 0.0), ("y", "l", 100.0)],
+            "b": [("x", "r", 0.0), ("y", "r", 0.0)],
+            "c": [("x", "l", 0.0), ("y", "r", 30.0)],
+        }
+    }
+    space = Space(steps(described), embedder="tfidf")
+    plain, bare = (
+        notes_of(space.steps.log, credit(create("crbc", fields), space))
+        for fields in ({}, {"step_norm": "none"})
+    )
+    assert plain == []
+    (said,) = bare
+    assert said.startswith("Rewards span 100 and the step term is in their unit")
+    assert "-p reward_scale=100" in said

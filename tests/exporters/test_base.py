@@ -10,6 +10,7 @@ from batches import export, token_log
 
 from workbench.errors import ArtefactError, UnknownNameError
 from workbench.exporters import TARGETS
+from workbench.exporters.base import require_equal
 
 
 def test_targets_are_found_by_name() -> None:
@@ -37,3 +38,14 @@ def test_what_reads_back_otherwise_is_refused_with_its_row(
     ):
         export("trl", token_log(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_the_first_row_that_reads_back_otherwise_is_named(row: int):
+    meant = pl.DataFrame({"trajectory_id": ["a", "b", "c"], "x": [1, 2, 3]})
+    read = meant.with_columns(x=pl.when(pl.int_range(3) < row).then("x").otherwise(9))
+    require_equal(meant, meant, Path("batch"))
+    said = f"batch: x was written as {row + 1} and reads as 9, first in row {row} "
+    with pytest.raises(ArtefactError, match=said) as refused:
+        require_equal(read, meant, Path("batch"))
+    assert f"(trajectory {'abc'[row]!r})" in str(refused.value)

@@ -16,7 +16,7 @@ from workbench.errors import EmptyBatchError, MissingInputError, ParameterError
 from workbench.exporters import TARGETS, chat_template
 from workbench.exporters.chat_template import Tokenizer
 from workbench.exporters.checklist import checklist
-from workbench.exporters.tokenise import _last_run, _prompt_and_reply
+from workbench.exporters.tokenise import _is_shown, _last_run, _prompt_and_reply
 
 START, END = 2, 3  # <|im_start|>, <|im_end|>
 WORD = {word: number for number, word in enumerate(dict.fromkeys(tiny_policy.WORDS))}
@@ -150,8 +150,9 @@ def test_logged_tokens_are_kept_and_held_against_the_tokenizer(tmp_path: Path, n
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, named: str):
     with pytest.raises(ParameterError, match=r"are of 'other', not of .*trajectory 't' step 0"):
         rows_of(tmp_path, token_log([4], tokenizer="other"), tokenizer=named)
-    with pytest.raises(ParameterError, match=r"are not among the \d+ .*trajectory 't' step 0"):
-        rows_of(tmp_path, token_log([4, 99_999]), tokenizer=named)
+    for foreign in ([4, 99_999], [4, -1]):
+        with pytest.raises(ParameterError, match=r"are not among the \d+ .*trajectory 't' step 0"):
+            rows_of(tmp_path, token_log(foreign), tokenizer=named)
 
 
 def test_the_end_of_a_turn_is_what_the_template_puts_there(tmp_path: Path, named: str):
@@ -429,3 +430,18 @@ def test_a_tokenizer_is_asked_of_the_hub_alone_where_that_answers(
     # A folder is never asked of the hub; code of a tokenizer is never run.
     assert [one["local_files_only"] for one in asked] == [False, True, True, True]
     assert {one["trust_remote_code"] for one in asked} == {False}
+
+
+@pytest.mark.parametrize(
+    ("value", "rendered"),
+    [
+        ('say "é"', 'say "é"'),
+        ('say "é"', r'{"a": "say \"\u00e9\""}'),
+        ('say "é"', r'{"a": "say \"é\""}'),
+        (1.5, '{"a": 1.5}'),
+        (True, "true"),
+    ],
+)
+def test_a_value_is_shown_as_it_is_or_as_either_json_writes_it(value: Any, rendered: str):
+    assert _is_shown(value, rendered)
+    assert not _is_shown(value, rendered.replace("e", "x").replace("5", "6").replace("say", "s"))

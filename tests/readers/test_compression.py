@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 from samples_of import SAMPLES
 
 from workbench.errors import LogError, ParameterError
-from workbench.readers import compression, import_log, import_to, read
+from workbench.readers import bounds, import_log, import_to, read
 
 CHAT = SAMPLES / "openai_chat.jsonl"
 TAU = SAMPLES / "tau_bench.json"
@@ -66,7 +66,7 @@ def test_files_whose_mark_names_an_encoding_are_read_in_it(tmp_path: Path, encod
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> int:
     """Anything may unpack to 4 MiB, so that a test of what may not is short."""
-    monkeypatch.setattr(compression, "FREE", 2**22)
+    monkeypatch.setattr(bounds, "FREE", 2**22)
     return 2**22
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_unpacks_without_end_is_refused_and_leaves_nothing(
     packed = (
         gzip.compress(content) if codec == "gzip" else pa.compress(content, codec, asbytes=True)
     )
-    assert len(packed) * compression.RATIO < len(content)
+    assert len(packed) * bounds.RATIO < len(content)
     path = tmp_path / "log.jsonl.packed"
     path.write_bytes(packed)
     for readable in (import_log, lambda paths: import_to(tmp_path / "out.parquet", paths)):

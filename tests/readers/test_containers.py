@@ -90,7 +90,7 @@ def test_objects_over_several_lines_are_placed_by_their_first(tmp_path: Path):
         ('[{"a": 1}, 3, {"a": 2}]', 2, "record: is a number, expected a JSON object, at FILE"),
         ('{\n "a": 1\n}\n{\n "a": ]\n}', 1, "is not JSON from here on, at FILE:4 (Expecting"),
         (b'[{"a": 1}, {"a": "\xff"}]', 0, "file: is not UTF-8, at FILE (byte 18)"),
-        ('[{"a": 1}, ' + "[" * 100_000, 1, "at FILE record 2 (nested too deeply)"),
+        ('[{"a": 1}, ' + "[" * 100_000, 1, "at FILE record 2 (nests deeper than Python reads"),
     ],
 )
 def test_damage_is_named_and_what_stands_before_it_is_read(

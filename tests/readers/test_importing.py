@@ -43,7 +43,7 @@ PARQUET = SAMPLES / "parquet/canonical_steps.parquet"
         (b'{"messages": null}', "the record has no key 'messages'"),
         (b'{"messages": {"role": "user"}}', "is a dict, expected a list"),
         (b'{"messages": ["hi"]}', "a message without a role"),
-        (b'{"messages": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"messages": ' + b"[" * 100_000, "nests deeper than Python reads"),
         (b'{"messages": 1}\n[1]\n', "is a list, expected a JSON object"),
     ],
 )

@@ -223,6 +223,20 @@ def test_two_processes_read_files_and_say_how_much(tmp_path: Path):
     assert told == [size // 3 // 1024, size * 2 // 3 // 1024, size // 1024]
 
 
+def test_bounds_hold_in_other_processes(tmp_path: Path):
+    nested: Any = 1
+    for _ in range(9):  # the record itself is on level 1
+        nested = [nested]
+    paths = [
+        write_lines(tmp_path / f"{name}.jsonl", [step(trajectory_id=name, own=nested)])
+        for name in "ab"
+    ]
+    output = tmp_path / "log.parquet"
+    import_to(output, paths, engine=Processes(2), max_nesting=10)
+    with pytest.raises(LogError, match="nests deeper than 9 levels"):
+        import_to(output, paths, engine=Processes(2), max_nesting=9)
+
+
 def test_a_file_is_read_again_where_its_worker_was_lost(tmp_path: Path):
     paths = [write_lines(tmp_path / f"{name}.jsonl", [step(trajectory_id=name)]) for name in "abc"]
     here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"

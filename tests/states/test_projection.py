@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from logs import Described, steps
 
 from workbench.errors import MissingDependencyError, UnknownNameError
+from workbench.states import projection
 from workbench.states.projection import SIDE, has_umap, places
 from workbench.states.space import Space
 from workbench.workspace.artefacts import Artefacts
@@ -76,3 +81,29 @@ def test_kinds_that_do_not_exist_or_are_not_installed_are_refused():
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed")
 def test_umap_gives_the_same_places_again():
     assert np.array_equal(places(space(), "umap"), places(space(), "umap"))
+
+
+@pytest.mark.parametrize(("states", "few", "start"), [(6, 5, "random"), (70, 15, "spectral")])
+def test_umap_compares_with_its_fifteen_nearest_or_all_others(
+    monkeypatch: pytest.MonkeyPatch, states: int, few: int, start: str
+):
+    asked: dict[str, Any] = {}
+
+    class Umap:
+        def __init__(self, **options: Any) -> None:
+            asked.update(options)
+
+        def fit_transform(self, vectors: Any) -> Any:
+            return np.arange(2.0 * vectors.shape[0]).reshape(-1, 2)
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap))
+    monkeypatch.setattr(projection, "has_umap", lambda: True)
+    texts = [(f"the {number} room{number}", "go", float(number == 0)) for number in range(states)]
+    places(space({"g": {"a": texts, "b": texts}}), "umap")
+    assert asked == {
+        "n_neighbors": few,
+        "init": start,
+        "metric": "cosine",
+        "random_state": 0,
+        "n_jobs": 1,
+    }

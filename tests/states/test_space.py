@@ -30,3 +30,14 @@ def test_similarities_of_a_batch_are_those_of_the_batch_alone():
             found = together.similarity().block(number)
             np.testing.assert_allclose(found, alone.similarity().block(0), atol=1e-12)
             assert 0.0 < found[0, 1] < 1.0
+
+
+def test_similarities_of_actions_are_made_once_for_each_representation():
+    log = rows({"g": {"a": [("p", "go left", 0.0)], "b": [("q", "go right", 1.0)]}})
+    space = Space(Steps.from_log(validate(log).log), embedder="tfidf")
+    found = space.action_similarity()
+    # Of two words one is the other's too; the states have none in common.
+    assert 0.0 < found.block(0)[0, 1] < 1.0
+    assert space.similarity().block(0)[0, 1] == 0.0
+    assert space.action_similarity() is found
+    assert space.action_similarity("tfidf-proxmo") is not found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from places import DATA
 import workbench
 from workbench.engines import Here
 from workbench.errors import ArtefactError
+from workbench.files import MANIFEST
 from workbench.workspace.partitions import Part
 
 LOG = str(DATA / "household.parquet")
@@ -75,6 +77,32 @@ def test_an_interrupted_call_goes_on_where_it_was(tmp_path: Path):
     space = workbench.open_log(LOG, embedder="tfidf")
     whole = workbench.score(space, "grpo").table()
     assert workbench.read_credit(output).table.equals(whole, null_equal=True)
+
+
+def test_a_call_that_is_killed_while_it_tidies_up_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    output = tmp_path / "credit.parquet"
+    remove = shutil.rmtree
+
+    def killed(path: str | Path, **options: Any) -> None:
+        manifests = list(Path(path).rglob(MANIFEST))
+        for manifest in manifests:
+            manifest.unlink()
+        if manifests:
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    def score() -> None:
+        workbench.score_to(output, [LOG], "grpo", rows=200, cache=tmp_path / "vectors")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score()
+    written = output.read_bytes()
+    score()
+    assert output.read_bytes() == written
 
 
 def test_a_damaged_part_is_named(tmp_path: Path):

@@ -46,6 +46,15 @@ MaxUnpacked = Annotated[
         help="Refuse a compressed file that unpacks to more. [default: 200 times its size]",
     ),
 ]
+MaxNesting = Annotated[
+    int | None,
+    typer.Option(
+        "--max-nesting",
+        metavar="LEVELS",
+        min=1,
+        help="Refuse a record whose lists and objects lie deeper in each other. [default: 250]",
+    ),
+]
 Rewards = Annotated[
     str | None,
     typer.Option(
@@ -73,6 +82,7 @@ _READING: Mapping[str, tuple[Any, Any]] = {
     "untrained": (Untrained, None),
     "keep_masked": (KeepMasked, False),
     "max_unpacked": (MaxUnpacked, None),
+    "max_nesting": (MaxNesting, None),
     "quarantine": (Quarantine, None),
 }
 """Argument -> option and default, of every command that reads a log."""

@@ -7,12 +7,11 @@ import io
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.errors import ParameterError
+from workbench.readers import bounds
+from workbench.readers.bounds import BeyondBoundError
 
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _ENCODINGS = {
@@ -23,16 +22,7 @@ _ENCODINGS = {
 }
 _BLOCK = 2**20
 
-RATIO = 200
-"""Times its size to which something may unpack, however large; logs reach some 40."""
-
-FREE = 2**28
-"""Bytes to which anything may unpack."""
-
-UNPACK_HINT = "if that is meant, --max-unpacked BYTES allows more (max_unpacked in Python)"
-
-_LOOKS = 8  # so many times in FREE it is looked at how far the last bytes unpacked
-_MOST: ContextVar[int | None] = ContextVar("max_unpacked", default=None)
+_LOOKS = 8  # so many times in `FREE` it is looked at how far the last bytes unpacked
 
 
 def codec_of(head: bytes) -> str | None:
@@ -45,36 +35,6 @@ def encoding_of(head: bytes) -> str | None:
     return next((name for mark, name in _ENCODINGS.items() if head.startswith(mark)), None)
 
 
-class UnpacksTooFarError(ValueError):
-    """Something unpacks to more than it may; the text says to how much."""
-
-
-@contextmanager
-def bounded(most: int | None) -> Iterator[None]:
-    """Bound what unpacks inside the block, in this thread.
-
-    Args:
-        most: Bytes to which one file or entry may unpack; None refuses what unpacks to more than
-            200 times its size and 256 MB.
-
-    Raises:
-        ParameterError: It is no positive number.
-    """
-    if most is not None and (not isinstance(most, int) or most < 1):
-        raise ParameterError(f"max_unpacked must be a whole number of bytes above 0, got {most!r}")
-    token = _MOST.set(most)
-    try:
-        yield
-    finally:
-        _MOST.reset(token)
-
-
-def limit_of(packed: int) -> int:
-    """Bytes to which something of a size may unpack."""
-    most = _MOST.get()
-    return max(FREE, RATIO * packed) if most is None else most
-
-
 def unpacked(content: bytes, codec: str, declared: int) -> bytes:
     """Compressed bytes as they were before, measured on the way.
 
@@ -85,9 +45,9 @@ def unpacked(content: bytes, codec: str, declared: int) -> bytes:
 
     Raises:
         OSError: They are damaged or cut off, or more than declared.
-        UnpacksTooFarError: They unpack to more than they may.
+        BeyondBoundError: They unpack to more than they may.
     """
-    if declared > min(FREE, limit_of(len(content))):
+    if declared > min(bounds.FREE, bounds.limit_of(len(content))):
         # Counted first, since what is refused must not fill the memory.
         for _ in _counted(_blocks(content, codec), len(content)):
             pass
@@ -104,7 +64,7 @@ def unpack_file(source: Path, target: Path, codec: str) -> None:
 
     Raises:
         OSError: It is damaged or cut off.
-        UnpacksTooFarError: It unpacks to more than it may; then nothing is left of it.
+        BeyondBoundError: It unpacks to more than it may; then nothing is left of it.
     """
     size = source.stat().st_size
     try:
@@ -115,7 +75,7 @@ def unpack_file(source: Path, target: Path, codec: str) -> None:
             with source.open("rb") as packed, target.open("wb") as file:
                 for block in _file_blocks(packed, codec):
                     file.write(block)
-    except UnpacksTooFarError:
+    except BeyondBoundError:
         target.unlink(missing_ok=True)
         raise
 
@@ -131,8 +91,9 @@ def _write(blocks: Iterator[bytes], packed: IO[bytes], file: IO[bytes]) -> bool:
         total += len(block)
         if not is_suspect:
             file.write(block)
-        if total - mark >= FREE // _LOOKS:
-            is_suspect |= total > FREE and total - mark > RATIO * (packed.tell() - before)
+        if total - mark >= bounds.FREE // _LOOKS:
+            usual = bounds.RATIO * (packed.tell() - before)
+            is_suspect |= total > bounds.FREE and total - mark > usual
             mark, before = total, packed.tell()
     return is_suspect
 
@@ -141,14 +102,12 @@ def _counted(blocks: Iterable[bytes], packed: int) -> Iterator[bytes]:
     """Blocks as long as they are not more than something of this size may unpack to.
 
     Raises:
-        UnpacksTooFarError: They are.
+        BeyondBoundError: They are.
     """
-    total, limit = 0, limit_of(packed)
+    total = 0
     for block in blocks:
         total += len(block)
-        if total > limit:
-            times = "" if _MOST.get() else f", {RATIO} times its size"
-            raise UnpacksTooFarError(f"unpacks to more than {limit:,} bytes{times}")
+        bounds.require_unpacked(total, packed)
         yield block
 
 

@@ -23,8 +23,8 @@ from workbench.readers.jsonfiles import (
     decoded_json,
     leading_keys,
     line_record,
-    mended,
     objects,
+    sound,
 )
 from workbench.readers.spread import spread_records
 from workbench.readers.tables import null_arguments, parquet_frames, parquet_schema, plain_value
@@ -157,7 +157,9 @@ class ParquetRows(Records):
                 place = self.place(number)
                 if any(null_arguments(row[name]) for name in names if name in self._cells.objects):
                     self._diagnostics.notice(_NULL_ARGUMENTS, place)
-                yield number, _whole(row, self._cells, self._diagnostics, place)
+                record = _whole(row, self._cells, self._diagnostics, place)
+                if record is not None:
+                    yield number, record
 
 
 class CsvRows(Records):
@@ -178,8 +180,10 @@ class CsvRows(Records):
     def _iterate(self) -> Iterator[tuple[int, Record]]:
         for number, row, done in csv_rows(self._path, self._diagnostics):
             self._done = done
-            record = {name: self._value(name, text) for name, text in row.items()}
-            yield number, _whole(record, self._cells, self._diagnostics, self.place(number))
+            typed_row = {name: self._value(name, text) for name, text in row.items()}
+            record = _whole(typed_row, self._cells, self._diagnostics, self.place(number))
+            if record is not None:
+                yield number, record
 
     def _value(self, name: str, text: str) -> Any:
         if name in self._cells.texts:
@@ -190,14 +194,12 @@ class CsvRows(Records):
         return _TRUTH.get(text, value)
 
 
-def _whole(row: Mapping[str, Any], cells: Cells, diagnostics: Diagnostics, place: str) -> Record:
-    """A row as the JSON object that it stands for."""
+def _whole(
+    row: Mapping[str, Any], cells: Cells, diagnostics: Diagnostics, place: str
+) -> Record | None:
+    """A row as the JSON object that it stands for; None where it nests too deep."""
     record = {name: _value(name, value, cells) for name, value in row.items()}
-    try:
-        return mended(record, diagnostics, place)
-    except RecursionError:
-        diagnostics.problem("record", "is nested too deeply", place)
-        return {}
+    return sound(record, diagnostics, place)
 
 
 def _value(name: str, value: Any, cells: Cells) -> Any:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.readers.base import FORMATS, Diagnostics
+from workbench.readers.bounds import BeyondBoundError
 from workbench.readers.compression import (
-    UNPACK_HINT,
-    UnpacksTooFarError,
     codec_of,
     encoding_of,
     recode_file,
@@ -57,8 +56,8 @@ def _opened(source: Source, folder: Path, diagnostics: Diagnostics) -> Source | 
         elif encoding is not None:
             recode_file(own, copy, encoding)
             diagnostics.notice(f"read as {encoding.upper()}", source.name)
-    except UnpacksTooFarError as error:
-        diagnostics.problem("file", str(error), source.name, UNPACK_HINT)
+    except BeyondBoundError as error:
+        diagnostics.problem("file", str(error), source.name, error.hint)
         return None
     except (OSError, UnicodeError) as error:
         how = codec or encoding

@@ -13,7 +13,7 @@ import polars as pl
 from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
 from workbench.readers.base import Diagnostics, Format, Part
-from workbench.readers.compression import bounded
+from workbench.readers.bounds import bounded
 from workbench.readers.copies import plain
 from workbench.readers.joining import from_zero, joined, remainder_of, with_numbers
 from workbench.readers.mapping import mapped_columns
@@ -75,6 +75,7 @@ def import_log(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
 ) -> Imported:
     """Read files, check them against the rules of the step log, and report.
@@ -88,6 +89,7 @@ def import_log(
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        max_nesting: As for `read`.
         rewards: As for `read`.
 
     Raises:
@@ -103,6 +105,7 @@ def import_log(
         untrained=untrained,
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        max_nesting=max_nesting,
         rewards=rewards,
     )
     validated = validate(raw.frame, quarantine=quarantine)
@@ -130,6 +133,7 @@ def read(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
 ) -> RawLog:
     """Read files of one format into one frame of step rows.
@@ -144,6 +148,8 @@ def read(
         keep_masked: Count and train the trajectories that the log masks.
         max_unpacked: Bytes to which a compressed file may unpack; None bounds only what unpacks to
             far more than it is.
+        max_nesting: Levels to which lists and objects of a record may lie in each other; None for
+            250.
         rewards: A file with a reward for each trajectory, for sources that have none or others; see
             `rewards.load_rewards`.
 
@@ -156,7 +162,8 @@ def read(
     columns, reasons = mapped_columns(mapping), wanted_reasons(untrained)
     given = None if rewards is None else load_rewards(rewards)
     diagnostics = Diagnostics()
-    with bounded(max_unpacked), tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+    bounds = bounded(max_unpacked=max_unpacked, max_nesting=max_nesting)
+    with bounds, tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         chosen, sources = found_files(paths, format, diagnostics, Path(folder), columns)
         parts = [
             part for source in sources for part in parts_of(chosen, source, columns, diagnostics)

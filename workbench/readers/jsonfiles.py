@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics
+from workbench.readers.bounds import TOO_DEEP, BeyondBoundError, loaded, require_nesting
 from workbench.readers.halves import Mender
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HALF = r"\ud"
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]:,]', re.DOTALL)
 PARQUET = b"PAR1"
 NOT_UTF8 = "is not UTF-8"
@@ -91,23 +93,33 @@ def checked_record(value: Any, text: str, diagnostics: Diagnostics, place: str) 
     if not isinstance(value, dict):
         diagnostics.problem("record", f"is {_KINDS[type(value)]}, expected a JSON object", place)
         return None
-    if r"\ud" not in text.lower():
-        return value
-    try:
-        return mended(value, diagnostics, place)
-    except RecursionError:
-        diagnostics.problem("record", "is nested too deeply", place)
-        return None
+    return sound(value, diagnostics, place, text)
 
 
-def mended(value: Record, diagnostics: Diagnostics, place: str) -> Record:
+def sound(
+    record: Record, diagnostics: Diagnostics, place: str, text: str | None = None
+) -> Record | None:
     """A record without half characters, with a notice that counts those that it had.
 
-    Raises:
-        RecursionError: It is nested too deeply.
+    Args:
+        record: The record.
+        diagnostics: Gets what is wrong with it.
+        place: Where it stands.
+        text: The JSON that it was, where it was.
+
+    Returns:
+        None where it nests deeper than it may.
     """
     mender = Mender()
-    whole: Record = mender.mended(value)
+    try:
+        require_nesting(record, text)
+        whole: Record = mender.mended(record) if text is None or _HALF in text.lower() else record
+    except BeyondBoundError as error:
+        diagnostics.problem("record", str(error), place, error.hint)
+        return None
+    except RecursionError:
+        diagnostics.problem("record", TOO_DEEP, place)
+        return None
     if mender.count:
         text = "halves of surrogate pairs became U+FFFD"
         diagnostics.notice(text, place, count=mender.count)
@@ -119,8 +131,8 @@ def decoded_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return loaded(value)
+    except ValueError:
         return value
 
 
@@ -168,7 +180,7 @@ def objects(value: Any) -> list[Record]:
 def reason_of(error: Exception, text: str, line: int = 1) -> str:
     """Syntax error of a text that begins on a line."""
     if isinstance(error, RecursionError):
-        return "nested too deeply"
+        return TOO_DEEP
     if not isinstance(error, json.JSONDecodeError):
         return str(error).split(";")[0]
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):

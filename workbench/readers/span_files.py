@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics
+from workbench.readers.bounds import loaded
 from workbench.readers.containers import Cells, records_of
 from workbench.readers.jsonfiles import Record, objects
 
@@ -220,8 +220,8 @@ def _object(value: Any) -> dict[str, Any]:
     """An object, which a table may hold as JSON text; an empty one for anything else."""
     if isinstance(value, str) and value.startswith("{"):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = loaded(value)
+        except ValueError:
             return {}
     return dict(value) if isinstance(value, dict) else {}
 

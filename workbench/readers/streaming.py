@@ -22,7 +22,7 @@ from workbench.log.increments import sentences
 from workbench.log.nodes import Sharing, sharing, with_prefix_nodes
 from workbench.log.schema import validate
 from workbench.readers.base import FORMATS, Diagnostics, Format
-from workbench.readers.compression import bounded
+from workbench.readers.bounds import bounded
 from workbench.readers.importing import (
     found_files,
     parts_of,
@@ -72,14 +72,14 @@ class Reading:
         format: Name of its format.
         columns: Canonical name -> name in the file, as the user maps them.
         folder: Where its parts go.
-        max_unpacked: As for `read`.
+        bounds: On unpacking and nesting, as for `bounded`.
     """
 
     source: Source
     format: str
     columns: Mapping[str, str]
     folder: Path
-    max_unpacked: int | None
+    bounds: Mapping[str, int | None]
 
     def __str__(self) -> str:
         return self.source.name
@@ -99,7 +99,7 @@ def stage(reading: Reading, progress: Callable[[float], None] = lambda done: Non
     shutil.rmtree(reading.folder, ignore_errors=True)  # of a worker that was lost
     reading.folder.mkdir(parents=True)
     staging = Staging(reading.folder)
-    with bounded(reading.max_unpacked):
+    with bounded(**reading.bounds):
         chosen = FORMATS[reading.format]
         for part in parts_of(chosen, reading.source, reading.columns, diagnostics):
             renamed |= part.renamed
@@ -132,7 +132,7 @@ class Import:
         quarantine: Path | None,
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
-        max_unpacked: int | None = None,
+        bounds: Mapping[str, int | None],
         rewards: str | Path | None = None,
     ) -> None:
         self._rewards = rewards
@@ -143,7 +143,7 @@ class Import:
         self._output = output
         self._columns = columns
         self._quarantine = quarantine
-        self._max_unpacked = max_unpacked
+        self._bounds = bounds
         self._read = 0
         self._height = 0
         self.files: dict[str, StagedFile] = {}
@@ -158,7 +158,7 @@ class Import:
             format=chosen.name,
             columns=self._columns,
             folder=self._folder / f"file-{self._read}",
-            max_unpacked=self._max_unpacked,
+            bounds=self._bounds,
         )
 
     def take(self, chosen: Format, file: StagedFile) -> None:
@@ -254,6 +254,7 @@ def import_to(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
     engine: Engine | None = None,
     progress: Progress = silent,
@@ -273,6 +274,7 @@ def import_to(
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        max_nesting: As for `read`.
         rewards: As for `read`.
         engine: What reads the files, where there are several; this process by default.
         progress: Told how much is read, in kilobytes.
@@ -282,7 +284,8 @@ def import_to(
         ParameterError: The mapping or `untrained` is wrong.
         UnknownNameError: There is no such format.
     """
-    with bounded(max_unpacked), staging_folder(output) as folder:
+    bounds = {"max_unpacked": max_unpacked, "max_nesting": max_nesting}
+    with bounded(**bounds), staging_folder(output) as folder:
         columns = mapped_columns(mapping)
         work = Import(
             folder,
@@ -291,7 +294,7 @@ def import_to(
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
-            max_unpacked=max_unpacked,
+            bounds=bounds,
             rewards=rewards,
         )
         copies = folder / "copies"

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.errors import LogError, ParameterError
 from workbench.readers.base import FORMATS, Diagnostics
-from workbench.readers.compression import bounded
+from workbench.readers.bounds import bounded
 from workbench.readers.copies import COMPANIONS_UP, plain
 from workbench.readers.importing import subject_of
 from workbench.readers.mapping import mapped_columns
@@ -71,6 +71,7 @@ class Watch:
         untrained: As for `read`.
         keep_masked: As for `read`.
         max_unpacked: As for `read`.
+        max_nesting: As for `read`.
         rewards: As for `read`; read once.
         clock: Gives the time in seconds.
 
@@ -92,6 +93,7 @@ class Watch:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        max_nesting: int | None = None,
         rewards: str | Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -108,7 +110,7 @@ class Watch:
         self._seen: dict[str, _Stamp] = {}
         self._taken: dict[str, _Stamp] = {}
         self._refused: dict[str, _Stamp] = {}
-        self._max_unpacked = max_unpacked
+        self._bounds = {"max_unpacked": max_unpacked, "max_nesting": max_nesting}
         self._work = Import(
             folder,
             output,
@@ -116,7 +118,7 @@ class Watch:
             quarantine=quarantine,
             untrained=untrained,
             keep_masked=keep_masked,
-            max_unpacked=max_unpacked,
+            bounds=self._bounds,
             rewards=rewards,
         )
 
@@ -175,7 +177,7 @@ class Watch:
             shutil.rmtree(copies, ignore_errors=True)
 
     def _staged(self, source: Source, diagnostics: Diagnostics, copies: Path) -> str:
-        with bounded(self._max_unpacked):
+        with bounded(**self._bounds):
             for opened in plain([source], diagnostics, copies):
                 head = head_of(opened, diagnostics)
                 names = fitting(opened, head, self._format, self._columns) if head else []

@@ -17,6 +17,7 @@ OPTIONS = {
     "--keep-masked": "“Count and train”",
     "--map": "a mapping (“Add a log”)",
     "--marks": "the workspace",
+    "--max-nesting": "“Records may nest to” (“Add a log”)",
     "--max-unpacked": "“Compressed files may unpack to” (“Add a log”)",
     "--propose-map": "a mapping (“Add a log”)",
     "--quarantine": "“Set broken trajectories aside” (“Add a log”)",

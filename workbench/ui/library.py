@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ParameterError
-from workbench.files import MANIFEST, atomic_file
+from workbench.files import MANIFEST, atomic_file, remove_folder
 from workbench.workspace.artefacts import LOG_FILE, Artefacts, StoredLog
 from workbench.workspace.excerpt import excerpt
 
@@ -102,6 +101,7 @@ class Library:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        max_nesting: int | None = None,
         rewards: str | None = None,
     ) -> LogEntry:
         """Import files as one log; for the arguments see `readers.import_log`.
@@ -118,11 +118,12 @@ class Library:
             untrained=untrained,
             keep_masked=keep_masked,
             max_unpacked=max_unpacked,
+            max_nesting=max_nesting,
             rewards=rewards,
         )
         # With options, or of several files, the log itself is what a plain command line can name.
-        options = (format, mapping, quarantine, skip_bad, untrained, keep_masked, max_unpacked)
-        plain = len(sources) == 1 and not any((*options, rewards))
+        options = (format, mapping, quarantine, skip_bad, untrained, keep_masked, rewards)
+        plain = len(sources) == 1 and not any((*options, max_unpacked, max_nesting))
         entry = self._entry(log, self._root, sources[0] if plain else str(log.path))
         self._entries[entry.id] = entry
         return entry
@@ -153,9 +154,9 @@ class Library:
             log = StoredLog(manifest.parent)
             if old.intersection(Path(file).resolve().parent for file in log.report["files"]):
                 self._entries.pop(log.sha256[:_ID_DIGITS], None)
-                shutil.rmtree(log.folder)
+                remove_folder(log.folder)
         for folder in old:
-            shutil.rmtree(folder)
+            remove_folder(folder)
 
     def find(self, log_id: str) -> LogEntry | None:
         """The entry of an id; one that was uploaded before a restart is looked up on disk."""

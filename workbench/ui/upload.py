@@ -15,6 +15,7 @@ from workbench.errors import LogError, WorkbenchError
 from workbench.files import digest
 from workbench.log.columns import known
 from workbench.readers.base import FORMATS
+from workbench.readers.bounds import LEVELS
 from workbench.readers.importing import proposal_of
 from workbench.readers.proposals import Proposal, asked_in, needed_in
 from workbench.ui import frame, state
@@ -37,6 +38,7 @@ class Given:
         quarantine: Set broken trajectories aside.
         skip_bad: Leave out unreadable lines.
         max_unpacked: Bytes to which a compressed file may unpack; None for the usual bound.
+        max_nesting: Levels to which a record may nest; None for the usual bound.
     """
 
     paths: tuple[str, ...]
@@ -44,6 +46,7 @@ class Given:
     quarantine: bool
     skip_bad: bool
     max_unpacked: int | None
+    max_nesting: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,7 @@ def _asked() -> Given | None:
         skip_bad = st.checkbox("Leave out unreadable lines", key=state.SKIP_BAD)
         quarantine = st.checkbox("Set broken trajectories aside", key=state.QUARANTINE)
         # Whoever may only upload must not lift what keeps the server's memory.
-        max_unpacked = _max_unpacked() if frame.allow_paths() else None
+        max_unpacked, max_nesting = _bounds() if frame.allow_paths() else (None, None)
         pressed = st.button(
             "Import again",
             key=state.IMPORT,
@@ -133,6 +136,7 @@ def _asked() -> Given | None:
         quarantine=quarantine,
         skip_bad=skip_bad,
         max_unpacked=max_unpacked,
+        max_nesting=max_nesting,
     )
 
 
@@ -141,8 +145,8 @@ def _arrived() -> None:
     st.session_state[state.ARRIVED] = True
 
 
-def _max_unpacked() -> int | None:
-    """The bytes to which a compressed file may unpack, where one is typed in."""
+def _bounds() -> tuple[int | None, int | None]:
+    """The bytes to which a file may unpack and the levels to which it may nest, if typed in."""
     megabytes: int | None = st.number_input(
         "Compressed files may unpack to (MB)",
         min_value=1,
@@ -150,7 +154,14 @@ def _max_unpacked() -> int | None:
         placeholder="200 times their size",
         key=state.MAX_UNPACKED,
     )
-    return None if megabytes is None else megabytes * 1_000_000
+    levels: int | None = st.number_input(
+        "Records may nest to (levels)",
+        min_value=1,
+        value=None,
+        placeholder=str(LEVELS),
+        key=state.MAX_NESTING,
+    )
+    return None if megabytes is None else megabytes * 1_000_000, levels
 
 
 def _format() -> str | None:
@@ -192,6 +203,7 @@ def _add(given: Given, mapping: dict[str, Any] | None = None, format: str | None
                 quarantine=given.quarantine,
                 skip_bad=given.skip_bad,
                 max_unpacked=given.max_unpacked,
+                max_nesting=given.max_nesting,
             )
     except (WorkbenchError, OSError) as error:  # an OSError: a path that cannot even be asked for
         st.session_state[state.REFUSED] = _refused(given, error, mapped=mapping is not None)

@@ -91,6 +91,8 @@ def _read_again(
                 skip_bad=inputs["skip_bad"],
                 untrained=untrained,
                 keep_masked=keep_masked,
+                max_unpacked=inputs.get("max_unpacked"),
+                max_nesting=inputs.get("max_nesting"),
                 rewards=rewards or stored.report.get("rewards"),
             )
     except (WorkbenchError, OSError) as error:

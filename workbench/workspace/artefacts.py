@@ -6,7 +6,6 @@ What scores and exports is imported where it is asked for: a log alone is there 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from workbench.files import (
     digest,
     file_digest,
     read_artefact_manifest,
+    remove_folder,
     staging_folder,
 )
 from workbench.readers import import_to, source_files
@@ -152,6 +152,7 @@ class Artefacts:
         untrained: Sequence[str] = (),
         keep_masked: bool = False,
         max_unpacked: int | None = None,
+        max_nesting: int | None = None,
         rewards: str | Path | None = None,
         engine: Engine | None = None,
     ) -> StoredLog:
@@ -169,6 +170,8 @@ class Artefacts:
         # Named where they are used, so that logs without them keep their place.
         reading |= {"untrained": list(untrained)} if untrained else {}
         reading |= {"keep_masked": True} if keep_masked else {}
+        reading |= {"max_unpacked": max_unpacked} if max_unpacked is not None else {}
+        reading |= {"max_nesting": max_nesting} if max_nesting is not None else {}
         if rewards is not None:
             digests = list(map(file_digest, source_files([rewards])))
             reading["rewards"] = digests[0] if len(digests) == 1 else digests
@@ -185,6 +188,7 @@ class Artefacts:
                 untrained=untrained,
                 keep_masked=keep_masked,
                 max_unpacked=max_unpacked,
+                max_nesting=max_nesting,
                 rewards=rewards,
                 engine=engine,
                 progress=self._progress,
@@ -292,7 +296,7 @@ class Artefacts:
         files = {
             name: self._credit(made[name], partial(found.__getitem__, name)) for name in methods
         }
-        shutil.rmtree(hidden, ignore_errors=True)
+        remove_folder(hidden, ignore_errors=True)
         return files
 
     def scored(self, log_sha256: str) -> dict[Path, dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.files import maker_lives
+from workbench.files import remove_folder
+from workbench.temporary import maker_lives
 from workbench.workspace.opened import user_folder
 
 REMOVABLE: Mapping[str, str] = {
@@ -112,5 +112,5 @@ def remove(found: Iterable[Place], kinds: Iterable[str]) -> list[Place]:
         if place.path.is_file():
             place.path.unlink()
         else:
-            shutil.rmtree(place.path)
+            remove_folder(place.path)
     return gone

@@ -245,7 +245,7 @@ def export_to(
         noted: Told what the import reports, as data.
         progress: Told about progress.
         **reading: As for `import_to`: format, mapping, skip_bad, untrained, keep_masked,
-            max_unpacked, rewards.
+            max_unpacked, max_nesting, rewards.
 
     Returns:
         The manifest, and the log without its texts.

@@ -240,6 +240,7 @@ def open_log(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
     progress: Progress = silent,
     allow_unchained: bool = False,
@@ -259,6 +260,7 @@ def open_log(
             trained. Files only.
         keep_masked: Count and train the trajectories that the log masks. Files only.
         max_unpacked: Bytes to which a compressed file may unpack. Files only.
+        max_nesting: Levels to which a record may nest. Files only.
         rewards: File of rewards by trajectory, as for `import_log`. Files only.
         progress: Told how many texts are encoded.
         allow_unchained: Let methods run that ask which steps follow each other, where a reader had
@@ -276,6 +278,7 @@ def open_log(
             "untrained": untrained,
             "keep_masked": keep_masked,
             "max_unpacked": max_unpacked,
+            "max_nesting": max_nesting,
             "rewards": rewards,
         }
         stored = stored_log(given, reading)

@@ -118,6 +118,7 @@ def run(
     untrained: Sequence[str] = (),
     keep_masked: bool = False,
     max_unpacked: int | None = None,
+    max_nesting: int | None = None,
     rewards: str | Path | None = None,
     engine: Engine | None = None,
     progress: Progress = silent,
@@ -148,6 +149,7 @@ def run(
         untrained: As for `import_log`.
         keep_masked: As for `import_log`.
         max_unpacked: As for `import_log`.
+        max_nesting: As for `import_log`.
         rewards: As for `import_log`.
         engine: What reads files, scores parts of the log and exports them; this process does it
             all at once where None.
@@ -181,6 +183,7 @@ def run(
         untrained=untrained,
         keep_masked=keep_masked,
         max_unpacked=max_unpacked,
+        max_nesting=max_nesting,
         rewards=rewards,
         engine=engine,
     )

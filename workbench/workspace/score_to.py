@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import polars as pl
 
 from workbench.engines import Engine, Here
 from workbench.errors import ParameterError
+from workbench.files import remove_folder
 from workbench.log.credit import Provenance, ScoredCredit, write_credit
 from workbench.methods import create, registered
 from workbench.methods.scoring import provenance
@@ -63,7 +63,7 @@ def score_to(
             where such a unit has.
         progress: Told about progress.
         **reading: As for `import_to`: format, mapping, skip_bad, untrained, keep_masked,
-            max_unpacked, rewards.
+            max_unpacked, max_nesting, rewards.
 
     Returns:
         The credit, and the log without its texts.
@@ -100,5 +100,5 @@ def score_to(
         progress=progress,
     )
     write_credit(place, credits[method])
-    shutil.rmtree(hidden, ignore_errors=True)
+    remove_folder(hidden, ignore_errors=True)
     return credits[method], space.steps.log

@@ -17,6 +17,7 @@ from places import DATA
 from scored_credits import credit, table
 from vectors import AXES, random_vectors
 
+from workbench.analysis import resampling
 from workbench.analysis.audit import GROUPS, MEASURES, Audit, audit, explained, report
 from workbench.analysis.audit.power import power
 from workbench.analysis.audit.sample import sample_of
@@ -400,7 +401,8 @@ def test_every_measure_has_a_meaning_an_action_and_a_place_in_an_audit():
     assert max(len(line) for line in report(found).splitlines()) <= 110
 
 
-def test_texts_longer_than_the_window_are_counted():
+@pytest.mark.parametrize(("texts", "longer", "share"), [(4, 1, 1 / 4), (0, 0, 0.0)])
+def test_texts_longer_than_the_window_are_counted(texts: int, longer: int, share: float):
     from workbench.states.embedders.chunking import WindowsReport
 
     class Windowed:
@@ -408,14 +410,14 @@ def test_texts_longer_than_the_window_are_counted():
 
         name = key = "windowed"
         counts_copies = False
-        windows_report = WindowsReport(texts=4, longer=1, windows=3, limit=8)
+        windows_report = WindowsReport(texts=texts, longer=longer, windows=3, limit=8)
 
         def encode(self, *arguments: Any) -> Any:
             return AXES.encode(*arguments)
 
     space = Space(steps(TWO), embedder=Windowed())
     found = audit(space, {"c": credit(create("proxmo"), space)}, controls=())
-    assert value(found, "cut_texts", "c") == pytest.approx(1 / 4)
+    assert value(found, "cut_texts", "c") == share
 
 
 def test_a_credit_may_live_in_another_space():
@@ -464,3 +466,21 @@ def test_a_method_that_looks_at_other_groups_is_not_drawn():
     # One says so of itself, of the other the dialect's deviation over the batch tells.
     assert left_out["credit"].to_list() == ["gpg", "batch"]
     assert set(found.intervals["credit"]) == {"rloo", "return-to-go"}
+
+
+def test_a_credit_that_survives_in_one_part_of_a_log_alone_is_not_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # A batch's deviation: the part that is g0 alone, where all are equal, has its 0 without it.
+    described: Described = {
+        f"g{number}": {
+            f"{number}a": [("p", "x", float(number > 1))],
+            f"{number}b": [("p", "y", 0.0)],
+        }
+        for number in range(4)
+    }
+    space = Space(steps(described), embedder=AXES)
+    monkeypatch.setattr(resampling, "ROWS_AT_ONCE", 1)
+    for method, drawn in (("rloo", True), ("grpo:trl-batch", False)):
+        subject = audited("c", AuditedLog(space), space, credit(create(method), space))
+        assert subject.drawable is drawn

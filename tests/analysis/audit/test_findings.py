@@ -11,8 +11,12 @@ from logs import Described, steps
 from scored_credits import credit, table
 
 from workbench.analysis.audit import SEVERITIES, Audit, audit, audits, report
+from workbench.analysis.audit.credit_rules import _lengths_by_outcome, _worse_than_the_mean
 from workbench.analysis.audit.findings import _mending
+from workbench.analysis.audit.log_rules import Readings
 from workbench.analysis.audit.report import _table
+from workbench.analysis.audit.statistics import Reading
+from workbench.analysis.audit.subject import AuditedLog, audited
 from workbench.methods import create
 from workbench.states.space import Space
 
@@ -433,3 +437,46 @@ def test_a_measure_of_places_alone_is_named_once_above_them():
     whole = [row("merge_rate", ""), row("merge_rate", "step 0")]
     lines = [line.split()[0] for line in _table([*places, *whole], ["c"])]
     assert lines == ["c", "singleton_rate", "step", "step", "merge_rate", "step"]
+
+
+def test_names_of_credits_are_cut_so_that_a_blank_is_between_them():
+    row = {"measure": "singleton_rate", "where": "", "value": 0.5}
+    limits = {"shuffled_low": None, "shuffled_high": None}
+    names = ["graphgpo:verl-agent", "graphgpo:verl-agent-sokoban", None]
+    head, _ = _table([{**row, **limits, "credit": name} for name in names], names)
+    assert head == " " * 22 + " graphgpo:ve…" * 2 + "          log"
+
+
+@pytest.mark.parametrize(
+    ("value", "high", "is_found"),
+    [
+        (-0.5, None, True),
+        (-0.5, 0.0, True),
+        (-0.5, -0.1, True),
+        (-0.5, 0.1, False),
+        (-0.01, None, True),
+        (-0.009, None, False),
+    ],
+)
+def test_a_baseline_worse_than_the_mean_is_one_whose_interval_ends_below_it(
+    value: float, high: float | None, is_found: bool
+):
+    space = Space(steps({"g": {"a": [("x", "y", 1.0)], "b": [("x", "z", 0.0)]}}), embedder="tfidf")
+    subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
+    seen = Readings([Reading(measure="held_out_gain", value=value, high=high)])
+    assert (_worse_than_the_mean(subject, seen) is not None) == is_found
+
+
+def test_lengths_are_those_of_the_groups_that_have_both_outcomes():
+    # In h all succeed in one step, which says nothing; in g a success takes 3 and a failure 1.
+    one = [("x", "go", 1.0)]
+    described: Described = {
+        "g": {"a": [("x", "go", 0.0), ("x", "go", 0.0), *one], "b": [("x", "go", 0.0)]},
+        "h": {"c": one, "d": one},
+    }
+    space = Space(steps(described), embedder="tfidf")
+    subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
+    assert _lengths_by_outcome(subject) == (3.0, 1.0)
+    alike = Space(steps({"h": described["h"]}), embedder="tfidf")
+    subject = audited("c", AuditedLog(alike), alike, credit(create("rloo"), alike))
+    assert _lengths_by_outcome(subject) is None

@@ -8,6 +8,8 @@ from crediting import credit, term
 from logs import Described, steps
 from worked_logs import HALL
 
+from workbench.methods import create
+
 
 def test_graphgpo_counts_hops_to_a_success():
     # door is 1 hop away, hall 2; b's end is out of reach: 3. Progress γ ½: a: ½^(1−2+1) = 1;
@@ -36,3 +38,8 @@ def test_graphgpo_gains_one_hop_at_most_outside_the_statistics_too(gamma: float)
 def test_graphgpo_without_a_success_has_no_step_term():
     lost = steps(HALL, reward=0.0)
     assert (term(lost, "graphgpo", "step") == 0.0).all()
+
+
+def test_graphgpo_asks_for_the_next_observation_where_that_names_the_ends():
+    for ends, asked in (("outcome", False), ("next_observation", True)):
+        assert ("next_observation" in create("graphgpo", {"ends": ends}).needs()) is asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 from crediting import advantage, credit, near
@@ -91,6 +92,30 @@ def test_c3_compares_with_a_critics_values_of_the_other_actions():
     assert shipped.tolist() == near(1.0, 1.0, 1.0, -1.0, -1.0, 0.0)
     with pytest.raises(MissingInputError, match="c3 needs `critic_value_action`"):
         credit(plans(), "c3:value-assisted")
+
+
+def test_c3_scales_a_critics_values_around_their_mean():
+    # Values 1, 1/2, 0 of actions with 2, 1, 1 returns, less the others': 1 - 1/4,
+    # 1/2 - (2 · 1 + 0)/3 and 0 - (2 · 1 + 1/2)/3: 9/12, -2/12, -10/12, on average -1/12.
+    described: Described = {
+        "g": {
+            "a": [("x", "1", 1.0)],
+            "b": [("x", "1", 0.0)],
+            "c": [("x", "2", 1.0)],
+            "d": [("x", "3", 0.0)],
+        }
+    }
+    frame = with_prefix_nodes(log(described, critic_value_action=[1.0, 1.0, 0.5, 0.0]))
+    plain = np.array([9.0, 9.0, -2.0, -10.0]) / 12
+    assert advantage(frame, "c3", signal="value") == pytest.approx(plain)
+    deviation = np.sqrt(np.mean((plain[1:] + 1 / 12) ** 2))
+    found = credit(frame, "c3", signal="value", norm="std", eps=0.0)
+    assert found.advantage == pytest.approx((plain + 1 / 12) / deviation)
+    # Of outcomes, 1/2, 1 and 0, nothing is taken: they are compared with the others alone, 0, 2/3
+    # and -2/3.
+    outcomes = np.array([0.0, 0.0, 2 / 3, -2 / 3])
+    scale = np.sqrt(np.mean(outcomes[1:] ** 2))
+    assert advantage(frame, "c3", norm="std", eps=0.0) == pytest.approx(outcomes / scale)
 
 
 def test_c3_says_how_many_steps_have_a_counterfactual():

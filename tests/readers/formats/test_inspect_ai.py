@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from log_files import act, log_of, problems_of, write_json
 from narrow import number
 from samples_of import SAMPLES, assert_nine_steps, samples_of
 
+from workbench.errors import LogError
 from workbench.readers import import_log
 
 
@@ -132,7 +134,10 @@ def test_messages_that_are_nested_too_deeply_are_named(tmp_path: Path):
         deep = [deep]
     talk = [{"role": "user", "content": deep}, {"role": "assistant", "content": "ok"}]
     path = inspect_log(tmp_path / "log.json", sample(messages=talk))
-    assert f"at {path} record 1" in problems_of(path)
+    assert f"nests deeper than 250 levels, at {path}. Hint: if that" in problems_of(path)
+    # Allowed, what works on them says where it could not.
+    with pytest.raises(LogError, match=re.escape(f"at {path} record 1")):
+        import_log([path], max_nesting=900)
 
 
 def test_words_of_no_one_set_are_not_known_and_that_is_said(tmp_path: Path):

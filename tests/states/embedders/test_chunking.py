@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.states.embedders import chunking
 from workbench.states.embedders.chunking import cut_texts, pool
 
 
@@ -64,3 +65,19 @@ def test_pooling_weighs_windows_by_their_tokens():
     vectors = np.array([[1, 0], [0, 1]], dtype=np.float32)
     assert pool(vectors, [3, 4]).tolist() == pytest.approx([0.6, 0.8])
     assert pool(np.array([[1], [-1]], dtype=np.float32), [1, 1]).tolist() == [0]
+
+
+def test_token_lists_of_about_so_many_characters_are_held_at_once(monkeypatch):
+    asked = []
+
+    class Watched(WordTokenizer):
+        def __call__(self, texts, **options):
+            asked.append(texts)
+            return super().__call__(texts, **options)
+
+    monkeypatch.setattr(chunking, "_CHARACTERS_AT_ONCE", 10)
+    texts = ["abcde", "fghij", "k", "l" * 20, "m"]
+    # 5 + 5 reach 10; 1 + 20 pass it.
+    parts = [["abcde", "fghij"], ["k", "l" * 20], ["m"]]
+    assert [one.texts for one in cut_texts(texts, Watched(), 8)] == [(text,) for text in texts]
+    assert asked == parts

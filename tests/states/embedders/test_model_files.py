@@ -209,3 +209,57 @@ def test_any_folder_with_the_same_files_is_minilm(copied_model, monkeypatch):
         assert model_files.find_model(own._source) == copied_model
     (copied_model / "vocab.txt").unlink()
     assert SentenceEmbedder(str(copied_model)).name == str(copied_model)
+
+
+def test_a_configuration_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    config = tmp_path / "config.json"
+    config.write_text("{}")
+    model_files.check_only_data(tmp_path)
+    for error in (PermissionError("no right to read it"), RecursionError("too deep")):
+
+        def refused(*_, error=error, **__):
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_text", refused)
+            with pytest.raises(ArtefactError, match=r"config\.json: not readable as JSON") as said:
+                model_files.check_only_data(tmp_path)
+        assert str(error) in str(said.value)
+    config.write_text("{")
+    with pytest.raises(ArtefactError, match=r"config\.json: not readable as JSON"):
+        model_files.check_only_data(tmp_path)
+
+
+@needs_minilm
+@pytest.mark.parametrize(
+    "content", [None, b"", b"{}", b"[1]", b'{"a": 1}', b"\x08\0\0\0\0\0\0\0{}"]
+)
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "1_Pooling/config.json"])
+def test_a_damaged_model_is_named(copied_model, name, content):
+    (copied_model / name).unlink()
+    if content is not None:
+        (copied_model / name).write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"sentence-transformers can load|not readable as"):
+        encode(SentenceEmbedder(str(copied_model)), ["x"])
+
+
+@needs_minilm
+def test_a_model_is_loaded_as_data_alone(copied_model, monkeypatch):
+    import sentence_transformers
+
+    asked: dict[str, object] = {}
+
+    def model(folder, **options):
+        asked.update(options, folder=folder)
+        raise OSError("seen")
+
+    monkeypatch.setattr(sentence_transformers, "SentenceTransformer", model)
+    with pytest.raises(ArtefactError, match="can load: OSError: seen"):
+        encode(SentenceEmbedder(str(copied_model)), ["x"])
+    assert asked == {
+        "folder": str(copied_model),
+        "device": "cpu",
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "model_kwargs": {"use_safetensors": True},
+    }

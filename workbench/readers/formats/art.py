@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.bounds import loaded
 from workbench.readers.containers import Cells, first_keys
 from workbench.readers.jsonfiles import Record
 from workbench.readers.mapping import refuse_mapping
@@ -95,4 +95,4 @@ def _message(message: Record) -> Record:
     """
     told = {key: value for key, value in message.items() if key != "trainable"}
     calls = told.get("tool_calls")
-    return told | {"tool_calls": json.loads(calls)} if isinstance(calls, str) else told
+    return told | {"tool_calls": loaded(calls)} if isinstance(calls, str) else told

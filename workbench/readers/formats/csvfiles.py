@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,9 +12,10 @@ import polars as pl
 from workbench.log.columns import STEP_LOG, Column, known
 from workbench.log.verdicts import TRUTHS
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.bounds import loaded
 from workbench.readers.csvrows import csv_rows, header_names, typed
 from workbench.readers.formats.steps import is_step, parts_of_steps
-from workbench.readers.jsonfiles import Record, mended
+from workbench.readers.jsonfiles import Record, sound
 
 _WHOLE = re.compile(r"(-?\d+)\.0+", re.ASCII)
 _ALIASES = {
@@ -63,8 +63,10 @@ class _Rows:
     def __iter__(self) -> Iterator[tuple[int, Record]]:
         for start, row, done in csv_rows(self._path, self._findings):
             self.done = done
-            record = {name: self._value(name, text) for name, text in row.items()}
-            yield start, mended(record, self._findings, self.place(start))
+            typed_row = {name: self._value(name, text) for name, text in row.items()}
+            record = sound(typed_row, self._findings, self.place(start))
+            if record is not None:
+                yield start, record
 
     def _value(self, name: str, text: str) -> Any:
         """A field as the value that JSON would have."""
@@ -84,7 +86,7 @@ def _typed(column: Column, text: str) -> Any:
         return whole[1] if whole else text
     if isinstance(column.dtype, pl.List):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return loaded(text)
+        except ValueError:
             return text
     return text

@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
-from workbench.readers.compression import UNPACK_HINT, UnpacksTooFarError, unpacked
+from workbench.readers.bounds import BeyondBoundError
+from workbench.readers.compression import unpacked
 from workbench.readers.jsonfiles import Record, checked_record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn, turns
@@ -148,8 +149,8 @@ def _entry(
             raise ValueError("its checksum is wrong")
         text = content.decode("utf-8")
         return checked_record(json.loads(text), text, diagnostics, place)
-    except UnpacksTooFarError as error:
-        diagnostics.problem("file", f"the entry {error}", place, UNPACK_HINT)
+    except BeyondBoundError as error:
+        diagnostics.problem("file", f"the entry {error}", place, error.hint)
         return None
     except (OSError, ValueError, RecursionError) as error:
         diagnostics.problem("file", "the entry cannot be read", f"{place} ({error})")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from workbench.errors import MissingDependencyError
 from workbench.log.conversation import canonical_json
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.bounds import BeyondBoundError
+from workbench.readers.hdf5 import groups_of, plain
 from workbench.readers.jsonfiles import Record, json_object, leading_keys
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.messages import Turn
@@ -71,34 +73,18 @@ def _episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Recor
 
 def _hdf5_episodes(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Record]]:
     try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path} is HDF5, which needs h5py. Hint: pip install 'trajectory-workbench[minari]'"
-        ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            names = [name for name in file if name.startswith("episode_")]
-            for name in sorted(names, key=lambda name: int(name.removeprefix("episode_"))):
-                group = file[name]
-                episode = {key: _hdf5_value(group[key]) for key in group if key != "infos"}
-                attributes = dict(group.attrs)
-                options = {
-                    key.removeprefix(_OPTIONS): value
-                    for key, value in attributes.items()
-                    if key.startswith(_OPTIONS)
-                }
-                told = {"seed": attributes.get("seed"), "options": options or None}
-                yield f"{path} {name}", {"name": name, **told, **episode}
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        for name, attributes, members in groups_of(path, "episode_", "infos"):
+            options = {
+                key.removeprefix(_OPTIONS): value
+                for key, value in attributes.items()
+                if key.startswith(_OPTIONS)
+            }
+            told = {"seed": attributes.get("seed"), "options": options or None}
+            yield f"{path} {name}", {"name": name, **told, **members}
+    except BeyondBoundError as error:
+        diagnostics.problem("file", str(error), str(path), error.hint)
+    except OSError as error:
         diagnostics.problem("file", f"cannot be read as HDF5 ({error})", str(path))
-
-
-def _hdf5_value(item: Any) -> Any:
-    """A dataset as it is, a group as a dict: spaces of several parts are kept as groups."""
-    if hasattr(item, "keys"):
-        return {key: _hdf5_value(item[key]) for key in item}
-    return item[()]
 
 
 def _arrow_episodes(folder: Path, diagnostics: Diagnostics) -> Iterator[tuple[str, Record]]:
@@ -126,7 +112,7 @@ def _add(rows: StepRows, episode: Record, place: str, diagnostics: Diagnostics) 
     missing = [name for name in ("observations", *_STEPS) if name not in episode]
     if missing:
         raise ValueError(f"lacks {missing}")
-    rewards = [float(value) for value in episode["rewards"]]
+    rewards = _numbers(episode, "rewards").tolist()
     count = len(rewards)
     actions, observations = (_values(episode[key]) for key in ("actions", "observations"))
     if len(actions) != count or len(observations) != count + 1:
@@ -153,11 +139,23 @@ def _add(rows: StepRows, episode: Record, place: str, diagnostics: Diagnostics) 
             "trajectory_id": f"{_group(episode, diagnostics, place)}/{episode['name']}",
         },
         step_fields={
-            "done": [bool(value) for value in episode["terminations"]],
-            "truncated": [bool(value) for value in episode["truncations"]],
+            "done": _numbers(episode, "terminations", count).astype(bool).tolist(),
+            "truncated": _numbers(episode, "truncations", count).astype(bool).tolist(),
             "source_line": range(1, count + 1),
         },
     )
+
+
+def _numbers(episode: Record, name: str, count: int = -1) -> NDArray[np.float64]:
+    """One number per step; a number in a list of its own counts as one.
+
+    Raises:
+        ValueError: They are something else, or not so many.
+    """
+    try:
+        return np.asarray(episode[name], dtype=np.float64).reshape(count)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} are not one number per step ({error})") from None
 
 
 def _group(episode: Record, diagnostics: Diagnostics, place: str) -> str:
@@ -184,21 +182,5 @@ def _values(values: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, str):
-        return value
-    return canonical_json(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    """A value of numpy or Arrow as JSON has it."""
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value
+    found = plain(value)
+    return found if isinstance(found, str) else canonical_json(found)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workbench.log.conversation import content_text
 from workbench.readers.base import SYSTEM, Diagnostics, Part, reader
+from workbench.readers.bounds import loaded
 from workbench.readers.formats.inspect_ai import inspect_turns
-from workbench.readers.jsonfiles import Record, mended
+from workbench.readers.jsonfiles import Record, sound
 from workbench.readers.mapping import refuse_mapping
 from workbench.readers.records import digest
 from workbench.readers.rows import Converter, StepRows, checked_values, identity, truth
@@ -56,12 +56,15 @@ class Scout:
         rows = StepRows(diagnostics)
         line = 0
         for frame in parquet_frames(path, diagnostics, only=_COLUMNS):
-            for record in frame.iter_rows(named=True):
+            for row in frame.iter_rows(named=True):
                 line += 1
                 place = f"{path}:{line}"
+                record = sound(row, diagnostics, place)
+                if record is None:
+                    continue
                 _add(
                     rows,
-                    mended(record, diagnostics, place),
+                    record,
                     diagnostics,
                     place,
                     line=line,
@@ -141,4 +144,4 @@ def _task(messages: Sequence[Record]) -> str:
 
 def _decoded(value: Any) -> Any:
     """JSON that a column holds as text."""
-    return json.loads(value) if isinstance(value, str) else value
+    return loaded(value) if isinstance(value, str) else value

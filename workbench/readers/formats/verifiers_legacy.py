@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.readers.base import Diagnostics, Part, reader
+from workbench.readers.bounds import loaded
 from workbench.readers.containers import Cells, first_keys
 from workbench.readers.formats.verifiers import SAMPLE
 from workbench.readers.jsonfiles import Record, json_object
@@ -238,6 +238,6 @@ def _call(call: Any) -> Any:
     if not isinstance(call, str):
         return call
     try:
-        return json.loads(call)
+        return loaded(call)
     except ValueError:
         raise ValueError("holds a tool call that is no JSON") from None

@@ -255,9 +255,10 @@ class SentenceEmbedder:
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # a damaged folder raises whatever its files lead to
             raise ArtefactError(
-                f"{folder}: not a model that sentence-transformers can load: {error}"
+                f"{folder}: not a model that sentence-transformers can load: "
+                f"{type(error).__name__}: {error}"
             ) from error
         finally:
             if shown:

@@ -74,6 +74,12 @@ def _commands(stored: StoredLog) -> list[str]:
         *(["--skip-bad"] if inputs["skip_bad"] else []),
         *(part for reason in inputs.get("untrained", ()) for part in ("--untrained", reason)),
         *(["--keep-masked"] if inputs.get("keep_masked") else []),
+        *(
+            part
+            for name in ("max_unpacked", "max_nesting")
+            if inputs.get(name)
+            for part in (f"--{name.replace('_', '-')}", str(inputs[name]))
+        ),
         *(["--rewards", stored.report["rewards"]] if stored.report.get("rewards") else []),
     ]
     log = files[0] if len(files) == 1 and not options else "log.parquet"
