@@ -94,7 +94,7 @@ class Scorer:
 
     def __call__(self, log: pl.DataFrame) -> tuple[Steps, Real]:
         """The steps of a batch, and the advantage of each."""
-        self._frames.append(log.drop("messages"))
+        self._frames.append(log)
         space = self._open(pl.concat(self._frames))
         advantage = self._method(space.steps, space).advantage
         if len(self._frames) == 1:
@@ -103,7 +103,7 @@ class Scorer:
         return Steps.from_log(validate(self._frames[-1]).log), advantage[here]
 
     def check(self, log: pl.DataFrame, name: str, lesson: Lesson) -> None:
-        """Refuse a batch whose export would teach something else.
+        """Refuse a batch, with its conversations, whose export would teach something else.
 
         Raises:
             ArtefactError: The exported batch holds other answers or other weights.
