@@ -127,7 +127,8 @@ def play_on(
     for time, (choice, outcome) in enumerate(moves, start=1):
         if not len(alive):
             break
-        playing = [found[number] for number in alive]
+        numbers = alive.tolist()
+        playing = [found[number] for number in numbers]
         decisions = [_decision(tasks[each.task], each) for each in playing]
         if policy is None:
             probability = np.concatenate([_own(tasks[each.task], each.state) for each in playing])
@@ -135,7 +136,7 @@ def play_on(
             probability = policy.probabilities(decisions)
         chosen = _drawn(probability, decisions, choice[alive])
         for number, each, decision, option, uniform in zip(
-            alive, playing, decisions, chosen.tolist(), outcome[alive].tolist(), strict=True
+            numbers, playing, decisions, chosen.tolist(), outcome[alive].tolist(), strict=True
         ):
             each.decisions.append(decision)
             each.chosen.append(option)

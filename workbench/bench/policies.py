@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, reduce
 from operator import or_
 from typing import Protocol
@@ -126,10 +126,8 @@ class _Options:
         size = np.array([len(each.options) for each in decisions])
         self.decision = np.repeat(np.arange(len(decisions)), size)
         self.start = np.cumsum(size) - size
-        count = [len(word) for _, word in offers]
-        self._option = np.concatenate([option for option, _ in offers]) + np.repeat(
-            self.start, count
-        )
+        self._option = np.concatenate([option for option, _ in offers])
+        self._option += np.repeat(self.start, [len(option) for option, _ in offers])
         self._word = np.concatenate([word for _, word in offers])
         self._read = _read(decisions)
 
@@ -184,19 +182,14 @@ def _offer(task: str, options: tuple[str, ...]) -> tuple[Index, Index]:
 
 
 @lru_cache(maxsize=100_000)
-def _option(task: str, text: str) -> Sequence[int]:
+def _option(task: str, text: str) -> tuple[int, ...]:
     """Buckets of the words of an option, and of how many of them the task has."""
-    return _buckets({*words(text), shared_words(task, text)})
+    return tuple(sorted({_bucket(word) for word in (*words(text), shared_words(task, text))}))
 
 
 def shared_words(task: str, option: str) -> str:
     """Number of an option's words that the task has, as a word with the verb: "take+2"."""
     return f"{option.split(maxsplit=1)[0]}+{len(words(option) & words(task))}"
-
-
-def _buckets(found: Collection[str]) -> Sequence[int]:
-    """Each once, in order."""
-    return sorted({_bucket(word) for word in found})
 
 
 @lru_cache(maxsize=100_000)

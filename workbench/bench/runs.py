@@ -156,9 +156,7 @@ class Run:
                         steps, advantage = scorer(log)
                         lesson = Lesson.of_episodes(episodes, advantage)
                         if iteration == 0:
-                            scorer.check(
-                                log.with_columns(conversations(episodes)), name, lesson
-                            )
+                            scorer.check(log.with_columns(conversations(episodes)), name, lesson)
                     lesson.teach(policy)
                     course.see(steps)
         return course.row()
