@@ -17,7 +17,6 @@ from workbench.bench.prompts import Decision, decisions_of
 from workbench.errors import ArtefactError, EmptyBatchError
 from workbench.exporters import TARGETS, read_batch
 from workbench.exporters.lists import flat
-from workbench.log.schema import validate
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods import Method
 from workbench.methods.scoring import scored
@@ -99,8 +98,8 @@ class Scorer:
         advantage = self._method(space.steps, space).advantage
         if len(self._frames) == 1:
             return space.steps, advantage
-        here = space.steps.column("train_step").to_numpy() == log["train_step"][0]
-        return Steps.from_log(validate(self._frames[-1]).log), advantage[here]
+        here = space.steps.column("train_step") == log["train_step"][0]
+        return Steps.from_log(space.steps.log.filter(here)), advantage[here.to_numpy()]
 
     def check(self, log: pl.DataFrame, name: str, lesson: Lesson) -> None:
         """Refuse a batch, with its conversations, whose export would teach something else.
