@@ -24,7 +24,7 @@ from workbench.bench.tables import gradient_rows
 from workbench.bench.training import training
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.methods import create
-from workbench.simulate import drawn_tasks
+from workbench.simulate import drawn_tasks, policy_values
 from workbench.simulate.helpdesk import Helpdesk
 from workbench.simulate.household import Household
 
@@ -73,6 +73,26 @@ def test_values_of_a_history_are_means_of_what_comes_of_it():
     if len(episode.rewards) == horizon:
         assert abs(truth.value[-1]) <= 1.0
     assert len(truth.value) == len(episode.rewards)
+
+
+def test_values_of_a_history_are_exact_where_the_policy_does_not_read():
+    # Untrained, all options of a state are alike whatever was read: V is that of the latent state.
+    assert isinstance(BASE.world, Household)
+    (task,) = drawn_tasks(replace(BASE.world, milestones=1.0), 1, 3)
+    horizon, samples = BASE.world.horizon, 300
+    episodes = play([task], LinearPolicy(), episodes=4, horizon=horizon, seed=[1])
+    truth = truth_of(
+        [task], episodes, LinearPolicy(), horizon=horizon, gamma=0.9, seed=[2], samples=samples
+    )
+    size = np.diff(task.model.offsets)
+    exact = policy_values(task.model, np.repeat(1 / size, size), horizon=horizon, gamma=0.9)
+    expected = np.array([exact[t, z] for each in episodes for t, z in enumerate(each.states)])
+    # Returns lie in [-1, 1], so a mean of 300 has a standard error of .06 at most, and the mean
+    # over all steps, whose continuations are independent, one of .06/√steps.
+    error = truth.value - expected
+    assert np.abs(error).max() < 4 * 0.06
+    assert abs(error.mean()) < 4 * 0.06 / np.sqrt(len(error))
+    assert np.corrcoef(truth.value, expected)[0, 1] > 0.9
 
 
 def test_playing_on_leaves_an_episode_as_it_was():

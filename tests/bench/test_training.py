@@ -16,7 +16,7 @@ import pytest
 
 from workbench import cli
 from workbench.bench import Training, conditions, training
-from workbench.bench.episodes import play, step_log
+from workbench.bench.episodes import conversations, play, step_log
 from workbench.bench.lessons import Lesson, Scorer, exported
 from workbench.bench.policies import Adam, LinearPolicy
 from workbench.bench.prompts import Decision, decisions_of, prompt
@@ -144,9 +144,9 @@ def test_episodes_succeed_as_often_as_exact_values_say(own: bool, tasks: list[Ta
 
 @pytest.fixture(scope="module")
 def log(tasks: list[Task]) -> pl.DataFrame:
-    """Two groups of four episodes by the tasks' own policies; some succeed."""
+    """Two groups of four episodes by the tasks' own policies, with prompts; some succeed."""
     played = play(tasks[:2], None, episodes=4, horizon=HORIZON, seed=[3])
-    return step_log(played, run="r", version=7)
+    return step_log(played, run="r", version=7).with_columns(conversations(played))
 
 
 def test_a_log_of_episodes_says_how_they_went(log: pl.DataFrame) -> None:
@@ -219,8 +219,9 @@ def test_the_export_carries_what_is_learned_from(
     scorer = Scorer(create(name), "tfidf", StateText(), tmp_path)
     _, advantage = scorer(given)
     lesson = Lesson.of_episodes(episodes, advantage)
-    scorer.check(given, name, lesson)
     assert lesson.weight.any()
+    given = given.with_columns(conversations(episodes))
+    scorer.check(given, name, lesson)
     wrong = replace(lesson, weight=lesson.weight + 1e-9)
     with pytest.raises(ArtefactError, match=f"does not carry the credit of {name}"):
         scorer.check(given, name, wrong)

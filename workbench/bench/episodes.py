@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +30,6 @@ SCHEMA = {
     "train_step": pl.Int64,
     "done": pl.Boolean,
     "truncated": pl.Boolean,
-    "messages": pl.String,
 }
 
 
@@ -127,68 +127,72 @@ def play_on(
     for time, (choice, outcome) in enumerate(moves, start=1):
         if not len(alive):
             break
-        playing = [found[number] for number in alive.tolist()]
+        numbers = alive.tolist()
+        playing = [found[number] for number in numbers]
         decisions = [_decision(tasks[each.task], each) for each in playing]
         if policy is None:
             probability = np.concatenate([_own(tasks[each.task], each.state) for each in playing])
         else:
             probability = policy.probabilities(decisions)
         chosen = _drawn(probability, decisions, choice[alive])
-        for number, decision, option in zip(
-            alive.tolist(), decisions, chosen.tolist(), strict=True
+        for number, each, decision, option, uniform in zip(
+            numbers, playing, decisions, chosen.tolist(), outcome[alive].tolist(), strict=True
         ):
-            each = found[number]
             each.decisions.append(decision)
             each.chosen.append(option)
-            _move(tasks[each.task], each, outcome[number], words[number])
+            _move(tasks[each.task], each, uniform, words[number])
         alive = alive[[each.state != END for each in playing] & (left[alive] > time)]
 
 
 def step_log(episodes: Sequence[Episode], *, run: str, version: int) -> pl.DataFrame:
     """The step log of some finished episodes; a group holds the episodes of a task.
 
-    Column `messages` has the prompt of each episode's last step, which is all that the policy read.
-
     Args:
         episodes: As `play` returns them.
         run: First part of every id.
         version: Of the policy, part of every id.
     """
-    rows = []
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA}
     for number, each in enumerate(episodes):
         group = f"{run}/policy-{version:03d}/task-{each.task:03d}"
-        last = len(each.rewards) - 1
-        for time, (decision, option) in enumerate(zip(each.decisions, each.chosen, strict=True)):
-            ends = time == last
-            rows.append(
-                {
-                    "group_id": group,
-                    "trajectory_id": f"{group}/rollout-{number:03d}",
-                    "step_index": time,
-                    "observation": decision.observation,
-                    "action": decision.options[option],
-                    "reward": each.rewards[time],
-                    "success": each.success,
-                    "task": decision.task,
-                    "run_id": run,
-                    "policy_version": version,
-                    "train_step": version,
-                    "done": ends,
-                    "truncated": ends and each.state != END,
-                    "messages": json.dumps(prompt(each.decisions)) if ends else None,
-                }
-            )
-    return pl.DataFrame(rows, schema=SCHEMA)
+        steps = len(each.rewards)
+        columns["group_id"] += [group] * steps
+        columns["trajectory_id"] += [f"{group}/rollout-{number:03d}"] * steps
+        columns["step_index"] += range(steps)
+        columns["observation"] += [decision.observation for decision in each.decisions]
+        columns["action"] += [
+            decision.options[option]
+            for decision, option in zip(each.decisions, each.chosen, strict=True)
+        ]
+        columns["reward"] += each.rewards
+        columns["success"] += [each.success] * steps
+        columns["task"] += [decision.task for decision in each.decisions]
+        columns["run_id"] += [run] * steps
+        columns["policy_version"] += [version] * steps
+        columns["train_step"] += [version] * steps
+        columns["done"] += [False] * (steps - 1) + [True]
+        columns["truncated"] += [False] * (steps - 1) + [each.state != END]
+    return pl.DataFrame(columns, schema=SCHEMA)
+
+
+def conversations(episodes: Sequence[Episode]) -> pl.Series:
+    """Column `messages` of the step log of some finished episodes.
+
+    The prompt of each episode's last step, which is all that the policy read; null elsewhere.
+    """
+    texts: list[str | None] = []
+    for each in episodes:
+        texts += [None] * (len(each.decisions) - 1)
+        texts.append(json.dumps(prompt(each.decisions)))
+    return pl.Series("messages", texts, dtype=pl.String)
 
 
 def _decision(task: Task, episode: Episode) -> Decision:
-    model = task.model
-    options = tuple([task.actions[a] for a in model.action[model.pairs_of(episode.state)].tolist()])
     earlier: tuple[str, ...] = ()
     if episode.decisions:
         before = episode.decisions[-1]
         earlier = (*before.earlier, before.options[episode.chosen[-1]])
-    return Decision(task.text, episode.observation, earlier, options)
+    return Decision(task.text, episode.observation, earlier, task.options(episode.state))
 
 
 def _own(task: Task, state: int) -> Real:
@@ -200,8 +204,8 @@ def _move(task: Task, episode: Episode, uniform: float, words: np.random.Generat
     model = task.model
     episode.states.append(episode.state)
     pair = int(model.offsets[episode.state]) + episode.chosen[-1]
-    running = model.probability[pair].cumsum()
-    outcome = min(int(running.searchsorted(uniform, side="right")), len(running) - 1)
+    running = model.running[pair]
+    outcome = min(bisect_right(running, uniform), len(running) - 1)
     episode.rewards.append(float(model.reward[pair, outcome]))
     episode.observation = task.narrator.feedback(pair, outcome, words)
     episode.state = int(model.next_state[pair, outcome])

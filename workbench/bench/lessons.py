@@ -17,7 +17,6 @@ from workbench.bench.prompts import Decision, decisions_of
 from workbench.errors import ArtefactError, EmptyBatchError
 from workbench.exporters import TARGETS, read_batch
 from workbench.exporters.lists import flat
-from workbench.log.schema import validate
 from workbench.log.steps import Index, Real, Steps
 from workbench.methods import Method
 from workbench.methods.scoring import scored
@@ -94,16 +93,16 @@ class Scorer:
 
     def __call__(self, log: pl.DataFrame) -> tuple[Steps, Real]:
         """The steps of a batch, and the advantage of each."""
-        self._frames.append(log.drop("messages"))
+        self._frames.append(log)
         space = self._open(pl.concat(self._frames))
         advantage = self._method(space.steps, space).advantage
         if len(self._frames) == 1:
             return space.steps, advantage
-        here = space.steps.column("train_step").to_numpy() == log["train_step"][0]
-        return Steps.from_log(validate(self._frames[-1]).log), advantage[here]
+        here = space.steps.column("train_step") == log["train_step"][0]
+        return Steps.from_log(space.steps.log.filter(here)), advantage[here.to_numpy()]
 
     def check(self, log: pl.DataFrame, name: str, lesson: Lesson) -> None:
-        """Refuse a batch whose export would teach something else.
+        """Refuse a batch, with its conversations, whose export would teach something else.
 
         Raises:
             ArtefactError: The exported batch holds other answers or other weights.

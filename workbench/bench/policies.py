@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
-from functools import lru_cache
-from itertools import chain
+from collections.abc import Sequence
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Protocol
 
 import numpy as np
@@ -122,11 +122,13 @@ class _Options:
     """
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
+        offers = [_offer(each.task, each.options) for each in decisions]
         size = np.array([len(each.options) for each in decisions])
         self.decision = np.repeat(np.arange(len(decisions)), size)
         self.start = np.cumsum(size) - size
-        options = [_option(each.task, text) for each in decisions for text in each.options]
-        self._option, self._word = _flat(options)
+        self._option = np.concatenate([option for option, _ in offers])
+        self._option += np.repeat(self.start, [len(option) for option, _ in offers])
+        self._word = np.concatenate([word for _, word in offers])
         self._read = _read(decisions)
 
     def probabilities(self, weights: Real) -> Real:
@@ -149,36 +151,40 @@ class _Options:
 
 def _read(decisions: Sequence[Decision]) -> csr_array:
     """1 where a source of a decision has a word of a bucket. (D, 4 · BUCKETS) float64."""
-    sources: list[list[Collection[int]]] = [
-        [_words(each.task) for each in decisions],
-        [_words(each.observation) for each in decisions],
+    masks = [
+        _mask(each.task)
+        | _mask(each.observation) << BUCKETS
         # Every decision has the word "action", so that an option is liked or not by itself.
-        [_words(f"action {''.join(each.earlier[-1:])}") for each in decisions],
-        [set(chain.from_iterable(map(_words, each.earlier))) for each in decisions],
+        | _mask(f"action {''.join(each.earlier[-1:])}") << 2 * BUCKETS
+        | reduce(or_, map(_mask, each.earlier), 0) << 3 * BUCKETS
+        for each in decisions
     ]
-    flat = [_flat(source) for source in sources]
-    row = np.concatenate([row for row, _ in flat])
-    column = np.concatenate([word + number * BUCKETS for number, (_, word) in enumerate(flat)])
     shape = (len(decisions), SOURCES * BUCKETS)
-    return csr_array((np.ones(len(row)), (row, column)), shape=shape)
-
-
-def _flat(words: Sequence[Collection[int]]) -> tuple[Index, Index]:
-    """Row and bucket of every word."""
-    row = np.repeat(np.arange(len(words)), [len(each) for each in words])
-    return row, np.fromiter(chain.from_iterable(words), dtype=np.int64, count=len(row))
+    packed = b"".join([mask.to_bytes(shape[1] // 8, "little") for mask in masks])
+    bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), bitorder="little").reshape(shape)
+    column = np.flatnonzero(bits.view(np.bool_)) % shape[1]
+    edges = np.append(0, np.cumsum(bits.sum(axis=1)))
+    return csr_array((np.ones(len(column)), column, edges), shape=shape)
 
 
 @lru_cache(maxsize=100_000)
-def _words(text: str) -> tuple[int, ...]:
-    """Buckets of the words of a text."""
-    return _buckets(words(text))
+def _mask(text: str) -> int:
+    """The buckets of the words of a text, each a bit."""
+    return reduce(or_, [1 << _bucket(word) for word in words(text)], 0)
+
+
+@lru_cache(maxsize=100_000)
+def _offer(task: str, options: tuple[str, ...]) -> tuple[Index, Index]:
+    """Option and bucket of each word of all options of a decision. (T',) int64 each."""
+    found = [_option(task, text) for text in options]
+    option = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    return option, np.array([bucket for each in found for bucket in each])
 
 
 @lru_cache(maxsize=100_000)
 def _option(task: str, text: str) -> tuple[int, ...]:
     """Buckets of the words of an option, and of how many of them the task has."""
-    return _buckets({*words(text), shared_words(task, text)})
+    return tuple(sorted({_bucket(word) for word in (*words(text), shared_words(task, text))}))
 
 
 def shared_words(task: str, option: str) -> str:
@@ -186,5 +192,6 @@ def shared_words(task: str, option: str) -> str:
     return f"{option.split(maxsplit=1)[0]}+{len(words(option) & words(task))}"
 
 
-def _buckets(found: Collection[str]) -> tuple[int, ...]:
-    return tuple(sorted({zlib.crc32(word.encode()) % BUCKETS for word in found}))
+@lru_cache(maxsize=100_000)
+def _bucket(word: str) -> int:
+    return zlib.crc32(word.encode()) % BUCKETS

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from workbench.bench.conditions import WORLDS_VERSION, Condition
-from workbench.bench.episodes import Episode, play, step_log
+from workbench.bench.episodes import Episode, conversations, play, step_log
 from workbench.bench.identity import depends_on_texts, identity
 from workbench.bench.lessons import Lesson, Scorer
 from workbench.bench.oracles import ORACLES, Truth, truth_of
@@ -149,14 +149,14 @@ class Run:
                         episodes, run=f"{self.condition.family}-s{self.seed}", version=iteration
                     )
                     if scorer is None:
-                        steps = Steps.from_log(validate(log.drop("messages")).log)
+                        steps = Steps.from_log(validate(log).log)
                         truth = self.truth(tasks, episodes, policy, [self.seed, 4, iteration])
                         lesson = Lesson.of_episodes(episodes, ORACLES[name](truth))
                     else:
                         steps, advantage = scorer(log)
                         lesson = Lesson.of_episodes(episodes, advantage)
                         if iteration == 0:
-                            scorer.check(log, name, lesson)
+                            scorer.check(log.with_columns(conversations(episodes)), name, lesson)
                     lesson.teach(policy)
                     course.see(steps)
         return course.row()

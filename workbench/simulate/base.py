@@ -79,6 +79,17 @@ class Task:
     policy: FloatArray
     actions: Sequence[str]
     narrator: Narrator
+    _options: dict[int, tuple[str, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def options(self, state: int) -> tuple[str, ...]:
+        """Texts of the actions that a state admits, in the order of its pairs."""
+        found = self._options.get(state)
+        if found is None:
+            numbers = self.model.action[self.model.pairs_of(state)].tolist()
+            found = self._options[state] = tuple([self.actions[number] for number in numbers])
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +255,7 @@ def _rollout(
         following = task.narrator.feedback(pair, outcome, words)
         quality = action_values(model, value[time + 1], gamma=gamma, pairs=pairs)[choice]
         next_state = int(model.next_state[pair, outcome])
-        names = [task.actions[number] for number in model.action[pairs]]
+        names = list(task.options(state))
         rewards.append(float(model.reward[pair, outcome]))
         steps.append(
             {

@@ -8,8 +8,10 @@ clause, an order for every list, an opener and a closer, which makes hundreds of
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,6 +53,43 @@ class Lexicon:
             texts.append(_drawn(self.phrases[kind], rng).format(**words))
         texts.append(_drawn(self.closers, rng))
         return self.separator.join(text for text in texts if text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker(ABC):
+    """A narrator that says clauses, plainly or in other words.
+
+    Args:
+        paraphrase: Probability that an observation is reworded, in [0, 1].
+    """
+
+    lexicon: ClassVar[Lexicon]
+    paraphrase: float
+    _plain: dict[tuple[int, int], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def opening(self, rng: np.random.Generator) -> str:
+        """The first observation of an episode."""
+        reworded = rng.random() < self.paraphrase
+        clauses = self._opening()
+        return self.lexicon.paraphrase(clauses, rng) if reworded else self.lexicon.plain(clauses)
+
+    def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
+        """The observation after a pair of the model had one of its outcomes."""
+        if rng.random() < self.paraphrase:
+            return self.lexicon.paraphrase(self._feedback(pair, outcome), rng)
+        plain = self._plain.get((pair, outcome))
+        if plain is None:
+            plain = self.lexicon.plain(self._feedback(pair, outcome))
+            self._plain[pair, outcome] = plain
+        return plain
+
+    @abstractmethod
+    def _opening(self) -> Sequence[Clause]: ...
+
+    @abstractmethod
+    def _feedback(self, pair: int, outcome: int) -> Sequence[Clause]: ...
 
 
 def listed(slot: str | Sequence[str]) -> str:

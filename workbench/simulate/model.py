@@ -8,6 +8,7 @@ one admissible action of one state; the pairs of a state are adjacent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,11 @@ class Model:
     def states(self) -> int:
         """Number of states Z."""
         return len(self.offsets) - 1
+
+    @cached_property
+    def running(self) -> FloatArray:
+        """Running sum of the probabilities of each pair's outcomes. (P, K)."""
+        return np.cumsum(self.probability, axis=1)
 
     def pairs_of(self, state: int) -> slice:
         """Slice of the pairs of a state."""
@@ -279,14 +285,13 @@ def sampled_returns(
     # The policy sums to one in each state, so the running sum over all pairs passes z at the
     # first pair of state z: one search draws the actions of all episodes at once.
     running = np.cumsum(policy)
-    rounded = np.cumsum(model.probability, axis=1)
     returns = np.zeros(samples)
     alive = np.arange(samples)
     current = np.full(samples, state, dtype=np.int64)
     for step in range(steps):
         drawn = np.searchsorted(running, current + rng.random(len(alive)), side="right")
         pair = np.clip(drawn, model.offsets[current], model.offsets[current + 1] - 1)
-        outcome = (rng.random(len(alive))[:, None] >= rounded[pair, :-1]).sum(axis=1)
+        outcome = (rng.random(len(alive))[:, None] >= model.running[pair, :-1]).sum(axis=1)
         returns[alive] += gamma**step * model.reward[pair, outcome]
         current = model.next_state[pair, outcome]
         alive, current = alive[current != END], current[current != END]

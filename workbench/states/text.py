@@ -15,7 +15,7 @@ import polars as pl
 
 from workbench.errors import MissingInputError, ParameterError
 
-_WORD = re.compile(r"(?=\b([^\W\d_]+(?: \d+)?))|\b([^\W\d_]+)(?= \d)")
+_WORD = re.compile(r"\b([^\W\d_]+)( \d+)?")
 
 PLACEHOLDERS = ("actions", "observation", "task")
 
@@ -27,7 +27,8 @@ def words(text: str) -> frozenset[str]:
         >>> sorted(words("Put mug 1 there"))
         ['mug', 'mug 1', 'put', 'there']
     """
-    return frozenset(named or bare for named, bare in _WORD.findall(text.lower()))
+    found = _WORD.findall(text.lower())
+    return frozenset([name for name, _ in found] + [name + number for name, number in found])
 
 
 @dataclass(frozen=True, kw_only=True)

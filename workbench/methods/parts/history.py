@@ -53,6 +53,7 @@ def kinds_of(steps: Steps) -> Kinds:
     return Kinds(name=tuple(joined.unique().sort()), code=code.to_numpy())
 
 
+@lru_cache(maxsize=10_000)
 def kind_of(action: str, task: str) -> str:
     """Kind of an action, and how many of its words the task has.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from workbench.simulate.codebase.lexicon import LEXICON
 from workbench.simulate.codebase.repository import Module, Repository
 from workbench.simulate.codebase.states import UNPARSED, CodeStates, Command
-from workbench.simulate.lexicon import Clause
+from workbench.simulate.lexicon import Clause, Lexicon, Speaker
 from workbench.simulate.model import END, Model
 
 
@@ -41,7 +42,7 @@ def _written(module: Module, line: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeNarrator:
+class CodeNarrator(Speaker):
     """Words the observations of one task.
 
     An observation is the output of the command, the open file and how many files are changed.
@@ -55,13 +56,13 @@ class CodeNarrator:
         aliased: States whose observation shows no output and no prompt. (Z,) bool.
     """
 
+    lexicon: ClassVar[Lexicon] = LEXICON
     states: CodeStates
     model: Model
     commands: Sequence[Command]
-    paraphrase: float
     aliased: npt.NDArray[np.bool_]
 
-    def opening(self, rng: np.random.Generator) -> str:
+    def _opening(self) -> list[Clause]:
         """The issue, the last commits and the prompt; never aliased."""
         repository = self.states.repository
         named = [module.entry for module in repository.modules if module.told]
@@ -78,25 +79,20 @@ class CodeNarrator:
             f"{module.commit} {module.source.name}: {module.source.change}"
             for module in repository.modules
         )
-        return self._worded([issue, ("log", {"log": log}), self._prompt(self.states.start())], rng)
+        return [issue, ("log", {"log": log}), self._prompt(self.states.start())]
 
-    def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
+    def _feedback(self, pair: int, outcome: int) -> list[Clause]:
         """Observation after a command; a timeout shows as such in an aliased state too."""
         if outcome == 1:
-            return self._worded([("timeout", {})], rng)
+            return [("timeout", {})]
         next_state = int(self.model.next_state[pair, outcome])
         if next_state == END:
-            return self._worded([("submit", {})], rng)
+            return [("submit", {})]
         if self.aliased[next_state]:
-            return self._worded([("vague", {})], rng)
+            return [("vague", {})]
         command = self.commands[self.model.action[pair]]
         result = self._result(self.model.state_of(pair), command, next_state)
-        return self._worded([result, self._prompt(next_state)], rng)
-
-    def _worded(self, clauses: Sequence[Clause], rng: np.random.Generator) -> str:
-        if rng.random() < self.paraphrase:
-            return LEXICON.paraphrase(clauses, rng)
-        return LEXICON.plain(clauses)
+        return [result, self._prompt(next_state)]
 
     def _prompt(self, state: int) -> Clause:
         modules, opened = self.states.repository.modules, int(self.states.opened[state])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from workbench.simulate.helpdesk.states import (
     Status,
     TicketStates,
 )
-from workbench.simulate.lexicon import Clause, Lexicon
+from workbench.simulate.lexicon import Clause, Lexicon, Speaker
 from workbench.simulate.model import END, Model
 
 OPTION = {"inspect": ("component", COMPONENTS), "apply_fix": ("fix", FIXES)}
@@ -142,7 +143,7 @@ def call_text(call: Call, states: TicketStates) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketNarrator:
+class TicketNarrator(Speaker):
     """Words the observations of one ticket.
 
     An observation is the result of the call and the ticket's notes: all that the agent knows.
@@ -156,33 +157,27 @@ class TicketNarrator:
         aliased: States whose observation only says that the call was processed. (Z,) bool.
     """
 
+    lexicon: ClassVar[Lexicon] = LEXICON
     states: TicketStates
     model: Model
     calls: Sequence[Call]
-    paraphrase: float
     aliased: npt.NDArray[np.bool_]
 
-    def opening(self, rng: np.random.Generator) -> str:
+    def _opening(self) -> list[Clause]:
         """The customer's message and the notes; never aliased."""
         devices = [issue.device for issue in self.states.issues]
-        notes = self._notes(self.states.start())
-        return self._worded([("ticket", {"devices": devices}), *notes], rng)
+        return [("ticket", {"devices": devices}), *self._notes(self.states.start())]
 
-    def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
+    def _feedback(self, pair: int, outcome: int) -> list[Clause]:
         """Observation after a call; a timeout shows as such even in an aliased state."""
         next_state = int(self.model.next_state[pair, outcome])
         call = self.calls[self.model.action[pair]]
         result: Clause = ("timeout", {}) if outcome == 1 else self._result(pair, call)
         if next_state == END:
-            return self._worded([result], rng)
+            return [result]
         if self.aliased[next_state]:
-            return self._worded([result if outcome == 1 else ("vague", {})], rng)
-        return self._worded([result, *self._notes(next_state)], rng)
-
-    def _worded(self, clauses: Sequence[Clause], rng: np.random.Generator) -> str:
-        if rng.random() < self.paraphrase:
-            return LEXICON.paraphrase(clauses, rng)
-        return LEXICON.plain(clauses)
+            return [result if outcome == 1 else ("vague", {})]
+        return [result, *self._notes(next_state)]
 
     def _result(self, pair: int, call: Call) -> Clause:
         """Result of an answered call, from the state in which it was made."""

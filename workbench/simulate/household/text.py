@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from workbench.simulate.household.layout import CONDITIONS, Layout
 from workbench.simulate.household.states import Action, HouseStates
-from workbench.simulate.lexicon import Clause, Lexicon
+from workbench.simulate.lexicon import Clause, Lexicon, Speaker
 from workbench.simulate.model import END, Model
 
 LEXICON = Lexicon(
@@ -156,7 +157,7 @@ def action_text(action: Action, layout: Layout) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HouseNarrator:
+class HouseNarrator(Speaker):
     """Words the observations of one task.
 
     Args:
@@ -167,35 +168,29 @@ class HouseNarrator:
         aliased: States whose observation only names the room. (Z,) bool.
     """
 
+    lexicon: ClassVar[Lexicon] = LEXICON
     states: HouseStates
     model: Model
     actions: Sequence[Action]
-    paraphrase: float
     aliased: npt.NDArray[np.bool_]
 
-    def opening(self, rng: np.random.Generator) -> str:
+    def _opening(self) -> list[Clause]:
         """The room in which the episode begins, and the task; never aliased."""
         layout = self.states.layout
         place = len(layout.receptacles) + layout.start_room
-        goal: Clause = ("task", {"goal": layout.goal})
-        return self._worded([*self._room(place), goal], rng)
+        return [*self._room(place), ("task", {"goal": layout.goal})]
 
-    def feedback(self, pair: int, outcome: int, rng: np.random.Generator) -> str:
+    def _feedback(self, pair: int, outcome: int) -> list[Clause]:
         """Observation after an action; a slip shows as such even in an aliased state."""
         next_state = int(self.model.next_state[pair, outcome])
         if outcome == 1:
-            return self._worded([("slip", {})], rng)
+            return [("slip", {})]
         if next_state != END and self.aliased[next_state]:
             layout = self.states.layout
             room = layout.rooms[layout.room_at(int(self.states.place[next_state]))]
-            return self._worded([("vague", {"room": room})], rng)
+            return [("vague", {"room": room})]
         action = self.actions[self.model.action[pair]]
-        return self._worded(self._effect(self.model.state_of(pair), action), rng)
-
-    def _worded(self, clauses: Sequence[Clause], rng: np.random.Generator) -> str:
-        if rng.random() < self.paraphrase:
-            return LEXICON.paraphrase(clauses, rng)
-        return LEXICON.plain(clauses)
+        return self._effect(self.model.state_of(pair), action)
 
     def _effect(self, state: int, action: Action) -> list[Clause]:
         """Observation of an action that works, from the state in which it was taken."""
