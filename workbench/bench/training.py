@@ -112,7 +112,7 @@ def training(
         directory: Where shards, results and summaries are kept.
         policy: A key of `recipes.RECIPES`.
         methods: Name in the tables -> method, or None for an oracle of that name (`ORACLES`: its
-            values are of the policy in training, by playing on from each step, some thirty times
+            values are of the policy in training, by playing on from each step, five to twenty times
             slower); by default those of `METHODS`. The control return-to-go is added where it is
             not among them.
         families: Worlds, with dials or without, as for `conditions`; the household by default.
