@@ -13,7 +13,7 @@ from scored_credits import credit
 from workbench.errors import EmptyBatchError, ParameterError
 from workbench.exporters import TARGETS
 from workbench.exporters.assembly import notes_of
-from workbench.exporters.laid_out import row_checks
+from workbench.exporters.laid_out import _tokens_joined, row_checks
 from workbench.methods import create
 from workbench.states.space import Space
 
@@ -99,3 +99,15 @@ def test_notes_judge_a_credit_by_the_fields_that_made_it():
     (said,) = bare
     assert said.startswith("Rewards span 100 and the step term is in their unit")
     assert "-p reward_scale=100" in said
+
+
+def test_origins_of_token_ids_are_added_up_over_the_parts():
+    one = {"from": "text", "cut_replies": 1, "not_shown": {"a name": 2}}
+    other = {"from": "text", "cut_replies": 2, "not_shown": {"a name": 1, "a tool": 4}}
+    assert _tokens_joined([one, other]) == {
+        "from": "text",
+        "cut_replies": 3,
+        "not_shown": {"a name": 3, "a tool": 4},
+    }
+    logged = {"from": "log", "drifting_steps": 3}
+    assert _tokens_joined([logged, logged]) == {"from": "log", "drifting_steps": 6}

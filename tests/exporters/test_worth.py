@@ -7,7 +7,7 @@ import pytest
 from batches import archived, exportable, made, one_trajectory, token_log
 
 from workbench.exporters import TARGETS
-from workbench.exporters.worth import pulls, worth
+from workbench.exporters.worth import Faint, faint, pulls, worth
 
 TARGET = TARGETS["weighted-batch"]
 
@@ -91,3 +91,16 @@ def test_every_choice_of_every_option_is_an_option_and_can_be_chosen():
         assert TARGET.options[name] in choices
         for value in choices:
             archived(token_log(), **{name: value})
+
+
+def test_a_group_is_faint_below_a_hundredth_of_what_is_usual():
+    # Live groups reach 10 and 30: 20 is usual, and a fifth the bound.
+    frame = pl.DataFrame(
+        {
+            "group_id": ["a", "a", "b", "b", "c", "d"],
+            "advantage": [10.0, -5.0, -30.0, 30.0, -0.19, 0.21],
+            "gradient_mask": [True] * 6,
+            "episode_reward": [1.0, 0.0, 1.0, 0.0, 1.0, 1.0],
+        }
+    )
+    assert faint(frame) == Faint(groups=1, largest=0.19, usual=20.0, live=True)

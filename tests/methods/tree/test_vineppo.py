@@ -11,6 +11,8 @@ from logs import Described, described_logs, log
 from worked_logs import PLANS
 
 from workbench.errors import MissingInputError
+from workbench.log.steps import Steps
+from workbench.methods.tree.vineppo import VinePPO
 
 
 def test_vineppo_is_the_change_between_replayed_states():
@@ -36,3 +38,13 @@ def test_vineppo_along_valued_steps_sums_to_the_outcome_less_the_mean(described:
     first = found.steps.trajectory_start[:-1]
     expected = credit(frame, "grpo", norm="mean").advantage[first]
     np.testing.assert_allclose(sums, expected, atol=1e-12)
+
+
+def test_the_start_of_a_group_is_exactly_what_all_that_count_earn():
+    # The mean of three times 0.1 is not 0.1 in floats; the rollout that does not count earns more.
+    frame = log(
+        {"g": {name: [("x", name, 0.9 if name == "d" else 0.1)] for name in "abcd"}},
+        in_group_statistics=[True, True, True, False],
+    )
+    start = VinePPO()._start_value(Steps.from_log(frame))
+    assert start.tolist() == [0.1]

@@ -241,25 +241,3 @@ def test_a_damaged_model_is_named(copied_model, name, content):
         (copied_model / name).write_bytes(content)
     with pytest.raises(ArtefactError, match=r"sentence-transformers can load|not readable as"):
         encode(SentenceEmbedder(str(copied_model)), ["x"])
-
-
-@needs_minilm
-def test_a_model_is_loaded_as_data_alone(copied_model, monkeypatch):
-    import sentence_transformers
-
-    asked: dict[str, object] = {}
-
-    def model(folder, **options):
-        asked.update(options, folder=folder)
-        raise OSError("seen")
-
-    monkeypatch.setattr(sentence_transformers, "SentenceTransformer", model)
-    with pytest.raises(ArtefactError, match="can load: OSError: seen"):
-        encode(SentenceEmbedder(str(copied_model)), ["x"])
-    assert asked == {
-        "folder": str(copied_model),
-        "device": "cpu",
-        "local_files_only": True,
-        "trust_remote_code": False,
-        "model_kwargs": {"use_safetensors": True},
-    }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from minilm import encode, needs_minilm
+from narrow import some
 
-from workbench.errors import ParameterError
+from workbench.errors import ArtefactError, ParameterError
 from workbench.states.embedders.chunking import cut_texts
+from workbench.states.embedders.model_files import _packaged_minilm
 from workbench.states.embedders.registry import resolve
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.states.embedders.vector_cache import VectorCache
@@ -193,3 +196,25 @@ def test_counts_and_starts_must_fit_the_texts():
     for counts, starts in [([1], [0, 2]), ([1, -1], [0, 2]), ([1, 1], [0, 1]), ([1, 1], [1, 2])]:
         with pytest.raises(ParameterError, match="must"):
             embedder.encode(["a", "b"], np.array(counts), np.array(starts))
+
+
+@needs_minilm
+def test_a_model_is_loaded_as_data_alone(monkeypatch):
+    import sentence_transformers
+
+    asked: dict[str, Any] = {}
+
+    def model(folder: str, **options: Any) -> Any:
+        asked.update(options, name=Path(folder).name)
+        raise OSError("seen")
+
+    monkeypatch.setattr(sentence_transformers, "SentenceTransformer", model)
+    with pytest.raises(ArtefactError, match="can load: OSError: seen"):
+        encode(SentenceEmbedder(), ["x"])
+    assert asked == {
+        "name": some(_packaged_minilm()).name,
+        "device": "cpu",
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "model_kwargs": {"use_safetensors": True},
+    }
