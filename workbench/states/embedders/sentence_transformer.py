@@ -27,6 +27,7 @@ from workbench.states.embedders.model_files import (
     files_digest,
     find_model,
     is_minilm,
+    require_weights,
 )
 from workbench.states.embedders.tfidf import check_segments
 from workbench.states.embedders.vector_cache import Entry, VectorCache, text_hash
@@ -263,6 +264,7 @@ class SentenceEmbedder:
         finally:
             if shown:
                 bars.enable_progress_bar()
+        require_weights(folder, [name for name, _ in model.named_parameters()])
         if self._window is not None and self._window > (model.max_seq_length or self._window):
             raise ParameterError(
                 f"window must be at most the model's {model.max_seq_length}, got {self._window}"
