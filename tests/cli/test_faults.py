@@ -157,7 +157,7 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_signal_leaves_one_line(
     arguments: list[str], awaited: str, number: int, code: int, tmp_path: Path
 ) -> None:
-    many(tmp_path / "big.parquet")
+    many(tmp_path / "big.parquet", copies=120 if awaited == "read" else 30)
     with subprocess.Popen(
         [*WORKBENCH, *arguments],
         cwd=tmp_path,
@@ -180,17 +180,17 @@ def test_a_signal_leaves_one_line(
     assert not (tmp_path / "place" / "out").is_file()
 
 
-def many(path: Path) -> None:
+def many(path: Path, copies: int = 30) -> None:
     """A log whose import, scoring and run take seconds."""
     frame = pl.read_parquet(LOG)
-    copies = [
+    logs = [
         frame.with_columns(
             pl.format("{}-{}", pl.col(name), pl.lit(number)).alias(name)
             for name in ("group_id", "trajectory_id")
         )
-        for number in range(30)
+        for number in range(copies)
     ]
-    pl.concat(copies).write_parquet(path)
+    pl.concat(logs).write_parquet(path)
 
 
 def test_a_small_log_is_read_by_a_command_that_was_not_stopped(run: Run, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("light")
     (folder / "sitecustomize.py").write_text(BLOCKER.format(blocked=sorted(blocked)))
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # Vectors that another run kept would need no model.
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": cache}
 
 
 STEP = "household-s0/task-18/rollout-1:12"

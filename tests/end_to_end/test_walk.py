@@ -137,6 +137,7 @@ def test_a_person_walks_from_an_upload_to_a_batch_by_keyboard(
         page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2, steps=4)
         page.mouse.up()
         page.wait_for_url("**map*tfidf**")
+        page.locator(".map .count", has_text=" of ").wait_for()
         settled(page)
         page.keyboard.press("Escape")
         page.wait_for_url(lambda url: "map%3Atfidf" not in url and "map:tfidf" not in url)
