@@ -115,6 +115,18 @@ class Problem:
         return f"{text}. Hint: {self.hint}" if self.hint else text
 
 
+def pass_on_interrupt(error: BaseException) -> None:
+    """Raise KeyboardInterrupt where a library reports one as an error of its own.
+
+    polars does where a signal comes while it calls Python: it panics, as over a damaged file.
+
+    Raises:
+        KeyboardInterrupt: The error's text names one.
+    """
+    if "KeyboardInterrupt" in str(error):
+        raise KeyboardInterrupt from error
+
+
 class LogError(WorkbenchError, ValueError):
     """A log that breaks the rules of the step log; carries every problem, not only the first.
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -198,3 +199,15 @@ def test_a_small_log_is_read_by_a_command_that_was_not_stopped(run: Run, tmp_pat
     before = signal.getsignal(signal.SIGTERM)
     assert run("score", "log.parquet", "-m", "grpo", "-o", "credit.parquet")[0] == 0
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_inside_a_library_is_one_all_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = small(tmp_path / "log.parquet")
+    for name, code in (("KeyboardInterrupt", 130), ("root._SigtermKeyboardInterrupt", 143)):
+        error = pl.exceptions.PanicException(f"PyErr {{ type: <class '{name}'> }}")
+        monkeypatch.setattr("workbench.readers.import_to", Mock(side_effect=error))
+        found, _, errors = run("import", log, "-o", "out.parquet")
+        assert (found, errors.count("\n")) == (code, 1), errors
+        assert "stopped by SIG" in errors

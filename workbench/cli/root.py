@@ -39,8 +39,21 @@ class StoppedError(Exception):
         )
 
 
-class _Terminated(KeyboardInterrupt):
+class _SigtermKeyboardInterrupt(KeyboardInterrupt):
     """SIGTERM, which unwinds a command as an interruption by the keyboard does."""
+
+
+def _signal_behind(error: BaseException) -> int | None:
+    """Number of the signal that an error stands for, if it does.
+
+    A library that was calling Python when it came names it in the text of an error of its own.
+    """
+    if not isinstance(error, KeyboardInterrupt) and type(error).__name__ != "PanicException":
+        return None
+    text = f"{type(error).__name__} {error} {error.__cause__}"
+    if _SigtermKeyboardInterrupt.__name__ in text:
+        return signal.SIGTERM
+    return signal.SIGINT if "KeyboardInterrupt" in text else None
 
 
 class InOrder(TyperGroup):
@@ -50,8 +63,10 @@ class InOrder(TyperGroup):
         """Run the command; an interruption is reported by `main`, not by click."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            ended = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+        except BaseException as error:
+            ended = _signal_behind(error)
+            if ended is None:
+                raise
             raise StoppedError(ended) from error
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -130,7 +145,7 @@ def _unwound_by_sigterm() -> Iterator[None]:
     """SIGTERM raises in the main thread meanwhile, so that temporary files are removed."""
 
     def terminate(*_: object) -> None:
-        raise _Terminated
+        raise _SigtermKeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield

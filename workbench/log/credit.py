@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, pass_on_interrupt
 from workbench.files import atomic_file, canonical_json
 from workbench.log.segments import discounted_returns
 from workbench.log.steps import Real, Steps
@@ -230,6 +230,7 @@ def read_credit(path: Path) -> ScoredCredit:
         metadata = pl.read_parquet_metadata(path)
         table = pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        pass_on_interrupt(error)
         raise ArtefactError(f"{path} cannot be read as a credit file: {error}") from error
     if METADATA_KEY not in metadata or "advantage" not in table.columns:
         raise ArtefactError(f"{path} is no credit file. Hint: `workbench score LOG -m METHOD -o …`")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from workbench.errors import pass_on_interrupt
 from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import PARQUET
 
@@ -30,7 +31,8 @@ def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
 
     try:
         return _frame([], pq.read_schema(path)).schema
-    except _damages():
+    except _damages() as error:
+        pass_on_interrupt(error)
         return {}
 
 
@@ -80,6 +82,7 @@ def parquet_frames(
             if waiting or is_empty:
                 yield _frame(waiting, schema)
     except _damages() as error:
+        pass_on_interrupt(error)
         hint = "it is damaged, cut off or no Parquet file; write it again"
         rule = f"cannot be read as Parquet ({(str(error) or type(error).__name__).splitlines()[0]})"
         diagnostics.problem("file", rule, str(path), hint)

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, pass_on_interrupt
 from workbench.files import digest, file_digest
 from workbench.log.columns import CONTENTS
 from workbench.log.steps import Index, Steps, Truth
@@ -63,6 +63,7 @@ class Part:
             scan = pl.scan_parquet(self.path, glob=False).slice(self.start, self.rows)
             return scan.select(pl.exclude(*without) if without else pl.all()).collect()
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            pass_on_interrupt(error)
             raise ArtefactError(
                 f"{self} cannot be read: {error}. Hint: remove the file and run again"
             ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.errors import ArtefactError
+from workbench.errors import ArtefactError, pass_on_interrupt
 from workbench.files import (
     atomic_folder,
     digest,
@@ -75,6 +75,7 @@ def read_table(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        pass_on_interrupt(error)
         raise ArtefactError(
             f"{path} cannot be read: {error}. Hint: remove it and run again"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from log_files import log_of, step, write_lines
+from log_files import log_of, step, write_lines, write_steps
 from polars.testing import assert_frame_equal
 from samples_of import SAMPLES, assert_canonical_tokens, assert_nine_steps
 
@@ -83,3 +83,14 @@ def test_truth_values_may_be_numbers_and_others_are_named(tmp_path: Path):
     write_lines(path, [step(masked=[1])])
     with pytest.raises(LogError, match=rf"masked: is neither true nor false, at {path}:1"):
         read([path])
+
+
+def test_an_interruption_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def panics(*_: Any) -> None:
+        # As polars ends where a signal comes while it calls Python.
+        raise pl.exceptions.PanicException("PyErr { type: <class 'KeyboardInterrupt'> }")
+
+    path = write_steps(tmp_path / "log.parquet")
+    monkeypatch.setattr("workbench.readers.tables._frame", panics)
+    with pytest.raises(KeyboardInterrupt):
+        import_log([path], skip_bad=True)
