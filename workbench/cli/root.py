@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -140,21 +142,40 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base class of what is wrong with a command's arguments; Typer exports only this one of them."""
 
 
-@contextmanager
-def _unwound_by_sigterm() -> Iterator[None]:
-    """SIGTERM raises in the main thread meanwhile, so that temporary files are removed."""
+_LATER = 0.01
+"""Seconds after which a signal that came at a bad moment comes again."""
 
-    def terminate(*_: object) -> None:
-        raise _SigtermKeyboardInterrupt
+
+@contextmanager
+def _unwound_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT raise in the main thread meanwhile, so that temporary files are removed.
+
+    Not inside polars, which calls its own Python and panics where that raises.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        module = "" if frame is None else frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] == "polars":
+            again = threading.Timer(_LATER, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        raise _SigtermKeyboardInterrupt if number == signal.SIGTERM else KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    # One that is ignored, as SIGINT in the background of a shell, stays so.
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main() -> None:
@@ -164,7 +185,7 @@ def main() -> None:
     with `error: `, or with `--json` a last line that is a JSON object.
     """
     try:
-        with _unwound_by_sigterm():
+        with _unwound_by_signals():
             code = app(standalone_mode=False)
     except _UsageError as error:
         if not _as_json():
