@@ -147,7 +147,7 @@ def options() -> argparse.Namespace:
 
 @dataclass
 class Campaign:
-    """What came of the kills of one seed on a log of so many groups."""
+    """Outcomes of the kills of one seed on a log of so many groups."""
 
     seed: int
     groups: int
@@ -161,7 +161,7 @@ class Campaign:
 
     @property
     def inputs(self) -> int:
-        """How many commands were killed until they might end."""
+        """Number of commands that were killed until they might end."""
         return self.total["reruns"]
 
     def __str__(self) -> str:

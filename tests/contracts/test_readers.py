@@ -449,7 +449,7 @@ def test_a_value_of_another_type_is_read_or_refused_with_its_file(
 @pytest.mark.parametrize("name", FORMATS)
 def test_files_that_others_read_make_the_same_log(name: str, tmp_path: Path):
     def made(output: Path, engine: Engine | None) -> tuple[dict[str, Any] | str, bytes]:
-        """What an import of all samples of the format says and writes."""
+        """Report or refusal of an import of all samples of the format, and its bytes."""
         samples = [path for sample in samples_of(name) for path in files_in(sample)]
         try:
             report = import_to(output, samples, format=name, skip_bad=True, engine=engine)

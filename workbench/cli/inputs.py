@@ -115,11 +115,11 @@ def open_space(
         yield opened.space(embedder, text, told, allow_unchained=allow_unchained)
 
 
-def note_embedder(name: str | None) -> None:
+def note_embedder(name: str) -> None:
     """Say which embedder was taken, none being asked for, where it is not the default one."""
     from workbench.states.embedders.registry import DEFAULT_EMBEDDER
 
-    if name not in (None, DEFAULT_EMBEDDER):
+    if name != DEFAULT_EMBEDDER:
         print(
             f"note: states are compared by {name}, as in the workspace; --embedder names another",
             file=sys.stderr,
