@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         score,
         tune,
     )
+    from workbench.workspace.audit_files import audit_files
     from workbench.workspace.export_to import export_to
     from workbench.workspace.opened import open_log
     from workbench.workspace.pipeline import run
@@ -52,6 +53,7 @@ __all__ = [
     "WorkbenchError",
     "__version__",
     "audit",
+    "audit_files",
     "compare",
     "export",
     "export_to",
@@ -93,6 +95,7 @@ _HOMES = {
         "score",
         "tune",
     ),
+    "workbench.workspace.audit_files": ("audit_files",),
     "workbench.workspace.export_to": ("export_to",),
     "workbench.workspace.opened": ("open_log",),
     "workbench.workspace.pipeline": ("run",),

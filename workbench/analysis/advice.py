@@ -271,7 +271,7 @@ def _of_convention(space: Space) -> list[Line]:
             f"{reading.value or 0.0:.0%} of the steps ({reading.note})",
             numbers={"closest": reading.where, "share": reading.value},
         )
-        for reading in closest_to_logged(AuditedLog(space))
+        for reading in closest_to_logged(AuditedLog(space), texts=space.has_similarity)
     ]
 
 

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.cli.inputs import (
+    engine_chosen,
     give_to,
+    import_options,
     named_credits,
     note_other_log,
     open_space,
+    print_report_notes,
     read_opened,
     require_other,
     require_tracker,
     state_text,
 )
 from workbench.cli.options import (
+    Address,
     AllowUnchained,
     AsJson,
     Cache,
     EmbedderName,
+    EngineName,
+    Jobs,
     LastActions,
     Logs,
     LogTo,
@@ -41,9 +46,6 @@ from workbench.cli.values import field_values
 from workbench.errors import ParameterError
 
 if TYPE_CHECKING:
-    from workbench.log.credit import ScoredCredit
-    from workbench.states.space import Space
-    from workbench.wording import Progress
     from workbench.workspace.opened import OpenedLog
 
 
@@ -120,6 +122,15 @@ def audit(
             "repeat for several.",
         ),
     ] = None,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Steps that are audited, at most: of more, whole groups are drawn."
+        ),
+    ] = 1_000_000,
+    jobs: Jobs = None,
+    engine: EngineName = None,
+    address: Address = None,
     log_to: LogTo = None,
     cache: Cache = None,
     allow_unchained: AllowUnchained = False,
@@ -128,42 +139,66 @@ def audit(
 ) -> None:
     """Audit credits without ground truth: findings, and the numbers behind them."""
     from workbench.analysis.audit import CONTROLS, explained, report
-    from workbench.analysis.audit import audit as audit_credits
     from workbench.analysis.audit.bounds import broken, parse_bound
+    from workbench.cli.progress import progress
     from workbench.files import atomic_file
     from workbench.wording import number_of
+    from workbench.workspace.artefacts import Artefacts
+    from workbench.workspace.audit_files import audit_files, audit_opened
+    from workbench.workspace.opened import stored_log
     from workbench.workspace.tracked import of_audit
 
     bounds = [parse_bound(text) for text in fail_on or ()]
     require_tracker(log_to)
     require_other(output, [*logs, *map(str, credits or ())])
-    opened = read_opened(logs, reading, cache)
+    worker = engine_chosen(jobs, engine, address)
     if not credits:
-        credits = list(opened.artefacts.scored(opened.sha256)) if opened.artefacts else []
+        stored = stored_log(logs, reading)
+        credits = list(Artefacts(stored.workspace).scored(stored.sha256)) if stored else []
     if not credits:
         raise ParameterError(
             "name a credit to audit, as with --credit credit.parquet. Hint: `workbench score` "
             "makes one, and the log of a workspace is audited with all of its own"
         )
     given = _by_short_name(named_credits(credits), credits)
-    for path, credit in zip(credits, given.values(), strict=True):
-        note_other_log(path, credit, opened, logs)
-    with _spaces(opened, given, allow_unchained) as (spaces, progress):
-        found = audit_credits(
-            next(iter(spaces.values())),
-            given,
-            spaces=spaces,
-            label=label,
-            controls=CONTROLS if controls else (),
-            draws=draws,
-            seed=seed,
-            progress=progress,
-        )
+    files = dict(zip(given, credits, strict=True))
+    asked: dict[str, Any] = {
+        "label": label,
+        "controls": CONTROLS if controls else (),
+        "draws": draws,
+        "seed": seed,
+        "steps": steps,
+        "allow_unchained": allow_unchained,
+    }
+
+    def note_others(opened: OpenedLog) -> None:
+        for name, path in files.items():
+            note_other_log(path, given[name], opened, logs)
+
+    if worker is None:
+        opened = read_opened(logs, reading, cache)
+        note_others(opened)
+        with progress() as told:
+            found, log = audit_opened(opened, given, progress=told, **asked), opened.frame
+    else:
+        with progress() as told:
+            found, log = audit_files(
+                logs,
+                files,
+                cache=cache,
+                engine=worker,
+                folder=None if output is None else output.parent,
+                check=note_others,
+                noted=print_report_notes,
+                progress=told,
+                **asked,
+                **import_options(reading) | {"quarantine": reading["quarantine"]},
+            )
     if output is not None:
         with atomic_file(output) as temporary:
             found.intervals.write_parquet(temporary, compression="zstd")
     failed = broken(found, bounds)
-    give_to(log_to, opened.frame, lambda: of_audit(found.frame))
+    give_to(log_to, log, lambda: of_audit(found.frame))
     if as_json:
         print(as_json_text({**found.to_dict(), "failed": failed}))
         raise typer.Exit(1 if failed else 0)
@@ -184,34 +219,6 @@ def _by_short_name(given: dict[str, Any], paths: Sequence[Path]) -> dict[str, An
         stem if name.endswith(f"({path})") and stems.count(stem) == 1 else name: credit
         for (name, credit), path, stem in zip(given.items(), paths, stems, strict=True)
     }
-
-
-@contextmanager
-def _spaces(
-    opened: OpenedLog, given: Mapping[str, ScoredCredit], allow_unchained: bool
-) -> Iterator[tuple[dict[str, Space], Progress]]:
-    """The space in which each credit was made, one for each embedder and state text."""
-    from workbench.cli.progress import progress
-    from workbench.states.text import StateText
-
-    with progress() as told:
-        made: dict[tuple[str | None, StateText], Space] = {}
-        asked = {
-            name: (
-                (credit.provenance.embedder or {}).get("name"),
-                StateText(**(credit.provenance.state_text or {})),
-            )
-            for name, credit in given.items()
-        }
-        # A credit that needs no vectors takes the first space that has some.
-        first = next((key for key in asked.values() if key[0]), (None, StateText()))
-        spaces = {}
-        for name, key in asked.items():
-            embedder, text = chosen = key if key[0] else first
-            if chosen not in made:
-                made[chosen] = opened.space(embedder, text, told, allow_unchained=allow_unchained)
-            spaces[name] = made[chosen]
-        yield spaces, told
 
 
 @app.command(epilog=examples("workbench tune log.parquet -m proxmo --embedder tfidf"))

@@ -154,7 +154,8 @@ def trainers_convention(log_id: str, _entry: LogEntry) -> Sequence[Reading]:
     from workbench.analysis.audit.agreement import closest_to_logged
     from workbench.analysis.audit.subject import AuditedLog
 
-    return list(closest_to_logged(AuditedLog(space(log_id, "tfidf", _entry))))
+    here = space(log_id, "tfidf", _entry)
+    return list(closest_to_logged(AuditedLog(here), texts=here.has_similarity))
 
 
 def steps(log_id: str, entry: LogEntry) -> Steps:

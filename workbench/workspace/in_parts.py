@@ -31,7 +31,7 @@ from workbench.wording import Progress, silent
 from workbench.workspace.partitions import ROWS, Part, Partition, Unit, partition, unit_of
 from workbench.workspace.store import read_table
 
-_READ = frozenset({"observation", "action", "next_observation", "replay_returns"})
+READ = frozenset({"observation", "action", "next_observation", "replay_returns"})
 """Columns of texts and lists that a method may read without naming them among its needs."""
 
 _WINDOWS = "windows"
@@ -82,7 +82,7 @@ def score_part(task: Task) -> None:
         return
     methods = [create(registered(scoring.name), scoring.fields) for scoring in missing]
     needed = {name for method in methods for name in method.needs()}
-    frame = task.part.read(without=CONTENTS - _READ - needed)
+    frame = task.part.read(without=CONTENTS - READ - needed)
     space = None
     if frame["excluded"].null_count():
         # Whether steps may be chained by guess was decided over the whole log.

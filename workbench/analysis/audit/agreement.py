@@ -43,11 +43,15 @@ def logged(subject: Subject) -> Iterator[Reading]:
     yield Reading(measure="logged_rank", value=rank, count=count)
 
 
-def closest_to_logged(log: AuditedLog) -> Iterator[Reading]:
+def closest_to_logged(log: AuditedLog, *, texts: bool) -> Iterator[Reading]:
     """The registered method or dialect that agrees best with the trainer's own advantage.
 
-    Every one that needs no embedding that is not there already is tried, with and without a
-    penalty of 0.1 for invalid actions where the log has those.
+    Every one is tried, with and without a penalty of 0.1 for invalid actions where the log has
+    those.
+
+    Args:
+        log: The log.
+        texts: Whether methods that compare texts are tried too, which may embed the log.
     """
     theirs, known = _numbers(log, "logged_advantage")
     if not known.any():
@@ -55,7 +59,7 @@ def closest_to_logged(log: AuditedLog) -> Iterator[Reading]:
     best: list[tuple[float, float, str, float]] = []
     for name in variants():
         for penalty in PENALTIES if log.steps.invalid_action.any() else PENALTIES[:1]:
-            found = _tried(log, name, penalty)
+            found = _tried(log, name, penalty, texts=texts)
             if found is None:
                 continue
             difference = np.abs(found - theirs)[known]
@@ -74,10 +78,10 @@ def closest_to_logged(log: AuditedLog) -> Iterator[Reading]:
         )
 
 
-def _tried(log: AuditedLog, name: str, penalty: float) -> Real | None:
-    """A variant's credit; None where it has no penalty, lacks something, or would embed."""
+def _tried(log: AuditedLog, name: str, penalty: float, *, texts: bool) -> Real | None:
+    """A variant's credit; None where it has no penalty, lacks something, or may not embed."""
     method = create(name)
-    if own_embedder(method) or (compares_texts(method) and not log.space.has_similarity):
+    if own_embedder(method) or (compares_texts(method) and not texts):
         return None
     if penalty:
         if not isinstance(method, PenalisesInvalid):

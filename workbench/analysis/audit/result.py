@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from workbench.analysis.audit.findings import Finding
 from workbench.analysis.audit.measures import MEASURES
+from workbench.analysis.audit.sample import Drawn
 from workbench.analysis.audit.sections import GROUPS
 from workbench.analysis.audit.statistics import Reading
 
@@ -65,6 +66,14 @@ class Audit:
     intervals: pl.DataFrame
     sampling: Mapping[str, Any]
     title: str
+
+    def of(self, drawn: Drawn) -> Audit:
+        """The same, with a line that says of which groups it is."""
+        return replace(
+            self,
+            title=f"{self.title}\n{drawn}",
+            sampling={**self.sampling, "drawn": vars(drawn)},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: everything but the intervals of single steps."""

@@ -75,6 +75,54 @@ def sample_of(steps: Steps, *, seed: int, draws: int = DRAWS) -> Sample:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Whole groups of a log that is too large to be audited as a whole.
+
+    Args:
+        groups: How many were drawn.
+        steps: Scored steps of them.
+        of_groups: How many there are.
+        of_steps: Likewise.
+        unit: What was drawn whole.
+        seed: Of the draw.
+    """
+
+    groups: int
+    steps: int
+    of_groups: int
+    of_steps: int
+    unit: str
+    seed: int
+
+    def __str__(self) -> str:
+        what = "groups" if self.unit == "group" else "batches with their groups"
+        return (
+            f"Drawn: {self.steps:,} of {self.of_steps:,} steps, {self.groups:,} of "
+            f"{self.of_groups:,} groups; whole {what}, seed {self.seed}."
+        )
+
+
+def drawn_groups(steps: Steps, most: int, *, seed: int, batches: bool = False) -> Index:
+    """Groups of a log in random order until the next one would pass a bound, at least one.
+
+    Args:
+        steps: The log.
+        most: Steps of them together.
+        seed: Of the draw.
+        batches: Whether batches are drawn whole, for a credit that compares groups of a batch.
+
+    Returns:
+        The groups, ascending.
+    """
+    unit = steps.group_batch if batches else np.arange(steps.groups)
+    size = np.bincount(unit, weights=np.diff(steps.group_start))
+    order = np.random.default_rng(seed).permutation(len(size))
+    fits = np.cumsum(size[order]) <= most
+    fits[:1] = True
+    return np.flatnonzero(np.isin(unit, order[fits]))
+
+
 def members_of(steps: Steps, group: int) -> Index:
     """Trajectories of a group."""
     return np.flatnonzero(steps.trajectory_group == group)

@@ -99,7 +99,8 @@ def placebos(subject: Subject, rng: np.random.Generator) -> Iterator[Reading]:
         # A shuffle leaves means and deviations of ranks as they are, and so the division by them.
         shuffled = ranks[np.argsort(trajectory + rng.random(len(steps)))]
         for measure, other in others.items():
-            means[measure].append(float(shuffled @ other))
+            # A product of BLAS rounds as its number of threads has it; this one does not.
+            means[measure].append(float(np.einsum("i,i->", shuffled, other)))
     for measure, reading in readings.items():
         found = means.get(measure)
         limits = (min(found), max(found)) if found else None

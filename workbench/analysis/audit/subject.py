@@ -274,7 +274,7 @@ def _again(subject: Subject, made: Provenance) -> tuple[Method | None, Credit | 
             (
                 f"its method ({made.method['name']}) gives other numbers here, up to "
                 f"{largest:.3g} away: "
-                "another log, embedder, state text or version"
+                "another log, a part of its batch, another embedder, state text or version"
             ),
         )
     return method, credit, ""
