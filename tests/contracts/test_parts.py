@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from engine_tasks import Elsewhere
 from method_contract import NAMES, frame
 
-from workbench.engines import Here
+from workbench.engines import Engine, Here
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import create
@@ -81,3 +83,50 @@ def test_a_part_holds_no_more_than_a_method_must_see_together(
     rows = pl.concat([part.read() for part in found.parts])
     assert found.in_order(rows).equals(log, null_equal=True)
     assert len(partition(path, opened.steps, unit, tmp_path, rows=10**9).parts) <= 3
+
+
+POOLING = [name for name in NAMES if create(name).pools_batches]
+
+
+def test_of_the_methods_that_compare_groups_these_may_divide_a_batch():
+    opened = space(validate(updates()["none"]).log)
+    coupled = {name for name in NAMES if create(name).couples(opened)}
+    # The others carry an average on, fit values on earlier batches, meet states of other groups, or
+    # fit a representation on a batch.
+    whole = {"rae", "rae:prime-rl", "history-gae", "gigpo:roll", "proxmo:reference"}
+    assert coupled - set(POOLING) == whole
+    assert set(POOLING) & coupled == coupled - whole
+
+
+@pytest.mark.parametrize("name", POOLING)
+def test_a_batch_that_is_divided_has_the_moments_of_the_whole(name: str, tmp_path: Path):
+    method = create(name)
+    for case, given in updates().items():
+        log, path = validate(given).log, tmp_path / f"{case}.parquet"
+        log.write_parquet(path)
+        whole = scored(space(log), name, method).scored()
+        without_texts = space(narrow(path, method.needs()))
+
+        engines: tuple[Engine, ...] = (Here(), Elsewhere(times=2))
+        found, again = (
+            score_in_parts(
+                path,
+                without_texts,
+                {name: method},
+                engine=engine,
+                folder=tmp_path / f"{case} {number}",
+                rows=1,
+                batch_rows=1,
+            )[name]
+            for number, engine in enumerate(engines)
+        )
+        assert again.table.equals(found.table, null_equal=True)
+        numbers = [column for column, kind in whole.table.schema.items() if kind == pl.Float64]
+        assert found.table.drop(numbers).equals(whole.table.drop(numbers), null_equal=True)
+        for column in numbers:
+            one, other = found.table[column].to_numpy(), whole.table[column].to_numpy()
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12, err_msg=column)
+        coupled = method.couples(without_texts)
+        said = [note for note in found.provenance.notes if "merged from" in note]
+        assert len(said) == coupled, case
+        assert [n for n in found.provenance.notes if n not in said] == whole.provenance.notes

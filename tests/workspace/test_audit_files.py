@@ -33,8 +33,10 @@ def household(folder: Path) -> pl.DataFrame:
     number = rows["group_id"].replace_strict(place)
     rows = rows.with_columns((number // 2).cast(pl.Int64).alias("train_step")).filter(number < 10)
     space = workbench.open_log(rows, embedder="tfidf", cache=folder / "vectors")
-    theirs = workbench.score(space, "proxmo").table().select(
-        "group_id", "trajectory_id", "step_index", logged_advantage="advantage"
+    theirs = (
+        workbench.score(space, "proxmo")
+        .table()
+        .select("group_id", "trajectory_id", "step_index", logged_advantage="advantage")
     )
     return rows.join(theirs, on=["group_id", "trajectory_id", "step_index"], how="left")
 
@@ -149,7 +151,9 @@ def test_what_cannot_be_audited_is_refused(place: Path, tmp_path: Path):
         workbench.audit_files([place / "log.parquet"], {})
     with pytest.raises(ParameterError, match="at least 1 step, got 0"):
         parted(place, "proxmo", steps=0)
-    log({"g": {"a": [("room", "go", 1.0)], "b": [("room", "stay", 0.0)]}}).write_parquet(tmp_path / "other.parquet")
+    log({"g": {"a": [("room", "go", 1.0)], "b": [("room", "stay", 0.0)]}}).write_parquet(
+        tmp_path / "other.parquet"
+    )
     with pytest.raises(WorkbenchError, match="no finite advantage") as refused:
         workbench.audit_files([tmp_path / "other.parquet"], files(place, "proxmo"))
     assert "while working on proxmo" in "".join(refused.value.__notes__)

@@ -182,6 +182,22 @@ def segment_constant(
     Returns:
         (segments,) bool; true for a segment without values.
     """
+    low, high = segment_extremes(value, segment, segments, counted)
+    constant: Truth = high - low <= EQUAL * np.maximum(np.abs(low), np.abs(high))
+    return constant
+
+
+def segment_extremes(
+    value: Real, segment: Index, segments: int, counted: Truth | None = None
+) -> tuple[Real, Real]:
+    """Smallest and largest value of each segment; 0 for one without values. (segments,) float64.
+
+    Args:
+        value: (S,) float64.
+        segment: (S,) int64.
+        segments: Number of segments.
+        counted: Which values count; all by default. (S,) bool
+    """
     if counted is not None:
         value, segment = value[counted], segment[counted]
     low = np.full(segments, np.inf)
@@ -190,6 +206,4 @@ def segment_constant(
     np.maximum.at(high, segment, value)
     empty = np.isinf(low)
     low[empty] = high[empty] = 0.0
-    size = np.maximum(np.abs(low), np.abs(high))
-    constant: Truth = (high - low <= EQUAL * size) | empty
-    return constant
+    return low, high

@@ -167,11 +167,17 @@ class MethodInfo:
 class Method(Parameterised, ABC):
     """A credit-assignment method; its fields are its hyper-parameters.
 
+    Attributes:
+        info: Its entry in the registry.
+        pools_batches: True if, of the other groups of a batch, a group's credit takes their moments
+            alone, see `log.pooling.batch_moments`.
+
     Raises:
         ParameterError: A field is of the wrong type or out of range; all such fields are named.
     """
 
     info: ClassVar[MethodInfo]
+    pools_batches: ClassVar[bool] = False
 
     @abstractmethod
     def terms(self, steps: Steps, space: Space) -> Mapping[str, Term]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from workbench.engines import Engine
 from workbench.files import atomic_file, canonical_json, digest
 from workbench.log.columns import CONTENTS
 from workbench.log.credit import ScoredCredit, credit_table
+from workbench.log.pooling import Moments, PieceOfBatch, merged
 from workbench.log.steps import Steps
 from workbench.methods import Method, create, registered
 from workbench.methods.scoring import provenance, said_of, uses_vectors
@@ -28,7 +29,15 @@ from workbench.states.embedders.vector_cache import VectorCache
 from workbench.states.space import Space
 from workbench.states.text import StateText
 from workbench.wording import Progress, silent
-from workbench.workspace.partitions import ROWS, Part, Partition, Unit, partition, unit_of
+from workbench.workspace.partitions import (
+    BATCH_ROWS,
+    ROWS,
+    Part,
+    Partition,
+    Unit,
+    partition,
+    unit_of,
+)
 from workbench.workspace.store import read_table
 
 READ = frozenset({"observation", "action", "next_observation", "replay_returns"})
@@ -46,11 +55,13 @@ class Scoring:
         name: Of the method, as it was asked for.
         fields: Its fields.
         output: Where its numbers go.
+        pooled: Moments of the batch of which the part is a piece; None for whole units.
     """
 
     name: str
     fields: Mapping[str, Any]
     output: Path
+    pooled: tuple[Moments, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,25 +92,49 @@ def score_part(task: Task) -> None:
     if not missing:
         return
     methods = [create(registered(scoring.name), scoring.fields) for scoring in missing]
-    needed = {name for method in methods for name in method.needs()}
-    frame = task.part.read(without=CONTENTS - READ - needed)
-    space = None
-    if frame["excluded"].null_count():
-        # Whether steps may be chained by guess was decided over the whole log.
-        space = Space(
-            Steps.from_log(frame),
-            embedder=_embedder(task.embedder, task.cache),
-            state_text=task.state_text,
-            allow_unchained=True,
-        )
+    steps = _steps(task.part, methods)
+    whole = None if steps is None else _space(task, steps)
     for scoring, method in zip(missing, methods, strict=True):
-        numbers, windows = pl.DataFrame(), None
+        numbers, windows, space = pl.DataFrame(), None, whole
+        if steps is not None and scoring.pooled is not None:
+            space = _space(task, PieceOfBatch.of(steps, scoring.pooled))
         if space is not None:
             numbers = method.credit(space.steps, space).numbers()
             windows = space.embedder.windows_report if uses_vectors(method) else None
         metadata = {_WINDOWS: canonical_json(vars(windows))} if windows else {}
         with atomic_file(scoring.output) as temporary:
             numbers.write_parquet(temporary, compression="zstd", metadata=metadata)
+
+
+def pieces_moments(task: Task) -> list[tuple[Moments, ...]]:
+    """Moments that each method of a task asks for, of a part that is a piece of a batch."""
+    methods = [create(registered(scoring.name), scoring.fields) for scoring in task.scorings]
+    steps = _steps(task.part, methods)
+    if steps is None:
+        return []
+    found = []
+    for method in methods:
+        piece = PieceOfBatch.of(steps, None)
+        method.terms(piece, _space(task, piece))
+        found.append(tuple(piece.asked))
+    return found
+
+
+def _steps(part: Part, methods: Sequence[Method]) -> Steps | None:
+    """The scored steps of a part, with what methods read of them; None where there are none."""
+    needed = {name for method in methods for name in method.needs()}
+    frame = part.read(without=CONTENTS - READ - needed)
+    return Steps.from_log(frame) if frame["excluded"].null_count() else None
+
+
+def _space(task: Task, steps: Steps) -> Space:
+    return Space(
+        steps,
+        embedder=_embedder(task.embedder, task.cache),
+        state_text=task.state_text,
+        # Whether steps may be chained by guess was decided over the whole log.
+        allow_unchained=True,
+    )
 
 
 @lru_cache(maxsize=2)
@@ -117,6 +152,7 @@ def score_in_parts(
     folder: Path,
     cache: Path | None = None,
     rows: int = ROWS,
+    batch_rows: int = BATCH_ROWS,
     progress: Progress = silent,
 ) -> dict[str, ScoredCredit]:
     """The credits of a log under some methods, scored by an engine.
@@ -129,10 +165,13 @@ def score_in_parts(
         folder: Where numbers of parts lie until all are there.
         cache: Where vectors are kept; None keeps none.
         rows: Rows of a part, unless a unit that must not be divided is larger.
+        batch_rows: Rows of a batch from which on it is divided, for methods that pool batches.
         progress: Told how many parts are done.
 
     Returns:
-        By name, bit for bit what `methods.scoring.scored` gives, since no unit is divided.
+        By name, bit for bit what `methods.scoring.scored` gives, as far as no unit is divided; of
+        a batch that is, its moments are merged from those of its pieces, which is equal to some
+        1e-12 of its numbers, and the credit has a note that says so.
 
     Raises:
         MissingInputError: The log lacks what a method needs.
@@ -140,13 +179,18 @@ def score_in_parts(
     """
     for method in methods.values():
         method.require(space.steps, space)
-    units = {name: unit_of(method, space) for name, method in methods.items()}
+    units = {name: _divided(method, space) for name, method in methods.items()}
     tasks: list[Task] = []
-    parted: dict[Unit, Partition] = {}
-    for unit in sorted(set(units.values())):
-        parted[unit] = partition(path, space.steps, unit, folder, rows=rows)
-        here = {name: method for name, method in methods.items() if units[name] == unit}
-        tasks += _tasks(space, here, parted[unit].parts, folder, cache)
+    parted: dict[tuple[Unit, bool], Partition] = {}
+    for unit, pools in sorted(set(units.values())):
+        most = batch_rows if pools else None
+        parts = partition(path, space.steps, unit, folder, rows=rows, most=most)
+        here = {name: method for name, method in methods.items() if units[name] == (unit, pools)}
+        new = list(_tasks(space, here, parts.parts, folder, cache))
+        for pieces in parts.pieces:
+            _pool(new, pieces, engine)
+        parted[unit, pools] = parts
+        tasks += new
     progress("score", 0, len(tasks))
     for done, _ in enumerate(engine.map(score_part, tasks), start=1):
         progress("score", done, len(tasks))
@@ -154,6 +198,30 @@ def score_in_parts(
         name: _credit(space, name, method, parted[units[name]], _files(tasks, name))
         for name, method in methods.items()
     }
+
+
+def _divided(method: Method, space: Space) -> tuple[Unit, bool]:
+    """The unit of a method, and whether it may be divided all the same."""
+    unit = unit_of(method, space)
+    return unit, unit == "batch" and method.pools_batches
+
+
+def _pool(tasks: list[Task], pieces: Sequence[int], engine: Engine) -> None:
+    """Give tasks that are pieces of one batch the moments of the whole of it, in place."""
+    here = [tasks[number] for number in pieces]
+    if all(scoring.output.is_file() for task in here for scoring in task.scorings):
+        return
+    # In the order of the pieces, whichever is done first: sums depend on it.
+    asked = [found for _, found in sorted(engine.map(pieces_moments, here)) if found]
+    pooled = [
+        tuple(merged(moments) for moments in zip(*of_pieces, strict=True))
+        for of_pieces in zip(*asked, strict=True)
+    ]
+    for number, task in zip(pieces, here, strict=True):
+        scorings = zip(task.scorings, pooled, strict=True)
+        tasks[number] = replace(
+            task, scorings=[replace(scoring, pooled=moments) for scoring, moments in scorings]
+        )
 
 
 def _tasks(
@@ -207,8 +275,19 @@ def _credit(
     table = credit_table(space.steps.log, numbers)
     scored = numbers.filter(pl.col("advantage").is_not_null())
     notes = said_of(space, name, method, {one.name: one.to_numpy() for one in scored}, table)
-    notes += _long_texts(reports)
+    notes += _long_texts(reports) + _merged(parted)
     return ScoredCredit(table, provenance(space, name, method, notes))
+
+
+def _merged(parted: Partition) -> tuple[str, ...]:
+    """A sentence on batches that were divided, if any were."""
+    if not parted.pieces:
+        return ()
+    pieces = sum(map(len, parted.pieces))
+    return (
+        f"batches that are too large for one worker: {len(parted.pieces):,}; their moments are "
+        f"merged from those of {pieces:,} pieces, equal to those of the whole up to some 1e-12",
+    )
 
 
 def _long_texts(reports: Sequence[WindowsReport]) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ Unit = Literal["group", "batch", "run"]
 ROWS = 25_000
 """Rows of a part unless a unit alone has more: few, so that workers end at the same time."""
 
+BATCH_ROWS = 1_000_000
+"""Rows of a batch from which on it is divided, for methods that pool batches."""
+
 _AT_ONCE = 2**16
 
 
@@ -77,10 +80,12 @@ class Partition:
         parts: The parts.
         order: Row of the log of each row of the parts, one after the other; None where they are in
             the order of the log. (L,)
+        pieces: Of each batch that is divided, which parts are its pieces.
     """
 
     parts: tuple[Part, ...]
     order: Index | None = None
+    pieces: tuple[tuple[int, ...], ...] = ()
 
     def in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows of all parts, one after the other, in the order of the log."""
@@ -118,8 +123,16 @@ def unit_of(method: Method, space: Space) -> Unit:
     return "batch" if method.couples(space) else "group"
 
 
-def partition(path: Path, steps: Steps, unit: Unit, folder: Path, *, rows: int = ROWS) -> Partition:
-    """Parts of a log of which none divides a unit.
+def partition(
+    path: Path,
+    steps: Steps,
+    unit: Unit,
+    folder: Path,
+    *,
+    rows: int = ROWS,
+    most: int | None = None,
+) -> Partition:
+    """Parts of a log of which none divides a unit, except batches that are too large.
 
     By groups they are slices of the file; by batches, whose groups lie anywhere in it, they are
     files of their own, written once and found again.
@@ -130,28 +143,34 @@ def partition(path: Path, steps: Steps, unit: Unit, folder: Path, *, rows: int =
         unit: What is not divided.
         folder: Where parts are written that are no slices.
         rows: Rows of a part; one that is a larger unit has more.
+        most: Rows of a unit from which on it is divided into pieces of whole groups, each a part;
+            None divides none.
     """
     group = steps.log["group_id"].rle_id().to_numpy().astype(np.int64)
-    part_of_group = _packed(steps, group, unit, rows)
+    part_of_group, pieces = _packed(steps, group, unit, rows, most)
     part = part_of_group[group]
     if np.all(np.diff(part) >= 0):
         edges = np.searchsorted(part, np.arange(int(part[-1]) + 2)).tolist()
         slices = pairwise(edges)
         return Partition(
             parts=tuple(Part(path=path, start=a, rows=b - a) for a, b in slices),
+            pieces=pieces,
         )
     order = np.argsort(part, kind="stable").astype(np.int64)
-    return Partition(parts=_written(path, part, folder), order=order)
+    return Partition(parts=_written(path, part, folder), order=order, pieces=pieces)
 
 
-def _packed(steps: Steps, group: Index, unit: Unit, rows: int) -> Index:
-    """Part of each group of the log, those without a scored step too. (G,)."""
+def _packed(
+    steps: Steps, group: Index, unit: Unit, rows: int, most: int | None
+) -> tuple[Index, tuple[tuple[int, ...], ...]]:
+    """Part of each group of the log, those without a scored step too; `Partition.pieces`. (G,)."""
     groups = int(group[-1]) + 1
     size = np.bincount(group, minlength=groups)
     if unit == "group":
         label, alone = np.arange(groups, dtype=np.int64), np.zeros(groups, dtype=bool)
     else:
         label, alone = _labels(steps, group, groups, unit)
+    divided = [] if most is None else _divide(label, alone, size, rows, most)
     units = int(label.max()) + 1
     size = np.bincount(label, weights=size, minlength=units)
     single = np.zeros(units, dtype=bool)
@@ -166,7 +185,22 @@ def _packed(steps: Steps, group: Index, unit: Unit, rows: int) -> Index:
         part_of_unit[here] = part
         filled += float(size[here])
         closed = bool(single[here])
-    return part_of_unit[label]
+    pieces = tuple(tuple(part_of_unit[there].tolist()) for there in divided)
+    return part_of_unit[label], pieces
+
+
+def _divide(label: Index, alone: Truth, size: Index, rows: int, most: int) -> list[Index]:
+    """Label pieces of units that have more rows than `most`, in place; the labels of each unit."""
+    of_unit = np.bincount(label, weights=size)
+    found: list[Index] = []
+    for unit in np.flatnonzero(of_unit > most).tolist():
+        there = np.flatnonzero(label == unit)
+        piece = (np.cumsum(size[there]) - size[there]) // rows
+        piece = np.unique(piece, return_inverse=True)[1]
+        label[there] = int(label.max()) + 1 + piece
+        alone[there] = True
+        found.append(np.unique(label[there]))
+    return found
 
 
 def _labels(steps: Steps, group: Index, groups: int, unit: Unit) -> tuple[Index, Truth]:

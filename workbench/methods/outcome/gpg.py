@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from workbench.log.credit import Term
-from workbench.log.segments import segment_sum
+from workbench.log.pooling import batch_moments
 from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, method
 from workbench.methods.parts.episode import episode_scores, episode_term
@@ -56,6 +56,8 @@ class GPG(GroupMethod):
     Source: Chu et al., arXiv 2504.02546; the authors' table of variants in AMAP-ML/GPG README.md.
     """
 
+    pools_batches: ClassVar[bool] = True
+
     alive: Literal["unequal_groups", "nonzero_rewards"] = parameter(
         "unequal_groups", "which trajectories α counts as having a gradient"
     )
@@ -83,6 +85,7 @@ class GPG(GroupMethod):
             alive = scores.value != 0.0
         else:
             alive = ~scores.constant[scores.group]
-        batch, batches = steps.group_batch[scores.group], steps.batches
-        living = segment_sum(scores.weight * alive, batch, batches)
-        return segment_sum(scores.weight, batch, batches) / np.maximum(living, 1.0)
+        batch = steps.group_batch[scores.group]
+        found = batch_moments(steps, alive.astype(np.float64), batch, scores.weight)
+        # Weights are counts, and so is their sum.
+        return found.count / np.maximum(np.rint(found.count * found.mean), 1.0)

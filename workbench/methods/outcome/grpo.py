@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from workbench.log.credit import Term
 from workbench.log.steps import Steps
@@ -167,6 +167,8 @@ class GRPO(GroupMethod):
 
     Source: Shao et al., arXiv 2402.03300, equation 21 (outcome supervision).
     """
+
+    pools_batches: ClassVar[bool] = True
 
     norm: Norm = parameter(
         "std",

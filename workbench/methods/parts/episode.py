@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.log.credit import Peers, Term, no_peers
-from workbench.log.segments import segment_level, segment_std, segment_sum
+from workbench.log.pooling import batch_moments
+from workbench.log.segments import segment_level, segment_sum
 from workbench.log.steps import Index, Real, Steps, Truth
 from workbench.methods.parts.fields import GroupMethod, OutcomeMethod
 from workbench.methods.parts.inputs import response_tokens
@@ -173,4 +174,4 @@ def episode_term(
 def _batch_std(steps: Steps, scores: EpisodeScores, ddof: int) -> Real:
     """Deviation of all values of each batch. (B,) float64."""
     batch = steps.group_batch[scores.group]
-    return segment_std(scores.value, batch, steps.batches, scores.weight, ddof)
+    return batch_moments(steps, scores.value, batch, scores.weight).deviation(ddof)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from workbench.log.credit import Peers, Term
-from workbench.log.segments import segment_constant, segment_mean, segment_std
+from workbench.log.pooling import batch_moments
 from workbench.log.steps import Steps
 from workbench.methods.parts.fields import OutcomeMethod
 from workbench.methods.parts.inputs import response_tokens
@@ -32,6 +32,8 @@ class Whitened(OutcomeMethod, ABC):
 
     The fields are conventions on which code bases differ; the defaults are the right ones.
     """
+
+    pools_batches: ClassVar[bool] = True
 
     batch_weight: Literal["members", "tokens"] = parameter(
         "members",
@@ -83,11 +85,11 @@ class Whitened(OutcomeMethod, ABC):
             tokens = response_tokens(steps)
             weight *= tokens if over_rows else np.add.reduceat(tokens, first)
 
-        here, batches = steps.batch, steps.batches
+        here = steps.batch
         of = here[at]
-        constant = segment_constant(value, of, batches, weight > 0)
-        mean = segment_mean(value, of, batches, weight)
-        deviation = segment_std(value, of, batches, weight, self.batch_ddof)
+        found_in = batch_moments(steps, value, of, weight)
+        constant, mean = found_in.constant, found_in.mean
+        deviation = found_in.deviation(self.batch_ddof)
         divisor = deviation + self.batch_eps
         if self.batch_eps_on == "variance":
             divisor = np.hypot(deviation, np.sqrt(self.batch_eps))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from workbench.log.credit import Term, no_peers
-from workbench.log.segments import backward_sums, segment_level, segment_std
+from workbench.log.pooling import batch_moments
+from workbench.log.segments import backward_sums
 from workbench.log.steps import Real, Steps, Truth
 from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.methods.parts.inputs import of_steps
@@ -114,6 +115,8 @@ class HAE(Method):
 
     Source: Peng et al., arXiv 2602.16165; JonP07/HiPER-agent.
     """
+
+    pools_batches: ClassVar[bool] = True
 
     gamma: float = parameter(1.0, "γ, discount per step", minimum=0.0, maximum=1.0)
     lam: float = parameter(1.0, "λ, weight of longer sums in a subgoal", minimum=0.0, maximum=1.0)
@@ -228,8 +231,8 @@ class HAE(Method):
         mean = deviation = np.zeros(steps.batches)
         if self.whiten:
             weight = factor * steps.counted
-            mean, equal = segment_level(target - value, steps.batch, steps.batches, weight)
-            deviation = segment_std(target - value, steps.batch, steps.batches, weight, ddof=0)
+            found_in = batch_moments(steps, target - value, steps.batch, weight)
+            equal, mean, deviation = found_in.constant, found_in.level, found_in.deviation(0)
             scale = np.where(equal, 0.0, 1.0 / np.where(equal, 1.0, deviation + 1e-8))
             baseline, factor = value + mean[steps.batch], factor * scale[steps.batch]
 

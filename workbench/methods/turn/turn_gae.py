@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from workbench.log.credit import Term, no_peers
-from workbench.log.segments import EQUAL, backward_sums, td_errors
+from workbench.log.pooling import batch_moments
+from workbench.log.segments import backward_sums, td_errors
 from workbench.log.steps import Real, Steps
 from workbench.methods.base import Dialect, Golden, Method, method
 from workbench.methods.parts.inputs import of_steps
@@ -81,6 +82,8 @@ class TurnGAE(Method):
     Source: Schulman et al., arXiv 1506.02438; HiPER, arXiv 2602.16165; RAGEN, arXiv 2504.20073.
     """
 
+    pools_batches: ClassVar[bool] = True
+
     gamma: float = parameter(0.95, "γ, discount per turn", minimum=0.0, maximum=1.0)
     lam: float = parameter(0.95, "λ, weight of longer sums", minimum=0.0, maximum=1.0)
     whiten: bool = parameter(
@@ -104,8 +107,10 @@ class TurnGAE(Method):
         baseline, factor = value, np.ones(len(steps))
         mean = variance = np.zeros(steps.batches)
         if self.whiten:
-            mean, variance = _moments_of_batches(steps, target - value)
-            level = variance == 0.0
+            weight = steps.counted.astype(np.float64)
+            found_in = batch_moments(steps, target - value, steps.batch, weight)
+            level, mean = found_in.constant, found_in.level
+            variance = np.where(level, 0.0, found_in.variance(1))
             scale = np.where(level, 0.0, 1 / np.sqrt(np.where(level, 1.0, variance + 1e-8)))
             baseline, factor = value + mean[steps.batch], scale[steps.batch]
 
@@ -151,19 +156,3 @@ class TurnGAE(Method):
         gain = np.where(inside, td_errors(target, value, index, self.token_gamma), target - value)
         carry = np.where(inside, self.token_gamma * self.lam, 0.0)
         return value + backward_sums(gain, carry, index)
-
-
-def _moments_of_batches(steps: Steps, value: Real) -> tuple[Real, Real]:
-    """Mean and variance over the steps of each batch that count. (B,), (B,)."""
-    order = np.argsort(steps.batch, kind="stable")
-    counted = order[steps.counted[order]]
-    edges = np.searchsorted(steps.batch[counted], np.arange(1, steps.batches))
-    parts = [_moments(part) for part in np.split(value[counted], edges)]
-    return np.array([mean for mean, _ in parts]), np.array([variance for _, variance in parts])
-
-
-def _moments(value: Real) -> tuple[float, float]:
-    """Mean and variance (ddof 1); a variance of exactly 0 where all are equal."""
-    if len(value) < 2 or np.ptp(value) <= EQUAL * np.abs(value).max():
-        return float(value[0]) if len(value) else 0.0, 0.0
-    return float(value.mean()), float(value.var(ddof=1))
