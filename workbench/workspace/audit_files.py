@@ -282,22 +282,16 @@ def audit_files(
         path, opened = read.log.path, read.opened
         drawn, groups = _drawn(opened, scored, steps, seed)
         if drawn is not None:
-            rows = pl.scan_parquet(path, glob=False).filter(groups)
-            path, opened = (
-                hidden / "drawn.parquet",
-                replace(opened, frame=opened.frame.filter(groups)),
-            )
-            rows.sink_parquet(path, compression="lz4")
-            for number, (name, credit) in enumerate(scored.items()):
-                files[name] = hidden / f"credit-{number}.parquet"
-                write_credit(files[name], _of_groups(credit, groups))
+            opened = replace(opened, frame=opened.frame.filter(groups))
+            path, files = _written(hidden, path, scored, groups)
         del scored
         log = AuditedLog(opened.space(allow_unchained=allow_unchained))
         place = Place(
-            log=path,
+            # A worker of a cluster may be in another folder.
+            log=path.resolve(),
             rows=opened.frame.height,
-            credits=tuple(files.items()),
-            cache=read.cache,
+            credits=tuple((name, file.resolve()) for name, file in files.items()),
+            cache=read.cache.resolve(),
             allow_unchained=allow_unchained,
         )
         tasks = [
@@ -359,6 +353,18 @@ def _drawn(
         seed=seed,
     )
     return drawn, pl.col("group_id").is_in(ids.tolist())
+
+
+def _written(
+    folder: Path, log: Path, credits: Mapping[str, ScoredCredit], groups: pl.Expr
+) -> tuple[Path, dict[str, Path]]:
+    """Files of some groups of a log, and of their credits."""
+    drawn, files = folder / "drawn.parquet", {}
+    pl.scan_parquet(log, glob=False).filter(groups).sink_parquet(drawn, compression="lz4")
+    for number, (name, credit) in enumerate(credits.items()):
+        files[name] = folder / f"credit-{number}.parquet"
+        write_credit(files[name], _of_groups(credit, groups))
+    return drawn, files
 
 
 def _of_groups(credit: ScoredCredit, groups: pl.Expr) -> ScoredCredit:
