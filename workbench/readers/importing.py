@@ -12,6 +12,7 @@ import polars as pl
 
 from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
+from workbench.readers.addresses import without_secrets
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.bounds import bounded
 from workbench.readers.copies import plain
@@ -265,13 +266,16 @@ def found_files(
 def subject_of(paths: Sequence[str | Path]) -> str:
     """The files in words, for a message."""
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return ", ".join(map(str, given[:3])) + f" and {len(given) - 3} more" * (len(given) > 3)
+    shown = [without_secrets(str(path)) for path in given[:3]]
+    return ", ".join(shown) + f" and {len(given) - 3} more" * (len(given) > 3)
 
 
 def parts_of(
     chosen: Format, source: Source, columns: Mapping[str, str], diagnostics: Diagnostics
 ) -> Iterator[Part]:
     """The rows that a reader takes out of a file, part by part, with `source_file` filled in."""
+    if source.store is not None:
+        source.store.remember()  # a worker has not fetched it itself
     try:
         read = chosen.reader.read(source.path, columns)
         for part in [read] if isinstance(read, Part) else read:

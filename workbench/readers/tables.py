@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,15 @@ import polars as pl
 from workbench.errors import pass_on_interrupt
 from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import PARQUET
+from workbench.readers.originals import original_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _PART = 2**23  # bytes of columns
 _FIRST = 1024  # rows that are decoded at once
+_AT_ONCE = 2**22  # bytes of a column in one request to an address
 
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
@@ -27,13 +32,64 @@ def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
 
 def parquet_schema(path: Path) -> Mapping[str, pl.DataType]:
     """Column -> type of a Parquet file; empty where it cannot be read."""
-    import pyarrow.parquet as pq
-
     try:
-        return _frame([], pq.read_schema(path)).schema
+        found = path.stat()
+    except OSError:
+        return {}
+    return _schema(path, (found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _schema(path: Path, stamp: tuple[int, int]) -> Mapping[str, pl.DataType]:
+    # Every format asks for it, and of a file at an address each time would be a request.
+    try:
+        with _opened(path) as file:
+            return _frame([], file.schema_arrow).schema
     except _damages() as error:
         pass_on_interrupt(error)
         return {}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file, here or at the address that the path stands in for.
+
+    Raises:
+        AddressError: It cannot be reached, or is not what was found there.
+    """
+    import pyarrow.parquet as pq
+
+    original = original_of(path)
+    if original is None:
+        with pq.ParquetFile(path) as file:
+            yield file
+        return
+    with original.opened() as places:
+        try:
+            # A buffer bounds what is held of a column, whose part of a row group may be large.
+            with pq.ParquetFile(places, buffer_size=_AT_ONCE) as file:
+                places.part_at = partial(_group_at, file.metadata)
+                yield file
+        except _damages():
+            original.require_unchanged()  # of two versions together, what is read looks damaged
+            raise
+        original.require_unchanged()
+
+
+def _group_at(metadata: pq.FileMetaData, offset: int) -> str:
+    """The row group that a byte belongs to, in words."""
+    count = metadata.num_row_groups
+    for number in range(count):
+        group = metadata.row_group(number)
+        columns = [group.column(at) for at in range(group.num_columns)]
+        if any(_begin(c) <= offset < _begin(c) + c.total_compressed_size for c in columns):
+            return f"row group {number + 1} of {count}"
+    return "its footer"
+
+
+def _begin(column: pq.ColumnChunkMetaData) -> int:
+    dictionary = column.dictionary_page_offset
+    return int(column.data_page_offset if dictionary is None else dictionary)
 
 
 def parquet_frames(
@@ -55,10 +111,9 @@ def parquet_frames(
             has as many times that as fit.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             schema = file.schema_arrow
             if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
                 hint = "give them names of their own"
