@@ -19,7 +19,6 @@ from workbench.readers.copies import plain
 from workbench.readers.joining import from_zero, joined, remainder_of, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.proposals import Proposal, proposed
-from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
@@ -188,22 +187,6 @@ def read(
         notices=tuple(sentence(notice) for notice in diagnostics.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()} | renamed,
     )
-
-
-def source_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The files that names, folders and glob patterns mean, in the order in which they are read.
-
-    Raises:
-        LogError: A name or pattern means no file, or one that is not on this machine.
-    """
-    diagnostics = Diagnostics()
-    for address in filter(is_remote, paths):
-        hint = f"import it first: workbench import {address} -o log.parquet"
-        diagnostics.problem("files", "is not on this machine", str(address), hint)
-    sources = expand([path for path in paths if not is_remote(path)], diagnostics, Path())
-    if diagnostics.problems:
-        raise LogError(", ".join(map(str, paths)), diagnostics.problems)
-    return [source.path for source in sources]
 
 
 def proposal_of(paths: Sequence[str | Path], format: str | None = None) -> Proposal:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _MARKS = (
 )  # fmt: skip
 """What stores call that which changes with a file's content, the surest first."""
 
+_LEAST = 2**16  # bytes of a request; fewer would take as long
+_HELD = 32
 _NO_PLACES = "Parquet files are copied whole where the server gives no parts of a file"
 
 
@@ -202,7 +205,10 @@ class Original:
 
 
 class Places:
-    """A file at an address as pyarrow reads one: each read is one request, for no more than that.
+    """A file at an address as pyarrow reads one: each read is one request, for what is asked.
+
+    A short read asks for `_LEAST` bytes, of which some are held for the next ones: columns are
+    read in turns.
 
     Args:
         original: The file.
@@ -213,6 +219,7 @@ class Places:
         self._original = original
         self._file = file
         self._at = 0
+        self._held: deque[tuple[int, bytes]] = deque(maxlen=_HELD)
         self.closed = False
         self.part_at: Callable[[int], str] = lambda _: "its footer"
         """The part of the file that a byte belongs to, in words."""
@@ -225,6 +232,16 @@ class Places:
         """
         left = max(self._original.size - self._at, 0)
         wanted = left if length is None or length < 0 else min(length, left)
+        for start, held in self._held:
+            if start <= self._at and self._at + wanted <= start + len(held):
+                found = held[self._at - start :][:wanted]
+                break
+        else:
+            found = self._fetched(min(max(wanted, _LEAST), left))[:wanted]
+        self._at += wanted
+        return found
+
+    def _fetched(self, wanted: int) -> bytes:
         try:
             self._file.seek(self._at)
             found = bytes(self._file.read(wanted)) if wanted else b""
@@ -233,7 +250,8 @@ class Places:
         except Exception as error:
             during = f"{self.part_at(self._at)} was read"
             raise self._original.broken(during, error) from error
-        self._at += wanted
+        if wanted <= _LEAST:
+            self._held.append((self._at, found))
         return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -94,7 +95,7 @@ def _meant(given: str | Path) -> Path:
 
 
 def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Iterable[Source]:
-    try:
+    with store_refusals(address):
         for found in fetch(address, folder, diagnostics):
             copies = [(str(found.path), found.name)]
             # Files next to it are copies too, so the name of their folder is replaced as well.
@@ -107,12 +108,21 @@ def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Itera
                 copies=tuple(copies),
                 store=found.store,
             )
+
+
+@contextmanager
+def store_refusals(address: str) -> Iterator[None]:
+    """Make an error of the log of what a store refuses; it is not known what would be missing.
+
+    Raises:
+        LogError: The store refuses or cannot be reached.
+    """
+    try:
+        yield
     except OSError as error:
-        named = without_secrets(address)
-        rule = f"cannot be fetched ({error})"
-        raise LogError(
-            named, [Problem(column="files", rule=rule, places=[named], hint=_REMOTE_HINT)]
-        ) from error
+        named, rule = without_secrets(address), f"cannot be fetched ({error})"
+        problem = Problem(column="files", rule=rule, places=[named], hint=_REMOTE_HINT)
+        raise LogError(named, [problem]) from error
 
 
 def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:

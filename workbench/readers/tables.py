@@ -61,13 +61,14 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
     original = original_of(path)
     if original is None:
-        with pq.ParquetFile(path) as file:
+        # Or pyarrow would fetch all columns of all row groups at once, and hold them.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
         return
     with original.opened() as places:
         try:
             # A buffer bounds what is held of a column, whose part of a row group may be large.
-            with pq.ParquetFile(places, buffer_size=_AT_ONCE) as file:
+            with pq.ParquetFile(places, buffer_size=_AT_ONCE, pre_buffer=False) as file:
                 places.part_at = partial(_group_at, file.metadata)
                 yield file
         except _damages():
