@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PART = 2**23  # bytes of columns
 _FIRST = 1024  # rows that are decoded at once
-_AT_ONCE = 2**22  # bytes of a column in one request to an address
+_AT_ONCE = 2**22  # bytes of a column
 
 
 def parquet_columns(path: Path, head: bytes) -> tuple[str, ...]:
@@ -59,16 +59,17 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """
     import pyarrow.parquet as pq
 
+    # Left to itself, pyarrow reads all columns of all row groups before the first row, and holds
+    # them; without a buffer it holds the whole of a row group.
+    read_in = partial(pq.ParquetFile, buffer_size=_AT_ONCE, pre_buffer=False)
     original = original_of(path)
     if original is None:
-        # Or pyarrow would fetch all columns of all row groups at once, and hold them.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with read_in(path) as file:
             yield file
         return
     with original.opened() as places:
         try:
-            # A buffer bounds what is held of a column, whose part of a row group may be large.
-            with pq.ParquetFile(places, buffer_size=_AT_ONCE, pre_buffer=False) as file:
+            with read_in(places) as file:
                 places.part_at = partial(_group_at, file.metadata)
                 yield file
         except _damages():
