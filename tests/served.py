@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,7 @@ class Served:
         ranges: Whether it gives parts of files; other servers send the whole one.
         tags: Whether it tells an ETag.
         breaks_at: A part that has this byte is cut off in the middle, if any.
+        before: Called with the first byte of a part before it is sent.
         sent: File -> bytes of it that were sent.
         asked: Method, path and range of each request.
     """
@@ -32,6 +33,7 @@ class Served:
     ranges: bool = True
     tags: bool = True
     breaks_at: int | None = None
+    before: Callable[[int], None] = lambda first: None
     sent: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -80,13 +82,14 @@ def _handler(state: Served) -> type[BaseHTTPRequestHandler]:
                 self._send_file(name, path, asked if state.ranges else None)
 
         def _send_file(self, name: str, path: Path, asked: str | None) -> None:
+            match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked or "")
+            if match is not None:
+                state.before(int(match[1]))
             whole = path.read_bytes()
             first, last, headers = 0, len(whole) - 1, {"Content-Type": "application/octet-stream"}
             if state.tags:
                 headers["ETag"] = f'"{hashlib.sha256(whole).hexdigest()[:16]}"'
-            if asked is not None:
-                match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
-                assert match is not None
+            if match is not None:
                 first, last = int(match[1]), min(int(match[2]), last)
                 headers["Content-Range"] = f"bytes {first}-{last}/{len(whole)}"
             body = whole[first : last + 1]

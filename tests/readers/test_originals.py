@@ -1,0 +1,171 @@
+"""Parquet files that stay at their address and are read in places."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import polars as pl
+import pytest
+from log_files import step
+
+from workbench.errors import LogError
+from workbench.readers import import_log, import_to, originals, source_digests
+from workbench.readers.originals import AddressError, original_of
+
+ADDRESS = "memory://run/steps.parquet"
+
+
+@pytest.fixture
+def store() -> Iterator[Any]:
+    system = fsspec.filesystem("memory")
+    yield system
+    system.store.clear()
+
+
+def steps(path: Path, groups: int = 6) -> Path:
+    """A step log of so many row groups, which says where its rows are from."""
+    draw = random.Random(0)
+    rows = [
+        step(
+            group_id=f"g{at // 8}",
+            trajectory_id=f"t{at // 2}",
+            step_index=at % 2,
+            observation=draw.randbytes(1000).hex(),
+            source_file="rollouts.jsonl",
+            source_line=at + 1,
+        )
+        for at in range(groups * 100)
+    ]
+    pl.DataFrame(rows).write_parquet(path, row_group_size=100)
+    return path
+
+
+def test_a_parquet_file_at_an_address_gives_the_same_log_and_no_copy(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here = steps(tmp_path / "steps.parquet")
+    store.pipe("/run/steps.parquet", here.read_bytes())
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the file is copied")
+
+    monkeypatch.setattr(type(store), "get_file", refuse)
+    monkeypatch.setattr(originals, "_HELD", 1)
+    for name, source in (("here", str(here)), ("there", ADDRESS)):
+        import_to(tmp_path / name, [source])
+    assert (tmp_path / "here").read_bytes() == (tmp_path / "there").read_bytes()
+
+
+def test_only_what_is_no_parquet_file_is_copied(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    content = steps(tmp_path / "steps.parquet").read_bytes()
+    store.pipe("/run/README.md", b"# A card\n")
+    store.pipe("/run/deep/steps.parquet", content)
+    copied = []
+    get = type(store).get_file
+    monkeypatch.setattr(
+        type(store), "get_file", lambda self, a, b: (copied.append(a), get(self, a, b))
+    )
+    for address in ("memory://run", "memory://run/deep/*.parquet"):
+        log = import_log([address]).validated.log
+        assert (log.height, log["source_file"].unique().to_list()) == (600, ["rollouts.jsonl"])
+    assert copied == ["/run/README.md"]
+
+
+def test_damage_in_a_file_at_an_address_is_told_as_that_of_one_here(store: Any, tmp_path: Path):
+    here = steps(tmp_path / "steps.parquet")
+    content = here.read_bytes()
+    middle = len(content) // 2
+    for damaged, rule in (
+        (content[:middle] + bytes(9_000) + content[middle + 9_000 :], "cannot be read as Parquet"),
+        (content[:middle], "cannot be read as Parquet"),  # without its end: copied
+    ):
+        store.pipe("/run/steps.parquet", damaged)
+        with pytest.raises(LogError, match=rule) as told:
+            import_log([ADDRESS])
+        assert "memory:///run/steps.parquet" in str(told.value)
+
+
+@pytest.mark.parametrize("row_group", [1, 4])
+def test_a_read_that_fails_stops_and_names_the_row_group(
+    row_group: int, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import pyarrow.parquet as pq
+
+    here = steps(tmp_path / "steps.parquet")
+    metadata = pq.read_metadata(here)
+    columns = [metadata.row_group(row_group - 1).column(at) for at in range(metadata.num_columns)]
+    first, end = columns[0].dictionary_page_offset, columns[-1].data_page_offset
+    store.pipe("/run/steps.parquet", here.read_bytes())
+    opened = type(store)._open
+
+    def breaking(self: Any, *arguments: Any, **options: Any) -> Any:
+        file = opened(self, *arguments, **options)
+
+        class Breaking:
+            seek, close = file.seek, file.close
+
+            def read(self, length: int) -> bytes:
+                if first <= file.tell() <= end and length > 4:
+                    raise ConnectionResetError("reset by https://me:secret@host/?token=abc")
+                return bytes(file.read(length))
+
+        return Breaking()
+
+    monkeypatch.setattr(type(store), "_open", breaking)
+    monkeypatch.setattr(originals, "_LEAST", 1)
+    for skip_bad in (False, True):
+        with pytest.raises(AddressError) as told:
+            import_to(tmp_path / "log", [ADDRESS], skip_bad=skip_bad, format="parquet")
+        assert str(told.value).startswith(
+            "memory:///run/steps.parquet could not be read any further while "
+            f"row group {row_group} of 6 was read (ConnectionResetError: reset by https://***@host"
+        )
+        assert "secret" not in str(told.value)
+        assert "abc" not in str(told.value)
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("groups", [6, 7])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    groups: int, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = steps(tmp_path / "steps.parquet").read_bytes()
+    after = steps(tmp_path / "other.parquet", groups).read_bytes()
+    store.pipe("/run/steps.parquet", before)
+    fetched, parts = originals.Places._fetched, []
+
+    def change(self: Any, wanted: int) -> bytes:
+        parts.append(wanted)
+        if len(parts) == 5:
+            store.pipe("/run/steps.parquet", after)
+        return fetched(self, wanted)
+
+    monkeypatch.setattr(originals.Places, "_fetched", change)
+    with pytest.raises(AddressError, match=rf"changed while it was read: {len(before)} bytes, ver"):
+        import_log([ADDRESS], skip_bad=True)
+
+
+def test_a_path_stands_for_a_file_elsewhere_only_below_its_folder(store: Any, tmp_path: Path):
+    store.pipe("/run/steps.parquet", steps(tmp_path / "steps.parquet").read_bytes())
+    (tmp_path / "made-originals").mkdir()
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made-originals/x").write_text('{"item": "/run/steps.parquet"}', encoding="utf-8")
+    assert original_of(tmp_path / "made/x") is None
+
+
+def test_the_digest_of_a_file_at_an_address_changes_with_its_version(store: Any, tmp_path: Path):
+    path = steps(tmp_path / "steps.parquet")
+    store.pipe("/run/steps.parquet", path.read_bytes())
+    first = source_digests([ADDRESS, path])
+    assert [name for name, _ in first] == ["memory:///run/steps.parquet", "steps.parquet"]
+    assert source_digests([ADDRESS, ADDRESS, path]) == first
+    store.pipe("/run/steps.parquet", path.read_bytes())
+    again = source_digests([ADDRESS, path])
+    assert again[0] != first[0]
+    assert again[1] == first[1]
