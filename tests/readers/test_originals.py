@@ -68,9 +68,12 @@ def test_only_what_is_no_parquet_file_is_copied(
     store.pipe("/run/deep/steps.parquet", content)
     copied = []
     get = type(store).get_file
-    monkeypatch.setattr(
-        type(store), "get_file", lambda self, a, b: (copied.append(a), get(self, a, b))
-    )
+
+    def counted(self: Any, item: str, path: str) -> None:
+        copied.append(item)
+        get(self, item, path)
+
+    monkeypatch.setattr(type(store), "get_file", counted)
     for address in ("memory://run", "memory://run/deep/*.parquet"):
         log = import_log([address]).validated.log
         assert (log.height, log["source_file"].unique().to_list()) == (600, ["rollouts.jsonl"])

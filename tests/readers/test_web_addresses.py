@@ -49,14 +49,14 @@ def steps(path: Path, name: str = "") -> Path:
     return path
 
 
-def workbench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def workbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, whose temporary files lie below the folder."""
     (folder / "tmp").mkdir(exist_ok=True)
     own = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
     return subprocess.run(
         [sys.executable, "-c", "from workbench.cli import main; main()", *arguments],
         cwd=folder,
-        env=os.environ | own | environment,
+        env=os.environ | own,
         capture_output=True,
         text=True,
         check=False,
@@ -162,7 +162,9 @@ def test_secrets_of_an_address_are_in_no_message_and_no_log(web: Served, tmp_pat
     host = web.address.replace("://", "://me:hunter2@")
     log = import_log([f"{host}/a.parquet{signed}"]).validated.log
     named = log["source_file"][0]
-    assert named.startswith(f"{web.address.replace('://', '://***@')}/a.parquet?X-Amz-Signature=***")
+    assert named.startswith(
+        f"{web.address.replace('://', '://***@')}/a.parquet?X-Amz-Signature=***"
+    )
     for name, says in (("b.jsonl", "is not JSON"), ("c.jsonl", "does not exist")):
         with pytest.raises(LogError, match=says) as told:
             import_log([f"{host}/{name}{signed}"], format="steps")

@@ -12,7 +12,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class Store:
         try:
             with closing(_open(self.system, item)) as file:
                 file.seek(version["size"] - len(PARQUET))
-                is_whole = file.read(len(PARQUET)) == PARQUET
+                is_whole = bool(file.read(len(PARQUET)) == PARQUET)
         except ValueError:  # as fsspec says that a server gives no parts
             diagnostics.notice(_NO_PLACES, name)
             return False
@@ -157,12 +157,11 @@ class Original:
         Raises:
             AddressError: It cannot be reached, or changed since it was found.
         """
+        self.require_unchanged()
         try:
-            self.require_unchanged()
-            file = _open(self.system, self.item)
-        except AddressError:
-            raise
-        except Exception as error:
+            with store_errors():
+                file = _open(self.system, self.item)
+        except OSError as error:
             raise self._unreachable("it was opened", error) from error
         with closing(file):
             yield Places(self, file)
@@ -171,29 +170,36 @@ class Original:
         """Refuse a file that is no longer what was found: rows of two versions would be mixed.
 
         Raises:
-            AddressError: It is another one now.
+            AddressError: It is another one now, or that cannot be told.
         """
-        now = version_of(self.system, self.item)
-        if now != self.version:
-            raise AddressError(
-                f"{self.name} changed while it was read: {_words(self.version)} before, "
-                f"{_words(now)} now. Hint: the same command again, once nothing writes there"
-            )
+        try:
+            changed = self._change()
+        except OSError as error:
+            raise self._unreachable("its version was asked for", error) from error
+        if changed is not None:
+            raise changed
 
-    def broken(self, during: str, error: Exception) -> AddressError:
+    def failure(self, during: str, error: Exception) -> AddressError:
         """The reason why a read failed: that the file changed, if it did, or else the connection.
 
         Args:
             during: When it failed, such as "row group 3 of 9 was read".
             error: What was raised.
         """
-        try:
-            self.require_unchanged()
-        except AddressError as changed:
-            return changed
-        except Exception as gone:
-            return self._unreachable(during, gone if isinstance(gone, OSError) else error)
+        with suppress(OSError):
+            if (changed := self._change()) is not None:
+                return changed
         return self._unreachable(during, error)
+
+    def _change(self) -> AddressError | None:
+        with store_errors():
+            now = version_of(self.system, self.item)
+        if now == self.version:
+            return None
+        return AddressError(
+            f"{self.name} changed while it was read: {_words(self.version)} before, "
+            f"{_words(now)} now. Hint: the same command again, once nothing writes there"
+        )
 
     def _unreachable(self, during: str, error: Exception) -> AddressError:
         reason = without_secrets(f"{type(error).__name__}: {error}".rstrip(": "))
@@ -249,7 +255,7 @@ class Places:
                 raise EOFError(f"{len(found)} bytes came of {wanted}")
         except Exception as error:
             during = f"{self.part_at(self._at)} was read"
-            raise self._original.broken(during, error) from error
+            raise self._original.failure(during, error) from error
         if wanted <= _LEAST:
             self._held.append((self._at, found))
         return found
@@ -267,6 +273,26 @@ class Places:
     def close(self) -> None:
         """Nothing: who opened the file closes it."""
         self.closed = True
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Make an OSError of what goes wrong in a store: each store's package has its own errors.
+
+    Its text has no secret of an address.
+    """
+    try:
+        yield
+    except OSError as error:
+        if (text := without_secrets(str(error))) != str(error):
+            raise OSError(text) from None
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        told = without_secrets(text)
+        if told == text:
+            raise OSError(text) from error
+        raise OSError(told) from None
 
 
 def _open(system: Any, item: str) -> Any:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workbench.errors import MissingDependencyError
-from workbench.readers.base import Diagnostics
-from workbench.readers.originals import Store, version_of
 from workbench.readers.addresses import without_secrets
+from workbench.readers.base import Diagnostics
+from workbench.readers.originals import Store, store_errors, version_of
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WEB = ("http://", "https://")
@@ -63,7 +62,7 @@ def fetch(address: str, folder: Path, diagnostics: Diagnostics) -> Iterator[Fetc
         name = without_secrets(str(store.system.unstrip_protocol(item)))
         copy = folder.joinpath(*_parts(item, name))
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with _store_errors():
+        with store_errors():
             if not store.stand_in(item, copy, name, diagnostics):
                 store.system.get_file(item, str(copy))
         yield Fetched(path=copy, name=name, from_folder=is_folder, store=store)
@@ -84,7 +83,7 @@ def versions(address: str, diagnostics: Diagnostics) -> list[tuple[str, dict[str
     told = []
     for item in found:
         name = without_secrets(str(store.system.unstrip_protocol(item)))
-        with _store_errors():
+        with store_errors():
             version = version_of(store.system, item)
         if version["mark"] is None:
             rule = "tells neither an ETag nor when it changed: a later version would not be noticed"
@@ -99,7 +98,7 @@ def _found(address: str, folder: Path, diagnostics: Diagnostics) -> tuple[Store,
     system, path = _opened(address)
     store = Store(system=system, folder=folder)
     is_folder = False
-    with _store_errors():
+    with store_errors():
         if any(mark in path for mark in ("*[" if address.startswith(_WEB) else "*?[")):
             found = [item for item in sorted(system.glob(path)) if system.isfile(item)]
             rule = "no file matches the pattern"
@@ -133,24 +132,6 @@ def _parts(item: str, name: str) -> tuple[str, ...]:
         place, _, asked = place.partition("?")
     own = (hashlib.sha256(item.encode()).hexdigest()[:12],) if asked else ()
     return (*own, *(part for part in PurePosixPath(place).parts if part not in ("/", "..")))
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """Make an OSError of what goes wrong in a store: each store's package has its own errors.
-
-    Its text has no secret of an address.
-    """
-    try:
-        yield
-    except OSError as error:
-        if (text := without_secrets(str(error))) != str(error):
-            raise OSError(text) from None
-        raise
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        told = without_secrets(text)
-        raise OSError(told) from (error if told == text else None)
 
 
 def _opened(address: str) -> tuple[Any, str]:

@@ -16,8 +16,8 @@ from workbench.readers.bundled import bundled_logs
 from workbench.readers.containers import is_document
 from workbench.readers.foreign import OTHERWISE, hint_for
 from workbench.readers.names import mapped_format
-from workbench.readers.proposals import hint_of_names
 from workbench.readers.originals import Store, original_of
+from workbench.readers.proposals import hint_of_names
 from workbench.readers.remote import fetch, is_remote
 
 _REMOTE_HINT = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ def parquet_frames(
     *,
     only: Collection[str] | None = None,
     first: int = _FIRST,
-) -> Iterator[pl.DataFrame]:
+) -> Generator[pl.DataFrame]:
     """The rows of a Parquet file, part by part; at least one part, which may have no row.
 
     pyarrow reads them: at some lengths that a damaged file can hold, polars ends the process.
@@ -125,7 +125,8 @@ def parquet_frames(
             schema = pa.schema([schema.field(name) for name in names])
             waiting: list[pa.RecordBatch] = []
             is_empty, size = True, 0
-            few = next(file.iter_batches(first, columns=names, use_threads=False), None)
+            with closing(file.iter_batches(first, columns=names, use_threads=False)) as batches:
+                few = next(batches, None)
             # Small rows are decoded more at once, but no row tells how large the last will be.
             at_once = first * (8 if few is not None and few.nbytes * 8 <= _PART else 1)
             for batch in file.iter_batches(at_once, columns=names, use_threads=False):
