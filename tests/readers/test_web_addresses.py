@@ -187,6 +187,11 @@ def test_a_log_at_an_address_is_scored_and_run_until_it_changes(web: Served, tmp
     ):
         done = workbench(tmp_path, "score", source, "-m", "grpo", "-o", name, *more)
         assert done.returncode == 0, done.stderr
+    for credit in ("there", "parts"):
+        done = workbench(tmp_path, "audit", address, "--credit", credit, "--no-controls")
+        assert done.returncode == 0, done.stderr
+        assert "another file" not in done.stderr
+    assert "another file" in workbench(tmp_path, "audit", address, "--credit", "here").stderr
     credits = [pl.read_parquet(tmp_path / name) for name in ("here", "there", "parts")]
     assert credits[0].equals(credits[1])
     assert credits[0].equals(credits[2])

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.errors import LogError
-from workbench.files import digest, file_digest
+from workbench.files import file_digest
 from workbench.readers.base import Diagnostics
 from workbench.readers.importing import subject_of
-from workbench.readers.remote import is_remote, versions
+from workbench.readers.remote import is_remote, version_digests
 from workbench.readers.sources import expand, store_refusals
 
 
@@ -31,8 +31,8 @@ def source_digests(paths: Sequence[str | Path]) -> list[tuple[str, str]]:
     for given in paths:
         if is_remote(given):
             with store_refusals(str(given)):
-                told = versions(str(given), diagnostics)
-            found |= {name: (name, digest([name, version])) for name, version in told}
+                told = version_digests(str(given), diagnostics)
+            found |= {name: (name, digest) for name, digest in told.items()}
         else:
             for path in (source.path for source in expand([given], diagnostics, Path())):
                 if (place := str(path.resolve())) not in found:

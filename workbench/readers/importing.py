@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class RawLog:
         dropped: Sound records that hold no step.
         notices: What was done or seen that is no error, one sentence each.
         renamed: Canonical name -> the name it had.
+        digests: Address -> what stands for the content of a file there, where its store tells that.
     """
 
     frame: pl.DataFrame
@@ -55,14 +56,22 @@ class RawLog:
     dropped: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
     renamed: Mapping[str, str]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """A validated log and the report of its import."""
+    """A validated log and the report of its import.
+
+    Args:
+        validated: The log.
+        report: What happened on the way.
+        digests: As of `RawLog`.
+    """
 
     validated: Validated
     report: ImportReport
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def import_log(
@@ -121,7 +130,7 @@ def import_log(
         untrained=wanted_reasons(untrained),
         rewards=rewards,
     )
-    return Imported(validated=validated, report=report)
+    return Imported(validated=validated, report=report, digests=raw.digests)
 
 
 def read(
@@ -186,6 +195,7 @@ def read(
         dropped=diagnostics.dropped,
         notices=tuple(sentence(notice) for notice in diagnostics.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()} | renamed,
+        digests={source.name: source.digest for source in sources if source.digest is not None},
     )
 
 

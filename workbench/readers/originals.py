@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.files import digest
 from workbench.readers.addresses import without_secrets
 from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import PARQUET
@@ -64,27 +65,36 @@ class Store:
         except (FileNotFoundError, IsADirectoryError):
             return False
 
-    def stand_in(self, item: str, path: Path, name: str, diagnostics: Diagnostics) -> bool:
+    def stand_in(
+        self,
+        item: str,
+        path: Path,
+        name: str,
+        version: Mapping[str, Any],
+        diagnostics: Diagnostics,
+    ) -> bool:
         """Put a stand-in for a Parquet file that can be read in places.
 
         Args:
             item: The file, as the file system calls it.
             path: Where the stand-in goes.
             name: The file's address, without secrets.
+            version: What it is, as of `version_of`.
             diagnostics: Gets a notice of a Parquet file that has to be copied.
 
         Returns:
-            Whether there is one now; a file that does not end as Parquet does is damaged, or none.
+            Whether there is one now. One request fetches a small file, and a file that does not end
+            as Parquet does is damaged, or none.
         """
-        if not self.begins_as_parquet(item):
+        size = version["size"]
+        if (size is not None and size <= _LEAST) or not self.begins_as_parquet(item):
             return False
-        version = version_of(self.system, item)
-        if not version["size"]:
+        if size is None:
             diagnostics.notice(_NO_PLACES, name)
             return False
         try:
             with closing(_open(self.system, item)) as file:
-                file.seek(version["size"] - len(PARQUET))
+                file.seek(size - len(PARQUET))
                 is_whole = bool(file.read(len(PARQUET)) == PARQUET)
         except ValueError:  # as fsspec says that a server gives no parts
             diagnostics.notice(_NO_PLACES, name)
@@ -92,7 +102,7 @@ class Store:
         if is_whole:
             told = self._told(path)
             told.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"item": item, "name": name, "version": version})
+            text = json.dumps({"item": item, "name": name, "version": dict(version)})
             told.write_text(text, encoding="utf-8")
             path.write_bytes(PARQUET)
         return is_whole
@@ -121,12 +131,19 @@ def original_of(path: Path) -> Original | None:
 def version_of(system: Any, item: str) -> dict[str, Any]:
     """The size of a file at an address, and a mark that changes with its content.
 
-    Either is None where the store does not tell it.
+    Either is None where the store does not tell it. What a folder's list told is not asked again.
     """
-    system.invalidate_cache(item)
     info = system.info(item)
     mark = next((str(info[name]) for name in _MARKS if info.get(name) is not None), None)
-    return {"size": info.get("size"), "mark": mark}
+    return {"size": info.get("size"), "mark": mark and mark.strip('"')}
+
+
+def version_digest(name: str, version: Mapping[str, Any]) -> str | None:
+    """What stands for the content of a file at an address: a digest of its address and version.
+
+    None where its store tells no mark, so that a later version would not be noticed.
+    """
+    return None if version["mark"] is None else digest([name, dict(version)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +210,7 @@ class Original:
 
     def _change(self) -> AddressError | None:
         with store_errors():
+            self.system.invalidate_cache(self.item)
             now = version_of(self.system, self.item)
         if now == self.version:
             return None

@@ -16,7 +16,7 @@ from typing import Any
 from workbench.errors import MissingDependencyError
 from workbench.readers.addresses import without_secrets
 from workbench.readers.base import Diagnostics
-from workbench.readers.originals import Store, store_errors, version_of
+from workbench.readers.originals import Store, store_errors, version_digest, version_of
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WEB = ("http://", "https://")
@@ -31,12 +31,14 @@ class Fetched:
         name: The address of the original, without secrets.
         from_folder: Whether it was found in a folder.
         store: Where the original is.
+        digest: Of its version, as of `version_digest`.
     """
 
     path: Path
     name: str
     from_folder: bool
     store: Store
+    digest: str | None
 
 
 def is_remote(path: str | Path) -> bool:
@@ -63,13 +65,20 @@ def fetch(address: str, folder: Path, diagnostics: Diagnostics) -> Iterator[Fetc
         copy = folder.joinpath(*_parts(item, name))
         copy.parent.mkdir(parents=True, exist_ok=True)
         with store_errors():
-            if not store.stand_in(item, copy, name, diagnostics):
+            version = version_of(store.system, item)
+            if not store.stand_in(item, copy, name, version, diagnostics):
                 store.system.get_file(item, str(copy))
-        yield Fetched(path=copy, name=name, from_folder=is_folder, store=store)
+        yield Fetched(
+            path=copy,
+            name=name,
+            from_folder=is_folder,
+            store=store,
+            digest=version_digest(name, version),
+        )
 
 
-def versions(address: str, diagnostics: Diagnostics) -> list[tuple[str, dict[str, Any]]]:
-    """The files that an address means and their versions, without reading them.
+def version_digests(address: str, diagnostics: Diagnostics) -> dict[str, str]:
+    """The files that an address means and the digests of their versions, without reading them.
 
     Args:
         address: Of a file, a folder, or a pattern.
@@ -80,16 +89,17 @@ def versions(address: str, diagnostics: Diagnostics) -> list[tuple[str, dict[str
         OSError: The store refuses.
     """
     store, found, _ = _found(address, Path(), diagnostics)
-    told = []
+    told = {}
     for item in found:
         name = without_secrets(str(store.system.unstrip_protocol(item)))
         with store_errors():
-            version = version_of(store.system, item)
-        if version["mark"] is None:
+            digest = version_digest(name, version_of(store.system, item))
+        if digest is None:
             rule = "tells neither an ETag nor when it changed: a later version would not be noticed"
             hint = f"import it first: workbench import {name} -o log.parquet"
             diagnostics.problem("files", rule, name, hint)
-        told.append((name, version))
+        else:
+            told[name] = digest
     return told
 
 
@@ -98,6 +108,7 @@ def _found(address: str, folder: Path, diagnostics: Diagnostics) -> tuple[Store,
     system, path = _opened(address)
     store = Store(system=system, folder=folder)
     is_folder = False
+    system.invalidate_cache()  # what was listed before, in a process that goes on for long
     with store_errors():
         if any(mark in path for mark in ("*[" if address.startswith(_WEB) else "*?[")):
             found = [item for item in sorted(system.glob(path)) if system.isfile(item)]

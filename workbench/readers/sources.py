@@ -35,12 +35,14 @@ class Source:
         from_folder: Whether it was found in a folder rather than named.
         copies: Path of a copy -> what it is a copy of, for each copy that was made on the way.
         store: Where the original is, if it came from an address; a Parquet file is read there.
+        digest: What stands for its content, if it came from an address and its store tells that.
     """
 
     path: Path
     from_folder: bool = False
     copies: tuple[tuple[str, str], ...] = ()
     store: Store | None = None
+    digest: str | None = None
 
     @property
     def size(self) -> int:
@@ -107,6 +109,7 @@ def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Itera
                 from_folder=found.from_folder,
                 copies=tuple(copies),
                 store=found.store,
+                digest=found.digest,
             )
 
 

@@ -101,9 +101,14 @@ class StoredLog:
     @cached_property
     def source_sha256(self) -> str:
         """Digest of what it was imported from: of the one file, or of the list of digests."""
-        manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-        digests = [file[1] for file in manifest["inputs"]["files"]]
+        digests = [own for _, own in self.source_digests]
         return digests[0] if len(digests) == 1 else digest(digests)
+
+    @cached_property
+    def source_digests(self) -> list[tuple[str, str]]:
+        """What it was imported from: see `readers.source_digests`."""
+        manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        return [(name, digest) for name, digest in manifest["inputs"]["files"]]
 
     @cached_property
     def report(self) -> dict[str, Any]:
