@@ -2,8 +2,8 @@
 
 Readers are given paths. Where a file stays elsewhere, its path is that of a stand-in: a file that
 begins as Parquet does and holds nothing else. What opens a Parquet file asks `original_of` first.
-What the original was when it was found lies beside the folder, so that a worker needs no more than
-the store, whose credentials it finds where this process did.
+A note about the original lies next to that folder, so that a worker needs no more than the store,
+whose credentials it finds where this process did.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MARKS = (
     "Last-Modified", "LastModified", "last_modified", "last_write_time", "modified", "mtime",
     "updated", "created",
 )  # fmt: skip
-"""What stores call that which changes with a file's content, the surest first."""
+"""Names that stores have for a mark that changes with a file's content, the surest first."""
 
 _LEAST = 2**16  # bytes of a request; fewer would take as long
 _HELD = 32
@@ -41,7 +41,7 @@ class AddressError(WorkbenchError):
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Where the files of an address are.
+    """A file system with the files of an address, and a folder here for them.
 
     Args:
         system: The file system, fsspec's; another process that gets it connects by itself.
@@ -139,7 +139,7 @@ def version_of(system: Any, item: str) -> dict[str, Any]:
 
 
 def version_digest(name: str, version: Mapping[str, Any]) -> str | None:
-    """What stands for the content of a file at an address: a digest of its address and version.
+    """A digest of address and version, which stands for the content of a file at an address.
 
     None where its store tells no mark, so that a later version would not be noticed.
     """

@@ -133,7 +133,7 @@ def _found(address: str, folder: Path, diagnostics: Diagnostics) -> tuple[Store,
 
 
 def _parts(item: str, name: str) -> tuple[str, ...]:
-    """Where the copy of a file lies in its folder: under the names of the folders that it is in.
+    """The place of a file's copy in its folder: under the names of the folders that it is in.
 
     What a web address asks for behind `?` tells files apart, and is too long for a name.
     """

@@ -106,7 +106,7 @@ class StoredLog:
 
     @cached_property
     def source_digests(self) -> list[tuple[str, str]]:
-        """What it was imported from: see `readers.source_digests`."""
+        """Names and digests of what it was imported from: see `readers.source_digests`."""
         manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
         return [(name, digest) for name, digest in manifest["inputs"]["files"]]
 
