@@ -161,7 +161,9 @@ class ParquetRows(Records):
     def _iterate(self) -> Generator[tuple[int, Record]]:
         names = [name for name in parquet_schema(self._path) if name not in self._without]
         number = 0
-        frames = parquet_frames(self._path, self._diagnostics, only=names, first=_FIRST_ROWS)
+        frames = parquet_frames(
+            self._path, self._diagnostics, only=names, first=_FIRST_ROWS, apart=True
+        )
         with closing(frames):
             for row in (row for frame in frames for row in frame.iter_rows(named=True)):
                 number += 1

@@ -18,17 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import digest
 from workbench.readers.addresses import without_secrets
 from workbench.readers.base import Diagnostics
 from workbench.readers.jsonfiles import PARQUET
-
-_MARKS = (
-    "ETag", "etag", "generation", "md5Hash", "Content-MD5", "blob_id",
-    "Last-Modified", "LastModified", "last_modified", "last_write_time", "modified", "mtime",
-    "updated", "created",
-)  # fmt: skip
-"""Names that stores have for a mark that changes with a file's content, the surest first."""
+from workbench.readers.stores import open_file, store_errors, version_of
 
 _LEAST = 2**16  # bytes of a request; fewer would take as long
 _HELD = 32
@@ -52,7 +45,9 @@ class Store:
     folder: Path
 
     def remember(self) -> None:
-        """Let this process find the originals of the folder's stand-ins."""
+        """Let this process find the originals of stand-ins, while their folder is there."""
+        for folder in [folder for folder in _STORES if not folder.exists()]:
+            del _STORES[folder]
         _STORES[self.folder] = self
 
     def begins_as_parquet(self, item: str) -> bool:
@@ -60,7 +55,7 @@ class Store:
         try:
             if self.system.info(item)["type"] == "directory":
                 return False
-            with closing(_open(self.system, item)) as file:
+            with closing(open_file(self.system, item)) as file:
                 return bool(file.read(len(PARQUET)) == PARQUET)
         except (FileNotFoundError, IsADirectoryError):
             return False
@@ -93,7 +88,7 @@ class Store:
             diagnostics.notice(_NO_PLACES, name)
             return False
         try:
-            with closing(_open(self.system, item)) as file:
+            with closing(open_file(self.system, item)) as file:
                 file.seek(size - len(PARQUET))
                 is_whole = bool(file.read(len(PARQUET)) == PARQUET)
         except ValueError:  # as fsspec says that a server gives no parts
@@ -128,24 +123,6 @@ def original_of(path: Path) -> Original | None:
     return None if store is None else store.original(path)
 
 
-def version_of(system: Any, item: str) -> dict[str, Any]:
-    """The size of a file at an address, and a mark that changes with its content.
-
-    Either is None where the store does not tell it. What a folder's list told is not asked again.
-    """
-    info = system.info(item)
-    mark = next((str(info[name]) for name in _MARKS if info.get(name) is not None), None)
-    return {"size": info.get("size"), "mark": mark and mark.strip('"')}
-
-
-def version_digest(name: str, version: Mapping[str, Any]) -> str | None:
-    """A digest of address and version, which stands for the content of a file at an address.
-
-    None where its store tells no mark, so that a later version would not be noticed.
-    """
-    return None if version["mark"] is None else digest([name, dict(version)])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Original:
     """A Parquet file at an address.
@@ -177,7 +154,7 @@ class Original:
         self.require_unchanged()
         try:
             with store_errors():
-                file = _open(self.system, self.item)
+                file = open_file(self.system, self.item)
         except OSError as error:
             raise self._unreachable("it was opened", error) from error
         with closing(file):
@@ -291,31 +268,6 @@ class Places:
     def close(self) -> None:
         """Nothing: who opened the file closes it."""
         self.closed = True
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Make an OSError of what goes wrong in a store: each store's package has its own errors.
-
-    Its text has no secret of an address.
-    """
-    try:
-        yield
-    except OSError as error:
-        if (text := without_secrets(str(error))) != str(error):
-            raise OSError(text) from None
-        raise
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        told = without_secrets(text)
-        if told == text:
-            raise OSError(text) from error
-        raise OSError(told) from None
-
-
-def _open(system: Any, item: str) -> Any:
-    # Without a cache: pyarrow asks for what it needs, and reading ahead would fetch other columns.
-    return system.open(item, "rb", cache_type="none")
 
 
 def _words(version: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 from workbench.errors import MissingDependencyError
 from workbench.readers.addresses import without_secrets
 from workbench.readers.base import Diagnostics
-from workbench.readers.originals import Store, store_errors, version_digest, version_of
+from workbench.readers.originals import Store
+from workbench.readers.stores import store_errors, version_digest, version_of
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WEB = ("http://", "https://")

@@ -100,6 +100,7 @@ def parquet_frames(
     *,
     only: Collection[str] | None = None,
     first: int = _FIRST,
+    apart: bool = False,
 ) -> Generator[pl.DataFrame]:
     """The rows of a Parquet file, part by part; at least one part, which may have no row.
 
@@ -111,6 +112,7 @@ def parquet_frames(
         only: Columns to read, where the file has them; None means all.
         first: Rows that are decoded at once, or eight times as many where they are small; a part
             has as many times that as fit.
+        apart: Whether those are a part of their own, so that who looks at them reads no more.
     """
     import pyarrow as pa
 
@@ -129,7 +131,13 @@ def parquet_frames(
                 few = next(batches, None)
             # Small rows are decoded more at once, but no row tells how large the last will be.
             at_once = first * (8 if few is not None and few.nbytes * 8 <= _PART else 1)
-            for batch in file.iter_batches(at_once, columns=names, use_threads=False):
+            given = 0
+            if apart and few is not None:
+                few.validate(full=True)
+                yield _frame([few], schema)
+                is_empty, given = False, few.num_rows
+            for whole in file.iter_batches(at_once, columns=names, use_threads=False):
+                batch, given = whole.slice(given), max(given - whole.num_rows, 0)
                 # What a table of Arrow holds is taken as it is by polars, whole texts included.
                 batch.validate(full=True)
                 waiting.append(batch)
