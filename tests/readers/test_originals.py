@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,3 +173,50 @@ def test_the_digest_of_a_file_at_an_address_changes_with_its_version(store: Any,
     again = source_digests([ADDRESS, path])
     assert again[0] != first[0]
     assert again[1] == first[1]
+
+
+class Afresh:
+    """An engine that does each task as a process would that knows nothing of this one."""
+
+    def map(self, function: Any, tasks: Any) -> Iterator[tuple[int, Any]]:
+        for number, task in enumerate(tasks):
+            sent = pickle.dumps(task)
+            originals._STORES.clear()
+            yield number, function(pickle.loads(sent))
+
+
+def test_a_worker_finds_the_files_next_to_its_own_at_the_address_too(store: Any, tmp_path: Path):
+    draw = random.Random(0)
+    rows = [
+        {"prompt": f"task {at // 4}", "completion": draw.randbytes(1000).hex(), "r": 1.0 * (at % 2)}
+        for at in range(200)
+    ]
+    # The second step logs the rollouts of the first once more, which its reader sees in that file.
+    for number in (1, 2):
+        path = tmp_path / f"completions_0000{number}.parquet"
+        table = pl.DataFrame([{"step": number, **row, "advantage": 0.0} for row in rows])
+        table.write_parquet(path)
+        store.pipe(f"/run/{path.name}", path.read_bytes())
+    here = import_to(tmp_path / "here", [tmp_path / "completions_*.parquet"])
+    there = import_to(tmp_path / "there", ["memory://run"], engine=Afresh())
+    assert "one generation that several steps trained on" in str(here)
+    assert "one generation that several steps trained on" in str(there)
+    logs = [pl.read_parquet(tmp_path / name).drop("source_file") for name in ("here", "there")]
+    assert logs[0].equals(logs[1])
+
+
+def test_an_interrupt_while_a_file_is_fetched_comes_out(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store.pipe("/run/steps.parquet", steps(tmp_path / "steps.parquet").read_bytes())
+    fetched, parts = originals.Places._fetched, []
+
+    def interrupt(self: Any, wanted: int) -> bytes:
+        parts.append(wanted)
+        if len(parts) == 7:
+            raise KeyboardInterrupt
+        return fetched(self, wanted)
+
+    monkeypatch.setattr(originals.Places, "_fetched", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        import_log([ADDRESS], skip_bad=True)
