@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from commands import Run, refused, small
 from folders import names
@@ -211,3 +212,22 @@ def test_a_signal_inside_a_library_is_one_all_the_same(
         found, _, errors = run("import", log, "-o", "out.parquet")
         assert (found, errors.count("\n")) == (code, 1), errors
         assert "stopped by SIG" in errors
+
+
+def test_a_signal_while_a_log_is_looked_at_stops_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [{"messages": '[{"role": "assistant", "content": "ok"}]', "task_id": "a"}] * 20
+    pl.DataFrame(rows).write_parquet(tmp_path / "chat.parquet")
+    leave = pq.ParquetFile.__exit__
+
+    def left(self: pq.ParquetFile, kind: type[BaseException] | None, *rest: object) -> None:
+        leave(self, kind, *rest)
+        if kind is GeneratorExit:  # its reader has seen enough
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(pq.ParquetFile, "__exit__", left)
+    code, _, errors = run("import", tmp_path / "chat.parquet", "-o", "out.parquet")
+    assert (code, errors.count("\n")) == (130, 1), errors
+    assert "stopped by SIGINT" in errors
+    assert not (tmp_path / "out.parquet").exists()

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from producers import tiny
 from workbench.errors import LogError
-from workbench.readers import import_log, read
+from workbench.readers import import_log, import_to, read, source_digests
 
 pytestmark = [tiny.needs("s3fs"), tiny.needs("moto"), pytest.mark.filterwarnings("ignore")]
 
@@ -67,6 +68,41 @@ def test_a_folder_a_pattern_and_a_file_of_a_bucket_are_read():
     assert_frame_equal(log.drop(places), here.drop(places))
     rows = [read([f"s3://runs/demo/{name}"]).frame.height for name in ("*.jsonl", "a.jsonl")]
     assert rows == [5, 5]
+
+
+@pytest.mark.usefixtures("keys")
+def test_parquet_in_a_bucket_is_read_in_places(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import boto3
+    import s3fs
+
+    rows = [
+        {
+            "group_id": f"g{at // 8}", "trajectory_id": f"t{at // 2}", "step_index": at % 2,
+            "observation": os.urandom(500).hex(), "action": "a", "reward": 0.0,
+            "source_file": "rollouts.jsonl", "source_line": at + 1,
+        }
+        for at in range(800)
+    ]  # fmt: skip
+    pl.DataFrame(rows).write_parquet(tmp_path / "log.parquet", row_group_size=100)
+    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
+    content = (tmp_path / "log.parquet").read_bytes()
+    for name in ("a", "b"):
+        client.put_object(Bucket="runs", Key=f"tables/{name}.parquet", Body=content)
+    copied = []
+    monkeypatch.setattr(s3fs.S3FileSystem, "get_file", lambda *given: copied.append(given))
+    import_to(tmp_path / "there", ["s3://runs/tables/a.parquet"])
+    import_to(tmp_path / "here", [tmp_path / "log.parquet"])
+    assert (tmp_path / "there").read_bytes() == (tmp_path / "here").read_bytes()
+    assert read(["s3://runs/tables"]).frame.height == 1600
+    assert read(["s3://runs/tables/*.parquet"]).frame.height == 1600
+    assert copied == []
+    before = source_digests(["s3://runs/tables"])
+    assert before == source_digests(["s3://runs/tables/*.parquet"])
+    client.put_object(Bucket="runs", Key="tables/b.parquet", Body=content[:-8] + content[-8:] * 2)
+    after = source_digests(["s3://runs/tables"])
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]
 
 
 @pytest.mark.usefixtures("keys")

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from samples_of import SAMPLES
 
 from workbench.errors import LogError, MissingDependencyError
-from workbench.readers import import_log, read, source_files
+from workbench.readers import import_log, read
 
 CHAT = SAMPLES / "openai_chat.jsonl"
 
@@ -80,5 +80,3 @@ def test_an_error_of_a_stores_own_package_is_said(store: Any, monkeypatch: pytes
 def test_an_address_of_an_unknown_kind_names_the_extra():
     with pytest.raises(MissingDependencyError, match=r"trajectory-workbench\[remote\]"):
         read(["nowhere://bucket/log.jsonl"])
-    with pytest.raises(LogError, match="is not on this machine"):
-        source_files(["s3://bucket/log.jsonl"])

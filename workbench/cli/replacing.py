@@ -34,6 +34,7 @@ def require_own_log(output: Path, inputs: Sequence[str], *, overwrite: bool) -> 
 
 def _sources(inputs: Sequence[str]) -> set[str]:
     """Names of files, and of those that they were imported from themselves."""
+    from workbench.readers.addresses import without_secrets
     from workbench.readers.base import Diagnostics
     from workbench.readers.remote import is_remote
     from workbench.readers.sources import expand
@@ -41,7 +42,7 @@ def _sources(inputs: Sequence[str]) -> set[str]:
     here = [one for one in inputs if not is_remote(one)]
     # What is not there is said when it is read.
     files = [source.path for source in expand(here, Diagnostics(), Path())]
-    found = {str(path) for path in files} | set(inputs)
+    found = {str(path) for path in files} | {without_secrets(one) for one in inputs}
     return found.union(*(_origins(path) or set() for path in files))
 
 

@@ -1,7 +1,8 @@
 """Log files in, step rows out: one module a format, found by the content of the files."""
 
 from workbench.readers.base import Diagnostics, Format, Part, Reader, reader
-from workbench.readers.importing import Imported, RawLog, import_log, read, source_files
+from workbench.readers.digests import source_digests
+from workbench.readers.importing import Imported, RawLog, import_log, read
 from workbench.readers.mapping import load_mapping, save_mapping
 from workbench.readers.report import ImportReport
 from workbench.readers.streaming import give_prefix_nodes, import_to
@@ -21,5 +22,5 @@ __all__ = [
     "read",
     "reader",
     "save_mapping",
-    "source_files",
+    "source_digests",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,15 @@ class _OneConversation(Records):
         """The file: its records are messages."""
         return str(self._path)
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
+    def _iterate(self) -> Generator[tuple[int, Record]]:
         messages: list[Record] = []
         rule = "messages behind a damaged line are left out: what they answered is not known"
-        for _, message in records_of(self._path, self._diagnostics):
-            if self._diagnostics.problems:
-                self._diagnostics.drop("messages", rule, str(self._path))
-            else:
-                messages.append(message)
+        with closing(records_of(self._path, self._diagnostics)) as records:
+            for _, message in records:
+                if self._diagnostics.problems:
+                    self._diagnostics.drop("messages", rule, str(self._path))
+                else:
+                    messages.append(message)
         if messages:
             yield 1, {"messages": messages}
 
@@ -115,7 +117,8 @@ def chat_records(
 
 def keys_in(path: Path) -> tuple[str, str | None]:
     """The keys of the conversation in the first record that has one; `messages` where none has."""
-    for _, record in chat_records(path, Diagnostics(), {}):
-        if (keys := conversation_keys(record)) is not None:
-            return keys
+    with closing(chat_records(path, Diagnostics(), {})) as records:
+        for _, record in records:
+            if (keys := conversation_keys(record)) is not None:
+                return keys
     return "messages", None

@@ -8,7 +8,8 @@ shows in the content.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +59,9 @@ class Cells:
 class Records(Iterator[tuple[int, Record]]):
     """The records of a file with their numbers, counted from 1; a few of them are in memory.
 
+    Whoever may stop before the end closes them: what is raised while Python lets go of a half-read
+    generator by itself, such as a KeyboardInterrupt, goes no further than a line on standard error.
+
     Args:
         path: The file.
         diagnostics: Gets what cannot be read.
@@ -76,6 +80,10 @@ class Records(Iterator[tuple[int, Record]]):
     def __next__(self) -> tuple[int, Record]:
         return next(self._records)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._records.close()
+
     @property
     def done(self) -> float:
         """The share of the file that is read."""
@@ -85,14 +93,14 @@ class Records(Iterator[tuple[int, Record]]):
         """Place of a record, in words."""
         return f"{self._path}{self._unit}{number}"
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
+    def _iterate(self) -> Generator[tuple[int, Record]]:
         raise NotImplementedError
 
 
 class JsonLines(Records):
     """JSON lines, numbered as lines; blank ones are passed over."""
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
+    def _iterate(self) -> Generator[tuple[int, Record]]:
         size, read = self._path.stat().st_size, 0
         with self._path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -109,19 +117,21 @@ class JsonArray(Records):
 
     _unit = " record "
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
-        for number, _, record, done in spread_records(self._path, self._diagnostics):
-            self._done = done
-            yield number, record
+    def _iterate(self) -> Generator[tuple[int, Record]]:
+        with closing(spread_records(self._path, self._diagnostics)) as records:
+            for number, _, record, done in records:
+                self._done = done
+                yield number, record
 
 
 class JsonObjects(Records):
     """Objects of which each may take several lines, numbered by the line that they begin on."""
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
-        for _, line, record, done in spread_records(self._path, self._diagnostics):
-            self._done = done
-            yield line, record
+    def _iterate(self) -> Generator[tuple[int, Record]]:
+        with closing(spread_records(self._path, self._diagnostics)) as records:
+            for _, line, record, done in records:
+                self._done = done
+                yield line, record
 
 
 _NULL_ARGUMENTS = (
@@ -148,11 +158,14 @@ class ParquetRows(Records):
         self._cells = cells
         self._without = without
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
+    def _iterate(self) -> Generator[tuple[int, Record]]:
         names = [name for name in parquet_schema(self._path) if name not in self._without]
         number = 0
-        for frame in parquet_frames(self._path, self._diagnostics, only=names, first=_FIRST_ROWS):
-            for row in frame.iter_rows(named=True):
+        frames = parquet_frames(
+            self._path, self._diagnostics, only=names, first=_FIRST_ROWS, apart=True
+        )
+        with closing(frames):
+            for row in (row for frame in frames for row in frame.iter_rows(named=True)):
                 number += 1
                 place = self.place(number)
                 if any(null_arguments(row[name]) for name in names if name in self._cells.objects):
@@ -177,13 +190,14 @@ class CsvRows(Records):
         super().__init__(path, diagnostics)
         self._cells = cells
 
-    def _iterate(self) -> Iterator[tuple[int, Record]]:
-        for number, row, done in csv_rows(self._path, self._diagnostics):
-            self._done = done
-            typed_row = {name: self._value(name, text) for name, text in row.items()}
-            record = _whole(typed_row, self._cells, self._diagnostics, self.place(number))
-            if record is not None:
-                yield number, record
+    def _iterate(self) -> Generator[tuple[int, Record]]:
+        with closing(csv_rows(self._path, self._diagnostics)) as rows:
+            for number, row, done in rows:
+                self._done = done
+                typed_row = {name: self._value(name, text) for name, text in row.items()}
+                record = _whole(typed_row, self._cells, self._diagnostics, self.place(number))
+                if record is not None:
+                    yield number, record
 
     def _value(self, name: str, text: str) -> Any:
         if name in self._cells.texts:
@@ -287,7 +301,8 @@ def _first_record(path: Path, head: bytes, cells: Cells, stamp: tuple[int, int])
     container = container_of(head)
     start = head.removeprefix(BYTE_ORDER_MARK)
     if container is not JsonLines or (b"\n" not in head and start.lstrip().startswith(b"{")):
-        _, record = next(records_of(path, Diagnostics(), cells), (0, {}))
+        with closing(records_of(path, Diagnostics(), cells)) as records:
+            _, record = next(records, (0, {}))
         return record
     for line in start.splitlines():
         if line.lstrip().startswith(b"{"):

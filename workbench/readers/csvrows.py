@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -62,7 +62,7 @@ class _Lines(Iterator[str]):
             return line.decode("utf-8", errors="replace")
 
 
-def csv_rows(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, str], float]]:
+def csv_rows(path: Path, diagnostics: Diagnostics) -> Generator[tuple[int, dict[str, str], float]]:
     """The rows of a CSV file; one is in memory at a time.
 
     Args:

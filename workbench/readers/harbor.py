@@ -63,7 +63,7 @@ def _result_of_step(result: Record, step: str) -> Record:
 
 def report_trial_without_trajectory(path: Path, result: Record, diagnostics: Diagnostics) -> None:
     """A trial's `result.json` holds no step; its trajectory is read where that lies."""
-    if next(path.parent.glob("**/trajectory*.json"), None) is None:
+    if not [*path.parent.glob("**/trajectory*.json")]:
         error = result.get("exception_info")
         why = error.get("exception_type") if isinstance(error, dict) else None
         rule = "the trial has no trajectory, so no step"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import polars as pl
 
 from workbench.errors import LogError, ParameterError, Problem
 from workbench.log.schema import Validated, rename, validate, with_response_tokens
+from workbench.readers.addresses import without_secrets
 from workbench.readers.base import Diagnostics, Format, Part
 from workbench.readers.bounds import bounded
 from workbench.readers.copies import plain
 from workbench.readers.joining import from_zero, joined, remainder_of, with_numbers
 from workbench.readers.mapping import mapped_columns
 from workbench.readers.proposals import Proposal, proposed
-from workbench.readers.remote import is_remote
 from workbench.readers.report import ImportReport, import_report
 from workbench.readers.rewards import load_rewards, with_rewards
 from workbench.readers.sources import Source, expand, identify
@@ -45,6 +45,7 @@ class RawLog:
         dropped: Sound records that hold no step.
         notices: What was done or seen that is no error, one sentence each.
         renamed: Canonical name -> the name it had.
+        digests: Address -> what stands for the content of a file there, where its store tells that.
     """
 
     frame: pl.DataFrame
@@ -55,14 +56,22 @@ class RawLog:
     dropped: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
     renamed: Mapping[str, str]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """A validated log and the report of its import."""
+    """A validated log and the report of its import.
+
+    Args:
+        validated: The log.
+        report: What happened on the way.
+        digests: As of `RawLog`.
+    """
 
     validated: Validated
     report: ImportReport
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def import_log(
@@ -121,7 +130,7 @@ def import_log(
         untrained=wanted_reasons(untrained),
         rewards=rewards,
     )
-    return Imported(validated=validated, report=report)
+    return Imported(validated=validated, report=report, digests=raw.digests)
 
 
 def read(
@@ -186,23 +195,8 @@ def read(
         dropped=diagnostics.dropped,
         notices=tuple(sentence(notice) for notice in diagnostics.notices),
         renamed={name: old for part in parts for name, old in part.renamed.items()} | renamed,
+        digests={source.name: source.digest for source in sources if source.digest is not None},
     )
-
-
-def source_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The files that names, folders and glob patterns mean, in the order in which they are read.
-
-    Raises:
-        LogError: A name or pattern means no file, or one that is not on this machine.
-    """
-    diagnostics = Diagnostics()
-    for address in filter(is_remote, paths):
-        hint = f"import it first: workbench import {address} -o log.parquet"
-        diagnostics.problem("files", "is not on this machine", str(address), hint)
-    sources = expand([path for path in paths if not is_remote(path)], diagnostics, Path())
-    if diagnostics.problems:
-        raise LogError(", ".join(map(str, paths)), diagnostics.problems)
-    return [source.path for source in sources]
 
 
 def proposal_of(paths: Sequence[str | Path], format: str | None = None) -> Proposal:
@@ -265,13 +259,16 @@ def found_files(
 def subject_of(paths: Sequence[str | Path]) -> str:
     """The files in words, for a message."""
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return ", ".join(map(str, given[:3])) + f" and {len(given) - 3} more" * (len(given) > 3)
+    shown = [without_secrets(str(path)) for path in given[:3]]
+    return ", ".join(shown) + f" and {len(given) - 3} more" * (len(given) > 3)
 
 
 def parts_of(
     chosen: Format, source: Source, columns: Mapping[str, str], diagnostics: Diagnostics
 ) -> Iterator[Part]:
     """The rows that a reader takes out of a file, part by part, with `source_file` filled in."""
+    if source.store is not None:
+        source.store.remember()  # a worker has not fetched it itself
     try:
         read = chosen.reader.read(source.path, columns)
         for part in [read] if isinstance(read, Part) else read:

@@ -11,6 +11,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,8 +184,8 @@ def hint_of_names(path: Path, name: str) -> str:
 
 def _values(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
     cells = Cells(objects=frozenset(name.partition(".")[0] for name in names))
-    records = records_of(path, Diagnostics(), cells)
-    seen = [record for _, record in itertools.islice(records, _LOOKED_AT)]
+    with closing(records_of(path, Diagnostics(), cells)) as records:
+        seen = [record for _, record in itertools.islice(records, _LOOKED_AT)]
     return {name: [lookup(record, name) for record in seen] for name in names}
 
 

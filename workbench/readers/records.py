@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,12 @@ def parts_of_records(
     """
     diagnostics, is_empty = Diagnostics(), True
     rows = StepRows(diagnostics)
-    records = records_of(path, diagnostics, cells)
-    for number, record in records:
-        add(rows, record, number, diagnostics, records.place(number))
-        if rows.is_full:
-            yield _part(rows, diagnostics, numbered=numbered, done=records.done)
-            rows, is_empty = StepRows(diagnostics), False
+    with closing(records_of(path, diagnostics, cells)) as records:
+        for number, record in records:
+            add(rows, record, number, diagnostics, records.place(number))
+            if rows.is_full:
+                yield _part(rows, diagnostics, numbered=numbered, done=records.done)
+                rows, is_empty = StepRows(diagnostics), False
     if notice and not (is_empty and rows.frame().is_empty()):
         diagnostics.notice(notice, str(path))
     yield _part(rows, diagnostics, numbered=numbered)

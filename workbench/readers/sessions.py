@@ -20,6 +20,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,11 @@ class Talk:
 def session_lines(path: Path, diagnostics: Diagnostics) -> Iterator[tuple[int, Record, bool]]:
     """The records of a session with their lines, and whether a line right before is damaged."""
     broken = 0
-    for line, record in records_of(path, diagnostics):
-        now = sum(problem.count for problem in diagnostics.problems)
-        yield line, record, now > broken
-        broken = now
+    with closing(records_of(path, diagnostics)) as records:
+        for line, record in records:
+            now = sum(problem.count for problem in diagnostics.problems)
+            yield line, record, now > broken
+            broken = now
 
 
 def add_session(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from workbench.errors import LogError, Problem
+from workbench.readers.addresses import without_secrets
 from workbench.readers.base import FORMATS, HEAD_BYTES, Diagnostics, Format, matching
 from workbench.readers.bundled import bundled_logs
 from workbench.readers.containers import is_document
 from workbench.readers.foreign import OTHERWISE, hint_for
 from workbench.readers.names import mapped_format
+from workbench.readers.originals import Store, original_of
 from workbench.readers.proposals import hint_of_names
 from workbench.readers.remote import fetch, is_remote
 
@@ -30,11 +34,21 @@ class Source:
         path: Where it, or a plain copy of it, is.
         from_folder: Whether it was found in a folder rather than named.
         copies: Path of a copy -> what it is a copy of, for each copy that was made on the way.
+        store: Where the original is, if it came from an address; a Parquet file is read there.
+        digest: What stands for its content, if it came from an address and its store tells that.
     """
 
     path: Path
     from_folder: bool = False
     copies: tuple[tuple[str, str], ...] = ()
+    store: Store | None = None
+    digest: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, wherever it is."""
+        original = original_of(self.path)
+        return self.path.stat().st_size if original is None else original.size
 
     @property
     def name(self) -> str:
@@ -57,6 +71,9 @@ def expand(paths: Iterable[str | Path], diagnostics: Diagnostics, folder: Path) 
         paths: Files, folders, patterns, and addresses of those.
         diagnostics: Gets what is not there.
         folder: Where copies of remote files go.
+
+    Raises:
+        LogError: A store refuses or cannot be reached, so that it is not known what is missing.
     """
     sources: dict[str, Source] = {}
     for number, given in enumerate(paths):
@@ -80,14 +97,35 @@ def _meant(given: str | Path) -> Path:
 
 
 def _remote_files(address: str, folder: Path, diagnostics: Diagnostics) -> Iterable[Source]:
+    with store_refusals(address):
+        for found in fetch(address, folder, diagnostics):
+            copies = [(str(found.path), found.name)]
+            # Files next to it are copies too, so the name of their folder is replaced as well.
+            inner = str(found.path.relative_to(folder))
+            if found.name.endswith(inner):
+                copies.append((f"{folder}/", found.name.removesuffix(inner)))
+            yield Source(
+                path=found.path,
+                from_folder=found.from_folder,
+                copies=tuple(copies),
+                store=found.store,
+                digest=found.digest,
+            )
+
+
+@contextmanager
+def store_refusals(address: str) -> Iterator[None]:
+    """Make an error of the log of what a store refuses; it is not known what would be missing.
+
+    Raises:
+        LogError: The store refuses or cannot be reached.
+    """
     try:
-        for copy, original, from_folder in fetch(address, folder, diagnostics):
-            # Files next to it are copies too, so it is the folder whose name has to be replaced.
-            inner = str(copy.relative_to(folder))
-            root = (f"{folder}/", original.removesuffix(inner))
-            yield Source(path=copy, from_folder=from_folder, copies=(root,))
+        yield
     except OSError as error:
-        diagnostics.problem("files", f"cannot be fetched ({error})", address, _REMOTE_HINT)
+        named, rule = without_secrets(address), f"cannot be fetched ({error})"
+        problem = Problem(column="files", rule=rule, places=[named], hint=_REMOTE_HINT)
+        raise LogError(named, [problem]) from error
 
 
 def _files(given: Path, diagnostics: Diagnostics) -> Iterable[Source]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def _may_go_on(error: json.JSONDecodeError, text: str) -> bool:
 
 def spread_records(
     path: Path, diagnostics: Diagnostics
-) -> Iterator[tuple[int, int, Record, float]]:
+) -> Generator[tuple[int, int, Record, float]]:
     """The objects of one JSON array, or objects one behind another, over any number of lines.
 
     Objects before a damage are given; behind it nothing can be told apart.
@@ -141,7 +141,7 @@ def spread_records(
 
 def _spread(
     path: Path, window: _Window, diagnostics: Diagnostics
-) -> Iterator[tuple[int, int, Record, float]]:
+) -> Generator[tuple[int, int, Record, float]]:
     is_array = window.skip() == "["
     end, number = "]" if is_array else "", 0
     window.at += is_array

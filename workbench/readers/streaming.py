@@ -309,7 +309,7 @@ def _staged(
     readings: Sequence[Reading], engine: Engine | None, progress: Progress
 ) -> Iterator[StagedFile]:
     """The files in order, by whoever they are read."""
-    sizes = [reading.source.path.stat().st_size for reading in readings]
+    sizes = [reading.source.size for reading in readings]
     read = 0
 
     def tell(done: float) -> None:

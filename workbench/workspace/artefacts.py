@@ -24,7 +24,7 @@ from workbench.files import (
     remove_folder,
     staging_folder,
 )
-from workbench.readers import import_to, source_files
+from workbench.readers import import_to, source_digests
 from workbench.wording import Progress, silent
 from workbench.workspace.store import Workspace
 
@@ -101,9 +101,14 @@ class StoredLog:
     @cached_property
     def source_sha256(self) -> str:
         """Digest of what it was imported from: of the one file, or of the list of digests."""
-        manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-        digests = [file[1] for file in manifest["inputs"]["files"]]
+        digests = [own for _, own in self.source_digests]
         return digests[0] if len(digests) == 1 else digest(digests)
+
+    @cached_property
+    def source_digests(self) -> list[tuple[str, str]]:
+        """Names and digests of what it was imported from: see `readers.source_digests`."""
+        manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        return [(name, digest) for name, digest in manifest["inputs"]["files"]]
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -173,7 +178,7 @@ class Artefacts:
         reading |= {"max_unpacked": max_unpacked} if max_unpacked is not None else {}
         reading |= {"max_nesting": max_nesting} if max_nesting is not None else {}
         if rewards is not None:
-            digests = list(map(file_digest, source_files([rewards])))
+            digests = [digest for _, digest in source_digests([rewards])]
             reading["rewards"] = digests[0] if len(digests) == 1 else digests
         self._progress("read", 0, 0)
 
@@ -196,7 +201,7 @@ class Artefacts:
             text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
             (folder / REPORT_FILE).write_text(text, encoding="utf-8")
 
-        files = [[path.name, file_digest(path)] for path in source_files(sources)]
+        files = [list(file) for file in source_digests(sources)]
         return StoredLog(self._artefact("log", "", {"files": files, **reading}, build))
 
     @property

@@ -69,13 +69,15 @@ def on_disk(
             shutil.copyfile(log.quarantined, temporary)
     noted(log.report)
     files = [str(stored.path)] if stored else log.report["files"]
+    rewards = None if stored else log.report.get("rewards")
     vectors = Path(cache) if cache else (artefacts.vectors.directory if stored else user_cache())
     opened = OpenedLog(
         frame=narrow(log.path, needed),
         files=tuple(files),
-        rewards=None if stored else log.report.get("rewards"),
-        # What lies elsewhere has the digest of what was read of it.
-        stored_sha256=log.sha256 if any(map(is_remote, files)) else None,
+        rewards=rewards,
+        # Rewards elsewhere have the digest of what was read with them.
+        stored_sha256=log.sha256 if rewards is not None and is_remote(rewards) else None,
+        digests={name: own for name, own in log.source_digests if is_remote(name)},
         artefacts=artefacts if stored and not cache else None,
         cache=vectors,
     )

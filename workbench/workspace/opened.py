@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ class OpenedLog:
         files: What it was read from; empty for a table.
         rewards: The file that rewards were taken from, where they are not the log's own.
         stored_sha256: Digest of what was read, where that is known already.
+        digests: Address -> what stands for the content of a file there, as of `source_digests`.
         artefacts: Of the workspace that keeps vectors and index; None for a log without one.
         cache: Folder for vectors where there is no workspace; the user's own by default.
     """
@@ -57,6 +58,7 @@ class OpenedLog:
     files: tuple[str, ...] = ()
     rewards: str | None = None
     stored_sha256: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
     artefacts: Artefacts | None = None
     cache: Path | None = None
 
@@ -74,6 +76,7 @@ class OpenedLog:
             frame=imported.validated.log,
             files=files,
             rewards=imported.report.rewards,
+            digests=imported.digests,
             artefacts=Artefacts(stored.workspace) if stored else None,
             cache=Path(cache) if cache else None,
         )
@@ -125,9 +128,9 @@ class OpenedLog:
         if self.stored_sha256 is not None:
             return self.stored_sha256
         files = (*self.files, *([self.rewards] if self.rewards else []))
-        if not files or any(map(is_remote, files)):
+        if not files or any(is_remote(file) and file not in self.digests for file in files):
             return self.steps.sha256
-        digests = [file_digest(Path(file)) for file in files]
+        digests = [self.digests.get(file) or file_digest(Path(file)) for file in files]
         return digests[0] if len(digests) == 1 else digest(digests)
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,13 @@ class _Rows:
         return f"{self._path}:{number}"
 
     def __iter__(self) -> Iterator[tuple[int, Record]]:
-        for start, row, done in csv_rows(self._path, self._findings):
-            self.done = done
-            typed_row = {name: self._value(name, text) for name, text in row.items()}
-            record = sound(typed_row, self._findings, self.place(start))
-            if record is not None:
-                yield start, record
+        with closing(csv_rows(self._path, self._findings)) as rows:
+            for start, row, done in rows:
+                self.done = done
+                typed_row = {name: self._value(name, text) for name, text in row.items()}
+                record = sound(typed_row, self._findings, self.place(start))
+                if record is not None:
+                    yield start, record
 
     def _value(self, name: str, text: str) -> Any:
         """A field as the value that JSON would have."""

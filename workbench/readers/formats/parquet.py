@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import polars as pl
@@ -42,19 +42,20 @@ class Parquet:
         """The rows as they are, renamed, part by part."""
         diagnostics = Diagnostics()
         line = 1
-        for frame in parquet_frames(path, diagnostics):
-            height = frame.height
-            part, renamed = rename(frame.with_columns(_CATEGORIES.cast(pl.String)), columns)
-            if not {"source_file", "source_line"} & set(part.columns):
-                lines = pl.int_range(line, line + height, dtype=pl.Int64, eager=True)
-                part = part.with_columns(lines.alias("source_line"))
-            line += height
-            said = Diagnostics()
-            part = _mended(_with_lists(_json_messages(part)), said, path)
-            if part.schema.get("reward") == pl.String:
-                given = part["reward"].drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
-                say_text_numbers(given.head(1).cast(pl.String), said, str(path))
-            yield Part(frame=part, diagnostics=said, renamed=renamed)
+        with closing(parquet_frames(path, diagnostics)) as frames:
+            for frame in frames:
+                height = frame.height
+                part, renamed = rename(frame.with_columns(_CATEGORIES.cast(pl.String)), columns)
+                if not {"source_file", "source_line"} & set(part.columns):
+                    lines = pl.int_range(line, line + height, dtype=pl.Int64, eager=True)
+                    part = part.with_columns(lines.alias("source_line"))
+                line += height
+                said = Diagnostics()
+                part = _mended(_with_lists(_json_messages(part)), said, path)
+                if part.schema.get("reward") == pl.String:
+                    given = part["reward"].drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
+                    say_text_numbers(given.head(1).cast(pl.String), said, str(path))
+                yield Part(frame=part, diagnostics=said, renamed=renamed)
         yield Part(frame=pl.DataFrame(), diagnostics=diagnostics)
 
 

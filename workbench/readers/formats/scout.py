@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ class Scout:
         diagnostics = Diagnostics()
         rows = StepRows(diagnostics)
         line = 0
-        for frame in parquet_frames(path, diagnostics, only=_COLUMNS):
-            for row in frame.iter_rows(named=True):
+        with closing(parquet_frames(path, diagnostics, only=_COLUMNS)) as frames:
+            for row in (row for frame in frames for row in frame.iter_rows(named=True)):
                 line += 1
                 place = f"{path}:{line}"
                 record = sound(row, diagnostics, place)

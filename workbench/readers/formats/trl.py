@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,13 @@ def _repeated(path: Path) -> Path | None:
     earlier = [file for file in sorted(path.parent.glob(_NAME)) if file.name < path.name]
     if not earlier or not path.match(_NAME):
         return None
-    files = (records_of(file, Diagnostics(), _CELLS) for file in (path, earlier[-1]))
-    pairs = itertools.zip_longest(*files, fillvalue=(0, {}))
-    same = all(_repeats(one, other) for (_, one), (_, other) in pairs)
+    with (
+        closing(records_of(path, Diagnostics(), _CELLS)) as own,
+        closing(records_of(earlier[-1], Diagnostics(), _CELLS)) as before,
+    ):
+        nothing: tuple[int, Record] = (0, {})
+        pairs = itertools.zip_longest(own, before, fillvalue=nothing)
+        same = all(_repeats(one, other) for (_, one), (_, other) in pairs)
     return earlier[-1] if same else None
 
 
