@@ -45,7 +45,7 @@ from workbench.workspace.partitions import Part, unit_of
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a log and its credits lie, and how they are opened.
+    """Files of a log and its credits, and how they are opened.
 
     Args:
         log: The log, as Parquet, in canonical order.
@@ -317,7 +317,7 @@ def _folder_of(folder: str | Path | None) -> Iterator[Path]:
 
 
 def _done(engine: Engine, tasks: Sequence[Task], progress: Progress) -> list[Measured]:
-    """What an engine makes of tasks, in their order."""
+    """Results of tasks, in their order, worked on by an engine."""
     found: dict[int, Measured] = {}
     progress("audit", 0, len(tasks))
     for number, measured in engine.map(audit_part, tasks):
@@ -329,7 +329,7 @@ def _done(engine: Engine, tasks: Sequence[Task], progress: Progress) -> list[Mea
 def _drawn(
     opened: OpenedLog, credits: Mapping[str, ScoredCredit], most: int, seed: int
 ) -> tuple[Drawn | None, pl.Expr]:
-    """What is drawn of a log that has more steps, and the mask of its rows.
+    """Groups drawn of a log that has more steps, and the mask of their rows.
 
     Batches are drawn whole where a credit compares groups of a batch. A method that learns from
     earlier batches gives other numbers on a part of them, and the audit says so.

@@ -50,7 +50,7 @@ _SCHEMA = {"credit": pl.String, "measures": pl.String, "reason": pl.String}
 
 @dataclass
 class Measured:
-    """What is known so far of a credit, or of the log.
+    """Measures of a credit, or of the log, as far as they are known.
 
     Args:
         name: Of the credit; None for the log.
@@ -172,7 +172,7 @@ def audits(
 def to_measure(
     log: AuditedLog, credits: Collection[str], controls: Sequence[str] = CONTROLS
 ) -> list[Measured]:
-    """What is to be measured of a log: its credits, the trainer's own advantage, the controls."""
+    """Empty entries for a log's credits, the trainer's own advantage, and the controls."""
     steps, own = log.steps, log.steps.column("logged_advantage")
     named = [*credits, *(() if own.null_count() or LOGGED in credits else (LOGGED,))]
     controls = [name for name in controls if name not in credits]
