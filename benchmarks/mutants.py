@@ -6,8 +6,8 @@ A point is a place of the code where an operator of cosmic-ray applies: another 
 or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` for `all`, `min` for
 `max`. Places are drawn with a seed over all modules, then one operator for each; a place is told by
 what its line says, so that one stays drawn when code around it moves. The change is made in a copy of the checkout, and the tests of the module run there until one fails: numbers by value,
-those that mirror it, those of the modules that import it, and the contract of what it registers.
-A mutant that survives is listed, to be read: either a test is missing, or the change changes
+those that mirror it, those of the modules that import it, the contract of what it registers, and at
+last all tests of its area and of those that are built on it. A mutant that survives is listed, to be read: either a test is missing, or the change changes
 nothing. Results are appended to FILE, one JSON object a line, and points that stand there are not
 tried again.
 """
@@ -53,8 +53,15 @@ BY_VALUE = {
     "analysis/audit": "tests/analysis/audit/test_values.py",
     "analysis/tuning": "tests/analysis/tuning/test_values.py",
 }
+EXPORTED = ("test_exporters", "test_export_parts")
+AREA = {  # what runs at last
+    "methods": ["tests/methods", "tests/contracts/test_methods.py"],
+    "states": ["tests/states", "tests/methods", "tests/analysis/tuning"],
+    "analysis": ["tests/analysis"],
+    "exporters": ["tests/exporters", *(f"tests/contracts/{one}.py" for one in EXPORTED)],
+}
 # Of the processor, so that a busy machine kills no mutant; and on the clock, for one that waits.
-SECONDS, WAIT, MEMORY = 120, 1800, 12 * 2**30
+SECONDS, SECONDS_OF_AREA, WAIT, MEMORY = 120, 900, 3600, 12 * 2**30
 HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats", "hypothesis")
 
 # `|` in this code joins types, and decorators register: both are seen by the first import.
@@ -165,14 +172,11 @@ def mirrored(root: Path, module: str) -> str | None:
 
 
 def stages(root: Path, module: str) -> list[list[str]]:
-    """Arguments of pytest for one module, what is quick and likely first."""
-    name = module.removesuffix(".py").replace("/", ".")
+    """Arguments of pytest for one module, what is quick and likely first; all of the area last."""
+    name = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     area = module.split("/")[1]
-    users = [
-        path
-        for path, text in sources(root).items()
-        if path.startswith(f"workbench/{area}/") and f"from {name} import" in text
-    ]
+    users = [path for path, text in sources(root).items() if f"from {name} import" in text]
+    users.sort(key=lambda path: not path.startswith(f"workbench/{area}/"))
     tests = list(dict.fromkeys(filter(None, (mirrored(root, one) for one in (module, *users)))))
     if not tests:
         folder = root / "tests" / Path(module).relative_to("workbench").parent
@@ -180,13 +184,14 @@ def stages(root: Path, module: str) -> list[list[str]]:
     found = [tests[:1], tests[1:]] if mirrored(root, module) else [tests]
     names = [word for one in (module, *users) for word in registered(sources(root)[one], area)]
     names = names or OF_STATES * (area == "states")
-    chosen = ["-k", " or ".join(names[:3])] if names else []
+    chosen = ["-k", " or ".join(names)] if names else []
     for part, by_value in BY_VALUE.items():
         if module.startswith(f"workbench/{part}/"):
             found.insert(0, [by_value, *chosen])
     if area in CONTRACTS and (names or area == "exporters"):
-        found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *chosen])
-    return [stage for stage in found if stage]
+        few = ["-k", " or ".join(names[:3])] if names else []
+        found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *few])
+    return [stage for stage in found if stage] + [AREA[area]]
 
 
 def registered(source: str, area: str) -> list[str]:
@@ -198,12 +203,12 @@ def registered(source: str, area: str) -> list[str]:
     return [after[1]] if len(after) > 1 and after[0].strip() == "" else []
 
 
-def run_tests(folder: str, arguments: Sequence[str]) -> None:
+def run_tests(folder: str, arguments: Sequence[str], seconds: int) -> None:
     """Runs tests in a folder and ends this process with pytest's exit status."""
     os.setsid()
     os.chdir(folder)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     sys.path.insert(0, folder)
     os.environ["PYTHONPATH"] = folder
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
@@ -217,7 +222,8 @@ def run_tests(folder: str, arguments: Sequence[str]) -> None:
 
 def outcome(context: Any, folder: str, arguments: Sequence[str]) -> str:
     """One of "passed", "failed" and "too long"."""
-    process = context.Process(target=run_tests, args=(folder, list(arguments)))
+    seconds = SECONDS_OF_AREA if arguments in AREA.values() else SECONDS
+    process = context.Process(target=run_tests, args=(folder, list(arguments), seconds))
     process.start()
     process.join(WAIT)
     if process.is_alive():
