@@ -5,11 +5,12 @@
 A point is a place of the code where an operator of cosmic-ray applies: another number, comparison
 or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` for `all`, `min` for
 `max`. Places are drawn with a seed over all modules, then one operator for each; a place is told by
-what its line says, so that one stays drawn when code around it moves. The change is made in a copy of the checkout, and the tests of the module run there until one fails: numbers by value,
-those that mirror it, those of the modules that import it, the contract of what it registers, and at
-last all tests of its area and of those that are built on it. A mutant that survives is listed, to be read: either a test is missing, or the change changes
-nothing. Results are appended to FILE, one JSON object a line, and points that stand there are not
-tried again.
+what its line says, so that one stays drawn when code around it moves. The change is made in a copy
+of the checkout, and tests run there until one fails: numbers by value, those that mirror the
+module, those of the modules that import it, the contract of what it registers, and at last all
+tests of its area and of those that are built on it. A mutant that survives is listed, to be read:
+either a test is missing, or the change changes nothing. Results are appended to FILE, one JSON
+object a line, and points that stand there are not tried again.
 """
 
 from __future__ import annotations
