@@ -169,6 +169,8 @@ def test_a_log_without_tasks_says_so():
         ("Take mug 1 from shelf", "put a mug in the sink", "take+1"),
         ("search[red shoe]", "find a red shoe", "search+2"),
         ('{"name": "buy", "arguments": {"item": "shoe", "note": [1, null]}}', "a shoe", "buy+1"),
+        # The words of values inside lists, and not those of keys.
+        ('{"name": "put", "arguments": {"do": [{"mug": "sink"}]}}', "mug in sink", "put+1"),
         ('{"name": "a", "arguments": {}}\n{"name": "b", "arguments": {}}', "a b", "a&b+0"),
         ("42!", "42", "+0"),
         ("", "", "+0"),
