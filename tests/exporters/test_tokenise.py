@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -168,6 +169,8 @@ def test_a_tokenizer_may_have_several_chat_templates(tmp_path: Path, named: str)
     identity, one = (Tokenizer.load(str(name)).identity for name in (folder, named))
     assert identity["vocabulary_sha256"] == one["vocabulary_sha256"]
     assert identity["chat_template_sha256"] != one["chat_template_sha256"]
+    digest = hashlib.sha256(tiny_policy.TEMPLATE.encode()).hexdigest()
+    assert one["chat_template_sha256"] == digest
 
 
 # Roles, calls and tools go through the chat template.
@@ -306,6 +309,18 @@ def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
         "reasoning of a reply": 1,
         "the tool 'refund'": 1,
     }
+
+
+@pytest.mark.parametrize("arguments", ['{"order": 12}', '{"of": [{"order": 12}]}'])
+def test_a_template_that_leaves_out_arguments_of_a_call_is_refused(tmp_path: Path, arguments: str):
+    named = letters(
+        tmp_path / "tokenizer", WITH_TOOLS.replace("{{ c.function.arguments | tojson }}", "")
+    )
+    call = {**CALL, "function": {"name": "refund", "arguments": arguments}}
+    first = [message("user", "Refund it"), {"role": "assistant", "tool_calls": [call]}]
+    log = made([step_row("t", 0, 0.5, messages=json.dumps(first), tools=json.dumps(TOOLS))])
+    with pytest.raises(ParameterError, match="arguments of a call of 'refund'"):
+        rows_of(tmp_path, log, tokenizer=named)
 
 
 def test_a_template_without_stable_prompts_is_refused(tmp_path: Path):

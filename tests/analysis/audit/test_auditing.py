@@ -103,6 +103,15 @@ def test_peers_by_hand():
     assert value(found, "peer_coverage", "c") == pytest.approx(2 / 5)
 
 
+def test_one_step_of_another_rollout_is_enough_to_be_compared_with():
+    described: Described = {"g": {"t0": [("p", "x", 1.0)], "t1": [("p", "x", 0.0)]}}
+    space = Space(steps(described), embedder=AXES)
+    method = create("proxmo", {"peers": "other_trajectories"})
+    found = audit(space, {"c": credit(method, space)}, controls=())
+    assert value(found, "effective_peers", "c") == 1.0
+    assert value(found, "peer_coverage", "c") == 1.0
+
+
 def test_a_giant_state_is_one_that_many_situations_lead_to():
     # "p" is 4 of 6 later steps, twice per trajectory, after q and after r.
     looping = [("q", "x", 0.0), ("p", "x", 0.0), ("r", "x", 0.0), ("p", "x", 0.0)]

@@ -441,6 +441,26 @@ def test_a_measure_of_places_alone_is_named_once_above_them():
     assert lines == ["c", "singleton_rate", "step", "step", "merge_rate", "step"]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(999.4, "999"), (1000.0, "1,000"), (-12345.6, "-12,346"), (0.12345, "0.123")],
+)
+def test_a_number_is_shown_with_three_digits_or_all_before_the_point(value: float, shown: str):
+    limits = {"shuffled_low": None, "shuffled_high": None}
+    row = {"credit": "c", "measure": "effective_peers", "where": "", "value": value, **limits}
+    assert list(_table([row], ["c"]))[1].split()[-1] == shown
+
+
+def test_only_the_kinds_of_groups_that_have_credit_are_named():
+    space = Space(steps({"g": {"a": [("x", "y", 1.0)], "b": [("x", "z", 0.0)]}}), embedder="tfidf")
+    subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
+    seen = Readings([reading("dead_credit", 0.25, where="all_pass"),
+                     reading("dead_credit", 1e-6, where="all_fail")])  # fmt: skip
+    found_here = OF_CREDIT["credit-of-equals"][1](subject, seen)
+    assert found_here is not None
+    assert "nothing to compare (all_pass): " in found_here[0]
+
+
 def test_names_of_credits_are_cut_so_that_a_blank_is_between_them():
     row = {"measure": "singleton_rate", "where": "", "value": 0.5}
     limits = {"shuffled_low": None, "shuffled_high": None}

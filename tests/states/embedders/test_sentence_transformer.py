@@ -179,6 +179,14 @@ def test_an_interrupted_encoding_goes_on_where_it_was(minilm, tmp_path):
 
 
 @needs_minilm
+@pytest.mark.parametrize(("seconds", "files"), [(0, 2), (3600, 1)])
+def test_vectors_are_kept_as_often_as_asked_and_at_the_end(minilm, tmp_path, seconds, files):
+    # A short and a long text are two batches.
+    encode(minilm(VectorCache(tmp_path), flush_seconds=seconds), ["short", "word " * 60])
+    assert len(list((tmp_path / minilm().key).iterdir())) == files
+
+
+@needs_minilm
 def test_the_window_enters_the_key_and_is_checked(minilm):
     assert minilm(window=32).key != minilm().key
     embedder = minilm(window=32)
