@@ -58,7 +58,7 @@ EXPORTED = ("test_exporters", "test_export_parts")
 AREA = {  # what runs at last
     "methods": ["tests/methods", "tests/contracts/test_values.py"],
     "states": ["tests/states", "tests/methods", "tests/contracts/test_values.py", "tests/analysis"],
-    "analysis": ["tests/analysis", "tests/cli/test_doors.py"],
+    "analysis": ["tests/analysis"],
     "exporters": ["tests/exporters", *(f"tests/contracts/{one}.py" for one in EXPORTED)],
 }
 # Of the processor, so that a busy machine kills no mutant; and on the clock, for one that waits.
