@@ -10,7 +10,8 @@ of the checkout, and tests run there until one fails: numbers by value, those th
 module, those of the modules that import it, the contract of what it registers, and at last all
 tests of its area and of those that are built on it. A mutant that survives is listed, to be read:
 either a test is missing, or the change changes nothing. Results are appended to FILE, one JSON
-object a line, and points that stand there are not tried again.
+object a line, and points that stand there are not tried again; with --again those that survived
+are, and the last line of a point counts.
 """
 
 from __future__ import annotations
