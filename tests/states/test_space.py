@@ -77,3 +77,22 @@ def test_a_space_shows_the_notes_of_its_embedder_once_that_is_made():
     assert "<li>" not in space._repr_html_()
     (note,) = space.notes
     assert f"<ul><li>{escape(note)}</li></ul>" in space._repr_html_()
+
+
+def test_a_state_key_of_a_batch_tells_states_of_a_batch_apart_and_not_its_groups():
+    # g0 and g2 are of one update, g1 of another; of g0 a rollout without a reward is left out.
+    gone = rows({"g0": {"a": [("p", "x", 0.0)]}}, run_id="r", train_step=0)
+    log = pl.concat(
+        [
+            gone.with_columns(reward=pl.lit(None, dtype=pl.Float64)),
+            rows(
+                {"g0": {"b": [("p", "x", 0.0)], "c": [("q", "x", 1.0)]}}, run_id="r", train_step=0
+            ),
+            rows({"g1": {"d": [("p", "x", 0.0)]}}, run_id="r", train_step=1),
+            rows({"g2": {"e": [("p", "x", 0.0)]}}, run_id="r", train_step=0),
+        ]
+    )
+    space = Space(Steps.from_log(validate(log).log), embedder="tfidf")
+    b, c, d, e = space.state_key_of_batch().tolist()
+    assert b == e
+    assert len({b, c, d}) == 3
