@@ -4,12 +4,14 @@
 
 A point is a place of the code where an operator of cosmic-ray applies: another number, comparison
 or arithmetic sign, `and` for `or`, a loop that never runs; and here also `any` for `all`, `min` for
-`max`. Places are drawn with a seed over all modules, then one operator for each. The change is made
-in a copy of the checkout, and the tests of the module run there until one fails: numbers by value,
-those that mirror it, those of the modules that import it, and the contract of what it registers.
-A mutant that survives is listed, to be read: either a test is missing, or the change changes
-nothing. Results are appended to FILE, one JSON object a line, and points that stand there are not
-tried again.
+`max`. Places are drawn with a seed over all modules, then one operator for each; a place is told by
+what its line says, so that one stays drawn when code around it moves. The change is made in a copy
+of the checkout, and tests run there until one fails: numbers by value, those that mirror the
+module, those of the modules that import it, the contract of what it registers, and at last all
+tests of its area and of those that are built on it. A mutant that survives is listed, to be read:
+either a test is missing, or the change changes nothing. Results are appended to FILE, one JSON
+object a line, and points that stand there are not tried again; with --again those that survived
+are, and the last line of a point counts.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import ast
 import compileall
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -52,8 +55,15 @@ BY_VALUE = {
     "analysis/audit": "tests/analysis/audit/test_values.py",
     "analysis/tuning": "tests/analysis/tuning/test_values.py",
 }
+EXPORTED = ("test_exporters", "test_export_parts")
+AREA = {  # what runs at last
+    "methods": ["tests/methods", "tests/contracts/test_values.py"],
+    "states": ["tests/states", "tests/methods", "tests/contracts/test_values.py", "tests/analysis"],
+    "analysis": ["tests/analysis"],
+    "exporters": ["tests/exporters", *(f"tests/contracts/{one}.py" for one in EXPORTED)],
+}
 # Of the processor, so that a busy machine kills no mutant; and on the clock, for one that waits.
-SECONDS, WAIT, MEMORY = 120, 1800, 12 * 2**30
+SECONDS, SECONDS_OF_AREA, WAIT, MEMORY = 120, 900, 3600, 12 * 2**30
 HEAVY = ("numpy", "polars", "pyarrow.parquet", "torch", "sklearn", "scipy.stats", "hypothesis")
 
 # `|` in this code joins types, and decorators register: both are seen by the first import.
@@ -86,8 +96,9 @@ class SwapNames(Operator):
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """One operator at one place."""
+    """One operator at one place; in the order in which they are drawn."""
 
+    drawn: str
     module: str
     line: int
     column: int
@@ -115,41 +126,35 @@ def not_run(source: str) -> set[tuple[int, int]]:
     return found
 
 
-def points_of(module: Path, ways: dict[str, Operator]) -> dict[tuple[int, int], list[Point]]:
-    """All points of a module, by place."""
-    source = module.read_text(encoding="utf-8")
-    tree, skipped = get_ast(source), not_run(source)
-    found: dict[tuple[int, int], list[Point]] = defaultdict(list)
+def points_of(module: str, ways: dict[str, Operator], seed: int) -> list[Point]:
+    """One point for each place of a module."""
+    source = sources(ROOT)[module]
+    tree, skipped, lines = get_ast(source), not_run(source), source.splitlines()
+    choices: dict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
     for name, operator in ways.items():
         places = (at for node in ast_nodes(tree) for at in operator.mutation_positions(node))
-        for number, ((line, column), _) in enumerate(places):
-            if (line, column) not in skipped:
-                point = Point(str(module.relative_to(ROOT)), line, column, name, number)
-                found[line, column].append(point)
+        for number, (place, _) in enumerate(places):
+            choices[place].append((name, number))
+    found, same = [], Counter[str]()
+    for line, column in sorted(choices):
+        text = lines[line - 1].lstrip()
+        # Frozen or not, a dataclass computes the same.
+        if (line, column) in skipped or text.startswith("@dataclass"):
+            continue
+        said = f"{seed} {module} {column - len(lines[line - 1])} {text}"
+        same[said] += 1
+        drawn = hashlib.sha256(f"{said} {same[said]}".encode()).hexdigest()[:16]
+        name, number = random.Random(drawn).choice(choices[line, column])
+        found.append(Point(drawn, module, line, column, name, number))
     return found
 
 
 def sample(scope: Sequence[str], points: int, seed: int) -> list[Point]:
     """Points drawn over all places of all modules, one operator a place."""
-    ways, rng = operators(), random.Random(seed)
-    places = [
-        choices
-        for folder in scope
-        for module in sorted(
-            [ROOT / "workbench" / folder]
-            if folder.endswith(".py")
-            else (ROOT / "workbench" / folder).rglob("*.py")
-        )
-        for _, choices in sorted(points_of(module, ways).items())
-    ]
-    drawn = [rng.choice(choices) for choices in rng.sample(places, min(points, len(places)))]
-    return [point for point in drawn if not _is_declared(point)]
-
-
-def _is_declared(point: Point) -> bool:
-    """True in the line that makes a dataclass: frozen or not, no number is another."""
-    line = sources(ROOT)[point.module].splitlines()[point.line - 1]
-    return line.strip().startswith("@dataclass")
+    ways = operators()
+    within = tuple(f"workbench/{part}" for part in scope)
+    modules = [module for module in sources(ROOT) if module.startswith(within)]
+    return sorted(point for module in modules for point in points_of(module, ways, seed))[:points]
 
 
 @cache
@@ -169,14 +174,11 @@ def mirrored(root: Path, module: str) -> str | None:
 
 
 def stages(root: Path, module: str) -> list[list[str]]:
-    """Arguments of pytest for one module, what is quick and likely first."""
-    name = module.removesuffix(".py").replace("/", ".")
+    """Arguments of pytest for one module, what is quick and likely first; all of the area last."""
+    name = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     area = module.split("/")[1]
-    users = [
-        path
-        for path, text in sources(root).items()
-        if path.startswith(f"workbench/{area}/") and f"from {name} import" in text
-    ]
+    users = [path for path, text in sources(root).items() if f"from {name} import" in text]
+    users.sort(key=lambda path: not path.startswith(f"workbench/{area}/"))
     tests = list(dict.fromkeys(filter(None, (mirrored(root, one) for one in (module, *users)))))
     if not tests:
         folder = root / "tests" / Path(module).relative_to("workbench").parent
@@ -184,13 +186,14 @@ def stages(root: Path, module: str) -> list[list[str]]:
     found = [tests[:1], tests[1:]] if mirrored(root, module) else [tests]
     names = [word for one in (module, *users) for word in registered(sources(root)[one], area)]
     names = names or OF_STATES * (area == "states")
-    chosen = ["-k", " or ".join(names[:3])] if names else []
+    chosen = ["-k", " or ".join(names)] if names else []
     for part, by_value in BY_VALUE.items():
         if module.startswith(f"workbench/{part}/"):
             found.insert(0, [by_value, *chosen])
     if area in CONTRACTS and (names or area == "exporters"):
-        found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *chosen])
-    return [stage for stage in found if stage]
+        few = ["-k", " or ".join(names[:3])] if names else []
+        found.append([f"tests/contracts/test_{CONTRACTS[area]}.py", *few])
+    return [stage for stage in found if stage] + [AREA[area]]
 
 
 def registered(source: str, area: str) -> list[str]:
@@ -202,12 +205,12 @@ def registered(source: str, area: str) -> list[str]:
     return [after[1]] if len(after) > 1 and after[0].strip() == "" else []
 
 
-def run_tests(folder: str, arguments: Sequence[str]) -> None:
+def run_tests(folder: str, arguments: Sequence[str], seconds: int) -> None:
     """Runs tests in a folder and ends this process with pytest's exit status."""
     os.setsid()
     os.chdir(folder)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     sys.path.insert(0, folder)
     os.environ["PYTHONPATH"] = folder
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
@@ -221,7 +224,8 @@ def run_tests(folder: str, arguments: Sequence[str]) -> None:
 
 def outcome(context: Any, folder: str, arguments: Sequence[str]) -> str:
     """One of "passed", "failed" and "too long"."""
-    process = context.Process(target=run_tests, args=(folder, list(arguments)))
+    seconds = SECONDS_OF_AREA if arguments in AREA.values() else SECONDS
+    process = context.Process(target=run_tests, args=(folder, list(arguments), seconds))
     process.start()
     process.join(WAIT)
     if process.is_alive():
@@ -303,17 +307,20 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scope", nargs="*", default=SCOPE, help="folders or files of workbench/")
+    parser.add_argument(
+        "--share", default="1/1", help="part of the points, for runs side by side: 1/2 and 2/2"
+    )
     parser.add_argument("--again", action="store_true", help="try those that survived once more")
     parser.add_argument("--seconds", type=float, help="try no more after so long")
     parser.add_argument("--out", type=Path, help="where results are, and go")
     asked = parser.parse_args()
-    known: dict[Point, dict[str, Any]] = {}
+    share, shares = map(int, asked.share.split("/"))
+    known: dict[tuple[str, str], dict[str, Any]] = {}
     if asked.out and asked.out.exists():
         for line in asked.out.read_text(encoding="utf-8").splitlines():
             result = json.loads(line)
-            point = Point(**{name: result[name] for name in Point.__dataclass_fields__})
-            known[point] = result
-    chosen = sample(asked.scope, asked.points, asked.seed)
+            known[result["drawn"], result["operator"]] = result
+    chosen = sample(asked.scope, asked.points, asked.seed)[share - 1 :: shares]
     with tempfile.TemporaryDirectory(prefix="workbench-mutants-") as made:
         copy = Path(made) / "checkout"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*cache"))
@@ -321,16 +328,17 @@ def main() -> int:
         os.environ.setdefault("WORKBENCH_SHARED", str(ROOT.parent / "shared"))
         trial, began = Trial(copy), time.monotonic()
         for point in chosen:
-            before = known.get(point)
+            before = known.get((point.drawn, point.operator))
             if asked.seconds is not None and time.monotonic() - began > asked.seconds:
                 break
             if before and not (asked.again and before["found"] == "survived"):
                 continue
-            known[point] = trial.of(point)
+            known[point.drawn, point.operator] = result = trial.of(point)
             if asked.out:
                 with asked.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(known[point], ensure_ascii=False) + "\n")
-    report([known[point] for point in sorted(chosen) if point in known])
+                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
+    found = (known.get((point.drawn, point.operator)) for point in chosen)
+    report(sorted(filter(None, found), key=lambda result: (result["module"], result["line"])))
     return 0
 
 

@@ -25,6 +25,8 @@ def test_the_archive_is_the_export_and_its_bytes_depend_on_nothing_else(tmp_path
             "batch/manifest.json",
             "batch/weighted_batch.parquet",
         ]
+        # Its owner reads and writes what is unpacked, all others read it.
+        assert {oct(entry.external_attr >> 16) for entry in packed.infolist()} == {"0o644"}
         packed.extractall(tmp_path)
     write(*token_log(), tmp_path / "direct")
     assert read_batch(tmp_path / "batch").equals(read_batch(tmp_path / "direct"))

@@ -111,3 +111,21 @@ def test_origins_of_token_ids_are_added_up_over_the_parts():
     }
     logged = {"from": "log", "drifting_steps": 3}
     assert _tokens_joined([logged, logged]) == {"from": "log", "drifting_steps": 6}
+
+
+def test_a_rehearsal_selects_what_the_batch_will_hold():
+    # g has token ids and h has none, which a target of texts takes and one of tokens refuses.
+    rows = [
+        step_row("t0", 0, 1.0, prompt_ids=[1], response_ids=[2]),
+        step_row("t1", 0, 1.0, group="h", prompt_ids=None, response_ids=None),
+    ]
+    log, credit = exportable(made(rows))
+    texts, tokens = TARGETS["kto"], TARGETS["verl"]
+    assert texts.assemble(log, credit, groups=["h"]).rows.height == 1
+    assert texts.rehearse(log, groups=["h"])["options"]["groups"] == ["h"]
+    for refused in (
+        lambda: tokens.assemble(log, credit, groups=["h"]),
+        lambda: tokens.rehearse(log, groups=["h"]),
+    ):
+        with pytest.raises(EmptyBatchError, match=r"1 \(no token ids\)"):
+            refused()

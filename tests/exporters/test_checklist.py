@@ -215,6 +215,9 @@ def test_checks_of_where_the_tokens_are_from(tokens: dict[str, Any], verdict: st
     manifest = dataclasses.replace(archived(token_log()).manifest, tokens=tokens)
     assert found(manifest)["Tokens"].verdict == verdict
     assert words in found(manifest)["Tokens"].says
+    # What a manifest does not count was not lost.
+    if tokens["from"] == "text":
+        assert found(manifest)["Conversation"].verdict == "holds"
 
 
 def test_a_check_that_fails_is_said():
@@ -265,3 +268,11 @@ def test_rollouts_of_two_models_in_one_batch_are_to_be_looked_at():
 def test_rollouts_in_which_the_same_models_act_are_of_one_policy():
     rows = [step_row(t, step, model=f"m{step}") for t in "ab" for step in range(2)]
     assert found(archived(made(rows)).manifest)["Policies"].says == "all rollouts are of m0 with m1"
+
+
+def test_a_count_that_a_manifest_lacks_is_none():
+    manifest = archived(token_log()).manifest
+    lacking = ("masked_steps", "shortest_trajectory", "longest_trajectory")
+    counts = {name: count for name, count in manifest.counts.items() if name not in lacking}
+    words = found(dataclasses.replace(manifest, counts=counts))
+    assert (words["Masks"].says, words["Lengths"].verdict) == ("none is needed", "holds")

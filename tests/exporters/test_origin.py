@@ -38,6 +38,14 @@ def test_the_manifest_says_where_the_numbers_come_from(tmp_path: Path) -> None:
 
 
 def test_two_tokenizers_are_refused(tmp_path: Path) -> None:
-    rows = [step_row(t, 0, prompt_ids=[1], response_ids=[2], tokenizer=t) for t in ("toka", "tokb")]
-    with pytest.raises(ParameterError, match=r"2 tokenizers.*trajectory 'tokb'"):
-        write(*made(rows), tmp_path / "out")
+    for named in (("toka", "tokb"), ("tokb", "toka")):
+        rows = [
+            step_row(f"t{k}", 0, prompt_ids=[1], response_ids=[2], tokenizer=name)
+            for k, name in enumerate(named)
+        ]
+        with pytest.raises(ParameterError) as refused:
+            write(*made(rows), tmp_path / "out")
+        # Those that differ from the first are the ones named.
+        assert "are of 2 tokenizers, ['toka', 'tokb']: " in str(refused.value)
+        assert "trajectory 't1'" in str(refused.value)
+        assert "trajectory 't0'" not in str(refused.value)

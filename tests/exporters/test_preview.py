@@ -6,7 +6,7 @@ import pytest
 from batches import made, step_row, text_log, token_log
 
 from workbench.exporters import TARGETS
-from workbench.exporters.preview import MOST_TOKENS, preview
+from workbench.exporters.preview import preview
 from workbench.log.credit import ScoredCredit
 
 
@@ -39,9 +39,9 @@ def test_a_long_prompt_is_left_out_and_counted():
         [step_row("t", 0, 1.0, prompt_ids=list(range(1000)), response_ids=list(range(1000)))]
     )
     (row,) = preview(rows(log))
-    # 60 tokens of the prompt, and as many behind them as are shown.
-    assert row.skipped == (940, 2000 - 940 - MOST_TOKENS)
-    assert len(row.pieces) == MOST_TOKENS
+    # 60 tokens of the prompt, and as many of the reply as make 600: 2000 - 940 - 600 are left out.
+    assert row.skipped == (940, 460)
+    assert len(row.pieces) == 600
     assert [piece["trained"] for piece in row.pieces[58:62]] == [False, False, True, True]
 
 
@@ -56,3 +56,13 @@ def test_messages_say_which_replies_are_trained():
 def test_the_weight_is_said(weight: str):
     (row, *_) = preview(rows(token_log(), weight=weight))
     assert row.weight == (0.5 if weight == "inverse_length" else 1.0)
+
+
+def test_a_text_is_shown_up_to_600_characters_and_a_conversation_up_to_24_messages():
+    steps = [step_row("t", k, 1.0, action="x" * (600 + k % 2)) for k in range(13)]
+    (row,) = preview(rows(made(steps)))
+    # 13 steps are 26 messages, of which 2 are not shown.
+    assert (row.size, len(row.pieces), row.skipped) == (26, 24, (0, 2))
+    whole, longer, *_ = (piece["text"] for piece in row.pieces if piece["role"] == "assistant")
+    assert whole == "x" * 600
+    assert longer == "x" * 600 + " … (601 characters)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -148,8 +149,9 @@ def test_logged_tokens_are_kept_and_held_against_the_tokenizer(tmp_path: Path, n
 
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, named: str):
-    with pytest.raises(ParameterError, match=r"are of 'other', not of .*trajectory 't' step 0"):
-        rows_of(tmp_path, token_log([4], tokenizer="other"), tokenizer=named)
+    for other in ("!other", "other"):  # before and behind it in the alphabet
+        with pytest.raises(ParameterError, match=rf"are of '{other}', not of .*'t' step 0"):
+            rows_of(tmp_path, token_log([4], tokenizer=other), tokenizer=named)
     for foreign in ([4, 99_999], [4, -1]):
         with pytest.raises(ParameterError, match=r"are not among the \d+ .*trajectory 't' step 0"):
             rows_of(tmp_path, token_log(foreign), tokenizer=named)
@@ -167,6 +169,8 @@ def test_a_tokenizer_may_have_several_chat_templates(tmp_path: Path, named: str)
     identity, one = (Tokenizer.load(str(name)).identity for name in (folder, named))
     assert identity["vocabulary_sha256"] == one["vocabulary_sha256"]
     assert identity["chat_template_sha256"] != one["chat_template_sha256"]
+    digest = hashlib.sha256(tiny_policy.TEMPLATE.encode()).hexdigest()
+    assert one["chat_template_sha256"] == digest
 
 
 # Roles, calls and tools go through the chat template.
@@ -305,6 +309,18 @@ def test_a_template_that_does_not_show_all_is_refused(tmp_path: Path):
         "reasoning of a reply": 1,
         "the tool 'refund'": 1,
     }
+
+
+@pytest.mark.parametrize("arguments", ['{"order": 12}', '{"of": [{"order": 12}]}'])
+def test_a_template_that_leaves_out_arguments_of_a_call_is_refused(tmp_path: Path, arguments: str):
+    named = letters(
+        tmp_path / "tokenizer", WITH_TOOLS.replace("{{ c.function.arguments | tojson }}", "")
+    )
+    call = {**CALL, "function": {"name": "refund", "arguments": arguments}}
+    first = [message("user", "Refund it"), {"role": "assistant", "tool_calls": [call]}]
+    log = made([step_row("t", 0, 0.5, messages=json.dumps(first), tools=json.dumps(TOOLS))])
+    with pytest.raises(ParameterError, match="arguments of a call of 'refund'"):
+        rows_of(tmp_path, log, tokenizer=named)
 
 
 def test_a_template_without_stable_prompts_is_refused(tmp_path: Path):

@@ -43,6 +43,11 @@ def test_steps_of_one_state_lie_round_it_and_apart():
     apart = np.linalg.norm(found - found[:1], axis=2)
     assert apart[1] == pytest.approx(16.0, abs=1.0)
     assert apart[2] == pytest.approx(16.0 * np.sqrt(2), abs=1.0)
+    # A sunflower's: each is 137.5 degrees, π(3 - √5), further round than the one before.
+    for rank in (1, 2):
+        angle = np.arctan2(*(found[rank] - found[0])[:, ::-1].T)
+        off = (np.degrees(angle) - 137.5 * rank + 180) % 360 - 180
+        assert np.abs(off).max() < 4.0
     centres = found[0]
     between = np.linalg.norm(centres[:, None] - centres[None], axis=2)
     assert between[~np.eye(len(ROOMS), dtype=bool)].min() > 60

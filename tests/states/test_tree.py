@@ -8,7 +8,7 @@ from worked_logs import FORKED
 
 from workbench.log.nodes import with_prefix_nodes
 from workbench.log.steps import Steps
-from workbench.states.tree import Tree
+from workbench.states.tree import Over, Tree
 
 
 def test_the_value_of_a_node_is_the_mean_of_the_rollouts_below_it():
@@ -45,3 +45,18 @@ def test_trees_of_one_group_have_roots_of_their_own():
     tree = Tree.of(Steps.from_log(with_prefix_nodes(frame)))
     roots = tree.value()[tree.root[tree.node]]
     assert roots.tolist() == [0.5, 0.5, 0.5, 0.5, 0.0, 0.0]
+
+
+def test_rollouts_below_a_node_have_the_weights_of_its_mean():
+    tree = Tree.of(Steps.from_log(with_prefix_nodes(log(FORKED))))
+    root = int(tree.root[tree.node[0]])
+    # a and b share a child of the root, c has the other.
+    expected: dict[Over, list[float]] = {
+        "rollouts": [1 / 3, 1 / 3, 1 / 3],
+        "children": [1 / 4, 1 / 4, 1 / 2],
+    }
+    for over, weights in expected.items():
+        members, share = tree.below(root, over)
+        assert members.tolist() == [0, 1, 2]
+        assert share.tolist() == pytest.approx(weights)
+        assert (share * tree.outcome).sum() == pytest.approx(tree.value(over)[root])

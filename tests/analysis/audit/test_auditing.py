@@ -103,6 +103,15 @@ def test_peers_by_hand():
     assert value(found, "peer_coverage", "c") == pytest.approx(2 / 5)
 
 
+def test_one_step_of_another_rollout_is_enough_to_be_compared_with():
+    described: Described = {"g": {"t0": [("p", "x", 1.0)], "t1": [("p", "x", 0.0)]}}
+    space = Space(steps(described), embedder=AXES)
+    method = create("proxmo", {"peers": "other_trajectories"})
+    found = audit(space, {"c": credit(method, space)}, controls=())
+    assert value(found, "effective_peers", "c") == 1.0
+    assert value(found, "peer_coverage", "c") == 1.0
+
+
 def test_a_giant_state_is_one_that_many_situations_lead_to():
     # "p" is 4 of 6 later steps, twice per trajectory, after q and after r.
     looping = [("q", "x", 0.0), ("p", "x", 0.0), ("r", "x", 0.0), ("p", "x", 0.0)]
@@ -165,6 +174,67 @@ def test_time_and_length_in_winners_by_hand():
     assert value(found, "action_length", "c") == pytest.approx(1.0)
     row = found.frame.filter(pl.col("measure") == "time_in_winners").row(0, named=True)
     assert -1.0 <= row["shuffled_low"] < 0.0 < row["shuffled_high"] <= 1.0
+
+
+def test_balances_and_copied_rows_by_hand():
+    # The rows of t0's first step are three of the same. Outcomes 2, 0 and, not counted, 9; the
+    # episode term is the reward less the mean of both: 1 for t0, -1 for t1.
+    described: Described = {
+        "g": {
+            "t0": [("p", "x", 0.0), ("q", "x", 2.0)],
+            "t1": [("p", "y", 0.0)],
+            "t2": [("p", "y", 9.0)],
+        }
+    }
+    made = rows(described, in_group_statistics=[True, True, True, False])
+    copied = validate(pl.concat([made[:1], made[:1], made])).log
+    space = Space(Steps.from_log(copied), embedder=AXES)
+    found = audit(space, {"c": credit(create("grpo", {"norm": "mean"}), space)}, controls=())
+    # Two copies among 4 + 2 rows.
+    assert value(found, "copied_rows") == pytest.approx(2 / 6)
+    # Over trajectories 0; over rows (3 · 1 + 1 - 1) / 5 in deviations of 1, 1, -1, which is
+    # sqrt(1 - 1/9).
+    assert value(found, "trajectory_balance", "c") == pytest.approx(0.0)
+    assert value(found, "step_balance", "c") == pytest.approx(3 / 5 / math.sqrt(8 / 9))
+
+
+def test_a_success_rate_at_either_end_is_saturated():
+    # Mean rewards -1 (cut to 0), 1/2 and 2 (cut to 1): two of three groups with both outcomes.
+    described: Described = {
+        group: {f"{group}/{n}": [("p", "x", reward)] for n, reward in enumerate(rewards)}
+        for group, rewards in {"g": (-3.0, 1.0), "h": (0.0, 1.0), "i": (1.0, 3.0)}.items()
+    }
+    space = Space(steps(described, success=[False, True] * 3), embedder=AXES)
+    method = create("proxmo", {"psc_rate": "mean_score"})
+    found = audit(space, {"c": credit(method, space)}, controls=())
+    assert value(found, "saturated_rate", "c") == pytest.approx(2 / 3)
+
+
+def test_a_logged_advantage_of_some_steps_is_compared_where_it_is():
+    bare = steps(TWO)
+    theirs = credit(create("grpo"), Space(bare, embedder=AXES)).table["advantage"].to_list()
+    space = Space(steps(TWO, logged_advantage=[None, *theirs[1:]]), embedder=AXES)
+    found = audit(space, {"c": credit(create("grpo"), space)}, controls=())
+    assert value(found, "closest_to_logged", where="grpo") == 1.0
+    assert found.frame.filter(measure="closest_to_logged")["count"].to_list() == [4]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "merged"), [((2, 2, 4), 1 / 3), ((2, 2, 3), 0.0), ((1, 1, 2), 0.0), ((2, 4), 0.0)]
+)
+def test_a_group_of_a_multiple_of_the_usual_rollouts_may_be_merged(
+    sizes: tuple[int, ...], merged: float
+):
+    # Advantages are those of GRPO, so that nothing else speaks against the groups.
+    described: Described = {
+        f"g{group}": {f"g{group}/{n}": [("p", "x", float(n % 2))] for n in range(size)}
+        for group, size in enumerate(sizes)
+    }
+    bare = Space(steps(described), embedder=AXES)
+    theirs = credit(create("grpo"), bare).table["advantage"].to_list()
+    space = Space(steps(described, logged_advantage=theirs), embedder=AXES)
+    found = audit(space, {"c": credit(create("grpo"), space)}, controls=())
+    assert value(found, "merged_groups") == pytest.approx(merged)
 
 
 def test_a_bootstrap_draws_the_others_and_never_the_step_itself():

@@ -11,9 +11,11 @@ from logs import Described, steps
 from scored_credits import credit, table
 
 from workbench.analysis.audit import SEVERITIES, Audit, audit, audits, report
-from workbench.analysis.audit.credit_rules import _lengths_by_outcome, _worse_than_the_mean
+from workbench.analysis.audit.coverage import BY_SIMILARITY
+from workbench.analysis.audit.credit_rules import OF_CREDIT, _lengths_by_outcome
 from workbench.analysis.audit.findings import _mending
-from workbench.analysis.audit.log_rules import Readings
+from workbench.analysis.audit.log_rules import OF_LOG, Readings
+from workbench.analysis.audit.measures import MEASURES
 from workbench.analysis.audit.report import _table
 from workbench.analysis.audit.statistics import Reading
 from workbench.analysis.audit.subject import AuditedLog, audited
@@ -439,6 +441,26 @@ def test_a_measure_of_places_alone_is_named_once_above_them():
     assert lines == ["c", "singleton_rate", "step", "step", "merge_rate", "step"]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(999.4, "999"), (1000.0, "1,000"), (-12345.6, "-12,346"), (0.12345, "0.123")],
+)
+def test_a_number_is_shown_with_three_digits_or_all_before_the_point(value: float, shown: str):
+    limits = {"shuffled_low": None, "shuffled_high": None}
+    row = {"credit": "c", "measure": "effective_peers", "where": "", "value": value, **limits}
+    assert list(_table([row], ["c"]))[1].split()[-1] == shown
+
+
+def test_only_the_kinds_of_groups_that_have_credit_are_named():
+    space = Space(steps({"g": {"a": [("x", "y", 1.0)], "b": [("x", "z", 0.0)]}}), embedder="tfidf")
+    subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
+    seen = Readings([reading("dead_credit", 0.25, where="all_pass"),
+                     reading("dead_credit", 1e-6, where="all_fail")])  # fmt: skip
+    found_here = OF_CREDIT["credit-of-equals"][1](subject, seen)
+    assert found_here is not None
+    assert "nothing to compare (all_pass): " in found_here[0]
+
+
 def test_names_of_credits_are_cut_so_that_a_blank_is_between_them():
     row = {"measure": "singleton_rate", "where": "", "value": 0.5}
     limits = {"shuffled_low": None, "shuffled_high": None}
@@ -464,7 +486,77 @@ def test_a_baseline_worse_than_the_mean_is_one_whose_interval_ends_below_it(
     space = Space(steps({"g": {"a": [("x", "y", 1.0)], "b": [("x", "z", 0.0)]}}), embedder="tfidf")
     subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
     seen = Readings([Reading(measure="held_out_gain", value=value, high=high)])
-    assert (_worse_than_the_mean(subject, seen) is not None) == is_found
+    rule = OF_CREDIT["worse-than-the-mean"][1]
+    assert (rule(subject, seen) is not None) == is_found
+
+
+def reading(measure: str, value: float, **named: Any) -> Reading:
+    return Reading(measure=measure, value=value, **named)
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "is_found"),
+    [
+        ("steps-population", [reading("trajectory_balance", 0.05), reading("step_balance", 0.0)],
+         False),
+        ("steps-population", [reading("trajectory_balance", 0.06), reading("step_balance", 0.015)],
+         True),
+        ("steps-population", [reading("trajectory_balance", 0.06), reading("step_balance", 0.016)],
+         False),
+        ("self-in-softmax", [reading("self_weight", 0.5, note=BY_SIMILARITY)], False),
+        ("self-in-softmax", [reading("self_weight", 0.51, note=BY_SIMILARITY)], True),
+        ("self-in-softmax", [reading("self_weight", 0.51)], False),
+        ("saturated-success-weight", [reading("saturated_rate", 0.5)], True),
+        ("saturated-success-weight", [reading("saturated_rate", 0.49)], False),
+        ("time-as-quality", [reading("time_in_winners", -0.5, shuffled=(-0.4, 0.4))], True),
+        ("time-as-quality", [reading("time_in_winners", -0.49, shuffled=(-0.4, 0.4))], False),
+        ("time-as-quality", [reading("time_in_winners", -0.5, shuffled=(-0.5, 0.5))], False),
+        ("penalty-only-credit", [reading("dead_credit", 0.05, where="penalty_only")], False),
+        ("penalty-only-credit", [reading("dead_credit", 0.06, where="penalty_only")], True),
+        ("credit-of-equals", [reading("dead_credit", 1e-6, where="all_fail")], False),
+        ("credit-of-equals", [reading("dead_credit", 2e-6, where="all_pass")], True),
+        ("follows-length", [reading("action_length", -0.3, shuffled=(-0.1, 0.1))], False),
+        ("follows-length", [reading("action_length", -0.31, shuffled=(-0.1, 0.1))], True),
+        ("follows-length", [reading("action_length", 0.31, shuffled=(-0.31, 0.31))], False),
+        ("unstable-signs", [reading("sign_flip_rate", 0.2)], False),
+        ("unstable-signs", [reading("sign_flip_rate", 0.21)], True),
+    ],
+)  # fmt: skip
+def test_a_rule_finds_what_is_beyond_its_limit(name: str, seen: list[Reading], is_found: bool):
+    space = Space(steps({"g": {"a": [("x", "y", 1.0)], "b": [("x", "z", 0.0)]}}), embedder="tfidf")
+    subject = audited("c", AuditedLog(space), space, credit(create("rloo"), space))
+    assert (OF_CREDIT[name][1](subject, Readings(seen)) is not None) == is_found
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "is_found"),
+    [
+        ("singletons", [reading("singleton_rate", 0.5)], False),
+        ("singletons", [reading("singleton_rate", 0.51)], True),
+        ("giant-state", [reading("giant_state", 0.25)], False),
+        ("giant-state", [reading("giant_state", 0.26)], True),
+        ("dead-groups", [reading("dead_groups", 0.5)], False),
+        ("dead-groups", [reading("dead_groups", 0.51)], True),
+        ("mixed-policies", [reading("mixed_policies", 0.0)], False),
+        ("mixed-policies", [reading("mixed_policies", 0.01)], True),
+        ("merged-groups", [reading("merged_groups", 0.0)], False),
+        ("merged-groups", [reading("merged_groups", 0.01)], True),
+    ],
+)
+def test_a_rule_of_the_log_finds_what_is_beyond_its_limit(
+    name: str, seen: list[Reading], is_found: bool
+):
+    assert (OF_LOG[name][1](Readings(seen)) is not None) == is_found
+
+
+def test_measures_whose_places_say_more_than_their_number_have_lines_of_their_own():
+    assert {name for name, measure in MEASURES.items() if measure.listed} == {
+        "giant_state",
+        "dialect_distance",
+        "logged_largest_difference",
+        "closest_to_logged",
+        "likely_secrets",
+    }
 
 
 def test_lengths_are_those_of_the_groups_that_have_both_outcomes():

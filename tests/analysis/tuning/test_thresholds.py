@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,14 @@ def test_a_threshold_that_is_no_better_than_exact_keys_is_not_recommended():
     assert kept.reason == (
         "No threshold predicts returns better than exact keys by more than one standard error: "
         "squared error 1 at 0.7, 1.05 with exact keys."
+    )
+    best = replace(
+        kept, error=np.array([1.3, 1.2, 1.1, 1.0]), as_good=np.array([False, False, False, True])
+    )
+    # 1 / 2 = .5.
+    assert best.reason == (
+        "No threshold predicts returns better than exact keys: squared error 1, 50 % below the "
+        "plain mean."
     )
     # The finest clusters that are as good as the best: .9, not .7.
     assert result([False, True, True, False], "exact keys").recommended == "c"

@@ -9,7 +9,7 @@ import pytest
 from logs import random_log
 from vectors import random_vectors
 
-from workbench.analysis.tuning.gain import gain_error
+from workbench.analysis.tuning.gain import Gain, gain_error
 from workbench.analysis.tuning.held_out import HeldOut, held_out
 from workbench.analysis.tuning.verdict import differing, fields_at, own_share, verdict
 from workbench.errors import ParameterError
@@ -150,3 +150,11 @@ def test_the_error_of_a_gain_is_none_without_two_groups_or_an_error_to_save():
     assert found.tolist() == pytest.approx([4.0, 0.0])
     assert gain_error(saved, 0.0) is None
     assert gain_error(saved[:, :1], 0.5) is None
+
+
+def test_an_interval_is_two_standard_errors_to_either_side():
+    # 1.96 · .1 on both sides of .5; of .15 it has 0 inside.
+    assert Gain(share=0.5, error=0.1).interval == pytest.approx((0.304, 0.696), abs=1e-4)
+    found = [Gain(share=share, error=0.1).beyond_noise for share in (0.5, 0.15, -0.15, -0.5)]
+    assert found == [1, 0, 0, -1]
+    assert Gain(share=0.5, error=None).interval is None

@@ -40,6 +40,10 @@ def test_a_label_that_is_not_the_sign_is_named_with_its_line(tmp_path: Path):
     path.write_text(path.read_text().replace('"label": false', '"label": true'))
     with pytest.raises(ArtefactError, match=r"kto\.jsonl line 2: label is not"):
         kto.read(tmp_path / "out", manifest)
+    # The first of several is named.
+    path.write_text(path.read_text().replace('"label": true', '"label": false'))
+    with pytest.raises(ArtefactError, match=r"kto\.jsonl line 1: label is not"):
+        kto.read(tmp_path / "out", manifest)
 
 
 def test_a_reply_that_opens_the_conversation_has_no_prompt_and_is_counted(tmp_path: Path):

@@ -93,6 +93,13 @@ def test_traces_that_are_gone_or_were_changed_are_refused(tmp_path: Path):
     source.unlink()
     with pytest.raises(MissingInputError, match="are not there"):
         TARGETS["prime-rl"](log, scored_credit(credit), tmp_path / "out")
+    gone = (
+        log.head(1)
+        .select(pl.all().repeat_by(4).explode())
+        .with_columns(source_file=pl.Series([f"gone{k}" for k in range(4)]))
+    )
+    with pytest.raises(MissingInputError, match=r"not there: \['gone0', 'gone1', 'gone2'\]\. "):
+        require(gone)
     with pytest.raises(MissingInputError, match="does not say which"):
         TARGETS["prime-rl"](log.drop("source_file"), scored_credit(credit), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from batches import (
     export,
     lines,
@@ -15,6 +17,7 @@ from batches import (
     with_advantage,
 )
 
+from workbench.errors import ArtefactError
 from workbench.exporters.targets import tinker
 
 
@@ -53,3 +56,16 @@ def test_a_weight_is_multiplied_into_the_advantages(tmp_path: Path):
     # t0 has two trained steps: 0.5 / 2 and -2 / 2.
     found = {token: value for token, value, _ in tokens(tmp_path / "out" / tinker.FILE) if value}
     assert found == {3: 0.25, 5: -1.0, 6: -1.0, 8: 0.25}
+
+
+def test_a_line_whose_targets_are_not_its_input_shifted_is_named(tmp_path: Path):
+    manifest = export("tinker", token_log(), tmp_path / "out")
+    path = tmp_path / "out" / tinker.FILE
+    first, second = lines(path)
+    # t1: prompt 7 and reply 8 are read up to 7, and 8 is to be said.
+    assert second["model_input"] == [7]
+    second["model_input"] = [7, 9]
+    second["loss_fn_inputs"]["target_tokens"] = [8, 8]
+    path.write_text("".join(json.dumps(row) + "\n" for row in (first, second)))
+    with pytest.raises(ArtefactError, match=r"target_tokens is not model_input shifted, line 2$"):
+        tinker.read(tmp_path / "out", manifest)

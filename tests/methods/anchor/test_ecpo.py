@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from crediting import advantage, credit, term
+from crediting import advantage, credit, near, term
 from hypothesis import given, settings
 from logs import Described, described_logs, random_log, steps
 from worked_logs import one_step
@@ -55,6 +55,20 @@ def test_variances_between_and_within_actions_are_the_variance_of_the_state(desc
         here = state == label
         total = found.between[here] + found.within[here]
         np.testing.assert_allclose(total, of.reward[here].var(), atol=1e-12)
+
+
+@pytest.mark.parametrize("over", ["steps", "actions"])
+def test_an_action_that_no_counted_rollout_took_is_worth_its_state(over: str):
+    of = steps(
+        {"g": {"a": [("s", "u", 1.0)], "b": [("s", "w", 0.0)], "c": [("s", "v", 5.0)]}},
+        in_group_statistics=[True, True, False],
+    )
+    # The mean of 1 and 0, as no visit of v counts.
+    found = credit(of, "ecpo", kappa=0.0, over=over, eps=0.0).terms["step"]
+    assert found.score == near(1.0, 0.0, 0.5)
+    # One standard deviation is sqrt(1/2); B is all there is, so the gate is tanh(2/4).
+    z = math.tanh(0.5) * math.sqrt(0.5)
+    assert found.value == near(z, -z, 0.0)
 
 
 def test_where_one_action_was_tried_or_all_are_worth_the_same_ecpo_says_nothing():

@@ -32,3 +32,10 @@ def test_rtmc_explains_a_step_by_its_first_visits_and_its_group():
     peers = found.peers.sort("trajectory_id", "step_index")
     assert peers["weight"].to_list() == [0.375, 0.125, 0.375, 0.125]
     assert peers["value"].to_list() == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_rtmc_explains_a_step_by_its_group_with_any_prior():
+    # n₀ ½: V′(hall) has 2½ visits: .4 for each first visit, .2 for the group's four steps.
+    peers = credit(steps(HALL), "rtmc", gamma=1.0, prior=0.5).explain(0).peers
+    weight = peers.sort("trajectory_id", "step_index")["weight"]
+    assert weight.to_list() == pytest.approx([0.45, 0.05, 0.45, 0.05])

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 import pytest
 from crediting import advantage, credit
 from hypothesis import given
 from hypothesis import strategies as st
-from logs import QUARTERS, steps
+from logs import QUARTERS, rows, steps
 from worked_logs import outcomes
 
 from workbench.analysis.rollouts import sentence
+from workbench.log.schema import validate
 
 
 def test_passk_gives_the_best_what_it_has_over_the_second():
@@ -48,3 +50,13 @@ def test_passk_over_first_rows_pays_the_first_row_alone():
 def test_passk_over_step_rows_is_zero_as_soon_as_the_best_has_two_steps():
     described = {"g": {"a": [("s", "go", 0.0), ("s", "go", 1.0)], "b": [("s", "go", 0.0)]}}
     assert advantage(steps(described), "passk:verl-agent").tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1, 1.0), (2, 0.0), (3, 0.0)])
+def test_a_copy_of_the_best_row_is_another_best_row(times: int, expected: float):
+    one = rows({"g": {"a": [("s", "go", 1.0)], "b": [("s", "go", 0.0)]}})
+    frame = validate(pl.concat([*[one[:1]] * times, one[1:]])).log
+    found = advantage(frame, "passk:verl-agent", norm="mean")
+    assert found.tolist() == [expected, 0.0]
+    # The other dialects count a rollout once, however often it was written.
+    assert advantage(frame, "passk", norm="mean").tolist() == [1.0, 0.0]

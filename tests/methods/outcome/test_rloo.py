@@ -44,11 +44,13 @@ def test_a_masked_rollout_stays_in_the_baseline_of_the_others():
 
 
 def test_leaving_out_a_first_row_says_what_its_own_penalty_adds():
-    # a's rows score 1 and 1 - .1; b scores 0. At a's second row the sum still holds the first's 1.
-    frame = one_group({"a": [("x", 0.0), ("y", 1.0)], "b": [("x", 0.0)]})
-    frame = frame.with_columns(valid_action=pl.Series([True, False, True]))
+    # a's rows score 1 and 1 - .1; b and c score 0. At a's second row the sum still holds the
+    # first's 1: .1 more than its own, over the two others.
+    frame = one_group({"a": [("x", 0.0), ("y", 1.0)], "b": [("x", 0.0)], "c": [("x", 0.0)]})
+    frame = frame.with_columns(valid_action=pl.Series([True, False, True, True]))
     explained = credit(frame, "rloo:verl-agent-first-row", invalid_penalty=0.1).explain(1)
     facts = explained.facts["episode"]
     peers = (explained.peers["weight"] * explained.peers["value"]).sum()
-    assert facts["baseline"] == pytest.approx(0.1)
+    assert facts["baseline"] == pytest.approx(0.1 / 2)
+    assert facts["own_first_row_share"] == pytest.approx(0.1 / 2)
     assert peers + facts["own_first_row_share"] == pytest.approx(facts["baseline"])

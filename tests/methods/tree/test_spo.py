@@ -32,6 +32,14 @@ def test_spo_over_the_siblings_deviation():
     assert found == near(2 / 3, 1.0, 2 / 3, -1.0, -4 / 3, 0.0)
 
 
+def test_a_sibling_of_rollouts_that_do_not_count_is_in_no_deviation():
+    # c, which alone follows plan 2, does not count: plan 1 is alone and has nothing to divide by.
+    frame = plans(in_group_statistics=[True] * 4 + [False] * 2)
+    found = advantage(frame, "spo", norm="std", eps=0.0)
+    assert found[::2] == near(0.0, 0.0, 0.0)
+    assert found[1:4:2] == near(1.0, -1.0)
+
+
 def test_spo_with_the_best_of_two():
     # 1 - (1 - V)^2: root 1 - 4/9, plan 1 3/4, right 1.
     found = advantage(plans(), "spo", best_of=2)

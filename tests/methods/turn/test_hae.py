@@ -85,6 +85,20 @@ def test_penalties_by_hand():
     assert fixed.terms["switch"].score.tolist() == near(1.0, -0.1, 0.15)
 
 
+def test_a_reply_without_a_subgoal_words_none_anew():
+    frame = log(
+        tagged(
+            "<switch>GO</switch><subgoal>a</subgoal>",
+            "<switch>KEEP</switch>",
+            "<switch>KEEP</switch><subgoal>b</subgoal>",
+        ),
+        **dict.fromkeys(VALUES, 0.0),
+    )
+    found = credit(frame, "hae", gamma=0.0, keep_penalty=0.0, change_penalty=0.5)
+    # Neither the second, which has none, nor the third, which comes after none.
+    assert found.terms["switch"].score.tolist() == near(1.0, 1.0, 1.0)
+
+
 def test_a_rollout_that_was_cut_off_goes_on_with_its_own_values_where_asked():
     frame = log(
         PLAN, new_subgoal=[True, False, False], truncated=[None, None, True], **VALUES

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from crediting import credit
+from crediting import credit, near
+from logs import steps
 from method_contract import frame
 from narrow import number
 
 from workbench.log.steps import Steps
-from workbench.methods.parts.history import kind_of
+from workbench.methods.parts.history import kind_of, means_of_others
 from workbench.methods.turn import history_gae
 
 ONE_STEP = pl.DataFrame(
@@ -169,6 +170,8 @@ def test_a_log_without_tasks_says_so():
         ("Take mug 1 from shelf", "put a mug in the sink", "take+1"),
         ("search[red shoe]", "find a red shoe", "search+2"),
         ('{"name": "buy", "arguments": {"item": "shoe", "note": [1, null]}}', "a shoe", "buy+1"),
+        # The words of values inside lists, and not those of keys.
+        ('{"name": "put", "arguments": {"do": [{"mug": "sink"}]}}', "mug in sink", "put+1"),
         ('{"name": "a", "arguments": {}}\n{"name": "b", "arguments": {}}', "a b", "a&b+0"),
         ("42!", "42", "+0"),
         ("", "", "+0"),
@@ -195,3 +198,18 @@ def test_credit_is_divided_by_its_deviation_over_the_batch_on_request():
     again = credit(both, "history-gae", ridge=2.0, norm="batch", eps=0.0).advantage
     of_first = [0, 1, 4, 5]  # groups are g, g2, h, h2
     assert again[of_first].tolist() == pytest.approx(found.tolist())
+
+
+def test_a_rollout_without_others_in_its_group_has_the_mean_of_the_batchs_other_groups():
+    log = steps(
+        {
+            "g": {"a": [("x", "p", 0.0)], "b": [("x", "p", 0.0)], "c": [("x", "p", 0.0)]},
+            "h": {"d": [("x", "p", 0.0)]},
+        },
+        in_group_statistics=[True, True, False, True],
+    )
+    found = means_of_others(log, np.array([1.0, 2.0, 9.0, 4.0]))
+    # Of a: b's 2; of b: a's 1; of c, which does not count: both; of d: those of the other group.
+    assert found.tolist() == near(2.0, 1.0, 1.5, 1.5)
+    alone = steps({"h": {"d": [("x", "p", 0.0)]}})
+    assert means_of_others(alone, np.array([4.0])).tolist() == [0.0]

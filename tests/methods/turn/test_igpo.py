@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from crediting import advantage, near
 from hypothesis import given
 from logs import Described, described_logs, log
@@ -41,6 +42,22 @@ def test_igpo_against_the_first_turn():
     described: Described = {"g": {"a": [("x", "p", 0.0), ("y", "q", 1.0)], "b": [("x", "r", 0.0)]}}
     found = advantage(log(described), "igpo", gamma=0.5, baseline="start", norm="mean")
     assert found.tolist() == [0.25, 0.75, -0.25]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # Returns 1 and 1 against the mean of a turn, 1/2, for two turns and for one.
+        ({"group_of_one": "raw", "norm": "mean"}, [0.0, 0.5]),
+        # A deviation of one rollout counts as 1: over 1 + eps.
+        ({"group_of_one": "raw", "eps": 1.0}, [0.0, 0.25]),
+        ({"norm": "mean"}, [0.0, 0.0]),
+        ({"eps": 1.0}, [0.0, 0.0]),
+    ],
+)
+def test_igpo_gives_an_only_rollout_nothing_unless_it_is_asked_to(fields, expected):
+    described: Described = {"g": {"a": [("x", "p", 0.0), ("y", "q", 1.0)]}}
+    assert advantage(log(described), "igpo", **fields) == near(*expected)
 
 
 @given(described_logs(max_length=1))

@@ -38,6 +38,8 @@ def test_a_step_without_a_number_gets_none_and_is_counted():
     found = credit(frame, "imported", column="judge", norm="group-mean")
     # Mean of 1, 3, 5, 3
     assert found.advantage.tolist() == [-2.0, 0.0, 0.0, 0.0, 2.0, 0.0]
+    plain = credit(frame, "imported", column="judge", weight=2.0)
+    assert plain.terms["imported"].factor.tolist() == [2.0, 0.0, 0.0, 2.0, 2.0, 2.0]
     assert found.notes == ("2 steps have no judge, which counts as 0",)
 
 

@@ -46,6 +46,22 @@ def test_mt_grpo_finds_the_turn_by_the_text_of_the_answer():
     assert found == near(2 * s, s, -2 * s, -s)
 
 
+def test_mt_grpo_takes_the_text_of_the_answer_for_no_pattern():
+    # As a pattern, [result] is any of its letters and would be found in a's first answer.
+    described: Described = {
+        "g": {"a": [("x", "p", 0.0), ("y", "q", 1.0)], "b": [("x", "r", 0.0), ("y", "q", 0.0)]}
+    }
+    frame = log(
+        described,
+        turn_reward=[None, 0.4, 0.0, None],
+        next_observation=["else", "[result]", "[result]", "[result]"],
+    )
+    # a's turn reward is at its second step: both steps led to it.
+    s = 0.5 / math.sqrt(0.5)
+    found = advantage(frame, "mt-grpo", eps=0.0, result_text="[result]")
+    assert found == near(2 * s, 2 * s, -2 * s, -s)
+
+
 @given(described_logs())
 def test_mt_grpo_with_weight_zero_is_grpo(described: Described):
     frame = log(described).with_columns(turn_reward=pl.col("reward"))

@@ -14,7 +14,7 @@ from workbench.errors import ArtefactError, ParameterError
 from workbench.states.embedders.chunking import cut_texts
 from workbench.states.embedders.model_files import _packaged_minilm
 from workbench.states.embedders.registry import resolve
-from workbench.states.embedders.sentence_transformer import SentenceEmbedder
+from workbench.states.embedders.sentence_transformer import SentenceEmbedder, _batches
 from workbench.states.embedders.vector_cache import VectorCache
 
 PLACES = ["kitchen", "garden", "hall", "cellar"]
@@ -179,6 +179,14 @@ def test_an_interrupted_encoding_goes_on_where_it_was(minilm, tmp_path):
 
 
 @needs_minilm
+@pytest.mark.parametrize(("seconds", "files"), [(0, 2), (3600, 1)])
+def test_vectors_are_kept_as_often_as_asked_and_at_the_end(minilm, tmp_path, seconds, files):
+    # A short and a long text are two batches.
+    encode(minilm(VectorCache(tmp_path), flush_seconds=seconds), ["short", "word " * 60])
+    assert len(list((tmp_path / minilm().key).iterdir())) == files
+
+
+@needs_minilm
 def test_the_window_enters_the_key_and_is_checked(minilm):
     assert minilm(window=32).key != minilm().key
     embedder = minilm(window=32)
@@ -193,7 +201,8 @@ def test_the_window_enters_the_key_and_is_checked(minilm):
 
 def test_counts_and_starts_must_fit_the_texts():
     embedder = resolve("tfidf")
-    for counts, starts in [([1], [0, 2]), ([1, -1], [0, 2]), ([1, 1], [0, 1]), ([1, 1], [1, 2])]:
+    for counts, starts in [([1], [0, 2]), ([1, -1], [0, 2]), ([1, 1], [0, 1]), ([1, 1], [1, 2]),
+                           ([1, 1], []), ([1, 1], [0, 2, 1, 2])]:  # fmt: skip
         with pytest.raises(ParameterError, match="must"):
             embedder.encode(["a", "b"], np.array(counts), np.array(starts))
 
@@ -218,3 +227,14 @@ def test_a_model_is_loaded_as_data_alone(monkeypatch):
         "trust_remote_code": False,
         "model_kwargs": {"use_safetensors": True},
     }
+
+
+def test_a_batch_has_at_most_16_texts_and_1024_tokens_all_of_equal_length():
+    of_length = {2000: 2, 400: 5, 8: 20}
+    tokens = {f"{size} {k:02}": size for size, count in of_length.items() for k in range(count)}
+    found = [(tokens[batch[0]], len(batch)) for batch in _batches(tokens)]
+    # 1024 tokens are two texts of 400; one that is longer is alone.
+    assert found == [(2000, 1), (2000, 1), (400, 2), (400, 2), (400, 1), (8, 16), (8, 4)]
+    assert [text for batch in _batches(tokens) for text in batch] == sorted(
+        tokens, key=lambda text: (-tokens[text], text)
+    )

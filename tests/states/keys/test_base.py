@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
+from by_value import unchanged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyed import actions, one, refines, states
@@ -13,6 +16,7 @@ from logs import Described, described_logs, random_log, rows, steps
 from workbench.errors import ParameterError, UnknownNameError
 from workbench.log.schema import validate
 from workbench.log.steps import Index, Steps
+from workbench.parameters import fields
 from workbench.states.keys import ACTION_KEYS, STATE_KEYS, parse_action_key, parse_state_key
 from workbench.states.keys.history import History
 
@@ -127,3 +131,35 @@ def test_the_spec_of_a_key_is_parsed_to_the_key(spec: str) -> None:
     key = parse_state_key(spec)
     assert key.spec == spec
     assert parse_state_key(key.spec) == key
+
+
+def test_fields_of_keys_have_the_defaults_and_ranges_that_they_had() -> None:
+    # UPDATE_VALUES=1 writes the file anew, to be looked at and committed.
+    found = {
+        f"{kind} {name}": {
+            spec.name: [
+                spec.default,
+                list(spec.choices or ()),
+                *(spec.metadata.get(limit) for limit in ("min", "max", "min_exclusive")),
+            ]
+            for spec in fields(cls).values()
+        }
+        for kind, registered in (("state", STATE_KEYS), ("action", ACTION_KEYS))
+        for name, cls in registered.items()
+    }
+    unchanged(Path(__file__).with_name("fields.json"), found)
+
+
+@pytest.mark.parametrize(
+    ("spec", "looks_back"),
+    [
+        ("history", True),
+        ("history:length=1", False),
+        ("history:length=1,actions=true", False),
+        ("history:length=1,of=history", True),
+    ],
+)
+def test_a_history_looks_back_where_it_is_longer_than_the_present(
+    spec: str, looks_back: bool
+) -> None:
+    assert parse_state_key(spec).looks_back() is looks_back

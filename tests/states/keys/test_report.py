@@ -46,6 +46,11 @@ def test_every_key_says_in_one_line_what_is_the_same() -> None:
         assert row["what is the same"].endswith("."), row
 
 
+def test_the_table_of_keys_has_their_fields_and_a_dash_for_none() -> None:
+    found = {row["state key"]: row["fields"] for row in key_table("state")}
+    assert (found["webshop"], found["exact"]) == ("options", "–")
+
+
 def test_what_merges_most_comes_first_then_what_is_larger_then_what_was_first() -> None:
     # By their spelling alone: a three ways in 3 steps, b two ways in 5, c in 2, d in 2.
     texts = ["d", "D", "c", "C", "a", "A", "a ", "b", "B", "b", "b", "b"]

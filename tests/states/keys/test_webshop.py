@@ -45,3 +45,12 @@ def test_webshop_reads_pages_in_the_spelling_of_verl_agent():
     one = [("'Search'", "search[a]"), (results, "click[b09qqldj93]"), (item, "click[small]")]
     two = [*one, (item, "click[buy now]")]
     assert key("webshop", one, two) == [0, 1, 2, 0, 1, 2, 3]
+
+
+def test_webshop_takes_what_is_seen_first_for_a_page_whatever_it_is():
+    # An answer that is no page leaves the first one as it was, and so does the first again.
+    asked = [("Welcome.", "click[red]"), ("You have clicked red.", "x")]
+    again = [("Welcome.", "click[red]"), ("Welcome.", "x")]
+    found = key("webshop", asked, again)
+    assert found[:2] == found[2:]
+    assert key("webshop", asked, [("Hello.", "click[red]"), ("Welcome.", "x")]) == [0, 1, 2, 3]
