@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from workbench.engines import Engine
@@ -115,7 +116,9 @@ def pieces_moments(task: Task) -> list[tuple[Moments, ...]]:
     found = []
     for method in methods:
         piece = PieceOfBatch.of(steps, None)
-        method.terms(piece, _space(task, piece))
+        # What overflows is refused when the piece is scored.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            method.terms(piece, _space(task, piece))
         found.append(tuple(piece.asked))
     return found
 
