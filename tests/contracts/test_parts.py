@@ -164,3 +164,25 @@ def test_pieces_whose_moments_overflow_warn_no_more_than_the_whole(tmp_path: Pat
         batch_rows=1,
     ).values()
     assert found.table.equals(whole.table, null_equal=True)
+
+
+def test_numbers_of_a_piece_are_not_taken_up_where_the_batch_is_divided_otherwise(tmp_path: Path):
+    log, path = validate(frame(groups=6)).log, tmp_path / "log.parquet"
+    log.write_parquet(path)
+    name = "reinforce++"
+    # The last group is a piece by itself both ways: of six pieces, and of two.
+    last = log.filter(pl.col("group_id") == "g5").height
+    found = []
+    for rows in (1, log.height - last):
+        score_in_parts(
+            path,
+            space(narrow(path)),
+            {name: create(name)},
+            engine=Here(),
+            folder=tmp_path / str(rows),
+            rows=rows,
+            batch_rows=1,
+        )
+        found.append({file.name for file in (tmp_path / str(rows) / "scored").iterdir()})
+    assert [len(files) for files in found] == [6, 2]
+    assert not found[0] & found[1]
