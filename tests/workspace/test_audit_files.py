@@ -156,6 +156,21 @@ def test_drawn_groups_are_as_many_as_fit_and_at_least_one_unit(batches: bool, pl
     assert once == again != other
 
 
+def test_groups_are_drawn_one_by_one_where_no_method_is_known(place: Path):
+    found = parted(place, "unknown", steps=700, controls=())
+    assert found.sampling["drawn"]["unit"] == "group"
+
+
+@pytest.mark.parametrize("steps", [700, 10_000])
+def test_a_table_that_is_no_credits_is_refused(steps: int, place: Path, tmp_path: Path):
+    table = read_credit(place / "unknown.parquet").table.drop("group_id")
+    workbench.write_credit(tmp_path / "table.parquet", ScoredCredit(table))
+    with pytest.raises(ParameterError, match=r"not a credit table: missing columns \['group_id'\]"):
+        workbench.audit_files(
+            [place / "log.parquet"], {"table": tmp_path / "table.parquet"}, steps=steps
+        )
+
+
 def test_what_cannot_be_audited_is_refused(place: Path, tmp_path: Path):
     with pytest.raises(ParameterError, match="at least one credit"):
         workbench.audit_files([place / "log.parquet"], {})

@@ -345,7 +345,7 @@ def _drawn(
         return None, pl.lit(value=True)
     spaces = spaces_of(opened, credits)
     units = {unit_of(method, spaces[name]) for name, method in _methods(credits)}
-    batches = units != {"group"} and steps.batches > 1
+    batches = bool(units - {"group"}) and steps.batches > 1
     groups = drawn_groups(steps, most, seed=seed, batches=batches)
     ids = np.array(AuditedLog(next(iter(spaces.values()))).group_ids, dtype=object)[groups]
     drawn = Drawn(
@@ -372,5 +372,7 @@ def _written(
 
 
 def _of_groups(credit: ScoredCredit, groups: pl.Expr) -> ScoredCredit:
-    """The part of a credit that is of some groups."""
+    """The part of a credit that is of some groups; a table that is no credit's is refused later."""
+    if "group_id" not in credit.table.columns:
+        return credit
     return replace(credit, table=credit.table.filter(groups))

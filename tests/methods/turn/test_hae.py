@@ -75,7 +75,7 @@ def test_a_rollout_says_by_itself_where_its_subgoals_begin():
         credit(log(one, **values), "hae"),
         credit(log(two, new_subgoal=[False, True], **values), "hae"),
     ]
-    both = credit(log(one | two, new_subgoal=[None, None, False, True], **values), "hae")
+    both = credit(log({**one, **two}, new_subgoal=[None, None, False, True], **values), "hae")
     for name, term in both.terms.items():
         apart = [value for each in alone for value in each.terms[name].value.tolist()]
         assert term.value.tolist() == apart, name
