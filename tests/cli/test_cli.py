@@ -19,12 +19,15 @@ from log_files import step, write_lines
 from narrow import some
 from places import DATA, SAMPLES
 
+import workbench
+from workbench.cli.inputs import note_other_log
 from workbench.cli.options import as_json_text
 from workbench.cli.root import app
-from workbench.log.credit import read_credit
+from workbench.log.credit import ScoredCredit, read_credit
 from workbench.states.embedders.sentence_transformer import SentenceEmbedder
 from workbench.wording import number
 from workbench.workspace.marks import Marks
+from workbench.workspace.opened import OpenedLog
 
 LOG = str(DATA / "household.parquet")
 
@@ -490,6 +493,17 @@ def test_a_batch_of_another_log_is_said(run: Run, tmp_path: Path):
     code, _, err = run("export", changed, "--credit", "c.parquet", "-o", "batch")
     assert code == 0
     assert "was made from another file" in err
+
+
+def test_a_note_on_a_log_at_an_address_hides_its_signature(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    opened = OpenedLog.of_table(pl.read_parquet(small(tmp_path / "log.parquet")))
+    credit = ScoredCredit(workbench.score(opened.space(), "grpo").table())
+    note_other_log(tmp_path / "c.parquet", credit, opened, ["https://host/log.parquet?sig=abcdef"])
+    err = capsys.readouterr().err
+    assert "another file than https://host/log.parquet?sig=***" in err
+    assert "abcdef" not in err
 
 
 def test_a_comparison_shows_no_texts_of_a_log_that_was_not_scored(run: Run, tmp_path: Path):

@@ -130,3 +130,59 @@ def test_a_batch_that_is_divided_has_the_moments_of_the_whole(name: str, tmp_pat
         said = [note for note in found.provenance.notes if "merged from" in note]
         assert len(said) == coupled, case
         assert [n for n in found.provenance.notes if n not in said] == whole.provenance.notes
+
+
+def test_a_batch_of_one_group_is_not_divided(tmp_path: Path):
+    log, path = validate(frame(groups=1)).log, tmp_path / "log.parquet"
+    log.write_parquet(path)
+    whole = scored(space(log), "reinforce++", create("reinforce++")).scored()
+    (found,) = score_in_parts(
+        path,
+        space(narrow(path)),
+        {"reinforce++": create("reinforce++")},
+        engine=Here(),
+        folder=tmp_path,
+        rows=1,
+        batch_rows=1,
+    ).values()
+    assert found.table.equals(whole.table, null_equal=True)
+    assert found.provenance == whole.provenance
+
+
+def test_pieces_whose_moments_overflow_warn_no_more_than_the_whole(tmp_path: Path):
+    name, huge = "turn-gae:hiper", pl.col("critic_value") * 1e200
+    log, path = validate(frame().with_columns(critic_value=huge)).log, tmp_path / "log.parquet"
+    log.write_parquet(path)
+    whole = scored(space(log), name, create(name)).scored()
+    (found,) = score_in_parts(
+        path,
+        space(narrow(path)),
+        {name: create(name)},
+        engine=Here(),
+        folder=tmp_path,
+        rows=1,
+        batch_rows=1,
+    ).values()
+    assert found.table.equals(whole.table, null_equal=True)
+
+
+def test_numbers_of_a_piece_are_not_taken_up_where_the_batch_is_divided_otherwise(tmp_path: Path):
+    log, path = validate(frame(groups=6)).log, tmp_path / "log.parquet"
+    log.write_parquet(path)
+    name = "reinforce++"
+    # The last group is a piece by itself both ways: of six pieces, and of two.
+    last = log.filter(pl.col("group_id") == "g5").height
+    found = []
+    for rows in (1, log.height - last):
+        score_in_parts(
+            path,
+            space(narrow(path)),
+            {name: create(name)},
+            engine=Here(),
+            folder=tmp_path / str(rows),
+            rows=rows,
+            batch_rows=1,
+        )
+        found.append({file.name for file in (tmp_path / str(rows) / "scored").iterdir()})
+    assert [len(files) for files in found] == [6, 2]
+    assert not found[0] & found[1]

@@ -46,6 +46,16 @@ def test_a_table_of_conversations_at_an_address_is_read_beside_its_card(store: A
     assert "passed over, at memory:///datasets/own/name/README.md" in str(imported.report)
 
 
+def test_hidden_files_of_a_folder_at_an_address_are_passed_over(store: Any):
+    # The folder that was named may be hidden, or lie in one, as one here may.
+    store.pipe("/.kept/_run/a.jsonl", CHAT.read_bytes())
+    store.pipe("/.kept/_run/_old/b.jsonl", b"nonsense")
+    assert read(["memory://.kept/_run"]).frame.height == read([CHAT]).frame.height
+    store.pipe("/other/.trash/a.jsonl", b"nonsense")
+    with pytest.raises(LogError, match="the folder holds no file"):
+        read(["memory://other"])
+
+
 def test_files_beside_one_at_an_address_are_found(store: Any):
     for path in sorted((SAMPLES / "atif/harbor_job").rglob("*.json")):
         store.pipe(f"/job/{path.relative_to(SAMPLES / 'atif/harbor_job')}", path.read_bytes())

@@ -19,7 +19,7 @@ from workbench.engines import Here
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.log.credit import ScoredCredit, read_credit
 from workbench.log.steps import Steps
-from workbench.workspace.audit_files import audit_opened
+from workbench.workspace.audit_files import audit_opened, opened_for
 from workbench.workspace.opened import OpenedLog
 
 FEW = 5  # draws of the bootstrap
@@ -126,6 +126,16 @@ def test_batches_are_drawn_whole_for_a_credit_that_compares_their_groups(place: 
     assert not [reason for reason in reasons if "other numbers" in reason]
 
 
+def test_batches_are_drawn_whole_for_a_credit_whose_embedder_is_fitted_on_them(place: Path):
+    log = place / "log.parquet"
+    space = workbench.open_log(log, embedder="tfidf-proxmo", cache=place / "vectors")
+    workbench.write_credit(place / "fitted.parquet", workbench.score(space, "proxmo").scored())
+    found = parted(place, "fitted", steps=700, controls=())
+    assert found.sampling["drawn"]["unit"] == "batch"
+    reasons = found.left_out.filter(pl.col("credit") == "fitted")["reason"].to_list()
+    assert not [reason for reason in reasons if "other numbers" in reason]
+
+
 def test_a_credit_that_learns_from_batches_not_drawn_is_audited_by_its_table(place: Path):
     found = parted(place, "history-gae", steps=400, controls=())
     (reason,) = found.left_out.filter(pl.col("credit") == "history-gae")["reason"]
@@ -146,6 +156,21 @@ def test_drawn_groups_are_as_many_as_fit_and_at_least_one_unit(batches: bool, pl
     assert once == again != other
 
 
+def test_groups_are_drawn_one_by_one_where_no_method_is_known(place: Path):
+    found = parted(place, "unknown", steps=700, controls=())
+    assert found.sampling["drawn"]["unit"] == "group"
+
+
+@pytest.mark.parametrize("steps", [700, 10_000])
+def test_a_table_that_is_no_credits_is_refused(steps: int, place: Path, tmp_path: Path):
+    table = read_credit(place / "unknown.parquet").table.drop("group_id")
+    workbench.write_credit(tmp_path / "table.parquet", ScoredCredit(table))
+    with pytest.raises(ParameterError, match=r"not a credit table: missing columns \['group_id'\]"):
+        workbench.audit_files(
+            [place / "log.parquet"], {"table": tmp_path / "table.parquet"}, steps=steps
+        )
+
+
 def test_what_cannot_be_audited_is_refused(place: Path, tmp_path: Path):
     with pytest.raises(ParameterError, match="at least one credit"):
         workbench.audit_files([place / "log.parquet"], {})
@@ -162,3 +187,4 @@ def test_what_cannot_be_audited_is_refused(place: Path, tmp_path: Path):
 def test_nothing_is_left_behind(place: Path, tmp_path: Path):
     parted(place, "proxmo", folder=tmp_path, controls=())
     assert list(tmp_path.iterdir()) == []
+    assert opened_for.cache_info().currsize == 0  # the log and its vectors

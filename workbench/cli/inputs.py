@@ -217,6 +217,7 @@ def note_other_log(
     """
     from workbench.exporters.selection import STEP
     from workbench.log.pairing import require_same_rewards
+    from workbench.readers.addresses import without_secrets
     from workbench.workspace.artefacts import StoredLog
 
     digest = credit.provenance.log_sha256
@@ -231,9 +232,10 @@ def note_other_log(
         )
         if log.select(STEP).equals(scored.select(STEP)):
             require_same_rewards(log, scored)
+    named = without_secrets(", ".join(logs))
     print(
-        f"note: {path} was made from another file than {', '.join(logs)}; texts are not compared. "
-        f"Hint: if they may differ, score {', '.join(logs)} again",
+        f"note: {path} was made from another file than {named}; texts are not compared. "
+        f"Hint: if they may differ, score {named} again",
         file=sys.stderr,
     )
 

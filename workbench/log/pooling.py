@@ -101,11 +101,14 @@ def merged(pieces: Sequence[Moments]) -> Moments:
         for name in ("count", "mean", "square", "low", "high")
     )
     total = float(count.sum())
-    middle = float((count * mean).sum()) / total if total > 0 else 0.0
+    # What overflows is told from the advantages that it makes, with their step named.
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = float((count * mean).sum()) / total if total > 0 else 0.0
+        around = float((square + count * (mean - middle) ** 2).sum())
     return Moments(
         count=np.array([total]),
         mean=np.array([middle]),
-        square=np.array([float((square + count * (mean - middle) ** 2).sum())]),
+        square=np.array([around]),
         low=np.array([low.min()]),
         high=np.array([high.max()]),
     )

@@ -122,15 +122,17 @@ def _found(address: str, folder: Path, diagnostics: Diagnostics) -> tuple[Store,
         else:
             found = [path] if system.exists(path) else []
             rule = "does not exist"
+    if is_folder:
+        found = [item for item in found if not _is_hidden(item, path)]
     if not found:
         diagnostics.problem("files", rule, without_secrets(address))
-    hidden = (".", "_")
-    kept = [
-        item
-        for item in found
-        if not (is_folder and any(part.startswith(hidden) for part in item.split("/")))
-    ]
-    return store, kept, is_folder
+    return store, found, is_folder
+
+
+def _is_hidden(item: str, folder: str) -> bool:
+    """True if a file lies in a hidden folder of this one, or is hidden itself."""
+    inner = item.lstrip("/").removeprefix(folder.strip("/"))
+    return any(part.startswith((".", "_")) for part in inner.split("/"))
 
 
 def _parts(item: str, name: str) -> tuple[str, ...]:

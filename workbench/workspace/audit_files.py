@@ -88,7 +88,7 @@ class Task:
 def audit_part(task: Task) -> Measured:
     """Measure a credit, or the log."""
     found = task.found
-    log, credits, spaces = _opened(task.place, everything=found.name is None)
+    log, credits, spaces = opened_for(task.place, everything=found.name is None)
     if found.name is not None:
         sample = sample_of(log.steps, seed=task.seed, draws=task.draws)
         subject = subject_of(found.name, log, credits, spaces)
@@ -100,7 +100,7 @@ def audit_part(task: Task) -> Measured:
 
 
 @lru_cache(maxsize=1)
-def _opened(
+def opened_for(
     place: Place, *, everything: bool
 ) -> tuple[AuditedLog, dict[str, ScoredCredit], dict[str, Space]]:
     """A log with its credits, for as many tasks as a worker gets; texts only as far as needed."""
@@ -118,17 +118,18 @@ def _opened(
 
 def _needed(credits: Mapping[str, ScoredCredit]) -> frozenset[str]:
     """Columns that the methods of credits, and their dialects, cannot do without."""
-    made = {method.info.name: method for method in _methods(credits)}
+    made = {method.info.name: method for _, method in _methods(credits)}
     dialects = [create(name) for name in variants() if name.partition(":")[0] in made]
     return frozenset(name for method in (*made.values(), *dialects) for name in method.needs())
 
 
-def _methods(credits: Mapping[str, ScoredCredit]) -> Iterator[Method]:
-    """The methods of credits, of those that say what made them and can be created here."""
-    for credit in credits.values():
-        if credit.provenance.name:
+def _methods(credits: Mapping[str, ScoredCredit]) -> Iterator[tuple[str, Method]]:
+    """Names and methods of credits that say what made them, if it can be created here."""
+    for name, credit in credits.items():
+        made = credit.provenance
+        if made.name:
             try:
-                yield create(credit.provenance.method["name"], credit.provenance.method["fields"])
+                yield name, create(made.method["name"], made.method["fields"])
             except WorkbenchError:
                 continue  # the audit says so, of the credit
 
@@ -313,7 +314,10 @@ def _folder_of(folder: str | Path | None) -> Iterator[Path]:
     """A folder for as long as an audit takes, in the one that is asked for."""
     place = Path(folder or tempfile.gettempdir())
     with staging_folder(place / "workbench-audit") as hidden:
-        yield hidden
+        try:
+            yield hidden
+        finally:
+            opened_for.cache_clear()  # where this process was the worker
 
 
 def _done(engine: Engine, tasks: Sequence[Task], progress: Progress) -> list[Measured]:
@@ -339,11 +343,11 @@ def _drawn(
     steps = opened.steps
     if len(steps) <= most:
         return None, pl.lit(value=True)
-    space = opened.space()
-    units = {unit_of(method, space) for method in _methods(credits)}
-    batches = units != {"group"} and steps.batches > 1
+    spaces = spaces_of(opened, credits)
+    units = {unit_of(method, spaces[name]) for name, method in _methods(credits)}
+    batches = bool(units - {"group"}) and steps.batches > 1
     groups = drawn_groups(steps, most, seed=seed, batches=batches)
-    ids = np.array(AuditedLog(space).group_ids, dtype=object)[groups]
+    ids = np.array(AuditedLog(next(iter(spaces.values()))).group_ids, dtype=object)[groups]
     drawn = Drawn(
         groups=len(groups),
         steps=int(np.diff(steps.group_start)[groups].sum()),
@@ -368,5 +372,7 @@ def _written(
 
 
 def _of_groups(credit: ScoredCredit, groups: pl.Expr) -> ScoredCredit:
-    """The part of a credit that is of some groups."""
+    """The part of a credit that is of some groups; a table that is no credit's is refused later."""
+    if "group_id" not in credit.table.columns:
+        return credit
     return replace(credit, table=credit.table.filter(groups))

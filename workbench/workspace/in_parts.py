@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from workbench.engines import Engine
@@ -115,7 +116,9 @@ def pieces_moments(task: Task) -> list[tuple[Moments, ...]]:
     found = []
     for method in methods:
         piece = PieceOfBatch.of(steps, None)
-        method.terms(piece, _space(task, piece))
+        # What overflows is refused when the piece is scored.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            method.terms(piece, _space(task, piece))
         found.append(tuple(piece.asked))
     return found
 
@@ -186,7 +189,7 @@ def score_in_parts(
         most = batch_rows if pools else None
         parts = partition(path, space.steps, unit, folder, rows=rows, most=most)
         here = {name: method for name, method in methods.items() if units[name] == (unit, pools)}
-        new = list(_tasks(space, here, parts.parts, folder, cache))
+        new = list(_tasks(space, here, parts, folder, cache))
         for pieces in parts.pieces:
             _pool(new, pieces, engine)
         parted[unit, pools] = parts
@@ -227,13 +230,19 @@ def _pool(tasks: list[Task], pieces: Sequence[int], engine: Engine) -> None:
 def _tasks(
     space: Space,
     methods: Mapping[str, Method],
-    parts: Sequence[Part],
+    parted: Partition,
     folder: Path,
     cache: Path | None,
 ) -> Iterator[Task]:
     made = {name: provenance(space, name, method).to_dict() for name, method in methods.items()}
-    for part in parts:
-        here = [str(part.path), part.start, part.rows]
+    # Merged moments round as the pieces lie, so that of other pieces nothing is taken up again.
+    layout = {
+        number: [parted.parts[piece].rows for piece in pieces]
+        for pieces in parted.pieces
+        for number in pieces
+    }
+    for number, part in enumerate(parted.parts):
+        here = [str(part.path), part.start, part.rows, layout.get(number, [])]
         yield Task(
             part=part,
             scorings=[

@@ -143,7 +143,7 @@ def partition(
         unit: What is not divided.
         folder: Where parts are written that are no slices.
         rows: Rows of a part; one that is a larger unit has more.
-        most: Rows of a unit from which on it is divided into pieces of whole groups, each a part;
+        most: The most rows of a unit that is not divided into pieces of whole groups, each a part;
             None divides none.
     """
     group = steps.log["group_id"].rle_id().to_numpy().astype(np.int64)
@@ -197,6 +197,8 @@ def _divide(label: Index, alone: Truth, size: Index, rows: int, most: int) -> li
         there = np.flatnonzero(label == unit)
         piece = (np.cumsum(size[there]) - size[there]) // rows
         piece = np.unique(piece, return_inverse=True)[1]
+        if piece[-1] == 0:
+            continue  # one group, or parts that are larger still: the unit is whole
         label[there] = int(label.max()) + 1 + piece
         alone[there] = True
         found.append(np.unique(label[there]))

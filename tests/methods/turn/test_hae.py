@@ -66,6 +66,21 @@ def test_subgoals_are_read_from_the_replies():
     assert [bool(value) for value in by_tags.terms["switch"].value] == [True] * 3 + [False, True]
 
 
+def test_a_rollout_says_by_itself_where_its_subgoals_begin():
+    one: Described = {"g": {"a": [("", "<switch>KEEP</switch><subgoal>a</subgoal>", 1.0)] * 2}}
+    two: Described = {"h": {"b": [("", "go", 1.0), ("", "go", 2.0)]}}
+    values = dict.fromkeys(VALUES, 0.25)
+    # The tags of a are not missed in b, and the column of b does not stand for a's tags.
+    alone = [
+        credit(log(one, **values), "hae"),
+        credit(log(two, new_subgoal=[False, True], **values), "hae"),
+    ]
+    both = credit(log({**one, **two}, new_subgoal=[None, None, False, True], **values), "hae")
+    for name, term in both.terms.items():
+        apart = [value for each in alone for value in each.terms[name].value.tolist()]
+        assert term.value.tolist() == apart, name
+
+
 def test_penalties_by_hand():
     # The second keeps and words its subgoal anew, the third keeps it as it is with an invalid
     # action: both pay .6/3, the one .5 more, the other .25 more.

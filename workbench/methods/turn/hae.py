@@ -94,9 +94,9 @@ class HAE(Method):
         A^switch_t  = T_t − V_switch(t)
         A_t = A^action_t + A^switch_t, and + A^subgoal_t where t begins a subgoal
 
-    A step begins a subgoal where `new_subgoal` of the log says so; where that is not logged, where
-    `<switch>` of its action holds another word than KEEP, and then the terms of subgoal and switch
-    are those of steps whose action has the tags `<subgoal>` and `<switch>`.
+    A step begins a subgoal where `new_subgoal` of the log says so; in a rollout of which that is
+    not logged, where `<switch>` of its action holds another word than KEEP, and then the terms of
+    subgoal and switch are those of steps whose action has the tags `<subgoal>` and `<switch>`.
 
     Degenerate cases: the first step of a rollout always begins a subgoal; with `whiten`, equal
     advantages of a term give exactly 0; a log that has neither new_subgoal nor a `<switch>` is
