@@ -125,7 +125,8 @@ def audit(
     steps: Annotated[
         int,
         typer.Option(
-            min=1, help="Steps that are audited, at most: of more, whole groups are drawn."
+            min=1,
+            help="Steps that are audited, at most: of more, whole groups are drawn, at least one.",
         ),
     ] = 1_000_000,
     jobs: Jobs = None,

@@ -191,7 +191,7 @@ def score_in_parts(
         here = {name: method for name, method in methods.items() if units[name] == (unit, pools)}
         new = list(_tasks(space, here, parts, folder, cache))
         for pieces in parts.pieces:
-            _pool(new, pieces, engine)
+            _pool(new, pieces, engine, progress)
         parted[unit, pools] = parts
         tasks += new
     progress("score", 0, len(tasks))
@@ -209,13 +209,18 @@ def _divided(method: Method, space: Space) -> tuple[Unit, bool]:
     return unit, unit == "batch" and method.pools_batches
 
 
-def _pool(tasks: list[Task], pieces: Sequence[int], engine: Engine) -> None:
+def _pool(tasks: list[Task], pieces: Sequence[int], engine: Engine, progress: Progress) -> None:
     """Give tasks that are pieces of one batch the moments of the whole of it, in place."""
     here = [tasks[number] for number in pieces]
     if all(scoring.output.is_file() for task in here for scoring in task.scorings):
         return
     # In the order of the pieces, whichever is done first: sums depend on it.
-    asked = [found for _, found in sorted(engine.map(pieces_moments, here)) if found]
+    told: dict[int, list[tuple[Moments, ...]]] = {}
+    progress("pool", 0, len(here))
+    for number, found in engine.map(pieces_moments, here):
+        told[number] = found
+        progress("pool", len(told), len(here))
+    asked = [told[number] for number in sorted(told) if told[number]]
     pooled = [
         tuple(merged(moments) for moments in zip(*of_pieces, strict=True))
         for of_pieces in zip(*asked, strict=True)

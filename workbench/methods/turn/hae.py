@@ -100,7 +100,7 @@ class HAE(Method):
 
     Degenerate cases: the first step of a rollout always begins a subgoal; with `whiten`, equal
     advantages of a term give exactly 0; a log that has neither new_subgoal nor a `<switch>` is
-    refused.
+    refused, and so is, in parts, one of which a part has neither.
 
     **Conventions**: no statistics of the group; γ 1, λ 1, λ_s .95, undivided. With `whiten` each
     term is standardised over the steps of the batch that have it and count, ddof 0, 1e-8 on the
