@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass
 class Served:
-    """What a server gives, and what it was asked for.
+    """Files of a server, and requests that it got.
 
     Args:
         folder: The files.

@@ -11,6 +11,7 @@ from engine_tasks import Elsewhere
 from method_contract import NAMES, frame
 
 from workbench.engines import Engine, Here
+from workbench.log.credit import ScoredCredit
 from workbench.log.schema import validate
 from workbench.log.steps import Steps
 from workbench.methods import create
@@ -41,14 +42,19 @@ def space(log: pl.DataFrame) -> Space:
     )
 
 
+def written(given: pl.DataFrame, name: str, path: Path) -> tuple[Path, ScoredCredit, Space]:
+    """A log in a file, its credit under a method, and its space without the texts."""
+    log, method = validate(given).log, create(name)
+    log.write_parquet(path)
+    whole = scored(space(log), name, method).scored()
+    return path, whole, space(narrow(path, method.needs()))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_gives_in_parts_what_it_gives_of_the_whole(name: str, tmp_path: Path):
     method = create(name)
     for case, given in updates().items():
-        log, path = validate(given).log, tmp_path / f"{case}.parquet"
-        log.write_parquet(path)
-        whole = scored(space(log), name, method).scored()
-        without_texts = space(narrow(path, method.needs()))
+        path, whole, without_texts = written(given, name, tmp_path / f"{case}.parquet")
         assert "observation" not in without_texts.steps.log.columns
         (found,) = score_in_parts(
             path, without_texts, {name: method}, engine=Here(), folder=tmp_path, rows=1
@@ -102,10 +108,7 @@ def test_of_the_methods_that_compare_groups_these_may_divide_a_batch():
 def test_a_batch_that_is_divided_has_the_moments_of_the_whole(name: str, tmp_path: Path):
     method = create(name)
     for case, given in updates().items():
-        log, path = validate(given).log, tmp_path / f"{case}.parquet"
-        log.write_parquet(path)
-        whole = scored(space(log), name, method).scored()
-        without_texts = space(narrow(path, method.needs()))
+        path, whole, without_texts = written(given, name, tmp_path / f"{case}.parquet")
 
         engines: tuple[Engine, ...] = (Here(), Elsewhere(times=2))
         found, again = (

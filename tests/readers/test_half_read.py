@@ -49,7 +49,7 @@ def _first_record(path: Path) -> None:
 
 
 def interrupted(kind: type[BaseException] | None) -> None:
-    """What a signal does that arrives while a half-read generator lets go of its file."""
+    """Raise SIGINT where a half-read generator lets go of its file."""
     if kind is GeneratorExit:
         signal.raise_signal(signal.SIGINT)
 
