@@ -1,4 +1,4 @@
-"""What a method says of itself."""
+"""Names, needs and traits of a method, by value."""
 
 from __future__ import annotations
 
