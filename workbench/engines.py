@@ -25,7 +25,7 @@ from workbench.errors import (
     UnknownNameError,
     WorkerLostError,
 )
-from workbench.wording import number_of, shortened
+from workbench.wording import Progress, number_of, shortened
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _TRIES = 3
@@ -164,6 +164,33 @@ class Ray:
         finally:
             if started:
                 ray.shutdown()
+
+
+def results(
+    engine: Engine,
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    stage: str,
+    progress: Progress,
+) -> list[Result]:
+    """Results of tasks, in their order whichever is done first.
+
+    Args:
+        engine: What works on them.
+        function: As for `Engine.map`.
+        tasks: As for `Engine.map`.
+        stage: What is done, for `progress`.
+        progress: Told how many tasks are done.
+
+    Raises:
+        Exception: As for `Engine.map`.
+    """
+    found: dict[int, Result] = {}
+    progress(stage, 0, len(tasks))
+    for number, result in engine.map(function, tasks):
+        found[number] = result
+        progress(stage, len(found), len(tasks))
+    return [found[number] for number in range(len(tasks))]
 
 
 ENGINES = ("local", "ray")

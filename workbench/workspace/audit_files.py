@@ -25,7 +25,7 @@ from workbench.analysis.audit.auditing import (
 )
 from workbench.analysis.audit.sample import DRAWS, Drawn, drawn_groups, sample_of
 from workbench.analysis.audit.subject import AuditedLog
-from workbench.engines import Engine, Here
+from workbench.engines import Engine, Here, results
 from workbench.errors import ParameterError, WorkbenchError
 from workbench.files import staging_folder
 from workbench.log.columns import CONTENTS
@@ -87,7 +87,7 @@ class Task:
 
 def audit_part(task: Task) -> Measured:
     """Measure a credit, or the log."""
-    found = task.found
+    found = replace(task.found)  # a task may be done twice
     log, credits, spaces = opened_for(task.place, everything=found.name is None)
     if found.name is not None:
         sample = sample_of(log.steps, seed=task.seed, draws=task.draws)
@@ -299,10 +299,11 @@ def audit_files(
             Task(place=place, found=one, label=label, draws=draws, seed=seed)
             for one in (Measured(None), *to_measure(log, files, controls))
         ]
-        of_log, *known = _done(engine or Here(), tasks, progress)
+        of_log, *known = results(engine or Here(), audit_part, tasks, "audit", progress)
         if log.steps.column("logged_advantage").null_count() < len(log.steps):
             texts = any(found.compares_texts for found in known)
-            (closest,) = _done(engine or Here(), [replace(tasks[0], texts=texts)], progress)
+            task = replace(tasks[0], texts=texts)
+            (closest,) = results(engine or Here(), audit_part, [task], "audit", progress)
             of_log.readings += closest.readings
     sample = sample_of(log.steps, seed=seed, draws=draws)
     found = assembled(of_log, known, sample=sample, compared=True)
@@ -318,16 +319,6 @@ def _folder_of(folder: str | Path | None) -> Iterator[Path]:
             yield hidden
         finally:
             opened_for.cache_clear()  # where this process was the worker
-
-
-def _done(engine: Engine, tasks: Sequence[Task], progress: Progress) -> list[Measured]:
-    """Results of tasks, in their order, worked on by an engine."""
-    found: dict[int, Measured] = {}
-    progress("audit", 0, len(tasks))
-    for number, measured in engine.map(audit_part, tasks):
-        found[number] = measured
-        progress("audit", len(found), len(tasks))
-    return [found[number] for number in range(len(tasks))]
 
 
 def _drawn(

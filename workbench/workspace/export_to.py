@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.engines import Engine, Here
+from workbench.engines import Engine, Here, results
 from workbench.errors import ParameterError
 from workbench.exporters import TARGETS, Exporter, Manifest
 from workbench.exporters.assembly import described, notes_of, worth_of
@@ -176,9 +176,7 @@ def export_in_parts(
             for number, part in enumerate(parts)
         ]
         tasks = [task for task in tasks if _selected(task, selection.steps)]
-        progress("export", 0, len(tasks))
-        for done, _ in enumerate(engine.map(write_part, tasks), start=1):
-            progress("export", done, len(tasks))
+        results(engine, write_part, tasks, "export", progress)
         told = Told.joined([Told.read(task.folder) for task in tasks])
         manifest = described(
             selection,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.engines import Engine
+from workbench.engines import Engine, results
 from workbench.files import atomic_file, canonical_json, digest
 from workbench.log.columns import CONTENTS
 from workbench.log.credit import ScoredCredit, credit_table
@@ -194,9 +194,7 @@ def score_in_parts(
             _pool(new, pieces, engine, progress)
         parted[unit, pools] = parts
         tasks += new
-    progress("score", 0, len(tasks))
-    for done, _ in enumerate(engine.map(score_part, tasks), start=1):
-        progress("score", done, len(tasks))
+    results(engine, score_part, tasks, "score", progress)
     return {
         name: _credit(space, name, method, parted[units[name]], _files(tasks, name))
         for name, method in methods.items()
@@ -215,12 +213,7 @@ def _pool(tasks: list[Task], pieces: Sequence[int], engine: Engine, progress: Pr
     if all(scoring.output.is_file() for task in here for scoring in task.scorings):
         return
     # In the order of the pieces, whichever is done first: sums depend on it.
-    told: dict[int, list[tuple[Moments, ...]]] = {}
-    progress("pool", 0, len(here))
-    for number, found in engine.map(pieces_moments, here):
-        told[number] = found
-        progress("pool", len(told), len(here))
-    asked = [told[number] for number in sorted(told) if told[number]]
+    asked = list(filter(None, results(engine, pieces_moments, here, "pool", progress)))
     pooled = [
         tuple(merged(moments) for moments in zip(*of_pieces, strict=True))
         for of_pieces in zip(*asked, strict=True)
