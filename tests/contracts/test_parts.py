@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -135,37 +136,25 @@ def test_a_batch_that_is_divided_has_the_moments_of_the_whole(name: str, tmp_pat
         assert [n for n in found.provenance.notes if n not in said] == whole.provenance.notes
 
 
+def whole_and_divided(
+    given: pl.DataFrame, name: str, folder: Path
+) -> tuple[ScoredCredit, ScoredCredit]:
+    """The credit of a log as a whole, and with its batches divided as far as they can be."""
+    path, whole, narrowed = written(given, name, folder / "log.parquet")
+    methods = {name: create(name)}
+    asked: dict[str, Any] = {"engine": Here(), "folder": folder, "rows": 1, "batch_rows": 1}
+    return whole, score_in_parts(path, narrowed, methods, **asked)[name]
+
+
 def test_a_batch_of_one_group_is_not_divided(tmp_path: Path):
-    log, path = validate(frame(groups=1)).log, tmp_path / "log.parquet"
-    log.write_parquet(path)
-    whole = scored(space(log), "reinforce++", create("reinforce++")).scored()
-    (found,) = score_in_parts(
-        path,
-        space(narrow(path)),
-        {"reinforce++": create("reinforce++")},
-        engine=Here(),
-        folder=tmp_path,
-        rows=1,
-        batch_rows=1,
-    ).values()
+    whole, found = whole_and_divided(frame(groups=1), "reinforce++", tmp_path)
     assert found.table.equals(whole.table, null_equal=True)
     assert found.provenance == whole.provenance
 
 
 def test_pieces_whose_moments_overflow_warn_no_more_than_the_whole(tmp_path: Path):
-    name, huge = "turn-gae:hiper", pl.col("critic_value") * 1e200
-    log, path = validate(frame().with_columns(critic_value=huge)).log, tmp_path / "log.parquet"
-    log.write_parquet(path)
-    whole = scored(space(log), name, create(name)).scored()
-    (found,) = score_in_parts(
-        path,
-        space(narrow(path)),
-        {name: create(name)},
-        engine=Here(),
-        folder=tmp_path,
-        rows=1,
-        batch_rows=1,
-    ).values()
+    log = frame().with_columns(critic_value=pl.col("critic_value") * 1e200)
+    whole, found = whole_and_divided(log, "turn-gae:hiper", tmp_path)
     assert found.table.equals(whole.table, null_equal=True)
 
 
